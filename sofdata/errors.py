@@ -1,0 +1,33 @@
+"""The errors of sofdata, named by what the caller does about each.
+
+All carry one message and survive pickling, since they travel through Ray and between processes.
+A video that is too short or does not move is no error: that is an outcome, and it is counted.
+"""
+
+
+class SofdataError(Exception):
+    """Base of all errors that sofdata raises on purpose."""
+
+
+class ConfigError(SofdataError):
+    """The user's command, recipe or corpus layout is wrong: stop before any work."""
+
+
+class InputError(SofdataError):
+    """One input is bad: set that video aside and go on."""
+
+
+class DecodeError(InputError):
+    """A video could not be decoded."""
+
+
+class FlowError(InputError):
+    """Flow could not be estimated for a video."""
+
+
+class TransientError(SofdataError):
+    """Something outside failed and may work again: retry with backoff, a bounded number of times."""
+
+
+class ContractError(SofdataError):
+    """sofdata broke its own rules: abort the run and report the bug."""
