@@ -26,7 +26,11 @@ class FlowError(InputError):
 
 
 class TransientError(SofdataError):
-    """Something outside failed and may work again: retry with backoff, a bounded number of times."""
+    """Something outside failed and may work again: retry with backoff, a few times."""
+
+
+class StorageError(SofdataError):
+    """The source or destination cannot be read or written: stop; the same command resumes."""
 
 
 class ContractError(SofdataError):

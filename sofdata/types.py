@@ -46,7 +46,7 @@ class VideoRef:
 
     id: stable within the corpus and independent of where the corpus lies (a relative path, or the
         corpus's own id).
-    uri: path or fsspec URL to read it from.
+    uri: where to read it: relative to the corpus's root, or an absolute path or fsspec URL.
     size_bytes: size of the file.
     fingerprint: hash of the content (see `sofdata.storage.Tree.fingerprint`).
     span_s: (start, end) in seconds of presentation time to use, or None for the whole video.
