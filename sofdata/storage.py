@@ -96,6 +96,11 @@ class Tree:
             return os.path.exists(self.path(rel))
         return bool(self._call(f"look for {rel}", lambda: self._fs.exists(self.path(rel))))
 
+    def is_file(self, rel: str = "") -> bool:
+        if self.is_local:
+            return os.path.isfile(self.path(rel))
+        return bool(self._call(f"look for {rel}", lambda: self._fs.isfile(self.path(rel))))
+
     def size(self, rel: str) -> int:
         """Bytes of a file. Raises `FileNotFoundError`."""
         if self.is_local:
@@ -149,14 +154,18 @@ class Tree:
                 digest.update(handle.read(FINGERPRINT_CHUNK))
         return digest.hexdigest()[:32]
 
-    def walk(self, rel: str = "") -> Iterator[Item]:
+    def walk(self, rel: str = "", folders: bool = False) -> Iterator[Item]:
         """All files below `rel`, sorted by path, links followed, each loop entered once.
 
         What cannot be read is yielded too, with its problem: "dangling_link", "unreadable",
-        "not_a_file" (a socket, a pipe), "bad_name" (not UTF-8).
+        "unreadable_folder", "not_a_file" (a socket, a pipe), "bad_name" (not UTF-8).
+
+        folders: yield each local folder as well, before the files in it, as "is_a_directory".
         """
         if self.is_local:
-            yield from _walk_local(self.path(rel), "", frozenset())
+            for item in _walk_local(self.path(rel), "", frozenset()):
+                if folders or item.problem != "is_a_directory":
+                    yield item
             return
         found = self._call("list", lambda: self._fs.find(self.path(rel), detail=True))
         skip = len(self.path(rel)) + 1
@@ -183,14 +192,12 @@ class Tree:
             return
         with self.scratch() as folder:
             path = os.path.join(folder, "file")
-            with _explained(f"write {self.path(rel)}"), open(path, "wb") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
+            with _explained(f"write {self.path(rel)}"):
+                Path(path).write_bytes(data)
             self.put(path, rel)
 
     def put(self, local_path: str, rel: str) -> None:
-        """Move a finished, synced local file to its final name. Raises `StorageError`."""
+        """Move a finished local file to its final name, durably. Raises `StorageError`."""
         target = self.path(rel)
         if not self.is_local:
             self._call(f"upload {rel}", lambda: self._fs.put_file(local_path, target))
@@ -199,8 +206,9 @@ class Tree:
             return
         with _explained(f"write {target}"):
             os.makedirs(os.path.dirname(target), exist_ok=True)
+            _sync(local_path)
             os.replace(local_path, target)
-            _sync_folder(os.path.dirname(target))
+            _sync(os.path.dirname(target))
 
     def remove(self, rel: str) -> None:
         """Remove a file; nothing happens if there is none."""
@@ -259,7 +267,7 @@ def _walk_local(folder: str, rel: str, above: frozenset[tuple[int, int]]) -> Ite
         here = os.stat(folder)
         names = sorted(os.listdir(folder))
     except OSError as error:
-        yield Item(rel or ".", 0, "unreadable", _brief(error))
+        yield Item(rel or ".", 0, "unreadable_folder", _brief(error))
         return
     if (here.st_dev, here.st_ino) in above:  # a link back to a folder that we are in
         return
@@ -282,6 +290,7 @@ def _item(path: str, rel: str, above: frozenset[tuple[int, int]]) -> Iterator[It
         yield Item(rel, 0, problem, _brief(error))
         return
     if stat.S_ISDIR(info.st_mode):
+        yield Item(rel, 0, "is_a_directory")
         yield from _walk_local(path, rel, above)
     elif not stat.S_ISREG(info.st_mode):
         yield Item(rel, 0, "not_a_file", "neither a file nor a folder")
@@ -307,8 +316,9 @@ def _brief(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: str) -> None:
+    """Wait until a file's content, or a folder's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

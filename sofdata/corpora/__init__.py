@@ -1,0 +1,1 @@
+"""Adapters that list the videos of a source, one module a kind of corpus."""

@@ -1,0 +1,67 @@
+"""A folder of videos, in folders of any depth and in any container; or a single video file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from sofdata.corpora.base import Entry, Listing, count_ignored, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
+from sofdata.storage import Item, Tree
+
+_DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
+
+
+class Folder:
+    """Every video below the source. A video's id is its path; its parent folder is a label."""
+
+    name = "folder"
+    summary = "a folder of videos, searched recursively, or one video file; any container"
+
+    def detect(self, tree: Tree) -> str:
+        return "a single file" if tree.is_file() else "a folder; videos are found by content"
+
+    def listing(self, tree: Tree) -> Listing:
+        if tree.is_file():
+            return Listing((_single(tree),))
+        entries: list[Entry] = []
+        ignored: Counter[str] = Counter()
+        for item in tree.walk(folders=True):
+            if _belongs(tree, item):
+                entries.append(_entry(item))
+            elif item.problem != "is_a_directory":
+                count_ignored(ignored, item.rel)
+        return Listing.of(entries, ignored)
+
+
+def _belongs(tree: Tree, item: Item) -> bool:
+    """Whether an item is an input, which it remains when it cannot be read."""
+    if is_hidden(item.rel):
+        return False
+    if item.problem == "unreadable_folder":  # it may hold videos
+        return True
+    if item.problem:
+        return suffix(item.rel) in VIDEO_SUFFIXES
+    return is_video(tree, item.rel, item.size_bytes)
+
+
+def _entry(item: Item) -> Entry:
+    parent = item.rel.rpartition("/")[0]
+    return Entry(
+        id=item.rel,
+        uri=item.rel,
+        size_bytes=item.size_bytes,
+        labels={"folder": parent} if parent else {},
+        problem=item.problem,
+        detail=item.detail or _DETAIL.get(item.problem, ""),
+    )
+
+
+def _single(tree: Tree) -> Entry:
+    """The source is itself a video, taken for one whatever it is called."""
+    name = tree.root.rsplit("/", 1)[-1]
+    uri = tree.root if tree.is_local else tree.url
+    if tree.is_local and not os.access(uri, os.R_OK):
+        detail = "no permission to read it"
+        return Entry(name, uri, tree.size(uri), problem="unreadable", detail=detail)
+    return Entry(name, uri, tree.size(uri))

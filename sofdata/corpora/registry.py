@@ -1,0 +1,45 @@
+"""The corpora that sofdata reads. To add one, write its module and put it here."""
+
+from __future__ import annotations
+
+import difflib
+
+from sofdata.corpora.base import Corpus
+from sofdata.corpora.folder import Folder
+from sofdata.corpora.ssv2 import SomethingSomethingV2
+from sofdata.errors import ConfigError
+from sofdata.storage import Tree
+
+AUTO = "auto"
+
+# "auto" takes the first that recognises the source; the folder takes all, so it comes last.
+CORPORA: tuple[Corpus, ...] = (SomethingSomethingV2(), Folder())
+
+
+def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
+    """The corpus adapter to use, and why.
+
+    name: one of `CORPORA`, or "auto" to look at the source.
+    Raises `ConfigError` for a source that does not exist and for an unknown name.
+    """
+    if not tree.exists():
+        raise ConfigError(
+            f"there is nothing at {tree.name}, or you may not look there; expected a folder of"
+            " videos or one video file"
+        )
+    if name != AUTO:
+        return _named(name), f"--corpus {name}"
+    for corpus in CORPORA:
+        why = corpus.detect(tree)
+        if why:
+            return corpus, why
+    raise AssertionError("the last corpus takes every source")
+
+
+def _named(name: str) -> Corpus:
+    known = {corpus.name: corpus for corpus in CORPORA}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, [AUTO, *known], n=1, cutoff=0.4)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise ConfigError(f"unknown corpus '{name}'{hint}; known: {', '.join([AUTO, *known])}")

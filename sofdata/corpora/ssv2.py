@@ -1,0 +1,225 @@
+"""Something-Something V2: 220,847 short clips of hands that do something with something.
+
+Goyal et al., "The something something video database for learning and evaluating visual common
+sense", ICCV 2017. Only the fields named below are read from its label files:
+
+    20bn-something-something-v2/ID.webm          also ID.mp4 or ID.mkv, in any folder
+    labels/train.json, labels/validation.json    [{id, label, template, placeholders}, ...]
+    labels/test.json                             [{id}, ...]
+    labels/labels.json                           {template without brackets: class id}, optional
+    labels/test-answers.csv                      id;label, optional
+
+The older file names, something-something-v2-train.json and so on, are found too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sofdata.corpora import jsonfile
+from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.errors import ConfigError
+from sofdata.storage import Item, Tree
+
+SPLITS = ("train", "validation", "test")
+VIDEOS = "20bn-something-something-v2"
+UNLABELLED = "unlabelled"
+_PLACES = ("labels/{}", "something-something-v2-{}", "labels/something-something-v2-{}")
+_SUFFIXES = (".webm", ".mp4", ".mkv")  # where an id has several files, the first of these counts
+_ID = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """What the label files say of one id."""
+
+    id: str
+    text: str
+    labels: dict[str, str]
+
+
+class SomethingSomethingV2:
+    """Clips by their id, with label, template, placeholders, class and split."""
+
+    name = "ssv2"
+    summary = f"Something-Something V2: {VIDEOS}/ID.webm and labels/{{train,validation,test}}.json"
+
+    def detect(self, tree: Tree) -> str:
+        found = [rel for rel in (_place(tree, f"{split}.json") for split in SPLITS) if rel]
+        folder = _folder_of_clips(tree) if found else None
+        if folder is None:
+            return ""
+        return f"Something-Something V2: {found[0]}, and clips named by number in {folder or '.'}"
+
+    def listing(self, tree: Tree) -> Listing:
+        """Raises `ConfigError` for missing or malformed label files.
+
+        An id without a file becomes an entry with the problem "no_file"; a clip without a label
+        is an entry of the split "unlabelled".
+        """
+        labels = list(_labels(tree))
+        files, ignored, notes = _files(tree)
+        entries = [_entry(label, files) for label in labels]
+        known = {label.id for label in labels}
+        bare = [_Label(id, "", {"split": UNLABELLED}) for id in files if id not in known]
+        if bare:
+            notes.append(counted([label.id for label in bare], "clip has no label; used without"))
+        return Listing.of([*entries, *(_entry(label, files) for label in bare)], ignored, notes)
+
+
+def _place(tree: Tree, file: str) -> str:
+    """Where a label file lies, or ""."""
+    return next((rel for rel in _places(file) if tree.exists(rel)), "")
+
+
+def _places(file: str) -> list[str]:
+    return [place.format(file) for place in _PLACES]
+
+
+def _folder_of_clips(tree: Tree) -> str | None:
+    """The folder of clips named by number: the usual one, the root, or one just below it."""
+    top = tree.names("")
+    folders = [VIDEOS, "", *(name for name in top if not suffix(name) and name != VIDEOS)]
+    for folder in folders:
+        names = tree.names(folder) if folder else top
+        if any(_clip_id(name) for name in names):
+            return folder
+    return None
+
+
+def _clip_id(rel: str) -> str:
+    """The id that a clip's file name holds, or ""."""
+    name = rel.rsplit("/", 1)[-1]
+    stem, _, end = name.partition(".")
+    return stem if f".{end.lower()}" in _SUFFIXES and _ID.fullmatch(stem) else ""
+
+
+# Label files
+
+
+def _labels(tree: Tree) -> Iterator[_Label]:
+    places = {split: _place(tree, f"{split}.json") for split in SPLITS}
+    if not any(places.values()):
+        looked = ", ".join(rel for split in SPLITS for rel in _places(f"{split}.json"))
+        raise ConfigError(
+            f"{tree.name} has no label file of Something-Something V2; looked for {looked}."
+            " Put them there, or give --corpus folder to take the videos without labels"
+        )
+    classes = _classes(tree)
+    answers = _answers(tree)
+    for split, rel in places.items():
+        if rel:
+            yield from _split(tree, rel, split, classes, answers)
+
+
+def _split(
+    tree: Tree, rel: str, split: str, classes: dict[str, str], answers: dict[str, str]
+) -> Iterator[_Label]:
+    records: list[Any] = jsonfile.read_json(tree, rel, list)
+    for at, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise jsonfile.wrong(tree, rel, f"record {at} is no object with 'id' and 'label'")
+        id = _id(tree, rel, record, at)
+        text = jsonfile.field(tree, rel, record, at, "label", str) or answers.get(id, "")
+        template = jsonfile.field(tree, rel, record, at, "template", str) or answers.get(id, "")
+        things = jsonfile.field(tree, rel, record, at, "placeholders", list)
+        fields = {
+            "split": split,
+            "template": template,
+            "class_id": classes.get(re.sub(r"[\[\]]", "", template), ""),
+            "placeholders": json.dumps(things, ensure_ascii=False) if things else "",
+        }
+        kept = {key: jsonfile.clean(value) for key, value in fields.items() if value}
+        yield _Label(id, jsonfile.clean(text), kept)
+
+
+def _id(tree: Tree, rel: str, record: dict[str, Any], at: int) -> str:
+    id = str(record.get("id", ""))
+    if not _ID.fullmatch(id):
+        found = f"'{id[:40]}'" if "id" in record else "none"
+        raise jsonfile.wrong(tree, rel, f"record {at} needs an 'id' of digits, found {found}")
+    return id
+
+
+def _classes(tree: Tree) -> dict[str, str]:
+    rel = _place(tree, "labels.json")
+    values: dict[str, Any] = jsonfile.read_json(tree, rel, dict) if rel else {}
+    for template, number in values.items():
+        if not isinstance(number, str | int):
+            raise jsonfile.wrong(tree, rel, f"class of '{template}' should be a number")
+    return {template: str(number) for template, number in values.items()}
+
+
+def _answers(tree: Tree) -> dict[str, str]:
+    """Labels of the test split: lines of id;label."""
+    rel = _place(tree, "test-answers.csv")
+    answers: dict[str, str] = {}
+    lines = jsonfile.read_bytes(tree, rel).decode("utf-8", "replace").splitlines() if rel else []
+    for number, line in enumerate(lines, 1):
+        id, _, text = line.partition(";")
+        if _ID.fullmatch(id.strip()) and text.strip():
+            answers.setdefault(id.strip(), text.strip())
+        elif line.strip() and number > 1:  # the first line may be a heading
+            raise jsonfile.wrong(tree, rel, f"line {number} should read id;label")
+    return answers
+
+
+# Clips
+
+
+def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
+    """The file of each id, in the order of the ids; what is no clip; notes on the odd ones."""
+    found: dict[str, list[Item]] = {}
+    ignored: Counter[str] = Counter()
+    strangers: list[str] = []
+    notes: list[str] = []
+    label_files = {rel for name in _LABEL_FILES for rel in _places(name)}
+    for item in tree.walk(folders=True):
+        id = "" if is_hidden(item.rel) else _clip_id(item.rel)
+        if id:
+            found.setdefault(id, []).append(item)
+        elif item.problem != "is_a_directory" and item.rel not in label_files:
+            count_ignored(ignored, item.rel)
+            if item.problem == "unreadable_folder":
+                notes.append(f"folder {item.rel} cannot be read ({item.detail})")
+            elif suffix(item.rel) in VIDEO_SUFFIXES and not is_hidden(item.rel):
+                strangers.append(item.rel)
+    files = {id: min(found[id], key=_rank) for id in sorted(found, key=lambda id: (len(id), id))}
+    twice = [id for id, items in found.items() if len(items) > 1]
+    if twice:
+        notes.append(counted(twice, "id has several files; one is used"))
+    if strangers:
+        notes.append(counted(strangers, "video is not named by an id; ignored"))
+    return files, ignored, notes
+
+
+_LABEL_FILES = (*(f"{split}.json" for split in SPLITS), "labels.json", "test-answers.csv")
+
+
+def _rank(item: Item) -> tuple[bool, bool, int, str]:
+    """Sorts the files of one id: readable ones first, then the usual folder and suffix."""
+    usual = item.rel.startswith(f"{VIDEOS}/")
+    return bool(item.problem), not usual, _SUFFIXES.index(suffix(item.rel)), item.rel
+
+
+def _entry(label: _Label, files: dict[str, Item]) -> Entry:
+    item = files.get(label.id)
+    if item is None:
+        uri = f"{VIDEOS}/{label.id}.webm"
+        missing = Item(uri, 0, "no_file", "the label files name this id, and no clip has it")
+        return _entry(label, {label.id: missing})
+    return Entry(
+        id=label.id,
+        uri=item.rel,
+        size_bytes=item.size_bytes,
+        text=label.text,
+        labels=label.labels,
+        problem=item.problem,
+        detail=item.detail or ("a folder, not a clip" if item.problem == "is_a_directory" else ""),
+    )

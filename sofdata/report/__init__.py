@@ -1,0 +1,1 @@
+"""Pictures of a dataset for people to look at."""

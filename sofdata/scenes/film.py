@@ -1,0 +1,86 @@
+"""Films with known content: an encoder for frames, and a texture that moves by exactly so much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CODECS: dict[str, tuple[str, dict[str, str]]] = {
+    "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "34", "b": "0"}),
+    "vp8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "2M"}),
+    "h264": ("libx264", {"preset": "ultrafast", "crf": "18"}),
+    "mpeg4": ("mpeg4", {"flags": "+qscale", "global_quality": "354"}),
+    "av1": ("libsvtav1", {"preset": "12", "crf": "35", "svtav1-params": "lp=1"}),
+    "ffv1": ("ffv1", {}),
+}
+
+
+def write_video(
+    path: str | Path,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float = 12.0,
+    codec: str = "vp9",
+    *,
+    pts_s: Sequence[float] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> None:
+    """Encode frames into the container that `path`'s suffix names; the same bytes every time.
+
+    frames: uint8 [H,W,3] each. H.264 and AV1 need even sizes.
+    codec: vp9, vp8, h264, mpeg4, av1 or ffv1 (the last is lossless but for its 4:2:0 colour).
+    pts_s: presentation time of each frame, for a variable rate or a start other than zero.
+    options: encoder options that add to or replace ours, such as {"crf": "10"}.
+    """
+    import av
+
+    encoder, ours = _CODECS[codec]
+    base = Fraction(1, 90_000) if pts_s is not None else 1 / Fraction(fps).limit_denominator(1001)
+    with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as out:
+        stream: Any = None
+        for index, frame in enumerate(frames):
+            if stream is None:
+                stream = out.add_stream(encoder, rate=Fraction(fps).limit_denominator(1001))
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {**ours, **(options or {})}
+                stream.codec_context.thread_count = 1
+                stream.codec_context.time_base = base
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts = index if pts_s is None else round(pts_s[index] / base)
+            picture.time_base = base
+            out.mux(stream.encode(picture))
+        if stream is not None:
+            out.mux(stream.encode(None))
+
+
+def moving_texture(
+    dx: float, dy: float, frames: int, size: tuple[int, int] = (128, 128), seed: int = 0
+) -> NDArray[np.uint8]:
+    """A smooth random texture that moves by exactly (dx, dy) px a frame.
+
+    It is a sum of waves, evaluated at every pixel's own place: nothing is interpolated, and new
+    texture enters at the edges.
+
+    size: (height, width). Returns uint8 [T,H,W,3].
+    """
+    rng = np.random.default_rng(seed)
+    waves = 40
+    angle = rng.uniform(0, 2 * np.pi, waves)
+    step = 2 * np.pi / np.exp(rng.uniform(np.log(6), np.log(60), waves))  # wavelengths in px
+    kx, ky = step * np.cos(angle), step * np.sin(angle)
+    weight = rng.normal(size=(3, waves)) + 1j * rng.normal(size=(3, waves))
+    y, x = np.arange(size[0]), np.arange(size[1])
+    film = np.empty((frames, *size, 3), np.uint8)
+    for t in range(frames):
+        rows = np.exp(1j * np.outer(y - t * dy, ky))  # [H, waves]
+        columns = np.exp(1j * np.outer(kx, x - t * dx))  # [waves, W]
+        for channel in range(3):
+            value = ((rows * weight[channel]) @ columns).real * (45 / math.sqrt(waves))
+            film[t, ..., channel] = np.clip(np.rint(value + 128), 0, 255)
+    return film

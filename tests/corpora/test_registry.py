@@ -1,0 +1,36 @@
+"""The right corpus is found, or the user learns what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sofdata.corpora.registry import CORPORA, find_corpus
+from sofdata.errors import ConfigError
+from sofdata.storage import Tree
+
+
+def test_any_folder_is_a_folder_of_videos(tmp_path: Path) -> None:
+    corpus, why = find_corpus(Tree(str(tmp_path)))
+    assert corpus.name == "folder"
+    assert why
+
+
+def test_a_corpus_can_be_named(tmp_path: Path) -> None:
+    for corpus in CORPORA:
+        assert find_corpus(Tree(str(tmp_path)), corpus.name)[0] is corpus
+
+
+def test_an_unknown_corpus_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'ssv2'.*auto, ssv2, folder"):
+        find_corpus(Tree(str(tmp_path)), "sssv2")
+
+
+def test_a_source_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing at .*gone"):
+        find_corpus(Tree(str(tmp_path / "gone")))
+
+
+def test_every_corpus_has_a_one_line_summary() -> None:
+    assert all(corpus.summary and "\n" not in corpus.summary for corpus in CORPORA)
