@@ -1,0 +1,1 @@
+"""From a video file to a stream of sampled frames."""

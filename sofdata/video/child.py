@@ -1,0 +1,104 @@
+"""The process that decodes one video at a time for a worker, and may be killed for it.
+
+Speaks over two pipes with `sofdata.video.isolate`: requests come as lines of JSON on standard
+input; answers are JSON headers with raw bytes, on the descriptor that the first argument names.
+Nothing is pickled, since what a decoder says of an untrusted file is itself not to be trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import struct
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import Any
+
+from sofdata.errors import DecodeError, InputError
+from sofdata.video.config import VideoConfig
+from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.probe import Unusable
+from sofdata.video.reader import open_video
+
+WATCH_S = 1.0
+
+
+def main() -> None:
+    """Answer requests until the parent is gone."""
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    with os.fdopen(int(sys.argv[1]), "wb") as answers:
+        for line in sys.stdin:
+            _decode(json.loads(line), answers)
+
+
+def _follow_parent(parent: int) -> None:
+    """End this process when its parent has, even in the middle of a video."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
+
+
+def _decode(request: dict[str, Any], answers: Any) -> None:
+    _limit_memory(request["memory_mib"])
+    span = request["span_s"]
+    try:
+        stream = open_video(
+            request["path"],
+            VideoConfig.parse(request["video"]),
+            request["size"],
+            request["step_s"],
+            (span[0], span[1]) if span else None,
+            request["decoder"],
+        )
+        shown = {"height": stream.info.height, "width": stream.info.width}
+        _send(answers, {"kind": "info", "duration_s": _duration_s(stream.info), **shown})
+        for frames in stream:
+            header = {
+                "kind": "frames",
+                "decoder": stream.decoder,
+                "shape": frames.rgb.shape,
+                "pts_s": frames.pts_s.tolist(),
+            }
+            _send(answers, header, frames.rgb.tobytes())
+        report = asdict(stream.report)
+        _send(answers, {"kind": "end", "decoder": stream.decoder, "report": report})
+    except (InputError, OSError, MemoryError) as error:
+        _send(answers, _describe(error))
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    """An error as a header that the parent turns back into the same kind of error."""
+    kind = "DecodeError"
+    if isinstance(error, Unusable | DecoderMisbehaved):
+        kind = type(error).__name__
+    elif not isinstance(error, DecodeError):
+        return {"kind": "error", "type": kind, "reason": "", "message": f"{error!r} while decoding"}
+    reason = getattr(error, "reason", "")
+    return {"kind": "error", "type": kind, "reason": reason, "message": str(error)}
+
+
+def _duration_s(info: Any) -> float:
+    """The longest time that the header or the packets tell of."""
+    covered = float(info.pts_s[-1] - info.pts_s[0]) if len(info.pts_s) else 0.0
+    return max(covered, info.duration_s or 0.0)
+
+
+def _limit_memory(memory_mib: int) -> None:
+    """Let allocations fail beyond a limit, so that a header cannot exhaust the machine."""
+    limit = memory_mib << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+
+
+def _send(answers: Any, header: dict[str, Any], payload: bytes = b"") -> None:
+    head = json.dumps(header).encode()
+    answers.write(struct.pack("<II", len(head), len(payload)))
+    answers.write(head)
+    answers.write(payload)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""How videos are decoded."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sofdata.settings import Section
+
+Fit = Literal["stretch", "crop"]
+DecoderName = Literal["auto", "decord", "pyav"]
+
+
+class VideoConfig(Section):
+    """How a video becomes frames. The SOF paper publishes none of this: the defaults are ours."""
+
+    decoder: DecoderName = Field(
+        default="auto",
+        description="Which library decodes: 'decord', 'pyav', or 'auto': decord for short files "
+        "that it reads well, PyAV for all others and wherever decord misbehaves. Default ours.",
+    )
+    fit: Fit = Field(
+        default="stretch",
+        description="How a frame becomes a square of flow.size: 'stretch' resizes both axes, so "
+        "that nothing is lost; 'crop' resizes the shorter side and keeps the middle. Default ours.",
+    )
+    chunk_frames: int = Field(
+        default=64,
+        ge=1,
+        description="Sampled frames decoded at a time; bounds the memory of a worker. Default "
+        "ours.",
+    )

@@ -1,0 +1,238 @@
+"""Decoding in a process of its own: a hang, a crash or a flood of memory costs one video only.
+
+One child serves a worker for as long as it behaves. It is killed when a video takes longer than its
+limit, and starts again for the next one. Costs 0.2 s a start and one copy of the sampled frames.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from sofdata.errors import ContractError, DecodeError
+from sofdata.settings import Section
+from sofdata.types import Frames
+from sofdata.video.config import DecoderName, VideoConfig
+from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.probe import Unusable
+from sofdata.video.tally import StreamReport
+
+MAX_HEADER_BYTES = 1 << 24
+MAX_PAYLOAD_BYTES = 1 << 30
+STDERR_TAIL_BYTES = 2000
+POLL_S = 0.5
+
+
+class DecoderDied(DecodeError):
+    """The decoding process hung, crashed or used too much memory over this video.
+
+    reason: "timeout", "crash" or "memory". tail: the end of what it wrote to standard error.
+    """
+
+    def __init__(self, reason: str, message: str, tail: str = "") -> None:
+        super().__init__(reason, message, tail)
+        self.reason = reason
+        self.message = message
+        self.tail = tail
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class LimitConfig(Section):
+    """What the decoding of one video may cost. Defaults are ours; none changes a byte."""
+
+    floor_s: float = Field(60.0, gt=0, description="Every video may take this long, s.")
+    per_second: float = Field(
+        4.0, ge=0, description="Further seconds of decoding for each second of video."
+    )
+    ceiling_s: float = Field(7200.0, gt=0, description="No video may take longer, s.")
+    memory_mib: int = Field(
+        2048, ge=64, description="Data memory of the decoding process, MiB, all libraries included."
+    )
+
+    def seconds(self, duration_s: float) -> float:
+        """Time limit for a video of this duration."""
+        return min(self.ceiling_s, self.floor_s + self.per_second * duration_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Size of a video as shown, px."""
+
+    height: int
+    width: int
+
+
+class DecoderProcess:
+    """The child, from the parent's side. Not for use by several threads."""
+
+    def __init__(self, limits: LimitConfig) -> None:
+        self._limits = limits
+        self._child: subprocess.Popen[bytes] | None = None
+        self._answers = -1
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+
+    def open(
+        self,
+        path: str,
+        config: VideoConfig,
+        size: int,
+        step_s: float,
+        span_s: tuple[float, float] | None,
+        decoder: DecoderName,
+    ) -> IsolatedStream:
+        """Open a video; arguments and errors as `sofdata.video.reader.open_video`.
+
+        In addition raises `DecoderDied`, here or while the frames are read.
+        """
+        self._start()
+        self._request(
+            {
+                "path": path,
+                "video": config.model_dump(mode="json"),
+                "size": size,
+                "step_s": step_s,
+                "span_s": span_s,
+                "decoder": decoder,
+                "memory_mib": self._limits.memory_mib,
+            }
+        )
+        return IsolatedStream(self, path, self._limits)
+
+    def close(self) -> None:
+        """Kill the child if there is one."""
+        if self._child is None:
+            return
+        self._child.kill()
+        self._child.wait()
+        os.close(self._answers)
+        if self._child.stdin:
+            self._child.stdin.close()
+        self._child = None
+
+    def receive(self, deadline_s: float) -> tuple[dict[str, Any], bytes]:
+        """The next header and its bytes. Raises `DecoderDied` after `deadline_s` (monotonic)."""
+        head, payload = struct.unpack("<II", self._read(8, deadline_s))
+        if head > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
+            raise self._died("crash", "the decoding process wrote nonsense")
+        try:
+            header = json.loads(self._read(head, deadline_s))
+        except ValueError:
+            raise self._died("crash", "the decoding process wrote nonsense") from None
+        return header, self._read(payload, deadline_s)
+
+    def _start(self) -> None:
+        if self._child is not None and self._child.poll() is None:
+            return
+        self.close()
+        self._answers, child_end = os.pipe()
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        self._stderr.truncate(0)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "sofdata.video.child", str(child_end)],
+                stdin=subprocess.PIPE,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                env=environment,
+                pass_fds=(child_end,),
+            )
+        finally:
+            os.close(child_end)
+
+    def _request(self, request: dict[str, Any]) -> None:
+        assert self._child is not None
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise self._died("crash", "the decoding process is gone") from None
+
+    def _read(self, size: int, deadline_s: float) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            ready, _, _ = select.select([self._answers], [], [], POLL_S)
+            if ready:
+                part = os.read(self._answers, min(size - len(data), 1 << 20))
+                if not part:
+                    raise self._died("crash", self._last_words())
+                data += part
+            if time.monotonic() > deadline_s:
+                raise self._died("timeout", "decoding took longer than its time limit")
+        return bytes(data)
+
+    def _last_words(self) -> str:
+        assert self._child is not None
+        code = self._child.wait()
+        if code == -signal.SIGKILL:
+            return "the decoding process was killed, perhaps for want of memory"
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"the decoding process crashed ({name})"
+
+    def _died(self, reason: str, message: str) -> DecoderDied:
+        self.close()
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - STDERR_TAIL_BYTES))
+        return DecoderDied(reason, message, self._stderr.read().decode("utf-8", "replace"))
+
+
+class IsolatedStream:
+    """The frames of one video, decoded by the child; otherwise as `VideoStream`."""
+
+    def __init__(self, process: DecoderProcess, path: str, limits: LimitConfig) -> None:
+        self._process = process
+        self._limits = limits
+        self._report: StreamReport | None = None
+        self.path = path
+        self.decoder = ""
+        self._waited_s, self._limit_s = 0.0, limits.seconds(0.0)
+        header, _ = self._next()
+        self.info = Shown(header["height"], header["width"])
+        self._limit_s = limits.seconds(header["duration_s"])
+
+    @property
+    def report(self) -> StreamReport:
+        if self._report is None:
+            raise ContractError(f"{self.path}: the report is known after the last chunk only")
+        return self._report
+
+    def __iter__(self) -> Iterator[Frames]:
+        while True:
+            header, payload = self._next()
+            self.decoder = header["decoder"]
+            if header["kind"] == "end":
+                self._report = StreamReport(**header["report"])
+                return
+            rgb = np.frombuffer(payload, np.uint8).reshape(header["shape"])
+            yield Frames(rgb, np.array(header["pts_s"], np.float64))
+
+    def _next(self) -> tuple[dict[str, Any], bytes]:
+        """Wait for the child. Only time spent waiting counts against the limit."""
+        began_s = time.monotonic()
+        header, payload = self._process.receive(began_s + self._limit_s - self._waited_s)
+        self._waited_s += time.monotonic() - began_s
+        if header["kind"] == "error":
+            raise _error(self.path, header)
+        return header, payload
+
+
+def _error(path: str, header: dict[str, Any]) -> DecodeError | Unusable:
+    if header["type"] == "Unusable":
+        return Unusable(header["reason"], header["message"])
+    if header["type"] == "DecoderMisbehaved":
+        return DecoderMisbehaved(path, header["reason"])
+    return DecodeError(header["message"])

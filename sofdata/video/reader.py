@@ -1,0 +1,208 @@
+"""`open_video`: a video file becomes a stream of sampled `Frames`, whatever decodes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sofdata.errors import ConfigError, ContractError, DecodeError
+from sofdata.types import Frames
+from sofdata.video import decord_reader, pyav_reader
+from sofdata.video.config import DecoderName, VideoConfig
+from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.probe import Unusable, VideoInfo, probe
+from sofdata.video.pyav_reader import Sample
+from sofdata.video.tally import StreamReport, Tally
+
+# Headers are often off by a few frames without anything missing.
+TOLERATED_FRAMES = 5
+TOLERATED_SHARE = 0.02
+
+
+def open_video(
+    path: str | Path,
+    config: VideoConfig,
+    size: int,
+    step_s: float,
+    span_s: tuple[float, float] | None = None,
+    decoder: DecoderName | None = None,
+) -> VideoStream:
+    """Open a local video file for sampling.
+
+    size: side of the square frames, in pixels.
+    step_s: wanted time between frames, in seconds.
+    span_s: (start, end) in seconds of presentation time to use, or None for all.
+    decoder: overrides `config.decoder`.
+
+    Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
+    holds no video, and `DecodeError` where it holds one that cannot be read.
+    """
+    wanted = decoder or config.decoder
+    if wanted == "decord" and not decord_reader.is_installed():
+        raise ConfigError(
+            "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
+            "on x86-64 only); use 'auto' or 'pyav'"
+        )
+    return VideoStream(str(path), probe(path, span_s), config, size, step_s, span_s, wanted)
+
+
+class VideoStream:
+    """The sampled frames of one video, in chunks; iterate over it once.
+
+    Every chunk after the first begins with the last frame of the chunk before, so that the steps
+    between frames run on. Otherwise chunks hold `chunk_frames` frames, the last one fewer.
+
+    info: what the file holds.
+    decoder: what decodes it, such as "decord 0.6.0"; settled once the first chunk is there.
+    report: what became of the video, once all chunks were read.
+
+    While iterating: raises `DecodeError` if no frame decodes, `Unusable` if the span holds none,
+    and `DecoderMisbehaved` if decord turns out not to be trusted after it gave some chunks; open
+    the video again with decoder="pyav" then.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        info: VideoInfo,
+        config: VideoConfig,
+        size: int,
+        step_s: float,
+        span_s: tuple[float, float] | None,
+        decoder: DecoderName,
+    ) -> None:
+        self.path = path
+        self.info = info
+        self.config = config
+        self.size = size
+        self.step_s = step_s
+        self.span_s = span_s
+        self.decoder = ""
+        self._wanted = decoder
+        self._report: StreamReport | None = None
+        self._iterator = self._iterate()
+
+    def __iter__(self) -> Iterator[Frames]:
+        return self._iterator
+
+    @property
+    def report(self) -> StreamReport:
+        if self._report is None:
+            raise ContractError(f"{self.path}: the report is known after the last chunk only")
+        return self._report
+
+    def _iterate(self) -> Iterator[Frames]:
+        if self._use_decord():
+            chunks = self._with_decord()
+            try:
+                first = next(chunks)
+            except DecoderMisbehaved:
+                if self._wanted == "decord":
+                    raise
+            else:
+                yield first
+                yield from chunks
+                return
+        yield from self._with_pyav()
+
+    def _use_decord(self) -> bool:
+        if self._wanted == "pyav" or not decord_reader.is_installed():
+            return False
+        refusal = decord_reader.refusal(self.info, self.size, self.config.fit)
+        if refusal and self._wanted == "decord":
+            raise DecoderMisbehaved(self.path, refusal)
+        return not refusal
+
+    def _with_decord(self) -> Iterator[Frames]:
+        self.decoder = decord_reader.decoder_name()
+        samples = decord_reader.read(
+            self.path, self.info, self.size, self.config.fit, self.step_s, self.config.chunk_frames
+        )
+        yield from self._chunks(samples, None)
+
+    def _with_pyav(self) -> Iterator[Frames]:
+        self.decoder = pyav_reader.decoder_name(self.info)
+        tally = Tally()
+        samples = pyav_reader.read(
+            self.path, self.info, self.size, self.config.fit, self.step_s, self.span_s, tally
+        )
+        yield from self._chunks(samples, tally)
+
+    def _chunks(self, samples: Iterator[Sample], tally: Tally | None) -> Iterator[Frames]:
+        """Group samples, then write the report. A tally of None: the decoder counted nothing."""
+        held: list[Sample] = []
+        sampled, first_s, last_s = 0, 0.0, 0.0
+        for sample in samples:
+            sampled += 1
+            last_s = sample[0]
+            first_s = last_s if sampled == 1 else first_s
+            held.append(sample)
+            if sampled % self.config.chunk_frames == 0:
+                yield _frames(held)
+                held = held[-1:]
+        if sampled == 0:
+            raise self._nothing(tally)
+        if sampled % self.config.chunk_frames:
+            yield _frames(held)
+        self._report = StreamReport(
+            frames_sampled=sampled,
+            frames_decoded=tally.frames_decoded if tally else None,
+            decode_errors=tally.decode_errors if tally else 0,
+            frames_undated=tally.frames_undated if tally else 0,
+            salvaged=_salvaged(self.info, tally),
+            covered_s=last_s - first_s,
+        )
+
+    def _nothing(self, tally: Tally | None) -> Exception:
+        found = len(self.info.pts)
+        if tally and not tally.frames_decoded:
+            declared = self.info.frames_declared
+            header = f"declares {declared} frames" if declared else "declares no number of frames"
+            return DecodeError(
+                f"{self.path}: the header {header}, {found} are found and 0 can be decoded "
+                f"({tally.decode_errors} errors); the file is damaged"
+            )
+        span = f" between {self.span_s[0]} s and {self.span_s[1]} s" if self.span_s else ""
+        return Unusable("no_frames", f"{self.path}: no frame is shown{span}")
+
+
+def _frames(samples: list[Sample]) -> Frames:
+    return Frames(
+        rgb=np.stack([rgb for _, rgb in samples]),
+        pts_s=np.array([pts_s for pts_s, _ in samples], dtype=np.float64),
+    )
+
+
+def _salvaged(info: VideoInfo, tally: Tally | None) -> str:
+    """A sentence on what is missing of a video, "" if nothing is."""
+    found = len(info.pts)
+    parts = []
+    if tally and tally.decode_errors:
+        parts.append(f"{tally.decode_errors} of {found} frames could not be decoded")
+    if info.whole and (missing := _missing(info)):
+        parts.append(missing)
+    return "; ".join(parts)
+
+
+def _missing(info: VideoInfo) -> str:
+    """What the header promises and the file does not hold."""
+    found, declared = len(info.pts), info.frames_declared
+    if declared is not None:
+        slack = max(TOLERATED_FRAMES, TOLERATED_SHARE * declared)
+        if declared - found > slack:
+            return f"{found} of {declared} declared frames are in the file; the rest is missing"
+        return ""
+    if info.duration_s is None or not info.frame_s:
+        return ""
+    # Some containers state the time of the end, others the time from start to end.
+    end_s = float(info.pts_s[-1]) + info.frame_s
+    covered_s = max(end_s, end_s - info.start_s)
+    slack = max(TOLERATED_FRAMES * info.frame_s, TOLERATED_SHARE * info.duration_s)
+    if info.duration_s - covered_s > slack:
+        return (
+            f"{covered_s:.2f} of {info.duration_s:.2f} declared seconds are in the file; "
+            "the rest is missing"
+        )
+    return ""

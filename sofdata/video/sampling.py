@@ -1,0 +1,92 @@
+"""Which frames of a video to keep: a step in seconds, measured on presentation times.
+
+The next frame is the one nearest to the last kept frame plus the step. Video of a constant frame
+rate so gets steps of constant length (25 frames/s and a step of 0.13 s: every third, 0.12 s), and
+video of a variable rate the steps that come closest. Nothing is derived from an index and a rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+
+# At a constant rate the nearest frame is always between 2/3 and 4/3 of a step away (or further,
+# where frames are rarer than that). A shorter step only arises at a gap or at the end.
+MIN_STEP_SHARE = 0.66
+# Containers round times to a millisecond; of two frames that are equally near up to that, always
+# take the earlier one, so that rounding does not make steps uneven.
+TIE_S = 0.002
+
+
+class StepSampler(Generic[Item]):
+    """Keeps from a stream of (time, item) those that lie a step apart.
+
+    step_s: wanted time between kept frames, in seconds.
+    span_s: only times t with span_s[0] <= t < span_s[1] take part.
+
+    Only one item is held back at any time. `dropped` counts the items whose time was not a number
+    or did not increase; such items are never kept.
+    """
+
+    def __init__(self, step_s: float, span_s: tuple[float, float] | None = None) -> None:
+        self.step_s = step_s
+        self.start_s, self.end_s = span_s if span_s is not None else (-math.inf, math.inf)
+        self.dropped = 0
+        self._seen_s = -math.inf
+        self._kept_s: float | None = None
+        self._pending: tuple[float, Item] | None = None
+
+    def offer(self, pts_s: float, item: Item) -> list[tuple[float, Item]]:
+        """Take the next item of the stream; returns the (time, item) that are now kept."""
+        if not pts_s > self._seen_s:
+            self.dropped += 1
+            return []
+        self._seen_s = pts_s
+        if not self.start_s <= pts_s < self.end_s:
+            return []
+        kept = []
+        if self._pending is not None and self._pending_is_nearer(pts_s):
+            kept.append(self._keep(*self._pending))
+        if self._kept_s is None or pts_s >= self._kept_s + self.step_s:
+            kept.append(self._keep(pts_s, item))
+        else:
+            self._pending = (pts_s, item)
+        return kept
+
+    def finish(self) -> list[tuple[float, Item]]:
+        """End the stream; returns the last item if it lies about a step after the last kept."""
+        if self._pending is None or not self._long_enough(self._pending[0]):
+            return []
+        return [self._keep(*self._pending)]
+
+    def _keep(self, pts_s: float, item: Item) -> tuple[float, Item]:
+        self._kept_s, self._pending = pts_s, None
+        return pts_s, item
+
+    def _long_enough(self, pts_s: float) -> bool:
+        return self._kept_s is None or pts_s - self._kept_s >= MIN_STEP_SHARE * self.step_s
+
+    def _pending_is_nearer(self, pts_s: float) -> bool:
+        """Whether to keep the held item now that the stream has come to `pts_s`."""
+        if self._kept_s is None or self._pending is None:
+            return False
+        target_s, pending_s = self._kept_s + self.step_s, self._pending[0]
+        if pts_s < target_s or not self._long_enough(pending_s):
+            return False
+        return target_s - pending_s <= pts_s - target_s + TIE_S
+
+
+def select(
+    pts_s: Iterable[float], step_s: float, span_s: tuple[float, float] | None = None
+) -> NDArray[np.int64]:
+    """Indices int64 [T] of the frames that `StepSampler` keeps of these presentation times."""
+    sampler: StepSampler[int] = StepSampler(step_s, span_s)
+    kept = [item for i, t in enumerate(pts_s) for _, item in sampler.offer(float(t), i)]
+    kept += [item for _, item in sampler.finish()]
+    return np.array(kept, dtype=np.int64)

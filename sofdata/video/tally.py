@@ -1,0 +1,39 @@
+"""What a decoder counts while it reads, and what the report of a video says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters that a decoder raises as it goes.
+
+    frames_decoded: frames that came out of the decoder, sampled or not.
+    decode_errors: packets or frames that could not be decoded.
+    frames_undated: frames without a presentation time that increases; they are left out.
+    """
+
+    frames_decoded: int = 0
+    decode_errors: int = 0
+    frames_undated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """What became of a video, known once all its frames were read.
+
+    frames_sampled: frames that were handed out.
+    frames_decoded: frames that came out of the decoder; None where it does not tell (decord).
+    decode_errors: packets or frames that could not be decoded.
+    frames_undated: frames left out because their presentation time is missing or does not increase.
+    salvaged: "" for a sound video; else a sentence on what is missing.
+    covered_s: seconds from the first sampled frame to the last.
+    """
+
+    frames_sampled: int
+    frames_decoded: int | None
+    decode_errors: int
+    frames_undated: int
+    salvaged: str
+    covered_s: float
