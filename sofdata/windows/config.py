@@ -1,0 +1,72 @@
+"""How a video's flow is cut into windows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sofdata.settings import Section
+
+CameraMode = Literal["record", "subtract", "off"]
+
+
+class WindowConfig(Section):
+    """Windows and what is rejected. The SOF paper publishes none of this: the defaults are ours."""
+
+    length: Annotated[int, Field(ge=1, le=512)] = Field(
+        8, description="Steps of flow in a window; 8 are about a second. Default ours."
+    )
+    stride: Annotated[int, Field(ge=1)] = Field(
+        4,
+        description="Steps from the start of a window to that of the next; at most length, so "
+        "that every step lies in a window. Default ours: half a window.",
+    )
+    min_steps: Annotated[int, Field(ge=1)] = Field(
+        2,
+        description="Fewest steps that a stretch between two cuts must have. One shorter than "
+        "length gives a single short window, a shorter one is rejected as too_short. Default ours.",
+    )
+    size: Annotated[int, Field(ge=8, le=1024)] = Field(
+        64, description="Side in px at which flow is stored, vectors scaled with it. Default ours."
+    )
+    static_px: Annotated[float, Field(ge=0)] = Field(
+        0.15,
+        description="A window is rejected as static when the 99th percentile of its stored flow's "
+        "magnitude lies below this many px a step at size; 0 keeps all. Default ours: a little "
+        "above what codec noise gave in still scenes at 64 px.",
+    )
+    active_px: Annotated[float, Field(gt=0)] = Field(
+        0.5,
+        description="A pixel counts towards active_share when its flow is larger than this many px "
+        "a step at size. Default ours.",
+    )
+    shots: bool = Field(
+        True, description="Look for shot changes, so that no window spans one. Default ours."
+    )
+    shot_threshold: Annotated[float, Field(gt=0)] = Field(
+        0.85,
+        description="Least difference of two frames, as sofdata.windows.shots scores it, that is "
+        "a shot change: 0 for identical frames, about 1 and more across cuts. Default ours.",
+    )
+    camera: CameraMode = Field(
+        "record",
+        description="Camera motion of each step, an affine map found by RANSAC: 'record' it in the "
+        "window's statistics, also 'subtract' it from the stored flow, or 'off'. Default ours.",
+    )
+    camera_inlier_px: Annotated[float, Field(gt=0)] = Field(
+        0.5,
+        description="A point of the flow follows the camera when the affine map explains it to "
+        "within this many px at size. Default ours.",
+    )
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if self.stride > self.length:
+            raise ValueError(
+                f"stride {self.stride} is larger than length {self.length}: the steps between "
+                "windows would be lost"
+            )
+        if self.min_steps > self.length:
+            raise ValueError(f"min_steps {self.min_steps} is larger than length {self.length}")
+        return self

@@ -1,0 +1,145 @@
+"""Windows: the flow of a video, fed chunk by chunk, cut into pieces of fixed length.
+
+    windower = Windower(config)
+    for frames, flow, breaks in chunks:
+        yield from windower.push(frames, flow, breaks)
+    yield from windower.close()
+
+Holds no more than `length` steps and their frames at a time, however long the video is, and gives
+the same windows however the video was split into chunks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.errors import ContractError
+from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
+from sofdata.windows.config import WindowConfig
+from sofdata.windows.motion import flow_statistics
+from sofdata.windows.steps import Step, make_step
+
+BREAKS = ("", "shot", "gap")
+Outcome = SkillWindow | RejectedWindow
+
+
+class Windower:
+    """Cuts one video into windows.
+
+    A stretch is what lies between two breaks. Windows of `length` steps start at its multiples of
+    `stride`; where the last of them does not reach the stretch's end, one more is cut that does, so
+    that every step lies in a window. A stretch shorter than `length` is one short window, or, below
+    `min_steps`, one `RejectedWindow` "too_short". A window whose stored flow hardly moves is a
+    `RejectedWindow` "static". All of these are numbered in the order in which they end.
+    """
+
+    def __init__(self, config: WindowConfig) -> None:
+        self._config = config
+        self._count = 0  # candidates so far
+        self._cut = "start"
+        self._taken = 0  # steps of this stretch so far
+        self._covered = 0  # steps of this stretch that lie in a window already
+        # What a window still to come may need: the frame before the first step, and the steps.
+        self._steps: deque[Step] = deque(maxlen=config.length)
+        self._frames: deque[NDArray[np.uint8]] = deque(maxlen=config.length + 1)
+        self._pts_s: deque[float] = deque(maxlen=config.length + 1)
+
+    def push(self, frames: Frames, flow: FlowClip, breaks: Sequence[str]) -> Iterator[Outcome]:
+        """Take a chunk and give the windows that it completes; go through all before the next push.
+
+        frames: T frames; the first is the last one of the chunk before.
+        flow: the T - 1 steps between them, at any resolution.
+        breaks: for each step "", or why no window may hold it: "shot" or "gap". The flow of such a
+            step is not looked at.
+        Raises `ContractError` when the chunk does not fit together or does not follow the last.
+        """
+        self._check(frames, flow, breaks)
+        if not self._frames:
+            self._begin_stretch("start", frames, 0)
+        for step, reason in enumerate(breaks):
+            if reason:
+                yield from self._end_stretch()
+                self._begin_stretch(reason, frames, step + 1)
+            else:
+                self._steps.append(make_step(flow.flow[step], self._config))
+                self._add_frame(frames, step + 1)
+                self._taken += 1
+                yield from self._full_window()
+
+    def close(self) -> Iterator[Outcome]:
+        """Give what the end of the video completes. Nothing may be pushed afterwards."""
+        yield from self._end_stretch()
+        self._frames.clear()
+        self._pts_s.clear()
+
+    def _check(self, frames: Frames, flow: FlowClip, breaks: Sequence[str]) -> None:
+        if not len(frames) - 1 == len(flow) == len(breaks):
+            raise ContractError(
+                f"{len(frames)} frames need {len(frames) - 1} steps and breaks, got {len(flow)} "
+                f"and {len(breaks)}"
+            )
+        unknown = set(breaks) - set(BREAKS)
+        if unknown:
+            raise ContractError(f"a break is one of {BREAKS}, got {sorted(unknown)}")
+        if self._pts_s and self._pts_s[-1] != frames.pts_s[0]:
+            raise ContractError(
+                f"a chunk must begin with the last frame of the one before, at {self._pts_s[-1]} "
+                f"s; it begins at {frames.pts_s[0]} s"
+            )
+
+    def _begin_stretch(self, cut: str, frames: Frames, first: int) -> None:
+        self._cut, self._taken, self._covered = cut, 0, 0
+        self._steps.clear()
+        self._frames.clear()
+        self._pts_s.clear()
+        self._add_frame(frames, first)
+
+    def _add_frame(self, frames: Frames, number: int) -> None:
+        # A copy: a view would keep the whole chunk in memory.
+        self._frames.append(frames.rgb[number].copy())
+        self._pts_s.append(float(frames.pts_s[number]))
+
+    def _full_window(self) -> Iterator[Outcome]:
+        begun = self._taken - self._config.length
+        if begun >= 0 and begun % self._config.stride == 0:
+            yield self._window()
+
+    def _end_stretch(self) -> Iterator[Outcome]:
+        """Cut what the stretch still holds; the steps kept are its last `length` ones."""
+        if not self._frames or 0 < self._taken == self._covered:
+            return
+        if self._taken < self._config.min_steps:
+            yield self._reject("too_short")
+        else:
+            yield self._window()
+
+    def _window(self) -> Outcome:
+        """The last `length` steps, or all of a shorter stretch, as a window or a reject."""
+        self._covered = self._taken
+        flow = np.stack([step.flow for step in self._steps])
+        statistics = flow_statistics(flow, self._config.active_px)
+        if statistics["p99_px"] < self._config.static_px:
+            return self._reject("static")
+        for name in self._steps[0].camera:
+            mean = np.mean([step.camera[name] for step in self._steps])
+            statistics[name] = float(f"{mean:.6g}")
+        return SkillWindow(
+            index=self._number(),
+            flow=flow,
+            pts_s=np.array(self._pts_s),
+            first=self._frames[0],
+            last=self._frames[-1],
+            cut=self._cut,
+            motion=statistics,
+        )
+
+    def _reject(self, reason: str) -> RejectedWindow:
+        return RejectedWindow(self._number(), self._pts_s[0], self._pts_s[-1], reason)
+
+    def _number(self) -> int:
+        self._count += 1
+        return self._count - 1

@@ -1,0 +1,146 @@
+"""Shot changes: which steps of a video join two different shots.
+
+A step is scored from its two frames alone, so the answer does not depend on how the video was
+split into chunks. Both frames are reduced to 24 x 24. The score adds
+
+- what motion cannot explain: every block of 6 x 6 is looked for in the other frame, up to a third
+  of the frame away, and the mean rms difference of the best matches is taken, both ways round;
+- how far the colours differ: half the L1 distance of the two joint colour histograms, 0 to 1.
+
+It is taken twice, and the lower one counts: once with each frame freed of its own brightness,
+colour cast and contrast, so that a change of exposure, a fade or a mild flash is no cut; once with
+both frames on one scale, so that a large thing which comes into view, and with it changes the mean
+of the frame, is none, nor is the noise of dark frames.
+
+A fast camera keeps the colours and mostly matches; across a cut both terms are large. Dissolves and
+wipes that take many steps are not found, and a flash that saturates most of the frame is a cut.
+
+About 0.2 ms a step; 3 ms where the frames differ so much that blocks must be looked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.errors import ContractError
+from sofdata.flow.opencv import load_cv2
+
+_SIDE = 24  # of the reduced frame
+_BLOCK = 6
+_REACH = 8  # how far a block is looked for, in px of the reduced frame
+_CONTRAST = 16.0  # grey levels (standard deviation); frames with less count for less
+_BINS = 8
+_RANGE = 2.5  # colours beyond so many standard deviations fall into the outermost bins
+
+
+def shot_changes(rgb: NDArray[np.uint8], threshold: float) -> NDArray[np.bool_]:
+    """Find the steps of frames [T,H,W,3] that join two shots; returns bool [T-1].
+
+    threshold: the least score of a shot change (`WindowConfig.shot_threshold`).
+    """
+    return shot_scores(rgb, at_least=threshold) >= threshold
+
+
+def shot_scores(rgb: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.float64]:
+    """Score each step of frames [T,H,W,3]: 0 for identical frames; returns float64 [T-1].
+
+    at_least: a score below this may be given as 0, which saves most of the work.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[-1] != 3:
+        raise ContractError(f"frames must be uint8 [T,H,W,3], got {rgb.dtype} {list(rgb.shape)}")
+    cv2 = load_cv2()
+    reduced = [_reduce(frame, cv2) for frame in rgb]
+    looks = [_on_own_scale(small) for small in reduced]
+    scores = np.zeros(max(len(rgb) - 1, 0))
+    for step in range(len(scores)):
+        score = _difference(looks[step], looks[step + 1], at_least)
+        if score > 0:
+            score = min(score, _on_one_scale(reduced[step], reduced[step + 1], at_least))
+        scores[step] = score
+    return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A reduced frame [24,24,3] on some scale, and the histogram of its colours."""
+
+    picture: NDArray[np.float32]
+    colours: NDArray[np.float64]
+
+
+def _reduce(frame: NDArray[np.uint8], cv2: ModuleType) -> NDArray[np.float32]:
+    small = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
+
+
+def _on_own_scale(small: NDArray[np.float32]) -> _Look:
+    return _look((small - small.mean(axis=(0, 1))) / max(float(small.std()), 1.0))
+
+
+def _on_one_scale(a: NDArray[np.float32], b: NDArray[np.float32], at_least: float) -> float:
+    """The difference of two reduced frames, less where both hardly hold any contrast."""
+    contrasts = float(a.std()), float(b.std())
+    middle = (a.mean(axis=(0, 1)) + b.mean(axis=(0, 1))) / 2
+    scale = max(sum(contrasts) / 2, _CONTRAST)
+    difference = _difference(_look((a - middle) / scale), _look((b - middle) / scale), at_least)
+    return difference * min(1.0, max(contrasts) / _CONTRAST)
+
+
+def _look(picture: NDArray[np.float32]) -> _Look:
+    return _Look(picture, _colours(picture))
+
+
+def _colours(picture: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Joint histogram over three channels; a pixel counts for the bins around its value."""
+    place = (picture.reshape(-1, 3) / (2 * _RANGE) + 0.5) * (_BINS - 1)
+    place = place.clip(0, _BINS - 1.001)
+    low = place.astype(np.int64)
+    near = np.stack([low, low + 1])  # the bins below and above, [2, N, 3]
+    share = np.stack([1 + low - place, place - low])
+    first, second, third = (near * (_BINS * _BINS, _BINS, 1)).transpose(2, 0, 1)  # each [2, N]
+    cells = first[:, None, None] + second[:, None] + third  # [2, 2, 2, N]
+    first, second, third = share.transpose(2, 0, 1)
+    weights = first[:, None, None] * second[:, None] * third
+    counts = np.bincount(cells.ravel(), weights.ravel(), minlength=_BINS**3)
+    return counts / len(place)
+
+
+def _difference(a: _Look, b: _Look, at_least: float) -> float:
+    colour = float(np.abs(a.colours - b.colours).sum()) / 2
+    unmoved = float(np.sqrt((_blocks(a.picture - b.picture) ** 2).mean(axis=1)).mean())
+    if unmoved + colour < at_least:  # the best match is no worse than the block in its own place
+        return 0.0
+    return colour + (_unmatched(a.picture, b.picture) + _unmatched(b.picture, a.picture)) / 2
+
+
+def _unmatched(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Mean over the blocks of `a` of the rms difference from their best match in `b`."""
+    blocks = _blocks(a).astype(np.float64)  # [16, 108]
+    places = np.lib.stride_tricks.sliding_window_view(b, (_BLOCK, _BLOCK), axis=(0, 1))
+    patches = places.transpose(0, 1, 3, 4, 2).reshape(-1, blocks.shape[1]).astype(np.float64)
+    # einsum, not a matrix product: that would start BLAS threads, which harm beside other workers.
+    products = np.einsum("ik,jk->ij", blocks, patches)
+    squares = (blocks**2).sum(axis=1)[:, None] + (patches**2).sum(axis=1) - 2 * products
+    best = np.where(_within_reach(), squares, np.inf).min(axis=1)
+    return float(np.sqrt(best.clip(min=0) / blocks.shape[1]).mean())
+
+
+def _blocks(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The 16 blocks of a picture [24,24,3], row by row, as [16, 108]."""
+    count = _SIDE // _BLOCK
+    cut = picture.reshape(count, _BLOCK, count, _BLOCK, 3).transpose(0, 2, 1, 3, 4)
+    return cut.reshape(count * count, -1)
+
+
+@functools.cache
+def _within_reach() -> NDArray[np.bool_]:
+    """Which of the 19 x 19 places of a patch each of the 16 blocks may match: bool [16, 361]."""
+    start = np.arange(0, _SIDE, _BLOCK)
+    near = np.abs(start[:, None] - np.arange(_SIDE - _BLOCK + 1)) <= _REACH  # [4, 19]
+    both: NDArray[np.bool_] = near[:, None, :, None] & near[None, :, None, :]
+    return both.reshape(len(start) ** 2, -1)
