@@ -1,0 +1,197 @@
+"""Flow estimators by name: what they promise, which there are, and making one from the config."""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.errors import ConfigError
+from sofdata.flow import learned, weights, zoo
+from sofdata.flow.config import FlowConfig
+from sofdata.flow.dis import Dis
+from sofdata.flow.farneback import Farneback
+from sofdata.flow.opencv import load_cv2
+
+CLASSICAL = {
+    "dis": "dense inverse search; the default on a CPU",
+    "farneback": "polynomial expansion; for comparison",
+}
+
+
+class Estimator(Protocol):
+    """Estimates flow between pairs of frames. Keeps nothing from one call to the next."""
+
+    @property
+    def name(self) -> str:
+        """As in `flow.estimator`: "dis", "ptlflow:raft"."""
+
+    @property
+    def version(self) -> str:
+        """The libraries that compute, with their versions."""
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the weights; None for an estimator that has none."""
+
+    def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Flow of each pair: RGB uint8 [N,H,W,3] twice to float32 [N,H,W,2].
+
+        (dx, dy) in px of this resolution: the point at (x, y) of the first frame lies at
+        (x + dx, y + dy) in the second. Raises `FlowError` for a pair that cannot be estimated and
+        `ContractError` for arrays of another shape or type.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorStatus:
+    """An estimator, and whether it can run here as things stand.
+
+    note: what it is, or what it lacks.
+    """
+
+    name: str
+    kind: Literal["classical", "learned"]
+    runs_here: bool
+    note: str
+
+
+def make_estimator(config: FlowConfig) -> Estimator:
+    """The estimator that `config` asks for, ready to run.
+
+    Raises `ConfigError` as `resolve` does, and for a model that cannot be built or fails on frames
+    of `flow.size`. A learned model takes seconds to load.
+    """
+    config = resolve(config)
+    if config.estimator == "dis":
+        return Dis(config.dis)
+    if config.estimator == "farneback":
+        return Farneback()
+    return learned.Learned(config)
+
+
+def resolve(config: FlowConfig) -> FlowConfig:
+    """Replace every "auto" by what it stands for on this machine, and check that it can run.
+
+    Resolving twice changes nothing. Weights that have a name are fetched if they are not here; the
+    path of a checkpoint becomes absolute. Raises `ConfigError` for an unknown estimator, naming
+    the nearest, and for a library, device or weights that are not to be had.
+    """
+    if config.estimator == "auto":
+        config = _choose(config)
+    _check_name(config.estimator)
+    if config.estimator in CLASSICAL:
+        return _resolve_classical(config)
+    return _resolve_learned(config)
+
+
+def available() -> list[EstimatorStatus]:
+    """All estimators; the learned ones are listed only where ptlflow is installed."""
+    rows = [_classical_status(name, note) for name, note in CLASSICAL.items()]
+    try:
+        models = zoo.model_names()
+    except ConfigError as error:
+        return [*rows, EstimatorStatus(learned.PREFIX + "MODEL", "learned", False, str(error))]
+    return rows + [_learned_status(model) for model in models]
+
+
+def _choose(config: FlowConfig) -> FlowConfig:
+    """DIS, or the learned model where there is a CUDA device and ptlflow, or CUDA is asked for."""
+    learns = config.device == "cuda" or (
+        config.device == "auto" and zoo.installed() and _has_cuda()
+    )
+    if not learns:
+        return config.model_copy(update={"estimator": "dis", "device": "cpu"})
+    update: dict[str, Any] = {"estimator": learned.AUTO_MODEL, "device": "cuda"}
+    if config.checkpoint is None:
+        update["checkpoint"] = learned.AUTO_CHECKPOINT
+    if config.model_size is None:
+        update["model_size"] = learned.AUTO_SIZE
+    return config.model_copy(update=update)
+
+
+def _check_name(name: str) -> None:
+    known = list(CLASSICAL)
+    if name not in known and (name.startswith(learned.PREFIX) or zoo.installed()):
+        known += [learned.PREFIX + model for model in zoo.model_names()]
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, [*known, "auto"], n=1, cutoff=0.3)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    raise ConfigError(
+        f"flow.estimator '{name}' is unknown{hint} `sofdata flows` lists what there is"
+    )
+
+
+def _resolve_classical(config: FlowConfig) -> FlowConfig:
+    load_cv2()
+    if config.device == "cuda":
+        raise ConfigError(
+            f"flow.device is cuda, but '{config.estimator}' runs on a CPU only: use flow.device="
+            "auto, or a ptlflow model"
+        )
+    return config.model_copy(update={"device": "cpu"})
+
+
+def _resolve_learned(config: FlowConfig) -> FlowConfig:
+    update: dict[str, Any] = {}
+    if config.device == "auto":
+        update["device"] = "cuda" if _has_cuda() else "cpu"
+    elif config.device == "cuda" and not _has_cuda():
+        raise ConfigError("flow.device is cuda, but torch finds no CUDA device on this machine")
+    if config.checkpoint != weights.RANDOM:
+        urls = zoo.checkpoint_urls(config.estimator.removeprefix(learned.PREFIX))
+        path = weights.locate(config.estimator, config.checkpoint, urls)
+        if config.checkpoint not in urls:
+            update["checkpoint"] = str(path)
+        found = weights.sha256(path)
+        if config.weights_sha256 not in (None, found):
+            raise ConfigError(
+                f"{path} has the sha256 {found}, not {config.weights_sha256} as flow.weights_sha256"
+                " says; other weights give other flow"
+            )
+        update["weights_sha256"] = found
+    return config.model_copy(update=update)
+
+
+def _has_cuda() -> bool:
+    """Whether torch can use a GPU. Without NVIDIA's driver the slow import of torch is saved."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _classical_status(name: str, note: str) -> EstimatorStatus:
+    try:
+        load_cv2()
+    except ConfigError as error:
+        return EstimatorStatus(name, "classical", False, str(error))
+    return EstimatorStatus(name, "classical", True, note)
+
+
+def _learned_status(model: str) -> EstimatorStatus:
+    urls = zoo.checkpoint_urls(model)
+    cached = [name for name, url in urls.items() if weights.cache_path(url).is_file()]
+    if model in zoo.TROUBLE:
+        note = zoo.TROUBLE[model]
+    elif cached:
+        note = f"weights here: {', '.join(cached)}"
+    elif urls:
+        note = f"needs weights, fetched on first use: {', '.join(urls)}"
+    else:
+        note = "needs weights of your own: ptlflow publishes none"
+    if model in zoo.HINTS:
+        note += f"; {zoo.HINTS[model]}"
+    runs = bool(cached) and model not in zoo.TROUBLE
+    return EstimatorStatus(learned.PREFIX + model, "learned", runs, note)
