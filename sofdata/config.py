@@ -1,0 +1,168 @@
+"""The configuration of an ingest: one section a component, recipes, overrides, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sofdata.errors import ConfigError
+from sofdata.flow.codec import CodecConfig
+from sofdata.flow.config import FlowConfig
+from sofdata.settings import Section
+from sofdata.shards.sample import ImageConfig
+from sofdata.video.config import VideoConfig
+from sofdata.video.isolate import LimitConfig
+from sofdata.windows.config import WindowConfig
+
+
+class UnitConfig(Section):
+    """How the sorted videos are cut into units. Each unit becomes one shard. Defaults are ours."""
+
+    max_videos: int = Field(64, ge=1, description="A unit holds at most this many videos.")
+    max_source_mib: float = Field(
+        64.0, gt=0, description="A unit closes once its videos together reach this many MiB."
+    )
+    min_units: int = Field(
+        16,
+        ge=1,
+        description="A small corpus is cut into at least this many units, as far as it has videos, "
+        "so that several workers have work. Independent of the number of workers.",
+    )
+
+
+class RunConfig(Section):
+    """How an ingest is run. Nothing here changes a byte of the dataset."""
+
+    engine: Literal["ray", "inline"] = Field(
+        "ray", description="'ray': worker processes. 'inline': this process, for debugging."
+    )
+    workers: int | None = Field(
+        None, ge=1, description="Ray workers, one core each; default: one for each core there is."
+    )
+    address: str | None = Field(
+        None, description="Address of a running Ray cluster; default: start Ray on this machine."
+    )
+    flow_actors: int = Field(
+        0,
+        ge=0,
+        description="Ray actors that estimate flow for all workers of a node, one GPU each when "
+        "flow.device is cuda (then at least 1). 0: each worker estimates its own flow.",
+    )
+    isolate: bool = Field(
+        True, description="Decode each video in a process of its own that can be killed (Ray only)."
+    )
+    limits: LimitConfig = LimitConfig()
+    allow_set_aside: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the videos that may be quarantined before the exit code is 1.",
+    )
+
+
+class IngestConfig(Section):
+    """Everything that an ingest needs to know besides its source and its destination."""
+
+    video: VideoConfig = VideoConfig()
+    flow: FlowConfig = FlowConfig()
+    windows: WindowConfig = WindowConfig()
+    codec: CodecConfig = CodecConfig()
+    images: ImageConfig = ImageConfig()
+    units: UnitConfig = UnitConfig()
+    run: RunConfig = RunConfig()
+
+    def content(self) -> dict[str, Any]:
+        """What decides the dataset's bytes: all sections but `run`.
+
+        Weights count by their hash, not by the path at which they lie.
+        """
+        content = self.model_dump(mode="json", exclude={"run"})
+        if self.flow.weights_sha256:
+            content["flow"]["checkpoint"] = None
+        return content
+
+    def digest(self) -> str:
+        """sha256 of `content`, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConfig:
+    """Read a recipe, apply `a.b=c` overrides, and check the result.
+
+    recipe: path of a YAML file, or the name of one that sofdata carries; None for the defaults.
+    overrides: `key=value` with a dotted key; the value is read as YAML.
+
+    Raises `ConfigError` for a recipe that does not exist or does not parse, for an override
+    without "=", and for any key or value that does not fit.
+    """
+    values = _read_recipe(recipe) if recipe else {}
+    for override in overrides:
+        _apply(values, override)
+    return IngestConfig.parse(values)
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes that sofdata carries, by name."""
+    return {path.stem: path for path in sorted(carried("pipelines").glob("*.yaml"))}
+
+
+def carried(folder: str) -> Path:
+    """A top-level folder of the project: in a checkout beside the package, in a wheel inside it."""
+    package = Path(str(files("sofdata")))
+    inside = package / f"_{folder}"
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name each key in which two resolved configurations differ, with both values."""
+    for key in sorted(ours.keys() | theirs.keys()):
+        left, right = ours.get(key), theirs.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from differing_keys(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key} is {left!r}, there {right!r}"
+
+
+def _read_recipe(recipe: str) -> dict[str, Any]:
+    import yaml
+
+    path = recipes().get(recipe, Path(recipe))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = ", ".join(recipes()) or "none"
+        raise ConfigError(
+            f"cannot read recipe '{recipe}' ({error.strerror}); "
+            f"give a path to a YAML file or one of: {known}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe '{recipe}' is not YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"recipe '{recipe}' must hold keys and values, not a {type(values)}")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    import yaml
+
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"'--set {override}' needs the form key=value, such as flow.step_s=0.1")
+    *path, last = key.strip().split(".")
+    for part in path:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"'--set {override}': '{part}' holds a value, not keys")
+        values = inner
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'--set {override}': the value is not YAML: {error}") from None

@@ -1,0 +1,1 @@
+"""The dataset on disk: samples, shards, ledger, index; docs/format.md describes the bytes."""

@@ -1,0 +1,78 @@
+"""The commit of a unit: its shard is verified and put in place, then its ledger record is written.
+
+The record comes last, so that a unit without one does not exist, whatever else lies about. Both
+files have names that hold the unit's id; a second commit of the same unit writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import ValidationError
+
+from sofdata.errors import ContractError, InputError, StorageError
+from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
+from sofdata.shards.sample import decode_sample
+from sofdata.shards.schema import LedgerRecord, ShardRecord
+from sofdata.shards.tar import TarWriter, hash_file, read_samples
+from sofdata.storage import Tree
+
+
+def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> ShardRecord | None:
+    """Finish, verify and publish a unit's shard; None if it holds no sample.
+
+    Every sample is read back from the file and decoded before the shard gets its final name.
+    Raises `ContractError` if that fails, `StorageError` or `TransientError` if the destination
+    does not take it.
+    """
+    try:
+        writer.finish()
+    except OSError as error:
+        raise StorageError(f"cannot write {writer.path}: {error.strerror}") from None
+    if writer.samples == 0:
+        return None
+    _verify(writer)
+    sha256, md5 = hash_file(writer.path)
+    record = ShardRecord(
+        name=shard_name(ordinal, unit),
+        samples=writer.samples,
+        size_bytes=os.path.getsize(writer.path),
+        sha256=sha256,
+        md5=md5,
+    )
+    dest.put(writer.path, f"{SHARDS}/{record.name}")
+    return record
+
+
+def commit_record(dest: Tree, record: LedgerRecord) -> None:
+    """Write a unit's ledger record: from here on the unit is done."""
+    dest.write(f"{LEDGER}/{ledger_name(record.unit)}", record.to_json())
+
+
+def committed_units(dest: Tree) -> set[str]:
+    """Ids of the units that have a ledger record."""
+    return {name.removesuffix(".json") for name in dest.names(LEDGER) if name.endswith(".json")}
+
+
+def read_record(dest: Tree, unit: str) -> LedgerRecord:
+    """A unit's ledger record. Raises `InputError` if it is missing or does not fit the schema."""
+    name = f"{LEDGER}/{ledger_name(unit)}"
+    try:
+        return LedgerRecord.model_validate_json(dest.read(name))
+    except FileNotFoundError:
+        raise InputError(f"{name} is missing") from None
+    except ValidationError as error:
+        raise InputError(f"{name} does not fit the schema: {error}") from None
+
+
+def _verify(writer: TarWriter) -> None:
+    samples = 0
+    with open(writer.path, "rb") as stream:
+        try:
+            for key, _, members in read_samples(stream, os.path.basename(writer.path)):
+                decode_sample(key, members)
+                samples += 1
+        except InputError as error:
+            raise ContractError(f"a shard just written does not read back: {error}") from None
+    if samples != writer.samples:
+        raise ContractError(f"a shard of {writer.samples} samples reads back as {samples}")

@@ -1,0 +1,249 @@
+"""What the files of a dataset hold, schema version 1: JSON as models, Parquet as Arrow schemas.
+
+`schemas/` holds both in exported form (`python -m sofdata.shards.export`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sofdata.types import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Status = Literal["done", "rejected", "quarantined"]
+
+
+class Record(BaseModel):
+    """Base of what is stored as JSON. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_json(self) -> bytes:
+        """Canonical bytes: the same value gives the same bytes."""
+        import json
+
+        values = self.model_dump(mode="json")
+        text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return text.encode()
+
+
+class SampleRecord(Record):
+    """`KEY.json`: everything about a window but its pixels and its flow."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str = Field(description="Name of the sample: unique in the dataset, without a dot.")
+    source: str = Field(description="Id of the video in its corpus.")
+    window: int = Field(description="Number of the window in its video, rejected ones counted.")
+    start_s: float = Field(description="Presentation time of the first frame, s.")
+    end_s: float = Field(description="Presentation time of the last frame, s.")
+    pts_s: list[float] = Field(description="Presentation times of all L + 1 frames, s.")
+    cut: str = Field(description="Why the stretch begins where it does: start, shot or gap.")
+    text: str = Field(description="What the corpus says is done; empty if it says nothing.")
+    labels: dict[str, str] = Field(description="Further fields of the corpus.")
+    motion: dict[str, float] = Field(description="Statistics of the flow, px a step as stored.")
+    flow: dict[str, Any] = Field(description="How the flow is coded; see docs/format.md.")
+    estimator: str = Field(description="What estimated the flow.")
+    video_size: tuple[int, int] = Field(description="Height and width of the video as shown, px.")
+    frame_size: tuple[int, int] = Field(description="Height and width of first and last, px.")
+    fit: str = Field(description="How frames were brought to that size: stretch or crop.")
+
+
+class ShardRecord(Record):
+    """A committed shard."""
+
+    name: str
+    samples: int
+    size_bytes: int
+    sha256: str
+    md5: str = Field(description="For wids, which checks with md5.")
+
+
+class VideoRecord(Record):
+    """How one video of the plan ended."""
+
+    id: str
+    status: Status
+    reason: str = Field("", description="Short name of why it is not done; empty when done.")
+    detail: str = Field("", description="A sentence for a person.")
+    decoder: str = ""
+    tries: int = Field(0, description="How often it was opened.")
+    frames: int = Field(0, description="Frames sampled.")
+    decode_errors: int = 0
+    salvaged: str = Field("", description="What part of a damaged video was usable.")
+    covered_s: float = Field(0.0, description="Seconds between the first and last sampled frame.")
+    windows: int = Field(0, description="Windows written.")
+    windows_rejected: dict[str, int] = Field(default_factory=dict, description="By reason.")
+
+
+class RejectedWindowRecord(Record):
+    """A candidate window that was not written."""
+
+    video: str
+    window: int
+    start_s: float
+    end_s: float
+    reason: str
+
+
+class FlowStatistics(Record):
+    """Sums over all flow vectors as stored, from which mean, std and p99 follow.
+
+    histogram: counts of magnitudes in bins that grow by a hundredth; see `sofdata.shards.stats`.
+    """
+
+    vectors: int = 0
+    sum_px: tuple[float, float] = (0.0, 0.0)
+    sum_squares_px2: tuple[float, float] = (0.0, 0.0)
+    histogram: dict[int, int] = Field(default_factory=dict)
+
+
+class WindowRow(Record):
+    """A written window as the index lists it; `shard` is added there."""
+
+    key: str
+    offset: int = Field(description="Byte offset of the sample's first tar header.")
+    source: str
+    window: int
+    steps: int
+    start_s: float
+    end_s: float
+    cut: str
+    text: str
+    mean_px: float
+    p99_px: float
+    max_px: float
+    active_share: float
+    camera_px: float | None = None
+    camera_share: float | None = None
+    residual_px: float | None = None
+    codec: str
+    error_mean_px: float
+    error_max_px: float
+
+
+class LedgerRecord(Record):
+    """`ledger/UNIT.json`: the commit record. A unit without one does not exist."""
+
+    schema_version: int = SCHEMA_VERSION
+    unit: str
+    ordinal: int
+    config_sha256: str
+    shard: ShardRecord | None = Field(description="null when no window of the unit was kept.")
+    videos: list[VideoRecord]
+    windows: list[WindowRow]
+    rejected_windows: list[RejectedWindowRecord]
+    statistics: FlowStatistics
+
+
+class Counts(Record):
+    """How everything ended. Videos: planned = done + rejected + quarantined."""
+
+    videos: int = 0
+    done: int = 0
+    rejected: int = 0
+    quarantined: int = 0
+    windows: int = 0
+    windows_rejected: int = 0
+    shards: int = 0
+    bytes: int = Field(0, description="Of all shards.")
+    reasons: dict[str, int] = Field(default_factory=dict, description="Videos not done, by reason.")
+    window_reasons: dict[str, int] = Field(default_factory=dict, description="By reason.")
+    ignored_files: dict[str, int] = Field(
+        default_factory=dict, description="Files that are no part of the corpus, by suffix."
+    )
+
+
+class DatasetRecord(Record):
+    """`dataset.json`: what the dataset is. `complete` turns true when every unit is committed."""
+
+    schema_version: int = SCHEMA_VERSION
+    complete: bool
+    corpus: str
+    config: dict[str, Any]
+    config_sha256: str
+    counts: Counts
+    flow: dict[str, Any] = Field(description="mean_px and std_px of (dx, dy), p99_px of magnitude.")
+    provenance: dict[str, Any] = Field(description="Versions, and the hash of learned weights.")
+
+
+def plan_schema() -> pa.Schema:
+    """`plan.parquet`: a row a planned video, in plan order."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("uri", pa.string(), nullable=False),
+            pa.field("size_bytes", pa.int64(), nullable=False),
+            pa.field("fingerprint", pa.string(), nullable=False),
+            pa.field("span_start_s", pa.float64()),
+            pa.field("span_end_s", pa.float64()),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("labels", pa.string(), nullable=False),  # a JSON object
+            pa.field("unit", pa.string(), nullable=False),  # empty: rejected before any work
+            pa.field("ordinal", pa.int64(), nullable=False),  # of the unit; -1 without one
+            pa.field("problem", pa.string(), nullable=False),
+            pa.field("detail", pa.string(), nullable=False),
+        ]
+    )
+
+
+def index_schema() -> pa.Schema:
+    """`index.parquet`: a row a window, in the order of the shards."""
+    import pyarrow as pa
+
+    columns: dict[Any, Any] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    columns[float | None] = pa.float64()
+    fields = [pa.field("shard", pa.string(), nullable=False)]
+    for name, info in WindowRow.model_fields.items():
+        nullable = info.annotation == float | None
+        fields.append(pa.field(name, columns[info.annotation], nullable=nullable))
+    return pa.schema(fields)
+
+
+def rejects_schema() -> pa.Schema:
+    """`rejects.parquet`: a row a video or window that is not in the shards, and why."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("kind", pa.string(), nullable=False),  # video or window
+            pa.field("status", pa.string(), nullable=False),  # rejected or quarantined
+            pa.field("video", pa.string(), nullable=False),
+            pa.field("window", pa.int64()),
+            pa.field("start_s", pa.float64()),
+            pa.field("end_s", pa.float64()),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("detail", pa.string(), nullable=False),
+            pa.field("decoder", pa.string(), nullable=False),
+            pa.field("tries", pa.int64(), nullable=False),
+            pa.field("unit", pa.string(), nullable=False),
+        ]
+    )
+
+
+def videos_schema() -> pa.Schema:
+    """`videos.parquet`: a row a planned video and how it ended."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("detail", pa.string(), nullable=False),
+            pa.field("decoder", pa.string(), nullable=False),
+            pa.field("tries", pa.int64(), nullable=False),
+            pa.field("frames", pa.int64(), nullable=False),
+            pa.field("decode_errors", pa.int64(), nullable=False),
+            pa.field("salvaged", pa.string(), nullable=False),
+            pa.field("covered_s", pa.float64(), nullable=False),
+            pa.field("windows", pa.int64(), nullable=False),
+            pa.field("windows_rejected", pa.int64(), nullable=False),
+            pa.field("unit", pa.string(), nullable=False),
+        ]
+    )

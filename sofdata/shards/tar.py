@@ -1,0 +1,154 @@
+"""Shards as tar files: written so that equal samples give equal bytes, read with every check.
+
+The format is POSIX ustar with fixed owner, mode and time. A member is `KEY.SUFFIX`; the members of
+a sample stand together, its JSON last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from sofdata.errors import InputError
+
+BLOCK = tarfile.BLOCKSIZE
+MAX_MEMBER_BYTES = 1 << 28
+_NAME = re.compile(r"([A-Za-z0-9_-]{1,80})\.([a-z0-9.]{1,16})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a shard under way, to which it can be rolled back."""
+
+    offset: int
+    samples: int
+
+
+class TarWriter:
+    """Writes samples to a new local file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.samples = 0
+        self._file = open(path, "xb")  # noqa: SIM115 - closed by finish and close
+
+    def add(self, key: str, members: Mapping[str, bytes]) -> int:
+        """Append a sample and return the byte offset at which it begins."""
+        offset = self._file.tell()
+        for suffix in sorted(members, key=lambda suffix: (suffix == "json", suffix)):
+            data = members[suffix]
+            info = tarfile.TarInfo(f"{key}.{suffix}")
+            info.size = len(data)
+            info.mode = 0o644
+            self._file.write(info.tobuf(tarfile.USTAR_FORMAT))
+            self._file.write(data)
+            self._file.write(b"\0" * (-len(data) % BLOCK))
+        self.samples += 1
+        return offset
+
+    def mark(self) -> Mark:
+        """Where the file stands now."""
+        return Mark(self._file.tell(), self.samples)
+
+    def rollback(self, mark: Mark) -> None:
+        """Forget all samples that were added since `mark`."""
+        self._file.seek(mark.offset)
+        self._file.truncate()
+        self.samples = mark.samples
+
+    def finish(self) -> None:
+        """End the archive and close it."""
+        end = self._file.tell() + 2 * BLOCK
+        self._file.write(b"\0" * (2 * BLOCK + -end % tarfile.RECORDSIZE))
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        self._file.close()
+
+
+def read_samples(stream: BinaryIO, name: str) -> Iterator[tuple[str, int, dict[str, bytes]]]:
+    """Yield (key, byte offset, members by suffix) of each sample of a shard, in order.
+
+    Raises `InputError` that names the shard for anything that is not a whole archive of plain
+    files named KEY.SUFFIX, each sample's together, each key once.
+    """
+    key, offset = "", 0
+    members: dict[str, bytes] = {}
+    seen: set[str] = set()
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            for info in archive:
+                found, suffix = _checked_name(info, name)
+                if found != key:
+                    if members:
+                        yield key, offset, members
+                    if found in seen:
+                        raise InputError(f"{name}: sample {found} stands there twice")
+                    seen.add(found)
+                    key, offset, members = found, info.offset, {}
+                if suffix in members:
+                    raise InputError(f"{name}: member {info.name} stands there twice")
+                extracted = archive.extractfile(info)
+                data = extracted.read() if extracted else b""
+                if len(data) != info.size:
+                    raise InputError(f"{name}: member {info.name} is cut short")
+                members[suffix] = data
+            _check_end(stream, archive.offset, name)
+    except tarfile.TarError as error:
+        raise InputError(f"{name} is not a readable tar: {error}") from None
+    if members:
+        yield key, offset, members
+
+
+def read_sample_at(stream: BinaryIO, offset: int, name: str) -> tuple[str, dict[str, bytes]]:
+    """Key and members of the one sample that begins at a byte offset of a shard.
+
+    Raises `InputError` if none begins there.
+    """
+    stream.seek(offset)
+    key, members = "", dict[str, bytes]()
+    try:
+        while (header := stream.read(BLOCK)).strip(b"\0"):
+            info = tarfile.TarInfo.frombuf(header, "ascii", "strict")
+            found, suffix = _checked_name(info, name)
+            if key and found != key:
+                break
+            key, members[suffix] = found, stream.read(info.size)
+            stream.read(-info.size % BLOCK)
+    except (tarfile.TarError, UnicodeError) as error:
+        raise InputError(f"{name}: no sample at byte {offset}: {error}") from None
+    if not key:
+        raise InputError(f"{name}: no sample at byte {offset}")
+    return key, members
+
+
+def hash_file(path: str) -> tuple[str, str]:
+    """sha256 and md5 of a file, in hexadecimal."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as handle:
+        while chunk := handle.read(1 << 20):
+            sha256.update(chunk)
+            md5.update(chunk)
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def _checked_name(info: tarfile.TarInfo, name: str) -> tuple[str, str]:
+    parts = _NAME.fullmatch(info.name)
+    if parts is None or not info.isreg():
+        raise InputError(f"{name}: member {info.name!r} is not a plain file named KEY.SUFFIX")
+    if info.size > MAX_MEMBER_BYTES:
+        raise InputError(f"{name}: member {info.name} claims {info.size} bytes")
+    return parts[1], parts[2]
+
+
+def _check_end(stream: BinaryIO, end: int, name: str) -> None:
+    """A tar that was cut at a block looks whole to `tarfile`; the zero blocks at its end tell."""
+    stream.seek(end)
+    tail = stream.read(2 * BLOCK)
+    if len(tail) < 2 * BLOCK or tail.strip(b"\0"):
+        raise InputError(f"{name} has no end-of-archive mark: it is cut short")

@@ -1,0 +1,247 @@
+"""`verify`: proves that a dataset is whole, from its bytes up to its sums."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sofdata.errors import ConfigError, InputError
+from sofdata.ingest.finish import (
+    count,
+    index_rows,
+    reject_rows,
+    video_rows,
+    wids_index,
+)
+from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
+from sofdata.ingest.run import read_dataset
+from sofdata.shards.commit import committed_units, read_record
+from sofdata.shards.layout import DATASET, INDEX, LEDGER, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
+from sofdata.shards.parquet import read_table
+from sofdata.shards.sample import DecodedSample, decode_sample
+from sofdata.shards.schema import (
+    DatasetRecord,
+    LedgerRecord,
+    index_schema,
+    rejects_schema,
+    videos_schema,
+)
+from sofdata.shards.stats import summarise
+from sofdata.shards.tar import read_samples
+from sofdata.storage import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong: where, and what."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found. The dataset is whole if there are no findings."""
+
+    findings: tuple[Finding, ...]
+    videos: int
+    windows: int
+    shards: int
+
+    @property
+    def whole(self) -> bool:
+        return not self.findings
+
+
+def verify(dest: Tree, on_unit: Callable[[int, int], None] = lambda done, total: None) -> Verdict:
+    """Check a dataset: every hash, every sample, every sum.
+
+    on_unit: told (units checked, units in all).
+
+    Raises `ConfigError` if there is no dataset at `dest` at all.
+    """
+    dataset = read_dataset(dest)
+    if dataset is None:
+        raise ConfigError(f"{dest.name} holds no {DATASET}: it is no dataset of sofdata")
+    try:
+        plan = load_plan(dest)
+    except InputError as error:
+        return Verdict((Finding(PLAN, str(error)),), 0, 0, 0)
+    if plan is None:
+        return Verdict((Finding(PLAN, "it is missing"),), 0, 0, 0)
+    findings: list[Finding] = []
+    records: list[LedgerRecord] = []
+    for number, unit in enumerate(plan.units):
+        on_unit(number, len(plan.units))
+        findings.extend(_check_unit(dest, unit, dataset, records))
+    findings.extend(_check_strays(dest, plan))
+    if len(records) == len(plan.units):
+        findings.extend(_check_tables(dest, dataset, plan, records))
+    if not dataset.complete:
+        findings.append(Finding(DATASET, "the ingest is not complete; run it again to resume"))
+    return Verdict(
+        findings=tuple(findings),
+        videos=plan.videos,
+        windows=sum(len(record.windows) for record in records),
+        shards=sum(record.shard is not None for record in records),
+    )
+
+
+def _check_unit(
+    dest: Tree, unit: Unit, dataset: DatasetRecord, records: list[LedgerRecord]
+) -> Iterator[Finding]:
+    name = f"{LEDGER}/{unit.id}.json"
+    if unit_id(unit.videos, dataset.config_sha256) != unit.id:
+        yield Finding(PLAN, f"unit {unit.id} does not have the id of its videos")
+    try:
+        record = read_record(dest, unit.id)
+    except InputError as error:
+        yield Finding(name, str(error))
+        return
+    records.append(record)
+    for what in _record_problems(unit, record, dataset):
+        yield Finding(name, what)
+    if record.shard:
+        where = f"{SHARDS}/{record.shard.name}"
+        for what in _shard_problems(dest, where, record):
+            yield Finding(where, what)
+
+
+def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -> Iterator[str]:
+    """Check that a record accounts for its unit's videos and windows."""
+    if record.unit != unit.id or record.ordinal != unit.ordinal:
+        yield f"it is the record of unit {record.unit}, number {record.ordinal}"
+    if record.config_sha256 != dataset.config_sha256:
+        yield "it was made with another configuration"
+    if [video.id for video in record.videos] != [video.id for video in unit.videos]:
+        yield "its videos are not those of the plan"
+    written: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    for row in record.windows:
+        written[row.source] = written.get(row.source, 0) + 1
+    for window in record.rejected_windows:
+        rejected[window.video] = rejected.get(window.video, 0) + 1
+    for video in record.videos:
+        if video.windows != written.pop(video.id, 0):
+            yield f"{video.id}: counts of written windows differ"
+        if sum(video.windows_rejected.values()) != rejected.pop(video.id, 0):
+            yield f"{video.id}: counts of rejected windows differ"
+        if (video.status == "done") != (video.windows > 0 and not video.reason):
+            yield f"{video.id}: is {video.status} with {video.windows} windows"
+    if written or rejected:
+        yield "it lists windows of videos that are not its own"
+    if len(record.windows) != (record.shard.samples if record.shard else 0):
+        yield f"it lists {len(record.windows)} windows, its shard holds another number"
+
+
+def _shard_problems(dest: Tree, where: str, record: LedgerRecord) -> Iterator[str]:
+    """Check a shard's hash and decode each of its samples."""
+    shard = record.shard
+    assert shard is not None
+    try:
+        data = dest.read(where)
+    except FileNotFoundError:
+        yield "it is missing"
+        return
+    if len(data) != shard.size_bytes:
+        yield f"it has {len(data)} bytes instead of {shard.size_bytes}"
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        yield "its sha256 is not that of the ledger"
+    rows = iter(record.windows)
+    samples = 0
+    try:
+        for key, offset, members in read_samples(io.BytesIO(data), where):
+            samples += 1
+            sample = decode_sample(key, members)
+            row = next(rows, None)
+            if row is None or (row.key, row.offset, row.source, row.window, row.steps) != (
+                key,
+                offset,
+                sample.record.source,
+                sample.record.window,
+                len(sample.flow),
+            ):
+                yield f"sample {key} is not the one that the ledger lists there"
+            yield from _sample_problems(sample)
+    except InputError as error:
+        yield str(error)
+    if samples != shard.samples:
+        yield f"it holds {samples} samples instead of {shard.samples}"
+
+
+def _sample_problems(sample: DecodedSample) -> Iterator[str]:
+    """Check that a sample's own figures agree with each other."""
+    record = sample.record
+    if record.start_s != record.pts_s[0] or record.end_s != record.pts_s[-1]:
+        yield f"sample {record.key}: start and end are not its first and last time"
+    if sample.last.shape != sample.first.shape:
+        yield f"sample {record.key}: first and last frame differ in size"
+
+
+def _check_strays(dest: Tree, plan: Plan) -> Iterator[Finding]:
+    """Find files that no unit owns."""
+    known = {unit.id for unit in plan.units}
+    for unit in sorted(committed_units(dest) - known):
+        yield Finding(f"{LEDGER}/{unit}.json", "no unit of the plan has this id")
+    expected = set()
+    for unit_ in plan.units:
+        try:
+            shard = read_record(dest, unit_.id).shard
+        except InputError:
+            continue
+        if shard:
+            expected.add(shard.name)
+    for name in dest.names(SHARDS):
+        if name not in expected and name != WIDS.rsplit("/", 1)[-1]:
+            yield Finding(f"{SHARDS}/{name}", "no ledger record names this file")
+
+
+def _check_tables(
+    dest: Tree, dataset: DatasetRecord, plan: Plan, records: list[LedgerRecord]
+) -> Iterator[Finding]:
+    """Check that the tables and the totals follow from plan and ledger."""
+    tables: list[tuple[str, Any, Any]] = [
+        (INDEX, index_schema(), index_rows(records)),
+        (REJECTS, rejects_schema(), reject_rows(plan, records)),
+        (VIDEOS, videos_schema(), video_rows(plan, records)),
+    ]
+    for name, schema, rows in tables:
+        for what in _table_problems(dest, name, schema, list(rows)):
+            yield Finding(name, what)
+    try:
+        if dest.read(WIDS) != wids_index(records):
+            yield Finding(WIDS, "it does not list the shards of the ledger")
+    except FileNotFoundError:
+        yield Finding(WIDS, "it is missing")
+    if not dataset.complete:
+        return
+    counts = count(plan, records)
+    stored = dataset.counts.model_copy(update={"ignored_files": {}})
+    if counts != stored:
+        yield Finding(DATASET, "its counts do not follow from the ledger")
+    if counts.videos != counts.done + counts.rejected + counts.quarantined:
+        yield Finding(DATASET, "done, rejected and quarantined do not add up to the videos")
+    if dataset.flow != summarise(record.statistics for record in records):
+        yield Finding(DATASET, "its flow statistics do not follow from the ledger")
+
+
+def _table_problems(
+    dest: Tree, name: str, schema: Any, rows: list[dict[str, Any]]
+) -> Iterator[str]:
+    import pyarrow as pa
+
+    try:
+        stored = read_table(dest, name)
+    except FileNotFoundError:
+        yield "it is missing"
+        return
+    except InputError as error:
+        yield str(error)
+        return
+    if not stored.schema.equals(schema):
+        yield "its columns are not those of schema version 1"
+    elif not stored.equals(pa.Table.from_pylist(rows, schema)):
+        yield f"its {stored.num_rows} rows do not follow from plan and ledger ({len(rows)} rows)"
