@@ -235,6 +235,11 @@ class Tree:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def clear_scratch(self) -> None:
+        """Remove what killed processes have left behind."""
+        if self.is_local:
+            shutil.rmtree(os.path.join(self.root, SCRATCH), ignore_errors=True)
+
     def _call(self, what: str, action: Callable[[], T]) -> T:
         """Call a remote file system, and again after a growing pause while it fails."""
         for attempt in range(_TRIES):

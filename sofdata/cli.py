@@ -1,0 +1,267 @@
+"""The command line. Each command is a thin layer over a function; heavy imports happen inside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sofdata.ingest.run import Prepared
+    from sofdata.storage import Tree
+
+PIPE_WIDTH = 160
+EXIT_SET_ASIDE, EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="sofdata",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn action-free video into shards of optical-flow skill windows.\n\n"
+    "Exit codes: 0 done; 1 more videos were set aside than allowed; 2 wrong usage or "
+    "configuration; 3 the run failed, or verify found something wrong; 130 interrupted.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
+Dest = Annotated[str, typer.Argument(help="The dataset: a path or an fsspec URL.")]
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Argument(help="Videos: a folder, one file, or an fsspec URL.")],
+    dest: Annotated[str, typer.Argument(help="Where the dataset goes: a path or an fsspec URL.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
+    ] = None,
+    corpus: Annotated[
+        str, typer.Option(help="What the source is: auto, or a name of `sofdata corpora`.")
+    ] = "auto",
+    engine: Annotated[str | None, typer.Option(help="ray (default) or inline.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: all cores.")] = (
+        None
+    ),
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster to use.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, tell, write nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    json_: Json = False,
+) -> None:
+    """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
+    from sofdata.config import load_config
+    from sofdata.display import following
+    from sofdata.ingest.run import execute, prepare
+    from sofdata.report.summary import ingest_summary, print_ingest
+    from sofdata.storage import Tree
+
+    console = _stderr()
+    config = load_config(recipe, [*(set_ or []), *_run_options(engine, workers, address)])
+    prepared = prepare(Tree(source), Tree(dest), config, corpus, write=not dry_run)
+    if not quiet:
+        _tell_plan(console, prepared)
+    if dry_run:
+        _print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
+        return
+    if prepared.complete:
+        console.print("nothing to do: every unit is committed", highlight=False)
+        dataset, summary = prepared.complete, None
+    else:
+        already = prepared.plan.videos - sum(len(unit.videos) for unit in prepared.waiting)
+        try:
+            with following(console, prepared.plan.videos, already, quiet) as follow:
+                summary = execute(prepared, follow)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from what is committed", EXIT_INTERRUPTED)
+        dataset = summary.dataset
+    if json_:
+        _print_json(ingest_summary(dataset, summary, dest))
+    else:
+        print_ingest(_stdout(), dataset, summary, Tree(dest))
+    counts, allowed = dataset.counts, config.run.allow_set_aside
+    if counts.quarantined > allowed * counts.videos:
+        console.print(
+            f"{counts.quarantined} of {counts.videos} videos were quarantined, more than the "
+            f"allowed share of {allowed:g}; see rejects.parquet, or allow more with "
+            "--set run.allow_set_aside=1",
+            highlight=False,
+        )
+        raise typer.Exit(EXIT_SET_ASIDE)
+
+
+@app.command()
+def verify(dest: Dest, json_: Json = False) -> None:
+    """Check a dataset: hashes, every sample, and that all sums balance."""
+    from sofdata.report.summary import print_verdict, verdict_summary
+    from sofdata.shards.verify import verify as check
+    from sofdata.storage import Tree
+
+    console = _stderr()
+    if console.is_terminal:
+        with console.status("verifying") as status:
+            verdict = check(
+                Tree(dest), lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
+            )
+    else:
+        verdict = check(Tree(dest))
+    if json_:
+        _print_json(verdict_summary(verdict))
+    else:
+        print_verdict(_stdout(), verdict, dest)
+    if not verdict.whole:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def inspect(
+    dest: Dest,
+    sheet: Annotated[
+        str | None, typer.Option(help="Where the contact sheet goes; default: into the dataset.")
+    ] = None,
+    video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
+    rows: Annotated[int, typer.Option(min=1, max=200, help="Windows on the contact sheet.")] = 12,
+    json_: Json = False,
+) -> None:
+    """Summarise a dataset, and draw a contact sheet of its windows (PNG)."""
+    from sofdata.report.inspect import draw_sheet
+    from sofdata.report.summary import inspect_summary, print_dataset
+    from sofdata.storage import Tree
+
+    tree = Tree(dest)
+    dataset = _dataset(tree)
+    path = draw_sheet(tree, rows=rows, video=video, path=sheet)
+    if json_:
+        _print_json({**inspect_summary(dataset), "sheet": path})
+    else:
+        print_dataset(_stdout(), dataset, dest)
+        _stdout().print(f"contact sheet: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def flows(json_: Json = False) -> None:
+    """List the estimators of optical flow, and whether each can run here."""
+    from dataclasses import asdict
+
+    from sofdata.flow.estimator import available
+    from sofdata.report.summary import print_flows
+
+    found = available()
+    if json_:
+        _print_json([asdict(status) for status in found])
+    else:
+        print_flows(_stdout(), found)
+
+
+@app.command()
+def corpora(json_: Json = False) -> None:
+    """List the kinds of corpora that can be read."""
+    from sofdata.corpora.registry import CORPORA
+
+    if json_:
+        _print_json([{"name": corpus.name, "summary": corpus.summary} for corpus in CORPORA])
+        return
+    for corpus in CORPORA:
+        _stdout().print(f"[bold]{corpus.name:8}[/] {corpus.summary}", highlight=False)
+
+
+@app.command()
+def demo(
+    folder: Annotated[str, typer.Argument(help="Where everything goes.")] = "demo",
+    clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
+) -> None:
+    """Ingest a real street film and a small rendered corpus, verify both, and draw their sheets."""
+    from sofdata.demo import run_demo
+
+    run_demo(folder, clips, _stdout())
+
+
+def main() -> None:
+    """Entry point: runs the command and turns errors into messages and exit codes."""
+    import signal
+
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app()
+    except Exception as error:
+        from sofdata.errors import ConfigError, SofdataError
+
+        if not isinstance(error, SofdataError):
+            raise
+        _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+
+
+def _terminated(*_: object) -> None:
+    """Treat SIGTERM, with which batch systems announce preemption, like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"sofdata: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _stdout() -> Console:
+    return _console(sys.stdout)
+
+
+def _stderr() -> Console:
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    """A console that fits the terminal, or writes long lines to a file or pipe."""
+    from rich.console import Console
+
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:
+    given = {"engine": engine, "workers": workers, "address": address}
+    return [f"run.{key}={value}" for key, value in given.items() if value is not None]
+
+
+def _dataset(tree: Tree) -> Any:
+    from sofdata.errors import ConfigError
+    from sofdata.ingest.run import read_dataset
+
+    dataset = read_dataset(tree)
+    if dataset is None:
+        raise ConfigError(f"{tree.name} holds no dataset.json: it is no dataset of sofdata")
+    if not dataset.complete:
+        raise ConfigError(f"the ingest into {tree.name} is not complete; run it again to resume")
+    return dataset
+
+
+def _plan_figures(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "corpus": prepared.corpus,
+        "videos": prepared.plan.videos,
+        "refused": len(prepared.plan.refused),
+        "units": len(prepared.plan.units),
+        "units_waiting": len(prepared.waiting),
+        "ignored_files": prepared.plan.ignored,
+        "estimator": prepared.job.config.flow.estimator,
+    }
+
+
+def _tell_plan(console: Console, prepared: Prepared) -> None:
+    plan = prepared.plan
+    console.print(f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False)
+    for note in prepared.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    line = f"plan: {plan.videos} videos in {len(plan.units)} units"
+    if prepared.resumed:
+        line += f", {prepared.resumed} of them committed before"
+    if plan.ignored:
+        told = ", ".join(f"{suffix} {number}" for suffix, number in sorted(plan.ignored.items()))
+        line += f"; {sum(plan.ignored.values())} other files ignored ({told})"
+    console.print(line, highlight=False, markup=False)

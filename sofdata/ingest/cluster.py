@@ -1,0 +1,232 @@
+"""The Ray engine: one actor a core runs whole units, so that pixels never cross nodes.
+
+With `run.flow_actors`, decode workers hand pairs of frames to flow actors of their own node (one
+GPU each when flow runs on CUDA) and decode the next chunk while the flow of the last is computed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sofdata.config import IngestConfig
+from sofdata.errors import ContractError, SofdataError, TransientError
+from sofdata.flow.estimator import make_estimator
+from sofdata.ingest.events import Event, Ready, UnitRetried
+from sofdata.ingest.inline import InProcess
+from sofdata.ingest.plan import Unit
+from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
+from sofdata.ingest.unit import DecodedVideo, Decoder, Job, run_unit
+from sofdata.types import VideoRef
+from sofdata.video.config import DecoderName
+from sofdata.video.isolate import DecoderProcess
+
+UNIT_TRIES = 3
+OBJECT_STORE_BYTES = 512 << 20
+
+
+class UnitWorker:
+    """Actor: runs units, one at a time, and tells of each video as it ends."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._flow: FlowSource | None = None
+        self._decoder: Decoder = Isolated(job) if job.config.run.isolate else InProcess(job)
+
+    def node(self) -> str:
+        """Id of the node on which this worker runs."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+    def prepare(self, flow_actors: list[Any]) -> None:
+        """Load the flow model, or take turns with others at the flow actors of this node."""
+        if flow_actors:
+            self._flow = RemoteFlow(flow_actors)
+        else:
+            self._flow = LocalFlow(make_estimator(self._job.config.flow))
+
+    def run(self, unit: Unit, flow_actors: list[Any]) -> Iterator[Event]:
+        """Run a unit; a restarted worker prepares itself again."""
+        if self._flow is None:
+            self.prepare(flow_actors)
+        assert self._flow is not None
+        yield from run_unit(unit, self._job, self._flow, self._decoder)
+
+
+class Isolated:
+    """Opens videos in a process that is killed if a video makes it hang."""
+
+    def __init__(self, job: Job) -> None:
+        self._config = job.config
+        self._process = DecoderProcess(job.config.run.limits)
+
+    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
+        flow = self._config.flow
+        return self._process.open(
+            path, self._config.video, flow.size, flow.step_s, ref.span_s, decoder
+        )
+
+
+class FlowActor:
+    """Actor: estimates flow for the workers of its node."""
+
+    def __init__(self, config: IngestConfig) -> None:
+        self._estimator = make_estimator(config.flow)
+
+    def name(self) -> str:
+        return self._estimator.name
+
+    def estimate(self, first: Images, second: Images) -> Flow:
+        return self._estimator.estimate(first, second)
+
+
+class RemoteFlow:
+    """Sends pairs to flow actors in turn; one chunk is under way while another is waited for."""
+
+    depth = 1
+
+    def __init__(self, actors: list[Any]) -> None:
+        import ray
+
+        self.name = ray.get(actors[0].name.remote())
+        self._actors = deque(actors)
+
+    def submit(self, first: Images, second: Images) -> Callable[[], Flow]:
+        import ray
+
+        self._actors.rotate(1)
+        answer = self._actors[0].estimate.remote(first, second)
+        return lambda: ray.get(answer)
+
+
+def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
+    """Run units on Ray actors, on this machine or on the cluster at `run.address`.
+
+    A unit whose worker dies, or that fails with a `TransientError`, is run again, `UNIT_TRIES`
+    times in all. Any other error ends the run.
+    """
+    with _ray(job.config):
+        workers = _start_workers(job)
+        yield Ready()
+        yield from _drive(deque(units), workers)
+
+
+@contextmanager
+def _ray(config: IngestConfig) -> Iterator[None]:
+    """Connect to Ray, or start it on this machine; stop what was started."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    run = config.run
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if run.address:
+            ray.init(address=run.address, **quiet)
+        else:
+            ray.init(
+                num_cpus=run.workers or os.cpu_count(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **quiet,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"the Ray cluster at {run.address}" if run.address else "Ray on this machine"
+        raise TransientError(
+            f"could not start {where}: {error}; '--engine inline' runs without Ray"
+        ) from None
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():  # Ray has put its own in their place
+                signal.signal(number, handler)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_workers(job: Job) -> list[tuple[Any, list[Any]]]:
+    """Start workers and, if asked for, the flow actors of their nodes, and wait for all."""
+    import ray
+
+    run = job.config.run
+    number = run.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    remote = ray.remote(num_cpus=1, max_restarts=-1)(UnitWorker)
+    actors = [remote.remote(job) for _ in range(number)]
+    nodes = ray.get([actor.node.remote() for actor in actors])
+    flow = {node: _start_flow(job.config, node) for node in sorted(set(nodes))}
+    workers = [(actor, flow[node]) for actor, node in zip(actors, nodes, strict=True)]
+    ray.get([actor.prepare.remote(flow_actors) for actor, flow_actors in workers])
+    return workers
+
+
+def _start_flow(config: IngestConfig, node: str) -> list[Any]:
+    """The flow actors of one node."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    on_gpu = config.flow.device.startswith("cuda")
+    number = config.run.flow_actors or int(on_gpu)
+    remote = ray.remote(
+        num_cpus=0,
+        num_gpus=int(on_gpu),
+        max_restarts=-1,
+        max_task_retries=UNIT_TRIES,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+    )(FlowActor)
+    return [remote.remote(config) for _ in range(number)]
+
+
+def _drive(waiting: deque[Unit], workers: list[tuple[Any, list[Any]]]) -> Iterator[Event]:
+    """Keep every worker busy with one unit until all are done."""
+    import ray
+
+    free = deque(workers)
+    under_way: dict[Any, tuple[Unit, tuple[Any, list[Any]]]] = {}
+    tries: dict[str, int] = {}
+    while waiting or under_way:
+        while waiting and free:
+            unit, worker = waiting.popleft(), free.popleft()
+            actor, flow_actors = worker
+            stream = actor.run.options(num_returns="streaming").remote(unit, flow_actors)
+            under_way[stream] = (unit, worker)
+        ready, _ = ray.wait(list(under_way), num_returns=1, timeout=1.0)
+        for stream in ready:
+            unit, worker = under_way[stream]
+            try:
+                yield ray.get(next(stream))
+            except StopIteration:
+                del under_way[stream]
+                free.append(worker)
+            except ray.exceptions.RayError as error:
+                del under_way[stream]
+                free.append(worker)
+                tries[unit.id] = tries.get(unit.id, 0) + 1
+                yield UnitRetried(unit.id, _retry_or_raise(error, unit, tries[unit.id]))
+                waiting.append(unit)
+
+
+def _retry_or_raise(error: Exception, unit: Unit, tries: int) -> str:
+    """Why a failed unit may be run again; raises if it may not."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, SofdataError) and not isinstance(cause, TransientError):
+        raise cause
+    if cause is not None and not isinstance(cause, SofdataError):
+        raise ContractError(f"unit {unit.id} failed: {cause!r}\n{error}") from None
+    why = str(cause) if cause else "its worker process died"
+    if tries >= UNIT_TRIES:
+        videos = ", ".join(video.id for video in unit.videos[:3])
+        raise TransientError(f"unit {unit.id} ({videos}, ...) failed {tries} times: {why}")
+    time.sleep(0.5 * tries)
+    return why

@@ -1,0 +1,38 @@
+"""What an engine tells while it works: values that any display can follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sofdata.shards.schema import LedgerRecord, VideoRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All workers are up."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoDone:
+    """A video has ended, in one way or another; its unit is not committed yet."""
+
+    unit: str
+    video: VideoRecord
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDone:
+    """A unit is committed."""
+
+    record: LedgerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRetried:
+    """A worker failed and its unit starts again; its videos of this try do not count."""
+
+    unit: str
+    why: str
+
+
+Event = Ready | VideoDone | UnitDone | UnitRetried

@@ -1,0 +1,219 @@
+"""Corpus to plan: videos sorted by id and cut into units, each named by what decides its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from sofdata.config import IngestConfig, UnitConfig
+from sofdata.corpora.base import Entry, Listing
+from sofdata.errors import ConfigError, InputError
+from sofdata.shards.layout import PLAN
+from sofdata.shards.parquet import read_table, write_table
+from sofdata.shards.schema import plan_schema
+from sofdata.storage import Tree
+from sofdata.types import VideoRef
+
+MIB = 1 << 20
+LISTING_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Videos that one worker turns into one shard."""
+
+    id: str
+    ordinal: int
+    videos: tuple[VideoRef, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(video.size_bytes for video in self.videos)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An input that is rejected before any work: no file, a dangling link, a folder, ..."""
+
+    id: str
+    uri: str
+    size_bytes: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All inputs of an ingest: each stands in exactly one unit or is refused."""
+
+    units: tuple[Unit, ...]
+    refused: tuple[Refused, ...]
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def videos(self) -> int:
+        return len(self.refused) + sum(len(unit.videos) for unit in self.units)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of `plan.parquet`, sorted by id."""
+        rows = [_video_row(unit, video) for unit in self.units for video in unit.videos]
+        rows.extend(_refused_row(refused) for refused in self.refused)
+        yield from sorted(rows, key=lambda row: row["id"])
+
+
+def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
+    """Fingerprint what the corpus lists and cut it into units.
+
+    Raises `ConfigError` if nothing is listed or two inputs have the same id.
+    """
+    entries = sorted(listing.entries, key=lambda entry: entry.id)
+    if not entries:
+        raise ConfigError(f"no video found in {source.name}; is that the right folder?")
+    for one, other in itertools.pairwise(entries):
+        if one.id == other.id:
+            raise ConfigError(f"two inputs have the id '{one.id}': {one.uri} and {other.uri}")
+    with ThreadPoolExecutor(LISTING_THREADS) as threads:
+        found = list(threads.map(lambda entry: _look_at(source, entry), entries))
+    videos = [item for item in found if isinstance(item, VideoRef)]
+    return Plan(
+        units=tuple(_cut(videos, config)),
+        refused=tuple(item for item in found if isinstance(item, Refused)),
+        ignored=dict(listing.ignored),
+    )
+
+
+def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
+    """Hash of all that decides a unit's bytes: its videos and the resolved configuration."""
+    inputs = [
+        [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
+        for video in videos
+    ]
+    text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def save_plan(dest: Tree, plan: Plan) -> None:
+    """Write `plan.parquet`."""
+    write_table(dest, PLAN, plan_schema(), plan.rows())
+
+
+def load_plan(dest: Tree) -> Plan | None:
+    """Read `plan.parquet`; None if there is none. Raises `InputError` if it is damaged."""
+    try:
+        table = read_table(dest, PLAN)
+    except FileNotFoundError:
+        return None
+    if not table.schema.equals(plan_schema()):
+        raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
+    rows = table.to_pylist()
+    units: dict[tuple[int, str], list[VideoRef]] = {}
+    refused = []
+    for row in rows:
+        if row["problem"]:
+            refused.append(
+                Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
+            )
+        else:
+            units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+    return Plan(
+        units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),
+        refused=tuple(refused),
+    )
+
+
+def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
+    """Fingerprint an entry, unless it has or shows a problem."""
+    if entry.problem:
+        return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
+    try:
+        size = entry.size_bytes or source.size(entry.uri)
+        fingerprint = source.fingerprint(entry.uri, size)
+    except FileNotFoundError:
+        return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
+    except OSError as error:
+        return Refused(entry.id, entry.uri, 0, "unreadable", error.strerror or str(error))
+    return VideoRef(
+        id=entry.id,
+        uri=entry.uri,
+        size_bytes=size,
+        fingerprint=fingerprint,
+        span_s=entry.span_s,
+        text=entry.text,
+        labels=dict(entry.labels),
+    )
+
+
+def _cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
+    digest = config.digest()
+    for ordinal, group in enumerate(_groups(videos, config.units)):
+        yield Unit(unit_id(group, digest), ordinal, tuple(group))
+
+
+def _groups(videos: Sequence[VideoRef], config: UnitConfig) -> Iterator[list[VideoRef]]:
+    most = min(config.max_videos, math.ceil(len(videos) / config.min_units))
+    group: list[VideoRef] = []
+    size = 0
+    for video in videos:
+        group.append(video)
+        size += video.size_bytes
+        if len(group) >= most or size >= config.max_source_mib * MIB:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _video(row: dict[str, Any]) -> VideoRef:
+    span = None
+    if row["span_start_s"] is not None:
+        span = (row["span_start_s"], row["span_end_s"])
+    return VideoRef(
+        id=row["id"],
+        uri=row["uri"],
+        size_bytes=row["size_bytes"],
+        fingerprint=row["fingerprint"],
+        span_s=span,
+        text=row["text"],
+        labels=json.loads(row["labels"]),
+    )
+
+
+def _video_row(unit: Unit, video: VideoRef) -> dict[str, Any]:
+    start_s, end_s = video.span_s or (None, None)
+    return {
+        "id": video.id,
+        "uri": video.uri,
+        "size_bytes": video.size_bytes,
+        "fingerprint": video.fingerprint,
+        "span_start_s": start_s,
+        "span_end_s": end_s,
+        "text": video.text,
+        "labels": json.dumps(dict(video.labels), sort_keys=True),
+        "unit": unit.id,
+        "ordinal": unit.ordinal,
+        "problem": "",
+        "detail": "",
+    }
+
+
+def _refused_row(refused: Refused) -> dict[str, Any]:
+    return {
+        "id": refused.id,
+        "uri": refused.uri,
+        "size_bytes": refused.size_bytes,
+        "fingerprint": "",
+        "span_start_s": None,
+        "span_end_s": None,
+        "text": "",
+        "labels": "{}",
+        "unit": "",
+        "ordinal": -1,
+        "problem": refused.reason,
+        "detail": refused.detail,
+    }

@@ -1,0 +1,248 @@
+"""One unit: each of its videos to samples in a shard, then the commit."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sofdata.config import IngestConfig
+from sofdata.errors import DecodeError, InputError
+from sofdata.ingest.events import UnitDone, VideoDone
+from sofdata.ingest.plan import Unit
+from sofdata.ingest.process import FlowSource, windows_of
+from sofdata.shards.commit import commit_record, commit_shard
+from sofdata.shards.sample import Sample, VideoContext, encode_sample
+from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
+from sofdata.shards.stats import FlowSums
+from sofdata.shards.tar import TarWriter
+from sofdata.storage import Tree
+from sofdata.types import Frames, RejectedWindow, SkillWindow, VideoRef
+from sofdata.video.config import DecoderName
+from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.isolate import DecoderDied
+from sofdata.video.probe import Unusable
+from sofdata.video.tally import StreamReport
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all units of an ingest share. It travels to every worker."""
+
+    source: Tree
+    dest: Tree
+    config: IngestConfig
+
+
+class Size(Protocol):
+    """Size of a video as shown, px."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+class DecodedVideo(Protocol):
+    """A video being decoded; see `sofdata.video.reader.VideoStream`."""
+
+    decoder: str
+
+    @property
+    def info(self) -> Size: ...
+    @property
+    def report(self) -> StreamReport: ...
+    def __iter__(self) -> Iterator[Frames]: ...
+
+
+class Decoder(Protocol):
+    """Opens videos: in this process, or in one that can be killed."""
+
+    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo: ...
+
+
+@dataclass(slots=True)
+class Output:
+    """What a unit, or one try at one of its videos, has brought so far."""
+
+    rows: list[WindowRow] = field(default_factory=list)
+    rejected: list[RejectedWindowRecord] = field(default_factory=list)
+    sums: FlowSums = field(default_factory=FlowSums)
+
+    def extend(self, other: Output) -> None:
+        self.rows.extend(other.rows)
+        self.rejected.extend(other.rejected)
+        self.sums.merge(other.sums)
+
+
+def run_unit(
+    unit: Unit, job: Job, flow: FlowSource, open_video: Decoder
+) -> Iterator[VideoDone | UnitDone]:
+    """Turn a unit into a committed shard, telling of each video as it ends.
+
+    A bad video costs that video only. Raises `StorageError` or `TransientError` if the
+    destination fails; the unit is then not committed and may be run again.
+    """
+    output, videos = Output(), []
+    with job.dest.scratch() as folder:
+        writer = TarWriter(os.path.join(folder, "shard.tar"))
+        try:
+            for ref in unit.videos:
+                video, brought = run_video(ref, job, writer, flow, open_video)
+                output.extend(brought)
+                videos.append(video)
+                yield VideoDone(unit.id, video)
+            shard = commit_shard(job.dest, writer, unit.ordinal, unit.id)
+        finally:
+            writer.close()
+    record = LedgerRecord(
+        unit=unit.id,
+        ordinal=unit.ordinal,
+        config_sha256=job.config.digest(),
+        shard=shard,
+        videos=videos,
+        windows=output.rows,
+        rejected_windows=output.rejected,
+        statistics=output.sums.record(),
+    )
+    commit_record(job.dest, record)
+    yield UnitDone(record)
+
+
+def run_video(
+    ref: VideoRef, job: Job, writer: TarWriter, flow: FlowSource, open_video: Decoder
+) -> tuple[VideoRecord, Output]:
+    """Append a video's samples to the shard, or nothing if the video cannot be used.
+
+    A video with which decord misbehaves or dies is started again with PyAV. Returns how it ended
+    and what it brought; never raises for what is wrong with the video itself.
+    """
+    mark = writer.mark()
+    decoder = job.config.video.decoder
+    path = ref.uri
+    for tries in (1, 2):
+        try:
+            with job.source.local_copy(ref.uri) as path:
+                _check_unchanged(ref, job.source)
+                stream = open_video(path, ref, decoder)
+                output = _write_windows(ref, stream, job, writer, flow)
+                return _ended(ref, stream, output, tries), output
+        except (InputError, OSError) as error:
+            writer.rollback(mark)
+            if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "auto":
+                # The path is this machine's: it has no place in the dataset.
+                detail = str(error).replace(path, ref.id).removeprefix(f"{ref.id}: ")
+                return _failed(ref, error, detail, decoder, tries), Output()
+            decoder = "pyav"
+    raise AssertionError("PyAV does not misbehave")
+
+
+def _write_windows(
+    ref: VideoRef, stream: DecodedVideo, job: Job, writer: TarWriter, flow: FlowSource
+) -> Output:
+    config = job.config
+    context = VideoContext(
+        ref=ref,
+        estimator=flow.name,
+        video_size=(stream.info.height, stream.info.width),
+        fit=config.video.fit,
+    )
+    output = Output()
+    for window in windows_of(stream, config, flow):
+        if isinstance(window, RejectedWindow):
+            output.rejected.append(_rejected(ref, window))
+            continue
+        sample = encode_sample(window, context, config.codec, config.images)
+        offset = writer.add(sample.record.key, sample.members)
+        output.rows.append(_row(sample, window, offset))
+        output.sums.add(window.flow)
+    return output
+
+
+def _check_unchanged(ref: VideoRef, source: Tree) -> None:
+    """A file that is no longer what the plan saw would give other bytes than the unit's id says."""
+    size = source.size(ref.uri)
+    if size != ref.size_bytes or source.fingerprint(ref.uri, size) != ref.fingerprint:
+        raise Unusable("changed", "the file has changed since the plan was made")
+
+
+def _ended(ref: VideoRef, stream: DecodedVideo, output: Output, tries: int) -> VideoRecord:
+    report = stream.report
+    reasons = Counter(window.reason for window in output.rejected)
+    kept = len(output.rows)
+    reason = "" if kept else reasons.most_common(1)[0][0] if reasons else "too_short"
+    return VideoRecord(
+        id=ref.id,
+        status="done" if kept else "rejected",
+        reason=reason,
+        detail="" if kept else _why_empty(reason, report.frames_sampled, report.covered_s),
+        decoder=stream.decoder,
+        tries=tries,
+        frames=report.frames_sampled,
+        decode_errors=report.decode_errors,
+        salvaged=report.salvaged,
+        covered_s=report.covered_s,
+        windows=kept,
+        windows_rejected=dict(sorted(reasons.items())),
+    )
+
+
+def _why_empty(reason: str, frames: int, covered_s: float) -> str:
+    if reason == "too_short":
+        what = "1 frame was" if frames == 1 else f"{frames} frames over {covered_s:.2f} s were"
+        return f"{what} sampled: too few for a window"
+    return f"none of its windows is kept: {reason}"
+
+
+def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: int) -> VideoRecord:
+    if isinstance(error, Unusable):
+        rejected = error.reason not in ("changed", "missing", "unreadable")
+        status, reason = "rejected" if rejected else "quarantined", error.reason
+    elif isinstance(error, DecoderDied):
+        status, reason = "quarantined", f"decoder_{error.reason}"
+    elif isinstance(error, OSError):
+        status, reason = "quarantined", "unreadable"
+    else:
+        status = "quarantined"
+        reason = "decode_error" if isinstance(error, DecodeError) else "flow_error"
+    return VideoRecord.model_validate(
+        {
+            "id": ref.id,
+            "status": status,
+            "reason": reason,
+            "detail": detail,
+            "decoder": decoder,
+            "tries": tries,
+        }
+    )
+
+
+def _row(sample: Sample, window: SkillWindow, offset: int) -> WindowRow:
+    record = sample.record
+    return WindowRow(
+        key=record.key,
+        offset=offset,
+        source=record.source,
+        window=record.window,
+        steps=len(window),
+        start_s=record.start_s,
+        end_s=record.end_s,
+        cut=record.cut,
+        text=record.text,
+        codec=record.flow["codec"],
+        error_mean_px=record.flow["error_mean_px"],
+        error_max_px=record.flow["error_max_px"],
+        **record.motion,
+    )
+
+
+def _rejected(ref: VideoRef, window: RejectedWindow) -> RejectedWindowRecord:
+    return RejectedWindowRecord(
+        video=ref.id,
+        window=window.index,
+        start_s=window.start_s,
+        end_s=window.end_s,
+        reason=window.reason,
+    )

@@ -1,0 +1,70 @@
+"""The contact sheet of a dataset: windows spread evenly over it, read at their index offsets."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from sofdata.errors import ConfigError, StorageError
+from sofdata.report.sheet import SheetRow, contact_sheet
+from sofdata.shards.layout import INDEX, SHARDS
+from sofdata.shards.parquet import read_table
+from sofdata.shards.sample import decode_sample
+from sofdata.shards.tar import read_sample_at
+from sofdata.storage import Tree
+
+SHEET = "contact_sheet.png"
+
+
+def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> str:
+    """Draw a contact sheet and return where it lies.
+
+    rows: number of windows, spread evenly over the index.
+    video: id of the one video to show, or None for all.
+    path: local path of the PNG, or None to put it into the dataset.
+
+    Raises `ConfigError` if there is no window to show.
+    """
+    chosen, total = _choose(tree, rows, video)
+    shown = [_row(tree, entry) for entry in chosen]
+    title = f"{video or tree.name.rstrip('/').rsplit('/', 1)[-1]}: {total} windows"
+    if path is not None:
+        try:
+            contact_sheet(shown, path, title)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+        return path
+    with tree.scratch() as folder:
+        drawn = os.path.join(folder, SHEET)
+        contact_sheet(shown, drawn, title)
+        tree.put(drawn, SHEET)
+    return tree.path(SHEET)
+
+
+def _choose(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[str, Any]], int]:
+    """The windows to show, and how many there are to choose from."""
+    index = read_table(tree, INDEX, ["shard", "offset", "key", "source"])
+    if video is not None:
+        index = index.filter(np.array(index["source"].to_pylist()) == video)
+    if not index.num_rows:
+        which = f"of video '{video}' " if video else ""
+        raise ConfigError(
+            f"{tree.name} holds no window {which}to show; rejects.parquet tells why, "
+            "and videos.parquet lists the ids"
+        )
+    spread = np.unique(np.linspace(0, index.num_rows - 1, rows).round().astype(int))
+    return list(index.take(spread).to_pylist()), index.num_rows
+
+
+def _row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
+    name = f"{SHARDS}/{entry['shard']}"
+    with tree.open(name) as stream:
+        key, members = read_sample_at(stream, entry["offset"], name)
+    sample = decode_sample(key, members)
+    record = sample.record
+    caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"
+    if record.text:
+        caption += f"   {record.text}"
+    return SheetRow(key, caption, sample.first, sample.last, sample.flow)

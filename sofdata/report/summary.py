@@ -1,0 +1,165 @@
+"""What commands print at their end: tables for people, plain values for `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sofdata.flow.estimator import EstimatorStatus
+from sofdata.shards.layout import REJECTS
+from sofdata.shards.parquet import read_table
+from sofdata.shards.schema import DatasetRecord
+from sofdata.storage import Tree
+
+if TYPE_CHECKING:
+    from sofdata.ingest.run import Summary
+    from sofdata.shards.verify import Verdict
+
+SHOWN_REJECTS = 20
+
+
+def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -> dict[str, Any]:
+    """What an ingest did; `summary` is None where nothing was left to do."""
+    run = None
+    if summary:
+        run = {
+            "units_run": summary.units_run,
+            "units_resumed": summary.units_resumed,
+            "frames": summary.frames,
+            "start_up_s": round(summary.start_up_s, 3),
+            "work_s": round(summary.work_s, 3),
+        }
+    return {"dest": dest, "nothing_to_do": summary is None, "run": run, **inspect_summary(dataset)}
+
+
+def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
+    """What a dataset holds."""
+    return {
+        "corpus": dataset.corpus,
+        "counts": dataset.counts.model_dump(mode="json"),
+        "flow": dataset.flow,
+        "config_sha256": dataset.config_sha256,
+        "provenance": dataset.provenance,
+    }
+
+
+def print_ingest(
+    console: Console, dataset: DatasetRecord, summary: Summary | None, dest: Tree
+) -> None:
+    """Print the account of all videos, and where each that was set aside went."""
+    console.print(_account(dataset))
+    rejects = _rejected_videos(dest)
+    if rejects:
+        console.print(_rejects_table(rejects))
+    if summary:
+        rate = summary.frames / summary.work_s if summary.work_s else 0.0
+        console.print(
+            f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s), "
+            f"after {summary.start_up_s:.1f} s of start-up",
+            highlight=False,
+        )
+    console.print(f"dataset: {dest.name}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
+    """Print what a dataset holds."""
+    console.print(_account(dataset))
+    flow = dataset.flow
+    console.print(
+        f"flow as stored: mean ({_pair(flow['mean_px'])}) px, std ({_pair(flow['std_px'])}) px, "
+        f"99 % of vectors below {flow['p99_px']:.2f} px a step",
+        highlight=False,
+    )
+    console.print(
+        f"estimator: {dataset.provenance['estimator']}, codec: {dataset.config['codec']['name']}, "
+        f"config {dataset.config_sha256[:12]}",
+        highlight=False,
+    )
+    console.print(f"dataset: {dest}", highlight=False, markup=False, soft_wrap=True)
+
+
+def verdict_summary(verdict: Verdict) -> dict[str, Any]:
+    """What `verify` found."""
+    return {
+        "whole": verdict.whole,
+        "videos": verdict.videos,
+        "windows": verdict.windows,
+        "shards": verdict.shards,
+        "findings": [{"where": found.where, "what": found.what} for found in verdict.findings],
+    }
+
+
+def print_verdict(console: Console, verdict: Verdict, dest: str) -> None:
+    """Print what `verify` found."""
+    for finding in verdict.findings:
+        console.print(
+            f"[red]{escape(finding.where)}[/]: {escape(finding.what)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    told = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
+    if verdict.whole:
+        console.print(f"[green]whole[/]: {told}; all hashes, samples and sums are right")
+    else:
+        console.print(f"[red]not whole[/]: {len(verdict.findings)} findings; {told}")
+
+
+def print_flows(console: Console, found: Sequence[EstimatorStatus]) -> None:
+    """Print the estimators, those that run here first."""
+    table = Table("estimator", "runs here", "note", box=None)
+    for status in sorted(found, key=lambda status: not status.runs_here):
+        runs = "[green]yes[/]" if status.runs_here else "no"
+        table.add_row(escape(status.name), runs, escape(status.note))
+    console.print(table)
+
+
+def _account(dataset: DatasetRecord) -> Table:
+    counts = dataset.counts
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_row("videos", str(counts.videos), "")
+    table.add_row("  done", str(counts.done), "")
+    table.add_row("  rejected", str(counts.rejected), "")
+    table.add_row("  quarantined", str(counts.quarantined), _told(counts.reasons))
+    table.add_row("windows", str(counts.windows + counts.windows_rejected), "")
+    table.add_row("  written", str(counts.windows), f"in {counts.shards} shards, {_mib(counts)}")
+    table.add_row("  rejected", str(counts.windows_rejected), _told(counts.window_reasons))
+    return table
+
+
+def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:
+    return [row for row in read_table(dest, REJECTS).to_pylist() if row["kind"] == "video"]
+
+
+def _rejects_table(rejects: list[dict[str, Any]]) -> Table:
+    table = Table("set aside", "video", "reason", "detail", box=None, pad_edge=False)
+    for row in rejects[:SHOWN_REJECTS]:
+        cells = (row["status"], row["video"], row["reason"], row["detail"])
+        table.add_row(*(escape(_printable(cell)) for cell in cells))
+    if len(rejects) > SHOWN_REJECTS:
+        table.add_row("...", f"{len(rejects) - SHOWN_REJECTS} more in {REJECTS}", "", "")
+    return table
+
+
+def _printable(text: str) -> str:
+    """Text without control characters, which could move a terminal's cursor."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _told(reasons: Mapping[str, int]) -> str:
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    return escape(", ".join(f"{reason} {number}" for reason, number in ordered))
+
+
+def _pair(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
+def _mib(counts: Any) -> str:
+    return f"{counts.bytes / (1 << 20):.1f} MiB"

@@ -1,0 +1,34 @@
+"""What several test modules do with datasets."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sofdata.config import load_config
+from sofdata.ingest.run import Summary, execute, prepare
+from sofdata.storage import Tree
+
+
+def ingest(source: Path | str, dest: Path | str, *settings: str, corpus: str = "auto") -> Summary:
+    """Ingest in this process."""
+    config = load_config(None, ["run.engine=inline", *settings])
+    return execute(prepare(Tree(str(source)), Tree(str(dest)), config, corpus), lambda event: None)
+
+
+def hashes(dest: Path) -> dict[str, str]:
+    """sha256 of each file of a dataset that has to be the same on every run."""
+    return {
+        path.relative_to(dest).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(dest.rglob("*"))
+        if path.is_file() and path.relative_to(dest).parts[0] != "runs"
+    }
+
+
+def sofdata(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "sofdata", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)

@@ -1,0 +1,77 @@
+"""All engines give the same bytes, whatever interrupts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sofdata.shards.verify import verify
+from sofdata.storage import Tree
+from tests.helpers import hashes, sofdata
+
+
+def start(corpus: Path, dest: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start an ingest that can be interrupted, in a process group of its own."""
+    command = [sys.executable, "-m", "sofdata", "ingest", str(corpus), str(dest), *arguments]
+    return subprocess.Popen(command, text=True, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def wait_for_records(dest: Path, number: int) -> None:
+    """Wait until some units are committed."""
+    deadline = time.monotonic() + 120
+    while len(list((dest / "ledger").glob("*.json"))) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ray_gives_the_bytes_of_the_inline_engine(
+    corpus: Path, dataset: Path, tmp_path: Path, workers: int
+) -> None:
+    done = sofdata("ingest", corpus, tmp_path / "d", "--workers", workers)
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_flow_actors_give_the_same_bytes(corpus: Path, dataset: Path, tmp_path: Path) -> None:
+    """The way that GPUs are used, on the CPU: decoding here, flow in an actor of the node."""
+    done = sofdata("ingest", corpus, tmp_path / "d", "--workers", 1, "--set", "run.flow_actors=1")
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+@pytest.mark.parametrize("engine", [("--engine", "inline"), ("--workers", "1")])
+def test_a_killed_ingest_is_resumed_to_the_same_bytes(
+    corpus: Path, dataset: Path, tmp_path: Path, engine: tuple[str, str]
+) -> None:
+    process = start(corpus, tmp_path / "d", *engine)
+    wait_for_records(tmp_path / "d", 2)
+    process.kill()
+    process.wait()
+    assert not verify(Tree(str(tmp_path / "d"))).whole
+    done = sofdata("ingest", corpus, tmp_path / "d", *engine)
+    assert done.returncode == 0, done.stderr
+    assert "committed before" in done.stderr
+    assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_ingest_stops_cleanly_and_says_how_to_resume(
+    corpus: Path, dataset: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    process = start(corpus, tmp_path / "d", "--workers", "2")
+    wait_for_records(tmp_path / "d", 1)
+    os.killpg(process.pid, sent)  # as a terminal does for Ctrl-C
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
+    done = sofdata("ingest", corpus, tmp_path / "d", "--engine", "inline")
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "d") == hashes(dataset)
