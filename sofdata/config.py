@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -134,7 +135,7 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
 
     path = recipes().get(recipe, Path(recipe))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         known = ", ".join(recipes()) or "none"
         raise ConfigError(
@@ -163,6 +164,21 @@ def _apply(values: dict[str, Any], override: str) -> None:
             raise ConfigError(f"'--set {override}': '{part}' holds a value, not keys")
         values = inner
     try:
-        values[last] = yaml.safe_load(text)
+        values[last] = _yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"'--set {override}': the value is not YAML: {error}") from None
+
+
+def _yaml(text: str) -> Any:
+    """Read YAML, in which only `true` and `false` are truth values: `off` and `no` are words."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
+    return yaml.load(text, Loader)  # noqa: S506 - a safe loader

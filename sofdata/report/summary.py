@@ -123,11 +123,12 @@ def _account(dataset: DatasetRecord) -> Table:
     table.add_column(justify="left")
     table.add_column(justify="right", style="bold")
     table.add_column()
-    table.add_row("videos", str(counts.videos), "")
+    told = f"set aside: {_told(counts.reasons)}" if counts.reasons else ""
+    table.add_row("videos", str(counts.videos), told)
     table.add_row("  done", str(counts.done), "")
     table.add_row("  rejected", str(counts.rejected), "")
-    table.add_row("  quarantined", str(counts.quarantined), _told(counts.reasons))
-    table.add_row("windows", str(counts.windows + counts.windows_rejected), "")
+    table.add_row("  quarantined", str(counts.quarantined), "")
+    table.add_row("windows", str(counts.windows + counts.windows_rejected), "candidates")
     table.add_row("  written", str(counts.windows), f"in {counts.shards} shards, {_mib(counts)}")
     table.add_row("  rejected", str(counts.windows_rejected), _told(counts.window_reasons))
     return table

@@ -31,7 +31,8 @@ folder = sys.argv[1]
 WEBDATASET = """
 import glob, webdataset as wds
 count = 0
-for sample in wds.WebDataset(sorted(glob.glob(folder + "/shards/*.tar")), shardshuffle=False).decode("rgb8"):
+shards = sorted(glob.glob(folder + "/shards/*.tar"))
+for sample in wds.WebDataset(shards, shardshuffle=False).decode("rgb8"):
     record, mosaic = sample["json"], sample["flow.jpg"]
     steps, height, width, _ = record["flow"]["shape"]
     # docs/format.md: one row a step, dx left and dy right, level 128 is zero
@@ -53,7 +54,8 @@ print(len(dataset))
 
 DUCKDB = """
 import duckdb
-print(duckdb.sql(f"select count(*) from '{folder}/index.parquet' where p99_px > 0").fetchall()[0][0])
+found = duckdb.sql(f"select count(*) from '{folder}/index.parquet' where p99_px > 0")
+print(found.fetchall()[0][0])
 """
 
 PANDAS = """
