@@ -39,7 +39,7 @@ POLL_S = 0.5
 class DecoderDied(DecodeError):
     """The decoding process hung, crashed or used too much memory over this video.
 
-    reason: "timeout", "crash" or "memory". tail: the end of what it wrote to standard error.
+    reason: "timeout" or "crash". tail: the end of what it wrote to standard error.
     """
 
     def __init__(self, reason: str, message: str, tail: str = "") -> None:
