@@ -50,6 +50,12 @@ def ingest(
     ),
     address: Annotated[str | None, typer.Option(help="A running Ray cluster to use.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, tell, write nothing.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take in what has changed in the source.")
+    ] = False,
+    retry_quarantined: Annotated[
+        bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -62,7 +68,15 @@ def ingest(
 
     console = _stderr()
     config = load_config(recipe, [*(set_ or []), *_run_options(engine, workers, address)])
-    prepared = prepare(Tree(source), Tree(dest), config, corpus, write=not dry_run)
+    prepared = prepare(
+        Tree(source),
+        Tree(dest),
+        config,
+        corpus,
+        write=not dry_run,
+        update=update,
+        retry_quarantined=retry_quarantined,
+    )
     if not quiet:
         _tell_plan(console, prepared)
     if dry_run:
@@ -95,25 +109,38 @@ def ingest(
 
 
 @app.command()
-def verify(dest: Dest, json_: Json = False) -> None:
+def verify(
+    dest: Dest,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Check sizes, records and tables; read no shard.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what is found; damaged units are queued again.")
+    ] = False,
+    json_: Json = False,
+) -> None:
     """Check a dataset: hashes, every sample, and that all sums balance."""
     from sofdata.report.summary import print_verdict, verdict_summary
+    from sofdata.shards.repair import repair as mend
     from sofdata.shards.verify import verify as check
     from sofdata.storage import Tree
 
-    console = _stderr()
+    tree, console = Tree(dest), _stderr()
     if console.is_terminal:
         with console.status("verifying") as status:
             verdict = check(
-                Tree(dest), lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
+                tree, fast, lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
             )
     else:
-        verdict = check(Tree(dest))
+        verdict = check(tree, fast)
+    done = mend(tree, verdict) if repair and not verdict.whole else []
     if json_:
-        _print_json(verdict_summary(verdict))
+        _print_json({**verdict_summary(verdict), "repaired": done})
     else:
-        print_verdict(_stdout(), verdict, dest)
-    if not verdict.whole:
+        print_verdict(_stdout(), verdict, fast)
+        for line in done:
+            _stdout().print(line, highlight=False, markup=False, soft_wrap=True)
+    if not verdict.whole and not (repair and check(tree, fast=True).whole):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -231,7 +258,7 @@ def _run_options(engine: str | None, workers: int | None, address: str | None) -
 
 def _dataset(tree: Tree) -> Any:
     from sofdata.errors import ConfigError
-    from sofdata.ingest.run import read_dataset
+    from sofdata.ingest.destination import read_dataset
 
     dataset = read_dataset(tree)
     if dataset is None:

@@ -64,7 +64,7 @@ def _ingest(source: Path, dest: Path, console: Console) -> None:
         dataset = summary.dataset
     print_ingest(console, dataset, summary, tree)
     verdict = verify(tree)
-    print_verdict(console, verdict, str(dest))
+    print_verdict(console, verdict)
     if not verdict.whole:
         raise ContractError(f"the dataset in {dest} is not whole")
     sheet = draw_sheet(tree, rows=12, video=None, path=None)

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from sofdata.errors import ConfigError, StorageError, TransientError
+from sofdata.faults import reached
 
 T = TypeVar("T")
 
@@ -104,12 +105,14 @@ class Tree:
     def size(self, rel: str) -> int:
         """Bytes of a file. Raises `FileNotFoundError`."""
         if self.is_local:
+            reached("size")
             return os.stat(self.path(rel)).st_size
         return int(self._call(f"stat {rel}", lambda: self._fs.info(self.path(rel))["size"]))
 
     def read(self, rel: str) -> bytes:
         """A whole file. Raises `FileNotFoundError`."""
         if self.is_local:
+            reached("read")
             return Path(self.path(rel)).read_bytes()
         return bytes(self._call(f"read {rel}", lambda: self._fs.cat_file(self.path(rel))))
 
@@ -117,6 +120,7 @@ class Tree:
     def open(self, rel: str) -> Iterator[BinaryIO]:
         """Open a file for reading bytes."""
         if self.is_local:
+            reached("open")
             with open(self.path(rel), "rb") as handle:
                 yield handle
         else:
@@ -176,6 +180,7 @@ class Tree:
         """Sorted names of the files directly in `folder`; empty if there is no such folder."""
         path = self.path(folder)
         if self.is_local:
+            reached("names")
             return sorted(os.listdir(path)) if os.path.isdir(path) else []
         try:
             found = self._call(f"list {folder}", lambda: self._fs.ls(path, detail=False))
@@ -192,7 +197,8 @@ class Tree:
             return
         with self.scratch() as folder:
             path = os.path.join(folder, "file")
-            with _explained(f"write {self.path(rel)}"):
+            with explained(f"write {self.path(rel)}"):
+                reached("write")
                 Path(path).write_bytes(data)
             self.put(path, rel)
 
@@ -204,16 +210,20 @@ class Tree:
             if self.size(rel) != os.path.getsize(local_path):
                 raise StorageError(f"{rel} arrived incomplete at {self.name}; run again to retry")
             return
-        with _explained(f"write {target}"):
+        with explained(f"write {target}"):
             os.makedirs(os.path.dirname(target), exist_ok=True)
+            reached("put")
             _sync(local_path)
+            reached("put: synced")
             os.replace(local_path, target)
+            reached("put: replaced")
             _sync(os.path.dirname(target))
 
     def remove(self, rel: str) -> None:
         """Remove a file; nothing happens if there is none."""
         try:
             if self.is_local:
+                reached("remove")
                 os.unlink(self.path(rel))
             else:
                 self._call(f"remove {rel}", lambda: self._fs.rm_file(self.path(rel)))
@@ -226,9 +236,10 @@ class Tree:
         parent = None
         if self.is_local:
             parent = os.path.join(self.root, SCRATCH)
-            with _explained(f"write to {self.root}"):
+            with explained(f"write to {self.root}"):
+                reached("scratch")
                 os.makedirs(parent, exist_ok=True)
-        with _explained("make a temporary folder"):
+        with explained("make a temporary folder"):
             folder = tempfile.mkdtemp(prefix="unit-", dir=parent)
         try:
             yield folder
@@ -244,6 +255,7 @@ class Tree:
         """Call a remote file system, and again after a growing pause while it fails."""
         for attempt in range(_TRIES):
             try:
+                reached(f"remote {what.split()[0]}")
                 return action()
             except FileNotFoundError:
                 raise
@@ -306,8 +318,8 @@ def _item(path: str, rel: str, above: frozenset[tuple[int, int]]) -> Iterator[It
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turn the system's error into one that says what to do."""
+def explained(what: str) -> Iterator[None]:
+    """Turn a system error of the block into a `StorageError` that says what to do."""
     try:
         yield
     except OSError as error:

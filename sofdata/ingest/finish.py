@@ -11,6 +11,7 @@ from typing import Any
 
 from sofdata import __version__
 from sofdata.config import IngestConfig
+from sofdata.faults import reached
 from sofdata.ingest.plan import Plan
 from sofdata.shards.commit import read_record
 from sofdata.shards.layout import DATASET, INDEX, REJECTS, VIDEOS, WIDS
@@ -38,8 +39,10 @@ RECORDED_PACKAGES = (
 )
 
 
-def finish(dest: Tree, plan: Plan, corpus: str, config: IngestConfig) -> DatasetRecord:
-    """Write index, rejects, videos, the wids index and a complete `dataset.json`.
+def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
+    """Write index, rejects, videos, the wids index and, last, a complete `dataset.json`.
+
+    dataset: what `dataset.json` said when the plan was made.
 
     Everything here follows from the plan and the ledger, so that it can be made again at any
     time and comes out the same.
@@ -50,24 +53,26 @@ def finish(dest: Tree, plan: Plan, corpus: str, config: IngestConfig) -> Dataset
         return (read_record(dest, unit) for unit in units)
 
     write_table(dest, INDEX, index_schema(), index_rows(records()))
+    reached("finish: index written")
     write_table(dest, REJECTS, rejects_schema(), reject_rows(plan, records()))
+    reached("finish: rejects written")
     write_table(dest, VIDEOS, videos_schema(), video_rows(plan, records()))
+    reached("finish: videos written")
     dest.write(WIDS, wids_index(records()))
-    dataset = DatasetRecord(
-        complete=True,
-        corpus=corpus,
-        config=config.content(),
-        config_sha256=config.digest(),
-        counts=count(plan, records()),
-        flow=summarise(record.statistics for record in records()),
-        provenance=provenance(config),
-    )
-    dest.write(DATASET, dataset.to_json())
-    return dataset
+    reached("finish: shards listed")
+    changes = {
+        "complete": True,
+        "counts": count(plan, records(), dataset.counts.ignored_files),
+        "flow": summarise(record.statistics for record in records()),
+    }
+    complete = dataset.model_copy(update=changes)
+    dest.write(DATASET, complete.to_json())
+    reached("finish: dataset completed")
+    return complete
 
 
-def count(plan: Plan, records: Iterable[LedgerRecord]) -> Counts:
-    """Count how everything ended."""
+def count(plan: Plan, records: Iterable[LedgerRecord], ignored: dict[str, int]) -> Counts:
+    """Count how everything ended; `ignored` are the files that are no part of the corpus."""
     status: Counter[str] = Counter(rejected=len(plan.refused))
     reasons = Counter(refused.reason for refused in plan.refused)
     window_reasons: Counter[str] = Counter()
@@ -91,7 +96,7 @@ def count(plan: Plan, records: Iterable[LedgerRecord]) -> Counts:
         bytes=size,
         reasons=dict(sorted(reasons.items())),
         window_reasons=dict(sorted(window_reasons.items())),
-        ignored_files=dict(sorted(plan.ignored.items())),
+        ignored_files=ignored,
     )
 
 

@@ -82,7 +82,7 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
         found = list(threads.map(lambda entry: _look_at(source, entry), entries))
     videos = [item for item in found if isinstance(item, VideoRef)]
     return Plan(
-        units=tuple(_cut(videos, config)),
+        units=tuple(cut(videos, config)),
         refused=tuple(item for item in found if isinstance(item, Refused)),
         ignored=dict(listing.ignored),
     )
@@ -149,7 +149,8 @@ def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
     )
 
 
-def _cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
+def cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
+    """Cut videos, sorted by id, into units."""
     digest = config.digest()
     for ordinal, group in enumerate(_groups(videos, config.units)):
         yield Unit(unit_id(group, digest), ordinal, tuple(group))

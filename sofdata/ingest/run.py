@@ -7,27 +7,33 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-
-from pydantic import ValidationError
 
 from sofdata import __version__
-from sofdata.config import IngestConfig, differing_keys
+from sofdata.config import IngestConfig
 from sofdata.corpora.registry import find_corpus
-from sofdata.errors import ConfigError
+from sofdata.errors import ConfigError, StorageError
 from sofdata.flow.estimator import resolve
+from sofdata.ingest.changes import find_changes, merge
+from sofdata.ingest.destination import (
+    begin,
+    check_places,
+    check_same_config,
+    mark_incomplete,
+    read_dataset,
+)
 from sofdata.ingest.events import Event, Ready, VideoDone
-from sofdata.ingest.finish import finish, provenance
+from sofdata.ingest.finish import finish
 from sofdata.ingest.inline import run_inline
-from sofdata.ingest.plan import Plan, Unit, load_plan, make_plan, save_plan
+from sofdata.ingest.lock import only_driver
+from sofdata.ingest.plan import Plan, Unit, load_plan, make_plan
 from sofdata.ingest.unit import Job
-from sofdata.shards.commit import committed_units
-from sofdata.shards.layout import DATASET, RUNS
-from sofdata.shards.schema import Counts, DatasetRecord
-from sofdata.storage import SCRATCH, Tree
+from sofdata.shards.commit import committed_units, read_record, remove_unit
+from sofdata.shards.layout import RUNS
+from sofdata.shards.schema import DatasetRecord
+from sofdata.storage import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +71,40 @@ class Summary:
 
 
 def prepare(
-    source: Tree, dest: Tree, config: IngestConfig, corpus: str, write: bool = True
+    source: Tree,
+    dest: Tree,
+    config: IngestConfig,
+    corpus: str,
+    *,
+    write: bool = True,
+    update: bool = False,
+    retry_quarantined: bool = False,
 ) -> Prepared:
     """List the corpus, make the plan, and compare it with what lies at the destination.
 
     write: store the plan; False for a dry run, which changes nothing.
+    update: if the source has changed, plan what is new or changed, and keep all other units.
+    retry_quarantined: run those units again in which a video was quarantined.
 
     Raises `ConfigError` before any work if the destination holds something else, another
-    configuration or another plan.
+    configuration or, without `update`, was planned from another source.
     """
-    _check_places(source, dest)
+    check_places(source, dest)
     config = config.model_copy(update={"flow": resolve(config.flow)})
-    stored = read_dataset(dest)
-    if stored:
-        _check_same_config(stored, config, dest)
     adapter, why = find_corpus(source, corpus)
     listing = adapter.listing(source)
-    plan = make_plan(source, listing, config)
-    known = load_plan(dest)
-    if known is not None:
-        _check_same_plan(known, plan, dest)
-    elif write:
-        _begin(dest, plan, adapter.name, config)
-    done = committed_units(dest)
+    now = make_plan(source, listing, config)
+    with only_driver(dest) if write else nullcontext():
+        stored = read_dataset(dest)
+        if stored:
+            check_same_config(stored, config, dest)
+        plan = _settle(dest, now, adapter.name, config, write, update)
+        done = committed_units(dest)
+        if retry_quarantined:
+            done -= _reopen_quarantined(dest, plan, done, write)
     waiting = [unit for unit in plan.units if unit.id not in done]
     waiting.sort(key=lambda unit: -unit.size_bytes)  # the longest first, so that none is last
+    complete = read_dataset(dest) if not waiting else None
     return Prepared(
         job=Job(source, dest, config),
         corpus=adapter.name,
@@ -97,7 +112,7 @@ def prepare(
         notes=listing.notes,
         plan=plan,
         waiting=tuple(waiting),
-        complete=stored if stored and stored.complete and not waiting else None,
+        complete=complete if complete and complete.complete else None,
     )
 
 
@@ -106,11 +121,61 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
 
     on_event: told of every video and unit as it ends.
 
-    Interrupted at any moment, the same call goes on from the units that are committed.
+    Interrupted at any moment, the same call goes on from the units that are committed. Raises
+    `ConfigError` if another driver is at work on the same destination.
     """
+    job = prepared.job
+    with only_driver(job.dest):
+        name = _note_start(job)
+        summary = _execute(prepared, on_event)
+        _note_end(job, name, summary)
+    return summary
+
+
+def _settle(
+    dest: Tree, now: Plan, corpus: str, config: IngestConfig, write: bool, update: bool
+) -> Plan:
+    """The plan to work by: the stored one as long as the source is what it was."""
+    known = load_plan(dest)
+    if known is None:
+        if write:
+            begin(dest, now, corpus, config)
+        return now
+    changes = find_changes(known, now)
+    if not changes:
+        return replace(known, ignored=now.ignored)
+    if not update:
+        raise ConfigError(
+            f"the source is not what {dest.name} was planned from: {changes}. '--update' takes in "
+            "what changed and keeps the rest; or use another destination"
+        )
+    plan, retired = merge(known, now, config)
+    if write:
+        begin(dest, plan, corpus, config)
+        for unit in retired:
+            remove_unit(dest, unit.ordinal, unit.id)
+    return plan
+
+
+def _reopen_quarantined(dest: Tree, plan: Plan, done: set[str], write: bool) -> set[str]:
+    """Ids of the committed units with a quarantined video; their records are removed."""
+    reopened = set()
+    for unit in plan.units:
+        if unit.id in done:
+            videos = read_record(dest, unit.id).videos
+            if any(video.status == "quarantined" for video in videos):
+                reopened.add(unit.id)
+    if write and reopened:
+        mark_incomplete(dest)
+        for unit in plan.units:
+            if unit.id in reopened:
+                remove_unit(dest, unit.ordinal, unit.id)
+    return reopened
+
+
+def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     job, started = prepared.job, time.monotonic()
     ready_at, frames = started, 0
-
     with closing(_events(prepared)) as events:  # so that Ray stops before we go on
         for event in events:
             if isinstance(event, Ready):
@@ -119,9 +184,12 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
                 frames += event.video.frames
             on_event(event)
     work_s = time.monotonic() - ready_at
-    dataset = finish(job.dest, prepared.plan, prepared.corpus, job.config)
+    planned = read_dataset(job.dest)
+    if planned is None:
+        raise StorageError(f"{job.dest.name} has lost its dataset.json during the ingest")
+    dataset = finish(job.dest, prepared.plan, planned)
     job.dest.clear_scratch()
-    summary = Summary(
+    return Summary(
         dataset=dataset,
         units_run=len(prepared.waiting),
         units_resumed=prepared.resumed,
@@ -129,23 +197,6 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         start_up_s=ready_at - started,
         work_s=work_s,
     )
-    _record_run(job, summary)
-    return summary
-
-
-def read_dataset(dest: Tree) -> DatasetRecord | None:
-    """`dataset.json` of a destination; None if there is none.
-
-    Raises `ConfigError` if it is not one of ours.
-    """
-    try:
-        return DatasetRecord.model_validate_json(dest.read(DATASET))
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise ConfigError(
-            f"{DATASET} in {dest.name} does not fit schema version 1: {error}"
-        ) from None
 
 
 def _events(prepared: Prepared) -> Generator[Event, None, None]:
@@ -158,79 +209,30 @@ def _events(prepared: Prepared) -> Generator[Event, None, None]:
         yield from run_ray(units, job)
 
 
-def _check_places(source: Tree, dest: Tree) -> None:
-    if dest.is_local and source.is_local:
-        inside = os.path.join(os.path.realpath(dest.root), "")
-        if inside.startswith(os.path.join(os.path.realpath(source.root), "")):
-            raise ConfigError(f"{dest.name} lies inside {source.name}; choose a folder beside it")
-    if dest.is_local and os.path.exists(dest.root) and not os.path.isdir(dest.root):
-        raise ConfigError(f"{dest.name} is a file; the destination must be a folder")
-    if read_dataset(dest) is None and _foreign_files(dest):
-        raise ConfigError(
-            f"{dest.name} holds other files and no {DATASET}; choose an empty or a new folder"
-        )
-
-
-def _foreign_files(dest: Tree) -> bool:
-    return any(name != SCRATCH for name in dest.names(""))
-
-
-def _check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -> None:
-    differences = list(differing_keys(config.content(), stored.config))
-    if differences:
-        raise ConfigError(
-            f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
-            "Use the same one to resume, or another destination"
-        )
-
-
-def _check_same_plan(known: Plan, plan: Plan, dest: Tree) -> None:
-    before = {row["id"]: row for row in known.rows()}
-    now = {row["id"]: row for row in plan.rows()}
-    if before == now:
-        return
-    counts = {
-        "new": len(now.keys() - before.keys()),
-        "gone": len(before.keys() - now.keys()),
-        "changed": sum(before[id_] != now[id_] for id_ in before.keys() & now.keys()),
-    }
-    told = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-    raise ConfigError(
-        f"the source is not what {dest.name} was planned from ({told}); "
-        "restore it, or ingest into another destination"
-    )
-
-
-def _begin(dest: Tree, plan: Plan, corpus: str, config: IngestConfig) -> None:
-    """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
-    dataset = DatasetRecord(
-        complete=False,
-        corpus=corpus,
-        config=config.content(),
-        config_sha256=config.digest(),
-        counts=Counts(videos=plan.videos, ignored_files=dict(sorted(plan.ignored.items()))),
-        flow={},
-        provenance=provenance(config),
-    )
-    dest.write(DATASET, dataset.to_json())
-    save_plan(dest, plan)
-
-
-def _record_run(job: Job, summary: Summary) -> None:
-    """Keep what is known of this run: the only file of a dataset that differs from run to run."""
-    ended = datetime.now(UTC)
-    record: dict[str, Any] = {
-        "ended": ended.isoformat(timespec="seconds"),
+def _note_start(job: Job) -> str:
+    """Keep what is known of this run: `runs/` alone differs from run to run."""
+    began = datetime.now(UTC)
+    name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.json"
+    record = {
+        "began": began.isoformat(timespec="seconds"),
         "source": job.source.name,
         "sofdata": __version__,
         "run": job.config.run.model_dump(mode="json"),
         "cores": os.cpu_count(),
         "machine": platform.platform(),
+    }
+    job.dest.write(name, json.dumps(record, indent=1).encode())
+    return name
+
+
+def _note_end(job: Job, name: str, summary: Summary) -> None:
+    record = json.loads(job.dest.read(name))
+    record |= {
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "units_run": summary.units_run,
         "units_resumed": summary.units_resumed,
         "frames": summary.frames,
         "start_up_s": round(summary.start_up_s, 3),
         "work_s": round(summary.work_s, 3),
     }
-    name = f"{ended.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.json"
-    job.dest.write(f"{RUNS}/{name}", json.dumps(record, indent=1).encode())
+    job.dest.write(name, json.dumps(record, indent=1).encode())

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sofdata.config import IngestConfig
 from sofdata.errors import DecodeError, InputError
+from sofdata.faults import reached
 from sofdata.ingest.events import UnitDone, VideoDone
 from sofdata.ingest.plan import Unit
 from sofdata.ingest.process import FlowSource, windows_of
@@ -93,10 +94,11 @@ def run_unit(
                 video, brought = run_video(ref, job, writer, flow, open_video)
                 output.extend(brought)
                 videos.append(video)
+                reached("unit: video ended")
                 yield VideoDone(unit.id, video)
             shard = commit_shard(job.dest, writer, unit.ordinal, unit.id)
         finally:
-            writer.close()
+            writer.discard()
     record = LedgerRecord(
         unit=unit.id,
         ordinal=unit.ordinal,

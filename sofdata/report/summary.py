@@ -93,8 +93,8 @@ def verdict_summary(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def print_verdict(console: Console, verdict: Verdict, dest: str) -> None:
-    """Print what `verify` found."""
+def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> None:
+    """Print what `verify` found; `fast`: it has read no shard."""
     for finding in verdict.findings:
         console.print(
             f"[red]{escape(finding.where)}[/]: {escape(finding.what)}",
@@ -103,7 +103,8 @@ def print_verdict(console: Console, verdict: Verdict, dest: str) -> None:
         )
     told = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
     if verdict.whole:
-        console.print(f"[green]whole[/]: {told}; all hashes, samples and sums are right")
+        checked = "all sizes, records and sums" if fast else "all hashes, samples and sums"
+        console.print(f"[green]whole[/]: {told}; {checked} are right", highlight=False)
     else:
         console.print(f"[red]not whole[/]: {len(verdict.findings)} findings; {told}")
 

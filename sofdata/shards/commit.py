@@ -10,7 +10,8 @@ import os
 
 from pydantic import ValidationError
 
-from sofdata.errors import ContractError, InputError, StorageError
+from sofdata.errors import ContractError, InputError
+from sofdata.faults import reached
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
 from sofdata.shards.sample import decode_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
@@ -25,13 +26,12 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
     Raises `ContractError` if that fails, `StorageError` or `TransientError` if the destination
     does not take it.
     """
-    try:
-        writer.finish()
-    except OSError as error:
-        raise StorageError(f"cannot write {writer.path}: {error.strerror}") from None
+    writer.finish()
+    reached("commit: shard finished")
     if writer.samples == 0:
         return None
     _verify(writer)
+    reached("commit: shard verified")
     sha256, md5 = hash_file(writer.path)
     record = ShardRecord(
         name=shard_name(ordinal, unit),
@@ -40,13 +40,22 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
         sha256=sha256,
         md5=md5,
     )
+    reached("commit: shard hashed")
     dest.put(writer.path, f"{SHARDS}/{record.name}")
+    reached("commit: shard published")
     return record
 
 
 def commit_record(dest: Tree, record: LedgerRecord) -> None:
     """Write a unit's ledger record: from here on the unit is done."""
     dest.write(f"{LEDGER}/{ledger_name(record.unit)}", record.to_json())
+    reached("commit: record written")
+
+
+def remove_unit(dest: Tree, ordinal: int, unit: str) -> None:
+    """Undo a commit: the record goes first, so that there is never one without its shard."""
+    dest.remove(f"{LEDGER}/{ledger_name(unit)}")
+    dest.remove(f"{SHARDS}/{shard_name(ordinal, unit)}")
 
 
 def committed_units(dest: Tree) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sofdata.errors import InputError
+from sofdata.faults import reached
 from sofdata.storage import Tree
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[st
 
     with dest.scratch() as folder:
         path = os.path.join(folder, "table.parquet")
+        reached("table")
         with pq.ParquetWriter(path, schema) as writer:
             group: list[dict[str, Any]] = []
             for row in rows:

@@ -10,10 +10,13 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from sofdata.errors import InputError
+from sofdata.faults import reached
+from sofdata.storage import explained
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_MEMBER_BYTES = 1 << 28
@@ -29,24 +32,27 @@ class Mark:
 
 
 class TarWriter:
-    """Writes samples to a new local file."""
+    """Writes samples to a new local file. Its methods raise `StorageError` where the disk fails."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.samples = 0
-        self._file = open(path, "xb")  # noqa: SIM115 - closed by finish and close
+        with explained(f"write {path}"):
+            self._file = open(path, "xb")  # noqa: SIM115 - closed by finish and close
 
     def add(self, key: str, members: Mapping[str, bytes]) -> int:
         """Append a sample and return the byte offset at which it begins."""
         offset = self._file.tell()
-        for suffix in sorted(members, key=lambda suffix: (suffix == "json", suffix)):
-            data = members[suffix]
-            info = tarfile.TarInfo(f"{key}.{suffix}")
-            info.size = len(data)
-            info.mode = 0o644
-            self._file.write(info.tobuf(tarfile.USTAR_FORMAT))
-            self._file.write(data)
-            self._file.write(b"\0" * (-len(data) % BLOCK))
+        with explained(f"write {self.path}"):
+            for suffix in sorted(members, key=lambda suffix: (suffix == "json", suffix)):
+                data = members[suffix]
+                reached("shard: member")
+                info = tarfile.TarInfo(f"{key}.{suffix}")
+                info.size = len(data)
+                info.mode = 0o644
+                self._file.write(info.tobuf(tarfile.USTAR_FORMAT))
+                self._file.write(data)
+                self._file.write(b"\0" * (-len(data) % BLOCK))
         self.samples += 1
         return offset
 
@@ -56,19 +62,22 @@ class TarWriter:
 
     def rollback(self, mark: Mark) -> None:
         """Forget all samples that were added since `mark`."""
-        self._file.seek(mark.offset)
-        self._file.truncate()
+        with explained(f"write {self.path}"):
+            self._file.seek(mark.offset)
+            self._file.truncate()
         self.samples = mark.samples
 
     def finish(self) -> None:
         """End the archive and close it."""
         end = self._file.tell() + 2 * BLOCK
-        self._file.write(b"\0" * (2 * BLOCK + -end % tarfile.RECORDSIZE))
-        self.close()
+        with explained(f"write {self.path}"):
+            self._file.write(b"\0" * (2 * BLOCK + -end % tarfile.RECORDSIZE))
+            self._file.close()
 
-    def close(self) -> None:
-        """Close the file, finished or not."""
-        self._file.close()
+    def discard(self) -> None:
+        """Close the file if it is not finished; what it holds does not matter any more."""
+        with suppress(OSError):  # a full disk fails the last write again
+            self._file.close()
 
 
 def read_samples(stream: BinaryIO, name: str) -> Iterator[tuple[str, int, dict[str, bytes]]]:

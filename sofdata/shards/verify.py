@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sofdata.errors import ConfigError, InputError
+from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import (
     count,
     index_rows,
@@ -17,7 +20,6 @@ from sofdata.ingest.finish import (
     wids_index,
 )
 from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
-from sofdata.ingest.run import read_dataset
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import DATASET, INDEX, LEDGER, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.parquet import read_table
@@ -25,6 +27,7 @@ from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import (
     DatasetRecord,
     LedgerRecord,
+    ShardRecord,
     index_schema,
     rejects_schema,
     videos_schema,
@@ -34,12 +37,23 @@ from sofdata.shards.tar import read_samples
 from sofdata.storage import Tree
 
 
+class Remedy(StrEnum):
+    """What `repair` does about a finding."""
+
+    PLAN = "plan anew"
+    RERUN = "run the unit again"
+    REMOVE = "remove the file"
+    TABLES = "write the tables anew"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong: where, and what."""
+    """Something that is wrong: where, what, what mends it, and the unit that it touches."""
 
     where: str
     what: str
+    remedy: Remedy
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +70,14 @@ class Verdict:
         return not self.findings
 
 
-def verify(dest: Tree, on_unit: Callable[[int, int], None] = lambda done, total: None) -> Verdict:
+def verify(
+    dest: Tree,
+    fast: bool = False,
+    on_unit: Callable[[int, int], None] = lambda done, total: None,
+) -> Verdict:
     """Check a dataset: every hash, every sample, every sum.
 
+    fast: do not read the shards; check their sizes, and all records and tables.
     on_unit: told (units checked, units in all).
 
     Raises `ConfigError` if there is no dataset at `dest` at all.
@@ -69,19 +88,20 @@ def verify(dest: Tree, on_unit: Callable[[int, int], None] = lambda done, total:
     try:
         plan = load_plan(dest)
     except InputError as error:
-        return Verdict((Finding(PLAN, str(error)),), 0, 0, 0)
+        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0)
     if plan is None:
-        return Verdict((Finding(PLAN, "it is missing"),), 0, 0, 0)
+        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0)
     findings: list[Finding] = []
     records: list[LedgerRecord] = []
     for number, unit in enumerate(plan.units):
         on_unit(number, len(plan.units))
-        findings.extend(_check_unit(dest, unit, dataset, records))
+        findings.extend(_check_unit(dest, unit, dataset, records, fast))
     findings.extend(_check_strays(dest, plan))
     if len(records) == len(plan.units):
         findings.extend(_check_tables(dest, dataset, plan, records))
     if not dataset.complete:
-        findings.append(Finding(DATASET, "the ingest is not complete; run it again to resume"))
+        what = "the ingest is not complete; run it again to resume"
+        findings.append(Finding(DATASET, what, Remedy.TABLES))
     return Verdict(
         findings=tuple(findings),
         videos=plan.videos,
@@ -91,23 +111,37 @@ def verify(dest: Tree, on_unit: Callable[[int, int], None] = lambda done, total:
 
 
 def _check_unit(
-    dest: Tree, unit: Unit, dataset: DatasetRecord, records: list[LedgerRecord]
+    dest: Tree, unit: Unit, dataset: DatasetRecord, records: list[LedgerRecord], fast: bool
 ) -> Iterator[Finding]:
     name = f"{LEDGER}/{unit.id}.json"
     if unit_id(unit.videos, dataset.config_sha256) != unit.id:
-        yield Finding(PLAN, f"unit {unit.id} does not have the id of its videos")
+        what = f"unit {unit.id} does not have the id of its videos"
+        yield Finding(PLAN, what, Remedy.PLAN)
     try:
         record = read_record(dest, unit.id)
     except InputError as error:
-        yield Finding(name, str(error))
+        yield Finding(name, str(error), Remedy.RERUN, unit.id)
         return
     records.append(record)
     for what in _record_problems(unit, record, dataset):
-        yield Finding(name, what)
+        yield Finding(name, what, Remedy.RERUN, unit.id)
     if record.shard:
         where = f"{SHARDS}/{record.shard.name}"
-        for what in _shard_problems(dest, where, record):
-            yield Finding(where, what)
+        problems = _size_problems(dest, where, record.shard)
+        if not fast:
+            problems = itertools.chain(problems, _shard_problems(dest, where, record))
+        for what in problems:
+            yield Finding(where, what, Remedy.RERUN, unit.id)
+
+
+def _size_problems(dest: Tree, where: str, shard: ShardRecord) -> Iterator[str]:
+    try:
+        size = dest.size(where)
+    except FileNotFoundError:
+        yield "it is missing"
+        return
+    if size != shard.size_bytes:
+        yield f"it has {size} bytes instead of {shard.size_bytes}"
 
 
 def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -> Iterator[str]:
@@ -144,10 +178,7 @@ def _shard_problems(dest: Tree, where: str, record: LedgerRecord) -> Iterator[st
     try:
         data = dest.read(where)
     except FileNotFoundError:
-        yield "it is missing"
-        return
-    if len(data) != shard.size_bytes:
-        yield f"it has {len(data)} bytes instead of {shard.size_bytes}"
+        return  # told already
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         yield "its sha256 is not that of the ledger"
     rows = iter(record.windows)
@@ -185,7 +216,7 @@ def _check_strays(dest: Tree, plan: Plan) -> Iterator[Finding]:
     """Find files that no unit owns."""
     known = {unit.id for unit in plan.units}
     for unit in sorted(committed_units(dest) - known):
-        yield Finding(f"{LEDGER}/{unit}.json", "no unit of the plan has this id")
+        yield Finding(f"{LEDGER}/{unit}.json", "no unit of the plan has this id", Remedy.REMOVE)
     expected = set()
     for unit_ in plan.units:
         try:
@@ -196,7 +227,7 @@ def _check_strays(dest: Tree, plan: Plan) -> Iterator[Finding]:
             expected.add(shard.name)
     for name in dest.names(SHARDS):
         if name not in expected and name != WIDS.rsplit("/", 1)[-1]:
-            yield Finding(f"{SHARDS}/{name}", "no ledger record names this file")
+            yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
 
 
 def _check_tables(
@@ -210,22 +241,23 @@ def _check_tables(
     ]
     for name, schema, rows in tables:
         for what in _table_problems(dest, name, schema, list(rows)):
-            yield Finding(name, what)
+            yield Finding(name, what, Remedy.TABLES)
     try:
         if dest.read(WIDS) != wids_index(records):
-            yield Finding(WIDS, "it does not list the shards of the ledger")
+            yield Finding(WIDS, "it does not list the shards of the ledger", Remedy.TABLES)
     except FileNotFoundError:
-        yield Finding(WIDS, "it is missing")
+        yield Finding(WIDS, "it is missing", Remedy.TABLES)
     if not dataset.complete:
         return
-    counts = count(plan, records)
-    stored = dataset.counts.model_copy(update={"ignored_files": {}})
-    if counts != stored:
-        yield Finding(DATASET, "its counts do not follow from the ledger")
+    counts = count(plan, records, dataset.counts.ignored_files)
+    if counts != dataset.counts:
+        yield Finding(DATASET, "its counts do not follow from the ledger", Remedy.TABLES)
     if counts.videos != counts.done + counts.rejected + counts.quarantined:
-        yield Finding(DATASET, "done, rejected and quarantined do not add up to the videos")
+        what = "done, rejected and quarantined do not add up to the videos"
+        yield Finding(DATASET, what, Remedy.TABLES)
     if dataset.flow != summarise(record.statistics for record in records):
-        yield Finding(DATASET, "its flow statistics do not follow from the ledger")
+        what = "its flow statistics do not follow from the ledger"
+        yield Finding(DATASET, what, Remedy.TABLES)
 
 
 def _table_problems(

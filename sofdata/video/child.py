@@ -18,6 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sofdata.errors import DecodeError, InputError
+from sofdata.faults import reached
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
@@ -45,6 +46,7 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
     _limit_memory(request["memory_mib"])
     span = request["span_s"]
     try:
+        reached(f"decode {os.path.basename(request['path'])}")
         stream = open_video(
             request["path"],
             VideoConfig.parse(request["video"]),

@@ -12,8 +12,9 @@ import pytest
 
 from sofdata.config import load_config
 from sofdata.errors import ConfigError
-from sofdata.ingest.run import prepare
-from sofdata.scenes import moving_texture, write_video
+from sofdata.ingest.lock import only_driver
+from sofdata.ingest.run import execute, prepare
+from sofdata.scenes import moving_texture, write_clip, write_video
 from sofdata.shards.loader import load
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
@@ -90,7 +91,7 @@ def test_a_source_that_changed_is_refused(corpus: Path, dataset: Path, tmp_path:
     clips = sorted((tmp_path / "source").rglob("*.webm"))
     clips[0].write_bytes(clips[0].read_bytes() + b"\0")
     clips[1].rename(clips[1].with_name("99999.webm"))
-    with pytest.raises(ConfigError, match=r"1 new, .*changed"):
+    with pytest.raises(ConfigError, match=r"1 new \(99999\), 2 changed"):
         ingest(tmp_path / "source", dataset)
 
 
@@ -136,3 +137,54 @@ def test_chunking_does_not_change_the_windows(corpus: Path, dataset: Path, tmp_p
     mine = [{**row, "shard": ""} for row in table(tmp_path / "d", "index")]
     theirs = [{**row, "shard": ""} for row in table(dataset, "index")]
     assert mine == theirs
+
+
+def test_update_takes_in_what_changed_and_keeps_all_other_shards(
+    corpus: Path, dataset: Path, tmp_path: Path
+) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    shutil.copytree(corpus, source)
+    shutil.copytree(dataset, dest)
+    clips = sorted(source.rglob("*.webm"))
+    shutil.copyfile(clips[3], clips[0])  # changed
+    shutil.copyfile(clips[4], clips[0].with_name("99999.webm"))  # new
+    clips[1].unlink()  # gone: its label is left, so it is refused as no_file
+    tree = Tree(str(dest))
+    config = load_config(None, ["run.engine=inline"])
+    prepared = prepare(Tree(str(source)), tree, config, "auto", update=True)
+    assert len(prepared.waiting) == 2
+    execute(prepared, lambda event: None)
+    assert verify(tree).findings == ()
+    rows = {row["id"]: row for row in table(dest, "videos")}
+    assert rows["99999"]["status"] == "done"
+    assert rows["10002"]["reason"] == "no_file"
+    before, after = hashes(dataset), hashes(dest)
+    kept = [name for name in before if name.startswith("shards/sof") and name in after]
+    assert len(kept) >= 6
+    assert all(before[name] == after[name] for name in kept)
+    assert ingest(source, dest).units_run == 0
+
+
+def test_a_second_driver_is_refused_and_a_dead_one_leaves_no_lock(
+    corpus: Path, tmp_path: Path
+) -> None:
+    dest = tmp_path / "d"
+    with only_driver(Tree(str(dest))), pytest.raises(ConfigError, match="another ingest works"):
+        ingest(corpus, dest)
+    (dest / ".lock").write_text('{"pid": 1}')  # as a killed driver would leave it
+    ingest(corpus, dest)
+    assert not (dest / ".lock").exists()
+
+
+def test_quarantined_videos_are_tried_again_when_asked(tmp_path: Path) -> None:
+    source, dest = tmp_path / "source", tmp_path / "d"
+    source.mkdir()
+    write_clip(source / "a.webm", 0, seconds=2.0)
+    (source / "b.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    ingest(source, dest)
+    before = hashes(dest)
+    config = load_config(None, ["run.engine=inline"])
+    prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto", retry_quarantined=True)
+    assert [[video.id for video in unit.videos] for unit in prepared.waiting] == [["b.mp4"]]
+    execute(prepared, lambda event: None)
+    assert hashes(dest) == before

@@ -10,8 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from sofdata.shards.repair import repair
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
+from tests.helpers import hashes, ingest
 
 
 def _flip_a_bit(folder: Path) -> str:
@@ -89,26 +91,26 @@ def _remove(name: str) -> Callable[[Path], str]:
     return damage
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        _flip_a_bit,
-        _remove_a_shard,
-        _cut_a_shard,
-        _leave_a_stray_shard,
-        _remove_a_record,
-        _leave_a_stray_record,
-        _lose_a_video_in_the_ledger,
-        _damage_a_record,
-        _lose_a_row("index.parquet"),
-        _lose_a_row("rejects.parquet"),
-        _lose_a_row("videos.parquet"),
-        _change_a_count,
-        _remove("plan.parquet"),
-        _remove("shards/index.json"),
-        _remove("index.parquet"),
-    ],
-)
+DAMAGES = [
+    _flip_a_bit,
+    _remove_a_shard,
+    _cut_a_shard,
+    _leave_a_stray_shard,
+    _remove_a_record,
+    _leave_a_stray_record,
+    _lose_a_video_in_the_ledger,
+    _damage_a_record,
+    _lose_a_row("index.parquet"),
+    _lose_a_row("rejects.parquet"),
+    _lose_a_row("videos.parquet"),
+    _change_a_count,
+    _remove("plan.parquet"),
+    _remove("shards/index.json"),
+    _remove("index.parquet"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_found_and_located(
     dataset: Path, tmp_path: Path, damage: Callable[[Path], str]
 ) -> None:
@@ -117,3 +119,25 @@ def test_damage_is_found_and_located(
     where = damage(tmp_path / "d")
     found = verify(Tree(str(tmp_path / "d"))).findings
     assert any(where in finding.where for finding in found), found
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_repair_and_the_same_ingest_restore_every_byte(
+    corpus: Path, dataset: Path, tmp_path: Path, damage: Callable[[Path], str]
+) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    tree = Tree(str(tmp_path / "d"))
+    damage(tmp_path / "d")
+    repair(tree, verify(tree))
+    ingest(corpus, tmp_path / "d")
+    assert verify(tree).findings == ()
+    assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_fast_checks_sizes_but_reads_no_shard(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    tree = Tree(str(tmp_path / "d"))
+    _flip_a_bit(tmp_path / "d")
+    assert verify(tree, fast=True).whole
+    _cut_a_shard(tmp_path / "d")
+    assert not verify(tree, fast=True).whole

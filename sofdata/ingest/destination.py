@@ -1,0 +1,82 @@
+"""What lies at a destination before an ingest, and what may be done with it."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import ValidationError
+
+from sofdata.config import IngestConfig, differing_keys
+from sofdata.errors import ConfigError
+from sofdata.faults import reached
+from sofdata.ingest.finish import provenance
+from sofdata.ingest.lock import LOCK
+from sofdata.ingest.plan import Plan, save_plan
+from sofdata.shards.layout import DATASET, PLAN
+from sofdata.shards.schema import Counts, DatasetRecord
+from sofdata.storage import SCRATCH, Tree
+
+OURS = (SCRATCH, LOCK, PLAN)
+
+
+def read_dataset(dest: Tree) -> DatasetRecord | None:
+    """`dataset.json` of a destination; None if there is none.
+
+    Raises `ConfigError` if it is not one of ours.
+    """
+    try:
+        return DatasetRecord.model_validate_json(dest.read(DATASET))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise ConfigError(
+            f"{DATASET} in {dest.name} does not fit schema version 1: {error}"
+        ) from None
+
+
+def check_places(source: Tree, dest: Tree) -> None:
+    """Raise `ConfigError` if the destination lies in the source, or holds something else."""
+    if dest.is_local and source.is_local:
+        inside = os.path.join(os.path.realpath(dest.root), "")
+        if inside.startswith(os.path.join(os.path.realpath(source.root), "")):
+            raise ConfigError(f"{dest.name} lies inside {source.name}; choose a folder beside it")
+    if dest.is_local and os.path.exists(dest.root) and not os.path.isdir(dest.root):
+        raise ConfigError(f"{dest.name} is a file; the destination must be a folder")
+    if read_dataset(dest) is None and any(name not in OURS for name in dest.names("")):
+        raise ConfigError(
+            f"{dest.name} holds other files and no {DATASET}; choose an empty or a new folder"
+        )
+
+
+def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -> None:
+    """Raise `ConfigError` that names each setting in which the dataset differs."""
+    differences = list(differing_keys(config.content(), stored.config))
+    if differences:
+        raise ConfigError(
+            f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
+            "Use the same one to resume, or another destination"
+        )
+
+
+def begin(dest: Tree, plan: Plan, corpus: str, config: IngestConfig) -> None:
+    """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
+    dataset = DatasetRecord(
+        complete=False,
+        corpus=corpus,
+        config=config.content(),
+        config_sha256=config.digest(),
+        counts=Counts(videos=plan.videos, ignored_files=dict(sorted(plan.ignored.items()))),
+        flow={},
+        provenance=provenance(config),
+    )
+    dest.write(DATASET, dataset.to_json())
+    reached("begin: dataset begun")
+    save_plan(dest, plan)
+    reached("begin: plan saved")
+
+
+def mark_incomplete(dest: Tree) -> None:
+    """Note in `dataset.json` that units are to be run again."""
+    dataset = read_dataset(dest)
+    if dataset is not None and dataset.complete:
+        dest.write(DATASET, dataset.model_copy(update={"complete": False}).to_json())
