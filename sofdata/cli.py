@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
+
+from sofdata.errors import ConfigError, Interrupted, SofdataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +71,8 @@ def ingest(
 
     console = _stderr()
     config = load_config(recipe, [*(set_ or []), *_run_options(engine, workers, address)])
+    if not quiet:
+        console.print(f"looking at {Tree(source).name}", highlight=False, markup=False)
     prepared = prepare(
         Tree(source),
         Tree(dest),
@@ -86,12 +91,8 @@ def ingest(
         console.print("nothing to do: every unit is committed", highlight=False)
         dataset, summary = prepared.complete, None
     else:
-        already = prepared.plan.videos - sum(len(unit.videos) for unit in prepared.waiting)
-        try:
-            with following(console, prepared.plan.videos, already, quiet) as follow:
-                summary = execute(prepared, follow)
-        except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on from what is committed", EXIT_INTERRUPTED)
+        with following(console, prepared.plan.videos, prepared.ended, quiet) as follow:
+            summary = execute(prepared, follow)
         dataset = summary.dataset
     if json_:
         _print_json(ingest_summary(dataset, summary, dest))
@@ -170,6 +171,23 @@ def inspect(
 
 
 @app.command()
+def replay(
+    dest: Dest,
+    video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
+    source: Annotated[
+        str | None, typer.Option(help="Where the corpus lies; default: as in the last run.")
+    ] = None,
+) -> None:
+    """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""
+    from sofdata.ingest.replay import replay as run_again
+    from sofdata.storage import Tree
+
+    record = run_again(Tree(dest), video, source, _stdout())
+    if record is None or record.status == "quarantined":
+        raise typer.Exit(EXIT_SET_ASIDE)
+
+
+@app.command()
 def flows(json_: Json = False) -> None:
     """List the estimators of optical flow, and whether each can run here."""
     from dataclasses import asdict
@@ -211,20 +229,24 @@ def main() -> None:
     """Entry point: runs the command and turns errors into messages and exit codes."""
     import signal
 
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except Exception as error:
-        from sofdata.errors import ConfigError, SofdataError
-
-        if not isinstance(error, SofdataError):
-            raise
+    except Interrupted:
+        _fail("interrupted; the same command goes on from what is committed", EXIT_INTERRUPTED)
+    except OSError as error:
+        _fail(f"{error}; 'sofdata verify' tells whether the dataset is whole", EXIT_FAILED)
+    except SofdataError as error:
         _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
 
 
-def _terminated(*_: object) -> None:
-    """Treat SIGTERM, with which batch systems announce preemption, like Ctrl-C."""
-    raise KeyboardInterrupt
+def _interrupt(*_: object) -> None:
+    """Ctrl-C, or SIGTERM, with which batch systems announce preemption."""
+    raise Interrupted
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -257,7 +279,6 @@ def _run_options(engine: str | None, workers: int | None, address: str | None) -
 
 
 def _dataset(tree: Tree) -> Any:
-    from sofdata.errors import ConfigError
     from sofdata.ingest.destination import read_dataset
 
     dataset = read_dataset(tree)
@@ -281,10 +302,12 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
 
 
 def _tell_plan(console: Console, prepared: Prepared) -> None:
+    from sofdata.report.summary import printable
+
     plan = prepared.plan
     console.print(f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False)
     for note in prepared.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {printable(note)}", highlight=False, markup=False)
     line = f"plan: {plan.videos} videos in {len(plan.units)} units"
     if prepared.resumed:
         line += f", {prepared.resumed} of them committed before"

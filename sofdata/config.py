@@ -59,6 +59,12 @@ class RunConfig(Section):
         True, description="Decode each video in a process of its own that can be killed (Ray only)."
     )
     limits: LimitConfig = LimitConfig()
+    stall_s: float = Field(
+        14400.0,
+        gt=0,
+        description="A Ray run in which no video ends for this long, s, stops with a diagnosis. "
+        "Must exceed the time that the longest video takes.",
+    )
     allow_set_aside: float = Field(
         0.2,
         ge=0,
@@ -90,7 +96,12 @@ class IngestConfig(Section):
 
     def digest(self) -> str:
         """sha256 of `content`, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
+        return config_digest(self.content())
+
+
+def config_digest(content: dict[str, Any]) -> str:
+    """sha256 of a resolved configuration, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConfig:

@@ -34,7 +34,7 @@ def run_demo(folder: str, clips: int, console: Console) -> None:
     root = Path(folder)
     film, ssv2 = root / "film", root / "ssv2"
     copy_film(film)
-    if not (ssv2 / "labels").is_dir():
+    if len(list(ssv2.rglob("*.webm"))) != clips:
         console.print(f"rendering {clips} clips of 4 s into {ssv2}", highlight=False)
         write_ssv2_corpus(ssv2, videos=clips)
     for source in (film, ssv2):
@@ -59,7 +59,7 @@ def _ingest(source: Path, dest: Path, console: Console) -> None:
         console.print("nothing to do: every unit is committed", highlight=False)
         dataset, summary = prepared.complete, None
     else:
-        with following(console, prepared.plan.videos, 0, quiet=False) as follow:
+        with following(console, prepared.plan.videos, prepared.ended, quiet=False) as follow:
             summary = execute(prepared, follow)
         dataset = summary.dataset
     print_ingest(console, dataset, summary, tree)

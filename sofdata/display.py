@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried, VideoDone
@@ -16,47 +17,66 @@ if TYPE_CHECKING:
 PLAIN_INTERVAL_S = 5.0
 
 
+@dataclass
+class Sums:
+    """What some videos have come to."""
+
+    videos: int = 0
+    windows: int = 0
+    frames: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Sums, sign: int = 1) -> None:
+        """Add, or with sign -1 take away, the sums of others."""
+        self.videos += sign * other.videos
+        self.windows += sign * other.windows
+        self.frames += sign * other.frames
+        for reason, number in other.reasons.items():
+            self.reasons[reason] += sign * number
+
+
 class Tally:
     """Counts events. A unit that is retried gives back what its failed try had counted."""
 
     def __init__(self, videos: int, already: int) -> None:
         self.total = videos
         self.already = already
-        self._units: dict[str, list[VideoDone]] = {}
-        self.committed = 0
         self.started = time.monotonic()
+        self._sums = Sums()
+        self._open: dict[str, Sums] = {}  # of the units that are not committed
 
     def add(self, event: Event) -> None:
         """Count one event."""
         if isinstance(event, Ready):
             self.started = time.monotonic()
         elif isinstance(event, VideoDone):
-            self._units.setdefault(event.unit, []).append(event)
+            video = event.video
+            reasons = Counter([video.reason] if video.reason else [])
+            sums = Sums(1, video.windows, video.frames, reasons)
+            self._open.setdefault(event.unit, Sums()).add(sums)
+            self._sums.add(sums)
         elif isinstance(event, UnitRetried):
-            self._units.pop(event.unit, None)
+            self._sums.add(self._open.pop(event.unit, Sums()), sign=-1)
         elif isinstance(event, UnitDone):
-            self.committed += 1
+            self._open.pop(event.record.unit, None)
 
     def line(self) -> str:
-        """'videos 12/40 · windows 60 · rejected 2 (static 2) · 812 frames/s · 0:32 left'."""
-        events = [event for unit in self._units.values() for event in unit]
-        reasons = Counter(event.video.reason for event in events if event.video.reason)
-        windows = sum(event.video.windows for event in events)
-        frames = sum(event.video.frames for event in events)
+        """'videos 12/40 · windows 60 · set aside 2 (static 2) · 812 frames/s · 0:32 left'."""
+        sums = self._sums
         elapsed_s = time.monotonic() - self.started
-        done = self.already + len(events)
-        parts = [f"videos {done}/{self.total}", f"windows {windows}"]
-        if reasons:
-            told = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common())
-            parts.append(f"set aside {reasons.total()} ({told})")
-        parts.append(f"{frames / elapsed_s:.0f} frames/s")
-        if events and done < self.total:
-            parts.append(f"{_clock((self.total - done) * elapsed_s / len(events))} left")
+        parts = [f"videos {self.done}/{self.total}", f"windows {sums.windows}"]
+        if set_aside := sums.reasons.total():
+            told = ", ".join(f"{why} {number}" for why, number in sums.reasons.most_common())
+            parts.append(f"set aside {set_aside} ({told})")
+        parts.append(f"{sums.frames / elapsed_s:.0f} frames/s")
+        if sums.videos and self.done < self.total:
+            left_s = (self.total - self.done) * elapsed_s / sums.videos
+            parts.append(f"{_clock(left_s)} left")
         return " · ".join(parts)
 
     @property
     def done(self) -> int:
-        return self.already + sum(len(unit) for unit in self._units.values())
+        return self.already + self._sums.videos
 
 
 class Follow(Protocol):

@@ -9,6 +9,10 @@ class SofdataError(Exception):
     """Base of all errors that sofdata raises on purpose."""
 
 
+class Interrupted(BaseException):
+    """The user or the batch system wants the command to end. No library catches it."""
+
+
 class ConfigError(SofdataError):
     """The user's command, recipe or corpus layout is wrong: stop before any work."""
 

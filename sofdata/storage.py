@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ T = TypeVar("T")
 FINGERPRINT_CHUNK = 1 << 16
 SCRATCH = ".scratch"
 _TRIES = 5
+_REMOTE_LIBRARIES = {"adlfs", "aiobotocore", "aiohttp", "botocore", "gcsfs", "huggingface_hub"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Tree:
             raise ConfigError(f"cannot use {self.name}: {error}") from None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "options": self.options}
+        """What travels to other processes, whose working directory may be another."""
+        return {"url": self.root if self.is_local else self.url, "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -95,12 +98,18 @@ class Tree:
     def exists(self, rel: str = "") -> bool:
         if self.is_local:
             return os.path.exists(self.path(rel))
-        return bool(self._call(f"look for {rel}", lambda: self._fs.exists(self.path(rel))))
+        return bool(self._call(f"look for '{rel}'", lambda: self._fs.exists(self.path(rel))))
+
+    def parent(self) -> Tree:
+        """The folder that holds this one, or this file."""
+        if self.is_local:
+            return Tree(os.path.dirname(self.root))
+        return Tree(self.url.rstrip("/").rpartition("/")[0], self.options)
 
     def is_file(self, rel: str = "") -> bool:
         if self.is_local:
             return os.path.isfile(self.path(rel))
-        return bool(self._call(f"look for {rel}", lambda: self._fs.isfile(self.path(rel))))
+        return bool(self._call(f"look for '{rel}'", lambda: self._fs.isfile(self.path(rel))))
 
     def size(self, rel: str) -> int:
         """Bytes of a file. Raises `FileNotFoundError`."""
@@ -124,8 +133,17 @@ class Tree:
             with open(self.path(rel), "rb") as handle:
                 yield handle
         else:
-            with self._fs.open(self.path(rel), "rb") as handle:
+            handle = self._call(f"open {rel}", lambda: self._fs.open(self.path(rel), "rb"))
+            try:
                 yield handle
+            except Exception as error:
+                if not _is_remote_failure(error):
+                    raise
+                raise TransientError(
+                    f"could not read {rel} at {self.name}: {_brief(error)}"
+                ) from None
+            finally:
+                handle.close()
 
     @contextmanager
     def local_copy(self, rel: str) -> Iterator[str]:
@@ -236,15 +254,16 @@ class Tree:
         parent = None
         if self.is_local:
             parent = os.path.join(self.root, SCRATCH)
-            with explained(f"write to {self.root}"):
-                reached("scratch")
-                os.makedirs(parent, exist_ok=True)
-        with explained("make a temporary folder"):
-            folder = tempfile.mkdtemp(prefix="unit-", dir=parent)
+        with explained(f"write to {parent or tempfile.gettempdir()}"):
+            reached("scratch")
+            folder = _make_folder(parent)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            if parent is not None:
+                with suppress(OSError):  # others are at work in it
+                    os.rmdir(parent)
 
     def clear_scratch(self) -> None:
         """Remove what killed processes have left behind."""
@@ -255,19 +274,39 @@ class Tree:
         """Call a remote file system, and again after a growing pause while it fails."""
         for attempt in range(_TRIES):
             try:
-                reached(f"remote {what.split()[0]}")
                 return action()
             except FileNotFoundError:
                 raise
-            except PermissionError as error:
-                raise StorageError(f"may not {what} at {self.name}: {_brief(error)}") from None
-            except (OSError, TimeoutError) as error:
+            except Exception as error:
+                if not _is_remote_failure(error):
+                    raise
+                if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
+                    raise StorageError(
+                        f"may not {what} at {self.name}: {_brief(error)}; check the credentials"
+                    ) from None
                 if attempt == _TRIES - 1:
                     raise TransientError(
                         f"could not {what} at {self.name} in {_TRIES} tries: {_brief(error)}"
                     ) from None
                 time.sleep(0.2 * 3**attempt)
         raise AssertionError("unreachable")
+
+
+def _make_folder(parent: str | None) -> str:
+    """A new temporary folder, also while another process removes its empty parent."""
+    while True:
+        if parent is not None:
+            os.makedirs(parent, exist_ok=True)
+        try:
+            return tempfile.mkdtemp(prefix="unit-", dir=parent)
+        except FileNotFoundError:
+            continue
+
+
+def _is_remote_failure(error: Exception) -> bool:
+    """Whether an error is the network's or the store's, whose libraries raise their own."""
+    library = type(error).__module__.split(".")[0]
+    return isinstance(error, OSError) or library in _REMOTE_LIBRARIES
 
 
 def public_url(url: str) -> str:
@@ -298,7 +337,8 @@ def _item(path: str, rel: str, above: frozenset[tuple[int, int]]) -> Iterator[It
         rel.encode()
     except UnicodeEncodeError:
         shown = rel.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        yield Item(shown, 0, "bad_name", "the file name is not valid UTF-8; rename the file")
+        problem = "unreadable_folder" if os.path.isdir(path) else "bad_name"
+        yield Item(shown, 0, problem, "its name is not valid UTF-8; rename it")
         return
     try:
         info = os.stat(path)
@@ -330,7 +370,9 @@ def explained(what: str) -> Iterator[None]:
 
 
 def _brief(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """The message of an error, without whatever secret a URL in it may carry."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return re.sub(r"[a-z0-9+]+://[^\s'\"]+", lambda url: public_url(url[0]), text)
 
 
 def _sync(path: str) -> None:

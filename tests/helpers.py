@@ -24,7 +24,7 @@ def hashes(dest: Path) -> dict[str, str]:
     return {
         path.relative_to(dest).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(dest.rglob("*"))
-        if path.is_file() and path.relative_to(dest).parts[0] not in ("runs", ".lock")
+        if path.is_file() and path.relative_to(dest).parts[0] not in ("runs", "quarantine", ".lock")
     }
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 from sofdata.corpora.base import Entry, Listing, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
+from sofdata.errors import ConfigError
 from sofdata.storage import Item, Tree
 
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
@@ -58,10 +59,17 @@ def _entry(item: Item) -> Entry:
 
 
 def _single(tree: Tree) -> Entry:
-    """The source is itself a video, taken for one whatever it is called."""
+    """The source is itself a video, taken for one whatever it is called.
+
+    Its uri is relative to the folder that holds it.
+    """
+    if "?" in tree.url:
+        raise ConfigError(
+            f"{tree.name} is given with a query, which may be secret and would have to be stored; "
+            "download the file, or set credentials as fsspec reads them"
+        )
     name = tree.root.rsplit("/", 1)[-1]
-    uri = tree.root if tree.is_local else tree.url
-    if tree.is_local and not os.access(uri, os.R_OK):
+    if tree.is_local and not os.access(tree.root, os.R_OK):
         detail = "no permission to read it"
-        return Entry(name, uri, tree.size(uri), problem="unreadable", detail=detail)
-    return Entry(name, uri, tree.size(uri))
+        return Entry(name, name, tree.size(""), problem="unreadable", detail=detail)
+    return Entry(name, name, tree.size(""))

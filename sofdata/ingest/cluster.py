@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -16,18 +17,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from sofdata.config import IngestConfig
-from sofdata.errors import ContractError, SofdataError, TransientError
+from sofdata.errors import ContractError, Interrupted, SofdataError, TransientError
 from sofdata.flow.estimator import make_estimator
+from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event, Ready, UnitRetried
-from sofdata.ingest.inline import InProcess
 from sofdata.ingest.plan import Unit
 from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
-from sofdata.ingest.unit import DecodedVideo, Decoder, Job, run_unit
-from sofdata.types import VideoRef
-from sofdata.video.config import DecoderName
-from sofdata.video.isolate import DecoderProcess
+from sofdata.ingest.unit import Decoder, Job, run_unit
 
 UNIT_TRIES = 3
+START_UP_S = 300.0
 OBJECT_STORE_BYTES = 512 << 20
 
 
@@ -37,7 +36,8 @@ class UnitWorker:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._flow: FlowSource | None = None
-        self._decoder: Decoder = Isolated(job) if job.config.run.isolate else InProcess(job)
+        opens = Isolated if job.config.run.isolate else InProcess
+        self._decoder: Decoder = opens(job.config)
 
     def node(self) -> str:
         """Id of the node on which this worker runs."""
@@ -58,20 +58,6 @@ class UnitWorker:
             self.prepare(flow_actors)
         assert self._flow is not None
         yield from run_unit(unit, self._job, self._flow, self._decoder)
-
-
-class Isolated:
-    """Opens videos in a process that is killed if a video makes it hang."""
-
-    def __init__(self, job: Job) -> None:
-        self._config = job.config
-        self._process = DecoderProcess(job.config.run.limits)
-
-    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        flow = self._config.flow
-        return self._process.open(
-            path, self._config.video, flow.size, flow.step_s, ref.span_s, decoder
-        )
 
 
 class FlowActor:
@@ -115,7 +101,7 @@ def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
     with _ray(job.config):
         workers = _start_workers(job)
         yield Ready()
-        yield from _drive(deque(units), workers)
+        yield from _drive(deque(units), workers, job.config.run.stall_s)
 
 
 @contextmanager
@@ -134,18 +120,24 @@ def _ray(config: IngestConfig) -> Iterator[None]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if run.address:
+            _check_address(run.address)
             ray.init(address=run.address, **quiet)
         else:
             ray.init(
+                address="local",  # whatever else runs here
                 num_cpus=run.workers or os.cpu_count(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **quiet,
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except SystemExit:  # Ray's own answer to SIGTERM while it starts
+        ray.shutdown()
+        raise Interrupted from None
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"the Ray cluster at {run.address}" if run.address else "Ray on this machine"
         raise TransientError(
-            f"could not start {where}: {error}; '--engine inline' runs without Ray"
+            f"could not start {where}: {error}; '--engine inline' runs without Ray, and RAY_TMPDIR "
+            "sets where it keeps its files (a short path)"
         ) from None
     try:
         if threading.current_thread() is threading.main_thread():
@@ -156,6 +148,37 @@ def _ray(config: IngestConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+def _check_address(address: str) -> None:
+    """Raise `ConnectionError` at once where nothing answers, which Ray would wait for."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto", or a form that Ray knows
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise ConnectionError(f"nothing answers there ({error})") from None
+
+
+def _wait(answers: list[Any], what: str) -> list[Any]:
+    """The results of actor calls. Raises `TransientError` if they take too long, or their error."""
+    import ray
+
+    ready, late = ray.wait(answers, num_returns=len(answers), timeout=START_UP_S)
+    if late:
+        free = ray.available_resources()
+        raise TransientError(
+            f"{len(ready)} of {len(answers)} {what} started within {START_UP_S:.0f} s; Ray has "
+            f"{free.get('CPU', 0):.0f} CPUs and {free.get('GPU', 0):.0f} GPUs free. Ask for fewer "
+            "workers (--workers), or see what else holds the cluster"
+        )
+    try:
+        return list(ray.get(answers))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SofdataError):
+            raise error.cause from None
+        raise
+
+
 def _start_workers(job: Job) -> list[tuple[Any, list[Any]]]:
     """Start workers and, if asked for, the flow actors of their nodes, and wait for all."""
     import ray
@@ -164,10 +187,10 @@ def _start_workers(job: Job) -> list[tuple[Any, list[Any]]]:
     number = run.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     remote = ray.remote(num_cpus=1, max_restarts=-1)(UnitWorker)
     actors = [remote.remote(job) for _ in range(number)]
-    nodes = ray.get([actor.node.remote() for actor in actors])
+    nodes = _wait([actor.node.remote() for actor in actors], "workers")
     flow = {node: _start_flow(job.config, node) for node in sorted(set(nodes))}
     workers = [(actor, flow[node]) for actor, node in zip(actors, nodes, strict=True)]
-    ray.get([actor.prepare.remote(flow_actors) for actor, flow_actors in workers])
+    _wait([actor.prepare.remote(flow_actors) for actor, flow_actors in workers], "workers")
     return workers
 
 
@@ -188,13 +211,19 @@ def _start_flow(config: IngestConfig, node: str) -> list[Any]:
     return [remote.remote(config) for _ in range(number)]
 
 
-def _drive(waiting: deque[Unit], workers: list[tuple[Any, list[Any]]]) -> Iterator[Event]:
-    """Keep every worker busy with one unit until all are done."""
+def _drive(
+    waiting: deque[Unit], workers: list[tuple[Any, list[Any]]], stall_s: float
+) -> Iterator[Event]:
+    """Keep every worker busy with one unit until all are done.
+
+    Raises `TransientError` that names the units under way if for `stall_s` not one video ends.
+    """
     import ray
 
     free = deque(workers)
     under_way: dict[Any, tuple[Unit, tuple[Any, list[Any]]]] = {}
     tries: dict[str, int] = {}
+    progress_s = time.monotonic()
     while waiting or under_way:
         while waiting and free:
             unit, worker = waiting.popleft(), free.popleft()
@@ -202,6 +231,10 @@ def _drive(waiting: deque[Unit], workers: list[tuple[Any, list[Any]]]) -> Iterat
             stream = actor.run.options(num_returns="streaming").remote(unit, flow_actors)
             under_way[stream] = (unit, worker)
         ready, _ = ray.wait(list(under_way), num_returns=1, timeout=1.0)
+        if ready:
+            progress_s = time.monotonic()
+        elif time.monotonic() - progress_s > stall_s:
+            raise TransientError(_diagnosis([unit for unit, _ in under_way.values()], stall_s))
         for stream in ready:
             unit, worker = under_way[stream]
             try:
@@ -230,3 +263,16 @@ def _retry_or_raise(error: Exception, unit: Unit, tries: int) -> str:
         raise TransientError(f"unit {unit.id} ({videos}, ...) failed {tries} times: {why}")
     time.sleep(0.5 * tries)
     return why
+
+
+def _diagnosis(units: list[Unit], stall_s: float) -> str:
+    """What a run that makes no progress was doing."""
+    import ray
+
+    doing = "; ".join(f"unit {unit.id} ({unit.videos[0].id}, ...)" for unit in units)
+    free = ray.available_resources()
+    return (
+        f"no video has ended for {stall_s:.0f} s. Under way: {doing}. Ray has "
+        f"{free.get('CPU', 0):.0f} CPUs free on {len(ray.nodes())} nodes. Is a node lost, or a "
+        "storage stuck? The same command resumes; run.stall_s sets the patience"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from pydantic import ValidationError
@@ -12,9 +13,10 @@ from sofdata.faults import reached
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.lock import LOCK
 from sofdata.ingest.plan import Plan, save_plan
-from sofdata.shards.layout import DATASET, PLAN
+from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage import SCRATCH, Tree
+from sofdata.video.decord_reader import is_installed
 
 OURS = (SCRATCH, LOCK, PLAN)
 
@@ -28,9 +30,12 @@ def read_dataset(dest: Tree) -> DatasetRecord | None:
         return DatasetRecord.model_validate_json(dest.read(DATASET))
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise ConfigError(f"{dest.name} lies in a file; a dataset is a folder") from None
     except ValidationError as error:
+        where = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
         raise ConfigError(
-            f"{DATASET} in {dest.name} does not fit schema version 1: {error}"
+            f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where or 'all'})"
         ) from None
 
 
@@ -45,6 +50,26 @@ def check_places(source: Tree, dest: Tree) -> None:
     if read_dataset(dest) is None and any(name not in OURS for name in dest.names("")):
         raise ConfigError(
             f"{dest.name} holds other files and no {DATASET}; choose an empty or a new folder"
+        )
+
+
+def check_can_run(config: IngestConfig, dest: Tree) -> None:
+    """Raise `ConfigError` for what could not work on any video."""
+    if config.video.decoder == "decord" and not is_installed():
+        raise ConfigError("video.decoder is decord, which is not installed here; use auto or pyav")
+    if dest.url.startswith("memory://") and config.run.engine == "ray":
+        raise ConfigError("memory:// is not shared by processes: use '--engine inline' with it")
+
+
+def check_files(dest: Tree) -> None:
+    """Raise `ConfigError` if a file that a complete dataset needs is not there."""
+    listed = {shard["url"] for shard in json.loads(dest.read(WIDS))["shardlist"]}
+    missing = sorted(listed - set(dest.names(SHARDS)))
+    missing += [name for name in (INDEX, REJECTS, VIDEOS) if not dest.exists(name)]
+    if missing:
+        raise ConfigError(
+            f"{dest.name} is complete by its records, but lacks {', '.join(missing[:3])}; "
+            "'sofdata verify --repair' queues again what is lost"
         )
 
 

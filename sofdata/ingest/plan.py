@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -157,7 +156,7 @@ def cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
 
 
 def _groups(videos: Sequence[VideoRef], config: UnitConfig) -> Iterator[list[VideoRef]]:
-    most = min(config.max_videos, math.ceil(len(videos) / config.min_units))
+    most = min(config.max_videos, max(1, len(videos) // config.min_units))
     group: list[VideoRef] = []
     size = 0
     for video in videos:

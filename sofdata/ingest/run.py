@@ -19,6 +19,8 @@ from sofdata.flow.estimator import resolve
 from sofdata.ingest.changes import find_changes, merge
 from sofdata.ingest.destination import (
     begin,
+    check_can_run,
+    check_files,
     check_places,
     check_same_config,
     mark_incomplete,
@@ -51,6 +53,11 @@ class Prepared:
     plan: Plan
     waiting: tuple[Unit, ...]
     complete: DatasetRecord | None
+
+    @property
+    def ended(self) -> int:
+        """Number of videos that need no work any more."""
+        return self.plan.videos - sum(len(unit.videos) for unit in self.waiting)
 
     @property
     def resumed(self) -> int:
@@ -90,9 +97,12 @@ def prepare(
     configuration or, without `update`, was planned from another source.
     """
     check_places(source, dest)
+    check_can_run(config, dest)
     config = config.model_copy(update={"flow": resolve(config.flow)})
     adapter, why = find_corpus(source, corpus)
     listing = adapter.listing(source)
+    if source.is_file():
+        source = source.parent()
     now = make_plan(source, listing, config)
     with only_driver(dest) if write else nullcontext():
         stored = read_dataset(dest)
@@ -105,6 +115,8 @@ def prepare(
     waiting = [unit for unit in plan.units if unit.id not in done]
     waiting.sort(key=lambda unit: -unit.size_bytes)  # the longest first, so that none is last
     complete = read_dataset(dest) if not waiting else None
+    if complete and complete.complete:
+        check_files(dest)
     return Prepared(
         job=Job(source, dest, config),
         corpus=adapter.name,
@@ -151,9 +163,10 @@ def _settle(
         )
     plan, retired = merge(known, now, config)
     if write:
-        begin(dest, plan, corpus, config)
-        for unit in retired:
+        mark_incomplete(dest)
+        for unit in retired:  # before the plan forgets them
             remove_unit(dest, unit.ordinal, unit.id)
+        begin(dest, plan, corpus, config)
     return plan
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +17,8 @@ from sofdata.ingest.events import UnitDone, VideoDone
 from sofdata.ingest.plan import Unit
 from sofdata.ingest.process import FlowSource, windows_of
 from sofdata.shards.commit import commit_record, commit_shard
-from sofdata.shards.sample import Sample, VideoContext, encode_sample
+from sofdata.shards.layout import QUARANTINE
+from sofdata.shards.sample import Sample, VideoContext, encode_sample, sample_key
 from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
 from sofdata.shards.stats import FlowSums
 from sofdata.shards.tar import TarWriter
@@ -66,11 +69,15 @@ class Decoder(Protocol):
 
 @dataclass(slots=True)
 class Output:
-    """What a unit, or one try at one of its videos, has brought so far."""
+    """What a unit, or one try at one of its videos, has brought so far.
+
+    stderr: the end of what a decoder wrote before it died.
+    """
 
     rows: list[WindowRow] = field(default_factory=list)
     rejected: list[RejectedWindowRecord] = field(default_factory=list)
     sums: FlowSums = field(default_factory=FlowSums)
+    stderr: str = ""
 
     def extend(self, other: Output) -> None:
         self.rows.extend(other.rows)
@@ -94,6 +101,8 @@ def run_unit(
                 video, brought = run_video(ref, job, writer, flow, open_video)
                 output.extend(brought)
                 videos.append(video)
+                if video.status == "quarantined":
+                    _note_quarantine(job.dest, video, brought.stderr)
                 reached("unit: video ended")
                 yield VideoDone(unit.id, video)
             shard = commit_shard(job.dest, writer, unit.ordinal, unit.id)
@@ -136,9 +145,21 @@ def run_video(
             if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "auto":
                 # The path is this machine's: it has no place in the dataset.
                 detail = str(error).replace(path, ref.id).removeprefix(f"{ref.id}: ")
-                return _failed(ref, error, detail, decoder, tries), Output()
+                stderr = error.tail if isinstance(error, DecoderDied) else ""
+                return _failed(ref, error, detail, decoder, tries), Output(stderr=stderr)
             decoder = "pyav"
     raise AssertionError("PyAV does not misbehave")
+
+
+def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:
+    """Keep what helps to find out why, for a person; the ledger holds what must repeat."""
+    note = {
+        **video.model_dump(include={"id", "reason", "detail", "decoder", "tries"}),
+        "stderr": stderr,
+        "replay": f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(video.id)}",
+    }
+    name = f"{QUARANTINE}/{sample_key(video.id, 0)}.json"
+    dest.write(name, json.dumps(note, indent=1).encode())
 
 
 def _write_windows(

@@ -40,7 +40,7 @@ def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> st
         drawn = os.path.join(folder, SHEET)
         contact_sheet(shown, drawn, title)
         tree.put(drawn, SHEET)
-    return tree.path(SHEET)
+    return f"{tree.name.rstrip('/')}/{SHEET}"
 
 
 def _choose(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[str, Any]], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,9 @@ def print_ingest(
     rejects = _rejected_videos(dest)
     if rejects:
         console.print(_rejects_table(rejects))
+    for row in [row for row in rejects if row["status"] == "quarantined"][:1]:
+        command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
+        console.print(f"to look into one: {command}", highlight=False, markup=False, soft_wrap=True)
     if summary:
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
@@ -143,13 +147,13 @@ def _rejects_table(rejects: list[dict[str, Any]]) -> Table:
     table = Table("set aside", "video", "reason", "detail", box=None, pad_edge=False)
     for row in rejects[:SHOWN_REJECTS]:
         cells = (row["status"], row["video"], row["reason"], row["detail"])
-        table.add_row(*(escape(_printable(cell)) for cell in cells))
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     if len(rejects) > SHOWN_REJECTS:
         table.add_row("...", f"{len(rejects) - SHOWN_REJECTS} more in {REJECTS}", "", "")
     return table
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text without control characters, which could move a terminal's cursor."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 

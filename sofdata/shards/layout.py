@@ -9,6 +9,7 @@ WIDS = "shards/index.json"
 SHARDS = "shards"
 LEDGER = "ledger"
 RUNS = "runs"
+QUARANTINE = "quarantine"
 
 
 def shard_name(ordinal: int, unit: str) -> str:

@@ -45,7 +45,7 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
             remove_unit(dest, unit.ordinal, unit.id)
             done.append(f"unit {unit.id}: to be run again ({len(unit.videos)} videos)")
     dest.clear_scratch()
-    if all(unit.id in committed_units(dest) for unit in plan.units):
+    if committed_units(dest) >= {unit.id for unit in plan.units}:
         finish(dest, plan, dataset)
         done.append("tables and counts: written anew from the ledger")
     else:

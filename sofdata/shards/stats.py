@@ -16,7 +16,7 @@ SMALLEST_PX = 1e-3  # bin 0 holds everything up to here
 
 
 class FlowSums:
-    """Sums over flow vectors, fed window by window."""
+    """Sums over the flow vectors that are stored, before the codec, fed window by window."""
 
     def __init__(self) -> None:
         self.vectors = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import (
@@ -44,6 +45,7 @@ class Remedy(StrEnum):
     RERUN = "run the unit again"
     REMOVE = "remove the file"
     TABLES = "write the tables anew"
+    NONE = "nothing: make the dataset again, or restore the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ def verify(
     if plan is None:
         return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0)
     findings: list[Finding] = []
+    if config_digest(dataset.config) != dataset.config_sha256:
+        findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
     records: list[LedgerRecord] = []
     for number, unit in enumerate(plan.units):
         on_unit(number, len(plan.units))
         findings.extend(_check_unit(dest, unit, dataset, records, fast))
-    findings.extend(_check_strays(dest, plan))
+    findings.extend(_check_strays(dest, plan, records))
     if len(records) == len(plan.units):
         findings.extend(_check_tables(dest, dataset, plan, records))
     if not dataset.complete:
@@ -212,19 +216,12 @@ def _sample_problems(sample: DecodedSample) -> Iterator[str]:
         yield f"sample {record.key}: first and last frame differ in size"
 
 
-def _check_strays(dest: Tree, plan: Plan) -> Iterator[Finding]:
+def _check_strays(dest: Tree, plan: Plan, records: list[LedgerRecord]) -> Iterator[Finding]:
     """Find files that no unit owns."""
     known = {unit.id for unit in plan.units}
     for unit in sorted(committed_units(dest) - known):
         yield Finding(f"{LEDGER}/{unit}.json", "no unit of the plan has this id", Remedy.REMOVE)
-    expected = set()
-    for unit_ in plan.units:
-        try:
-            shard = read_record(dest, unit_.id).shard
-        except InputError:
-            continue
-        if shard:
-            expected.add(shard.name)
+    expected = {record.shard.name for record in records if record.shard}
     for name in dest.names(SHARDS):
         if name not in expected and name != WIDS.rsplit("/", 1)[-1]:
             yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)

@@ -61,7 +61,9 @@ class LimitConfig(Section):
     )
     ceiling_s: float = Field(7200.0, gt=0, description="No video may take longer, s.")
     memory_mib: int = Field(
-        2048, ge=64, description="Data memory of the decoding process, MiB, all libraries included."
+        2048,
+        ge=256,
+        description="Data memory of the decoding process, MiB, all libraries included.",
     )
 
     def seconds(self, duration_s: float) -> float:
@@ -84,6 +86,7 @@ class DecoderProcess:
         self._limits = limits
         self._child: subprocess.Popen[bytes] | None = None
         self._answers = -1
+        self._is_idle = True
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
 
     def open(
@@ -100,6 +103,7 @@ class DecoderProcess:
         In addition raises `DecoderDied`, here or while the frames are read.
         """
         self._start()
+        self._is_idle = False
         self._request(
             {
                 "path": path,
@@ -133,10 +137,13 @@ class DecoderProcess:
             header = json.loads(self._read(head, deadline_s))
         except ValueError:
             raise self._died("crash", "the decoding process wrote nonsense") from None
-        return header, self._read(payload, deadline_s)
+        body = self._read(payload, deadline_s)
+        self._is_idle = header["kind"] in ("end", "error")
+        return header, body
 
     def _start(self) -> None:
-        if self._child is not None and self._child.poll() is None:
+        # A child that still sends a video which nobody reads to its end cannot serve the next.
+        if self._child is not None and self._child.poll() is None and self._is_idle:
             return
         self.close()
         self._answers, child_end = os.pipe()

@@ -138,8 +138,8 @@ def test_the_source_may_be_a_single_video(tmp_path: Path) -> None:
     tree = Tree(str(path))
     (entry,) = Folder().listing(tree).entries
     assert (entry.id, entry.size_bytes) == ("clip.mp4", len(MP4))
-    assert tree.read(entry.uri) == MP4
-    assert len(tree.fingerprint(entry.uri, entry.size_bytes)) == 32
+    assert tree.parent().read(entry.uri) == MP4
+    assert len(tree.parent().fingerprint(entry.uri, entry.size_bytes)) == 32
 
 
 def test_a_remote_folder_and_a_remote_file_are_listed_alike() -> None:
@@ -152,10 +152,16 @@ def test_a_remote_folder_and_a_remote_file_are_listed_alike() -> None:
     assert listing.ignored == {".txt": 1}
     single = Tree("memory://corpus/a/b.mp4")
     (entry,) = Folder().listing(single).entries
-    assert (entry.id, single.read(entry.uri)) == ("b.mp4", MP4)
+    assert (entry.id, single.parent().read(entry.uri)) == ("b.mp4", MP4)
 
 
 def test_the_shared_clips_are_21_inputs(shared_clips: Path) -> None:
     listing = Folder().listing(Tree(str(shared_clips)))
     assert len(listing.entries) == 21
     assert listing.ignored == {".tsv": 1}
+
+
+def test_a_url_whose_query_may_be_secret_is_refused() -> None:
+    with pytest.raises(ConfigError, match="query") as error:
+        Folder().listing(Tree("memory://corpus/a/b.mp4?token=SECRET"))
+    assert "SECRET" not in str(error.value)

@@ -188,3 +188,38 @@ def test_quarantined_videos_are_tried_again_when_asked(tmp_path: Path) -> None:
     assert [[video.id for video in unit.videos] for unit in prepared.waiting] == [["b.mp4"]]
     execute(prepared, lambda event: None)
     assert hashes(dest) == before
+
+
+def test_a_single_file_is_a_corpus_of_one_wherever_it_lies(corpus: Path, tmp_path: Path) -> None:
+    clip = next(corpus.rglob("10001.webm"))
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        shutil.copyfile(clip, tmp_path / place / "clip.webm")
+        ingest(tmp_path / place / "clip.webm", tmp_path / f"{place}-dataset")
+    assert hashes(tmp_path / "one-dataset") == hashes(tmp_path / "two-dataset")
+    assert table(tmp_path / "one-dataset", "index") != []
+
+
+def test_a_complete_dataset_that_has_lost_a_shard_is_not_passed_off_as_done(
+    corpus: Path, dataset: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    next((tmp_path / "d" / "shards").glob("*.tar")).unlink()
+    with pytest.raises(ConfigError, match="verify --repair"):
+        ingest(corpus, tmp_path / "d")
+
+
+def test_any_file_system_of_fsspec_will_do(corpus: Path, dataset: Path) -> None:
+    source = Tree("memory://source")
+    for path in (path for path in corpus.rglob("*") if path.is_file()):
+        source.write(path.relative_to(corpus).as_posix(), path.read_bytes())
+    summary = ingest("memory://source", "memory://dest")
+    assert verify(Tree("memory://dest")).findings == ()
+    stored = json.loads((dataset / "dataset.json").read_text())
+    assert json.loads(summary.dataset.to_json()) == stored
+    shard = sorted(path.name for path in (dataset / "shards").iterdir())[1]
+    assert (
+        Tree("memory://dest").read(f"shards/{shard}") == (dataset / "shards" / shard).read_bytes()
+    )
+    with pytest.raises(ConfigError, match="not shared by processes"):
+        ingest("memory://source", "memory://other", "run.engine=ray")

@@ -46,7 +46,7 @@ def test_a_unit_is_named_by_content_and_configuration_but_not_by_the_run(tmp_pat
 
 def test_a_small_corpus_is_cut_into_enough_units_and_a_large_one_by_size(tmp_path: Path) -> None:
     folder = files(tmp_path, {f"{number:03}.mp4": 1000 for number in range(40)})
-    assert len(plan(folder).units) == 14  # of three videos each, for at least 16 units wished
+    assert len(plan(folder).units) == 20  # of two videos each, for at least 16 units wished
     assert len(plan(folder, "units.min_units=1").units) == 1
     assert len(plan(folder, "units.min_units=1", "units.max_videos=10").units) == 4
     assert len(plan(folder, "units.min_units=1", "units.max_source_mib=0.01").units) == 20

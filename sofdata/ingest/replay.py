@@ -1,0 +1,101 @@
+"""`replay`: one video of a dataset again, in the foreground, with all that can be told about it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from sofdata.config import IngestConfig
+from sofdata.errors import ConfigError
+from sofdata.flow.estimator import make_estimator
+from sofdata.ingest.decoders import Isolated
+from sofdata.ingest.destination import read_dataset
+from sofdata.ingest.plan import Plan, load_plan
+from sofdata.ingest.process import LocalFlow
+from sofdata.ingest.unit import Job, run_video
+from sofdata.shards.layout import DATASET, RUNS
+from sofdata.shards.schema import VideoRecord
+from sofdata.shards.tar import TarWriter
+from sofdata.storage import Tree
+from sofdata.types import VideoRef
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def replay(dest: Tree, video: str, source: str | None, console: Console) -> VideoRecord | None:
+    """Run one video again and print what happens; the dataset stays as it is.
+
+    video: its id; source: where the corpus lies now, or None for where the last run found it.
+
+    Returns how it ended, None if it was refused before any work. Raises `ConfigError` for a video
+    that is not in the plan, or if the source is not known.
+    """
+    dataset = read_dataset(dest)
+    plan = load_plan(dest)
+    if dataset is None or plan is None:
+        raise ConfigError(f"{dest.name} holds no {DATASET} or no plan: it is no dataset of sofdata")
+    ref = _find(plan, video)
+    if ref is None:
+        refused = next(refused for refused in plan.refused if refused.id == video)
+        _tell(console, "refused before any work", f"{refused.reason}: {refused.detail}")
+        return None
+    config = IngestConfig.parse(dataset.config)
+    job = Job(Tree(source or _last_source(dest)), dest, config)
+    return _run(ref, job, console)
+
+
+def _run(ref: VideoRef, job: Job, console: Console) -> VideoRecord:
+    _tell(console, "video", f"{ref.id} ({ref.size_bytes} bytes) of {job.source.name}")
+    decoder = Isolated(job.config)
+    began = time.monotonic()
+    try:
+        with Tree("").scratch() as folder:
+            writer = TarWriter(os.path.join(folder, "replay.tar"))
+            flow = LocalFlow(make_estimator(job.config.flow))
+            record, output = run_video(ref, job, writer, flow, decoder)
+            writer.discard()
+    finally:
+        decoder.close()
+    _tell(console, "took", f"{time.monotonic() - began:.2f} s, {record.tries} tries")
+    _tell(console, "decoder", record.decoder)
+    _tell(console, "frames", f"{record.frames} sampled over {record.covered_s:.2f} s")
+    if record.decode_errors or record.salvaged:
+        _tell(console, "damage", f"{record.decode_errors} decode errors; {record.salvaged}")
+    for row in output.rows:
+        what = f"{row.start_s:8.2f} - {row.end_s:.2f} s  {row.steps} steps  p99 {row.p99_px:.2f} px"
+        _tell(console, f"window {row.window}", what)
+    for rejected in output.rejected:
+        what = f"{rejected.start_s:8.2f} - {rejected.end_s:.2f} s  rejected: {rejected.reason}"
+        _tell(console, f"window {rejected.window}", what)
+    ended = f"{record.status} {record.reason}".strip()
+    _tell(console, "ended", f"{ended}: {record.detail}" if record.detail else ended)
+    for line in output.stderr.splitlines():
+        _tell(console, "decoder said", line)
+    return record
+
+
+def _find(plan: Plan, video: str) -> VideoRef | None:
+    videos = {ref.id: ref for unit in plan.units for ref in unit.videos}
+    refused = [refused.id for refused in plan.refused]
+    if video not in videos and video not in refused:
+        near = difflib.get_close_matches(video, [*videos, *refused], n=1, cutoff=0.4)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"the plan has no video '{video}'{hint}; videos.parquet lists the ids")
+    return videos.get(video)
+
+
+def _last_source(dest: Tree) -> str:
+    names = dest.names(RUNS)
+    if not names:
+        raise ConfigError("no run tells where the source lies: give it with --source")
+    return str(json.loads(dest.read(f"{RUNS}/{names[-1]}"))["source"])
+
+
+def _tell(console: Console, what: str, detail: str) -> None:
+    console.print(f"[bold]{escape(what):22}[/] {escape(detail)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,99 @@
+"""`sofdata.video.isolate`: the same frames as in process, and a child that can be lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sofdata.scenes import write_clip
+from sofdata.video.config import VideoConfig
+from sofdata.video.isolate import DecoderDied, DecoderProcess, LimitConfig
+from sofdata.video.probe import Unusable
+from sofdata.video.reader import open_video
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(2):
+        write_clip(folder / f"{number}.webm", number, seconds=3.0)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def process() -> DecoderProcess:
+    return DecoderProcess(LimitConfig())
+
+
+def frames(process: DecoderProcess, path: Path, chunk: int = 4) -> np.ndarray:
+    stream = process.open(str(path), VideoConfig(chunk_frames=chunk), 64, 0.13, None, "auto")
+    return np.concatenate([chunk.rgb for chunk in stream])
+
+
+def test_the_child_gives_the_frames_and_the_report_of_this_process(
+    clips: list[Path], process: DecoderProcess
+) -> None:
+    mine = open_video(str(clips[0]), VideoConfig(), 64, 0.13)
+    theirs = process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "auto")
+    for one, other in zip(mine, theirs, strict=True):
+        assert np.array_equal(one.rgb, other.rgb)
+        assert np.array_equal(one.pts_s, other.pts_s)
+    assert (mine.decoder, mine.report) == (theirs.decoder, theirs.report)
+    assert (mine.info.height, mine.info.width) == (theirs.info.height, theirs.info.width)
+    process.close()
+
+
+def test_a_video_that_is_not_read_to_its_end_does_not_disturb_the_next(
+    clips: list[Path], process: DecoderProcess
+) -> None:
+    whole = frames(process, clips[1])
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=4), 64, 0.13, None, "auto")
+    next(iter(stream))
+    assert np.array_equal(frames(process, clips[1]), whole)
+    process.close()
+
+
+def test_an_outcome_of_the_child_arrives_as_such(tmp_path: Path, process: DecoderProcess) -> None:
+    (tmp_path / "empty.mp4").touch()
+    for _ in range(2):  # and the child goes on
+        with pytest.raises(Unusable) as error:
+            frames(process, tmp_path / "empty.mp4")
+        assert error.value.reason == "empty_file"
+    process.close()
+
+
+def test_a_child_that_is_killed_costs_one_video(clips: list[Path], process: DecoderProcess) -> None:
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "auto")
+    assert process._child is not None
+    os.kill(process._child.pid, signal.SIGSEGV)
+    with pytest.raises(DecoderDied) as error:
+        for _ in stream:
+            pass
+    assert error.value.reason == "crash"
+    assert len(frames(process, clips[1])) > 4
+    process.close()
+
+
+def test_a_child_that_hangs_is_killed_at_its_time_limit(clips: list[Path]) -> None:
+    process = DecoderProcess(LimitConfig(floor_s=2.0, per_second=0))
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "auto")
+    assert process._child is not None
+    os.kill(process._child.pid, signal.SIGSTOP)
+    with pytest.raises(DecoderDied) as error:
+        for _ in stream:
+            pass
+    assert error.value.reason == "timeout"
+    process.close()
+
+
+def test_memory_is_limited(clips: list[Path]) -> None:
+    process = DecoderProcess(LimitConfig(memory_mib=256))
+    config = VideoConfig(chunk_frames=64)
+    with pytest.raises(Exception, match=r"memory|crashed|exit code|decode"):
+        for _ in process.open(str(clips[0]), config, 4096, 0.13, None, "auto"):
+            pass
+    process.close()
