@@ -10,8 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from sofdata.corpora.base import Entry
 from sofdata.corpora.folder import Folder
+from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
