@@ -43,16 +43,19 @@ class Item:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tree:
     """A folder at `url`: a local path or an fsspec URL such as s3://bucket/folder.
 
-    options: passed to fsspec's file system (endpoint, credentials, ...). They are kept out of
-    `repr`, since they may be secret.
+    options: passed to fsspec's file system (endpoint, credentials, ...). Like what else may be
+    secret they are kept out of `repr`.
     """
 
     url: str
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Tree({self.name!r})"
 
     @cached_property
     def is_local(self) -> bool:

@@ -7,7 +7,6 @@ from collections import Counter
 
 from sofdata.corpora.base import Entry, Listing, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
-from sofdata.errors import ConfigError
 from sofdata.storage import Item, Tree
 
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
@@ -63,11 +62,6 @@ def _single(tree: Tree) -> Entry:
 
     Its uri is relative to the folder that holds it.
     """
-    if "?" in tree.url:
-        raise ConfigError(
-            f"{tree.name} is given with a query, which may be secret and would have to be stored; "
-            "download the file, or set credentials as fsspec reads them"
-        )
     name = tree.root.rsplit("/", 1)[-1]
     if tree.is_local and not os.access(tree.root, os.R_OK):
         detail = "no permission to read it"

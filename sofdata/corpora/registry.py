@@ -22,6 +22,11 @@ def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
     name: one of `CORPORA`, or "auto" to look at the source.
     Raises `ConfigError` for a source that does not exist and for an unknown name.
     """
+    if not tree.is_local and "?" in tree.url:
+        raise ConfigError(
+            f"{tree.name} is given with a query, which may be secret and would have to be stored; "
+            "download the file, or set credentials as fsspec reads them"
+        )
     if not tree.exists():
         raise ConfigError(
             f"there is nothing at {tree.name}, or you may not look there; expected a folder of"

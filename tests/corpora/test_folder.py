@@ -10,11 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from sofdata.corpora.base import Entry
 from sofdata.corpora.folder import Folder
-from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
@@ -162,9 +159,3 @@ def test_the_shared_clips_are_21_inputs(shared_clips: Path) -> None:
     listing = Folder().listing(Tree(str(shared_clips)))
     assert len(listing.entries) == 21
     assert listing.ignored == {".tsv": 1}
-
-
-def test_a_url_whose_query_may_be_secret_is_refused() -> None:
-    with pytest.raises(ConfigError, match="query") as error:
-        Folder().listing(Tree("memory://corpus/a/b.mp4?token=SECRET"))
-    assert "SECRET" not in str(error.value)

@@ -34,3 +34,9 @@ def test_a_source_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 def test_every_corpus_has_a_one_line_summary() -> None:
     assert all(corpus.summary and "\n" not in corpus.summary for corpus in CORPORA)
+
+
+def test_a_url_whose_query_may_be_secret_is_refused() -> None:
+    with pytest.raises(ConfigError, match="query") as error:
+        find_corpus(Tree("memory://corpus/a/b.mp4?token=SECRET"))
+    assert "SECRET" not in str(error.value)
