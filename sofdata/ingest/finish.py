@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,18 +13,12 @@ from sofdata import __version__
 from sofdata.config import IngestConfig
 from sofdata.faults import reached
 from sofdata.ingest.plan import Plan
+from sofdata.ingest.tables import TABLES
 from sofdata.shards.commit import read_record
-from sofdata.shards.layout import DATASET, INDEX, REJECTS, VIDEOS, WIDS
-from sofdata.shards.parquet import write_table
-from sofdata.shards.schema import (
-    Counts,
-    DatasetRecord,
-    LedgerRecord,
-    index_schema,
-    rejects_schema,
-    videos_schema,
-)
-from sofdata.shards.stats import summarise
+from sofdata.shards.layout import DATASET, WIDS
+from sofdata.shards.parquet import TableFile
+from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
+from sofdata.shards.stats import Merged
 from sofdata.storage import Tree
 
 # What could change a byte of the result without any change of ours.
@@ -45,25 +39,30 @@ def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
     dataset: what `dataset.json` said when the plan was made.
 
     Everything here follows from the plan and the ledger, so that it can be made again at any
-    time and comes out the same.
+    time and comes out the same. Each ledger record is read once and forgotten.
     """
-    units = [unit.id for unit in plan.units]
-
-    def records() -> Iterator[LedgerRecord]:
-        return (read_record(dest, unit) for unit in units)
-
-    write_table(dest, INDEX, index_schema(), index_rows(records()))
-    reached("finish: index written")
-    write_table(dest, REJECTS, rejects_schema(), reject_rows(plan, records()))
-    reached("finish: rejects written")
-    write_table(dest, VIDEOS, videos_schema(), video_rows(plan, records()))
-    reached("finish: videos written")
-    dest.write(WIDS, wids_index(records()))
+    account = Account(plan)
+    with dest.scratch() as folder:
+        files = {
+            table: TableFile(os.path.join(folder, table.name), table.schema()) for table in TABLES
+        }
+        for table, file in files.items():
+            file.write(table.refused_rows(plan))
+        for unit in plan.units:
+            record = read_record(dest, unit.id)
+            account.add(record)
+            for table, file in files.items():
+                file.write(table.record_rows(record))
+        for table, file in files.items():
+            file.finish()
+            dest.put(file.path, table.name)
+            reached(f"finish: {table.name} written")
+    dest.write(WIDS, account.wids_index())
     reached("finish: shards listed")
     changes = {
         "complete": True,
-        "counts": count(plan, records(), dataset.counts.ignored_files),
-        "flow": summarise(record.statistics for record in records()),
+        "counts": account.counts(dataset.counts.ignored_files),
+        "flow": account.flow(),
     }
     complete = dataset.model_copy(update=changes)
     dest.write(DATASET, complete.to_json())
@@ -71,113 +70,70 @@ def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
     return complete
 
 
-def count(plan: Plan, records: Iterable[LedgerRecord], ignored: dict[str, int]) -> Counts:
-    """Count how everything ended; `ignored` are the files that are no part of the corpus."""
-    status: Counter[str] = Counter(rejected=len(plan.refused))
-    reasons = Counter(refused.reason for refused in plan.refused)
-    window_reasons: Counter[str] = Counter()
-    windows = shards = size = 0
-    for record in records:
-        status.update(video.status for video in record.videos)
-        reasons.update(video.reason for video in record.videos if video.reason)
-        window_reasons.update(window.reason for window in record.rejected_windows)
-        windows += len(record.windows)
+class Account:
+    """Counts how everything ended, record by record."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._videos = plan.videos
+        self._status: Counter[str] = Counter(rejected=len(plan.refused))
+        self._reasons = Counter(refused.reason for refused in plan.refused)
+        self._window_reasons: Counter[str] = Counter()
+        self._windows = 0
+        self._shards: list[ShardRecord] = []
+        self._flow = Merged()
+
+    def add(self, record: LedgerRecord) -> None:
+        """Count a unit. Units come in the order of the plan."""
+        self._status.update(video.status for video in record.videos)
+        self._reasons.update(video.reason for video in record.videos if video.reason)
+        self._window_reasons.update(window.reason for window in record.rejected_windows)
+        self._windows += len(record.windows)
+        self._flow.add(record.statistics)
         if record.shard:
-            shards += 1
-            size += record.shard.size_bytes
-    return Counts(
-        videos=plan.videos,
-        done=status["done"],
-        rejected=status["rejected"],
-        quarantined=status["quarantined"],
-        windows=windows,
-        windows_rejected=window_reasons.total(),
-        shards=shards,
-        bytes=size,
-        reasons=dict(sorted(reasons.items())),
-        window_reasons=dict(sorted(window_reasons.items())),
-        ignored_files=ignored,
-    )
+            self._shards.append(record.shard)
 
+    @property
+    def windows(self) -> int:
+        return self._windows
 
-def index_rows(records: Iterable[LedgerRecord]) -> Iterator[dict[str, Any]]:
-    """The rows of `index.parquet`."""
-    for record in records:
-        name = record.shard.name if record.shard else ""
-        for window in record.windows:
-            yield {"shard": name, **window.model_dump()}
+    @property
+    def shards(self) -> list[str]:
+        """Names of the shards."""
+        return [shard.name for shard in self._shards]
 
+    def counts(self, ignored: dict[str, int]) -> Counts:
+        """The counts; `ignored` are the files that are no part of the corpus."""
+        return Counts(
+            videos=self._videos,
+            done=self._status["done"],
+            rejected=self._status["rejected"],
+            quarantined=self._status["quarantined"],
+            windows=self._windows,
+            windows_rejected=self._window_reasons.total(),
+            shards=len(self._shards),
+            bytes=sum(shard.size_bytes for shard in self._shards),
+            reasons=dict(sorted(self._reasons.items())),
+            window_reasons=dict(sorted(self._window_reasons.items())),
+            ignored_files=ignored,
+        )
 
-def reject_rows(plan: Plan, records: Iterable[LedgerRecord]) -> Iterator[dict[str, Any]]:
-    """The rows of `rejects.parquet`."""
-    for refused in plan.refused:
-        yield {
-            "kind": "video",
-            "status": "rejected",
-            "video": refused.id,
-            "reason": refused.reason,
-            "detail": refused.detail,
-            "decoder": "",
-            "tries": 0,
-            "unit": "",
-        }
-    for record in records:
-        for video in record.videos:
-            if video.status != "done":
-                kept = ("status", "reason", "detail", "decoder", "tries")
-                row = video.model_dump(include=set(kept))
-                yield {"kind": "video", "video": video.id, "unit": record.unit, **row}
-        for window in record.rejected_windows:
-            yield {
-                "kind": "window",
-                "status": "rejected",
-                **window.model_dump(),
-                "detail": "",
-                "decoder": "",
-                "tries": 0,
-                "unit": record.unit,
+    def flow(self) -> dict[str, Any]:
+        """Statistics of all stored flow."""
+        return self._flow.summary()
+
+    def wids_index(self) -> bytes:
+        """The index that `wids` reads; its URLs are relative to itself."""
+        shards = [
+            {
+                "url": shard.name,
+                "nsamples": shard.samples,
+                "filesize": shard.size_bytes,
+                "md5sum": shard.md5,
             }
-
-
-def video_rows(plan: Plan, records: Iterable[LedgerRecord]) -> Iterator[dict[str, Any]]:
-    """The rows of `videos.parquet`, one for each row of the plan."""
-    for refused in plan.refused:
-        yield {
-            "id": refused.id,
-            "status": "rejected",
-            "reason": refused.reason,
-            "detail": refused.detail,
-            "decoder": "",
-            "tries": 0,
-            "frames": 0,
-            "decode_errors": 0,
-            "salvaged": "",
-            "covered_s": 0.0,
-            "windows": 0,
-            "windows_rejected": 0,
-            "unit": "",
-        }
-    for record in records:
-        for video in record.videos:
-            row = video.model_dump()
-            row["windows_rejected"] = sum(video.windows_rejected.values())
-            yield {**row, "unit": record.unit}
-
-
-def wids_index(records: Iterable[LedgerRecord]) -> bytes:
-    """The index that `wids` reads; its URLs are relative to itself."""
-    shards = [
-        {
-            "url": record.shard.name,
-            "nsamples": record.shard.samples,
-            "filesize": record.shard.size_bytes,
-            "md5sum": record.shard.md5,
-        }
-        for record in records
-        if record.shard
-    ]
-    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards}
-    return json.dumps(index, sort_keys=True, indent=1).encode()
+            for shard in self._shards
+        ]
+        index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards}
+        return json.dumps(index, sort_keys=True, indent=1).encode()
 
 
 def provenance(config: IngestConfig) -> dict[str, Any]:

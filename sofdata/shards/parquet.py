@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sofdata.errors import InputError
-from sofdata.faults import reached
 from sofdata.storage import Tree
 
 if TYPE_CHECKING:
@@ -34,20 +33,43 @@ def read_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> p
 
 
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as a table, in row groups of a fixed size, so that equal rows give equal bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """Write rows as a table of a dataset."""
     with dest.scratch() as folder:
-        path = os.path.join(folder, "table.parquet")
-        reached("table")
-        with pq.ParquetWriter(path, schema) as writer:
-            group: list[dict[str, Any]] = []
-            for row in rows:
-                group.append(row)
-                if len(group) == ROW_GROUP:
-                    writer.write_table(pa.Table.from_pylist(group, schema))
-                    group = []
-            if group:
-                writer.write_table(pa.Table.from_pylist(group, schema))
-        dest.put(path, name)
+        writer = TableFile(os.path.join(folder, "table.parquet"), schema)
+        writer.write(rows)
+        writer.finish()
+        dest.put(writer.path, name)
+
+
+class TableFile:
+    """A local Parquet file that grows by rows.
+
+    Row groups have a fixed size, so that equal rows give equal bytes however they come.
+    """
+
+    def __init__(self, path: str, schema: pa.Schema) -> None:
+        import pyarrow.parquet as pq
+
+        self.path = path
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema)
+        self._group: list[dict[str, Any]] = []
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows."""
+        for row in rows:
+            self._group.append(row)
+            if len(self._group) == ROW_GROUP:
+                self._flush()
+
+    def finish(self) -> None:
+        """End the file."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._group:
+            self._writer.write_table(pa.Table.from_pylist(self._group, self._schema))
+            self._group = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -54,31 +53,42 @@ class FlowSums:
         )
 
 
-def summarise(parts: Iterable[FlowStatistics]) -> dict[str, Any]:
-    """Mean and std of (dx, dy) and the 99th percentile of the magnitude, px a step as stored.
+class Merged:
+    """The statistics of several units together."""
 
-    The percentile is the upper edge of its bin, at most 1 % above the true value.
-    """
-    vectors, histogram = 0, Counter[int]()
-    sums, squares = np.zeros(2), np.zeros(2)
-    for part in parts:
-        vectors += part.vectors
-        sums += part.sum_px
-        squares += part.sum_squares_px2
-        histogram.update(part.histogram)
-    if not vectors:
-        return {"vectors": 0, "mean_px": [0.0, 0.0], "std_px": [0.0, 0.0], "p99_px": 0.0}
-    mean = sums / vectors
-    std = np.sqrt(np.maximum(squares / vectors - mean**2, 0.0))
-    seen, p99 = 0, 0.0
-    for index, count in sorted(histogram.items()):
-        seen += count
-        if seen >= 0.99 * vectors:
-            p99 = SMALLEST_PX * GROWTH**index if index else 0.0
-            break
-    return {
-        "vectors": vectors,
-        "mean_px": [round(float(value), 6) for value in mean],
-        "std_px": [round(float(value), 6) for value in std],
-        "p99_px": round(p99, 4),
-    }
+    def __init__(self) -> None:
+        self._vectors = 0
+        self._sums = np.zeros(2)
+        self._squares = np.zeros(2)
+        self._histogram: Counter[int] = Counter()
+
+    def add(self, part: FlowStatistics) -> None:
+        """Add a unit. The order matters to the last digits, so it is that of the plan."""
+        self._vectors += part.vectors
+        self._sums += part.sum_px
+        self._squares += part.sum_squares_px2
+        self._histogram.update(part.histogram)
+
+    def summary(self) -> dict[str, Any]:
+        """Mean and std of (dx, dy) and the 99th percentile of the magnitude, px a step as stored.
+
+        The percentile is the upper edge of its bin, at most 1 % above the true value.
+        """
+        if not self._vectors:
+            return {"vectors": 0, "mean_px": [0.0, 0.0], "std_px": [0.0, 0.0], "p99_px": 0.0}
+        mean = self._sums / self._vectors
+        std = np.sqrt(np.maximum(self._squares / self._vectors - mean**2, 0.0))
+        return {
+            "vectors": self._vectors,
+            "mean_px": [round(float(value), 6) for value in mean],
+            "std_px": [round(float(value), 6) for value in std],
+            "p99_px": round(self._p99_px(), 4),
+        }
+
+    def _p99_px(self) -> float:
+        seen = 0
+        for index, count in sorted(self._histogram.items()):
+            seen += count
+            if seen >= 0.99 * self._vectors:
+                return SMALLEST_PX * GROWTH**index if index else 0.0
+        return 0.0

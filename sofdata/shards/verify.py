@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,27 +12,18 @@ from typing import Any
 from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
-from sofdata.ingest.finish import (
-    count,
-    index_rows,
-    reject_rows,
-    video_rows,
-    wids_index,
-)
+from sofdata.ingest.finish import Account
 from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
+from sofdata.ingest.tables import TABLES, Table
 from sofdata.shards.commit import committed_units, read_record
-from sofdata.shards.layout import DATASET, INDEX, LEDGER, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
+from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
 from sofdata.shards.parquet import read_table
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import (
     DatasetRecord,
     LedgerRecord,
     ShardRecord,
-    index_schema,
-    rejects_schema,
-    videos_schema,
 )
-from sofdata.shards.stats import summarise
 from sofdata.shards.tar import read_samples
 from sofdata.storage import Tree
 
@@ -96,46 +86,49 @@ def verify(
     findings: list[Finding] = []
     if config_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
-    records: list[LedgerRecord] = []
+    account, records = Account(plan), 0
+    tables = [_TableCheck(dest, table, plan) for table in TABLES]
     for number, unit in enumerate(plan.units):
         on_unit(number, len(plan.units))
-        findings.extend(_check_unit(dest, unit, dataset, records, fast))
-    findings.extend(_check_strays(dest, plan, records))
-    if len(records) == len(plan.units):
-        findings.extend(_check_tables(dest, dataset, plan, records))
+        record, found = _check_unit(dest, unit, dataset, fast)
+        findings.extend(found)
+        if record is not None:
+            records += 1
+            account.add(record)
+            for table in tables:
+                table.expect(table.rows.record_rows(record))
+    findings.extend(_check_strays(dest, plan, account.shards))
+    if records == len(plan.units):
+        for table in tables:
+            findings.extend(table.findings())
+        findings.extend(_check_totals(dest, dataset, account))
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    return Verdict(
-        findings=tuple(findings),
-        videos=plan.videos,
-        windows=sum(len(record.windows) for record in records),
-        shards=sum(record.shard is not None for record in records),
-    )
+    return Verdict(tuple(findings), plan.videos, account.windows, len(account.shards))
 
 
 def _check_unit(
-    dest: Tree, unit: Unit, dataset: DatasetRecord, records: list[LedgerRecord], fast: bool
-) -> Iterator[Finding]:
+    dest: Tree, unit: Unit, dataset: DatasetRecord, fast: bool
+) -> tuple[LedgerRecord | None, list[Finding]]:
+    """Check one unit; its record is None if it cannot be read."""
     name = f"{LEDGER}/{unit.id}.json"
+    findings = []
     if unit_id(unit.videos, dataset.config_sha256) != unit.id:
         what = f"unit {unit.id} does not have the id of its videos"
-        yield Finding(PLAN, what, Remedy.PLAN)
+        findings.append(Finding(PLAN, what, Remedy.PLAN))
     try:
         record = read_record(dest, unit.id)
     except InputError as error:
-        yield Finding(name, str(error), Remedy.RERUN, unit.id)
-        return
-    records.append(record)
-    for what in _record_problems(unit, record, dataset):
-        yield Finding(name, what, Remedy.RERUN, unit.id)
+        return None, [*findings, Finding(name, str(error), Remedy.RERUN, unit.id)]
+    problems = [(name, what) for what in _record_problems(unit, record, dataset)]
     if record.shard:
         where = f"{SHARDS}/{record.shard.name}"
-        problems = _size_problems(dest, where, record.shard)
+        problems += [(where, what) for what in _size_problems(dest, where, record.shard)]
         if not fast:
-            problems = itertools.chain(problems, _shard_problems(dest, where, record))
-        for what in problems:
-            yield Finding(where, what, Remedy.RERUN, unit.id)
+            problems += [(where, what) for what in _shard_problems(dest, where, record)]
+    findings += [Finding(place, what, Remedy.RERUN, unit.id) for place, what in problems]
+    return record, findings
 
 
 def _size_problems(dest: Tree, where: str, shard: ShardRecord) -> Iterator[str]:
@@ -216,61 +209,70 @@ def _sample_problems(sample: DecodedSample) -> Iterator[str]:
         yield f"sample {record.key}: first and last frame differ in size"
 
 
-def _check_strays(dest: Tree, plan: Plan, records: list[LedgerRecord]) -> Iterator[Finding]:
+def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding]:
     """Find files that no unit owns."""
     known = {unit.id for unit in plan.units}
     for unit in sorted(committed_units(dest) - known):
-        yield Finding(f"{LEDGER}/{unit}.json", "no unit of the plan has this id", Remedy.REMOVE)
-    expected = {record.shard.name for record in records if record.shard}
-    for name in dest.names(SHARDS):
-        if name not in expected and name != WIDS.rsplit("/", 1)[-1]:
-            yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
+        what = "no unit of the plan has this id"
+        yield Finding(f"{LEDGER}/{unit}.json", what, Remedy.REMOVE)
+    for name in sorted(set(dest.names(SHARDS)) - {*shards, WIDS.rsplit("/", 1)[-1]}):
+        yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
 
 
-def _check_tables(
-    dest: Tree, dataset: DatasetRecord, plan: Plan, records: list[LedgerRecord]
-) -> Iterator[Finding]:
-    """Check that the tables and the totals follow from plan and ledger."""
-    tables: list[tuple[str, Any, Any]] = [
-        (INDEX, index_schema(), index_rows(records)),
-        (REJECTS, rejects_schema(), reject_rows(plan, records)),
-        (VIDEOS, videos_schema(), video_rows(plan, records)),
-    ]
-    for name, schema, rows in tables:
-        for what in _table_problems(dest, name, schema, list(rows)):
-            yield Finding(name, what, Remedy.TABLES)
+class _TableCheck:
+    """Compares a stored table with the rows that plan and ledger give, unit by unit."""
+
+    def __init__(self, dest: Tree, rows: Table, plan: Plan) -> None:
+        self.rows = rows
+        self._schema = rows.schema()
+        self._problem = ""
+        self._seen = 0
+        try:
+            self._stored = read_table(dest, rows.name)
+        except FileNotFoundError:
+            self._problem = "it is missing"
+        except InputError as error:
+            self._problem = str(error)
+        else:
+            if not self._stored.schema.equals(self._schema):
+                self._problem = "its columns are not those of schema version 1"
+        self.expect(rows.refused_rows(plan))
+
+    def expect(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Compare the next rows."""
+        import pyarrow as pa
+
+        if self._problem:
+            return
+        wanted = pa.Table.from_pylist(list(rows), self._schema)
+        if not self._stored.slice(self._seen, wanted.num_rows).equals(wanted):
+            self._problem = f"rows from {self._seen} on do not follow from plan and ledger"
+        self._seen += wanted.num_rows
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with the table, once all rows were compared."""
+        if not self._problem and self._stored.num_rows != self._seen:
+            self._problem = f"it has {self._stored.num_rows} rows instead of {self._seen}"
+        if not self._problem:
+            return []
+        return [Finding(self.rows.name, self._problem, Remedy.TABLES)]
+
+
+def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Iterator[Finding]:
+    """Check that the wids index and the totals follow from the ledger."""
     try:
-        if dest.read(WIDS) != wids_index(records):
+        if dest.read(WIDS) != account.wids_index():
             yield Finding(WIDS, "it does not list the shards of the ledger", Remedy.TABLES)
     except FileNotFoundError:
         yield Finding(WIDS, "it is missing", Remedy.TABLES)
     if not dataset.complete:
         return
-    counts = count(plan, records, dataset.counts.ignored_files)
+    counts = account.counts(dataset.counts.ignored_files)
     if counts != dataset.counts:
         yield Finding(DATASET, "its counts do not follow from the ledger", Remedy.TABLES)
     if counts.videos != counts.done + counts.rejected + counts.quarantined:
         what = "done, rejected and quarantined do not add up to the videos"
         yield Finding(DATASET, what, Remedy.TABLES)
-    if dataset.flow != summarise(record.statistics for record in records):
+    if dataset.flow != account.flow():
         what = "its flow statistics do not follow from the ledger"
         yield Finding(DATASET, what, Remedy.TABLES)
-
-
-def _table_problems(
-    dest: Tree, name: str, schema: Any, rows: list[dict[str, Any]]
-) -> Iterator[str]:
-    import pyarrow as pa
-
-    try:
-        stored = read_table(dest, name)
-    except FileNotFoundError:
-        yield "it is missing"
-        return
-    except InputError as error:
-        yield str(error)
-        return
-    if not stored.schema.equals(schema):
-        yield "its columns are not those of schema version 1"
-    elif not stored.equals(pa.Table.from_pylist(rows, schema)):
-        yield f"its {stored.num_rows} rows do not follow from plan and ledger ({len(rows)} rows)"

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from sofdata.shards.stats import FlowSums, summarise
+from sofdata.shards.schema import FlowStatistics
+from sofdata.shards.stats import FlowSums, Merged
+
+
+def summarise(parts: list[FlowStatistics]) -> dict[str, Any]:
+    merged = Merged()
+    for part in parts:
+        merged.add(part)
+    return merged.summary()
 
 
 def test_merged_statistics_are_those_of_all_vectors() -> None:
