@@ -277,6 +277,7 @@ class Tree:
         """Call a remote file system, and again after a growing pause while it fails."""
         for attempt in range(_TRIES):
             try:
+                reached(f"remote {what.split()[0]}")
                 return action()
             except FileNotFoundError:
                 raise

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sofdata.errors import InputError
+from sofdata.faults import reached
 from sofdata.storage import Tree
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class TableFile:
     def __init__(self, path: str, schema: pa.Schema) -> None:
         import pyarrow.parquet as pq
 
+        reached("table")
         self.path = path
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema)
@@ -71,5 +73,6 @@ class TableFile:
         import pyarrow as pa
 
         if self._group:
+            reached("table: rows")
             self._writer.write_table(pa.Table.from_pylist(self._group, self._schema))
             self._group = []

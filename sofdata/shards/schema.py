@@ -92,7 +92,7 @@ class RejectedWindowRecord(Record):
 class FlowStatistics(Record):
     """Sums over all flow vectors as stored, from which mean, std and p99 follow.
 
-    histogram: counts of magnitudes in bins that grow by a hundredth; see `sofdata.shards.stats`.
+    histogram: counts of squared magnitudes by bin; see `sofdata.shards.stats`.
     """
 
     vectors: int = 0
