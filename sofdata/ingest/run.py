@@ -67,7 +67,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an ingest has done."""
+    """What an ingest has done. `work_s` runs from the workers' start to the last commit."""
 
     dataset: DatasetRecord
     units_run: int
@@ -188,15 +188,16 @@ def _reopen_quarantined(dest: Tree, plan: Plan, done: set[str], write: bool) -> 
 
 def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     job, started = prepared.job, time.monotonic()
-    ready_at, frames = started, 0
+    ready_at = ended_at = started
+    frames = 0
     with closing(_events(prepared)) as events:  # so that Ray stops before we go on
         for event in events:
             if isinstance(event, Ready):
                 ready_at = time.monotonic()
             elif isinstance(event, VideoDone):
                 frames += event.video.frames
+            ended_at = time.monotonic()
             on_event(event)
-    work_s = time.monotonic() - ready_at
     planned = read_dataset(job.dest)
     if planned is None:
         raise StorageError(f"{job.dest.name} has lost its dataset.json during the ingest")
@@ -208,7 +209,7 @@ def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         units_resumed=prepared.resumed,
         frames=frames,
         start_up_s=ready_at - started,
-        work_s=work_s,
+        work_s=ended_at - ready_at,
     )
 
 

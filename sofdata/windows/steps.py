@@ -23,6 +23,8 @@ class Step:
 
 def make_step(flow: NDArray[np.float32], config: WindowConfig) -> Step:
     """Reduce flow [H,W,2] to `config.size` and treat the camera's motion as configured."""
+    if not flow.any():  # a still step, as most clips have some: nothing to reduce or to fit
+        return Step(np.zeros((config.size, config.size, 2), np.float32), _still(config))
     small = resize_flow(flow, config.size)
     if config.camera == "off":
         return Step(small)
@@ -35,6 +37,13 @@ def make_step(flow: NDArray[np.float32], config: WindowConfig) -> Step:
         "residual_px": mean_px(residual),
     }
     return Step(residual if config.camera == "subtract" else small, statistics)
+
+
+def _still(config: WindowConfig) -> dict[str, float]:
+    """The camera's statistics where nothing moves: all follows a camera that stands still."""
+    if config.camera == "off":
+        return {}
+    return {"camera_px": 0.0, "camera_share": 1.0, "residual_px": 0.0}
 
 
 def resize_flow(flow: NDArray[np.float32], size: int) -> NDArray[np.float32]:
