@@ -6,13 +6,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check format schemas clean
+.PHONY: demo test faults check format schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sofdata demo demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# The full fault campaign: hours on two cores. Interrupted, it goes on where it was.
+faults: $(VENV)/.test
+	$(BIN)/python -m tests.faults.campaign --kills 200 --storage 100 --videos 2000 --state faults-state
 
 # Lint and types, as CI runs them.
 check: $(VENV)/.test
