@@ -1,0 +1,234 @@
+"""The campaign: hundreds of faults, after each of which the dataset must come out as if none were.
+
+    python -m tests.faults.campaign --kills 200 --storage 100 --videos 2000 --state FOLDER
+
+Prints a table and exits with 1 unless all of it is zero. What has been tried is kept in FOLDER, so
+that the same command goes on where it was interrupted, until the code changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sofdata.scenes import write_clip
+from tests.faults.inject import Fault, fired, write_spec
+from tests.faults.judge import NAMES, Score, compare, half_way, samples
+from tests.faults.runs import Outcome, Strike, preload, run
+from tests.faults.schedule import Sizes, Trial, schedule
+from tests.helpers import hashes
+
+CLIPS, SECONDS = 7, 2.0
+# Two clips a unit, and flow small enough that most of a run's time is not spent on it.
+SETTINGS = ("--set", "units.max_videos=2", "--set", "units.min_units=1", "--set", "flow.size=64")
+CLEAN_TRIES = 3
+
+
+@dataclass(slots=True)
+class Result:
+    """What one trial brought: how many faults fired in how many runs, and what was wrong."""
+
+    id: str
+    kind: str
+    fired: int = 0
+    runs: int = 0
+    wall_s: float = 0.0
+    score: Score = field(default_factory=Score)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, score: Score, note: str) -> None:
+        self.score += score
+        if score:
+            self.notes.append(note)
+
+
+class Bench:
+    """A corpus, its undisturbed dataset, and a place to work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.source = folder / "corpus"
+        self.reference: dict[str, str] = {}
+        self.local: Counter[str] = Counter()
+        self.remote: Counter[str] = Counter()
+        self.wall_s = 0.0
+
+    def prepare(self) -> None:
+        """Render the corpus and ingest it undisturbed: once to time it, twice to note its steps."""
+        preload()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.source.mkdir(parents=True)
+        for index in range(CLIPS):
+            write_clip(self.source / f"clip{index}.webm", index, seed=1, seconds=SECONDS)
+        for name in ("reference", "local", "remote"):
+            dest = self.folder / name
+            trace = None if name == "reference" else self.folder / f"{name}.trace"
+            spec = write_spec(self.folder / f"{name}-spec", trace=trace)
+            outcome = self.ingest(dest, spec, remote=name == "remote")
+            if outcome.code != 0 or (self.reference and hashes(dest) != self.reference):
+                raise SystemExit(f"an undisturbed ingest fails:\n{outcome.output}")
+            if trace:
+                getattr(self, name).update(trace.read_text().splitlines())
+            else:
+                self.reference, self.wall_s = hashes(dest), outcome.wall_s
+
+    def ingest(
+        self,
+        dest: Path,
+        faults: str = "",
+        strike: Strike | None = None,
+        ray: bool = False,
+        remote: bool = False,
+        options: tuple[str, ...] = (),
+    ) -> Outcome:
+        """Run the ingest command."""
+        engine = ("--workers", "2") if ray else ("--engine", "inline")
+        url = f"disk://{dest}" if remote else str(dest)
+        return run(("ingest", self.source, url, *engine, *SETTINGS, *options), faults, strike, ray)
+
+    def attempt(self, trial: Trial) -> Result:
+        """Run a trial and judge it."""
+        result, work = Result(trial.id, trial.kind), self.folder / "work"
+        began = time.monotonic()
+        shutil.rmtree(work, ignore_errors=True)
+        dest = work / "dest"
+        for number, disturbance in enumerate(trial.disturbances):
+            self._disturb(trial, disturbance, work / f"spec{number}", dest, result)
+        self._complete(trial, dest, result)
+        result.wall_s = round(time.monotonic() - began, 2)
+        return result
+
+    def _disturb(
+        self, trial: Trial, disturbance: Fault | Strike, spec: Path, dest: Path, result: Result
+    ) -> None:
+        strike = disturbance if isinstance(disturbance, Strike) else None
+        faults = write_spec(spec, [disturbance] if isinstance(disturbance, Fault) else [])
+        outcome = self.ingest(dest, faults, strike, trial.ray, trial.remote)
+        result.runs += 1
+        happened = outcome.struck or bool(fired(spec))
+        result.fired += happened
+        codes = trial.codes if happened else (0,)
+        told = f"{disturbance}: exit {outcome.code}: {outcome.output[-1500:]}"
+        result.add(judge_run(outcome, codes), told)
+        if trial.source:
+            return
+        result.add(half_way(self.reference, dest, atomic=not trial.remote), f"left: {told}")
+
+    def _complete(self, trial: Trial, dest: Path, result: Result) -> None:
+        """Run without faults until the dataset is complete, then check all of it."""
+        again = ("--update", "--retry-quarantined") if trial.source else ()
+        for _ in range(CLEAN_TRIES):
+            outcome = self.ingest(dest, remote=trial.remote, options=again)
+            result.runs += 1
+            result.add(judge_run(outcome, (0,)), f"{trial}: resumed: {outcome.output[-1500:]}")
+            if outcome.code == 0:
+                break
+        verdict = run(("verify", dest))
+        result.add(Score(verify=verdict.code != 0), f"{trial}: verify: {verdict.output[-1500:]}")
+        if trial.source:
+            found = compare(samples(self.folder / "reference"), samples(dest))
+        else:
+            found = compare(self.reference, hashes(dest))
+        result.add(found, f"{trial}: {found}")
+
+
+def judge_run(outcome: Outcome, codes: Iterable[int]) -> Score:
+    """Judge how a run ended. A failure has to be told in a line that begins with `sofdata: `."""
+    failed = outcome.code is not None and outcome.code > 0
+    told = not failed or any(line.startswith("sofdata: ") for line in outcome.output.splitlines())
+    return Score(
+        hung=outcome.hung,
+        tracebacks=outcome.traceback,
+        exits=not outcome.hung and (outcome.code not in tuple(codes) or not told),
+        leaked=outcome.survivors,
+    )
+
+
+class State:
+    """Results so far, in a file that survives an interruption."""
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"results-{digest}.jsonl"
+        self.results: dict[str, Result] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            values = json.loads(line)
+            result = Result(**{**values, "score": Score(**values["score"])})
+            self.results[result.id] = result
+
+    def once(self, id: str, action: Callable[[], Result]) -> Result:
+        """The result of a trial, from the file or by running it."""
+        if id not in self.results:
+            self.results[id] = action()
+            with self._path.open("a") as handle:
+                handle.write(json.dumps(asdict(self.results[id])) + "\n")
+        return self.results[id]
+
+
+def table(results: Iterable[Result]) -> str:
+    """The results as Markdown, a row a kind and their sum."""
+    kinds: dict[str, list[Result]] = {}
+    for result in results:
+        kinds.setdefault(result.kind, []).append(result)
+    heads = ("kind", "faults", "runs", *NAMES)
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+    everything = [result for rows in kinds.values() for result in rows]
+    for kind, rows in {**kinds, "**all**": everything}.items():
+        score = sum((row.score for row in rows), Score())
+        cells = [sum(row.fired for row in rows), sum(row.runs for row in rows)]
+        cells += [getattr(score, name) for name in NAMES]
+        lines.append(f"| {kind} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def digest_of(*settings: object) -> str:
+    """Hash of the code and of what a campaign was asked for."""
+    root = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in sorted([*root.glob("sofdata/**/*.py"), *root.glob("tests/faults/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def main() -> int:
+    """Run a campaign from the command line."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--storage", type=int, default=100)
+    parser.add_argument("--videos", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--state", type=Path, default=Path("build/faults"))
+    parser.add_argument("--shared", type=Path, help="A folder of real clips to mutate as well.")
+    asked = parser.parse_args()
+    from tests.faults.films import video_trials
+
+    bench = Bench(asked.state.absolute() / "bench")
+    bench.prepare()
+    state = State(asked.state, digest_of(asked.seed, asked.kills, asked.storage, asked.videos))
+    sizes = Sizes.of(asked.kills, asked.storage)
+    trials: list[tuple[str, Callable[[], Result]]] = [
+        (trial.id, lambda trial=trial: bench.attempt(trial))  # type: ignore[misc]
+        for trial in schedule(bench.local, bench.remote, bench.wall_s, sizes, asked.seed)
+    ]
+    trials += video_trials(asked.state.absolute() / "films", asked.videos, asked.seed, asked.shared)
+    results = []
+    for number, (id, action) in enumerate(trials):
+        results.append(state.once(id, action))
+        wrong = "; ".join(results[-1].notes)
+        print(f"{number + 1}/{len(trials)} {id}: {wrong or 'right'}", file=sys.stderr, flush=True)
+    print(table(results))
+    return int(any(result.score for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

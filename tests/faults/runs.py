@@ -1,0 +1,234 @@
+"""Runs the command line under faults: in a forked process, or with Ray in one of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sofdata import faults as hook
+
+POLL_S = 0.01
+INLINE_LIMIT_S = 90.0
+RAY_LIMIT_S = 180.0
+VICTIMS = {
+    "worker": "ray::UnitWorker",
+    "raylet": "raylet/raylet",
+    "decoder": "sofdata.video.child",
+}
+RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """Kill a process at some moment: `after_s` seconds after it is first seen.
+
+    victim: "driver", "worker", "raylet" or "decoder".
+    """
+
+    victim: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. code: exit code, negative for a signal, None if it had to be stopped."""
+
+    code: int | None
+    output: str
+    wall_s: float
+    struck: bool = False
+    survivors: int = 0
+
+    @property
+    def hung(self) -> bool:
+        return self.code is None
+
+    @property
+    def traceback(self) -> bool:
+        return "Traceback" in self.output
+
+
+def run(
+    arguments: Sequence[str | Path],
+    faults: str = "",
+    strike: Strike | None = None,
+    ray: bool = False,
+) -> Outcome:
+    """Run a command of sofdata, with SOFDATA_FAULTS set to `faults`, and wait for its end."""
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory(prefix="sof", dir="/tmp") as folder:  # Ray wants short paths
+        log = Path(folder) / "log"
+        start = _spawn if ray else _fork
+        began = time.monotonic()
+        pid = start(words, faults, log, folder)
+        _note_driver(faults, pid)
+        code, struck = _wait(pid, began + (RAY_LIMIT_S if ray else INLINE_LIMIT_S), strike, folder)
+        wall_s = time.monotonic() - began
+        survivors = _clean_up(folder, patience_s=10.0 if ray else 0.0)
+        output = log.read_text(errors="replace")
+    return Outcome(code, output, wall_s, struck, survivors)
+
+
+def preload() -> None:
+    """Import all that an ingest needs, so that forked runs need not."""
+    import av  # noqa: F401
+    import cv2
+    import pandas  # noqa: F401 - by pyarrow, where it is installed
+    import pyarrow.parquet  # noqa: F401
+    from PIL import JpegImagePlugin  # noqa: F401
+
+    import sofdata.cli
+    import sofdata.demo
+    import sofdata.display
+    import sofdata.ingest.run
+    import sofdata.report.summary
+    import sofdata.shards.verify
+    import sofdata.video.decord_reader  # noqa: F401
+    from tests.faults.disk import register
+
+    cv2.setNumThreads(1)
+    register()
+
+
+def _fork(words: list[str], faults: str, log: Path, folder: str) -> int:
+    """Run the command in a child of this process, which must have no threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        os.environ["SOFDATA_TEST_RUN"] = folder
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - pytest has put its own there
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        _note_driver(faults, os.getpid())
+        hook.arm(faults)
+        code = _main(words)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _main(words: list[str]) -> int:
+    from sofdata.cli import main
+
+    sys.argv = ["sofdata", *words]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0) if isinstance(end.code, int | None) else 1
+    except BaseException:  # noqa: BLE001 - shown as Python itself would show it
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _spawn(words: list[str], faults: str, log: Path, folder: str) -> int:
+    environment = {**os.environ, "SOFDATA_TEST_RUN": folder, "RAY_TMPDIR": folder}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    environment.pop(hook.VARIABLE, None)
+    if faults:
+        environment[hook.VARIABLE] = faults
+    with log.open("wb") as handle:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sofdata", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            env=environment,
+            start_new_session=True,
+        )
+    process.returncode = 0  # it is waited for by its number, not through this object
+    return process.pid
+
+
+def _note_driver(faults: str, pid: int) -> None:
+    if faults:
+        spec = Path(faults.partition(":")[2])
+        (spec.parent / "driver").write_text(str(pid))
+
+
+def _wait(pid: int, deadline: float, strike: Strike | None, folder: str) -> tuple[int | None, bool]:
+    """Wait for a process to end, strike when it is time, and stop it when it takes too long."""
+    victim, due, struck = 0, 0.0, False
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status), struck
+        now = time.monotonic()
+        if strike and not struck:
+            if not victim and (victim := _find(strike.victim, pid, folder)):
+                due = now + strike.after_s
+            if victim and now >= due:
+                victim = _find(strike.victim, pid, folder) or victim
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+                    struck = True
+        if now > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return None, struck
+        time.sleep(POLL_S)
+
+
+def _find(victim: str, driver: int, folder: str) -> int:
+    if victim == "driver":
+        return driver
+    name = VICTIMS[victim]
+    for pid in _ours(folder):
+        if name in _command(pid):
+            return pid
+    return 0
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
+def _ours(folder: str) -> Iterator[int]:
+    """The processes of one run, known by a variable of their environment."""
+    mark = f"SOFDATA_TEST_RUN={folder}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if mark in (entry / "environ").read_bytes():
+                    yield int(entry.name)
+
+
+def _clean_up(folder: str, patience_s: float) -> int:
+    """Give what is left of a run time to end, then end it.
+
+    Returns how many were still there, without the agents of Ray: these outlive a raylet that is
+    killed by half a minute and more, and hold nothing of the dataset.
+    """
+    deadline = time.monotonic() + patience_s
+    while (left := _busy(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in _ours(folder):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(Path(folder) / "ray", ignore_errors=True)
+    return len(left)
+
+
+def _busy(folder: str) -> list[int]:
+    return [pid for pid in _ours(folder) if not _command(pid).startswith(RAY_AGENTS)]

@@ -1,0 +1,99 @@
+"""Videos with which the decoder hangs, crashes or runs wild cost nothing but themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from sofdata.scenes import write_clip
+from sofdata.shards.verify import verify
+from sofdata.storage import Tree
+from tests.faults.inject import Fault, write_spec
+from tests.faults.judge import samples
+from tests.faults.runs import Outcome, run
+from tests.helpers import ingest
+
+LIMITS = ("--set", "run.limits.floor_s=3", "--set", "run.limits.per_second=1")
+UNITS = ("--set", "units.min_units=4")
+
+# What the decoding process does with the video of this name, and what the dataset then says.
+POISON = {
+    "hangs": ("hang", "decoder_timeout"),
+    "spins": ("spin", "decoder_timeout"),
+    "crashes": ("segv", "decoder_crash"),
+    "aborts": ("abort", "decoder_crash"),
+    "misses-memory": ("bus", "decoder_crash"),
+    "is-killed": ("kill", "decoder_crash"),
+    "ends": ("exit", "decoder_crash"),
+    "allocates": ("memory", "decode_error"),
+    "complains": ("flood stderr", "decoder_timeout"),
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound clips; that some of them are poison is the decoder's doing."""
+    folder = tmp_path_factory.mktemp("poison")
+    write_clip(folder / "sound-0.webm", 0, seconds=1.5)
+    for number, name in enumerate(POISON):
+        (folder / f"{number}-{name}.webm").write_bytes((folder / "sound-0.webm").read_bytes())
+    write_clip(folder / "sound-1.webm", 1, seconds=1.5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "dest"
+    ingest(source, folder)
+    return samples(folder)
+
+
+@pytest.fixture(scope="module")
+def poisoned(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """The same corpus, ingested with a decoder that misbehaves as the names say."""
+    folder = tmp_path_factory.mktemp("poisoned")
+    faults = [
+        Fault(f"decode {number}-{name}.webm", action, times=0)
+        for number, (name, (action, _)) in enumerate(POISON.items())
+    ]
+    spec = write_spec(folder / "spec", faults)
+    command = ("ingest", source, folder / "dest", "--workers", "2", *LIMITS, *UNITS)
+    outcome = run(command, spec, ray=True)
+    return folder / "dest", outcome
+
+
+def test_poison_videos_are_quarantined_with_what_the_decoder_did(
+    poisoned: tuple[Path, Outcome],
+) -> None:
+    dest, outcome = poisoned
+    assert outcome.code == 1, outcome.output  # more were set aside than is allowed by default
+    assert not outcome.traceback
+    rows = {row["id"]: row for row in pq.read_table(dest / "videos.parquet").to_pylist()}
+    ended = {row["id"]: (row["status"], row["reason"]) for row in rows.values()}
+    expected = {
+        f"{number}-{name}.webm": ("quarantined", reason)
+        for number, (name, (_, reason)) in enumerate(POISON.items())
+    }
+    sound = {"sound-0.webm": ("done", ""), "sound-1.webm": ("done", "")}
+    assert ended == {**expected, **sound}
+    assert verify(Tree(str(dest))).whole
+
+
+def test_the_other_videos_are_as_without_the_poison(
+    poisoned: tuple[Path, Outcome], undisturbed: dict[str, str]
+) -> None:
+    found = samples(poisoned[0])
+    assert found
+    assert found == {key: sha for key, sha in undisturbed.items() if key.startswith("sound")}
+
+
+def test_a_decoder_that_sends_frames_without_end_is_stopped(source: Path, tmp_path: Path) -> None:
+    faults = [Fault("decode 0-hangs.webm", "flood frames", times=0)]
+    spec = write_spec(tmp_path / "spec", faults)
+    command = ("ingest", source / "0-hangs.webm", tmp_path / "dest", "--workers", "1", *LIMITS)
+    outcome = run(command, spec, ray=True)
+    assert outcome.code == 1, outcome.output
+    (row,) = pq.read_table(tmp_path / "dest" / "videos.parquet").to_pylist()
+    assert (row["status"], row["reason"]) == ("quarantined", "decoder_timeout")
