@@ -25,7 +25,12 @@ VICTIMS = {
     "raylet": "raylet/raylet",
     "decoder": "sofdata.video.child",
 }
-RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+RAY_AGENTS = (
+    "DashboardAgent",
+    "dashboard/agent.py",
+    "RuntimeEnvAgent",
+    "runtime_env/agent/main.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +223,7 @@ def _clean_up(folder: str, patience_s: float) -> int:
     """Give what is left of a run time to end, then end it.
 
     Returns how many were still there, without the agents of Ray: these outlive a raylet that is
-    killed by half a minute and more, and hold nothing of the dataset.
+    killed by a quarter of a minute, and hold nothing of the dataset.
     """
     deadline = time.monotonic() + patience_s
     while (left := _busy(folder)) and time.monotonic() < deadline:
@@ -231,4 +236,4 @@ def _clean_up(folder: str, patience_s: float) -> int:
 
 
 def _busy(folder: str) -> list[int]:
-    return [pid for pid in _ours(folder) if not _command(pid).startswith(RAY_AGENTS)]
+    return [pid for pid in _ours(folder) if not any(name in _command(pid) for name in RAY_AGENTS)]

@@ -15,7 +15,11 @@ from tests.faults.judge import samples
 from tests.faults.runs import Outcome, run
 from tests.helpers import ingest
 
-LIMITS = ("--set", "run.limits.floor_s=3", "--set", "run.limits.per_second=1")
+# Little memory, so that the one that allocates is at its limit long before its time is up.
+LIMITS = (
+    *("--set", "run.limits.floor_s=5", "--set", "run.limits.per_second=1"),
+    *("--set", "run.limits.memory_mib=512"),
+)
 UNITS = ("--set", "units.min_units=4")
 
 # What the decoding process does with the video of this name, and what the dataset then says.
