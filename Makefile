@@ -16,7 +16,7 @@ test: $(VENV)/.test
 
 # The full fault campaign: hours on two cores. Interrupted, it goes on where it was.
 faults: $(VENV)/.test
-	$(BIN)/python -m tests.faults.campaign --kills 200 --storage 100 --videos 2000 --state faults-state
+	$(BIN)/python -m tests.faults.campaign --kills 240 --storage 110 --videos 2000 --state faults-state
 
 # Lint and types, as CI runs them.
 check: $(VENV)/.test

@@ -109,6 +109,8 @@ def prepare(
         if stored:
             check_same_config(stored, config, dest)
         plan = _settle(dest, now, adapter.name, config, write, update)
+        if write:
+            dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
         done = committed_units(dest)
         if retry_quarantined:
             done -= _reopen_quarantined(dest, plan, done, write)

@@ -127,13 +127,15 @@ def run_video(
 ) -> tuple[VideoRecord, Output]:
     """Append a video's samples to the shard, or nothing if the video cannot be used.
 
-    A video with which decord misbehaves or dies is started again with PyAV. Returns how it ended
-    and what it brought; never raises for what is wrong with the video itself.
+    A decoder that crashes is started once more as it is, since it may have been killed from
+    outside; that try leaves no trace. A video with which decord misbehaves, hangs or crashes twice
+    is started again with PyAV. Returns how it ended and what it brought; never raises for what is
+    wrong with the video itself.
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
-    path = ref.uri
-    for tries in (1, 2):
+    path, tries, spared = ref.uri, 1, False
+    while True:
         try:
             with job.source.local_copy(ref.uri) as path:
                 _check_unchanged(ref, job.source)
@@ -142,13 +144,15 @@ def run_video(
                 return _ended(ref, stream, output, tries), output
         except (InputError, OSError) as error:
             writer.rollback(mark)
+            if isinstance(error, DecoderDied) and error.reason == "crash" and not spared:
+                spared = True
+                continue
             if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "auto":
                 # The path is this machine's: it has no place in the dataset.
                 detail = str(error).replace(path, ref.id).removeprefix(f"{ref.id}: ")
                 stderr = error.tail if isinstance(error, DecoderDied) else ""
                 return _failed(ref, error, detail, decoder, tries), Output(stderr=stderr)
-            decoder = "pyav"
-    raise AssertionError("PyAV does not misbehave")
+            decoder, tries = "pyav", tries + 1
 
 
 def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:

@@ -19,8 +19,8 @@ ROW_GROUP = 1 << 16
 def read_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A table of a dataset. Raises `FileNotFoundError`, and `InputError` if it is damaged.
 
-    Goes around `pyarrow.parquet.read_table`: its scanner leaves threads behind that hold Python
-    objects, and now and then one of them aborts the process at its end (seen with pyarrow 26).
+    Reads in this thread, and not with `pyarrow.parquet.read_table`: Arrow's pool threads may
+    outlive the read and now and then abort the process at its end (seen with pyarrow 26).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -28,7 +28,7 @@ def read_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> p
     data = dest.read(name)
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
-            return file.read(columns=list(columns) if columns else None)
+            return file.read(columns=list(columns) if columns else None, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{name} in {dest.name} is damaged: {error}") from None
 
