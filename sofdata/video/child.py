@@ -25,6 +25,7 @@ from sofdata.video.probe import Unusable
 from sofdata.video.reader import open_video
 
 WATCH_S = 1.0
+STDERR_BYTES = 64 << 20
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def _follow_parent(parent: int) -> None:
 
 
 def _decode(request: dict[str, Any], answers: Any) -> None:
-    _limit_memory(request["memory_mib"])
+    _limit(request["memory_mib"])
     span = request["span_s"]
     try:
         reached(f"decode {os.path.basename(request['path'])}")
@@ -88,10 +89,13 @@ def _duration_s(info: Any) -> float:
     return max(covered, info.duration_s or 0.0)
 
 
-def _limit_memory(memory_mib: int) -> None:
-    """Let allocations fail beyond a limit, so that a header cannot exhaust the machine."""
-    limit = memory_mib << 20
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+def _limit(memory_mib: int) -> None:
+    """Let allocations fail beyond a limit, so that a header cannot exhaust the machine.
+
+    The only file that this process writes is its standard error: that is limited too.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_mib << 20, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, resource.RLIM_INFINITY))
 
 
 def _send(answers: Any, header: dict[str, Any], payload: bytes = b"") -> None:

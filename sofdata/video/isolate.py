@@ -132,14 +132,17 @@ class DecoderProcess:
         """The next header and its bytes. Raises `DecoderDied` after `deadline_s` (monotonic)."""
         head, payload = struct.unpack("<II", self._read(8, deadline_s))
         if head > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
-            raise self._died("crash", "the decoding process wrote nonsense")
+            raise self.nonsense()
         try:
             header = json.loads(self._read(head, deadline_s))
-        except ValueError:
-            raise self._died("crash", "the decoding process wrote nonsense") from None
-        body = self._read(payload, deadline_s)
-        self._is_idle = header["kind"] in ("end", "error")
-        return header, body
+            self._is_idle = header["kind"] in ("end", "error")
+        except (ValueError, KeyError, TypeError):
+            raise self.nonsense() from None
+        return header, self._read(payload, deadline_s)
+
+    def nonsense(self) -> DecoderDied:
+        """End the child, whose answers make no sense, and give the error to raise."""
+        return self._died("crash", "the decoding process wrote nonsense")
 
     def _start(self) -> None:
         # A child that still sends a video which nobody reads to its end cannot serve the next.
@@ -148,7 +151,8 @@ class DecoderProcess:
         self.close()
         self._answers, child_end = os.pipe()
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        self._stderr.truncate(0)
+        self._stderr.seek(0)
+        self._stderr.truncate()
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "sofdata.video.child", str(child_end)],
@@ -202,14 +206,16 @@ class IsolatedStream:
 
     def __init__(self, process: DecoderProcess, path: str, limits: LimitConfig) -> None:
         self._process = process
-        self._limits = limits
         self._report: StreamReport | None = None
         self.path = path
         self.decoder = ""
         self._waited_s, self._limit_s = 0.0, limits.seconds(0.0)
         header, _ = self._next()
-        self.info = Shown(header["height"], header["width"])
-        self._limit_s = limits.seconds(header["duration_s"])
+        try:
+            self.info = Shown(int(header["height"]), int(header["width"]))
+            self._limit_s = limits.seconds(float(header["duration_s"]))
+        except (KeyError, TypeError, ValueError):
+            raise process.nonsense() from None
 
     @property
     def report(self) -> StreamReport:
@@ -218,14 +224,25 @@ class IsolatedStream:
         return self._report
 
     def __iter__(self) -> Iterator[Frames]:
-        while True:
-            header, payload = self._next()
-            self.decoder = header["decoder"]
+        last_s: float | None = None
+        while (frames := self._frames()) is not None:
+            if last_s not in (None, frames.pts_s[0]):
+                raise self._process.nonsense()
+            last_s = float(frames.pts_s[-1])
+            yield frames
+
+    def _frames(self) -> Frames | None:
+        """The next chunk, None after the last. What the child says is checked like any input."""
+        header, payload = self._next()
+        try:
+            self.decoder = str(header["decoder"])
             if header["kind"] == "end":
                 self._report = StreamReport(**header["report"])
-                return
+                return None
             rgb = np.frombuffer(payload, np.uint8).reshape(header["shape"])
-            yield Frames(rgb, np.array(header["pts_s"], np.float64))
+            return Frames(rgb, np.array(header["pts_s"], np.float64))
+        except (KeyError, TypeError, ValueError, ContractError):
+            raise self._process.nonsense() from None
 
     def _next(self) -> tuple[dict[str, Any], bytes]:
         """Wait for the child. Only time spent waiting counts against the limit."""

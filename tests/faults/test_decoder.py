@@ -32,7 +32,7 @@ POISON = {
     "is-killed": ("kill", "decoder_crash"),
     "ends": ("exit", "decoder_crash"),
     "allocates": ("memory", "decode_error"),
-    "complains": ("flood stderr", "decoder_timeout"),
+    "complains": ("flood stderr", "decode_error"),  # at the size limit of its standard error
 }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sofdata.errors import DecodeError
 from sofdata.scenes import write_clip
 from sofdata.video.config import VideoConfig
 from sofdata.video.isolate import DecoderDied, DecoderProcess, LimitConfig
@@ -93,7 +95,32 @@ def test_a_child_that_hangs_is_killed_at_its_time_limit(clips: list[Path]) -> No
 def test_memory_is_limited(clips: list[Path]) -> None:
     process = DecoderProcess(LimitConfig(memory_mib=256))
     config = VideoConfig(chunk_frames=64)
-    with pytest.raises(Exception, match=r"memory|crashed|exit code|decode"):
-        for _ in process.open(str(clips[0]), config, 4096, 0.13, None, "auto"):
+    with pytest.raises(DecodeError, match=r"MemoryError|cannot allocate|crashed"):
+        for _ in process.open(str(clips[0]), config, 4096, 0.13, None, "pyav"):
             pass
+    assert len(frames(process, clips[1])) > 4  # and the next video has its memory
+    process.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xff" * 8,
+        b"\x02\0\0\0\0\0\0\0{]",
+        b"\x02\0\0\0\0\0\0\0[]",
+        b"\x0f\0\0\0\0\0\0\0" + b'{"kind":"info"}',
+    ],
+)
+def test_nonsense_from_the_child_costs_one_video(clips: list[Path], answer: bytes) -> None:
+    process = DecoderProcess(LimitConfig())
+    process._start()
+    process.close()
+    process._answers, end = os.pipe()
+    os.write(end, answer)
+    os.close(end)
+    process._child = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE)
+    with pytest.raises(DecoderDied) as error:
+        process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "auto")
+    assert (error.value.reason, "nonsense" in str(error.value)) == ("crash", True)
+    assert len(frames(process, clips[1])) > 4
     process.close()
