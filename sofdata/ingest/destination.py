@@ -56,7 +56,7 @@ def check_places(source: Tree, dest: Tree) -> None:
 def check_can_run(config: IngestConfig, dest: Tree) -> None:
     """Raise `ConfigError` for what could not work on any video."""
     if config.video.decoder == "decord" and not is_installed():
-        raise ConfigError("video.decoder is decord, which is not installed here; use auto or pyav")
+        raise ConfigError("video.decoder is decord, which is not installed here; use pyav")
     if dest.url.startswith("memory://") and config.run.engine == "ray":
         raise ConfigError("memory:// is not shared by processes: use '--engine inline' with it")
 

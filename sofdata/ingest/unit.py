@@ -128,8 +128,8 @@ def run_video(
     """Append a video's samples to the shard, or nothing if the video cannot be used.
 
     A decoder that crashes is started once more as it is, since it may have been killed from
-    outside; that try leaves no trace. A video with which decord misbehaves, hangs or crashes twice
-    is started again with PyAV. Returns how it ended and what it brought; never raises for what is
+    outside; that try leaves no trace. Where decord is asked for and misbehaves, hangs or crashes
+    twice, the video is started again with PyAV. Returns how it ended and what it brought; never raises for what is
     wrong with the video itself.
     """
     mark = writer.mark()
@@ -147,7 +147,7 @@ def run_video(
             if isinstance(error, DecoderDied) and error.reason == "crash" and not spared:
                 spared = True
                 continue
-            if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "auto":
+            if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "decord":
                 # The path is this machine's: it has no place in the dataset.
                 detail = str(error).replace(path, ref.id).removeprefix(f"{ref.id}: ")
                 stderr = error.tail if isinstance(error, DecoderDied) else ""

@@ -43,7 +43,7 @@ def open_video(
     if wanted == "decord" and not decord_reader.is_installed():
         raise ConfigError(
             "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
-            "on x86-64 only); use 'auto' or 'pyav'"
+            "on x86-64 only); use 'pyav'"
         )
     return VideoStream(str(path), probe(path, span_s), config, size, step_s, span_s, wanted)
 
@@ -99,8 +99,7 @@ class VideoStream:
             try:
                 first = next(chunks)
             except DecoderMisbehaved:
-                if self._wanted == "decord":
-                    raise
+                pass
             else:
                 yield first
                 yield from chunks
@@ -108,12 +107,9 @@ class VideoStream:
         yield from self._with_pyav()
 
     def _use_decord(self) -> bool:
-        if self._wanted == "pyav" or not decord_reader.is_installed():
+        if self._wanted == "pyav":
             return False
-        refusal = decord_reader.refusal(self.info, self.size, self.config.fit)
-        if refusal and self._wanted == "decord":
-            raise DecoderMisbehaved(self.path, refusal)
-        return not refusal
+        return not decord_reader.refusal(self.info, self.size, self.config.fit)
 
     def _with_decord(self) -> Iterator[Frames]:
         self.decoder = decord_reader.decoder_name()

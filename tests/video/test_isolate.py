@@ -32,7 +32,7 @@ def process() -> DecoderProcess:
 
 
 def frames(process: DecoderProcess, path: Path, chunk: int = 4) -> np.ndarray:
-    stream = process.open(str(path), VideoConfig(chunk_frames=chunk), 64, 0.13, None, "auto")
+    stream = process.open(str(path), VideoConfig(chunk_frames=chunk), 64, 0.13, None, "pyav")
     return np.concatenate([chunk.rgb for chunk in stream])
 
 
@@ -40,7 +40,7 @@ def test_the_child_gives_the_frames_and_the_report_of_this_process(
     clips: list[Path], process: DecoderProcess
 ) -> None:
     mine = open_video(str(clips[0]), VideoConfig(), 64, 0.13)
-    theirs = process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "auto")
+    theirs = process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "pyav")
     for one, other in zip(mine, theirs, strict=True):
         assert np.array_equal(one.rgb, other.rgb)
         assert np.array_equal(one.pts_s, other.pts_s)
@@ -53,7 +53,7 @@ def test_a_video_that_is_not_read_to_its_end_does_not_disturb_the_next(
     clips: list[Path], process: DecoderProcess
 ) -> None:
     whole = frames(process, clips[1])
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=4), 64, 0.13, None, "auto")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=4), 64, 0.13, None, "pyav")
     next(iter(stream))
     assert np.array_equal(frames(process, clips[1]), whole)
     process.close()
@@ -69,7 +69,7 @@ def test_an_outcome_of_the_child_arrives_as_such(tmp_path: Path, process: Decode
 
 
 def test_a_child_that_is_killed_costs_one_video(clips: list[Path], process: DecoderProcess) -> None:
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "auto")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "pyav")
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSEGV)
     with pytest.raises(DecoderDied) as error:
@@ -82,7 +82,7 @@ def test_a_child_that_is_killed_costs_one_video(clips: list[Path], process: Deco
 
 def test_a_child_that_hangs_is_killed_at_its_time_limit(clips: list[Path]) -> None:
     process = DecoderProcess(LimitConfig(floor_s=2.0, per_second=0))
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "auto")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "pyav")
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSTOP)
     with pytest.raises(DecoderDied) as error:
@@ -120,7 +120,7 @@ def test_nonsense_from_the_child_costs_one_video(clips: list[Path], answer: byte
     os.close(end)
     process._child = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE)
     with pytest.raises(DecoderDied) as error:
-        process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "auto")
+        process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "pyav")
     assert (error.value.reason, "nonsense" in str(error.value)) == ("crash", True)
     assert len(frames(process, clips[1])) > 4
     process.close()
