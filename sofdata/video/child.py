@@ -17,6 +17,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from sofdata.errors import DecodeError, InputError
 from sofdata.faults import reached
 from sofdata.video.config import VideoConfig
@@ -31,7 +33,7 @@ STDERR_BYTES = 64 << 20
 def main() -> None:
     """Answer requests until the parent is gone."""
     threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
-    with os.fdopen(int(sys.argv[1]), "wb") as answers:
+    with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as answers:
         for line in sys.stdin:
             _decode(json.loads(line), answers)
 
@@ -65,7 +67,7 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
                 "shape": frames.rgb.shape,
                 "pts_s": frames.pts_s.tolist(),
             }
-            _send(answers, header, frames.rgb.tobytes())
+            _send(answers, header, np.ascontiguousarray(frames.rgb).data)
         report = asdict(stream.report)
         _send(answers, {"kind": "end", "decoder": stream.decoder, "report": report})
     except (InputError, OSError, MemoryError) as error:
@@ -98,12 +100,13 @@ def _limit(memory_mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, resource.RLIM_INFINITY))
 
 
-def _send(answers: Any, header: dict[str, Any], payload: bytes = b"") -> None:
+def _send(answers: Any, header: dict[str, Any], payload: Any = b"") -> None:
+    """Write a header and the bytes of a buffer, without a copy."""
     head = json.dumps(header).encode()
-    answers.write(struct.pack("<II", len(head), len(payload)))
-    answers.write(head)
-    answers.write(payload)
-    answers.flush()
+    data = memoryview(payload).cast("B")
+    for part in (struct.pack("<II", len(head), len(data)) + head, data):
+        while len(part):
+            part = part[answers.write(part) :]
 
 
 if __name__ == "__main__":

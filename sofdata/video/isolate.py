@@ -128,13 +128,13 @@ class DecoderProcess:
             self._child.stdin.close()
         self._child = None
 
-    def receive(self, deadline_s: float) -> tuple[dict[str, Any], bytes]:
+    def receive(self, deadline_s: float) -> tuple[dict[str, Any], memoryview]:
         """The next header and its bytes. Raises `DecoderDied` after `deadline_s` (monotonic)."""
         head, payload = struct.unpack("<II", self._read(8, deadline_s))
         if head > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
             raise self.nonsense()
         try:
-            header = json.loads(self._read(head, deadline_s))
+            header = json.loads(bytes(self._read(head, deadline_s)))
             self._is_idle = header["kind"] in ("end", "error")
         except (ValueError, KeyError, TypeError):
             raise self.nonsense() from None
@@ -150,7 +150,12 @@ class DecoderProcess:
             return
         self.close()
         self._answers, child_end = os.pipe()
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # wherever sofdata came from
+        }
         self._stderr.seek(0)
         self._stderr.truncate()
         try:
@@ -174,18 +179,19 @@ class DecoderProcess:
         except BrokenPipeError:
             raise self._died("crash", "the decoding process is gone") from None
 
-    def _read(self, size: int, deadline_s: float) -> bytes:
-        data = bytearray()
-        while len(data) < size:
+    def _read(self, size: int, deadline_s: float) -> memoryview:
+        data = memoryview(np.empty(size, np.uint8))
+        filled = 0
+        while filled < size:
             ready, _, _ = select.select([self._answers], [], [], POLL_S)
             if ready:
-                part = os.read(self._answers, min(size - len(data), 1 << 20))
-                if not part:
+                read = os.readv(self._answers, [data[filled:]])
+                if not read:
                     raise self._died("crash", self._last_words())
-                data += part
+                filled += read
             if time.monotonic() > deadline_s:
                 raise self._died("timeout", "decoding took longer than its time limit")
-        return bytes(data)
+        return data
 
     def _last_words(self) -> str:
         assert self._child is not None
