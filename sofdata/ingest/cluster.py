@@ -17,7 +17,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sofdata.config import IngestConfig
-from sofdata.errors import ContractError, Interrupted, SofdataError, TransientError
+from sofdata.errors import (
+    ContractError,
+    Interrupted,
+    SofdataError,
+    StorageError,
+    TransientError,
+)
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event, Ready, UnitRetried
@@ -256,6 +262,8 @@ def _retry_or_raise(error: Exception, unit: Unit, tries: int) -> str:
     cause = getattr(error, "cause", None)
     if isinstance(cause, SofdataError) and not isinstance(cause, TransientError):
         raise cause
+    if isinstance(cause, OSError):  # not the destination's, which would be a StorageError
+        raise StorageError(f"unit {unit.id}: {cause}; does its node have room for temporary files?")
     if cause is not None and not isinstance(cause, SofdataError):
         raise ContractError(f"unit {unit.id} failed: {cause!r}\n{error}") from None
     why = str(cause) if cause else "its worker process died"

@@ -129,8 +129,8 @@ def run_video(
 
     A decoder that crashes is started once more as it is, since it may have been killed from
     outside; that try leaves no trace. Where decord is asked for and misbehaves, hangs or crashes
-    twice, the video is started again with PyAV. Returns how it ended and what it brought; never raises for what is
-    wrong with the video itself.
+    twice, the video is started again with PyAV. Returns how it ended and what it brought; never
+    raises for what is wrong with the video itself.
     """
     mark = writer.mark()
     decoder = job.config.video.decoder

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sofdata.errors import ContractError, InputError
 from sofdata.faults import reached
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
-from sofdata.shards.sample import decode_sample
+from sofdata.shards.sample import check_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_samples
 from sofdata.storage import Tree
@@ -22,7 +22,7 @@ from sofdata.storage import Tree
 def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> ShardRecord | None:
     """Finish, verify and publish a unit's shard; None if it holds no sample.
 
-    Every sample is read back from the file and decoded before the shard gets its final name.
+    Every sample is read back from the file and checked before the shard gets its final name.
     Raises `ContractError` if that fails, `StorageError` or `TransientError` if the destination
     does not take it.
     """
@@ -79,7 +79,7 @@ def _verify(writer: TarWriter) -> None:
     with open(writer.path, "rb") as stream:
         try:
             for key, _, members in read_samples(stream, os.path.basename(writer.path)):
-                decode_sample(key, members)
+                check_sample(key, members)
                 samples += 1
         except InputError as error:
             raise ContractError(f"a shard just written does not read back: {error}") from None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from sofdata.errors import ContractError, InputError
-from sofdata.flow.codec import CodecConfig, decode, encode
+from sofdata.flow.codec import CodecConfig, check, decode, encode
 from sofdata.settings import Section
 from sofdata.shards.schema import SampleRecord
 from sofdata.types import SkillWindow, VideoRef
@@ -129,6 +129,26 @@ def decode_sample(key: str, members: Mapping[str, bytes]) -> DecodedSample:
     return DecodedSample(record, flow, first, last)
 
 
+def check_sample(key: str, members: Mapping[str, bytes]) -> None:
+    """Raise `InputError` for a sample that does not decode; takes less than half the time of that.
+
+    Meant for what was just written: everything is parsed, but shapes are compared only as far as
+    headers tell them.
+    """
+    try:
+        record = SampleRecord.model_validate_json(members["json"])
+        flow = {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")}
+        check(flow, record.flow)
+        for suffix in JPEG_SUFFIXES:
+            _check_image(members[suffix])
+    except KeyError as error:
+        raise InputError(f"sample {key} lacks its member {error}") from None
+    except (OSError, ValueError, InputError) as error:
+        raise InputError(f"sample {key} does not decode: {error}") from None
+    if record.key != key:
+        raise InputError(f"sample {key} says that it is {record.key}")
+
+
 def _jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
     from PIL import Image
 
@@ -142,3 +162,11 @@ def _image(data: bytes) -> NDArray[np.uint8]:
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _check_image(data: bytes) -> None:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        image.draft(None, (1, 1))  # all of the file is parsed, and an eighth of each side drawn
+        image.load()

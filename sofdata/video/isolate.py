@@ -180,7 +180,7 @@ class DecoderProcess:
             raise self._died("crash", "the decoding process is gone") from None
 
     def _read(self, size: int, deadline_s: float) -> memoryview:
-        data = memoryview(np.empty(size, np.uint8))
+        data = np.empty(size, np.uint8).data
         filled = 0
         while filled < size:
             ready, _, _ = select.select([self._answers], [], [], POLL_S)
@@ -250,7 +250,7 @@ class IsolatedStream:
         except (KeyError, TypeError, ValueError, ContractError):
             raise self._process.nonsense() from None
 
-    def _next(self) -> tuple[dict[str, Any], bytes]:
+    def _next(self) -> tuple[dict[str, Any], memoryview]:
         """Wait for the child. Only time spent waiting counts against the limit."""
         began_s = time.monotonic()
         header, payload = self._process.receive(began_s + self._limit_s - self._waited_s)

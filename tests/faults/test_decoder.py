@@ -101,3 +101,24 @@ def test_a_decoder_that_sends_frames_without_end_is_stopped(source: Path, tmp_pa
     assert outcome.code == 1, outcome.output
     (row,) = pq.read_table(tmp_path / "dest" / "videos.parquet").to_pylist()
     assert (row["status"], row["reason"]) == ("quarantined", "decoder_timeout")
+
+
+def test_a_run_in_which_nothing_moves_ends_with_a_diagnosis_and_resumes(
+    source: Path, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    spec = write_spec(tmp_path / "spec", [Fault("decode 0-hangs.webm", "hang", times=0)])
+    one = tmp_path / "one"
+    one.mkdir()
+    for name in ("0-hangs.webm", "sound-1.webm"):
+        (one / name).symlink_to(source / name)
+    command = ("ingest", one, tmp_path / "dest", "--workers", "1", "--set", "run.stall_s=8", *UNITS)
+    outcome = run(command, spec, ray=True)
+    assert outcome.code == 3, outcome.output
+    assert not outcome.traceback
+    assert "no video has ended for 8 s" in outcome.output
+    assert "0-hangs.webm" in outcome.output
+    resumed = run(command, write_spec(tmp_path / "none", []), ray=True)
+    assert resumed.code == 0, resumed.output
+    found = samples(tmp_path / "dest")
+    assert found == {key: sha for key, sha in undisturbed.items() if key in found}
+    assert verify(Tree(str(tmp_path / "dest"))).whole

@@ -178,3 +178,54 @@ def test_ids_without_a_file_and_files_without_a_label_are_told(
     ingest(source, tmp_path / "d")
     rows = pq.read_table(tmp_path / "d" / "videos.parquet").to_pylist()
     assert {row["id"]: row["reason"] for row in rows} == {"0": "", "1": "", "7": "no_file"}
+
+
+EVIL = (
+    "../../up",
+    "/absolute",
+    "with\nnewline",
+    "a\u0000nul",
+    "x" * 4096,
+    "e\u0301 \u202e right to left",
+    "{0.__class__} %s %n",
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+)
+
+
+def test_ids_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "s" / "labels").mkdir(parents=True)
+    for evil in EVIL:
+        labels = [{"id": evil, "label": "a", "template": "a"}]
+        (tmp_path / "s" / "labels" / "train.json").write_text(json.dumps(labels))
+        with pytest.raises(ConfigError, match="digits"):
+            ingest(tmp_path / "s", tmp_path / "d", corpus="ssv2")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_labels_and_file_names_are_data_and_lead_nowhere(tmp_path: Path, corpus: Path) -> None:
+    source, dest = tmp_path / "source", tmp_path / "deep" / "d"
+    (source / "labels").mkdir(parents=True)
+    clips = sorted(corpus.rglob("*.webm"))
+    (source / "1.webm").symlink_to(clips[0])
+    text = "".join(EVIL)
+    labels = [{"id": "1", "label": text, "template": EVIL[0], "placeholders": list(EVIL)}]
+    (source / "labels" / "train.json").write_text(json.dumps(labels))
+    names = tmp_path / "names"
+    names.mkdir()
+    odd = [evil for evil in EVIL if "/" not in evil and "\0" not in evil and len(evil) < 200]
+    for name in odd:
+        (names / f"{name}.webm").symlink_to(clips[1])
+    outside = set(tmp_path.rglob("*"))
+    for folder, target in ((source, dest), (names, dest.with_name("n"))):
+        ingest(folder, target)
+        assert verify(Tree(str(target))).whole
+    inside = {path for path in tmp_path.rglob("*") if dest.parent in (path, *path.parents)}
+    assert set(tmp_path.rglob("*")) - inside == outside
+    assert {row["text"] for row in pq.read_table(dest / "index.parquet").to_pylist()} == {text}
+    rows = pq.read_table(dest.with_name("n") / "videos.parquet").to_pylist()
+    assert {row["id"]: row["status"] for row in rows} == {f"{name}.webm": "done" for name in odd}
+    for command in (("verify", dest), ("inspect", dest), ("inspect", dest.with_name("n"))):
+        done = sofdata(*command)
+        assert done.returncode == 0, done.stderr
+        assert "\u202e" not in done.stdout  # would turn the rest of the line around

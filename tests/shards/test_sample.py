@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +14,16 @@ from sofdata.flow.codec import CodecConfig
 from sofdata.shards.sample import (
     ImageConfig,
     VideoContext,
+    check_sample,
     decode_sample,
     encode_sample,
     sample_key,
 )
 from sofdata.types import SkillWindow, VideoRef
 
+Reader = Callable[[str, Mapping[str, bytes]], Any]
 REF = VideoRef("dir/clip.webm", "dir/clip.webm", 10, "f", text="Pushing a cup", labels={"a": "b"})
+both_readers = pytest.mark.parametrize("read", [decode_sample, check_sample])
 CONTEXT = VideoContext(REF, "dis", (240, 427), "stretch")
 
 
@@ -53,25 +58,29 @@ def test_encoding_twice_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("lacking", ["json", "first.jpg", "last.jpg", "flow.jpg"])
-def test_a_missing_member_is_named(lacking: str) -> None:
+@both_readers
+def test_a_missing_member_is_named(lacking: str, read: Reader) -> None:
     sample = encode_sample(window(), CONTEXT, CodecConfig(), ImageConfig())
     members = {suffix: data for suffix, data in sample.members.items() if suffix != lacking}
     with pytest.raises(InputError, match=re.escape(lacking)):
-        decode_sample(sample.record.key, members)
+        read(sample.record.key, members)
 
 
 @pytest.mark.parametrize("suffix", ["json", "first.jpg", "last.jpg", "flow.jpg"])
-def test_a_damaged_member_is_refused(suffix: str) -> None:
+@both_readers
+def test_a_damaged_member_is_refused(suffix: str, read: Reader) -> None:
     sample = encode_sample(window(), CONTEXT, CodecConfig(), ImageConfig())
-    damaged = {**sample.members, suffix: sample.members[suffix][:20]}
-    with pytest.raises(InputError, match=sample.record.key):
-        decode_sample(sample.record.key, damaged)
+    whole = sample.members[suffix]
+    for rest in (whole[:20], whole[:-40]):
+        with pytest.raises(InputError, match=sample.record.key):
+            read(sample.record.key, {**sample.members, suffix: rest})
 
 
-def test_a_sample_under_another_key_is_refused() -> None:
+@both_readers
+def test_a_sample_under_another_key_is_refused(read: Reader) -> None:
     sample = encode_sample(window(), CONTEXT, CodecConfig(), ImageConfig())
     with pytest.raises(InputError, match="says that it is"):
-        decode_sample("other-000001", sample.members)
+        read("other-000001", sample.members)
 
 
 @pytest.mark.parametrize(
