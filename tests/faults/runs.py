@@ -176,7 +176,10 @@ def _wait(pid: int, deadline: float, strike: Strike | None, folder: str) -> tupl
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status), struck
+            code = os.waitstatus_to_exitcode(status)
+            if strike and strike.victim == "driver":  # it may have ended just before the kill
+                struck = code == -signal.SIGKILL
+            return code, struck
         now = time.monotonic()
         if strike and not struck:
             if not victim and (victim := _find(strike.victim, pid, folder)):
