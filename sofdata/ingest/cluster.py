@@ -104,15 +104,15 @@ def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
     A unit whose worker dies, or that fails with a `TransientError`, is run again, `UNIT_TRIES`
     times in all. Any other error ends the run.
     """
-    with _ray(job.config):
+    with ray_session(job.config.run.address, job.config.run.workers):
         workers = _start_workers(job)
         yield Ready()
         yield from _drive(deque(units), workers, job.config.run.stall_s)
 
 
 @contextmanager
-def _ray(config: IngestConfig) -> Iterator[None]:
-    """Connect to Ray, or start it on this machine; stop what was started."""
+def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
+    """Connect to the Ray at `address`, or start one for so many workers; stop what was started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -122,17 +122,16 @@ def _ray(config: IngestConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    run = config.run
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if run.address:
-            _check_address(run.address)
-            ray.init(address=run.address, **quiet)
+        if address:
+            _check_address(address)
+            ray.init(address=address, **quiet)
         else:
             ray.init(
                 address="local",  # whatever else runs here
-                num_cpus=run.workers or os.cpu_count(),
+                num_cpus=workers or os.cpu_count(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **quiet,
@@ -140,8 +139,9 @@ def _ray(config: IngestConfig) -> Iterator[None]:
     except SystemExit:  # Ray's own answer to SIGTERM while it starts
         ray.shutdown()
         raise Interrupted from None
-    except (OSError, RuntimeError, ValueError) as error:
-        where = f"the Ray cluster at {run.address}" if run.address else "Ray on this machine"
+    except Exception as error:  # noqa: BLE001 - where its daemons die, Ray raises just that
+        ray.shutdown()
+        where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         raise TransientError(
             f"could not start {where}: {error}; '--engine inline' runs without Ray, and RAY_TMPDIR "
             "sets where it keeps its files (a short path)"

@@ -154,7 +154,7 @@ def judge_run(outcome: Outcome, codes: Iterable[int]) -> Score:
         hung=outcome.hung,
         tracebacks=outcome.traceback,
         exits=not (outcome.hung or by_ray) and (outcome.code not in tuple(codes) or not told),
-        leaked=outcome.survivors,
+        leaked=0 if by_ray else outcome.survivors,
     )
 
 
