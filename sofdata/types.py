@@ -1,6 +1,7 @@
 """The values that pass between the stages, in the order in which data flows.
 
-    corpus ─► VideoRef ─► Frames ─► FlowClip ─► SkillWindow ─► Shard ─► Batch
+    corpus ─► VideoRef ─► Frames ─► FlowClip ─► SkillWindow ─► Shard
+    Shard ─► Batch ─► Skill ─► Plan ─► Actions
 
 Each is frozen and checks dtype, rank and matching lengths where it is made, so that a stage may
 trust what it receives. A value that does not fit raises `ContractError`.
@@ -40,6 +41,61 @@ def _expect_increasing(name: str, seconds: NDArray[np.float64]) -> None:
         raise ContractError(f"{name} must increase, got {seconds.tolist()}")
 
 
+@dataclass(frozen=True, slots=True)
+class ActionRef:
+    """Where the actions of a demonstration lie, known but not read.
+
+    uri: the file, relative to the corpus's root.
+    part: which part of the file is this demonstration's, in the words of the corpus.
+    start_s: the presentation time of the video at which the clock of the actions shows zero.
+    rows: how many actions the corpus says there are.
+    """
+
+    uri: str
+    part: str
+    start_s: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """What the actions of a corpus are: a name for each dimension, and how many come a second."""
+
+    names: tuple[str, ...]
+    fps: float
+
+    @property
+    def dimension(self) -> int:
+        return len(self.names)
+
+    @property
+    def tolerance_s(self) -> float:
+        """Half the time between two actions: by so much the clocks of file and video may differ."""
+        return 0.5 / self.fps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionTrack:
+    """All actions of one demonstration.
+
+    values: float32 [M,A]; in the units of the corpus, NaN where one is missing.
+    times_s: float64 [M]; when each was taken, on the clock of the video; increasing.
+    tolerance_s: by how much that clock and the video's may differ.
+    """
+
+    values: NDArray[np.float32]
+    times_s: NDArray[np.float64]
+    tolerance_s: float
+
+    def __post_init__(self) -> None:
+        _expect("ActionTrack.values", self.values, np.float32, (None, None))
+        _expect("ActionTrack.times_s", self.times_s, np.float64, (len(self.values),))
+        _expect_increasing("ActionTrack.times_s", self.times_s)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoRef:
     """A video of a corpus, known but not opened.
@@ -52,6 +108,7 @@ class VideoRef:
     span_s: (start, end) in seconds of presentation time to use, or None for the whole video.
     text: what the corpus says is done in it, "" where it says nothing.
     labels: any further fields of the corpus (template, split, ...).
+    actions: where its actions lie, None unless they were asked for.
     """
 
     id: str
@@ -61,6 +118,7 @@ class VideoRef:
     span_s: tuple[float, float] | None = None
     text: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    actions: ActionRef | None = None
 
     def __post_init__(self) -> None:
         if not self.id or not self.uri:
@@ -145,6 +203,28 @@ class SkillWindow:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ActionWindow(SkillWindow):
+    """A window of a demonstration, with the actions that were taken in it.
+
+    actions: float32 [N,A]; finite, in the units of the corpus.
+    action_times_s: float64 [N]; when each was taken, on the clock of `pts_s`; increasing.
+    """
+
+    actions: NDArray[np.float32]
+    action_times_s: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        SkillWindow.__post_init__(self)
+        _expect("ActionWindow.actions", self.actions, np.float32, (None, None))
+        _expect(
+            "ActionWindow.action_times_s", self.action_times_s, np.float64, (len(self.actions),)
+        )
+        _expect_increasing("ActionWindow.action_times_s", self.action_times_s)
+        if not self.actions.size or not np.isfinite(self.actions).all():
+            raise ContractError("ActionWindow.actions must hold finite numbers, and at least one")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RejectedWindow:
     """A candidate window that is not kept, and why: "static", "too_short", ...
 
@@ -174,6 +254,7 @@ class Batch:
 
     flow: float32 [B,L,2,h,w]; (dx, dy) in px a step, zero where `mask` is False.
     first: uint8 [B,3,H,W]; the first frame of each window.
+    last: uint8 [B,3,H,W]; the last frame of each window.
     mask: bool [B,L]; True where a step is real.
     text_ids: int64 [B]; index into the loader's `texts`.
     keys: the B keys of the samples.
@@ -181,6 +262,7 @@ class Batch:
 
     flow: torch.Tensor
     first: torch.Tensor
+    last: torch.Tensor
     mask: torch.Tensor
     text_ids: torch.Tensor
     keys: tuple[str, ...]
@@ -191,7 +273,91 @@ class Batch:
             raise ContractError(
                 f"Batch.flow must be [{size}, {steps}, 2, h, w], got {list(self.flow.shape)}"
             )
-        lengths = {"first": len(self.first), "text_ids": len(self.text_ids), "keys": len(self.keys)}
+        lengths = {
+            "first": len(self.first),
+            "last": len(self.last),
+            "text_ids": len(self.text_ids),
+            "keys": len(self.keys),
+        }
         for name, length in lengths.items():
             if length != size:
                 raise ContractError(f"Batch.{name} has {length} entries for {size} samples")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionBatch(Batch):
+    """A batch of demonstrations: windows with the actions that were taken in them.
+
+    actions: float32 [B,N,A]; in the units of the demonstrations, zero where `action_mask` is False.
+    action_mask: bool [B,N]; True where an action was taken within the window.
+    """
+
+    actions: torch.Tensor
+    action_mask: torch.Tensor
+
+    def __post_init__(self) -> None:
+        Batch.__post_init__(self)
+        size, number = self.action_mask.shape
+        if size != len(self.keys) or tuple(self.actions.shape[:2]) != (size, number):
+            raise ContractError(
+                f"ActionBatch.actions must be [{len(self.keys)}, {number}, A], got "
+                f"{list(self.actions.shape)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Skill:
+    """What happens in a window, as n points of the skill model's bottleneck.
+
+    codes: float32 [B,n,D]; FSQ: levels scaled to [-1, 1]; KL: the latent z.
+    tokens: int64 [B,n]; FSQ: which code of the codebook each point is; KL: [B,0].
+    """
+
+    codes: torch.Tensor
+    tokens: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.codes.ndim != 3 or self.tokens.ndim != 2 or len(self.codes) != len(self.tokens):
+            raise ContractError(
+                f"Skill needs codes [B,n,D] and tokens [B,n], got {list(self.codes.shape)} and "
+                f"{list(self.tokens.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Skills to carry out one after the other; only the first is meant to be, before planning anew.
+
+    codes: float32 [B,K,n,D] and tokens: int64 [B,K,n] (or [B,K,0]) of K skills; see `Skill`.
+    score: float32 [B]; what the planner expects of them, higher is better.
+    """
+
+    codes: torch.Tensor
+    tokens: torch.Tensor
+    score: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.codes.ndim != 4 or self.tokens.shape[:2] != self.codes.shape[:2]:
+            raise ContractError(
+                f"Plan needs codes [B,K,n,D] and tokens [B,K,n], got {list(self.codes.shape)} and "
+                f"{list(self.tokens.shape)}"
+            )
+
+    @property
+    def first(self) -> Skill:
+        """The skill to carry out now."""
+        return Skill(self.codes[:, 0], self.tokens[:, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actions:
+    """A chunk of actions: float32 [B,N,A], in the units of the demonstrations."""
+
+    values: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3:
+            raise ContractError(f"Actions must be [B,N,A], got {list(self.values.shape)}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sofdata.storage import Tree
+from sofdata.types import ActionRef, ActionSpec, ActionTrack
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
@@ -26,6 +27,7 @@ class Entry:
     span_s: (start, end) in seconds to use, or None for the whole video.
     text: what the corpus says is done in it, "" where it says nothing.
     labels: any further fields of the corpus.
+    actions: where its actions lie, None unless they were asked for.
     problem: "", or why the video cannot be used, known before it is opened: "no_file", ...
     detail: the problem in words for a person.
     """
@@ -38,6 +40,7 @@ class Entry:
     labels: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     detail: str = ""
+    actions: ActionRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,21 @@ class Listing:
     entries: the videos, each id once.
     ignored: number of files that are no video and no part of the corpus, by suffix.
     notes: sentences about the corpus that its user should see.
+    actions: what the actions of its demonstrations are, None unless they were asked for.
     """
 
     entries: tuple[Entry, ...]
     ignored: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    actions: ActionSpec | None = None
 
     @classmethod
     def of(
-        cls, entries: Iterable[Entry], ignored: Mapping[str, int], notes: Iterable[str] = ()
+        cls,
+        entries: Iterable[Entry],
+        ignored: Mapping[str, int],
+        notes: Iterable[str] = (),
+        actions: ActionSpec | None = None,
     ) -> Listing:
         """Keep the first entry of each id, and say which ids came again."""
         first: dict[str, Entry] = {}
@@ -64,7 +73,7 @@ class Listing:
             if first.setdefault(entry.id, entry) is not entry:
                 again.append(entry.id)
         extra = [counted(again, "id came again; its first place counts")] if again else []
-        return cls(tuple(first.values()), dict(sorted(ignored.items())), (*notes, *extra))
+        return cls(tuple(first.values()), dict(sorted(ignored.items())), (*notes, *extra), actions)
 
 
 class Corpus(Protocol):
@@ -83,6 +92,23 @@ class Corpus(Protocol):
 
     def listing(self, tree: Tree) -> Listing:
         """List the source. Raises `ConfigError` where its layout or a label file is wrong."""
+
+
+@runtime_checkable
+class DemonstrationCorpus(Corpus, Protocol):
+    """A corpus that holds actions beside its videos, and gives them only when asked for."""
+
+    def demonstrations(self, tree: Tree) -> Listing:
+        """List the source as `listing` does, with `actions` of the listing and of its entries.
+
+        Raises `ConfigError` where the source holds no actions, or none that can be stored.
+        """
+
+    def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
+        """The actions of one demonstration. Called in the worker; memory is that of one of them.
+
+        Raises `ActionError` where they cannot be read or do not fit `spec` and `ref`.
+        """
 
 
 def suffix(rel: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from sofdata.corpora.base import Corpus
+from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
 from sofdata.corpora.folder import Folder
+from sofdata.corpora.lerobot import LeRobot
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
@@ -13,7 +14,7 @@ from sofdata.storage import Tree
 AUTO = "auto"
 
 # "auto" takes the first that recognises the source; the folder takes all, so it comes last.
-CORPORA: tuple[Corpus, ...] = (SomethingSomethingV2(), Folder())
+CORPORA: tuple[Corpus, ...] = (SomethingSomethingV2(), LeRobot(), Folder())
 
 
 def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
@@ -39,6 +40,28 @@ def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
         if why:
             return corpus, why
     raise AssertionError("the last corpus takes every source")
+
+
+def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
+    """What a source holds; with its actions only if they are asked for.
+
+    Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have.
+    """
+    if not with_actions:
+        return corpus.listing(tree)
+    return demonstration_corpus(corpus.name).demonstrations(tree)
+
+
+def demonstration_corpus(name: str) -> DemonstrationCorpus:
+    """The adapter of a corpus with actions. Raises `ConfigError` for one that has none."""
+    corpus = _named(name)
+    if isinstance(corpus, DemonstrationCorpus):
+        return corpus
+    known = ", ".join(each.name for each in CORPORA if isinstance(each, DemonstrationCorpus))
+    raise ConfigError(
+        f"the corpus '{name}' holds no actions: leave out --with-actions, or give a source that "
+        f"has them ({known})"
+    )
 
 
 def _named(name: str) -> Corpus:

@@ -13,9 +13,11 @@ from sofdata.faults import reached
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.lock import LOCK
 from sofdata.ingest.plan import Plan, save_plan
+from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
-from sofdata.shards.schema import Counts, DatasetRecord
+from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord
 from sofdata.storage import SCRATCH, Tree
+from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import is_installed
 
 OURS = (SCRATCH, LOCK, PLAN)
@@ -83,21 +85,39 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
         )
 
 
-def begin(dest: Tree, plan: Plan, corpus: str, config: IngestConfig) -> None:
+def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: Tree) -> None:
+    """Raise `ConfigError` if the source's actions are no longer what the dataset says."""
+    found = _describe(actions)
+    if stored.actions != found:
+        raise ConfigError(
+            f"the actions of the source are now {found}, those in {dest.name} are "
+            f"{stored.actions}; use another destination"
+        )
+
+
+def begin(job: Job, plan: Plan) -> None:
     """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
+    dest, config = job.dest, job.config
     dataset = DatasetRecord(
         complete=False,
-        corpus=corpus,
+        corpus=job.corpus,
         config=config.content(),
         config_sha256=config.digest(),
         counts=Counts(videos=plan.videos, ignored_files=dict(sorted(plan.ignored.items()))),
         flow={},
         provenance=provenance(config),
+        actions=_describe(job.actions),
     )
     dest.write(DATASET, dataset.to_json())
     reached("begin: dataset begun")
     save_plan(dest, plan)
     reached("begin: plan saved")
+
+
+def _describe(actions: ActionSpec | None) -> DatasetActions | None:
+    if actions is None:
+        return None
+    return DatasetActions(names=list(actions.names), dimension=actions.dimension, fps=actions.fps)
 
 
 def mark_incomplete(dest: Tree) -> None:

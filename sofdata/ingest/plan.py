@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from sofdata.config import IngestConfig, UnitConfig
@@ -17,7 +17,7 @@ from sofdata.shards.layout import PLAN
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
-from sofdata.types import VideoRef
+from sofdata.types import ActionRef, VideoRef
 
 MIB = 1 << 20
 LISTING_THREADS = 16
@@ -59,6 +59,11 @@ class Plan:
     def videos(self) -> int:
         return len(self.refused) + sum(len(unit.videos) for unit in self.units)
 
+    @property
+    def with_actions(self) -> bool:
+        """Whether any video comes with its actions."""
+        return any(video.actions for unit in self.units for video in unit.videos)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of `plan.parquet`, sorted by id."""
         rows = [_video_row(unit, video) for unit in self.units for video in unit.videos]
@@ -91,6 +96,7 @@ def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
     """Hash of all that decides a unit's bytes: its videos and the resolved configuration."""
     inputs = [
         [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
+        + ([astuple(video.actions)] if video.actions else [])
         for video in videos
     ]
     text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
@@ -99,7 +105,7 @@ def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
 
 def save_plan(dest: Tree, plan: Plan) -> None:
     """Write `plan.parquet`."""
-    write_table(dest, PLAN, plan_schema(), plan.rows())
+    write_table(dest, PLAN, plan_schema(plan.with_actions), plan.rows())
 
 
 def load_plan(dest: Tree) -> Plan | None:
@@ -108,7 +114,7 @@ def load_plan(dest: Tree) -> Plan | None:
         table = read_table(dest, PLAN)
     except FileNotFoundError:
         return None
-    if not table.schema.equals(plan_schema()):
+    if not any(table.schema.equals(plan_schema(actions)) for actions in (False, True)):
         raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
     rows = table.to_pylist()
     units: dict[tuple[int, str], list[VideoRef]] = {}
@@ -126,13 +132,22 @@ def load_plan(dest: Tree) -> Plan | None:
     )
 
 
+def fingerprint(source: Tree, uri: str, size_bytes: int, actions: ActionRef | None) -> str:
+    """Hash of a video's content, and of the file that holds its actions if they count."""
+    video = source.fingerprint(uri, size_bytes)
+    if actions is None:
+        return video
+    both = video + source.fingerprint(actions.uri, source.size(actions.uri))
+    return hashlib.sha256(both.encode()).hexdigest()[:32]
+
+
 def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
     """Fingerprint an entry, unless it has or shows a problem."""
     if entry.problem:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
     try:
         size = entry.size_bytes or source.size(entry.uri)
-        fingerprint = source.fingerprint(entry.uri, size)
+        hashed = fingerprint(source, entry.uri, size, entry.actions)
     except FileNotFoundError:
         return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
     except OSError as error:
@@ -141,10 +156,11 @@ def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
         id=entry.id,
         uri=entry.uri,
         size_bytes=size,
-        fingerprint=fingerprint,
+        fingerprint=hashed,
         span_s=entry.span_s,
         text=entry.text,
         labels=dict(entry.labels),
+        actions=entry.actions,
     )
 
 
@@ -181,6 +197,18 @@ def _video(row: dict[str, Any]) -> VideoRef:
         span_s=span,
         text=row["text"],
         labels=json.loads(row["labels"]),
+        actions=_actions(row),
+    )
+
+
+def _actions(row: dict[str, Any]) -> ActionRef | None:
+    if row.get("actions_uri") is None:
+        return None
+    return ActionRef(
+        uri=row["actions_uri"],
+        part=row["actions_part"],
+        start_s=row["actions_start_s"],
+        rows=row["actions_rows"],
     )
 
 
@@ -199,6 +227,7 @@ def _video_row(unit: Unit, video: VideoRef) -> dict[str, Any]:
         "ordinal": unit.ordinal,
         "problem": "",
         "detail": "",
+        **({f"actions_{k}": v for k, v in asdict(video.actions).items()} if video.actions else {}),
     }
 
 

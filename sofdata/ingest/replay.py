@@ -22,7 +22,7 @@ from sofdata.shards.layout import DATASET, RUNS
 from sofdata.shards.schema import VideoRecord
 from sofdata.shards.tar import TarWriter
 from sofdata.storage import Tree
-from sofdata.types import VideoRef
+from sofdata.types import ActionSpec, VideoRef
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +46,9 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
         _tell(console, "refused before any work", f"{refused.reason}: {refused.detail}")
         return None
     config = IngestConfig.parse(dataset.config)
-    job = Job(Tree(source or _last_source(dest)), dest, config)
+    found = dataset.actions
+    actions = ActionSpec(tuple(found.names), found.fps) if found else None
+    job = Job(Tree(source or _last_source(dest)), dest, config, dataset.corpus, actions)
     return _run(ref, job, console)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from sofdata import __version__
 from sofdata.config import IngestConfig
-from sofdata.corpora.registry import find_corpus
+from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, StorageError
 from sofdata.flow.estimator import resolve
 from sofdata.ingest.changes import find_changes, merge
@@ -22,6 +22,7 @@ from sofdata.ingest.destination import (
     check_can_run,
     check_files,
     check_places,
+    check_same_actions,
     check_same_config,
     mark_incomplete,
     read_dataset,
@@ -100,7 +101,7 @@ def prepare(
     check_can_run(config, dest)
     config = config.model_copy(update={"flow": resolve(config.flow)})
     adapter, why = find_corpus(source, corpus)
-    listing = adapter.listing(source)
+    listing = list_source(adapter, source, config.with_actions)
     if source.is_file():
         source = source.parent()
     now = make_plan(source, listing, config)
@@ -108,7 +109,9 @@ def prepare(
         stored = read_dataset(dest)
         if stored:
             check_same_config(stored, config, dest)
-        plan = _settle(dest, now, adapter.name, config, write, update)
+            check_same_actions(stored, listing.actions, dest)
+        job = Job(source, dest, config, adapter.name, listing.actions)
+        plan = _settle(job, now, write, update)
         if write:
             dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
         done = committed_units(dest)
@@ -120,7 +123,7 @@ def prepare(
     if complete and complete.complete:
         check_files(dest)
     return Prepared(
-        job=Job(source, dest, config),
+        job=job,
         corpus=adapter.name,
         why=why,
         notes=listing.notes,
@@ -146,14 +149,13 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     return summary
 
 
-def _settle(
-    dest: Tree, now: Plan, corpus: str, config: IngestConfig, write: bool, update: bool
-) -> Plan:
+def _settle(job: Job, now: Plan, write: bool, update: bool) -> Plan:
     """The plan to work by: the stored one as long as the source is what it was."""
+    dest = job.dest
     known = load_plan(dest)
     if known is None:
         if write:
-            begin(dest, now, corpus, config)
+            begin(job, now)
         return now
     changes = find_changes(known, now)
     if not changes:
@@ -163,12 +165,12 @@ def _settle(
             f"the source is not what {dest.name} was planned from: {changes}. '--update' takes in "
             "what changed and keeps the rest; or use another destination"
         )
-    plan, retired = merge(known, now, config)
+    plan, retired = merge(known, now, job.config)
     if write:
         mark_incomplete(dest)
         for unit in retired:  # before the plan forgets them
             remove_unit(dest, unit.ordinal, unit.id)
-        begin(dest, plan, corpus, config)
+        begin(job, plan)
     return plan
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sofdata.config import IngestConfig
-from sofdata.errors import DecodeError, InputError
+from sofdata.corpora.registry import demonstration_corpus
+from sofdata.errors import ActionError, DecodeError, InputError
 from sofdata.faults import reached
 from sofdata.ingest.events import UnitDone, VideoDone
-from sofdata.ingest.plan import Unit
+from sofdata.ingest.plan import Unit, fingerprint
 from sofdata.ingest.process import FlowSource, windows_of
 from sofdata.shards.commit import commit_record, commit_shard
 from sofdata.shards.layout import QUARANTINE
@@ -23,21 +24,34 @@ from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecor
 from sofdata.shards.stats import FlowSums
 from sofdata.shards.tar import TarWriter
 from sofdata.storage import Tree
-from sofdata.types import Frames, RejectedWindow, SkillWindow, VideoRef
+from sofdata.types import (
+    ActionSpec,
+    ActionTrack,
+    Frames,
+    RejectedWindow,
+    SkillWindow,
+    VideoRef,
+)
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
 from sofdata.video.probe import Unusable
 from sofdata.video.tally import StreamReport
+from sofdata.windows.actions import attach_actions
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all units of an ingest share. It travels to every worker."""
+    """What all units of an ingest share. It travels to every worker.
+
+    corpus, actions: name of the corpus, and what its actions are where they were asked for.
+    """
 
     source: Tree
     dest: Tree
     config: IngestConfig
+    corpus: str = ""
+    actions: ActionSpec | None = None
 
 
 class Size(Protocol):
@@ -130,7 +144,7 @@ def run_video(
     A decoder that crashes is started once more as it is, since it may have been killed from
     outside; that try leaves no trace. Where decord is asked for and misbehaves, hangs or crashes
     twice, the video is started again with PyAV. Returns how it ended and what it brought; never
-    raises for what is wrong with the video itself.
+    raises for what is wrong with the video itself or with its actions.
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
@@ -139,8 +153,9 @@ def run_video(
         try:
             with job.source.local_copy(ref.uri) as path:
                 _check_unchanged(ref, job.source)
+                actions = _read_actions(ref, job)
                 stream = open_video(path, ref, decoder)
-                output = _write_windows(ref, stream, job, writer, flow)
+                output = _write_windows(ref, stream, job, writer, flow, actions)
                 return _ended(ref, stream, output, tries), output
         except (InputError, OSError) as error:
             writer.rollback(mark)
@@ -166,8 +181,21 @@ def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:
     dest.write(name, json.dumps(note, indent=1).encode())
 
 
+def _read_actions(ref: VideoRef, job: Job) -> ActionTrack | None:
+    """All actions of a demonstration; None where actions were not asked for."""
+    if ref.actions is None or job.actions is None:
+        return None
+    corpus = demonstration_corpus(job.corpus)
+    return corpus.read_actions(job.source, ref.actions, job.actions)
+
+
 def _write_windows(
-    ref: VideoRef, stream: DecodedVideo, job: Job, writer: TarWriter, flow: FlowSource
+    ref: VideoRef,
+    stream: DecodedVideo,
+    job: Job,
+    writer: TarWriter,
+    flow: FlowSource,
+    actions: ActionTrack | None,
 ) -> Output:
     config = job.config
     context = VideoContext(
@@ -175,9 +203,11 @@ def _write_windows(
         estimator=flow.name,
         video_size=(stream.info.height, stream.info.width),
         fit=config.video.fit,
+        action_names=job.actions.names if job.actions else (),
     )
     output = Output()
-    for window in windows_of(stream, config, flow):
+    for found in windows_of(stream, config, flow):
+        window = _with_actions(found, actions)
         if isinstance(window, RejectedWindow):
             output.rejected.append(_rejected(ref, window))
             continue
@@ -188,10 +218,18 @@ def _write_windows(
     return output
 
 
+def _with_actions(
+    window: SkillWindow | RejectedWindow, actions: ActionTrack | None
+) -> SkillWindow | RejectedWindow:
+    if actions is None or isinstance(window, RejectedWindow):
+        return window
+    return attach_actions(window, actions)
+
+
 def _check_unchanged(ref: VideoRef, source: Tree) -> None:
     """A file that is no longer what the plan saw would give other bytes than the unit's id says."""
     size = source.size(ref.uri)
-    if size != ref.size_bytes or source.fingerprint(ref.uri, size) != ref.fingerprint:
+    if size != ref.size_bytes or fingerprint(source, ref.uri, size, ref.actions) != ref.fingerprint:
         raise Unusable("changed", "the file has changed since the plan was made")
 
 
@@ -231,6 +269,8 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
         status, reason = "quarantined", f"decoder_{error.reason}"
     elif isinstance(error, OSError):
         status, reason = "quarantined", "unreadable"
+    elif isinstance(error, ActionError):
+        status, reason = "quarantined", "action_error"
     else:
         status = "quarantined"
         reason = "decode_error" if isinstance(error, DecodeError) else "flow_error"

@@ -43,6 +43,7 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "corpus": dataset.corpus,
         "counts": dataset.counts.model_dump(mode="json"),
         "flow": dataset.flow,
+        "actions": dataset.actions.model_dump(mode="json") if dataset.actions else None,
         "config_sha256": dataset.config_sha256,
         "provenance": dataset.provenance,
     }
@@ -78,6 +79,12 @@ def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
         f"99 % of vectors below {flow['p99_px']:.2f} px a step",
         highlight=False,
     )
+    if actions := dataset.actions:
+        console.print(
+            f"actions: {', '.join(actions.names)}; {actions.fps:g} a second",
+            highlight=False,
+            markup=False,
+        )
     console.print(
         f"estimator: {dataset.provenance['estimator']}, codec: {dataset.config['codec']['name']}, "
         f"config {dataset.config_sha256[:12]}",

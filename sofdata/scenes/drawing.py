@@ -94,6 +94,64 @@ def table(rng: np.random.Generator, height: int, width: int) -> Rgb:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7), np.uint8)
 
 
+def cloth(rng: np.random.Generator, height: int, width: int) -> Rgb:
+    """A woven cloth as seen from above, with detail everywhere."""
+    import cv2
+
+    light = _noise(rng, height, width, (30, 9)) + _noise(rng, height, width, (5, 3))
+    image = _tinted(rng.uniform(70, 150, 3), light, 0.22)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.6), np.uint8)
+
+
+def disc(rng: np.random.Generator, radius: float) -> Sprite:
+    """A patterned disc."""
+    import cv2
+
+    mask, middle = _blank(radius)
+    cv2.circle(mask, middle, round(radius), 255, -1)
+    return _cut_out(_pattern(rng, len(mask)), mask, middle)
+
+
+def square(rng: np.random.Generator, side: float) -> Sprite:
+    """A light square with a dark rim, to lie flat on a cloth."""
+    import cv2
+
+    mask, middle = _blank(side / 2)
+    reach = round(side / 2)
+    low, high = middle[0] - reach, middle[0] + reach
+    cv2.rectangle(mask, (low, low), (high, high), 255, -1)
+    skin = _tinted((225, 220, 205), _noise(rng, len(mask), len(mask), (6, 3)), 0.12)
+    cv2.rectangle(skin, (low, low), (high, high), (60, 50, 50), 3)
+    return _cut_out(skin, mask, middle)
+
+
+def jaws(rng: np.random.Generator, radius: float, thick: int = 6) -> Sprite:
+    """The two jaws of a gripper from above: arcs left and right, their inner edge at a radius."""
+    import cv2
+
+    mask, middle = _blank(radius + thick)
+    axes = (round(radius + thick / 2),) * 2
+    for start in (-65, 115):
+        cv2.ellipse(mask, middle, axes, 0, start, start + 130, 255, thick, cv2.LINE_AA)
+    skin = _tinted((235, 205, 60), _noise(rng, len(mask), len(mask), (7, 3)), 0.35)
+    return _cut_out(skin, mask, middle, rim=1.5)
+
+
+def _blank(radius: float) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """An empty mask for a shape of some radius, and its middle."""
+    middle = round(radius) + 6
+    return np.zeros((2 * middle + 1, 2 * middle + 1), np.uint8), (middle, middle)
+
+
+def _pattern(rng: np.random.Generator, side: int) -> Rgb:
+    """A strong colour with spots and a band of another."""
+    skin = _tinted(_colour(rng), _noise(rng, side, side, (9, 4)), 0.5)
+    band = int(side * rng.uniform(0.12, 0.2))
+    top = side // 2 - band
+    skin[top : top + band] = _tinted(_colour(rng), _noise(rng, band, side, (4,)), 0.3)
+    return skin
+
+
 def thing(rng: np.random.Generator, radius: float) -> Sprite:
     """A patterned box or disc of about the given radius in px."""
     import cv2
@@ -133,12 +191,14 @@ def hand(rng: np.random.Generator) -> Sprite:
     return _cut_out(skin, mask, (376.0, 76.0))
 
 
-def _cut_out(picture: Rgb, mask: NDArray[np.uint8], origin: tuple[float, float]) -> Sprite:
+def _cut_out(
+    picture: Rgb, mask: NDArray[np.uint8], origin: tuple[float, float], rim: float = 4.0
+) -> Sprite:
     """A sprite of the picture where the mask is, with a soft rim darker than the rest."""
     import cv2
 
     soft = cv2.GaussianBlur(mask, (0, 0), 1.0)
-    inside = cv2.GaussianBlur(mask, (0, 0), 4.0).astype(np.float32) / 255
+    inside = cv2.GaussianBlur(mask, (0, 0), rim).astype(np.float32) / 255
     shaded = picture * np.clip(0.4 + 0.7 * inside, 0, 1)[..., None]
     colour = shaded * (soft[..., None].astype(np.float32) / 255)
     rgba = np.dstack([np.rint(colour).astype(np.uint8), soft])

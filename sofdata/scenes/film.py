@@ -37,26 +37,68 @@ def write_video(
     pts_s: presentation time of each frame, for a variable rate or a start other than zero.
     options: encoder options that add to or replace ours, such as {"crf": "10"}.
     """
-    import av
-
-    encoder, ours = _CODECS[codec]
-    base = Fraction(1, 90_000) if pts_s is not None else 1 / Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as out:
-        stream: Any = None
+    with Film(path, fps, codec, dated=pts_s is not None, options=options) as film:
         for index, frame in enumerate(frames):
-            if stream is None:
-                stream = out.add_stream(encoder, rate=Fraction(fps).limit_denominator(1001))
-                stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {**ours, **(options or {})}
-                stream.codec_context.thread_count = 1
-                stream.codec_context.time_base = base
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture.pts = index if pts_s is None else round(pts_s[index] / base)
-            picture.time_base = base
-            out.mux(stream.encode(picture))
-        if stream is not None:
-            out.mux(stream.encode(None))
+            film.add(frame, None if pts_s is None else pts_s[index])
+
+
+class Film:
+    """A video file that grows by frames; see `write_video`. Use it as a context.
+
+    dated: each frame comes with its presentation time; otherwise they are 1 / fps apart.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float = 12.0,
+        codec: str = "vp9",
+        *,
+        dated: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        import av
+
+        self.frames = 0
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._base = Fraction(1, 90_000) if dated else 1 / self._rate
+        self._encoder, ours = _CODECS[codec]
+        self._options = {**ours, **(options or {})}
+        self._out = av.open(str(path), "w", container_options={"fflags": "+bitexact"})
+        self._stream: Any = None
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, frame: NDArray[np.uint8], pts_s: float | None = None) -> None:
+        """Encode the next frame, uint8 [H,W,3]."""
+        import av
+
+        if self._stream is None:
+            self._stream = self._begin(*frame.shape[:2])
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        picture.pts = self.frames if pts_s is None else round(pts_s / self._base)
+        picture.time_base = self._base
+        self._out.mux(self._stream.encode(picture))
+        self.frames += 1
+
+    def close(self) -> None:
+        """End the file."""
+        if self._stream is not None:
+            self._out.mux(self._stream.encode(None))
+        self._out.close()
+
+    def _begin(self, height: int, width: int) -> Any:
+        stream = self._out.add_stream(self._encoder, rate=self._rate)
+        stream.height, stream.width = height, width
+        stream.pix_fmt = "yuv420p"
+        stream.options = self._options
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = self._base
+        return stream
 
 
 def moving_texture(

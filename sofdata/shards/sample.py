@@ -15,10 +15,11 @@ from pydantic import Field, ValidationError
 from sofdata.errors import ContractError, InputError
 from sofdata.flow.codec import CodecConfig, check, decode, encode
 from sofdata.settings import Section
-from sofdata.shards.schema import SampleRecord
-from sofdata.types import SkillWindow, VideoRef
+from sofdata.shards.schema import SampleActions, SampleRecord
+from sofdata.types import ActionWindow, SkillWindow, VideoRef
 
 JPEG_SUFFIXES = ("first.jpg", "last.jpg")
+ACTIONS = "actions.npy"
 
 
 class ImageConfig(Section):
@@ -31,12 +32,13 @@ class ImageConfig(Section):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoContext:
-    """What all windows of a video share."""
+    """What all windows of a video share; `action_names` only where there are actions."""
 
     ref: VideoRef
     estimator: str
     video_size: tuple[int, int]
     fit: str
+    action_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +51,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedSample:
-    """A sample read back: flow float32 [L,h,w,2], first and last uint8 [H,W,3]."""
+    """A sample read back: flow float32 [L,h,w,2], first and last uint8 [H,W,3].
+
+    actions: float32 [N,A]; None in a dataset without actions.
+    """
 
     record: SampleRecord
     flow: NDArray[np.float32]
     first: NDArray[np.uint8]
     last: NDArray[np.uint8]
+    actions: NDArray[np.float32] | None = None
 
 
 def sample_key(video_id: str, window: int) -> str:
@@ -90,9 +96,11 @@ def encode_sample(
         video_size=video.video_size,
         frame_size=(window.first.shape[0], window.first.shape[1]),
         fit=video.fit,
+        actions=_describe_actions(window, video),
     )
     members = {
         **encoded.members,
+        **({ACTIONS: _npy(window.actions)} if isinstance(window, ActionWindow) else {}),
         "first.jpg": _jpeg(window.first, images.jpeg_quality),
         "last.jpg": _jpeg(window.last, images.jpeg_quality),
         "json": record.to_json(),
@@ -100,19 +108,25 @@ def encode_sample(
     return Sample(record, members)
 
 
-def decode_sample(key: str, members: Mapping[str, bytes]) -> DecodedSample:
+def decode_sample(
+    key: str, members: Mapping[str, bytes], planes: NDArray[np.float32] | None = None
+) -> DecodedSample:
     """Read a sample back and check all of it.
 
+    planes: where to put the flow, float32 [L or more,2,h,w]; see `sofdata.flow.codec.decode`.
+
     Raises `InputError` that names the sample and what is wrong: a member is missing or does not
-    decode, shapes disagree, the record does not fit the schema.
+    decode, shapes disagree, numbers are not finite, the record does not fit the schema.
     """
     try:
         record = SampleRecord.model_validate_json(members["json"])
         flow = decode(
             {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")},
             record.flow,
+            planes,
         )
         first, last = (_image(members[suffix]) for suffix in JPEG_SUFFIXES)
+        actions = _read_actions(members, record.actions)
     except KeyError as error:
         raise InputError(f"sample {key} lacks its member {error}") from None
     except ValidationError as error:
@@ -126,7 +140,43 @@ def decode_sample(key: str, members: Mapping[str, bytes]) -> DecodedSample:
             f"sample {key} holds {len(flow)} steps and {first.shape[:2]} px frames where its record"
             f" tells of {len(record.pts_s) - 1} and {record.frame_size}"
         )
-    return DecodedSample(record, flow, first, last)
+    return DecodedSample(record, flow, first, last, actions)
+
+
+def _describe_actions(window: SkillWindow, video: VideoContext) -> SampleActions | None:
+    if not isinstance(window, ActionWindow):
+        return None
+    return SampleActions(
+        names=list(video.action_names),
+        dimension=window.actions.shape[1],
+        times_s=window.action_times_s.tolist(),
+    )
+
+
+def _npy(values: NDArray[np.float32]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values.astype("<f4", order="C"), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _read_actions(
+    members: Mapping[str, bytes], record: SampleActions | None
+) -> NDArray[np.float32] | None:
+    """The actions that a record tells of. Raises `ValueError` where record and member differ."""
+    if record is None:
+        if ACTIONS in members:
+            raise ValueError(f"it holds {ACTIONS}, of which its record does not tell")
+        return None
+    actions = np.load(io.BytesIO(members[ACTIONS]), allow_pickle=False)
+    wanted = (len(record.times_s), record.dimension)
+    if actions.dtype != np.dtype("<f4") or actions.shape != wanted:
+        raise ValueError(
+            f"{ACTIONS} is {actions.dtype} {list(actions.shape)}, its record tells of float32 "
+            f"{list(wanted)}"
+        )
+    if not actions.size or not np.isfinite(actions).all():
+        raise ValueError(f"{ACTIONS} must hold finite numbers, and at least one")
+    return np.asarray(actions, np.float32)
 
 
 def check_sample(key: str, members: Mapping[str, bytes]) -> None:
@@ -141,6 +191,7 @@ def check_sample(key: str, members: Mapping[str, bytes]) -> None:
         check(flow, record.flow)
         for suffix in JPEG_SUFFIXES:
             _check_image(members[suffix])
+        _read_actions(members, record.actions)
     except KeyError as error:
         raise InputError(f"sample {key} lacks its member {error}") from None
     except (OSError, ValueError, InputError) as error:
@@ -161,7 +212,7 @@ def _image(data: bytes) -> NDArray[np.uint8]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _check_image(data: bytes) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,21 +18,39 @@ Status = Literal["done", "rejected", "quarantined"]
 
 
 class Record(BaseModel):
-    """Base of what is stored as JSON. Unknown keys are refused."""
+    """Base of what is stored as JSON. Unknown keys are refused.
+
+    OPTIONAL: fields that are left out of the JSON where they are None, since they came later than
+    the schema: what has no use for them keeps its bytes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
 
     def to_json(self) -> bytes:
         """Canonical bytes: the same value gives the same bytes."""
         import json
 
         values = self.model_dump(mode="json")
+        values = {k: v for k, v in values.items() if v is not None or k not in self.OPTIONAL}
         text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return text.encode()
 
 
+class SampleActions(Record):
+    """What `KEY.actions.npy` holds: an action a row."""
+
+    names: list[str] = Field(description="Name of each dimension.")
+    dimension: int = Field(description="Numbers in an action, A.")
+    times_s: list[float] = Field(
+        description="When each of the N actions was taken, s, on the clock of pts_s."
+    )
+
+
 class SampleRecord(Record):
-    """`KEY.json`: everything about a window but its pixels and its flow."""
+    """`KEY.json`: everything about a window but its pixels, its flow and its actions."""
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions"})
 
     schema_version: int = SCHEMA_VERSION
     key: str = Field(description="Name of the sample: unique in the dataset, without a dot.")
@@ -50,6 +68,9 @@ class SampleRecord(Record):
     video_size: tuple[int, int] = Field(description="Height and width of the video as shown, px.")
     frame_size: tuple[int, int] = Field(description="Height and width of first and last, px.")
     fit: str = Field(description="How frames were brought to that size: stretch or crop.")
+    actions: SampleActions | None = Field(
+        None, description="What was done; only in datasets with actions."
+    )
 
 
 class ShardRecord(Record):
@@ -157,8 +178,18 @@ class Counts(Record):
     )
 
 
+class DatasetActions(Record):
+    """What the actions of all samples are."""
+
+    names: list[str] = Field(description="Name of each dimension.")
+    dimension: int = Field(description="Numbers in an action, A.")
+    fps: float = Field(description="Actions a second, as the corpus states.")
+
+
 class DatasetRecord(Record):
     """`dataset.json`: what the dataset is. `complete` turns true when every unit is committed."""
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions"})
 
     schema_version: int = SCHEMA_VERSION
     complete: bool
@@ -168,12 +199,21 @@ class DatasetRecord(Record):
     counts: Counts
     flow: dict[str, Any] = Field(description="mean_px and std_px of (dx, dy), p99_px of magnitude.")
     provenance: dict[str, Any] = Field(description="Versions, and the hash of learned weights.")
+    actions: DatasetActions | None = Field(
+        None, description="What the actions are; only in datasets with actions."
+    )
 
 
-def plan_schema() -> pa.Schema:
-    """`plan.parquet`: a row a planned video, in plan order."""
+def plan_schema(with_actions: bool = False) -> pa.Schema:
+    """`plan.parquet`: a row a planned video, in plan order; with actions, where they lie."""
     import pyarrow as pa
 
+    actions = [
+        pa.field("actions_uri", pa.string()),
+        pa.field("actions_part", pa.string()),
+        pa.field("actions_start_s", pa.float64()),
+        pa.field("actions_rows", pa.int64()),
+    ]
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
@@ -188,6 +228,7 @@ def plan_schema() -> pa.Schema:
             pa.field("ordinal", pa.int64(), nullable=False),  # of the unit; -1 without one
             pa.field("problem", pa.string(), nullable=False),
             pa.field("detail", pa.string(), nullable=False),
+            *(actions if with_actions else []),
         ]
     )
 

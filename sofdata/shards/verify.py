@@ -20,12 +20,15 @@ from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
 from sofdata.shards.parquet import read_table
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import (
+    DatasetActions,
     DatasetRecord,
     LedgerRecord,
     ShardRecord,
 )
 from sofdata.shards.tar import read_samples
 from sofdata.storage import Tree
+
+TOLERATED_S = 1e-6
 
 
 class Remedy(StrEnum):
@@ -126,7 +129,8 @@ def _check_unit(
         where = f"{SHARDS}/{record.shard.name}"
         problems += [(where, what) for what in _size_problems(dest, where, record.shard)]
         if not fast:
-            problems += [(where, what) for what in _shard_problems(dest, where, record)]
+            found = _shard_problems(dest, where, record, dataset.actions)
+            problems += [(where, what) for what in found]
     findings += [Finding(place, what, Remedy.RERUN, unit.id) for place, what in problems]
     return record, findings
 
@@ -168,7 +172,9 @@ def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -
         yield f"it lists {len(record.windows)} windows, its shard holds another number"
 
 
-def _shard_problems(dest: Tree, where: str, record: LedgerRecord) -> Iterator[str]:
+def _shard_problems(
+    dest: Tree, where: str, record: LedgerRecord, actions: DatasetActions | None
+) -> Iterator[str]:
     """Check a shard's hash and decode each of its samples."""
     shard = record.shard
     assert shard is not None
@@ -194,6 +200,7 @@ def _shard_problems(dest: Tree, where: str, record: LedgerRecord) -> Iterator[st
             ):
                 yield f"sample {key} is not the one that the ledger lists there"
             yield from _sample_problems(sample)
+            yield from _action_problems(sample, actions)
     except InputError as error:
         yield str(error)
     if samples != shard.samples:
@@ -207,6 +214,22 @@ def _sample_problems(sample: DecodedSample) -> Iterator[str]:
         yield f"sample {record.key}: start and end are not its first and last time"
     if sample.last.shape != sample.first.shape:
         yield f"sample {record.key}: first and last frame differ in size"
+
+
+def _action_problems(sample: DecodedSample, dataset: DatasetActions | None) -> Iterator[str]:
+    """Check that a sample's actions are those that the dataset tells of, and were taken in it."""
+    record, actions = sample.record, sample.record.actions
+    if (actions is None) != (dataset is None):
+        which = "lacks actions, which the dataset" if dataset else "has actions, which no dataset"
+        yield f"sample {record.key}: {which} tells of"
+    if actions is None or dataset is None:
+        return
+    if (actions.names, actions.dimension) != (dataset.names, dataset.dimension):
+        yield f"sample {record.key}: its actions are not those that the dataset tells of"
+    start_s, end_s = record.start_s - 0.5 / dataset.fps, record.end_s - 0.5 / dataset.fps
+    first_s, last_s = actions.times_s[0], actions.times_s[-1]
+    if not start_s - TOLERATED_S <= first_s <= last_s < end_s + TOLERATED_S:
+        yield f"sample {record.key}: its actions were not taken in its window"
 
 
 def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding]:

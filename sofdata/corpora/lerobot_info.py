@@ -1,0 +1,158 @@
+"""`meta/info.json` of a LeRobot dataset: version, cameras, where files lie, what actions are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sofdata.corpora import jsonfile
+from sofdata.errors import ConfigError
+from sofdata.storage import Tree
+from sofdata.types import ActionSpec
+
+INFO = "meta/info.json"
+EPISODES = "meta/episodes"
+ACTION = "action"
+VERSION = "v3.0"
+_FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
+_FIELDS = {"chunk_index", "file_index"}
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What info.json says, checked.
+
+    cameras: the features that are videos; fps: frames and rows of data a second.
+    data_path, video_path: templates of the files' places; see `fill`.
+    features: all features by name. notes: what of them is left out.
+    """
+
+    fps: float
+    cameras: tuple[str, ...]
+    data_path: str
+    video_path: str
+    features: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def half_frame_s(self) -> float:
+        return 0.5 / self.fps
+
+    def actions(self, tree: Tree) -> ActionSpec:
+        """What the actions are. Raises `ConfigError` where there are none, or no vectors."""
+        feature = self.features.get(ACTION)
+        if not isinstance(feature, dict):
+            known = ", ".join(sorted(self.features))
+            raise ConfigError(
+                f"{INFO} in {tree.name} tells of no feature '{ACTION}', only of {known}; leave out "
+                "--with-actions to use the videos alone"
+            )
+        shape, dtype = feature.get("shape"), str(feature.get("dtype"))
+        size = _vector_size(shape)
+        if not size or not dtype.startswith(("float", "int")):
+            raise ConfigError(
+                f"{INFO} in {tree.name}: feature '{ACTION}' is {dtype} {shape}, and only vectors "
+                "of numbers can be stored; leave out --with-actions to use the videos alone"
+            )
+        return ActionSpec(_names(feature.get("names"), size), self.fps)
+
+
+def read_info(tree: Tree) -> Info:
+    """Read and check info.json. Raises `ConfigError` that says what was found."""
+    values: dict[str, Any] = jsonfile.read_json(tree, INFO, dict)
+    version = values.get("codebase_version")
+    if version not in (VERSION, VERSION.removeprefix("v")):
+        raise jsonfile.wrong(
+            tree,
+            INFO,
+            f"codebase_version is {version!r}, and only {VERSION} is read. LeRobot's "
+            "convert_dataset_v21_to_v30 brings older datasets to it",
+        )
+    features = values.get("features")
+    if not isinstance(features, dict):
+        raise jsonfile.wrong(tree, INFO, "it lacks 'features'")
+    fps = values.get("fps")
+    if not isinstance(fps, int | float) or not 0 < fps < 10_000:
+        raise jsonfile.wrong(tree, INFO, f"'fps' should be frames a second, found {fps!r}")
+    cameras, notes = _cameras(features)
+    if not cameras:
+        kinds = sorted({str(_get(feature, "dtype")) for feature in features.values()})
+        raise jsonfile.wrong(tree, INFO, f"no feature is a video, only {', '.join(kinds)}")
+    return Info(
+        fps=float(fps),
+        cameras=tuple(sorted(cameras)),
+        data_path=_template(tree, values, "data_path", _FIELDS),
+        video_path=_template(tree, values, "video_path", {*_FIELDS, "video_key"}),
+        features=features,
+        notes=tuple(notes),
+    )
+
+
+def fill(template: str, **values: Any) -> str:
+    """Put values into a template such as `data/chunk-{chunk_index:03d}/...`."""
+
+    def one(field: re.Match[str]) -> str:
+        return str(values[field[1]]).zfill(int(field[2] or 0))
+
+    return _FIELD.sub(one, template)
+
+
+def _template(tree: Tree, values: dict[str, Any], key: str, fields: set[str]) -> str:
+    """A template of which nothing is trusted: known fields only, and no way out of the tree."""
+    template = values.get(key)
+    if not isinstance(template, str):
+        raise jsonfile.wrong(tree, INFO, f"'{key}' should be a path, found {template!r}")
+    rest = _FIELD.sub("", template)
+    found = {match[1] for match in _FIELD.finditer(template)}
+    outside = template.startswith("/") or ".." in template or "://" in template
+    if outside or found != fields or "{" in rest or "}" in rest:
+        wanted = ", ".join(f"{{{field}}}" for field in sorted(fields))
+        raise jsonfile.wrong(
+            tree, INFO, f"'{key}' is '{template}', where a relative path with {wanted} was expected"
+        )
+    return template
+
+
+def _cameras(features: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The features to read as videos, and what is said of those that are left out."""
+    cameras, notes = [], []
+    for name, feature in features.items():
+        dtype = _get(feature, "dtype")
+        if dtype == "image":
+            notes.append(f"camera {name} is stored as images, which are not read")
+        elif dtype == "video" and _is_depth(feature):
+            notes.append(f"camera {name} shows depth and is left out")
+        elif dtype == "video" and ("/" in name or ".." in name):
+            notes.append(f"camera {name!r} is no name of a folder and is left out")
+        elif dtype == "video":
+            cameras.append(name)
+    return cameras, notes
+
+
+def _is_depth(feature: dict[str, Any]) -> bool:
+    about = {**(feature.get("video_info") or {}), **(feature.get("info") or {})}
+    return bool(about.get("is_depth_map") or about.get("video.is_depth_map"))
+
+
+def _get(feature: Any, key: str) -> Any:
+    return feature.get(key) if isinstance(feature, dict) else None
+
+
+def _vector_size(shape: Any) -> int:
+    """Length of a vector of this shape, 0 for what is none."""
+    fits = isinstance(shape, list) and len(shape) == 1 and isinstance(shape[0], int)
+    return max(0, shape[0]) if fits else 0
+
+
+def _names(names: Any, dimension: int) -> tuple[str, ...]:
+    """A name for each dimension; LeRobot keeps a list, {"motors": list}, {name: number} or null."""
+    if isinstance(names, dict) and names and all(isinstance(v, int) for v in names.values()):
+        names = sorted(names, key=lambda name: int(names[name]))
+    elif isinstance(names, dict) and len(names) == 1:
+        names = next(iter(names.values()))
+    fits = isinstance(names, list) and len(names) == dimension
+    if fits and len({str(name) for name in names}) == dimension:
+        return tuple(jsonfile.clean(str(name)) for name in names)
+    return tuple(f"{ACTION}_{number}" for number in range(dimension))
