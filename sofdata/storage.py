@@ -155,15 +155,19 @@ class Tree:
         if not remote:
             yield self.path(rel)
             return
-        tree = Tree(rel, self.options) if "://" in rel else self
-        path = tree.root if "://" in rel else self.path(rel)
         handle, name = tempfile.mkstemp(prefix="sofdata-")
         os.close(handle)
         try:
-            tree._call(f"download {public_url(rel)}", lambda: tree._fs.get_file(path, name))
+            self.download(rel, name)
             yield name
         finally:
             os.unlink(name)
+
+    def download(self, rel: str, local_path: str) -> None:
+        """Copy a remote file to a local one. Raises `FileNotFoundError`, `TransientError`."""
+        tree = Tree(rel, self.options) if "://" in rel else self
+        path = tree.root if "://" in rel else self.path(rel)
+        tree._call(f"download {public_url(rel)}", lambda: tree._fs.get_file(path, local_path))
 
     def fingerprint(self, rel: str, size_bytes: int) -> str:
         """Hash of a file's size and of three 64 KiB samples: its head, middle and tail.

@@ -1,124 +1,304 @@
-"""Shards to `Batch`es: a torch `DataLoader` over a dataset, local or remote."""
+"""Shards to `Batch`es: in an order that is planned, by `webdataset`'s pipeline, ahead of their use.
+
+    order ─► rows of each batch for this rank ─► decoded samples ─► batches ─► torch's DataLoader
+
+The index says where each sample lies, so an epoch is a list of numbers before anything is read.
+That is what makes the batches the same for any number of workers, lets ranks share an epoch without
+loss or repetition, and lets a resume begin anywhere without reading what came before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-
-from sofdata.errors import ConfigError, InputError
-from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS
-from sofdata.shards.parquet import read_table
-from sofdata.shards.sample import DecodedSample, decode_sample
-from sofdata.shards.tar import read_samples
+from sofdata.errors import ConfigError, ContractError, SofdataError, TransientError
+from sofdata.shards.ahead import ahead
+from sofdata.shards.cache import ShardCache, default_folder
+from sofdata.shards.catalog import open_catalog
+from sofdata.shards.collate import Collate, Collated, Large
+from sofdata.shards.order import Order, Share
+from sofdata.shards.reader import Reader
+from sofdata.shards.schema import index_schema
+from sofdata.shards.selection import Split, choose
+from sofdata.shards.slots import Slots
+from sofdata.shards.where import columns_of
 from sofdata.storage import Tree
-from sofdata.types import Batch
+from sofdata.types import ActionBatch, Batch
 
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
+AHEAD_BATCHES = 2
+MOST_OPEN = 128  # shards in a process; systems allow about a thousand files
+
+
+class Loader:
+    """The batches of one dataset, or of several that fit each other.
+
+    url: a path or fsspec URL, or several; options: for their file systems.
+    batch_size: windows in a batch, over all ranks together.
+    shuffle: False for the order of the index, the same in every epoch.
+    seed: of the shuffle; every epoch has another order.
+    workers: processes that read and decode; 0: a thread. The batches are the same.
+    rank, world: this process of so many that share each batch: it gets every `world`-th window.
+    where: a filter on the columns of the index, such as "motion > 0.5"; see `sofdata.shards.where`.
+    split: ("train", 0.1) leaves out about a tenth of the videos, ("held_out", 0.1) gives only
+        these. No video is on both sides.
+    drop_last: leave out a last batch that is not full, in each epoch other windows. With several
+        ranks it is left out in any case: they could not share it evenly.
+    cache_dir: where copies of remote shards are kept, up to `cache_bytes`; by default in the
+        temporary folder. Nothing local is copied.
+    buffer_shards: how many shards are mixed with each other; as many are open at a time.
+
+    Raises `ConfigError` for anything that cannot work: no torch, no such dataset, one that is not
+    complete or of another schema version, several that do not fit, a wrong filter or one that
+    selects nothing, a batch that the ranks cannot share.
+
+    texts: all texts of the datasets, sorted, also of windows that are not selected;
+        `Batch.text_ids` point into it.
+    rows, videos: how many windows, and videos with any, are selected.
+    batches: how many batches an epoch has, the same on each rank; dropped: windows of an epoch that
+        are in none.
+    geometry: the sizes of a batch's arrays.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        where: str = "",
+        split: Split | None = None,
+        drop_last: bool = False,
+        cache_dir: str | None = None,
+        cache_bytes: int = 8 << 30,
+        buffer_shards: int = 8,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        _check_installed()
+        _check_numbers(batch_size, seed, workers, rank, world, buffer_shards)
+        urls = [url] if isinstance(url, str) else url
+        columns = columns_of(where, index_schema().names) if where.strip() else []
+        catalog = open_catalog([Tree(each, options or {}) for each in urls], columns)
+        chosen = choose(catalog, where, columns, split)
+        drop_last = drop_last or world > 1
+        self._catalog = catalog
+        self._workers = workers
+        self.texts = catalog.texts
+        self.geometry = catalog.geometry
+        self.has_actions = catalog.records[0].actions is not None
+        self.rows = len(chosen)
+        self.videos = len(catalog.index["source"].take(chosen).unique())
+        self.batches = self.rows // batch_size if drop_last else -(-self.rows // batch_size)
+        self.dropped = self.rows % batch_size if drop_last else 0
+        if not self.batches:
+            raise ConfigError(
+                f"{self.rows} windows do not fill a batch of {batch_size}: take a smaller batch"
+            )
+        windows = catalog.windows.take(chosen)
+        self._source = _Source(
+            Order(windows.shard, shuffle, seed, buffer_shards),
+            Share(batch_size, self.batches, rank, world),
+        )
+        # A group of shards gives way to the next one gradually where batches are read in parallel.
+        cache = ShardCache(cache_dir or default_folder(), cache_bytes, 2 * buffer_shards)
+        reader = Reader(windows, catalog.shards, cache, min(2 * buffer_shards, MOST_OPEN))
+        block_bytes = Large.size_bytes(batch_size // world, catalog.geometry)
+        slots = Slots(workers, AHEAD_BATCHES + 1, block_bytes) if workers else None
+        self._collate = Collate(catalog.texts, catalog.geometry, slots)
+        self._pipeline = _pipeline(self._source, reader, self._collate)
+        self._processes: Any = None
+        self._stream: Iterator[Batch | SofdataError] | None = None
+        self._next = (0, 0)
+        self._begun = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """Of all flow in the datasets, whatever is selected: p99_px, mean_px, std_px, vectors."""
+        return self._catalog.statistics()
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch | ActionBatch]:
+        """The batches of one epoch, from batch `start` on; those before it are not read.
+
+        Reading goes on into the next epoch while this one is used up, so that it need not be waited
+        for. Only one epoch of a loader can be under way: beginning another ends it. Raises
+        `InputError` that names the sample and the shard where one cannot be read or does not fit.
+        """
+        if number < 0 or not 0 <= start <= self.batches:
+            raise ConfigError(
+                f"there is no batch {start} of epoch {number}: an epoch has {self.batches} batches"
+            )
+        self._begun += 1
+        return self._epoch(number, start, self._begun)
+
+    def close(self) -> None:
+        """End the thread or the processes, as dropping the loader does."""
+        self._begun += 1
+        self._stream = None
+        self._processes = None
+
+    def _epoch(self, number: int, start: int, begun: int) -> Iterator[Batch | ActionBatch]:
+        for place in range(start, self.batches):
+            if begun != self._begun:
+                raise ContractError("this epoch was ended by the next one of the same loader")
+            yield self._take((number, place))
+
+    def _take(self, place: tuple[int, int]) -> Batch | ActionBatch:
+        """The batch at (epoch, batch): the next one that is made, or else all begins there."""
+        stream, self._stream = self._stream, None  # until a batch has come
+        if stream is None or self._next != place:
+            stream = None  # ends its thread
+            stream = self._stream_from(*place)
+        try:
+            batch = next(stream)
+        except BaseException as error:
+            self._processes = None  # they may have died
+            if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+                raise TransientError(
+                    f"a loading process died: {error} If memory ran out, take fewer of them, or "
+                    "smaller batches; a resumed run goes on from here"
+                ) from None
+            raise
+        if isinstance(batch, SofdataError):
+            # Ended here, since the traceback would hold them until some garbage collection, in
+            # which torch's processes take seconds to end.
+            stream = self._processes = None
+            raise batch
+        self._stream = stream
+        epoch, number = place
+        self._next = (epoch, number + 1) if number + 1 < self.batches else (epoch + 1, 0)
+        return batch
+
+    def _stream_from(self, epoch: int, batch: int) -> Iterator[Batch | SofdataError]:
+        """All batches from there on, without end."""
+        self._source.begin_at(epoch, batch)
+        if self._workers and self._processes is None:
+            self._processes = _processes(self._pipeline, self._workers)
+        made = self._processes if self._workers else self._pipeline
+        to_batch = self._collate.to_batch
+        # With processes, the thread has only to copy batches out of their slots.
+        return ahead(
+            (one if isinstance(one, SofdataError) else to_batch(one) for one in iter(made)),
+            1 if self._workers else AHEAD_BATCHES,
+        )
 
 
 def load(
-    url: str,
+    url: str | Sequence[str],
     *,
     batch_size: int = 32,
-    shuffle: int = 0,
+    shuffle: bool = False,
     seed: int = 0,
     workers: int = 0,
-    drop_last: bool = False,
-    options: dict[str, Any] | None = None,
-) -> DataLoader[Batch]:
-    """A `DataLoader` that yields `Batch`es of a dataset.
+    **more: Any,
+) -> Loader:
+    """The short way to a `Loader`: iterating it gives the batches of one epoch.
 
-    url: the dataset, a path or an fsspec URL; options: for its file system.
-    shuffle: 0 for the order of the index; else shards are shuffled, and samples in a buffer of
-        this many.
-    workers: processes that read and decode; each shard is read by one of them.
-    drop_last: leave out a last batch that is not full (of each worker).
-
-    Iterating twice gives the same order. The dataset object, `loader.dataset`, has `texts`, the
-    texts that `Batch.text_ids` point to. Raises `ConfigError` if torch or the dataset is missing,
-    or the ingest is not complete.
+    It always gives the same epoch; `Loader.epoch` gives others.
     """
+    return Loader(
+        url, batch_size=batch_size, shuffle=bool(shuffle), seed=seed, workers=workers, **more
+    )
+
+
+def _check_installed() -> None:
     try:
-        import webdataset as wds
-        from torch.utils.data import DataLoader
+        import torch  # noqa: F401
+        import webdataset  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             f"loading batches needs {error.name}: pip install 'sofdata[train]'"
         ) from None
-    tree = Tree(url, options or {})
-    texts = read_texts(tree)
-    stages = [
-        wds.SimpleShardList(_shards(tree), seed=seed if shuffle else None),
-        wds.split_by_node,
-        wds.split_by_worker,
-        _Reader(tree),
-    ]
-    if shuffle:
-        stages.append(wds.shuffle(shuffle, initial=shuffle, seed=seed))
-    stages.append(wds.batched(batch_size, collation_fn=_Collate(texts), partial=not drop_last))
-    dataset = wds.DataPipeline(*stages)
-    dataset.texts = texts
-    return DataLoader(dataset, batch_size=None, num_workers=workers)
 
 
-def read_texts(tree: Tree) -> tuple[str, ...]:
-    """The different texts of a dataset's windows, sorted."""
-    try:
-        texts = read_table(tree, INDEX, ["text"])["text"].unique().to_pylist()
-    except FileNotFoundError:
-        missing = "ingest is not complete" if tree.exists(DATASET) else "there is no dataset"
-        raise ConfigError(f"{tree.name} has no {INDEX}: the {missing}") from None
-    return tuple(sorted(texts))
+def _check_numbers(
+    batch_size: int, seed: int, workers: int, rank: int, world: int, buffer_shards: int
+) -> None:
+    if batch_size < 1 or workers < 0 or seed < 0 or buffer_shards < 1:
+        raise ConfigError(
+            f"batch_size {batch_size} and buffer_shards {buffer_shards} must be at least 1, "
+            f"workers {workers} and seed {seed} at least 0"
+        )
+    if not 0 <= rank < world:
+        raise ConfigError(f"rank {rank} must be at least 0 and below world, which is {world}")
+    if batch_size % world:
+        near = max(1, round(batch_size / world)) * world
+        raise ConfigError(
+            f"batch_size {batch_size} is that of all {world} ranks together and must be divisible "
+            f"by {world}: take {near}"
+        )
 
 
-def _shards(tree: Tree) -> list[str]:
-    import json
+class _Source:
+    """First stage of the pipeline: for each batch, the rows of it that this rank gets, in order.
 
-    listed = json.loads(tree.read(WIDS))["shardlist"]
-    if not listed:
-        raise ConfigError(f"{tree.name} holds no windows: every candidate was rejected")
-    return [f"{SHARDS}/{shard['url']}" for shard in listed]
+    Goes from epoch to epoch without end. Where it begins is shared memory, so that the worker
+    processes can stay when that changes.
+    """
 
-
-class _Reader:
-    """Pipeline stage: names of shards to decoded samples."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-
-    def __call__(self, shards: Iterable[dict[str, str]]) -> Iterator[DecodedSample]:
-        for shard in shards:
-            with self._tree.open(shard["url"]) as stream:
-                for key, _, members in read_samples(stream, shard["url"]):
-                    yield decode_sample(key, members)
-
-
-class _Collate:
-    """Decoded samples to one padded `Batch`."""
-
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        self._ids = {text: index for index, text in enumerate(texts)}
-
-    def __call__(self, samples: list[DecodedSample]) -> Batch:
+    def __init__(self, order: Order, share: Share) -> None:
         import torch
 
-        steps = max(len(sample.flow) for sample in samples)
-        height, width = samples[0].flow.shape[1:3]
-        flow = np.zeros((len(samples), steps, height, width, 2), np.float32)
-        mask = np.zeros((len(samples), steps), np.bool_)
-        for row, sample in enumerate(samples):
-            if sample.flow.shape[1:3] != (height, width):
-                raise InputError(f"{sample.record.key}: flow differs in size from its neighbours")
-            flow[row, : len(sample.flow)] = sample.flow
-            mask[row, : len(sample.flow)] = True
-        first = np.stack([sample.first for sample in samples])
-        return Batch(
-            flow=torch.from_numpy(np.ascontiguousarray(flow.transpose(0, 1, 4, 2, 3))),
-            first=torch.from_numpy(np.ascontiguousarray(first.transpose(0, 3, 1, 2))),
-            mask=torch.from_numpy(mask),
-            text_ids=torch.tensor([self._ids[sample.record.text] for sample in samples]),
-            keys=tuple(sample.record.key for sample in samples),
-        )
+        self._order = order
+        self._share = share
+        self._begin = torch.zeros(2, dtype=torch.int64)
+        self._begin.share_memory_()  # type: ignore[no-untyped-call]
+
+    def begin_at(self, epoch: int, batch: int) -> None:
+        self._begin[0], self._begin[1] = epoch, batch
+
+    def __call__(self) -> Iterator[list[int]]:
+        from torch.utils.data import get_worker_info
+
+        epoch, batch = self._begin.tolist()
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        # The DataLoader takes one batch of each worker in turn, which brings them back into order.
+        batch += worker
+        while True:
+            further, batch = divmod(batch, self._share.batches)
+            epoch += further
+            rows = self._order.rows(epoch)
+            while batch < self._share.batches:
+                yield self._share.part(rows, batch).tolist()
+                batch += workers
+
+
+def _pipeline(source: _Source, reader: Reader, collate: Collate) -> Any:
+    import webdataset as wds
+
+    return wds.DataPipeline(source, reader, wds.map(collate), _errors_as_values)
+
+
+def _errors_as_values(batches: Iterable[Collated]) -> Iterator[Collated | SofdataError]:
+    """Last stage: an error of ours goes to the main process as it is, in its place in the order."""
+    try:
+        yield from batches
+    except SofdataError as error:
+        yield error
+
+
+def _processes(pipeline: Any, workers: int) -> Any:
+    import torch
+    from torch.utils.data import DataLoader
+
+    # A generator of its own: else each epoch would draw from the global one, and the number of
+    # workers would change what a model draws.
+    return DataLoader(
+        pipeline,
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=True,
+        prefetch_factor=AHEAD_BATCHES,
+        generator=torch.Generator(),
+    )

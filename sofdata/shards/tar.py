@@ -7,6 +7,7 @@ a sample stand together, its JSON last.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -121,19 +122,33 @@ def read_sample_at(stream: BinaryIO, offset: int, name: str) -> tuple[str, dict[
     """
     stream.seek(offset)
     key, members = "", dict[str, bytes]()
-    try:
-        while (header := stream.read(BLOCK)).strip(b"\0"):
-            info = tarfile.TarInfo.frombuf(header, "ascii", "strict")
-            found, suffix = _checked_name(info, name)
-            if key and found != key:
-                break
-            key, members[suffix] = found, stream.read(info.size)
-            stream.read(-info.size % BLOCK)
-    except (tarfile.TarError, UnicodeError) as error:
-        raise InputError(f"{name}: no sample at byte {offset}: {error}") from None
+    while (header := stream.read(BLOCK)).strip(b"\0"):
+        try:
+            found, suffix, size = _parse_header(header, name)
+        except ValueError as error:
+            raise InputError(f"{name}: no sample at byte {offset}: {error}") from None
+        if key and found != key:
+            break
+        key, members[suffix] = found, stream.read(size)
+        if len(members[suffix]) < size:
+            raise InputError(f"{name}: member {key}.{suffix} is cut short")
+        stream.seek(-size % BLOCK, io.SEEK_CUR)
     if not key:
         raise InputError(f"{name}: no sample at byte {offset}")
     return key, members
+
+
+def _parse_header(header: bytes, name: str) -> tuple[str, str, int]:
+    """Key, suffix and size from a header as `TarWriter` writes it. Raises `ValueError`.
+
+    Does what `tarfile.TarInfo.frombuf` would, in a tenth of the time: that is a good part of what
+    it takes to load a sample.
+    """
+    if sum(header) - sum(header[148:156]) + 8 * ord(" ") != int(header[148:156].strip(b"\0 "), 8):
+        raise ValueError("its header has a wrong checksum")
+    info = tarfile.TarInfo(header[:100].rstrip(b"\0").decode("ascii"))
+    info.size, info.type = int(header[124:136].strip(b"\0 "), 8), header[156:157]
+    return *_checked_name(info, name), info.size
 
 
 def hash_file(path: str) -> tuple[str, str]:
@@ -150,7 +165,7 @@ def _checked_name(info: tarfile.TarInfo, name: str) -> tuple[str, str]:
     parts = _NAME.fullmatch(info.name)
     if parts is None or not info.isreg():
         raise InputError(f"{name}: member {info.name!r} is not a plain file named KEY.SUFFIX")
-    if info.size > MAX_MEMBER_BYTES:
+    if not 0 <= info.size <= MAX_MEMBER_BYTES:
         raise InputError(f"{name}: member {info.name} claims {info.size} bytes")
     return parts[1], parts[2]
 
