@@ -1,0 +1,215 @@
+"""The action decoder: an observation and a skill to a chunk of actions.
+
+The last of the three models of SOF (arXiv 2512.20052), and the only one that needs actions: it
+learns from a few labelled demonstrations how this robot carries out what the skill model learned
+from video without actions. The paper publishes no architecture; this one is ours.
+
+    condition "skill": image ─► P observation tokens ─┐
+                       skill ─► n codes ──────────────┴─► N queries ─► heads ─► N actions
+    condition "flow":  skill ─► flow, by the skill model ─► CNN ─► over time ─► heads ─► N actions
+    condition "none":  image ─► P observation tokens ───► N queries ─► heads ─► N actions
+
+About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sofdata.models.action_config import DecoderConfig, gripper_dimension
+from sofdata.models.action_layers import FlowReader, Heads, TokenReader, draw_offsets, shift
+from sofdata.models.action_metrics import ActionEvaluation
+from sofdata.models.action_space import ActionSpace, measure_actions
+from sofdata.models.image_encoder import ImageEncoder
+from sofdata.types import Actions, Batch, Skill
+
+if TYPE_CHECKING:
+    from sofdata.models.skill_vae import SkillVAE
+
+__all__ = ["ActionDecoder", "ActionSpace", "DecoderConfig", "measure_actions"]
+
+
+class ActionDecoder(nn.Module):
+    """Decodes a skill into actions. The skill model is frozen, and no part of the `state_dict`.
+
+    Everything that leaves `act` is in the units of the demonstrations; inside, actions are in
+    standard deviations from their mean, and the gripper is a logit for the higher of its values.
+    """
+
+    def __init__(self, config: DecoderConfig, skill: SkillVAE, space: ActionSpace) -> None:
+        super().__init__()
+        self.config = config
+        self.space = space
+        self.gripper = gripper_dimension(config.gripper, space)
+        self.switch = self.gripper  # the gripper's dimension, if it takes only two values
+        if self.gripper is not None and not space.values[self.gripper]:
+            self.switch = None
+        self._skill = (skill.eval(),)  # in a tuple, so that it does not count as a part
+        self.encoder: nn.Module | None = None
+        self.reader: nn.Module
+        if config.condition == "flow":
+            self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
+        else:
+            if config.encoder != "frozen":
+                self.encoder = ImageEncoder(skill, fresh=config.encoder == "fresh")
+            self.reader = TokenReader(
+                space.chunk,
+                skill.observation_shape,
+                (skill.tokens, skill.code_dim) if config.condition == "skill" else None,
+                width=config.width,
+                layers=config.layers,
+                heads=config.heads,
+            )
+        self.heads = Heads(config.width, space.size, self.gripper)
+        self._keep_scale()
+
+    def _keep_scale(self) -> None:
+        """The space as tensors that follow the module's device; the spec is where they are kept."""
+        low, high = self.space.vector("low"), self.space.vector("high")
+        margin = self.config.clip_margin * (high - low)
+        regressed = torch.ones(self.space.size, dtype=torch.bool)
+        pair: tuple[float, ...] = (0.0, 0.0)
+        if self.switch is not None:
+            regressed[self.switch] = False
+            pair = self.space.values[self.switch]
+        scale = {"mean": self.space.vector("mean"), "std": self.space.vector("std")}
+        scale |= {"least": low - margin, "most": high + margin}
+        scale |= {"regressed": regressed, "pair": torch.tensor(pair)}
+        for name, value in scale.items():
+            self.register_buffer(f"_{name}", value, persistent=False)
+
+    @property
+    def skill(self) -> SkillVAE:
+        """The frozen skill model."""
+        return self._skill[0]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Take the skill model along to another device."""
+        self.skill._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def forward(self, image: Tensor, codes: Tensor, offsets: Tensor | None = None) -> Tensor:
+        """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
+
+        offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
+        """
+        if self.config.condition == "flow":
+            features = self.reader(self._flow(image, codes, offsets))
+        else:
+            view = image if offsets is None else shift(image, offsets)
+            features = self.reader(self._observe(view), codes)
+        actions: Tensor = self.heads(features).float()
+        return actions
+
+    def _observe(self, image: Tensor) -> Tensor:
+        if self.encoder is not None:
+            tokens: Tensor = self.encoder(image)
+            return tokens
+        with torch.no_grad():
+            return self.skill.observe(image)
+
+    def _flow(self, image: Tensor, codes: Tensor, offsets: Tensor | None) -> Tensor:
+        """What the skill model decodes, [B,L,2,h,w], over the dataset's 99th percentile."""
+        with torch.no_grad():
+            flow = self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
+        if offsets is None:
+            return flow
+        scale = flow.shape[-1] / image.shape[-1]
+        return shift(flow.flatten(1, 2), (offsets * scale).round().long()).view_as(flow)
+
+    @torch.no_grad()
+    def skill_of(self, batch: Batch) -> Skill:
+        """The skills of a batch's windows, from their true flow; of n = 0 codes if not wanted."""
+        if self.config.condition == "none":
+            size = len(batch.keys)
+            return Skill(batch.flow.new_zeros(size, 0, 1), batch.text_ids.new_zeros(size, 0))
+        return self.skill.encode(batch.flow, batch.first, batch.mask)
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over samples of the mean loss of each one's real actions; and its parts.
+
+        Windows with more than N actions, which only data not measured can hold, are cut to N.
+        Raises `ConfigError` for a batch without actions, or with others than the decoder's.
+        """
+        demonstrations = self.space.check(batch)
+        offsets = None
+        if self.training and self.config.shift_px:
+            offsets = draw_offsets(batch.keys, step, self.config.shift_px)
+        output = self(batch.first, self.skill_of(batch).codes, offsets)
+        number = min(output.shape[1], demonstrations.actions.shape[1])
+        mask = demonstrations.action_mask[:, :number]
+        parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
+        losses = {name: _mean_of_means(values, mask) for name, values in parts.items()}
+        total = losses["action_loss"]
+        if "gripper_loss" in losses:
+            total = total + self.config.gripper_weight * losses["gripper_loss"]
+        return total, {name: value.detach() for name, value in losses.items()}
+
+    def _parts(self, output: Tensor, actions: Tensor) -> dict[str, Tensor]:
+        """The losses of each action, [B,N] each: output and true actions are [B,N,A]."""
+        regressed = self.get_buffer("_regressed")
+        target = self.normalise(actions)
+        if self.config.loss == "l1":
+            losses = functional.l1_loss(output, target, reduction="none")
+        else:
+            losses = functional.huber_loss(
+                output, target, reduction="none", delta=self.config.huber_delta
+            )
+        parts = {"action_loss": (losses * regressed).sum(dim=2) / regressed.sum().clamp(min=1)}
+        if self.switch is not None:
+            high = actions[..., self.switch] > self.get_buffer("_pair").mean()
+            logits = output[..., self.switch]
+            parts["gripper_loss"] = functional.binary_cross_entropy_with_logits(
+                logits, high.float(), reduction="none"
+            )
+        return parts
+
+    def normalise(self, actions: Tensor) -> Tensor:
+        """Actions [..., A] in their own units to standard deviations from the mean."""
+        return (actions - self.get_buffer("_mean")) / self.get_buffer("_std")
+
+    def denormalise(self, actions: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        return actions * self.get_buffer("_std") + self.get_buffer("_mean")
+
+    @torch.no_grad()
+    def act(self, image: Tensor, skill: Skill) -> Actions:
+        """The chunk of actions that carries out a skill from here on.
+
+        image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" does not look at.
+        Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
+        margin, the gripper at one of its two values. The same on every call, and for a sample
+        whatever the others of the batch.
+        """
+        output = self(image, skill.codes)
+        values = self.denormalise(output)
+        values = values.clamp(self.get_buffer("_least"), self.get_buffer("_most"))
+        if self.switch is not None:
+            low, high = self.get_buffer("_pair")
+            values[..., self.switch] = torch.where(output[..., self.switch] > 0, high, low)
+        return Actions(values)
+
+    def evaluation(self) -> ActionEvaluation:
+        """Held-out errors, beside those of the mean action and of wrong skills."""
+        return ActionEvaluation(self)
+
+    def spec(self) -> dict[str, Any]:
+        """What rebuilds this decoder, with its `state_dict` and the skill model."""
+        return {"config": self.config.model_dump(mode="json"), "space": asdict(self.space)}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
+        """A decoder of the same build, with weights yet to be loaded."""
+        return cls(DecoderConfig.parse(spec["config"]), skill, ActionSpace.parse(spec["space"]))
+
+
+def _mean_of_means(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean over samples of each one's mean over real actions; 0 for one without any."""
+    return ((values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()

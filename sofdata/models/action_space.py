@@ -1,0 +1,158 @@
+"""What the actions of the training demonstrations look like: the scale of each dimension.
+
+Measured once, before training, and kept in the action decoder's checkpoint: a policy needs it to
+give actions in the robot's own units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from sofdata.errors import ConfigError, ContractError
+from sofdata.types import ActionBatch, Batch
+
+STD_LEAST = 1e-4  # ours: a dimension that varies by less is not blown up further
+NO_ACTIONS = (
+    "the action decoder learns from demonstrations, and this dataset has no actions: ingest a "
+    "corpus that has them with --with-actions"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpace:
+    """The A dimensions of an action, in the units of the demonstrations.
+
+    mean, std: a dimension; `std` is at least 1e-4, and 1 for a dimension that never changes.
+    low, high: the range seen.
+    values: the two values of a dimension that takes only two, low before high; () for others.
+    chunk: N, the most actions that a window of the demonstrations holds.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+    chunk: int
+
+    def __post_init__(self) -> None:
+        lengths = {len(getattr(self, name)) for name in ("mean", "std", "low", "high", "values")}
+        if len(lengths) != 1 or not self.mean or self.chunk < 1 or min(self.std) <= 0:
+            raise ContractError(f"not a space of actions: {self}")
+
+    @property
+    def size(self) -> int:
+        """A, the number of dimensions."""
+        return len(self.mean)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """The space that `dataclasses.asdict` wrote, also after a way through JSON."""
+        read = {name: values[name] for name in (field.name for field in fields(cls))}
+        for name in ("mean", "std", "low", "high"):
+            read[name] = tuple(float(value) for value in read[name])
+        read["values"] = tuple(tuple(float(value) for value in pair) for pair in read["values"])
+        return cls(**read)
+
+    def vector(self, name: str) -> Tensor:
+        """float32 [A] of the field `name`: mean, std, low or high."""
+        return torch.tensor(getattr(self, name), dtype=torch.float32)
+
+    def check(self, batch: Batch) -> ActionBatch:
+        """The batch, if its actions are of this space; `ConfigError` that says what differs."""
+        if not isinstance(batch, ActionBatch):
+            raise ConfigError(NO_ACTIONS)
+        if batch.actions.shape[2] != self.size:
+            raise ConfigError(
+                f"the actions of {batch.keys[0]} have {batch.actions.shape[2]} dimensions, those "
+                f"that the decoder was made for have {self.size}: train a decoder of its own on "
+                "these demonstrations"
+            )
+        return batch
+
+
+def measure_actions(batches: Iterable[Batch]) -> ActionSpace:
+    """The space of all actions in `batches`, in one pass that holds one batch at a time.
+
+    Mean and variance follow Chan, Golub and LeVeque 1979 (pairwise updates), in float64, so that
+    they do not depend on how the windows are batched. Actions that several overlapping windows
+    hold count once in each.
+
+    Raises `ConfigError` if there are no actions, if any is not finite, or if their number of
+    dimensions differs; the samples are named.
+    """
+    sums: _Sums | None = None
+    for batch in batches:
+        if not isinstance(batch, ActionBatch):
+            raise ConfigError(NO_ACTIONS)
+        _refuse_not_finite(batch)
+        sums = sums or _Sums(batch.actions.shape[2], batch.keys[0])
+        sums.add(batch)
+    if sums is None or not sums.count:
+        raise ConfigError(NO_ACTIONS)
+    return sums.space()
+
+
+def _refuse_not_finite(batch: ActionBatch) -> None:
+    bad = ~torch.isfinite(batch.actions).all(dim=2) & batch.action_mask
+    keys = [batch.keys[row] for row in bad.any(dim=1).nonzero().flatten().tolist()]
+    if keys:
+        raise ConfigError(
+            f"actions that are not finite (NaN or infinite) in {', '.join(keys[:8])}"
+            + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+            + ": mend these demonstrations, or leave them out, and ingest again"
+        )
+
+
+class _Sums:
+    """Running statistics of actions with `size` dimensions; `source` is a sample that has them."""
+
+    def __init__(self, size: int, source: str) -> None:
+        self.count = 0
+        self._source = source
+        self._mean = torch.zeros(size, dtype=torch.float64)
+        self._squares = torch.zeros(size, dtype=torch.float64)  # sum of squared deviations
+        self._low = torch.full((size,), torch.inf, dtype=torch.float64)
+        self._high = torch.full((size,), -torch.inf, dtype=torch.float64)
+        self._values: list[set[float]] = [set() for _ in range(size)]
+        self._chunk = 0
+
+    def add(self, batch: ActionBatch) -> None:
+        actions = batch.actions[batch.action_mask].double().cpu()  # [M, A]
+        if actions.shape[1] != len(self._mean):
+            raise ConfigError(
+                f"demonstrations of different robots: the actions of {batch.keys[0]} have "
+                f"{actions.shape[1]} dimensions, those of {self._source} {len(self._mean)}; "
+                "train a decoder for each, or choose with --where"
+            )
+        if not len(actions):
+            return
+        mean, count = actions.mean(dim=0), len(actions)
+        total = self.count + count
+        self._squares += (actions - mean).square().sum(dim=0)
+        self._squares += (mean - self._mean).square() * (self.count * count / total)
+        self._mean += (mean - self._mean) * (count / total)
+        self.count = total
+        self._low = torch.minimum(self._low, actions.amin(dim=0))
+        self._high = torch.maximum(self._high, actions.amax(dim=0))
+        self._chunk = max(self._chunk, int(batch.action_mask.sum(dim=1).max()))
+        for seen, column in zip(self._values, actions.T, strict=True):
+            if len(seen) <= 2:  # a third value is all that has to be known
+                seen.update(column.unique()[:3].tolist())
+
+    def space(self) -> ActionSpace:
+        std = (self._squares / self.count).sqrt().clamp(min=STD_LEAST)
+        std[self._low == self._high] = 1.0
+        return ActionSpace(
+            mean=tuple(self._mean.tolist()),
+            std=tuple(std.tolist()),
+            low=tuple(self._low.tolist()),
+            high=tuple(self._high.tolist()),
+            values=tuple(tuple(sorted(v)) if len(v) == 2 else () for v in self._values),
+            chunk=self._chunk,
+        )

@@ -1,0 +1,66 @@
+"""A mixture of diagonal Gaussians as the output of a network (Bishop, "Mixture density networks",
+Aston University, 1994)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+
+
+class MixtureHead(nn.Module):
+    """Vectors of D numbers in and out.
+
+    components: K Gaussians. min_std: the least standard deviation that one may have.
+    """
+
+    def __init__(self, width: int, dim: int, components: int, min_std: float) -> None:
+        super().__init__()
+        self.dim, self.components, self.min_std = dim, components, min_std
+        self.into = nn.Linear(dim, width)
+        self.out = nn.Linear(width, components * (1 + 2 * dim))
+        # Components that begin alike would stay alike.
+        nn.init.normal_(self.out.bias[components : components * (1 + dim)], std=1.0)
+
+    def embed(self, vectors: Tensor) -> Tensor:
+        """[..., D] -> [..., width]."""
+        embedded: Tensor = self.into(vectors)
+        return embedded
+
+    def mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mixture at [..., width]: log-weights [..., K], means and deviations [..., K, D]."""
+        out = self.out(hidden).float()
+        k, d = self.components, self.dim
+        weights, means, spread = torch.split(out, [k, k * d, k * d], -1)
+        std = self.min_std + nn.functional.softplus(spread)
+        shape = (*hidden.shape[:-1], k, d)
+        return weights.log_softmax(-1), means.reshape(shape), std.reshape(shape)
+
+    def log_prob(self, hidden: Tensor, vectors: Tensor) -> Tensor:
+        """Log-density [...] of vectors [..., D], nats: log sum_k w_k prod_d N(x_d; m_kd, s_kd)."""
+        weights, means, std = self.mixture(hidden)
+        apart = (vectors[..., None, :].float() - means) / std
+        normals = -0.5 * apart.square() - std.log() - 0.5 * math.log(2 * math.pi)
+        return (weights + normals.sum(-1)).logsumexp(-1)
+
+    def sample(self, hidden: Tensor, temperature: float, generator: Generator | None) -> Tensor:
+        """Draw vectors [..., D].
+
+        temperature: divides the log-weights and scales variances; 0 takes the mean of the
+            component with the greatest weight.
+        """
+        weights, means, std = self.mixture(hidden)
+        if temperature == 0:
+            chosen = weights.argmax(-1)
+        else:
+            odds = (weights / temperature).softmax(-1)
+            chosen = torch.multinomial(odds.flatten(0, -2), 1, generator=generator)
+            chosen = chosen.view(odds.shape[:-1])
+        index = chosen[..., None, None].expand(*chosen.shape, 1, self.dim)
+        mean, spread = means.gather(-2, index)[..., 0, :], std.gather(-2, index)[..., 0, :]
+        if temperature == 0:
+            return mean
+        noise = torch.empty_like(mean).normal_(generator=generator)
+        drawn: Tensor = mean + temperature**0.5 * spread * noise
+        return drawn

@@ -1,0 +1,90 @@
+"""Saved models: how they lie in a folder, and how they come back.
+
+`model.pt` holds the kind of model, what builds it (`spec`, as JSON) and its weights; it is read
+with `weights_only=True`. The planner and the action decoder name the hash of the skill model that
+they build upon, and are not loaded beside another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from sofdata.errors import ConfigError
+from sofdata.models.action_decoder import ActionDecoder
+from sofdata.models.planner import Planner
+from sofdata.models.policy import Policy
+from sofdata.models.skill_vae import SkillVAE
+from sofdata.train.checkpoint import load_file, save_file
+
+MODEL = "model.pt"
+FORMAT = 1
+
+
+def load(path: str | Path) -> Policy:
+    """Load what `sofdata train` has written to `path`: a policy that plans and acts.
+
+    Planner or decoder may be missing; what needs them then says so. Raises `ConfigError` where
+    there is no skill model, or the models do not belong together.
+    """
+    folder = Path(path)
+    skill = load_skill(folder)
+    planner = decoder = None
+    if (folder / "planner" / MODEL).exists():
+        planner = _load(folder, "planner", Planner, skill)
+    if (folder / "decoder" / MODEL).exists():
+        decoder = _load(folder, "decoder", ActionDecoder, skill)
+    return Policy(skill, planner, decoder)
+
+
+def load_skill(folder: Path) -> SkillVAE:
+    """The skill model in a folder, for use."""
+    file = folder / "skill" / MODEL
+    if not file.exists():
+        raise ConfigError(f"there is no skill model at {file}: 'sofdata train skill' makes one")
+    model: SkillVAE = _load(folder, "skill", SkillVAE)
+    return model
+
+
+def save_model(folder: Path, kind: str, model: Any) -> str:
+    """Write `model.pt`; returns its sha256."""
+    state = {"format": FORMAT, "kind": kind, "spec": json.dumps(model.spec())}
+    if kind != "skill":
+        state["skill"] = fingerprint(model.skill)
+    return save_file(folder / MODEL, {**state, "weights": model.state_dict()})
+
+
+def fingerprint(model: SkillVAE) -> str:
+    """sha256 of a model's weights, the same wherever it was saved."""
+    digest = hashlib.sha256(json.dumps(model.spec(), sort_keys=True).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _load(folder: Path, kind: str, build: Any, *skill: SkillVAE) -> Any:
+    path = folder / kind / MODEL
+    saved = load_file(path)
+    if saved.get("format") != FORMAT or saved.get("kind") != kind:
+        raise ConfigError(
+            f"{path} holds a '{saved.get('kind')}' of format {saved.get('format')}, where a "
+            f"'{kind}' of format {FORMAT} belongs"
+        )
+    if skill and saved["skill"] != fingerprint(skill[0]):
+        raise ConfigError(
+            f"{path} was trained with another skill model than the one in {folder}: train it "
+            f"again with 'sofdata train {kind}'"
+        )
+    model = build.from_spec(json.loads(saved["spec"]), *skill)
+    try:
+        model.load_state_dict(saved["weights"])
+    except RuntimeError as error:
+        what = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ConfigError(
+            f"the weights in {path} are of another architecture than this version of sofdata "
+            f"builds from the settings in it: {what}. Train it again"
+        ) from None
+    return model.eval().requires_grad_(False)
