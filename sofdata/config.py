@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ from sofdata.shards.sample import ImageConfig
 from sofdata.video.config import VideoConfig
 from sofdata.video.isolate import LimitConfig
 from sofdata.windows.config import WindowConfig
+
+S = TypeVar("S", bound=Section)
+INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
 
 
 class UnitConfig(Section):
@@ -82,14 +85,21 @@ class IngestConfig(Section):
     codec: CodecConfig = CodecConfig()
     images: ImageConfig = ImageConfig()
     units: UnitConfig = UnitConfig()
+    with_actions: bool = Field(
+        False,
+        description="Store the actions of demonstrations beside their windows, where the corpus "
+        "has any. Never read otherwise. Such a dataset is another than the one without.",
+    )
     run: RunConfig = RunConfig()
 
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
-        Weights count by their hash, not by the path at which they lie.
+        Weights count by their hash, not by the path at which they lie. `with_actions` is left out
+        where it is false, as in datasets made before there was such a key.
         """
-        content = self.model_dump(mode="json", exclude={"run"})
+        left_out = {"run"} if self.with_actions else {"run", "with_actions"}
+        content = self.model_dump(mode="json", exclude=left_out)
         if self.flow.weights_sha256:
             content["flow"]["checkpoint"] = None
         return content
@@ -113,15 +123,29 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     Raises `ConfigError` for a recipe that does not exist or does not parse, for an override
     without "=", and for any key or value that does not fit.
     """
-    values = _read_recipe(recipe) if recipe else {}
+    return load_section(IngestConfig, recipe, overrides)
+
+
+def load_section(
+    section: type[S],
+    recipe: str | None,
+    overrides: Iterable[str] = (),
+    folder: str = INGEST_RECIPES,
+) -> S:
+    """Read a recipe for any kind of section; otherwise as `load_config`.
+
+    folder: where sofdata carries the recipes of this kind.
+    """
+    values = _read_recipe(recipe, folder) if recipe else {}
     for override in overrides:
         _apply(values, override)
-    return IngestConfig.parse(values)
+    return section.parse(values)
 
 
-def recipes() -> dict[str, Path]:
+def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
     """The recipes that sofdata carries, by name."""
-    return {path.stem: path for path in sorted(carried("pipelines").glob("*.yaml"))}
+    path = carried("pipelines") / folder
+    return {path.stem: path for path in sorted(path.glob("*.yaml"))}
 
 
 def carried(folder: str) -> Path:
@@ -141,14 +165,14 @@ def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "
             yield f"{prefix}{key} is {left!r}, there {right!r}"
 
 
-def _read_recipe(recipe: str) -> dict[str, Any]:
+def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
     import yaml
 
-    path = recipes().get(recipe, Path(recipe))
+    path = recipes(folder).get(recipe, Path(recipe))
     try:
         values = _yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        known = ", ".join(recipes()) or "none"
+        known = ", ".join(recipes(folder)) or "none"
         raise ConfigError(
             f"cannot read recipe '{recipe}' ({error.strerror}); "
             f"give a path to a YAML file or one of: {known}"

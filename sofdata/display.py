@@ -71,7 +71,7 @@ class Tally:
         parts.append(f"{sums.frames / elapsed_s:.0f} frames/s")
         if sums.videos and self.done < self.total:
             left_s = (self.total - self.done) * elapsed_s / sums.videos
-            parts.append(f"{_clock(left_s)} left")
+            parts.append(f"{clock(left_s)} left")
         return " · ".join(parts)
 
     @property
@@ -139,7 +139,8 @@ def _tell_retry(console: Console, event: Event) -> None:
         console.print(f"unit {event.unit} starts again: {event.why}", highlight=False, markup=False)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """'1:02:03' or '2:03'."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

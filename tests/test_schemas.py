@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from sofdata.config import carried, load_config, recipes
+from sofdata.config import TRAIN_RECIPES, carried, load_config, recipes
 from sofdata.errors import ConfigError
-from sofdata.shards.export import exported
+from sofdata.settings import Section
+from sofdata.shards.export import exported, settings_page
+from sofdata.train.config import load_train_config
 
 
 def test_the_exported_schemas_are_up_to_date() -> None:
     """When this fails, `make schemas` writes them anew."""
     stored = {path.name: path.read_text() for path in carried("schemas").iterdir()}
     assert stored == exported()
+    assert (carried("docs") / "training-settings.md").read_text() == settings_page()
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))
@@ -20,8 +25,14 @@ def test_a_carried_recipe_loads(name: str) -> None:
     assert load_config(name) != load_config(None)
 
 
-def test_every_setting_is_documented() -> None:
-    schema = load_config(None).model_json_schema()
+@pytest.mark.parametrize("name", sorted(recipes(TRAIN_RECIPES)))
+def test_a_carried_training_recipe_loads(name: str) -> None:
+    assert load_train_config(name) != load_train_config(None)
+
+
+@pytest.mark.parametrize("load", [load_config, load_train_config])
+def test_every_setting_is_documented(load: Callable[[None], Section]) -> None:
+    schema = load(None).model_json_schema()
     sections = {name: part["properties"] for name, part in schema["$defs"].items()}
     for section, fields in sections.items():
         for field, about in fields.items():

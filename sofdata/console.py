@@ -1,0 +1,34 @@
+"""Where commands print: people's consoles, and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 160
+
+
+def stdout() -> Console:
+    """What a command answers."""
+    return _console(sys.stdout)
+
+
+def stderr() -> Console:
+    """What a command tells on its way."""
+    return _console(sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """The answer of a command that was asked for JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def _console(stream: TextIO) -> Console:
+    """A console that fits the terminal, or writes long lines to a file or pipe."""
+    from rich.console import Console
+
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH)

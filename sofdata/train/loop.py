@@ -1,0 +1,322 @@
+"""The training loop. `fit` trains any of the three models and reads from top to bottom.
+
+Everything random follows from the seed and the number of the step: the order of the windows from
+(seed, epoch), all noise from (seed, step, rank). So a checkpoint needs to say only where it stands,
+and a run that was killed and resumed ends, on a CPU and with as many threads, with the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sofdata.errors import ConfigError, InputError
+from sofdata.faults import reached
+from sofdata.shards.loader import Loader
+from sofdata.train.checkpoint import load_checkpoint, save_checkpoint
+from sofdata.train.config import AnyStage, MachineConfig, OptimConfig
+from sofdata.train.log import TrainLog
+from sofdata.train.mean import MeanWeights
+from sofdata.train.protocol import AnyModel
+from sofdata.train.ranks import Ranks
+from sofdata.types import ActionBatch, Batch
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Told after steps: where training stands.
+
+    metrics: means since the last time; held_out: of a measurement made at this step, else empty.
+    seconds_left: until all steps are made, None if that is not known.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    samples_per_s: float
+    metrics: dict[str, float]
+    held_out: dict[str, float]
+    seconds_left: float | None = None
+
+
+Follow = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Position:
+    """Where training stands: what a checkpoint holds beside weights and moments.
+
+    step: updates made. epoch, batch: of the loader; batches of this epoch that are used up.
+    bad_steps: skipped for values that are not finite. seconds: spent in training so far.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    bad_steps: int = 0
+    seconds: float = 0.0
+
+
+def fit(
+    name: str,
+    model: AnyModel,
+    data: Loader,
+    held_out: Loader,
+    stage: AnyStage,
+    machine: MachineConfig,
+    folder: Path,
+    digest: str,
+    ranks: Ranks,
+    follow: Follow,
+) -> dict[str, float]:
+    """Train a model, or go on from the newest checkpoint in `folder`; returns held-out metrics.
+
+    data: this rank's share of the training windows; held_out: all held-out windows.
+    digest: of everything that decides the result; a checkpoint of another one is not gone on from.
+    Afterwards the model holds the weights to use: the running means, where `optim.ema` asks for it.
+
+    Raises `InputError` after more than `run.max_bad_steps` steps that were not finite.
+    """
+    optim, run, device = stage.optim, stage.run, ranks.device
+    model.to(device)
+    if machine.channels_last:
+        model.to(memory_format=torch.channels_last)
+    optimizer = _optimizer(model, optim)
+    mean = MeanWeights(model, optim.ema)
+    here = Position()
+    if state := load_checkpoint(folder / CHECKPOINTS):
+        here = _restore(state, digest, model, optimizer, mean, folder)
+    log = TrainLog(folder, here.step, writes=ranks.first)
+    loss_of = ranks.wrap(_LossOf(model), machine.compile)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=machine.precision == "bf16")
+    batches = _endless(data, here)
+    sums, logged, held, clock = Sums(), here.step, dict[str, float](), time.monotonic()
+
+    while here.step < optim.steps:
+        model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(here.step, optim)
+        torch.manual_seed(_noise_seed(machine.seed, here.step, ranks.rank))
+        optimizer.zero_grad(set_to_none=True)
+
+        # Forward and backward over the batches of one update.
+        finite, used = True, list[Batch]()
+        for part in range(optim.accumulate):
+            used.append(to_device(next(batches), device))
+            here.batch += 1
+            with autocast:
+                loss, metrics = loss_of(used[-1], here.step)
+            finite = ranks.all_true(bool(torch.isfinite(loss)))
+            if not finite:
+                break
+            with ranks.no_sync(loss_of, part + 1 < optim.accumulate):
+                (loss / optim.accumulate).backward()
+            sums.add({"loss": loss.detach(), **metrics})
+        if finite:
+            norm = nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
+            finite = bool(torch.isfinite(norm))  # gradients, unlike losses, are those of all ranks
+
+        # One update, or none: what is not finite is counted and told, and touches no weight.
+        if finite:
+            optimizer.step()
+            mean.update(model)
+        else:
+            here.bad_steps += 1
+            log.skipped(here.step + 1, suspects(used))
+            if here.bad_steps > run.max_bad_steps:
+                raise InputError(_too_many(name, here, suspects(used)))
+        here.step += 1
+        reached(f"{name}: step {here.step}")
+        ended = here.step == optim.steps
+
+        # What a person sees.
+        if here.step % run.log_every == 0 or ended:
+            seconds = time.monotonic() - clock
+            rate = (here.step - logged) * optim.accumulate * stage.data.batch_size / seconds
+            shown = ranks.mean(sums.take())
+            log.trained(here.step, shown | {"lr": learning_rate(here.step - 1, optim)}, rate)
+            left_s = (optim.steps - here.step) * seconds / (here.step - logged)
+            follow(Progress(name, here.step, optim.steps, rate, shown, {}, left_s))
+            here.seconds += seconds
+            logged, clock = here.step, time.monotonic()
+        if here.step % run.evaluate_every == 0 or ended:
+            if ranks.first:
+                held = measure(model, mean, held_out, log, here.step, run.pictures)
+                follow(Progress(name, here.step, optim.steps, 0.0, {}, held))
+            clock = time.monotonic() if logged == here.step else clock
+
+        # What a later run goes on from.
+        if here.step % run.checkpoint_every == 0 or ended:
+            if ranks.first:
+                whole = _state(model, optimizer, mean, here, digest)
+                save_checkpoint(folder / CHECKPOINTS, here.step, whole)
+            reached(f"{name}: checkpoint {here.step}")
+
+    if not held and ranks.first:  # an earlier run has made all steps
+        held = measure(model, mean, held_out, log, here.step, run.pictures)
+    model.load_state_dict(mean.state(model))
+    log.close()
+    return held
+
+
+def learning_rate(step: int, optim: OptimConfig) -> float:
+    """Linear warm-up, then a cosine from `lr` to `lr * lr_end_share`."""
+    if step < optim.warmup_steps:
+        return optim.lr * (step + 1) / optim.warmup_steps
+    done = (step - optim.warmup_steps) / max(1, optim.steps - optim.warmup_steps)
+    share = optim.lr_end_share
+    return optim.lr * (share + (1 - share) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
+
+
+def measure(
+    model: AnyModel,
+    mean: MeanWeights,
+    held_out: Loader,
+    log: TrainLog,
+    step: int,
+    pictures: bool,
+) -> dict[str, float]:
+    """Held-out metrics of the weights that would be saved now."""
+    model.eval()
+    device = next(model.parameters()).device
+    with mean.in_place(model), torch.no_grad():
+        evaluation = model.evaluation()
+        for batch in held_out.epoch(0):
+            evaluation.add(to_device(batch, device))
+        metrics = evaluation.result()
+        log.held_out(step, metrics, evaluation.pictures() if pictures else {})
+    return metrics
+
+
+def suspects(batches: Iterable[Batch]) -> list[str]:
+    """Keys of samples that hold values which are not finite; of all samples if none does."""
+    keys: list[str] = []
+    found: list[str] = []
+    for batch in batches:
+        values = [batch.flow, batch.actions] if isinstance(batch, ActionBatch) else [batch.flow]
+        whole = [torch.isfinite(value).flatten(1).all(1).tolist() for value in values]
+        keys += batch.keys
+        found += [key for key, *good in zip(batch.keys, *whole, strict=True) if not all(good)]
+    return found or keys
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The same batch with its tensors on a device."""
+    if device.type == "cpu":
+        return batch
+    moved = {
+        item.name: getattr(batch, item.name).to(device, non_blocking=True)
+        for item in fields(batch)
+        if isinstance(getattr(batch, item.name), Tensor)
+    }
+    return replace(batch, **moved)
+
+
+class Sums:
+    """Means of what the steps since the last line of the log have given."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._number = 0
+
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        """Add those of one batch; nothing waits for the device here."""
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
+        self._number += 1
+
+    def take(self) -> dict[str, float]:
+        """The means, and start anew."""
+        means = {name: float(value) / self._number for name, value in self._sums.items()}
+        self._sums, self._number = {}, 0
+        return means
+
+
+class _LossOf(nn.Module):
+    """A model's loss as a forward pass, which is what gets compiled and distributed."""
+
+    def __init__(self, model: AnyModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.model.loss(batch, step)
+
+
+def _optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW; only matrices and kernels decay."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95))
+
+
+def _endless(data: Loader, here: Position) -> Iterator[Batch]:
+    """Batches for as long as they are asked for, from the position on, which is kept up to date."""
+    while True:
+        if here.batch >= data.batches:
+            here.epoch, here.batch = here.epoch + 1, 0
+        for batch in data.epoch(here.epoch, here.batch):
+            yield batch
+            if here.batch >= data.batches:
+                break
+
+
+def _noise_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _state(
+    model: AnyModel,
+    optimizer: torch.optim.Optimizer,
+    mean: MeanWeights,
+    here: Position,
+    digest: str,
+) -> dict[str, Any]:
+    return {
+        "model": model.state_dict(),
+        "mean": mean.state(model),
+        "optimizer": optimizer.state_dict(),
+        "position": asdict(here),
+        "digest": digest,
+    }
+
+
+def _restore(
+    state: dict[str, Any],
+    digest: str,
+    model: AnyModel,
+    optimizer: torch.optim.Optimizer,
+    mean: MeanWeights,
+    folder: Path,
+) -> Position:
+    if state["digest"] != digest:
+        raise ConfigError(
+            f"{folder} holds checkpoints of another training: its settings, data or the model "
+            "before it are not these. Choose another folder, or give --restart to begin anew"
+        )
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    mean.restore(state["mean"])
+    return Position(**state["position"])
+
+
+def _too_many(name: str, here: Position, keys: list[str]) -> str:
+    return (
+        f"{name}: {here.bad_steps} steps gave values that are not finite, the last one, number "
+        f"{here.step}, with {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}. Check these "
+        f"samples with 'sofdata verify', or lower {name}.optim.lr; {name}.run.max_bad_steps sets "
+        "how many are borne"
+    )

@@ -1,0 +1,44 @@
+"""What the training loop asks of a model, so that one loop trains all three."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sofdata.models.action_decoder import ActionDecoder
+from sofdata.models.planner import Planner
+from sofdata.models.skill_vae import SkillVAE
+from sofdata.types import Batch
+
+
+class Evaluation(Protocol):
+    """Gathers what a model does on held-out batches."""
+
+    def add(self, batch: Batch) -> None:
+        """Measure one more batch."""
+
+    def result(self) -> dict[str, float]:
+        """Metrics over all batches, with the trivial baselines beside them."""
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """Pictures for a person, RGB uint8 [H,W,3] by name; may be empty."""
+
+
+class Trainable(Protocol):
+    """A model that can be trained; always an `nn.Module` as well."""
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean over the samples of a batch, and what to log beside it."""
+
+    def evaluation(self) -> Evaluation:
+        """A new, empty measurement."""
+
+    def spec(self) -> dict[str, Any]:
+        """All but the weights that is needed to build this model again, as JSON-able values."""
+
+
+AnyModel = SkillVAE | Planner | ActionDecoder
+"""The models there are; each is a `Trainable`."""

@@ -1,0 +1,95 @@
+"""`train_report.md`: what was trained on what, how well it does, curves and pictures."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sofdata.train.config import STAGES
+from sofdata.train.log import read_metrics
+from sofdata.train.run import read_done
+
+REPORT = "train_report.md"
+TITLES = {"skill": "Skill VAE", "planner": "Planner", "decoder": "Action decoder"}
+
+
+def write_report(out: str | Path) -> Path:
+    """Write the report of all stages that have ended in a folder, and its curves."""
+    out = Path(out)
+    parts = [
+        "# Training report",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.machine()}, Python "
+        f"{platform.python_version()}. Metrics are of held-out videos; what each one means stands "
+        "in docs/models.md.",
+    ]
+    for name in STAGES:
+        done = read_done(out / name)
+        if done is not None:
+            parts.append(_section(out, name, done))
+    path = out / REPORT
+    path.write_text("\n\n".join(parts) + "\n")
+    return path
+
+
+def _section(out: Path, name: str, done: dict[str, Any]) -> str:
+    lines = read_metrics(out / name)
+    skipped = sum(line["kind"] == "skipped" for line in lines)
+    windows, videos = done["windows"], done["videos"]
+    parts = [
+        f"## {TITLES[name]}",
+        f"{done['parameters']:,} parameters; {windows['train']:,} windows of "
+        f"{videos['train']:,} videos in training, {windows['held_out']:,} of "
+        f"{videos['held_out']:,} held out; {done['config']['optim']['steps']:,} steps in "
+        f"{done['seconds']:.0f} s{_skipped(skipped)}. Data: {', '.join(done['data'])}. "
+        f"Model sha256 {done['model_sha256'][:16]}.",
+        metrics_table(done["metrics"]),
+    ]
+    if _draw_curves(lines, out / name / "curves.png"):
+        parts.append(f"![curves]({name}/curves.png)")
+    last: dict[str, Path] = {}
+    for picture in sorted((out / name / "pictures").glob("*.png")):
+        last[picture.stem.rpartition("-")[0]] = picture
+    parts += [f"![{what}]({name}/pictures/{path.name})" for what, path in sorted(last.items())]
+    return "\n\n".join(parts)
+
+
+def _skipped(number: int) -> str:
+    return f", {number} of them skipped for values that were not finite" if number else ""
+
+
+def metrics_table(metrics: dict[str, float]) -> str:
+    """Markdown of held-out metrics."""
+    rows = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
+    return "\n".join(["| held out | |", "|---|---|", *rows])
+
+
+def _draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> bool:
+    """Loss and the first held-out metric over the steps; False where there is nothing to draw."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    trained = [line for line in lines if line["kind"] == "train"]
+    measured = [line for line in lines if line["kind"] == "held_out"]
+    if not trained:
+        return False
+    figure = Figure(figsize=(9, 3), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    left.plot([line["step"] for line in trained], [line["loss"] for line in trained], lw=1)
+    left.set(xlabel="step", title="training loss")
+    if min(line["loss"] for line in trained) > 0:
+        left.set_yscale("log")
+    if measured:
+        name = next(key for key in measured[-1] if key not in ("step", "kind"))
+        values = [line.get(name, np.nan) for line in measured]
+        right.plot([line["step"] for line in measured], values, marker="o", lw=1)
+        right.set(xlabel="step", title=f"held out: {name}")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.savefig(path)
+    return True

@@ -1,0 +1,276 @@
+"""`sofdata train`: one stage, or all three one after the other, each skipped if it is up to date.
+
+    OUT/skill/    skill VAE        OUT/planner/  planner         OUT/decoder/  action decoder
+        model.pt, done.json, metrics.jsonl, tensorboard/, pictures/, checkpoints/
+
+A stage's digest covers everything that decides its result: its settings, the data, the model it
+builds upon, the version of sofdata. `done.json` holds the digest of what was finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sofdata import __version__
+from sofdata.errors import ConfigError
+from sofdata.models.action_decoder import ActionDecoder, measure_actions
+from sofdata.models.planner import Planner
+from sofdata.models.saved import MODEL, load_skill, save_model
+from sofdata.models.skill_vae import FlowShape, SkillVAE
+from sofdata.shards.loader import Loader
+from sofdata.storage import Tree
+from sofdata.train.checkpoint import hash_of
+from sofdata.train.config import AnyStage, StageName, TrainConfig
+from sofdata.train.loop import Follow, fit
+from sofdata.train.protocol import AnyModel
+from sofdata.train.ranks import Ranks
+
+DONE = "done.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One stage to train; travels to the workers of Ray Train.
+
+    urls: the datasets that it learns from. out: the folder of all stages, local.
+    options: for the file systems of `urls`; secret, and stored nowhere.
+    """
+
+    name: StageName
+    config: TrainConfig
+    urls: tuple[str, ...]
+    out: str
+    options: dict[str, Any]
+
+    @property
+    def stage(self) -> AnyStage:
+        stage: AnyStage = getattr(self.config, self.name)
+        return stage
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out) / self.name
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """How a stage ended. metrics: held-out ones. skipped: it was up to date."""
+
+    name: StageName
+    metrics: dict[str, float]
+    seconds: float
+    skipped: bool
+
+
+def train_stage(job: Job, follow: Follow, restart: bool = False) -> StageResult:
+    """Train one stage, go on from its checkpoint, or do nothing if it is up to date.
+
+    restart: throw away what an earlier training has left in the folder of this stage.
+
+    Raises `ConfigError` for settings, data or an earlier training that do not fit.
+    """
+    if restart:
+        shutil.rmtree(job.folder, ignore_errors=True)
+    digest = stage_digest(job)
+    done = read_done(job.folder)
+    if done and done["digest"] == digest and (job.folder / MODEL).exists():
+        return StageResult(job.name, done["metrics"], done["seconds"], skipped=True)
+    if job.config.machine.workers:
+        from sofdata.train.cluster import run_on_ray
+
+        run_on_ray(job, digest, follow)
+    else:
+        run_stage(job, digest, Ranks(0, 1, _device(job.config)), follow)
+    done = read_done(job.folder)
+    assert done is not None
+    return StageResult(job.name, done["metrics"], done["seconds"], skipped=False)
+
+
+def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
+    """What each worker does: build loaders and model, fit, and save."""
+    machine, stage = job.config.machine, job.stage
+    prepare_torch(job.config, ranks)
+    began_s = time.monotonic()
+    data, held_out = _loaders(job, ranks)
+    torch.manual_seed(machine.seed)
+    model = _build(job, data)
+    metrics = fit(
+        job.name,
+        model,
+        data,
+        held_out,
+        stage,
+        machine,
+        job.folder,
+        digest,
+        ranks,
+        follow,
+    )
+    if not ranks.first:
+        return
+    sha256 = save_model(job.folder, job.name, model)
+    _write_json(
+        job.folder / DONE,
+        {
+            "digest": digest,
+            "model_sha256": sha256,
+            "metrics": metrics,
+            "seconds": round(time.monotonic() - began_s, 1),
+            "windows": {"train": data.rows, "held_out": held_out.rows},
+            "videos": {"train": data.videos, "held_out": held_out.videos},
+            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "config": stage.model_dump(mode="json"),
+            "machine": machine.model_dump(mode="json", exclude={"address"}),
+            "data": [Tree(url).name for url in job.urls],
+            "sofdata": __version__,
+            "torch": str(torch.__version__),
+        },
+    )
+
+
+def stage_digest(job: Job) -> str:
+    """sha256 of everything that decides what a stage learns.
+
+    The number of workers counts, since it decides the order of sums; how often is logged does not.
+    """
+    machine = job.config.machine
+    parts: dict[str, Any] = {
+        "stage": job.stage.model_dump(mode="json", exclude={"run"}),
+        "machine": machine.model_dump(mode="json", exclude={"address"}),
+        "data": [_dataset_digest(Tree(url, job.options)) for url in job.urls],
+        "before": None if job.name == "skill" else hash_of(_skill_file(job)),
+        "sofdata": __version__,
+    }
+    parts["stage"]["data"].pop("loaders")
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_done(folder: Path) -> dict[str, Any] | None:
+    """What a stage that has ended says of itself, None if it has not."""
+    try:
+        done: dict[str, Any] = json.loads((folder / DONE).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return done
+
+
+def prepare_torch(config: TrainConfig, ranks: Ranks) -> None:
+    """Set threads and determinism of this process."""
+    machine = config.machine
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(machine.threads or max(1, (cores - 1) // ranks.world))
+    torch.use_deterministic_algorithms(machine.deterministic, warn_only=True)
+    if machine.deterministic and ranks.device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+
+
+def _device(config: TrainConfig) -> torch.device:
+    wanted = config.machine.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise ConfigError(f"machine.device is '{wanted}'; give auto, cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"machine.device is '{wanted}', but torch finds no CUDA device here")
+    return device
+
+
+def _loaders(job: Job, ranks: Ranks) -> tuple[Loader, Loader]:
+    """The training windows of this rank, and all held-out windows."""
+    data = job.stage.data
+    shared: dict[str, Any] = {
+        "batch_size": data.batch_size,
+        "where": data.where,
+        "options": job.options,
+    }
+    train = Loader(
+        job.urls,
+        seed=job.config.machine.seed,
+        workers=data.loaders,
+        rank=ranks.rank,
+        world=ranks.world,
+        split=("train", data.held_out),
+        drop_last=True,
+        buffer_shards=data.buffer_shards,
+        **shared,
+    )
+    held_out = Loader(job.urls, shuffle=False, split=("held_out", data.held_out), **shared)
+    return train, held_out
+
+
+def _build(job: Job, data: Loader) -> AnyModel:
+    model: AnyModel
+    if job.name == "skill":
+        size = data.geometry
+        shape = FlowShape(size.steps, size.flow_px, float(data.statistics["p99_px"]))
+        model = SkillVAE(job.config.skill.model, shape)
+    elif job.name == "planner":
+        model = Planner(job.config.planner.model, _skill_for(job, data), data.texts)
+    else:
+        skill = _skill_for(job, data)
+        every = Loader(
+            job.urls,
+            batch_size=job.stage.data.batch_size,
+            shuffle=False,
+            where=job.stage.data.where,
+            split=("train", job.stage.data.held_out),
+            options=job.options,
+        )
+        model = ActionDecoder(job.config.decoder.model, skill, measure_actions(every.epoch(0)))
+    return model
+
+
+def _skill_for(job: Job, data: Loader) -> SkillVAE:
+    """The trained skill model. Raises `ConfigError` if it was made for other windows."""
+    _skill_file(job)
+    skill = load_skill(Path(job.out))
+    ours, size = skill.shape, data.geometry
+    if (ours.steps, ours.size) != (size.steps, size.flow_px):
+        raise ConfigError(
+            f"the skill model in {job.out} is for windows of {ours.steps} steps at {ours.size} px, "
+            f"and the data has {size.steps} steps at {size.flow_px} px: ingest with the same "
+            "windows.length and windows.size"
+        )
+    return skill
+
+
+def _skill_file(job: Job) -> Path:
+    path = Path(job.out) / "skill" / MODEL
+    if not path.exists():
+        raise ConfigError(
+            f"the {job.name} builds upon a skill model, and {path} does not exist: run "
+            f"'sofdata train skill' or 'sofdata train all' with --out {job.out} first"
+        )
+    return path
+
+
+def _dataset_digest(tree: Tree) -> str:
+    """Changes with any window of a dataset: its record holds all configuration and statistics."""
+    from sofdata.shards.layout import DATASET, WIDS
+
+    try:
+        parts = [tree.read(DATASET), tree.read(WIDS)]
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no complete dataset at {tree.name} ({os.path.basename(str(error))} is "
+            "missing): 'sofdata ingest' makes one"
+        ) from None
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    scratch = path.with_name(f"{path.name}.writing")
+    scratch.write_text(json.dumps(value, indent=1))
+    scratch.replace(path)

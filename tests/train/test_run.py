@@ -1,0 +1,162 @@
+"""`sofdata train`: the stages together, what is up to date, and what cannot work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import sofdata.models
+from sofdata.errors import ConfigError
+from sofdata.models.encode import encode
+from sofdata.models.saved import MODEL, load_skill, save_model
+from sofdata.shards.verify import verify
+from sofdata.storage import Tree
+from sofdata.train.config import TrainConfig, load_train_config
+from sofdata.train.run import Job, train_stage
+from tests.helpers import sofdata as command
+from tests.train.conftest import TINY
+
+
+def sets(settings: tuple[str, ...]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def trained(pushing: Path, demonstrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes. Tests must not change it."""
+    out = tmp_path_factory.mktemp("trained") / "models"
+    words = ("train", "all", "--data", pushing, "--demos", demonstrations, "--out", out)
+    done = command(*words, *sets(TINY), "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert [stage["stage"] for stage in summary["stages"]] == ["skill", "planner", "decoder"]
+    return out
+
+
+def test_the_report_tells_of_all_stages_beside_their_baselines(trained: Path) -> None:
+    report = (trained / "train_report.md").read_text()
+    for told in ("flow_energy_explained", "prior_nats_uniform", "action_error_mean", "sha256"):
+        assert told in report
+    for name in ("skill", "planner", "decoder"):
+        assert (trained / name / "curves.png").stat().st_size > 1000
+
+
+def test_the_same_command_again_trains_nothing(
+    trained: Path, pushing: Path, demonstrations: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob(MODEL)}
+    words = ("train", "all", "--data", pushing, "--demos", demonstrations, "--out", trained)
+    done = command(*words, *sets(TINY), "--json")
+    assert done.returncode == 0, done.stderr
+    assert all(stage["skipped"] for stage in json.loads(done.stdout)["stages"])
+    assert before == {path: path.stat().st_mtime_ns for path in trained.rglob(MODEL)}
+
+
+def test_another_skill_model_makes_the_planner_out_of_date(
+    trained: Path, pushing: Path, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "models"
+    shutil.copytree(trained, out)
+    skill = load_skill(out)
+    with torch.no_grad():
+        next(skill.parameters()).add_(1.0)
+    save_model(out / "skill", "skill", skill)
+    with pytest.raises(ConfigError, match="another skill model"):
+        sofdata.models.load(out)
+    with pytest.raises(ConfigError, match="--restart"):
+        train_stage(Job("planner", tiny, (str(pushing),), str(out), {}), lambda progress: None)
+
+
+def test_the_policy_plans_and_acts(trained: Path) -> None:
+    policy = sofdata.models.load(trained)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    plan = policy.plan(image, "push the disc to the left")
+    assert plan.codes.shape[0] == 1
+    actions = policy.act(image, plan)
+    assert actions.values.shape[0] == 1
+    assert bool(torch.isfinite(actions.values).all())
+    again = policy.act(image, policy.plan(image, "push the disc to the left"))
+    assert torch.equal(actions.values, again.values)
+    towards = policy.plan(image, "push the disc up", goal=image)
+    assert towards.codes.shape == plan.codes.shape
+    with pytest.raises(ConfigError, match="uint8"):
+        policy.plan(image.astype(np.float32), "push the disc up")
+
+
+def test_skills_of_all_windows_lie_beside_the_index(
+    trained: Path, pushing: Path, tmp_path: Path
+) -> None:
+    dest = tmp_path / "dataset"
+    shutil.copytree(pushing, dest)
+    done = command("encode", dest, "--model", trained, "--json")
+    assert done.returncode == 0, done.stderr
+    table = pq.read_table(dest / json.loads(done.stdout)["skills"])
+    index = pq.read_table(dest / "index.parquet")
+    assert table["key"].to_pylist() == index["key"].to_pylist()
+    tokens = np.array(table["tokens"].to_pylist())
+    size = int(table.schema.metadata[b"sofdata.codebook_size"])
+    assert tokens.min() >= 0
+    assert tokens.max() < size
+    assert verify(Tree(str(dest))).whole
+    first = (dest / json.loads(done.stdout)["skills"]).read_bytes()
+    path = encode(Tree(str(dest)), load_skill(trained), "again")
+    assert (dest / path).read_bytes() == first
+
+
+def test_a_decoder_needs_actions(pushing: Path, trained: Path, tiny: TrainConfig) -> None:
+    job = Job("decoder", tiny, (str(pushing),), str(trained), {})
+    with pytest.raises(ConfigError, match="--with-actions"):
+        train_stage(job, lambda progress: None)
+
+
+def test_a_planner_needs_a_skill_model(pushing: Path, tiny: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sofdata train skill"):
+        train_stage(Job("planner", tiny, (str(pushing),), str(tmp_path), {}), lambda progress: None)
+
+
+def test_windows_of_another_size_are_refused(
+    dataset: Path, trained: Path, tiny: TrainConfig
+) -> None:
+    with pytest.raises(ConfigError, match="32 px"):
+        train_stage(Job("planner", tiny, (str(dataset),), str(trained), {}), lambda progress: None)
+    with pytest.raises(ConfigError, match="32 px"):
+        encode(Tree(str(dataset)), load_skill(trained))
+
+
+def test_weights_of_another_architecture_are_refused(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "models"
+    shutil.copytree(trained / "skill", out / "skill")
+    state = torch.load(out / "skill" / MODEL, weights_only=True)
+    spec = json.loads(state["spec"])
+    spec["config"]["width"] = 64
+    torch.save({**state, "spec": json.dumps(spec)}, out / "skill" / MODEL)
+    with pytest.raises(ConfigError, match="another architecture"):
+        sofdata.models.load(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train", "skill"), "needs --data"),
+        (("train", "decoder"), "needs --demos"),
+        (("train", "skill", "--data", "nowhere"), "no complete dataset"),
+        (("train", "skill", "--data", "nowhere", "--set", "skill.optim.step=5"), "optim.steps"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = command(*words, "--out", tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_filter_is_told(pushing: Path, tmp_path: Path) -> None:
+    config = load_train_config(None, [*TINY, "skill.data.where=motion > 1000"])
+    with pytest.raises(ConfigError, match="selects none"):
+        train_stage(Job("skill", config, (str(pushing),), str(tmp_path), {}), lambda progress: None)
