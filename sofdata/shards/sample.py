@@ -180,7 +180,7 @@ def _read_actions(
 
 
 def check_sample(key: str, members: Mapping[str, bytes]) -> None:
-    """Raise `InputError` for a sample that does not decode; takes less than half the time of that.
+    """Raise `InputError` for a sample that does not decode; takes about half the time of that.
 
     Meant for what was just written: everything is parsed, but shapes are compared only as far as
     headers tell them.
