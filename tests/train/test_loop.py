@@ -84,7 +84,7 @@ def test_another_setting_does_not_go_on_from_a_checkpoint(
 ) -> None:
     train(pushing, tmp_path, tiny)
     (tmp_path / "skill" / "done.json").unlink()
-    other = load_train_config(None, [*TINY, "skill.optim.lr=0.002"])
+    other = load_train_config(None, [*TINY, "skill.optim.lr=0.003"])
     with pytest.raises(ConfigError, match="--restart"):
         train(pushing, tmp_path, other)
 
