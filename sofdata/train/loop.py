@@ -52,6 +52,16 @@ class Progress:
 Follow = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What came of a training: held-out metrics, and over all runs that it took the seconds up to
+    their last checkpoints, and the steps that were skipped."""
+
+    metrics: dict[str, float]
+    seconds: float
+    bad_steps: int
+
+
 @dataclass(slots=True)
 class Position:
     """Where training stands: what a checkpoint holds beside weights and moments.
@@ -78,8 +88,8 @@ def fit(
     digest: str,
     ranks: Ranks,
     follow: Follow,
-) -> dict[str, float]:
-    """Train a model, or go on from the newest checkpoint in `folder`; returns held-out metrics.
+) -> Fitted:
+    """Train a model, or go on from the newest checkpoint in `folder`.
 
     data: this rank's share of the training windows; held_out: all held-out windows.
     digest: of everything that decides the result; a checkpoint of another one is not gone on from.
@@ -101,6 +111,7 @@ def fit(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=machine.precision == "bf16")
     batches = _endless(data, here)
     sums, logged, held, clock = Sums(), here.step, dict[str, float](), time.monotonic()
+    counted_s = clock
 
     while here.step < optim.steps:
         model.train()
@@ -147,7 +158,6 @@ def fit(
             log.trained(here.step, shown | {"lr": learning_rate(here.step - 1, optim)}, rate)
             left_s = (optim.steps - here.step) * seconds / (here.step - logged)
             follow(Progress(name, here.step, optim.steps, rate, shown, {}, left_s))
-            here.seconds += seconds
             logged, clock = here.step, time.monotonic()
         if here.step % run.evaluate_every == 0 or ended:
             if ranks.first:
@@ -157,6 +167,8 @@ def fit(
 
         # What a later run goes on from.
         if here.step % run.checkpoint_every == 0 or ended:
+            here.seconds += time.monotonic() - counted_s
+            counted_s = time.monotonic()
             if ranks.first:
                 whole = _state(model, optimizer, mean, here, digest)
                 save_checkpoint(folder / CHECKPOINTS, here.step, whole)
@@ -166,7 +178,7 @@ def fit(
         held = measure(model, mean, held_out, log, here.step, run.pictures)
     model.load_state_dict(mean.state(model))
     log.close()
-    return held
+    return Fitted(held, here.seconds, here.bad_steps)
 
 
 def learning_rate(step: int, optim: OptimConfig) -> float:

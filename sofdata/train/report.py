@@ -38,15 +38,14 @@ def write_report(out: str | Path) -> Path:
 
 def _section(out: Path, name: str, done: dict[str, Any]) -> str:
     lines = read_metrics(out / name)
-    skipped = sum(line["kind"] == "skipped" for line in lines)
     windows, videos = done["windows"], done["videos"]
     parts = [
         f"## {TITLES[name]}",
         f"{done['parameters']:,} parameters; {windows['train']:,} windows of "
         f"{videos['train']:,} videos in training, {windows['held_out']:,} of "
         f"{videos['held_out']:,} held out; {done['config']['optim']['steps']:,} steps in "
-        f"{done['seconds']:.0f} s{_skipped(skipped)}. Data: {', '.join(done['data'])}. "
-        f"Model sha256 {done['model_sha256'][:16]}.",
+        f"{done['seconds']:.0f} s{_skipped(done['steps_skipped'])}. "
+        f"Data: {', '.join(done['data'])}. Model sha256 {done['model_sha256'][:16]}.",
         metrics_table(done["metrics"]),
     ]
     if _draw_curves(lines, out / name / "curves.png"):

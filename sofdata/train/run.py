@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,11 +98,10 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
     """What each worker does: build loaders and model, fit, and save."""
     machine, stage = job.config.machine, job.stage
     prepare_torch(job.config, ranks)
-    began_s = time.monotonic()
     data, held_out = _loaders(job, ranks)
     torch.manual_seed(machine.seed)
     model = _build(job, data)
-    metrics = fit(
+    fitted = fit(
         job.name,
         model,
         data,
@@ -123,8 +121,9 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
         {
             "digest": digest,
             "model_sha256": sha256,
-            "metrics": metrics,
-            "seconds": round(time.monotonic() - began_s, 1),
+            "metrics": fitted.metrics,
+            "seconds": round(fitted.seconds, 1),
+            "steps_skipped": fitted.bad_steps,
             "windows": {"train": data.rows, "held_out": held_out.rows},
             "videos": {"train": data.videos, "held_out": held_out.videos},
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
