@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Turn action-free video into shards of optical-flow skill windows.\n\n"
+    help="Turn action-free video into shards of optical-flow skill windows, and train on them.\n\n"
     "Exit codes: 0 done; 1 more videos were set aside than allowed; 2 wrong usage or "
     "configuration; 3 the run failed, or verify found something wrong; 130 interrupted.",
 )

@@ -29,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_help_names_the_commands_and_the_exit_codes() -> None:
     done = sofdata("--help")
     assert done.returncode == 0
-    for word in ("ingest", "verify", "inspect", "flows", "corpora", "demo", "Exit codes"):
+    for word in ("ingest", "verify", "train", "encode", "flows", "corpora", "demo", "Exit codes"):
         assert word in done.stdout
 
 
