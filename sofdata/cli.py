@@ -176,6 +176,30 @@ def inspect(
 
 
 @app.command()
+def report(
+    dest: Dest,
+    out: Annotated[
+        str | None, typer.Option(help="Where the page goes; default: report.html in the dataset.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
+    json_: Json = False,
+) -> None:
+    """Write a page about a dataset: its account, statistics, windows and what was set aside."""
+    from sofdata.report.dataset import write_report
+    from sofdata.report.summary import inspect_summary, print_dataset
+    from sofdata.storage import Tree
+
+    tree = Tree(dest)
+    dataset = _dataset(tree)
+    path = write_report(tree, dataset, rows, out)
+    if json_:
+        print_json({**inspect_summary(dataset), "report": path})
+    else:
+        print_dataset(stdout(), dataset, dest)
+        stdout().print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def replay(
     dest: Dest,
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],

@@ -52,7 +52,14 @@ def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     for index in range(2):
         write_clip(tmp_path / "corpus" / f"{index}.webm", index, seconds=3.0)
-    settings = ("--set", "flow.size=448", "--set", "flow.step_s=0.08", "--set", "units.max_videos=1")
+    settings = (
+        "--set",
+        "flow.size=448",
+        "--set",
+        "flow.step_s=0.08",
+        "--set",
+        "units.max_videos=1",
+    )
     command = ("ingest", tmp_path / "corpus", tmp_path / "d", *settings)
     small = tmp_path / "small_store.py"
     small.write_text(
