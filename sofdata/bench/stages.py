@@ -230,7 +230,7 @@ class Trainer:
             "metrics": fitted.metrics,
             "held_out": self.held_out(share) is not None,
             "cpu_s": round(clock.stop(), 2),
-            "updates": stage.optim.steps,
+            "updates": fitted.steps,
             "windows": len(windows(share)),
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sofdata.bench.envs.base import Suite
 from sofdata.errors import ConfigError
 
-SUITES = ("pushing",)
+SUITES = ("metaworld", "pushing")
 
 
 def find_suite(name: str) -> Suite:
@@ -14,4 +14,8 @@ def find_suite(name: str) -> Suite:
         from sofdata.bench.envs.pushing import PushingSuite
 
         return PushingSuite()
+    if name == "metaworld":
+        from sofdata.bench.envs.metaworld import MetaWorldSuite
+
+        return MetaWorldSuite()
     raise ConfigError(f"there is no suite '{name}'; there are {', '.join(SUITES)}")
