@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sofdata.cli_bench import bench
 from sofdata.cli_train import encode, train
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError, Interrupted, SofdataError
@@ -256,6 +257,7 @@ def demo(
 
 app.command()(train)
 app.command()(encode)
+app.add_typer(bench)
 
 
 def main() -> None:
