@@ -3,8 +3,8 @@
 Where the skill model reads a window's flow, this one reads its first and last frame, and where that
 predicts flow, this one predicts the last frame's pixels from the first:
 
-    first, last ─► frame encoder ─► n queries ─► FSQ ─► n codes ─┐
-    first ─► frame encoder ──────────────────────────────────────┴─► decoder ─► last, 64 x 64 RGB
+    first, last - first ─► encoders ─► n queries ─► FSQ ─► n codes ─┐
+    first ─► encoder ───────────────────────────────────────────────┴─► decoder ─► last, 64 x 64 RGB
 
 It has the parts and sizes of the skill model wherever those fit, so that planner and action decoder
 are built upon either in the same way. LAPA itself quantises by VQ and builds upon large pretrained
@@ -75,6 +75,7 @@ class LatentActions(nn.Module):
         self.observation_shape = (PLACES, config.channels[2])
         width, (fine, middle, coarse) = config.width, config.channels
         self.frame = FrameEncoder(config.channels)
+        self.change = FrameEncoder(config.channels)
         self.places = nn.Parameter(0.1 * torch.randn(2 * PLACES, width))
         self.into = nn.Linear(coarse, width)
         self.queries = nn.Parameter(torch.randn(config.tokens, width))
@@ -83,10 +84,13 @@ class LatentActions(nn.Module):
         )
         self.before_code = nn.LayerNorm(width)
         self.to_code = nn.Linear(width, self.code_dim)
-        self.seed = nn.Linear(config.tokens * self.code_dim, PLACES * coarse)
-        self.coarse = _Stage(coarse, coarse, 1)
-        self.middle = _Stage(coarse, middle, 2)
-        self.fine = _Stage(middle, fine, 2)
+        self.from_code = nn.Sequential(
+            nn.Linear(config.tokens * self.code_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.seed = nn.Linear(width, PLACES * coarse)
+        self.coarse = _Stage(coarse, coarse, width, 1)
+        self.middle = _Stage(coarse, middle, width, 2)
+        self.fine = _Stage(middle, fine, width, 2)
         self.out = nn.Conv2d(fine, 2 * 3 * 16, 3, padding=1)
 
     def observe(self, image: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ class LatentActions(nn.Module):
 
     def encode_frames(self, first: Tensor, last: Tensor) -> Tensor:
         """Two frames, uint8 [B,3,H,W] or as `reduced` gives them, to codes [B,n,D]."""
-        return self.fsq(self._before(self.frame(first)[2], self.frame(last)[2]))
+        return self.fsq(self._before(_reduced(first), _reduced(last)))
 
     def skill_of(self, batch: Batch) -> Skill:
         """The latent actions that lead from the windows' first frames to their last."""
@@ -112,15 +116,18 @@ class LatentActions(nn.Module):
 
     def predict(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames to the last ones, float32 [B,3,64,64] in -1..1."""
-        image = first if first.is_floating_point() else reduced(first)
+        image = _reduced(first)
         fine, middle, coarse = self.frame(image)
-        x = self.seed(codes.flatten(1)).unflatten(1, (-1, 4, 4))
-        x = self.fine(self.middle(self.coarse(x, coarse), middle), fine)
+        told = self.from_code(codes.flatten(1))
+        x = self.seed(told).unflatten(1, (-1, 4, 4))
+        x = self.coarse(x, coarse, told)
+        x = self.fine(self.middle(x, middle, told), fine, told)
         change, gate = functional.pixel_shuffle(self.out(x), 4).chunk(2, 1)
         return image + gate.sigmoid() * change
 
     def _before(self, first: Tensor, last: Tensor) -> Tensor:
-        context = self.into(torch.cat([_tokens(first), _tokens(last)], 1)) + self.places
+        seen, change = self.frame(first)[2], self.change(last - first)[2]
+        context = self.into(torch.cat([_tokens(seen), _tokens(change)], 1)) + self.places
         queries = self.queries.expand(len(first), -1, -1)
         for block in self.readers:
             queries = block(queries, None, context)
@@ -129,7 +136,7 @@ class LatentActions(nn.Module):
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the last frame, where it differs from the first counting more."""
         first, last = reduced(batch.first), reduced(batch.last)
-        z = self._before(self.frame(first)[2], self.frame(last)[2])
+        z = self._before(first, last)
         predicted = self.predict(self.fsq(z), first)
         weight = 1 + self.config.change_weight * (last - first).abs().mean(1, keepdim=True)
         error = ((predicted - last).square() * weight).mean()
@@ -191,20 +198,29 @@ class LapaEvaluation:
 
 
 class _Stage(nn.Module):
-    """Grow the grid, add the frame's features of that size, and mix."""
+    """Grow the grid, add the frame's features of that size, let the codes modulate it (FiLM)."""
 
-    def __init__(self, inner: int, outer: int, grows: int) -> None:
+    def __init__(self, inner: int, outer: int, width: int, grows: int) -> None:
         super().__init__()
         self.grow = nn.Sequential(
             nn.Conv2d(inner, outer * grows**2, 1), nn.PixelShuffle(grows)
         )
         self.skip = nn.Conv2d(outer, outer, 1)
-        self.norm = nn.GroupNorm(max(1, outer // 8), outer)
-        self.conv = nn.Conv2d(outer, outer, 3, padding=1)
+        self.norm = nn.GroupNorm(max(1, outer // 8), outer, affine=False)
+        self.film = nn.Linear(width, 2 * outer)
+        self.convs = nn.Sequential(
+            nn.Conv2d(outer, outer, 3, padding=1), nn.SiLU(), nn.Conv2d(outer, outer, 3, padding=1)
+        )
 
-    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+    def forward(self, x: Tensor, picture: Tensor, told: Tensor) -> Tensor:
         x = self.grow(x) + self.skip(picture)
-        return x + self.conv(functional.silu(self.norm(x)))
+        scale, shift = self.film(told)[..., None, None].chunk(2, 1)
+        modulated: Tensor = torch.addcmul(shift, self.norm(x), 1 + scale)
+        return x + self.convs(functional.silu(modulated))
+
+
+def _reduced(image: Tensor) -> Tensor:
+    return image if image.is_floating_point() else reduced(image)
 
 
 def _tokens(coarse: Tensor) -> Tensor:
