@@ -161,7 +161,7 @@ def test_no_seed_and_no_layout_of_evaluation_was_collected(
 class Hasty(PushingSuite):
     """No expert succeeds in so few steps, except by chance."""
 
-    tasks = (Task("carry", "carry the disc to the square", 26, 2),)
+    tasks: tuple[Task, ...] = (Task("carry", "carry the disc to the square", 26, 2),)
 
 
 def hasty(name: str) -> Suite:

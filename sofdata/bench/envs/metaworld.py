@@ -32,7 +32,7 @@ TEXTS = {
     "pick-place": "pick up the puck and place it at the goal",
 }
 MAX_STEPS = 150
-CAMERA = {"lookat": (0.0, 0.68, 0.12), "distance": 1.0, "azimuth": 135.0, "elevation": -30.0}
+CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "elevation": -30.0}
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 
 
@@ -55,8 +55,14 @@ class MetaWorldEnv:
 
     def reset(self, seed: int) -> None:
         """See `Env`."""
+        import mujoco
+
         self._env.seed(seed)
-        self.observation, _ = self._env.reset()
+        self._env.reset()
+        # It has placed things by writing into the model, and has not told the state of it: without
+        # this, the first picture and the first observation show where things were before.
+        mujoco.mj_forward(self._env.model, self._env.data)
+        self.observation = self._env._get_obs()
 
     def step(self, action: NDArray[np.float32]) -> bool:
         """See `Env`."""
@@ -71,7 +77,7 @@ class MetaWorldEnv:
 
     def layout(self) -> NDArray[np.float64]:
         """See `Env`."""
-        return self.observation.copy()
+        return np.concatenate([self.observation, self._env._last_rand_vec])
 
     def close(self) -> None:
         """See `Env`."""

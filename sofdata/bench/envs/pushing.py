@@ -79,7 +79,7 @@ class PushingSuite:
     name = "pushing"
     fps = float(FPS)
     action_names: tuple[str, ...] = ACTION_NAMES
-    tasks = tuple(
+    tasks: tuple[Task, ...] = tuple(
         Task(
             "carry"
             if text == CARRY

@@ -105,3 +105,13 @@ def test_a_name_that_is_no_suite_or_task_is_refused_with_those_that_are() -> Non
         find_suite("robosuite")
     with pytest.raises(ConfigError, match=r"no task fly; it has push-left"):
         tasks_of(find_suite("pushing"), ["carry", "fly"])
+
+
+def test_the_first_picture_shows_this_episode_and_not_the_last_one(suite: Suite, env: Env) -> None:
+    """Nothing jumps between the first two pictures, wherever things were in the last episode."""
+    for seed in range(3):
+        _, first, _ = played(suite, env, seed, steps=0)
+        env.reset(seed)
+        env.step(np.zeros(len(suite.action_names), np.float32))
+        changed = np.abs(env.image().astype(int) - first.astype(int)).max(-1) > 48
+        assert changed.mean() < 0.03
