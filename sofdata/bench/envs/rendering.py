@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -94,6 +95,8 @@ class FastRenderer:
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
         self._renderer = mujoco.Renderer(model, size, size)
+        # Released at the interpreter's end at the latest, and before the drawing library is gone.
+        self._release = weakref.finalize(self, self._renderer.close)
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
@@ -112,8 +115,8 @@ class FastRenderer:
         return image.copy()
 
     def close(self) -> None:
-        """Release the context; left to the interpreter's end, that prints errors."""
-        self._renderer.close()
+        """Release the context."""
+        self._release()
 
 
 def _loads(library: str) -> bool:

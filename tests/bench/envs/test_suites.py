@@ -16,8 +16,8 @@ from sofdata.bench.seeds import seeds_for
 from sofdata.errors import ConfigError
 
 SIZE = 64
-# One with few steps of each suite; the others differ in their scene and expert only.
-TASK = {"metaworld": "handle-press", "scene": "open", "pushing": "push-left"}
+# One of each suite; the others differ in their scene and expert only.
+TASK = {"metaworld": "drawer-open", "scene": "open", "pushing": "push-left"}
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -76,7 +76,7 @@ def test_the_expert_succeeds_well_within_its_steps_and_never_twice_alike(
 ) -> None:
     made = [perform(suite, env, env.task, seed, hold_steps=3) for seed in (11, 12)]
     assert all(one.success for one in made)
-    assert all(len(one.actions) - 3 < env.task.max_steps * 2 / 3 for one in made)
+    assert all(len(one.actions) - 3 < env.task.max_steps * 0.8 for one in made)
     assert all(one.actions.shape[1] == len(suite.action_names) for one in made)
     assert not np.array_equal(made[0].actions[:5], made[1].actions[:5])
 
@@ -114,4 +114,4 @@ def test_the_first_picture_shows_this_episode_and_not_the_last_one(suite: Suite,
         env.reset(seed)
         env.step(np.zeros(len(suite.action_names), np.float32))
         changed = np.abs(env.image().astype(int) - first.astype(int)).max(-1) > 48
-        assert changed.mean() < 0.03
+        assert changed.mean() < 0.015
