@@ -46,9 +46,7 @@ class BenchData:
         Raises `ConfigError` where there are not so many.
         """
         return [
-            source
-            for text in texts
-            for source in self._enough(part, text, seed, number)[:number]
+            source for text in texts for source in self._enough(part, text, seed, number)[:number]
         ]
 
     def held_out(self, texts: Sequence[str], number: int, seed: int) -> list[str]:

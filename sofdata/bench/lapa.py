@@ -1,4 +1,4 @@
-"""A baseline: latent actions from two frames, as LAPA learns them (Ye et al. 2024, arXiv 2410.11758).
+"""A baseline: latent actions from two frames, as in LAPA (Ye et al. 2024, arXiv 2410.11758).
 
 Where the skill model reads a window's flow, this one reads its first and last frame, and where that
 predicts flow, this one predicts the last frame's pixels from the first:
@@ -99,7 +99,8 @@ class LatentActions(nn.Module):
 
     def encode_frames(self, first: Tensor, last: Tensor) -> Tensor:
         """Two frames, uint8 [B,3,H,W] or as `reduced` gives them, to codes [B,n,D]."""
-        return self.fsq(self._before(_reduced(first), _reduced(last)))
+        codes: Tensor = self.fsq(self._before(_reduced(first), _reduced(last)))
+        return codes
 
     def skill_of(self, batch: Batch) -> Skill:
         """The latent actions that lead from the windows' first frames to their last."""
@@ -131,7 +132,8 @@ class LatentActions(nn.Module):
         queries = self.queries.expand(len(first), -1, -1)
         for block in self.readers:
             queries = block(queries, None, context)
-        return self.to_code(self.before_code(queries))
+        entering: Tensor = self.to_code(self.before_code(queries))
+        return entering
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the last frame, where it differs from the first counting more."""
@@ -202,9 +204,7 @@ class _Stage(nn.Module):
 
     def __init__(self, inner: int, outer: int, width: int, grows: int) -> None:
         super().__init__()
-        self.grow = nn.Sequential(
-            nn.Conv2d(inner, outer * grows**2, 1), nn.PixelShuffle(grows)
-        )
+        self.grow = nn.Sequential(nn.Conv2d(inner, outer * grows**2, 1), nn.PixelShuffle(grows))
         self.skip = nn.Conv2d(outer, outer, 1)
         self.norm = nn.GroupNorm(max(1, outer // 8), outer, affine=False)
         self.film = nn.Linear(width, 2 * outer)
@@ -216,7 +216,8 @@ class _Stage(nn.Module):
         x = self.grow(x) + self.skip(picture)
         scale, shift = self.film(told)[..., None, None].chunk(2, 1)
         modulated: Tensor = torch.addcmul(shift, self.norm(x), 1 + scale)
-        return x + self.convs(functional.silu(modulated))
+        mixed: Tensor = x + self.convs(functional.silu(modulated))
+        return mixed
 
 
 def _reduced(image: Tensor) -> Tensor:

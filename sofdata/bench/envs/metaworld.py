@@ -1,4 +1,4 @@
-"""Meta-World (Yu et al. 2019, arXiv 1910.10897): a Sawyer arm, many tasks, one scripted expert each.
+"""Meta-World (Yu et al. 2019, arXiv 1910.10897): a Sawyer arm, a scripted expert for each task.
 
 Seen through a free camera near the table, which shows more motion than the simulator's own. Without
 multisampling and shadows a frame takes some 5-8 ms on a CPU, a step about 0.4 ms.
@@ -27,7 +27,7 @@ TEXTS = {
     "pick-place": "pick up the puck and place it at the goal",
 }
 MAX_STEPS = 150
-CAMERA = {"lookat": (0.0, 0.68, 0.12), "distance": 1.0, "azimuth": 135.0, "elevation": -30.0}
+CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "elevation": -30.0}
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 
 
@@ -49,6 +49,7 @@ class MetaWorldEnv:
         model = self._env.model
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
+        self._forward = mujoco.mj_forward
         self._renderer = mujoco.Renderer(model, size, size)
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
@@ -64,6 +65,7 @@ class MetaWorldEnv:
         """See `Env`."""
         self._env.seed(seed)
         self.observation, _ = self._env.reset()
+        self._forward(self._env.model, self._env.data)  # objects were placed by writing the model
 
     def step(self, action: NDArray[np.float32]) -> bool:
         """See `Env`."""
@@ -107,7 +109,8 @@ class MetaWorldExpert:
             warnings.simplefilter("ignore")  # of gains that the simulator clips
             action = np.asarray(self._policy.get_action(env.observation))
         noisy = np.clip(action, -1, 1) + self._rng.normal(0, NOISE, len(action))
-        return np.clip(noisy, -1, 1).astype(np.float32)
+        bounded: NDArray[np.float32] = np.clip(noisy, -1, 1).astype(np.float32)
+        return bounded
 
 
 class MetaWorldSuite:

@@ -81,8 +81,9 @@ class PushingSuite:
     action_names: tuple[str, ...] = ACTION_NAMES
     tasks = tuple(
         Task(
-            "carry" if text == CARRY else text.replace(" the disc", "").replace(" to the", "")
-            .replace(" ", "-"),
+            "carry"
+            if text == CARRY
+            else text.replace(" the disc", "").replace(" to the", "").replace(" ", "-"),
             text,
             MAX_STEPS,
             2 if text == CARRY else 1,
