@@ -1,184 +1,126 @@
-"""From vectors back to flow: outlines drawn anew, and parts of the first frame carried along."""
+"""From vectors back to flow: parts of the first frame that are carried along, and what they do.
+
+The flow of a step is the sum of three things. *Parts*, cut out of the first frame, move as a whole.
+Each has a *canvas* that it carries along, on which the step draws what is more than moving: a hand
+that closes, a thing it takes along. A *smooth* flow is added for the camera.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from sofdata.models.pixels import GRID, Pyramid, moved, norm, unit
+from sofdata.models.pixels import moved, norm, spread
 
 SMOOTH = 8  # cells along a side of the smooth part of the flow
-CUT = 16  # channels of the network that cuts parts out of the frame, and
-CUT_CELL = 2  # px of the frame that a cell of it holds
-_FEW = -1.0  # cutouts begin as faint ones: most of a frame rests
+CANVAS = 16  # px along a side of a canvas at a flow of 32 x 32
+CUT = 16  # channels of the network that cuts parts out of the frame,
+CUT_CELL = 2  # px of the frame that a cell of it holds,
+CUT_REACH = (1, 2, 4)  # and how many cells apart its convolutions look
+_FEW = -1.0  # parts begin as faint ones: most of a frame rests,
+_SHOWN = 2.0  # and as shown ones
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
     """size: side in px of the flow that is made. width: of the vectors. stride: by how many
-    halves of a side a flow of 1 moves things in a step. The rest as in `SkillConfig`."""
+    halves of a side a flow of 1 moves things in a step. parts: that are cut out."""
 
     size: int
     width: int
     stride: float
-    channels: tuple[int, int, int]
-    masks: int
-    movers: int
-    cutouts: int
+    parts: int
 
 
 class FlowDecoder(nn.Module):
-    """Vectors of steps and the first frame to normalised flow: the sum of three parts.
+    """Vectors of steps and the first frame to normalised flow.
 
-    - `outlines` soft masks, drawn anew for each step, and how each of them moves;
-    - cutouts: parts of the first frame, carried along by their own motion (`Cutouts`);
-    - a smooth flow for the camera.
+    A flow of so many px moves a thing by as many: so where a part is at a step follows from how it
+    moved before, and its outline stays as sharp as the first frame shows it. A part may be hidden:
+    a hand that has closed is another part from then on.
     """
 
     def __init__(self, shape: DecoderShape) -> None:
         super().__init__()
-        self.outlines = Outlines(shape)
-        self.cutouts = Cutouts(shape) if shape.cutouts else None
-        self.smooth = _small(shape.width, 2 * SMOOTH**2, std=0.005)
+        width = shape.width
+        self.size, self.parts, self.stride = shape.size, shape.parts, shape.stride
+        self.side = CANVAS * shape.size // 32
+        self.cut = Cut(shape)
+        self.motions = _small(width, 2 * self.parts, std=0.02)
+        self.shown = _small(width, self.parts, std=0.02)
+        self.canvases = _small(width, 2 * self.parts * CANVAS**2, std=0.002)
+        self.smooth = _small(width, 2 * SMOOTH**2, std=0.005)
 
-    def forward(
-        self, steps: Tensor, frame: Pyramid, image: Tensor, chosen: Tensor | None = None
-    ) -> Tensor:
-        """steps: [B,L,W]; frame: what `FrameEncoder` gives of image, float32 [B,3,64,64].
+    def forward(self, steps: Tensor, image: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """steps: [B,L,W]; image: float32 [B,3,64,64] in -1..1.
 
         chosen: int64 [B,M], the steps to decode, None for all. Returns [B,M,2,s,s].
         """
-        flow = self.outlines(steps, frame, chosen)
-        if self.cutouts is not None:
-            flow = flow + self.cutouts(steps, image, chosen)
-        smooth = self.smooth(_picked(steps, chosen).flatten(0, 1)).unflatten(1, (2, SMOOTH, SMOOTH))
-        smooth = nnf.interpolate(smooth, flow.shape[-2:], mode="bilinear")
-        total: Tensor = flow + smooth.view_as(flow)
-        return total
+        masks = self.cut(steps.mean(1), image)  # [B,parts,s,s]
+        motions = self.motions(steps)  # [B,L,2*parts]: dx, dy of each part in turn
+        places = _picked(motions.cumsum(1) - motions, chosen) * self.stride
+        motions, steps = _picked(motions, chosen), _picked(steps, chosen)
+        shown = (self.shown(steps) + _SHOWN).sigmoid()[:, :, None]
+        vectors = motions.unflatten(2, (self.parts, 2)).mT * shown  # [B,M,2,parts]
+        flow = (vectors @ moved(masks, places).flatten(3)).unflatten(3, (self.size, self.size))
+        return flow + self._drawn(steps, masks, places) + self._smooth(steps)
+
+    def _drawn(self, steps: Tensor, masks: Tensor, places: Tensor) -> Tensor:
+        """What is on the canvases, each around the middle of its part."""
+        canvases = self.canvases(steps).unflatten(2, (self.parts, 2, CANVAS, CANVAS))
+        if self.side != CANVAS:
+            canvases = nnf.interpolate(canvases.flatten(0, 2), (self.side,) * 2, mode="bilinear")
+            canvases = canvases.unflatten(0, (*steps.shape[:2], self.parts))
+        centres = middles(masks)[:, None] + places.unflatten(2, (self.parts, 2))
+        return spread(canvases, centres, self.size).sum(2)
+
+    def _smooth(self, steps: Tensor) -> Tensor:
+        smooth = self.smooth(steps).unflatten(2, (2, SMOOTH, SMOOTH))
+        large = nnf.interpolate(smooth.flatten(0, 1), (self.size, self.size), mode="bilinear")
+        return large.unflatten(0, steps.shape[:2])
 
 
-class Outlines(nn.Module):
-    """Masks that a small network draws for each step, times the motion of each.
+class Cut(nn.Module):
+    """Cuts parts out of the first frame: [B,W] and [B,3,64,64] to masks [B,parts,s,s] in 0..1.
 
-    Grows a 4 x 4 grid to 16 x 16. At each size the frame's features are added, moved along with
-    what the steps before have moved, and the step's vector scales and shifts every channel (FiLM:
+    Which parts are of interest is told by a vector that scales and shifts every channel (FiLM:
     Perez et al., arXiv 1709.07871).
     """
 
     def __init__(self, shape: DecoderShape) -> None:
         super().__init__()
-        fine, middle, coarse = shape.channels
-        width, movers = shape.width, shape.movers
-        self.patch, self.masks = shape.size // GRID, shape.masks
-        self.seed = nn.Linear(width, 16 * coarse)
-        self.levels = nn.ModuleList(
-            [
-                _Level(coarse, coarse, coarse, width, movers=0, grows=False),
-                _Level(coarse, middle, middle, width, movers),
-                _Level(middle, fine, fine, width, movers, out=self.masks * self.patch**2),
-            ]
-        )
-        self.motions = _small(width, 2 * self.masks, std=0.002)
-        self.moves = _small(width, 2 * movers, std=0.002) if movers else None
-
-    def forward(self, steps: Tensor, frame: Pyramid, chosen: Tensor | None) -> Tensor:
-        """As `FlowDecoder`."""
-        places = None
-        if self.moves is not None:
-            places = _picked(_before(self.moves(steps)), chosen)
-        steps = _picked(steps, chosen)
-        vectors = steps.flatten(0, 1)
-        x = self.seed(vectors).unflatten(1, (-1, 4, 4))
-        for level, skip in zip(self.levels, reversed(frame), strict=True):
-            x = level(x, vectors, skip, places, steps.shape[1])
-        motions = self.motions(vectors).unflatten(1, (2, self.masks))
-        flow = motions @ x.unflatten(1, (self.masks, -1)).flatten(2)  # [B*M,2,patch^2*16*16]
-        flow = flow.view(len(x), 2 * self.patch**2, GRID, GRID)
-        return nnf.pixel_shuffle(flow, self.patch).unflatten(0, steps.shape[:2])
-
-
-class Cutouts(nn.Module):
-    """Parts of the first frame that move as a whole, each where its own motion has brought it.
-
-    A flow of so many px moves a thing by as many: so where a part is at a step follows from how it
-    moved before, and its outline stays as sharp as the first frame shows it.
-    """
-
-    def __init__(self, shape: DecoderShape) -> None:
-        super().__init__()
-        self.parts, self.stride = shape.cutouts, shape.stride
         self.size = shape.size
         self.patches = nn.Conv2d(3, CUT, CUT_CELL, stride=CUT_CELL)
-        self.near = unit(CUT, CUT, 1)
-        self.far = nn.Conv2d(CUT, CUT, 3, padding=2, dilation=2)
-        self.far_norm = norm(CUT, affine=False)
-        self.film = nn.Linear(shape.width, 2 * CUT)
-        self.masks = nn.Conv2d(CUT, self.parts, 3, padding=1)
-        self.motions = _small(shape.width, 2 * self.parts, std=0.02)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(CUT, CUT, 3, padding=reach, dilation=reach) for reach in CUT_REACH
+        )
+        self.norms = nn.ModuleList(norm(CUT, affine=False) for _ in CUT_REACH)
+        self.film = nn.Linear(shape.width, 2 * CUT * len(CUT_REACH))
+        self.masks = nn.Conv2d(CUT, shape.parts, 3, padding=1)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
-    def forward(self, steps: Tensor, image: Tensor, chosen: Tensor | None) -> Tensor:
-        """As `FlowDecoder`."""
-        motions = self.motions(steps)  # [B,L,2*parts]: dx, dy of each part in turn
-        places = _picked(_before(motions) * self.stride, chosen)
-        masks = moved(self.cut(steps.mean(1), image), places)  # [B,M,parts,s,s]
-        vectors = _picked(motions, chosen).unflatten(2, (self.parts, 2)).mT  # [B,M,2,parts]
-        return (vectors @ masks.flatten(3)).unflatten(3, masks.shape[-2:])
-
-    def cut(self, window: Tensor, image: Tensor) -> Tensor:
-        """Masks [B,parts,s,s] in 0..1; window: [B,W], which parts are of interest."""
-        x = self.far_norm(self.far(self.near(nnf.silu(self.patches(image)))))
-        scale, shift = self.film(window)[..., None, None].chunk(2, 1)
-        x = self.masks(nnf.silu(torch.addcmul(shift, x, 1 + scale)))
-        masks = (x + _FEW).sigmoid()
+    def forward(self, window: Tensor, image: Tensor) -> Tensor:
+        x = self.patches(image)
+        told = self.film(window)[..., None, None].chunk(2 * len(CUT_REACH), 1)
+        for number, (conv, normed) in enumerate(zip(self.convs, self.norms, strict=True)):
+            scale, shift = told[2 * number : 2 * number + 2]
+            x = x + nnf.silu(torch.addcmul(shift, normed(conv(x)), 1 + scale))
+        masks: Tensor = (self.masks(x) + _FEW).sigmoid()
         if masks.shape[-1] == self.size:
             return masks
         return nnf.interpolate(masks, (self.size, self.size), mode="bilinear")
 
 
-class _Level(nn.Module):
-    """One size of the outlines: grow the grid twofold, add the frame, let the step modulate it."""
-
-    def __init__(
-        self,
-        inner: int,
-        outer: int,
-        skip: int,
-        width: int,
-        movers: int,
-        grows: bool = True,
-        out: int = 0,
-    ) -> None:
-        super().__init__()
-        self.grow = nn.Identity() if not grows else _grow(inner, outer)
-        self.skip = nn.Conv2d(skip, outer, 1)
-        self.film = nn.Linear(width, 2 * outer)
-        self.norm = norm(outer, affine=False)
-        self.conv = nn.Conv2d(outer, out or outer, 3, padding=1)
-        self.movers, self.is_last = movers, bool(out)
-
-    def forward(
-        self, x: Tensor, vectors: Tensor, skip: Tensor, places: Tensor | None, steps: int
-    ) -> Tensor:
-        """x: [B*M,C,h,w]; vectors: [B*M,W]; skip: [B,C,h,w]; places: [B,M,2 movers] or None."""
-        x = self.grow(x)
-        picture = self.skip(skip)
-        still = places is None or not self.movers
-        picture = picture[:, None] if still else moved(picture, cast(Tensor, places))
-        x = (x.unflatten(0, (-1, steps)) + picture).flatten(0, 1)
-        scale, shift = self.film(vectors)[..., None, None].chunk(2, 1)
-        change: Tensor = self.conv(nnf.silu(torch.addcmul(shift, self.norm(x), 1 + scale)))
-        return change if self.is_last else x + change
-
-
-def _before(motions: Tensor) -> Tensor:
-    """How far things have moved before each step: [B,L,N]."""
-    return motions.cumsum(1) - motions
+def middles(masks: Tensor) -> Tensor:
+    """Centres of mass of masks [B,N,s,s]: (x, y) in halves of a side from the middle, [B,N,2]."""
+    axis = (torch.arange(masks.shape[-1], device=masks.device) + 0.5) * 2 / masks.shape[-1] - 1
+    heavy = masks.square()  # so that what is faint everywhere pulls little
+    columns, rows = heavy.sum(2) @ axis, heavy.sum(3) @ axis
+    return torch.stack([columns, rows], -1) / (heavy.sum((2, 3)) + 1e-3)[..., None]
 
 
 def _picked(values: Tensor, chosen: Tensor | None) -> Tensor:
@@ -194,7 +136,3 @@ def _small(inner: int, outer: int, std: float) -> nn.Linear:
     nn.init.normal_(layer.weight, std=std)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def _grow(inner: int, outer: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inner, 4 * outer, 1), nn.PixelShuffle(2))

@@ -83,6 +83,22 @@ def moved(maps: Tensor, places: Tensor) -> Tensor:
     return x.permute(0, 2, 1, 4, 3, 5).flatten(2, 3)
 
 
+def spread(canvases: Tensor, centres: Tensor, size: int) -> Tensor:
+    """Lay small canvases [...,C,c,c] around their centres on empty ones: [...,C,size,size].
+
+    centres: [...,2], (x, y) in halves of a side from the middle. Bilinear; what lies outside is
+    cut off.
+    """
+    side = canvases.shape[-1]
+    inner = torch.arange(side, device=canvases.device, dtype=canvases.dtype) - (side - 1) / 2
+    outer = torch.arange(size, device=canvases.device, dtype=canvases.dtype) - (size - 1) / 2
+    gap = outer[:, None] - inner - centres[..., None, None] * (size / 2)  # [...,2,size,c]
+    columns, rows = (1 - gap.abs()).relu().unbind(-3)
+    flat = canvases.flatten(0, -4)  # [N,C,c,c]
+    columns, rows = columns.reshape(-1, 1, size, side), rows.reshape(-1, 1, size, side)
+    return (rows @ flat @ columns.mT).view(*canvases.shape[:-2], size, size)
+
+
 def _resampling(shift: Tensor, length: int) -> Tensor:
     """Matrices [...,length,length] that move a line of values by shifts [...], in cells."""
     axis = torch.arange(length, device=shift.device, dtype=shift.dtype)

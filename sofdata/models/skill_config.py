@@ -22,7 +22,7 @@ class SkillConfig(Section):
         description="Levels of each dimension of a code (fsq); their product is the size of the "
         "codebook. 1,000 codes, as the FSQ paper advises for about 2^10. The choice is ours.",
     )
-    tokens: Annotated[int, Field(ge=1)] = Field(16, description="n, codes a window. Default ours.")
+    tokens: Annotated[int, Field(ge=1)] = Field(8, description="n, codes a window. Default ours.")
     latent_dim: Annotated[int, Field(ge=1)] = Field(
         8, description="Numbers a code (kl). Default ours."
     )
@@ -50,18 +50,10 @@ class SkillConfig(Section):
         description="Side in px at which flow is read and predicted, at most that of the data, to "
         "which it is then resized. Default ours: flow is smooth, and 64 costs three times as much.",
     )
-    masks: Annotated[int, Field(ge=1)] = Field(
-        8, description="Soft outlines that are drawn anew for each step. Default ours."
-    )
-    cutouts: Annotated[int, Field(ge=0)] = Field(
-        4,
-        description="Parts that are cut out of the first frame and carried along by their own "
-        "motion; 0: none. Default ours.",
-    )
-    movers: Annotated[int, Field(ge=0)] = Field(
-        4,
-        description="Groups of the frame's features that move along with the flow; 0: none. Must "
-        "divide the first two channels. Default ours.",
+    parts: Annotated[int, Field(ge=1)] = Field(
+        6,
+        description="Parts that are cut out of the first frame and carried along by the flow. "
+        "Default ours.",
     )
     decoded_steps: Annotated[int, Field(ge=0)] = Field(
         4,
@@ -102,6 +94,4 @@ class SkillConfig(Section):
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
         if self.detail % GRID:
             raise ValueError(f"detail {self.detail} is no multiple of {GRID}")
-        if self.movers and any(count % self.movers for count in self.channels[:2]):
-            raise ValueError(f"movers {self.movers} do not divide channels {self.channels[:2]}")
         return self

@@ -85,10 +85,7 @@ class SkillVAE(nn.Module):
                 size=self.detail,
                 width=config.width,
                 stride=self._unit_px / (shape.size / 2),
-                channels=config.channels,
-                masks=config.masks,
-                movers=config.movers,
-                cutouts=config.cutouts,
+                parts=config.parts,
             )
         )
         self._build_sequences(config, shape.steps)
@@ -209,7 +206,7 @@ class SkillVAE(nn.Module):
         x = self.step_queries + straight.unflatten(1, self.step_queries.shape)
         for block in self.unroll:
             x = block(x, None, context, None, self.unroll_bias)
-        flow: Tensor = self.decoder(self.before_flow(x), frame, image, chosen)
+        flow: Tensor = self.decoder(self.before_flow(x), image, chosen)
         return flow.float()
 
     def _picture(self, frame: Pyramid) -> Tensor:

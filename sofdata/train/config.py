@@ -87,8 +87,8 @@ class SkillStage(Section):
 
     model: SkillConfig = SkillConfig()
     data: DataConfig = DataConfig(batch_size=16)
-    optim: OptimConfig = OptimConfig(steps=6000, warmup_steps=200)
-    run: StageRun = StageRun(evaluate_every=500, checkpoint_every=500)
+    optim: OptimConfig = OptimConfig(steps=7000, warmup_steps=200)
+    run: StageRun = StageRun(evaluate_every=1000, checkpoint_every=500)
 
 
 class PlannerStage(Section):

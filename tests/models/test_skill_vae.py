@@ -196,7 +196,7 @@ def test_moved_features_lie_where_they_were_moved_to() -> None:
         ({"tokens": 0}, "tokens"),
         ({"heads": 3}, "multiple of heads"),
         ({"detail": 40}, "multiple of 16"),
-        ({"movers": 3}, "do not divide"),
+        ({"parts": 0}, "parts"),
         ({"bottelneck": "fsq"}, "did you mean 'bottleneck'"),
     ],
 )
