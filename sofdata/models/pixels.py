@@ -14,8 +14,6 @@ GRID = 16  # cells along a side, at the finest
 FRAME = 64  # px; the first frame is reduced to this
 TURNS = 8  # ways in which `turned` can lay a picture
 
-Pyramid = tuple[Tensor, Tensor, Tensor]
-
 
 def reduced(image: Tensor) -> Tensor:
     """uint8 [B,3,H,W] of any size to float32 [B,3,64,64] in -1..1."""
@@ -28,7 +26,7 @@ def reduced(image: Tensor) -> Tensor:
 
 
 class FrameEncoder(nn.Module):
-    """The first frame as a pyramid of features: [B,C,16,16], [B,C,8,8] and [B,C,4,4]."""
+    """The first frame as features [B,C,4,4]."""
 
     def __init__(self, channels: tuple[int, int, int]) -> None:
         super().__init__()
@@ -39,13 +37,11 @@ class FrameEncoder(nn.Module):
         self.coarse = unit(middle, coarse, 2)
         self.last = nn.Conv2d(coarse, coarse, 3, padding=1)
 
-    def forward(self, image: Tensor) -> Pyramid:
+    def forward(self, image: Tensor) -> Tensor:
         """image: what `reduced` gives, or uint8 [B,3,H,W] of any size."""
         small = image if image.is_floating_point() else reduced(image)
-        fine: Tensor = self.fine(self.patches(small))
-        middle: Tensor = self.middle(fine)
-        coarse: Tensor = self.last(self.coarse(middle))
-        return fine, middle, coarse
+        features: Tensor = self.last(self.coarse(self.middle(self.fine(self.patches(small)))))
+        return features
 
 
 class FlowEncoder(nn.Module):

@@ -10,7 +10,7 @@ alone. The paper names its parts and publishes neither sizes nor values: those a
 Beside the queries, one linear map leads from all steps to all codes, and one from all codes to all
 steps. Attention alone learns to use few codes; the linear maps spread them from the first step on.
 
-About 2 M parameters at the default sizes.
+About 2.5 M parameters at the default sizes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from sofdata.models.pixels import (
     TURNS,
     FlowEncoder,
     FrameEncoder,
-    Pyramid,
     reduced,
     turned,
 )
@@ -176,7 +175,7 @@ class SkillVAE(nn.Module):
         """What a normalised flow of 1 is, in px a step at the stored size."""
         return max(self.shape.p99_px, 1e-3)
 
-    def _posterior(self, flow: Tensor, frame: Pyramid, mask: Tensor) -> Tensor:
+    def _posterior(self, flow: Tensor, frame: Tensor, mask: Tensor) -> Tensor:
         batch, steps = mask.shape
         if steps > self.shape.steps:
             raise ContractError(f"windows of {steps} steps for a model of {self.shape.steps}")
@@ -197,7 +196,7 @@ class SkillVAE(nn.Module):
         return read + self.straight_to_codes(straight).view_as(read)
 
     def _unroll(
-        self, codes: Tensor, frame: Pyramid, image: Tensor, chosen: Tensor | None = None
+        self, codes: Tensor, frame: Tensor, image: Tensor, chosen: Tensor | None = None
     ) -> Tensor:
         """Codes to normalised flow [B,M,2,detail,detail] of the chosen steps, or of all."""
         read = self.from_code(codes) + self.code_places
@@ -209,7 +208,7 @@ class SkillVAE(nn.Module):
         flow: Tensor = self.decoder(self.before_flow(x), image, chosen)
         return flow.float()
 
-    def _picture(self, frame: Pyramid) -> Tensor:
+    def _picture(self, frame: Tensor) -> Tensor:
         return self.frame_tokens(_normalised(frame)) + self.frame_places
 
     def _shrink(self, flow: Tensor) -> Tensor:
@@ -297,6 +296,6 @@ def steps_of(keys: Sequence[str], step: int, mask: Tensor, number: int) -> Tenso
     return order.argsort(1)[:, :number]
 
 
-def _normalised(frame: Pyramid) -> Tensor:
-    coarse = frame[2].flatten(2).transpose(1, 2)
-    return nnf.layer_norm(coarse, coarse.shape[-1:])
+def _normalised(frame: Tensor) -> Tensor:
+    tokens = frame.flatten(2).transpose(1, 2)  # [B,P,C]
+    return nnf.layer_norm(tokens, tokens.shape[-1:])
