@@ -99,8 +99,9 @@ def run(
         if not quiet:
             console.print(f"{done.number} of {done.of}: {done.what}", highlight=False)
 
-    purpose = "validation" if validation else "test"
-    paths = run_all(config, Path(data), Path(out), purpose, workers, follow)
+    paths = run_all(
+        config, Path(data), Path(out), "validation" if validation else "test", workers, follow
+    )
     results = read_results(paths)
     if json_:
         print_json({"out": out, "cells": [str(path) for path in paths], **summary(results)})

@@ -90,13 +90,13 @@ class Prior:
         decoder, number = self.decoder, codes.shape[1]
         flat = codes.flatten(0, 1)
         if decoder.config.condition == "flow":
-            chunks = decoder(images.repeat_interleave(number, 0), flat)
+            chunks: Tensor = decoder(images.repeat_interleave(number, 0), flat)
         else:
             seen = decoder.observe(images).repeat_interleave(number, 0)
             task = decoder.tasks(texts)
             told = None if task is None else task.repeat_interleave(number, 0)
             chunks = decoder.read(seen, flat, told)
-        return chunks.unflatten(0, (-1, number))
+        return chunks.view(-1, number, *chunks.shape[1:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ class Arm:
 
     latent: what its latent model reads: windows of flow (the skill model), pairs of frames (LAPA),
         or None for an arm without one.
-    videos: whether that model, and the prior, learn from the videos; else from the K demonstrations.
+    videos: whether that model, and the prior, learn from videos; else from the K demonstrations.
     skills: whether the action decoder is told a skill and a prior proposes it; else the latent
         model lends its image encoder at most.
     shuffled: train the decoder with skills of other windows.
@@ -53,18 +53,40 @@ ARMS: dict[str, Arm] = {
         Arm("bc", "behaviour cloning from pixels"),
         Arm("bc+encoder", "behaviour cloning from the skill model's image encoder", "flow"),
         Arm("bc+compute", "behaviour cloning with the computing time of the whole skill arm"),
-        Arm("lapa", "latent actions from two frames, learned by predicting pixels", "frames",
-            skills=True),
-        Arm("sof-shuffled", "skills, each that of another window: a control", "flow",
-            skills=True, shuffled=True),
-        Arm("sof-novideo", "skills learned from the K demonstrations alone", "flow",
-            videos=False, skills=True),
+        Arm(
+            "lapa",
+            "latent actions from two frames, learned by predicting pixels",
+            "frames",
+            skills=True,
+        ),
+        Arm(
+            "sof-shuffled",
+            "skills, each that of another window: a control",
+            "flow",
+            skills=True,
+            shuffled=True,
+        ),
+        Arm(
+            "sof-novideo",
+            "skills learned from the K demonstrations alone",
+            "flow",
+            videos=False,
+            skills=True,
+        ),
         Arm("sof", "skills, proposed by the prior", "flow", skills=True),
-        Arm("sof+mpc", "skills, searched for with the latent dynamics", "flow",
-            skills=True, goals=True),
+        Arm(
+            "sof+mpc",
+            "skills, searched for with the latent dynamics",
+            "flow",
+            skills=True,
+            goals=True,
+        ),
         Arm("sof-flat", "skills, searched for one ahead", "flow", skills=True, goals=True),
-        Arm("bc-50", f"behaviour cloning from {ALL_DEMOS} demonstrations: a ceiling",
-            demos=ALL_DEMOS),
+        Arm(
+            "bc-50",
+            f"behaviour cloning from {ALL_DEMOS} demonstrations: a ceiling",
+            demos=ALL_DEMOS,
+        ),
     )
 }
 

@@ -102,9 +102,7 @@ def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[st
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def run_cell(
-    cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators
-) -> Path:
+def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators) -> Path:
     """Train what is missing, evaluate, and write the result, unless it is there.
 
     Raises `ConfigError` where data for it is missing.

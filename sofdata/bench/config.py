@@ -54,8 +54,9 @@ class EvaluationConfig(Section):
 
     episodes: Number = Field(20, description="Episodes a task, the same for every arm.")
     at_once: Number = Field(
-        2, description="Simulators of each task that run side by side, so that the networks see a "
-        "larger batch."
+        2,
+        description="Simulators of each task that run side by side, so that the networks see a "
+        "larger batch.",
     )
     execute: Number = Field(
         8, description="Actions carried out before looking again, at most a chunk."

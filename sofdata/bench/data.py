@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sofdata.bench.config import BenchConfig
 from sofdata.bench.locks import locked
@@ -46,9 +46,7 @@ class BenchData:
         Raises `ConfigError` where there are not so many.
         """
         return [
-            source
-            for text in texts
-            for source in self._enough(part, text, seed, number)[:number]
+            source for text in texts for source in self._enough(part, text, seed, number)[:number]
         ]
 
     def held_out(self, texts: Sequence[str], number: int, seed: int) -> list[str]:
@@ -108,9 +106,11 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     return BenchData(digest, folders, sources, cpu_s)
 
 
-def _identity(told: dict[str, object]) -> dict[str, object]:
+def _identity(told: Any) -> Any:
     """What of a collection's record decides its bytes: all but measurements of time."""
-    return {key: value for key, value in told.items() if not key.endswith("_s")}
+    if not isinstance(told, dict):
+        return told
+    return {key: _identity(value) for key, value in told.items() if not key.endswith("_s")}
 
 
 def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:

@@ -115,9 +115,7 @@ def evaluate(
 class _Run:
     """One simulator and the seeds that it still has to try."""
 
-    def __init__(
-        self, task: Task, env: Env, seeds: deque[int], config: EvaluationConfig
-    ) -> None:
+    def __init__(self, task: Task, env: Env, seeds: deque[int], config: EvaluationConfig) -> None:
         self.task, self.env = task, env
         self.env_seed: int | None = None
         self._seeds = seeds

@@ -1,4 +1,4 @@
-"""A baseline: latent actions from two frames, as LAPA learns them (Ye et al. 2024, arXiv 2410.11758).
+"""A baseline: latent actions from two frames, as in LAPA (Ye et al. 2024, arXiv 2410.11758).
 
 Where the skill model reads a window's flow, this one reads its first and last frame, and where that
 predicts flow, this one predicts the last frame's pixels from the first:
@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from sofdata.models.fsq import FSQ
 from sofdata.models.layers import StepBlock
-from sofdata.models.pixels import FrameEncoder, reduced
+from sofdata.models.pixels import FrameEncoder, reduced, unit
 from sofdata.models.skill_vae import PLACES, FlowShape
 from sofdata.settings import Section
 from sofdata.train.config import DataConfig, OptimConfig, StageRun
@@ -87,6 +87,8 @@ class LatentActions(nn.Module):
         self.from_code = nn.Sequential(
             nn.Linear(config.tokens * self.code_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
+        self.patches = nn.Conv2d(3, fine, 4, stride=4)  # what is seen in finer places
+        self.halved = nn.Sequential(nn.SiLU(), unit(fine, middle, 2))
         self.seed = nn.Linear(width, PLACES * coarse)
         self.coarse = _Stage(coarse, coarse, width, 1)
         self.middle = _Stage(coarse, middle, width, 2)
@@ -95,11 +97,12 @@ class LatentActions(nn.Module):
 
     def observe(self, image: Tensor) -> Tensor:
         """uint8 [B,3,H,W] to an observation, float32 [B,P,C], layer-normalised."""
-        return _tokens(self.frame(image)[2])
+        return _tokens(self.frame(image))
 
     def encode_frames(self, first: Tensor, last: Tensor) -> Tensor:
         """Two frames, uint8 [B,3,H,W] or as `reduced` gives them, to codes [B,n,D]."""
-        return self.fsq(self._before(_reduced(first), _reduced(last)))
+        codes: Tensor = self.fsq(self._before(_reduced(first), _reduced(last)))
+        return codes
 
     def skill_of(self, batch: Batch) -> Skill:
         """The latent actions that lead from the windows' first frames to their last."""
@@ -117,21 +120,23 @@ class LatentActions(nn.Module):
     def predict(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames to the last ones, float32 [B,3,64,64] in -1..1."""
         image = _reduced(first)
-        fine, middle, coarse = self.frame(image)
+        fine = self.patches(image)
+        middle = self.halved(fine)
         told = self.from_code(codes.flatten(1))
         x = self.seed(told).unflatten(1, (-1, 4, 4))
-        x = self.coarse(x, coarse, told)
+        x = self.coarse(x, self.frame(image), told)
         x = self.fine(self.middle(x, middle, told), fine, told)
         change, gate = functional.pixel_shuffle(self.out(x), 4).chunk(2, 1)
         return image + gate.sigmoid() * change
 
     def _before(self, first: Tensor, last: Tensor) -> Tensor:
-        seen, change = self.frame(first)[2], self.change(last - first)[2]
+        seen, change = self.frame(first), self.change(last - first)
         context = self.into(torch.cat([_tokens(seen), _tokens(change)], 1)) + self.places
         queries = self.queries.expand(len(first), -1, -1)
         for block in self.readers:
             queries = block(queries, None, context)
-        return self.to_code(self.before_code(queries))
+        entering: Tensor = self.to_code(self.before_code(queries))
+        return entering
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the last frame, where it differs from the first counting more."""
@@ -202,9 +207,7 @@ class _Stage(nn.Module):
 
     def __init__(self, inner: int, outer: int, width: int, grows: int) -> None:
         super().__init__()
-        self.grow = nn.Sequential(
-            nn.Conv2d(inner, outer * grows**2, 1), nn.PixelShuffle(grows)
-        )
+        self.grow = nn.Sequential(nn.Conv2d(inner, outer * grows**2, 1), nn.PixelShuffle(grows))
         self.skip = nn.Conv2d(outer, outer, 1)
         self.norm = nn.GroupNorm(max(1, outer // 8), outer, affine=False)
         self.film = nn.Linear(width, 2 * outer)
@@ -216,7 +219,8 @@ class _Stage(nn.Module):
         x = self.grow(x) + self.skip(picture)
         scale, shift = self.film(told)[..., None, None].chunk(2, 1)
         modulated: Tensor = torch.addcmul(shift, self.norm(x), 1 + scale)
-        return x + self.convs(functional.silu(modulated))
+        mixed: Tensor = x + self.convs(functional.silu(modulated))
+        return mixed
 
 
 def _reduced(image: Tensor) -> Tensor:

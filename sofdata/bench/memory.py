@@ -57,11 +57,12 @@ class Windows:
         return Batch(keys=keys, **values)
 
     def with_texts(self, texts: tuple[str, ...]) -> Windows:
-        """The same with text ids that point into other `texts`, which must hold them all."""
-        missing = set(self.texts) - set(texts)
+        """The same with text ids that point into other `texts`, which must hold theirs."""
+        used = {self.texts[index] for index in set(self.batch.text_ids.tolist())}
+        missing = used - set(texts)
         if missing:
             raise ContractError(f"texts {sorted(missing)} are not among {list(texts)}")
-        places = torch.tensor([texts.index(text) for text in self.texts])
+        places = torch.tensor([texts.index(t) if t in used else -1 for t in self.texts])
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
 

@@ -30,7 +30,7 @@ from sofdata.bench.locks import locked
 from sofdata.bench.memory import MemoryLoader, Windows, read_windows
 from sofdata.models.action_decoder import ActionDecoder, measure_actions
 from sofdata.models.planner import Planner
-from sofdata.models.saved import MODEL, load_model, save_model
+from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill_vae import FlowShape, SkillVAE
 from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Progress, fit
@@ -94,9 +94,7 @@ class Trainer:
 
     def demonstrations(self, share: Share) -> Windows:
         """The K demonstrations of each task."""
-        return self.windows(
-            "demos", self.data.choose("demos", self.texts, share.demos, share.seed)
-        )
+        return self.windows("demos", self.data.choose("demos", self.texts, share.demos, share.seed))
 
     def held_out(self, share: Share) -> Windows | None:
         """Demonstrations that the arm does not learn from, None if there are none."""

@@ -73,9 +73,7 @@ def _interval(values: Outcomes, draws: int, seed: int) -> Interval:
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def resampled_means(
-    values: Outcomes, draws: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def resampled_means(values: Outcomes, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Means float64 [draws] of values [seeds, tasks, episodes], each level drawn anew.
 
     The drawn tasks are the same for every drawn seed, since tasks are not another set for each.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _measured(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] |
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     flows: list[NDArray[np.float32] | None] = []
-    for one, other in zip(grey, grey[1:], strict=False):
+    for one, other in pairwise(grey):
         flow = cv2.resize(dis.calc(one, other, None), (32, 32), interpolation=cv2.INTER_AREA)
         flows.append(flow * np.float32(32 / len(one)))
     return flows

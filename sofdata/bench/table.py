@@ -25,7 +25,7 @@ def read_results(paths: Iterable[Path]) -> Results:
     results: Results = []
     for path in paths:
         value = json.loads(path.read_text())
-        results += value["cells"] if "cells" in value else [value]
+        results += value.get("cells", [value])
     return results
 
 
@@ -117,9 +117,7 @@ def table(results: Results) -> str:
 
 def _ahead(groups: dict[Group, Results], name: Group) -> str:
     suite, arm, demos, videos = name
-    ours = [
-        group for group in groups if group[:3] == (suite, OURS, demos) and group[3] >= videos
-    ]
+    ours = [group for group in groups if group[:3] == (suite, OURS, demos) and group[3] >= videos]
     if arm == OURS and (not ours or name == max(ours, key=lambda group: group[3])):
         return ""
     if not ours:

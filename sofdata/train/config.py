@@ -86,9 +86,9 @@ class SkillStage(Section):
     """The skill VAE."""
 
     model: SkillConfig = SkillConfig()
-    data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig()
-    run: StageRun = StageRun()
+    data: DataConfig = DataConfig(batch_size=16)
+    optim: OptimConfig = OptimConfig(steps=7000, warmup_steps=200)
+    run: StageRun = StageRun(evaluate_every=1000, checkpoint_every=500)
 
 
 class PlannerStage(Section):

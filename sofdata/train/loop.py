@@ -272,7 +272,7 @@ def _optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95), fused=True)
 
 
 def _endless(data: Batches, here: Position) -> Iterator[Batch]:

@@ -61,6 +61,7 @@ def data(collected: Path, out: Path) -> BenchData:
 @pytest.fixture
 def trainer(data: BenchData, out: Path) -> Trainer:
     """Trains the tiny models."""
-    texts = tuple(sorted(t.text for t in find_suite("pushing").tasks if "left" in t.text or
-                         "right" in t.text))
+    texts = tuple(
+        sorted(t.text for t in find_suite("pushing").tasks if "left" in t.text or "right" in t.text)
+    )
     return Trainer(tiny(), data, texts, out)

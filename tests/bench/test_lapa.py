@@ -47,7 +47,7 @@ def test_it_predicts_the_last_frame_and_its_codes_tell_the_motion() -> None:
     evaluation.add(held_out)
     assert evaluation.result()["change_explained"] > 0.4
     names = [tuple(tokens) for tokens in model.skill_of(held_out).tokens.tolist()]
-    most = {}
+    most: dict[tuple[int, ...], list[int]] = {}
     for name, move in zip(names, which.tolist(), strict=True):
         most.setdefault(name, []).append(move)
     told = sum(max(map(moves.count, moves)) for moves in most.values())
