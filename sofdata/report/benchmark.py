@@ -7,6 +7,7 @@ Cells are only compared where settings, data, tasks and evaluation seeds are the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,10 @@ from sofdata.errors import ConfigError
 from sofdata.report.charts import Chart, Measured, lines, points
 from sofdata.report.colour import wheel_picture
 from sofdata.report.page import picture, render, write_page
+from sofdata.report.rollouts import Strip, rollouts
 from sofdata.storage import Tree
 
 PAGE, TABLE = "report.html", "report.md"
-COMPARED = ("sof", "sof+mpc", "bc")  # whose rollouts are shown, as far as there are any
 TONES = {name: number for number, name in enumerate(ARMS)}
 
 
@@ -61,19 +62,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
-    """One drawn episode; picture is a data URI."""
-
-    arm: str
-    task: str
-    seed: int
-    success: bool
-    steps: int
-    picture: str
-    planned: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SuitePart:
     """What the page says of one suite."""
 
@@ -88,7 +76,7 @@ class SuitePart:
     charts: tuple[Chart, ...]
     spent: tuple[tuple[str, tuple[float | None, ...]], ...]
     stages: tuple[str, ...]
-    strips: tuple[tuple[str, tuple[Strip, ...]], ...]
+    rollouts: tuple[tuple[str, tuple[Strip, ...]], ...]
     left_out: int
     versions: dict[str, str]
 
@@ -161,7 +149,7 @@ def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> Suit
             for row, name in zip(rows, names, strict=True)
         ),
         stages=stages,
-        strips=_strips(results, folders),
+        rollouts=rollouts(results, folders),
         left_out=left_out,
         versions=one["versions"],
     )
@@ -193,8 +181,6 @@ def _read(files: Sequence[Path]) -> Results:
 
 
 def _frozen(folders: Sequence[Path]) -> list[str]:
-    import json
-
     records = [folder / FROZEN for folder in folders if (folder / FROZEN).exists()]
     return [json.loads(path.read_text())["chosen_sha256"] for path in records]
 
@@ -293,42 +279,3 @@ def _stages(results: Results) -> tuple[str, ...]:
 
 def _spent(cells: Results, stages: Sequence[str]) -> tuple[float | None, ...]:
     return tuple(_mean(cell["cpu_s"].get(stage) for cell in cells) for stage in stages)
-
-
-def _strips(results: Results, folders: Sequence[Path]) -> tuple[tuple[str, tuple[Strip, ...]], ...]:
-    """For each task, one drawn episode of each arm that is compared: the first that was drawn, of
-    the first training seed, at the fewest demonstrations; whether it succeeded or not."""
-    by_task: dict[str, list[Strip]] = {task: [] for task in results[0]["success_by_task"]}
-    for arm in COMPARED:
-        cells = [result for result in results if result["cell"]["arm"] == arm]
-        cells.sort(key=lambda r: (r["cell"]["demos"], r["cell"]["seed"], -r["cell"]["videos"]))
-        if cells:
-            for strip in _drawn(cells[0], folders):
-                by_task[strip.task].append(strip)
-    return tuple((task, tuple(strips)) for task, strips in by_task.items() if strips)
-
-
-def _drawn(result: dict[str, Any], folders: Sequence[Path]) -> list[Strip]:
-    from PIL import Image
-
-    episodes = {f"{each['task']}-{each['seed']}.png": each for each in result["episodes"]}
-    found: dict[str, Strip] = {}
-    for name in sorted(result["strips"]):
-        each = episodes[name]
-        paths = [folder / "strips" / result["hash"] / name for folder in folders]
-        path = next((path for path in paths if path.exists()), None)
-        if path is None or each["task"] in found:
-            continue
-        with Image.open(path) as image:
-            drawn = picture(np.asarray(image.convert("RGB")))
-        arm = result["cell"]["arm"]
-        found[each["task"]] = Strip(
-            arm,
-            each["task"],
-            each["seed"],
-            each["success"],
-            each["steps"],
-            drawn,
-            planned=ARMS[arm].skills,
-        )
-    return list(found.values())
