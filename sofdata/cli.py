@@ -250,9 +250,9 @@ def demo(
     clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
 ) -> None:
     """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
-    from sofdata.demo import run_demo
+    from sofdata.demo import Size, run_demo
 
-    run_demo(folder, clips, stdout())
+    run_demo(folder, Size(clips=clips), stdout())
 
 
 app.command()(train)

