@@ -66,7 +66,10 @@ class Suite(Protocol):
     name: str
     fps: float
     action_names: tuple[str, ...]
-    tasks: tuple[Task, ...]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All of them."""
 
     def make(self, task: Task, size: int) -> Env:
         """A simulator of a task, with images of `size` px a side."""

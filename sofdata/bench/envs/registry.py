@@ -8,6 +8,7 @@ from sofdata.bench.envs.base import Suite, Task
 from sofdata.errors import ConfigError
 
 SUITES = ("metaworld", "pushing", "scene")
+OPTIONAL = ("libero-spatial", "libero-object", "libero-goal", "libero-10")
 
 
 def find_suite(name: str) -> Suite:
@@ -24,7 +25,12 @@ def find_suite(name: str) -> Suite:
         from sofdata.bench.envs.scene import SceneSuite
 
         return SceneSuite()
-    raise ConfigError(f"there is no suite '{name}'; there are {', '.join(SUITES)}")
+    if name in OPTIONAL:
+        from sofdata.bench.envs.libero import LiberoSuite
+
+        return LiberoSuite(name)
+    known = ", ".join((*SUITES, *OPTIONAL))
+    raise ConfigError(f"there is no suite '{name}'; there are {known}")
 
 
 def tasks_of(suite: Suite, names: Sequence[str]) -> tuple[Task, ...]:

@@ -101,7 +101,7 @@ def test_no_layout_of_a_collection_comes_again_in_evaluation(suite: Suite) -> No
 
 
 def test_a_name_that_is_no_suite_or_task_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="metaworld, pushing, scene"):
+    with pytest.raises(ConfigError, match="metaworld, pushing, scene, libero-spatial"):
         find_suite("robosuite")
     with pytest.raises(ConfigError, match=r"no task fly; it has push-left"):
         tasks_of(find_suite("pushing"), ["carry", "fly"])
