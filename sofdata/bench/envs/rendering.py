@@ -102,8 +102,8 @@ class FastRenderer:
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
         self._renderer = mujoco.Renderer(model, size, size)
-        # Released at the interpreter's end at the latest, and before mujoco ends the drawing library,
-        # which it has registered when the renderer was made: what comes last is done first.
+        # Released at the interpreter's end at the latest. Mujoco has registered there that it ends
+        # the drawing library; what is registered later is done before.
         self._release = weakref.finalize(self, self._renderer.close)
         atexit.register(self._release)
         flags = self._renderer.scene.flags
