@@ -95,11 +95,14 @@ class IngestConfig(Section):
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
-        Weights count by their hash, not by the path at which they lie. `with_actions` is left out
-        where it is false, as in datasets made before there was such a key.
+        Weights count by their hash, not by the path at which they lie. `with_actions` and
+        `windows.texts` are left out where they change nothing, as in datasets made before there
+        were such keys.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         content = self.model_dump(mode="json", exclude=left_out)
+        if self.windows.texts == "label":
+            del content["windows"]["texts"]
         if self.flow.weights_sha256:
             content["flow"]["checkpoint"] = None
         return content

@@ -17,7 +17,7 @@ from sofdata.shards.layout import PLAN
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
-from sofdata.types import ActionRef, VideoRef
+from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 
 MIB = 1 << 20
 LISTING_THREADS = 16
@@ -64,6 +64,11 @@ class Plan:
         """Whether any video comes with its actions."""
         return any(video.actions for unit in self.units for video in unit.videos)
 
+    @property
+    def annotated(self) -> bool:
+        """Whether the corpus says anything of stretches of any video."""
+        return any(video.annotations for unit in self.units for video in unit.videos)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of `plan.parquet`, sorted by id."""
         rows = [_video_row(unit, video) for unit in self.units for video in unit.videos]
@@ -97,6 +102,7 @@ def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
     inputs = [
         [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
         + ([astuple(video.actions)] if video.actions else [])
+        + ([asdict(video.annotations)] if video.annotations else [])
         for video in videos
     ]
     text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
@@ -105,7 +111,7 @@ def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
 
 def save_plan(dest: Tree, plan: Plan) -> None:
     """Write `plan.parquet`."""
-    write_table(dest, PLAN, plan_schema(plan.with_actions), plan.rows())
+    write_table(dest, PLAN, plan_schema(plan.with_actions, plan.annotated), plan.rows())
 
 
 def load_plan(dest: Tree) -> Plan | None:
@@ -114,7 +120,8 @@ def load_plan(dest: Tree) -> Plan | None:
         table = read_table(dest, PLAN)
     except FileNotFoundError:
         return None
-    if not any(table.schema.equals(plan_schema(actions)) for actions in (False, True)):
+    kinds = itertools.product((False, True), repeat=2)
+    if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
     rows = table.to_pylist()
     units: dict[tuple[int, str], list[VideoRef]] = {}
@@ -161,6 +168,7 @@ def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
         text=entry.text,
         labels=dict(entry.labels),
         actions=entry.actions,
+        annotations=entry.annotations,
     )
 
 
@@ -198,7 +206,25 @@ def _video(row: dict[str, Any]) -> VideoRef:
         text=row["text"],
         labels=json.loads(row["labels"]),
         actions=_actions(row),
+        annotations=_annotations(row.get("annotations")),
     )
+
+
+def _annotations(text: str | None) -> Annotations:
+    if not text:
+        return Annotations()
+    found = json.loads(text)
+    return Annotations(
+        texts=tuple(TimedText(*each) for each in found["texts"]),
+        hidden_s=tuple((start, end) for start, end in found["hidden_s"]),
+        eye=found["eye"],
+    )
+
+
+def _annotations_text(annotations: Annotations) -> str:
+    texts = [astuple(text) for text in annotations.texts]
+    fields = {"texts": texts, "hidden_s": annotations.hidden_s, "eye": annotations.eye}
+    return json.dumps(fields, sort_keys=True)
 
 
 def _actions(row: dict[str, Any]) -> ActionRef | None:
@@ -227,6 +253,7 @@ def _video_row(unit: Unit, video: VideoRef) -> dict[str, Any]:
         "ordinal": unit.ordinal,
         "problem": "",
         "detail": "",
+        **({"annotations": _annotations_text(video.annotations)} if video.annotations else {}),
         **({f"actions_{k}": v for k, v in asdict(video.actions).items()} if video.actions else {}),
     }
 
