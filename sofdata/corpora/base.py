@@ -89,6 +89,10 @@ class Corpus(Protocol):
     def summary(self) -> str:
         """One line on the layout that it reads."""
 
+    @property
+    def example(self) -> str:
+        """A command that ingests one."""
+
     def detect(self, tree: Tree) -> str:
         """Why the source looks like this corpus, or "" where it does not. Reads little."""
 

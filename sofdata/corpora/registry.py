@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
+from sofdata.corpora.ego4d import Ego4D
+from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
 from sofdata.corpora.lerobot import LeRobot
 from sofdata.corpora.ssv2 import SomethingSomethingV2
@@ -14,7 +16,13 @@ from sofdata.storage import Tree
 AUTO = "auto"
 
 # "auto" takes the first that recognises the source; the folder takes all, so it comes last.
-CORPORA: tuple[Corpus, ...] = (SomethingSomethingV2(), LeRobot(), Folder())
+CORPORA: tuple[Corpus, ...] = (
+    SomethingSomethingV2(),
+    LeRobot(),
+    Ego4D(),
+    EpicKitchens(),
+    Folder(),
+)
 
 
 def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
