@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
+from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.tally import StreamReport, Tally
 
 # Headers are often off by a few frames without anything missing.
@@ -22,14 +22,14 @@ TOLERATED_SHARE = 0.02
 
 
 def open_video(
-    path: str | Path,
+    path: Source,
     config: VideoConfig,
     size: int,
     step_s: float,
     span_s: tuple[float, float] | None = None,
     decoder: DecoderName | None = None,
 ) -> VideoStream:
-    """Open a local video file for sampling.
+    """Open a video file for sampling: a local one, or with PyAV one that is read in ranges.
 
     size: side of the square frames, in pixels.
     step_s: wanted time between frames, in seconds.
@@ -45,7 +45,7 @@ def open_video(
             "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
             "on x86-64 only); use 'pyav'"
         )
-    return VideoStream(str(path), probe(path, span_s), config, size, step_s, span_s, wanted)
+    return VideoStream(path, probe(path, span_s), config, size, step_s, span_s, wanted)
 
 
 class VideoStream:
@@ -65,7 +65,7 @@ class VideoStream:
 
     def __init__(
         self,
-        path: str,
+        path: Source,
         info: VideoInfo,
         config: VideoConfig,
         size: int,
@@ -73,7 +73,8 @@ class VideoStream:
         span_s: tuple[float, float] | None,
         decoder: DecoderName,
     ) -> None:
-        self.path = path
+        self.path = str(path)
+        self._source = path
         self.info = info
         self.config = config
         self.size = size
@@ -107,7 +108,7 @@ class VideoStream:
         yield from self._with_pyav()
 
     def _use_decord(self) -> bool:
-        if self._wanted == "pyav":
+        if self._wanted == "pyav" or isinstance(self._source, RangeFile):
             return False
         return not decord_reader.refusal(self.info, self.size, self.config.fit)
 
@@ -122,7 +123,7 @@ class VideoStream:
         self.decoder = pyav_reader.decoder_name(self.info)
         tally = Tally()
         samples = pyav_reader.read(
-            self.path, self.info, self.size, self.config.fit, self.step_s, self.span_s, tally
+            self._source, self.info, self.size, self.config.fit, self.step_s, self.span_s, tally
         )
         yield from self._chunks(samples, tally)
 
