@@ -58,6 +58,18 @@ class RunConfig(Section):
         description="Ray actors that estimate flow for all workers of a node, one GPU each when "
         "flow.device is cuda (then at least 1). 0: each worker estimates its own flow.",
     )
+    temporary_mib: float = Field(
+        8192.0,
+        gt=0,
+        description="Room, MiB, that one worker takes for copies of remote videos: the one that is "
+        "decoded and the next. A larger video is read in ranges (with PyAV; decord copies it).",
+    )
+    ranges_mib: float = Field(
+        32.0,
+        ge=0,
+        description="A remote video larger than this, MiB, of which only a span is used is read in "
+        "ranges instead of being copied, unless that takes more than half of it.",
+    )
     isolate: bool = Field(
         True, description="Decode each video in a process of its own that can be killed (Ray only)."
     )

@@ -7,6 +7,7 @@ from sofdata.ingest.unit import DecodedVideo
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName
 from sofdata.video.isolate import DecoderProcess
+from sofdata.video.ranges import Source
 from sofdata.video.reader import open_video
 
 
@@ -16,7 +17,7 @@ class InProcess:
     def __init__(self, config: IngestConfig) -> None:
         self._config = config
 
-    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
+    def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         flow, said = self._config.flow, ref.annotations
         return open_video(
             path,
@@ -37,7 +38,7 @@ class Isolated:
         self._config = config
         self._process = DecoderProcess(config.run.limits)
 
-    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
+    def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         flow, said = self._config.flow, ref.annotations
         return self._process.open(
             path,

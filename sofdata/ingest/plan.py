@@ -139,9 +139,14 @@ def load_plan(dest: Tree) -> Plan | None:
     )
 
 
-def fingerprint(source: Tree, uri: str, size_bytes: int, actions: ActionRef | None) -> str:
-    """Hash of a video's content, and of the file that holds its actions if they count."""
-    video = source.fingerprint(uri, size_bytes)
+def fingerprint(
+    source: Tree, uri: str, size_bytes: int, actions: ActionRef | None, copy: str = ""
+) -> str:
+    """Hash of a video's content, and of the file that holds its actions if they count.
+
+    copy: a local copy of the video, if there is one.
+    """
+    video = Tree("/").fingerprint(copy, size_bytes) if copy else source.fingerprint(uri, size_bytes)
     if actions is None:
         return video
     both = video + source.fingerprint(actions.uri, source.size(actions.uri))

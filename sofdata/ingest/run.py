@@ -230,7 +230,7 @@ def _events(prepared: Prepared) -> Generator[Event, None, None]:
 def _note_start(job: Job) -> str:
     """Keep what is known of this run: `runs/` alone differs from run to run."""
     began = datetime.now(UTC)
-    name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.json"
+    name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.json"
     record = {
         "began": began.isoformat(timespec="seconds"),
         "source": job.source.name,

@@ -11,7 +11,6 @@ changes no pixel of the others.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from sofdata.video.config import Fit
 from sofdata.video.container import open_container, packets, presented_pts, seconds
 from sofdata.video.geometry import crop_square, working_size
 from sofdata.video.probe import VideoInfo
+from sofdata.video.ranges import Source
 from sofdata.video.sampling import StepSampler, Stretches, select
 from sofdata.video.tally import Tally
 
@@ -29,7 +29,7 @@ Sample = tuple[float, NDArray[np.uint8]]
 
 
 def read(
-    path: str | Path,
+    source: Source,
     info: VideoInfo,
     size: int,
     fit: Fit,
@@ -45,7 +45,7 @@ def read(
     """
     convert = _Converter(info, size, fit, eye)
     sampler: StepSampler[Any] = StepSampler(step_s, span_s, hidden_s)
-    for frame in _frames(path, info, _wanted(info, step_s, span_s, hidden_s), span_s, tally):
+    for frame in _frames(source, info, _wanted(info, step_s, span_s, hidden_s), span_s, tally):
         if frame.pts is None:
             tally.frames_undated += 1
             continue
@@ -80,14 +80,14 @@ def _wanted(
 
 
 def _frames(
-    path: str | Path,
+    source: Source,
     info: VideoInfo,
     wanted: frozenset[int] | None,
     span_s: tuple[float, float] | None,
     tally: Tally,
 ) -> Iterator[Any]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
-    with open_container(path) as container:
+    with open_container(source) as container:
         stream = container.streams[info.stream_index]
         codec = stream.codec_context
         skipping = False

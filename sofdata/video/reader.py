@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
+from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.sampling import Stretches
 from sofdata.video.tally import StreamReport, Tally
 
@@ -23,7 +23,7 @@ TOLERATED_SHARE = 0.02
 
 
 def open_video(
-    path: str | Path,
+    path: Source,
     config: VideoConfig,
     size: int,
     step_s: float,
@@ -32,7 +32,7 @@ def open_video(
     hidden_s: Stretches = (),
     eye: Eye = "",
 ) -> VideoStream:
-    """Open a local video file for sampling.
+    """Open a video file for sampling: a local one, or with PyAV one that is read in ranges.
 
     size: side of the square frames, in pixels.
     step_s: wanted time between frames, in seconds.
@@ -51,7 +51,7 @@ def open_video(
             "on x86-64 only); use 'pyav'"
         )
     info = probe(path, span_s)
-    return VideoStream(str(path), info, config, size, step_s, span_s, wanted, hidden_s, eye)
+    return VideoStream(path, info, config, size, step_s, span_s, wanted, hidden_s, eye)
 
 
 class VideoStream:
@@ -71,7 +71,7 @@ class VideoStream:
 
     def __init__(
         self,
-        path: str,
+        path: Source,
         info: VideoInfo,
         config: VideoConfig,
         size: int,
@@ -83,7 +83,8 @@ class VideoStream:
     ) -> None:
         self.hidden_s = hidden_s
         self.eye = eye
-        self.path = path
+        self.path = str(path)
+        self._source = path
         self.info = info
         self.config = config
         self.size = size
@@ -117,7 +118,8 @@ class VideoStream:
         yield from self._with_pyav()
 
     def _use_decord(self) -> bool:
-        if self._wanted == "pyav" or self.hidden_s or self.eye:
+        ranged = isinstance(self._source, RangeFile)
+        if self._wanted == "pyav" or ranged or self.hidden_s or self.eye:
             return False
         return not decord_reader.refusal(self.info, self.size, self.config.fit)
 
@@ -132,7 +134,7 @@ class VideoStream:
         self.decoder = pyav_reader.decoder_name(self.info)
         tally = Tally()
         samples = pyav_reader.read(
-            self.path,
+            self._source,
             self.info,
             self.size,
             self.config.fit,
