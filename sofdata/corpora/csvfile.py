@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sofdata.corpora import jsonfile
 from sofdata.storage import Tree
@@ -53,18 +54,27 @@ def columns(tree: Tree, rel: str, delimiter: str = ",") -> list[str]:
 def strings(tree: Tree, rel: str, line: int, cell: str) -> list[str]:
     """A cell that holds a Python list of strings, such as "['tap', 'cup']"; [] for an empty one.
 
-    Literals only, nothing is run. Raises `ConfigError` for anything else.
+    Raises `ConfigError` for anything else.
     """
-    if not cell:
-        return []
+    found = literal_list(tree, rel, line, cell) if cell else []
+    if not all(isinstance(each, str) for each in found):
+        raise jsonfile.wrong(tree, rel, f"line {line}: {cell[:60]!r} should be a list of strings")
+    return found
+
+
+def literal_list(tree: Tree, rel: str, line: int, cell: str) -> list[Any]:
+    """A cell that holds a Python list, such as "[['0:00', '0:02']]". Raises `ConfigError`.
+
+    Literals only, nothing is run.
+    """
     try:
         if len(cell) > MAX_LITERAL:
             raise ValueError(f"{len(cell)} characters")
         value = ast.literal_eval(cell)
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise ValueError("something else")
+        if not isinstance(value, list):
+            raise ValueError("no list")
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        what = f"line {line}: {cell[:60]!r} should be a list of strings, as Python writes it"
+        what = f"line {line}: {cell[:60]!r} should be a list, as Python writes it"
         raise jsonfile.wrong(tree, rel, what) from None
     return value
 

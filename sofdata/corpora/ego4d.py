@@ -78,8 +78,9 @@ class Ego4D:
         root = next((root for root in _ROOTS if tree.exists(f"{root}{METADATA}")), "")
         known = _metadata(tree, f"{root}{METADATA}")
         files, ignored = _files(tree)
-        narrations, notes = _narrations(tree, root)
         chosen, doubled = _choose(files, known)
+        here = {known[uid].video for uid in chosen if uid in known}
+        narrations, notes = _narrations(tree, root, here)
         late = Counter[str]()
         entries = [_entry(item, known.get(uid), narrations, late) for uid, item in chosen.items()]
         notes += _notes(known, chosen, doubled, _manifests(tree, files), narrations, late)
@@ -180,18 +181,21 @@ def _optional_s(tree: Tree, rel: str, at: int, record: dict[str, Any], key: str)
 # Narrations
 
 
-def _narrations(tree: Tree, root: str) -> tuple[dict[str, tuple[TimedText, ...]], list[str]]:
-    """Texts of each video by time, and what there is to say of them."""
+def _narrations(
+    tree: Tree, root: str, wanted: set[str]
+) -> tuple[dict[str, tuple[TimedText, ...]], list[str]]:
+    """Texts of the wanted videos by time, and what there is to say of them.
+
+    The file may be larger than what one would hold in memory, and is read piece by piece.
+    """
     places = [f"{root}{folder}{name}" for folder in ("annotations/", "") for name in NARRATIONS]
     rel = next((place for place in places if tree.exists(place)), None)
     if rel is None:
         return {}, [f"no narrations: none of {', '.join(places[:3])} is there"]
-    top: dict[str, Any] = jsonfile.read_json(tree, rel, dict)
-    videos = top["videos"] if isinstance(top.get("videos"), dict) else top
     found = {}
-    for uid, record in videos.items():
-        if not _UID.fullmatch(uid):
-            continue  # version, date, description
+    for uid, record in jsonfile.items(tree, rel, inside="videos"):
+        if uid.lower() not in wanted:
+            continue  # also version, date, description
         if not isinstance(record, dict):
             raise jsonfile.wrong(tree, rel, f"video {uid} should be an object")
         found[uid.lower()] = _texts(tree, rel, uid, record)

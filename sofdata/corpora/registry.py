@@ -8,8 +8,13 @@ from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
 from sofdata.corpora.ego4d import Ego4D
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
+from sofdata.corpora.howto import HowTo100M
+from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.lerobot import LeRobot
+from sofdata.corpora.manifest import Manifest
+from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.ssv2 import SomethingSomethingV2
+from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
@@ -21,6 +26,11 @@ CORPORA: tuple[Corpus, ...] = (
     LeRobot(),
     Ego4D(),
     EpicKitchens(),
+    Manifest(),
+    Panda70M(),
+    HowTo100M(),
+    Kinetics(),
+    Video2Dataset(),
     Folder(),
 )
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
+from functools import cache
 from typing import Any
 
 from sofdata.config import IngestConfig, UnitConfig
@@ -33,7 +34,8 @@ class Unit:
 
     @property
     def size_bytes(self) -> int:
-        return sum(video.size_bytes for video in self.videos)
+        """Of the files that it reads, each counted once however many of its spans are videos."""
+        return sum({video.uri: video.size_bytes for video in self.videos}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +89,23 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
     for one, other in itertools.pairwise(entries):
         if one.id == other.id:
             raise ConfigError(f"two inputs have the id '{one.id}': {one.uri} and {other.uri}")
+    files = _Files(source)
     with ThreadPoolExecutor(LISTING_THREADS) as threads:
-        found = list(threads.map(lambda entry: _look_at(source, entry), entries))
+        found = list(threads.map(lambda entry: _look_at(files, entry), entries))
     videos = [item for item in found if isinstance(item, VideoRef)]
     return Plan(
         units=tuple(cut(videos, config)),
         refused=tuple(item for item in found if isinstance(item, Refused)),
         ignored=dict(listing.ignored),
     )
+
+
+class _Files:
+    """Sizes and fingerprints of a source's files, of which many videos may be spans."""
+
+    def __init__(self, source: Tree) -> None:
+        self.size = cache(source.size)
+        self.fingerprint = cache(source.fingerprint)
 
 
 def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
@@ -140,7 +151,7 @@ def load_plan(dest: Tree) -> Plan | None:
 
 
 def fingerprint(
-    source: Tree, uri: str, size_bytes: int, actions: ActionRef | None, copy: str = ""
+    source: Tree | _Files, uri: str, size_bytes: int, actions: ActionRef | None, copy: str = ""
 ) -> str:
     """Hash of a video's content, and of the file that holds its actions if they count.
 
@@ -153,7 +164,7 @@ def fingerprint(
     return hashlib.sha256(both.encode()).hexdigest()[:32]
 
 
-def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
+def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
     """Fingerprint an entry, unless it has or shows a problem."""
     if entry.problem:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
@@ -187,13 +198,13 @@ def cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
 def _groups(videos: Sequence[VideoRef], config: UnitConfig) -> Iterator[list[VideoRef]]:
     most = min(config.max_videos, max(1, len(videos) // config.min_units))
     group: list[VideoRef] = []
-    size = 0
+    files: dict[str, int] = {}  # several videos may be spans of one
     for video in videos:
         group.append(video)
-        size += video.size_bytes
-        if len(group) >= most or size >= config.max_source_mib * MIB:
+        files[video.uri] = video.size_bytes
+        if len(group) >= most or sum(files.values()) >= config.max_source_mib * MIB:
             yield group
-            group, size = [], 0
+            group, files = [], {}
     if group:
         yield group
 
