@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -91,7 +92,8 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # Ray has put its own in their place
                 signal.signal(number, handler)
-        yield
+        with redirect_stdout(sys.stderr):  # where Ray's own remarks do not spoil a result
+            yield
     finally:
         ray.shutdown()
 
