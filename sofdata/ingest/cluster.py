@@ -94,6 +94,10 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
                 signal.signal(number, handler)
         with redirect_stdout(sys.stderr):  # where Ray's own remarks do not spoil a result
             yield
+    except SystemError as error:  # what Ray makes of an exception that a signal's handler raises
+        if isinstance(error.__cause__, Interrupted):
+            raise Interrupted from None
+        raise
     finally:
         ray.shutdown()
 

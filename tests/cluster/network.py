@@ -105,7 +105,9 @@ class Namespaces:
     def inside(self, machine: int, command: Sequence[str]) -> list[str]:
         """The command line that runs a command on a machine."""
         pid = self._inits[machine].pid
-        init = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        wait_for(f"machine {machine}", lambda: bool(children.read_text().split()))
+        init = children.read_text().split()[0]
         entered = ["nsenter", f"--target={init}", "--mount", "--pid", "--net"]
         return [*entered, f"--wd={os.getcwd()}", *command]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.network import Network
+from tests.cluster.network import Loopback, Network, wait_for
 
 HEAD = 1
-PORT = 6391
+PORT, DASHBOARD = 6391, 8266
 RAY = str(Path(sys.executable).with_name("ray"))
 ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -56,7 +56,8 @@ class Cluster:
         gate: what SOFDATA_FAULTS is on this node.
         """
         if machine == HEAD:
-            role = ["--head", f"--port={PORT}", "--include-dashboard=false"]
+            role = ["--head", f"--port={PORT}", f"--dashboard-port={DASHBOARD}"]
+            role += [f"--dashboard-host={self.network.address(HEAD)}"]
             role += [f"--temp-dir={self.network.private}"]
         else:
             role = [f"--address={self.address}"]
@@ -68,8 +69,16 @@ class Cluster:
             *[f"--dashboard-agent-listen-port={20000 + machine}"],
         ]
         environment = {**self.environment, "SOFDATA_FAULTS": gate}
-        self.network.start(machine, command, environment, self.folder / f"node{machine}.log")
+        log = self.folder / f"node{machine}.log"
+        self.network.start(machine, command, environment, log)
+        if self.network.kind == Loopback.kind:  # nodes that share a folder must start in turn
+            wait_for(f"node {machine}", lambda: "Ray runtime started" in log.read_text())
         return address
+
+    @property
+    def dashboard(self) -> str:
+        """Where jobs are submitted."""
+        return f"http://{self.network.address(HEAD)}:{DASHBOARD}"
 
     def is_up(self) -> bool:
         """Whether the head takes connections."""
@@ -93,10 +102,13 @@ class Cluster:
 
     def sofdata(self, *words: Any) -> subprocess.CompletedProcess[str]:
         """Run a command of sofdata on the head."""
-        command = [sys.executable, "-m", "sofdata", *map(str, words)]
+        return self.run(sys.executable, "-m", "sofdata", *words)
+
+    def run(self, *words: Any, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on the head."""
         return subprocess.run(
-            self.network.inside(HEAD, command),
-            env=self.environment,
+            self.network.inside(HEAD, list(map(str, words))),
+            env={**self.environment, **variables},
             capture_output=True,
             text=True,
             check=False,

@@ -25,7 +25,7 @@ NOT_REPEATED = ("runs", "quarantine")
 
 def start_server(network: Network, folder: Path) -> dict[str, str]:
     """Start the server on the hub of a network; returns the environment of its clients."""
-    address = network.address(HUB) if network.kind == "network namespaces" else "127.0.0.1"
+    address = network.address(HUB)
     identity = {
         "name": "ci",
         "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],

@@ -7,13 +7,16 @@ destination lie in a real object store that all of them reach.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sofdata.config import carried
 from sofdata.scenes import write_ssv2_corpus
 from tests.cluster import gate, objects
 from tests.cluster.network import make_network, wait_for
@@ -129,6 +132,21 @@ def test_flow_on_marked_nodes_gives_the_same_bytes(
     assert flow in units
     assert len(units) == (1 if nodes == "own" else 3)
     assert made(cluster, nodes) == expected
+
+
+def test_an_ingest_submitted_as_a_ray_job_gives_the_same_bytes(
+    cluster: Cluster, expected: dict[str, str]
+) -> None:
+    script = carried("pipelines") / "cluster" / "ray_job.sh"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = cluster.run(
+        *[script, "s3://lab/films", "s3://lab/job", "--workers", "2"],
+        RAY_API_SERVER_ADDRESS=cluster.dashboard,
+        PATH=path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"videos {VIDEOS}/{VIDEOS}" in done.stdout
+    assert made(cluster, "job") == expected
 
 
 def test_a_node_that_does_not_see_a_local_folder_is_named(cluster: Cluster) -> None:
