@@ -59,6 +59,12 @@ class S3Server:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it takes a file."""
         program = weed()
