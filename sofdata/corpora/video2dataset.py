@@ -133,14 +133,16 @@ def _read_tar(tree: Tree, item: Item, found: _Found) -> None:
         with tree.open(item.rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
             for member in tar:
                 _take(tar, member, item, samples, again, found)
-            ended = tar.offset
+            whole = _is_end(tree, item, tar.offset)
     except tarfile.TarError as error:
-        detail = f"no tar can be read from it: {error}"
-        found.entries.append(
-            Entry(stem, item.rel, item.size_bytes, problem="bad_archive", detail=detail)
-        )
-        return
-    if not _is_end(tree, item, ended):
+        whole = False
+        if not samples:
+            detail = f"no tar can be read from it: {error}"
+            found.entries.append(
+                Entry(stem, item.rel, item.size_bytes, problem="bad_archive", detail=detail)
+            )
+            return
+    if not whole:
         found.notes.append(f"{item.rel} ends without the mark of a tar's end: it may be cut off")
     keyed = [(key, sample) for key, sample in samples.items() if sample.video]
     found.entries += [_entry(item, key, sample) for key, sample in keyed] + again
