@@ -14,7 +14,6 @@ About 0.6 M parameters at the default width, besides an image encoder that is tu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,7 +25,7 @@ from sofdata.models.action_config import DecoderConfig, gripper_dimension
 from sofdata.models.action_layers import FlowReader, Heads, TokenReader, draw_offsets, shift
 from sofdata.models.action_metrics import ActionEvaluation
 from sofdata.models.action_space import ActionSpace, measure_actions
-from sofdata.models.image_encoder import ImageEncoder
+from sofdata.models.on_skill import OnSkill
 from sofdata.types import Actions, Batch, Skill
 
 if TYPE_CHECKING:
@@ -35,29 +34,26 @@ if TYPE_CHECKING:
 __all__ = ["ActionDecoder", "ActionSpace", "DecoderConfig", "measure_actions"]
 
 
-class ActionDecoder(nn.Module):
-    """Decodes a skill into actions. The skill model is frozen, and no part of the `state_dict`.
+class ActionDecoder(OnSkill):
+    """Decodes a skill into actions.
 
     Everything that leaves `act` is in the units of the demonstrations; inside, actions are in
     standard deviations from their mean, and the gripper is a logit for the higher of its values.
     """
 
     def __init__(self, config: DecoderConfig, skill: SkillVAE, space: ActionSpace) -> None:
-        super().__init__()
+        reads_flow = config.condition == "flow"
+        super().__init__(skill, "frozen" if reads_flow else config.encoder)
         self.config = config
         self.space = space
         self.gripper = gripper_dimension(config.gripper, space)
         self.switch = self.gripper  # the gripper's dimension, if it takes only two values
         if self.gripper is not None and not space.values[self.gripper]:
             self.switch = None
-        self._skill = (skill.eval(),)  # in a tuple, so that it does not count as a part
-        self.encoder: nn.Module | None = None
         self.reader: nn.Module
-        if config.condition == "flow":
+        if reads_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
         else:
-            if config.encoder != "frozen":
-                self.encoder = ImageEncoder(skill, fresh=config.encoder == "fresh")
             self.reader = TokenReader(
                 space.chunk,
                 skill.observation_shape,
@@ -84,17 +80,6 @@ class ActionDecoder(nn.Module):
         for name, value in scale.items():
             self.register_buffer(f"_{name}", value, persistent=False)
 
-    @property
-    def skill(self) -> SkillVAE:
-        """The frozen skill model."""
-        return self._skill[0]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Take the skill model along to another device."""
-        self.skill._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
     def forward(self, image: Tensor, codes: Tensor, offsets: Tensor | None = None) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
 
@@ -104,16 +89,9 @@ class ActionDecoder(nn.Module):
             features = self.reader(self._flow(image, codes, offsets))
         else:
             view = image if offsets is None else shift(image, offsets)
-            features = self.reader(self._observe(view), codes)
+            features = self.reader(self.observe(view), codes)
         actions: Tensor = self.heads(features).float()
         return actions
-
-    def _observe(self, image: Tensor) -> Tensor:
-        if self.encoder is not None:
-            tokens: Tensor = self.encoder(image)
-            return tokens
-        with torch.no_grad():
-            return self.skill.observe(image)
 
     def _flow(self, image: Tensor, codes: Tensor, offsets: Tensor | None) -> Tensor:
         """What the skill model decodes, [B,L,2,h,w], over the dataset's 99th percentile."""

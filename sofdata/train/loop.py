@@ -54,10 +54,11 @@ Follow = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What came of a training: held-out metrics, and over all runs that it took the seconds up to
-    their last checkpoints, and the steps that were skipped."""
+    """What came of a training: held-out metrics, and over all runs that it took the steps made,
+    the seconds up to their last checkpoints, and the steps that were skipped."""
 
     metrics: dict[str, float]
+    steps: int
     seconds: float
     bad_steps: int
 
@@ -97,7 +98,7 @@ def fit(
 
     Raises `InputError` after more than `run.max_bad_steps` steps that were not finite.
     """
-    optim, run, device = stage.optim, stage.run, ranks.device
+    optim, run, device = stage.optim.bounded(data.batches), stage.run, ranks.device
     model.to(device)
     if machine.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -178,7 +179,7 @@ def fit(
         held = measure(model, mean, held_out, log, here.step, run.pictures)
     model.load_state_dict(mean.state(model))
     log.close()
-    return Fitted(held, here.seconds, here.bad_steps)
+    return Fitted(held, here.step, here.seconds, here.bad_steps)
 
 
 def learning_rate(step: int, optim: OptimConfig) -> float:
@@ -272,7 +273,7 @@ def _optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95), fused=True)
 
 
 def _endless(data: Loader, here: Position) -> Iterator[Batch]:

@@ -161,3 +161,11 @@ def test_a_node_that_does_not_see_a_local_folder_is_named(cluster: Cluster) -> N
     )
     assert done.returncode == 2
     assert f"has no {mine}/dataset/dataset.json: a local path must lie on" in done.stderr
+
+
+def test_a_run_that_gets_no_worker_stops_and_says_so(cluster: Cluster) -> None:
+    settings = ("--set", "run.flow_resource=nowhere", "--set", "run.start_up_s=4")
+    done = cluster.sofdata(*arguments(cluster, "nobody", *settings))
+    assert done.returncode == 3
+    assert "for 4 s Ray had no worker for the units that wait" in done.stderr
+    assert "Traceback" not in done.stderr
