@@ -12,7 +12,7 @@ from typing import Any
 from sofdata.corpora import jsonfile
 from sofdata.storage import Tree
 
-MAX_LITERAL = 1 << 16  # characters of a list in a cell
+MAX_CELL = 1 << 21  # characters
 Row = dict[str, str]
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 
@@ -26,6 +26,7 @@ def read_rows(
     without a byte order mark. Raises `ConfigError` for a missing column, another encoding, or a row
     with more or fewer cells than the heading.
     """
+    csv.field_size_limit(MAX_CELL)  # of this process; Python's own limit is less than some lists
     rows = csv.reader(io.StringIO(_text(tree, rel), newline=""), delimiter=delimiter, strict=True)
     try:
         heads = [head.strip() for head in next(rows, [])]
@@ -68,8 +69,6 @@ def literal_list(tree: Tree, rel: str, line: int, cell: str) -> list[Any]:
     Literals only, nothing is run.
     """
     try:
-        if len(cell) > MAX_LITERAL:
-            raise ValueError(f"{len(cell)} characters")
         value = ast.literal_eval(cell)
         if not isinstance(value, list):
             raise ValueError("no list")
