@@ -46,6 +46,7 @@ READ_AHEAD = 4 * MIB  # of an open remote file
 PIECE = 8 * MIB  # of a download; so much is in memory for each of these at once:
 PIECES_AT_ONCE = 4
 SAFE_SUFFIX = 8  # characters
+UNPACKED = "#unpacked"  # after a pattern of parts: the tar that they make up, see `sofdata.packed`
 _PART = re.compile(r"#bytes=(\d+)-(\d+)$")
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "hf": "hf"}
 
@@ -170,6 +171,10 @@ class Tree:
             if self.size(rel) < part[1]:
                 raise FileNotFoundError(errno.ENOENT, "the file ends before this part of it", rel)
             return part[1] - part[0]
+        if rel.endswith(UNPACKED):
+            from sofdata.packed import unpacked_size
+
+            return unpacked_size(self, rel.removesuffix(UNPACKED))
         tree, path = self._of(rel)
         if tree.is_local:
             reached("size")
@@ -196,6 +201,10 @@ class Tree:
         rel, part = split_part(rel)
         if part:
             start, end = part[0] + start, min(part[1], part[0] + end)
+        if rel.endswith(UNPACKED):
+            from sofdata.packed import read_unpacked
+
+            return read_unpacked(self, rel.removesuffix(UNPACKED), start, end)
         tree, path = self._of(rel)
         if tree.is_local:
             with self.open(path) as handle:

@@ -31,6 +31,7 @@ class Entry:
     annotations: what the corpus says of stretches of it: texts, what must not be seen, which eye.
     problem: "", or why the video cannot be used, known before it is opened: "no_file", ...
     detail: the problem in words for a person.
+    fingerprint: of its file, as `Tree.fingerprint` takes it, "" where it has to be read for that.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Entry:
     detail: str = ""
     actions: ActionRef | None = None
     annotations: Annotations = field(default_factory=Annotations)
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
-"""CSV files written by others, read without trust, row by row: what is wrong names its line."""
+"""CSV files written by others, read without trust, row by row: what is wrong names its line.
+
+No file is held as a whole: the full table of Panda-70M has more than 2 GB.
+"""
 
 from __future__ import annotations
 
 import ast
+import codecs
 import csv
 import io
 import re
@@ -27,29 +31,46 @@ def read_rows(
     with more or fewer cells than the heading.
     """
     csv.field_size_limit(MAX_CELL)  # of this process; Python's own limit is less than some lists
-    rows = csv.reader(io.StringIO(_text(tree, rel), newline=""), delimiter=delimiter, strict=True)
+    rows: Any = None
     try:
-        heads = [head.strip() for head in next(rows, [])]
-        missing = [name for name in required if name not in heads]
-        if missing:
-            found = ", ".join(heads)[:200] or "nothing"
-            what = f"line 1 lacks the columns {', '.join(missing)}; found {found}"
-            raise jsonfile.wrong(tree, rel, what)
-        for row in rows:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(heads):
-                what = f"line {rows.line_num} has {len(row)} cells, line 1 has {len(heads)}"
+        with tree.open(rel) as handle:
+            text = io.TextIOWrapper(handle, "utf-8-sig", newline="")
+            rows = csv.reader(text, delimiter=delimiter, strict=True)
+            heads = [head.strip() for head in next(rows, [])]
+            missing = [name for name in required if name not in heads]
+            if missing:
+                found = ", ".join(heads)[:200] or "nothing"
+                what = f"line 1 lacks the columns {', '.join(missing)}; found {found}"
                 raise jsonfile.wrong(tree, rel, what)
-            yield rows.line_num, dict(zip(heads, (cell.strip() for cell in row), strict=True))
+            for row in rows:
+                if not any(cell.strip() for cell in row):
+                    continue
+                if len(row) != len(heads):
+                    what = f"line {rows.line_num} has {len(row)} cells, line 1 has {len(heads)}"
+                    raise jsonfile.wrong(tree, rel, what)
+                yield rows.line_num, dict(zip(heads, (cell.strip() for cell in row), strict=True))
     except csv.Error as error:
         raise jsonfile.wrong(tree, rel, f"line {rows.line_num}: {error}") from None
+    except UnicodeDecodeError:
+        raise jsonfile.wrong(tree, rel, _not_utf8(tree, rel)) from None
+    except OSError as error:
+        raise jsonfile.wrong(tree, rel, error.strerror or type(error).__name__) from None
 
 
 def columns(tree: Tree, rel: str, delimiter: str = ",") -> list[str]:
-    """The heading of a table. Raises `ConfigError` where it cannot be read."""
-    first = next(iter(_text(tree, rel).splitlines()), "")
-    return [head.strip() for head in next(csv.reader([first], delimiter=delimiter), [])]
+    """The heading of a table, for a look at what it is: [] for what is no table.
+
+    Raises `ConfigError` where the file cannot be read.
+    """
+    try:
+        with tree.open(rel) as handle:
+            first = handle.readline(MAX_CELL).decode("utf-8-sig", "replace")
+        heads = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+    except OSError as error:
+        raise jsonfile.wrong(tree, rel, error.strerror or type(error).__name__) from None
+    return [head.strip() for head in heads]
 
 
 def strings(tree: Tree, rel: str, line: int, cell: str) -> list[str]:
@@ -89,11 +110,14 @@ def seconds(text: str) -> float:
     return total
 
 
-def _text(tree: Tree, rel: str) -> str:
-    data = jsonfile.read_bytes(tree, rel)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        what = f"line {line} is not UTF-8 (byte {data[error.start]:#x}); save it as UTF-8"
-        raise jsonfile.wrong(tree, rel, what) from None
+def _not_utf8(tree: Tree, rel: str) -> str:
+    """Where a file is no UTF-8, and what it is instead if that is plain."""
+    with tree.open(rel) as handle:
+        for number, data in enumerate(handle, 1):
+            if number == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                return "it is UTF-16; save it as UTF-8"
+            try:
+                data.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                return f"line {number} is not UTF-8 (byte {data[error.start]:#x}); save it as UTF-8"
+    return "it is not UTF-8; save it as UTF-8"

@@ -43,6 +43,36 @@ def read_json(tree: Tree, rel: str, top: type[T]) -> T:
     return value
 
 
+def lines(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file with one a line, each with its line; UTF-8, with or without a mark.
+
+    Raises `ConfigError` that names the line.
+    """
+    try:
+        with tree.open(rel) as handle:
+            number = 0
+            while data := handle.readline(MAX_VALUE):
+                number += 1
+                if value := data.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").strip():
+                    yield number, _object(tree, rel, number, value)
+    except OSError as error:
+        raise wrong(tree, rel, error.strerror or type(error).__name__) from None
+
+
+def _object(tree: Tree, rel: str, number: int, data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode())
+    except UnicodeDecodeError as error:
+        what = f"line {number} is not UTF-8 (byte {data[error.start]:#x}); save it as UTF-8"
+        raise wrong(tree, rel, what) from None
+    except (ValueError, RecursionError) as error:
+        what = f"line {number} is no JSON: {str(error).splitlines()[0]}"
+        raise wrong(tree, rel, what) from None
+    if not isinstance(value, dict):
+        raise wrong(tree, rel, f"line {number} should be an object, found {value!r:.60}")
+    return value
+
+
 def items(tree: Tree, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]:
     """The keys and values of a file whose top level is an object, one at a time.
 

@@ -12,7 +12,6 @@ name of manifest.csv (.tsv, .jsonl, .parquet). Its columns:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,17 +103,7 @@ def _parquet_columns(tree: Tree, rel: str) -> list[str]:
 
 
 def _json_rows(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Value]]]:
-    lines = jsonfile.read_bytes(tree, rel).removeprefix(b"\xef\xbb\xbf").splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            what = f"line {number} is no JSON: {str(error).splitlines()[0]}"
-            raise jsonfile.wrong(tree, rel, what) from None
-        if not isinstance(row, dict):
-            raise jsonfile.wrong(tree, rel, f"line {number} should be an object, found {row!r:.60}")
+    for number, row in jsonfile.lines(tree, rel):
         nested = [key for key, value in row.items() if isinstance(value, list | dict)]
         if nested:
             what = f"line {number}: {nested[0]!r} should be a plain value, no list or object"

@@ -170,7 +170,7 @@ def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
     try:
         size = entry.size_bytes or source.size(entry.uri)
-        hashed = fingerprint(source, entry.uri, size, entry.actions)
+        hashed = entry.fingerprint or fingerprint(source, entry.uri, size, entry.actions)
     except FileNotFoundError:
         return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
     except OSError as error:
