@@ -127,6 +127,35 @@ def freeze(
 
 
 @bench.command()
+def report(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of 'run', or files that 'export' wrote; default: bench."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Where report.html and report.md go; default: the first.")
+    ] = None,
+    html: Annotated[str | None, typer.Option(help="Where the page goes instead.")] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Show results on validation seeds.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Write a page, and a Markdown table: who succeeds how often, and what the robot did."""
+    from sofdata.report.benchmark import write_benchmark
+
+    places = results or ["bench"]
+    folder = Path(out or (places[0] if Path(places[0]).is_dir() else "."))
+    purpose = "validation" if validation else "test"
+    page, table = write_benchmark(places, folder, purpose, html)
+    if json_:
+        print_json({"page": page, "table": table})
+    else:
+        for path in (page, table):
+            stdout().print(path, highlight=False, markup=False, soft_wrap=True)
+
+
+@bench.command()
 def table(
     results: Annotated[
         list[str], typer.Argument(help="Folders with cells, or files that 'export' wrote.")

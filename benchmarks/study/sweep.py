@@ -27,7 +27,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "likeliest": ("arms=[sof]", "acting.combine=likeliest"),
     "medoid": ("arms=[sof]", "acting.combine=medoid"),
     "one sample": ("arms=[sof]", "acting.samples=1"),
-    "cooler": ("arms=[sof]", "acting.temperature=0.5"),
+    "warmer": ("arms=[sof]", "acting.temperature=1"),
+    "cooler": ("arms=[sof]", "acting.temperature=0.25"),
     "execute 4": ("arms=[bc, sof]", "evaluation.execute=4"),
     # The action decoder.
     "noise": ("arms=[sof]", "decoder.model.code_noise=0.2"),
