@@ -10,6 +10,14 @@ import pytest
 from sofdata.scenes import write_ssv2_corpus
 from tests.helpers import ingest
 
+
+def pytest_report_header() -> str:
+    """Say which variety of the tests of a cluster this machine allows."""
+    from tests.cluster.network import kind_of_network
+
+    return f"clusters in tests: {kind_of_network()}"
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -47,6 +47,7 @@ class LeRobot:
 
     name = "lerobot"
     summary = "LeRobot datasets v3.0: meta/info.json and videos/; with --with-actions also actions"
+    example = "sofdata ingest lerobot_dataset DEST [--with-actions]"
 
     def detect(self, tree: Tree) -> str:
         return f"LeRobot: {INFO}" if tree.exists(INFO) else ""

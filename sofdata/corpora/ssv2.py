@@ -49,6 +49,7 @@ class SomethingSomethingV2:
 
     name = "ssv2"
     summary = f"Something-Something V2: {VIDEOS}/ID.webm and labels/{{train,validation,test}}.json"
+    example = "sofdata ingest something-something-v2 DEST --recipe ssv2"
 
     def detect(self, tree: Tree) -> str:
         found = [rel for rel in (_place(tree, f"{split}.json") for split in SPLITS) if rel]
