@@ -196,7 +196,7 @@ class Planner(OnSkill):
         finite are left out.
         """
         for batch in batches:
-            skill = self.skill.encode(batch.flow, batch.first, batch.mask)
+            skill = self.windows_skill(batch)
             self.seen.add(self.targets(skill)[_finite(skill)])
 
     def read(self, batch: Batch) -> tuple[Skill, Tensor, Tensor]:
@@ -205,7 +205,7 @@ class Planner(OnSkill):
         Skills are encoded in full precision, or some would be others than when they are used.
         """
         with torch.no_grad(), torch.autocast(batch.flow.device.type, enabled=False):
-            skill = self.skill.encode(batch.flow, batch.first, batch.mask)
+            skill = self.windows_skill(batch)
             after = self.observe(batch.last)
         # What is not finite has no token; its codes carry on into the loss, for the loop to see.
         skill = Skill(skill.codes, skill.tokens.where(_finite(skill)[:, None], 0))
