@@ -234,14 +234,19 @@ def flows(json_: Json = False) -> None:
 
 @app.command()
 def corpora(json_: Json = False) -> None:
-    """List the kinds of corpora that can be read."""
+    """List the corpora that can be read, each with an example; docs/corpora.md tells more."""
+    from rich.markup import escape
+
     from sofdata.corpora.registry import CORPORA
 
     if json_:
-        print_json([{"name": corpus.name, "summary": corpus.summary} for corpus in CORPORA])
+        fields = ("name", "summary", "example")
+        print_json([{name: getattr(corpus, name) for name in fields} for corpus in CORPORA])
         return
     for corpus in CORPORA:
-        stdout().print(f"[bold]{corpus.name:8}[/] {corpus.summary}", highlight=False)
+        name, told = f"[bold]{corpus.name:12}[/]", escape(corpus.summary)
+        stdout().print(f"{name} {told}", highlight=False, soft_wrap=True)
+        stdout().print(f"{'':12} {corpus.example}", markup=False, style="dim", soft_wrap=True)
 
 
 @app.command()

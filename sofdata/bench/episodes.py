@@ -56,8 +56,8 @@ def perform(suite: Suite, env: Env, task: Task, seed: int, hold_steps: int) -> P
     env.reset(seed)
     expert.reset()
     layout = env.layout()
-    frames: list[NDArray[np.uint8]] = []
-    actions: list[NDArray[np.float32]] = []
+    frames = list[NDArray[np.uint8]]()
+    actions = list[NDArray[np.float32]]()
     done = 0  # steps since the task has succeeded, that one included
     while done <= hold_steps and (done or len(actions) < task.max_steps):
         frames.append(env.image())

@@ -7,6 +7,7 @@ from sofdata.ingest.unit import DecodedVideo
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName
 from sofdata.video.isolate import DecoderProcess
+from sofdata.video.ranges import Source
 from sofdata.video.reader import open_video
 
 
@@ -16,9 +17,18 @@ class InProcess:
     def __init__(self, config: IngestConfig) -> None:
         self._config = config
 
-    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        flow = self._config.flow
-        return open_video(path, self._config.video, flow.size, flow.step_s, ref.span_s, decoder)
+    def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
+        flow, said = self._config.flow, ref.annotations
+        return open_video(
+            path,
+            self._config.video,
+            flow.size,
+            flow.step_s,
+            ref.span_s,
+            decoder,
+            said.hidden_s,
+            said.eye,
+        )
 
 
 class Isolated:
@@ -28,10 +38,17 @@ class Isolated:
         self._config = config
         self._process = DecoderProcess(config.run.limits)
 
-    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        flow = self._config.flow
+    def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
+        flow, said = self._config.flow, ref.annotations
         return self._process.open(
-            path, self._config.video, flow.size, flow.step_s, ref.span_s, decoder
+            path,
+            self._config.video,
+            flow.size,
+            flow.step_s,
+            ref.span_s,
+            decoder,
+            said.hidden_s,
+            said.eye,
         )
 
     def close(self) -> None:

@@ -47,9 +47,17 @@ def check_places(source: Tree, dest: Tree) -> None:
         inside = os.path.join(os.path.realpath(dest.root), "")
         if inside.startswith(os.path.join(os.path.realpath(source.root), "")):
             raise ConfigError(f"{dest.name} lies inside {source.name}; choose a folder beside it")
+    same_store = not dest.is_local and dest.url.split("://")[0] == source.url.split("://")[0]
+    if same_store and f"{dest.root}/".startswith(f"{source.root}/"):
+        raise ConfigError(f"{dest.name} lies inside {source.name}; choose a folder beside it")
     if dest.is_local and os.path.exists(dest.root) and not os.path.isdir(dest.root):
         raise ConfigError(f"{dest.name} is a file; the destination must be a folder")
-    if read_dataset(dest) is None and any(name not in OURS for name in dest.names("")):
+    if dest.url.startswith(("http://", "https://")):
+        raise ConfigError(f"{dest.name}: HTTP is read only; write to a path, s3:// or gs://")
+    dest.check_bucket()
+    # Listed before it is looked for: another driver may begin the same dataset just now.
+    others = [name for name in dest.names("") if name not in OURS]
+    if others and read_dataset(dest) is None:
         raise ConfigError(
             f"{dest.name} holds other files and no {DATASET}; choose an empty or a new folder"
         )

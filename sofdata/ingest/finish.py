@@ -14,7 +14,7 @@ from sofdata.config import IngestConfig
 from sofdata.faults import reached
 from sofdata.ingest.plan import Plan
 from sofdata.ingest.tables import TABLES
-from sofdata.shards.commit import read_record
+from sofdata.shards.commit import read_records
 from sofdata.shards.layout import DATASET, WIDS
 from sofdata.shards.parquet import TableFile
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
@@ -48,8 +48,7 @@ def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
         }
         for table, file in files.items():
             file.write(table.refused_rows(plan))
-        for unit in plan.units:
-            record = read_record(dest, unit.id)
+        for record in read_records(dest, (unit.id for unit in plan.units)):
             account.add(record)
             for table, file in files.items():
                 file.write(table.record_rows(record))

@@ -15,6 +15,7 @@ from sofdata.errors import ConfigError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.decoders import Isolated
 from sofdata.ingest.destination import read_dataset
+from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.unit import Job, run_video
@@ -60,7 +61,8 @@ def _run(ref: VideoRef, job: Job, console: Console) -> VideoRecord:
         with Tree("").scratch() as folder:
             writer = TarWriter(os.path.join(folder, "replay.tar"))
             flow = LocalFlow(make_estimator(job.config.flow))
-            record, output = run_video(ref, job, writer, flow, decoder)
+            with Fetcher(job.source, (ref,), job.config.run) as fetcher:
+                record, output = run_video(ref, job, writer, flow, decoder, fetcher)
             writer.discard()
     finally:
         decoder.close()

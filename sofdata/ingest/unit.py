@@ -15,9 +15,10 @@ from sofdata.corpora.registry import demonstration_corpus
 from sofdata.errors import ActionError, DecodeError, InputError
 from sofdata.faults import reached
 from sofdata.ingest.events import UnitDone, VideoDone
+from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import Unit, fingerprint
 from sofdata.ingest.process import FlowSource, windows_of
-from sofdata.shards.commit import commit_record, commit_shard
+from sofdata.shards.commit import commit_record, commit_shard, committed
 from sofdata.shards.layout import QUARANTINE
 from sofdata.shards.sample import Sample, VideoContext, encode_sample, sample_key
 from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
@@ -36,6 +37,7 @@ from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
 from sofdata.video.probe import Unusable
+from sofdata.video.ranges import RangesSpent, Source
 from sofdata.video.tally import StreamReport
 from sofdata.windows.actions import attach_actions
 
@@ -78,7 +80,7 @@ class DecodedVideo(Protocol):
 class Decoder(Protocol):
     """Opens videos: in this process, or in one that can be killed."""
 
-    def __call__(self, path: str, ref: VideoRef, decoder: DecoderName) -> DecodedVideo: ...
+    def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo: ...
 
 
 @dataclass(slots=True)
@@ -108,66 +110,91 @@ def run_unit(
     destination fails; the unit is then not committed and may be run again.
     """
     output, videos = Output(), []
-    with job.dest.scratch() as folder:
+    with job.dest.scratch() as folder, Fetcher(job.source, unit.videos, job.config.run) as fetcher:
         writer = TarWriter(os.path.join(folder, "shard.tar"))
         try:
             for ref in unit.videos:
-                video, brought = run_video(ref, job, writer, flow, open_video)
+                video, brought = run_video(ref, job, writer, flow, open_video, fetcher)
                 output.extend(brought)
                 videos.append(video)
                 if video.status == "quarantined":
                     _note_quarantine(job.dest, video, brought.stderr)
                 reached("unit: video ended")
                 yield VideoDone(unit.id, video)
-            shard = commit_shard(job.dest, writer, unit.ordinal, unit.id)
+            yield UnitDone(_commit(unit, job, writer, output, videos))
         finally:
             writer.discard()
+
+
+def _commit(
+    unit: Unit, job: Job, writer: TarWriter, output: Output, videos: list[VideoRecord]
+) -> LedgerRecord:
+    """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
+    if not job.dest.is_local and (standing := committed(job.dest, unit.id)):
+        return standing
     record = LedgerRecord(
         unit=unit.id,
         ordinal=unit.ordinal,
         config_sha256=job.config.digest(),
-        shard=shard,
+        shard=commit_shard(job.dest, writer, unit.ordinal, unit.id),
         videos=videos,
         windows=output.rows,
         rejected_windows=output.rejected,
         statistics=output.sums.record(),
     )
-    commit_record(job.dest, record)
-    yield UnitDone(record)
+    return commit_record(job.dest, record, writer.path)
 
 
 def run_video(
-    ref: VideoRef, job: Job, writer: TarWriter, flow: FlowSource, open_video: Decoder
+    ref: VideoRef,
+    job: Job,
+    writer: TarWriter,
+    flow: FlowSource,
+    open_video: Decoder,
+    fetcher: Fetcher,
 ) -> tuple[VideoRecord, Output]:
     """Append a video's samples to the shard, or nothing if the video cannot be used.
 
     A decoder that crashes is started once more as it is, since it may have been killed from
     outside; that try leaves no trace. Where decord is asked for and misbehaves, hangs or crashes
-    twice, the video is started again with PyAV. Returns how it ended and what it brought; never
-    raises for what is wrong with the video itself or with its actions.
+    twice, the video is started again with PyAV. One that is read in ranges, but needs most of its
+    file, is started again with a copy. Returns how it ended and what it brought; never raises for
+    what is wrong with the video itself or with its actions.
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
-    path, tries, spared = ref.uri, 1, False
+    path, tries, spared = job.source.path(ref.uri), 1, False
     while True:
         try:
-            with job.source.local_copy(ref.uri) as path:
-                _check_unchanged(ref, job.source)
+            with fetcher.video(ref, decoder) as (source, path):
+                _check_unchanged(ref, job.source, path)
                 actions = _read_actions(ref, job)
-                stream = open_video(path, ref, decoder)
+                stream = open_video(source, ref, decoder)
                 output = _write_windows(ref, stream, job, writer, flow, actions)
-                return _ended(ref, stream, output, tries), output
+                if not path:  # what was read in ranges may have changed between them
+                    _check_unchanged(ref, job.source, path)
+                ended = _ended(ref, stream, output, tries)
+            return ended, output
+        except RangesSpent:
+            writer.rollback(mark)
+            fetcher.copy_whole(ref)
         except (InputError, OSError) as error:
             writer.rollback(mark)
             if isinstance(error, DecoderDied) and error.reason == "crash" and not spared:
                 spared = True
                 continue
             if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "decord":
-                # The path is this machine's: it has no place in the dataset.
-                detail = str(error).replace(path, ref.id).removeprefix(f"{ref.id}: ")
+                detail = _detail(error, path, ref)
                 stderr = error.tail if isinstance(error, DecoderDied) else ""
                 return _failed(ref, error, detail, decoder, tries), Output(stderr=stderr)
             decoder, tries = "pyav", tries + 1
+
+
+def _detail(error: Exception, path: str, ref: VideoRef) -> str:
+    """An error's text without the path, which is this machine's: it has no place in a dataset."""
+    if isinstance(error, OSError) and error.filename:
+        error = OSError(error.errno, error.strerror, ref.id)
+    return str(error).replace(path or ref.uri, ref.id).removeprefix(f"{ref.id}: ")
 
 
 def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:
@@ -206,7 +233,7 @@ def _write_windows(
         action_names=job.actions.names if job.actions else (),
     )
     output = Output()
-    for found in windows_of(stream, config, flow):
+    for found in windows_of(stream, config, flow, ref.annotations):
         window = _with_actions(found, actions)
         if isinstance(window, RejectedWindow):
             output.rejected.append(_rejected(ref, window))
@@ -226,10 +253,15 @@ def _with_actions(
     return attach_actions(window, actions)
 
 
-def _check_unchanged(ref: VideoRef, source: Tree) -> None:
-    """A file that is no longer what the plan saw would give other bytes than the unit's id says."""
-    size = source.size(ref.uri)
-    if size != ref.size_bytes or fingerprint(source, ref.uri, size, ref.actions) != ref.fingerprint:
+def _check_unchanged(ref: VideoRef, source: Tree, path: str) -> None:
+    """A file that is no longer what the plan saw would give other bytes than the unit's id says.
+
+    path: of the file or of its copy, "" if it is read where it lies.
+    """
+    size = Tree("/").size(path) if path else source.size(ref.uri)
+    if size != ref.size_bytes or ref.fingerprint != fingerprint(
+        source, ref.uri, size, ref.actions, path
+    ):
         raise Unusable("changed", "the file has changed since the plan was made")
 
 

@@ -45,6 +45,12 @@ class DecoderConfig(Section):
         "code, which lies in -1..1 with fsq: the skills that a prior draws are not quite those "
         "that demonstrations show. Default ours.",
     )
+    image_dropout: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="In training only, share of the samples whose image is hidden, so that the "
+        "decoder learns to go by the skill: of a few demonstrations, it else knows every image by "
+        "heart. 1: it never sees images. Only with condition 'skill'. Default ours.",
+    )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."
     )

@@ -102,10 +102,12 @@ class ActionDecoder(OnSkill):
         codes: Tensor,
         offsets: Tensor | None = None,
         task: Tensor | None = None,
+        seen: Tensor | None = None,
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
+        seen: bool [B], False for a sample whose image is hidden, or None.
         task: float32 [B,E], as `tasks` gives it; not looked at where the decoder knows no tasks.
         """
         if self.config.condition == "flow":
@@ -113,10 +115,15 @@ class ActionDecoder(OnSkill):
             actions: Tensor = self.heads(self.reader(flow)).float()
             return actions
         view = image if offsets is None else shift(image, offsets)
-        return self.read(self.observe(view), codes, task)
+        observation = self.observe(view)
+        if seen is not None:
+            observation = observation * seen[:, None, None]
+        return self.read(observation, codes, task)
 
     def read(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
         """As `forward`, from an observation [B,P,C] that was made before; not for "flow"."""
+        if self.config.image_dropout == 1 and self.config.condition == "skill":
+            observation = torch.zeros_like(observation)
         features = self.reader(observation, codes, task)
         actions: Tensor = self.heads(features).float()
         return actions
@@ -159,7 +166,7 @@ class ActionDecoder(OnSkill):
         if self.training and self.config.shift_px:
             offsets = draw_offsets(batch.keys, step, self.config.shift_px)
         codes, task = self._given(batch, step)
-        output = self(batch.first, codes, offsets, task)
+        output = self(batch.first, codes, offsets, task, self._seen(batch, step))
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -177,6 +184,15 @@ class ActionDecoder(OnSkill):
             noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
             codes = codes + self.config.code_noise * noise
         return codes, self.tasks(self.texts_of(batch))
+
+    def _seen(self, batch: Batch, step: int) -> Tensor | None:
+        """Whose image is not hidden in this step of training, bool [B]; None: no one's is."""
+        share = self.config.image_dropout
+        if not self.training or not share or self.config.condition != "skill":
+            return None
+        draw = noise_of([f"{key} seen" for key in batch.keys], step, (1,))[:, 0]
+        normal = torch.distributions.Normal(0.0, 1.0)
+        return (normal.cdf(draw) >= share).to(batch.first.device)
 
     def _parts(self, output: Tensor, actions: Tensor) -> dict[str, Tensor]:
         """The losses of each action, [B,N] each: output and true actions are [B,N,A]."""

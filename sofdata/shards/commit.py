@@ -2,21 +2,32 @@
 
 The record comes last, so that a unit without one does not exist, whatever else lies about. Both
 files have names that hold the unit's id; a second commit of the same unit writes the same bytes.
+
+In an object store two drivers may commit the same unit. The record is created there only if there
+is none, so that one of them wins; the other takes over the winner's. Their bytes are equal, unless
+a video ended otherwise for one of them (a time limit, say): then the record that is written last
+and the shard in place are made to belong together.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from pydantic import ValidationError
 
-from sofdata.errors import ContractError, InputError
+from sofdata.errors import ContractError, InputError, TransientError
 from sofdata.faults import reached
+from sofdata.remote import in_order
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
 from sofdata.shards.sample import check_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_samples
 from sofdata.storage import Tree
+
+COMMIT_TRIES = 5
+READERS = 8
 
 
 def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> ShardRecord | None:
@@ -41,15 +52,44 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
         md5=md5,
     )
     reached("commit: shard hashed")
-    dest.put(writer.path, f"{SHARDS}/{record.name}")
+    dest.put(writer.path, f"{SHARDS}/{record.name}", sha256)
     reached("commit: shard published")
     return record
 
 
-def commit_record(dest: Tree, record: LedgerRecord) -> None:
-    """Write a unit's ledger record: from here on the unit is done."""
-    dest.write(f"{LEDGER}/{ledger_name(record.unit)}", record.to_json())
+def commit_record(dest: Tree, record: LedgerRecord, shard_path: str) -> LedgerRecord:
+    """Write a unit's ledger record: from here on the unit is done.
+
+    shard_path: the unit's shard, which remote destinations may ask for once more.
+
+    Returns the record that stands in the end: this one, or that of another driver that was first.
+    """
+    name = f"{LEDGER}/{ledger_name(record.unit)}"
+    if dest.is_local:
+        dest.write(name, record.to_json())
+        reached("commit: record written")
+        return record
+    dest.create(name, record.to_json())
     reached("commit: record written")
+    for _ in range(COMMIT_TRIES):
+        # Read back, since a store may not know conditions. A pair that fits is left as it is.
+        if standing := committed(dest, record.unit):
+            return standing
+        if record.shard:
+            dest.put(shard_path, f"{SHARDS}/{record.shard.name}", record.shard.sha256)
+        dest.write(name, record.to_json())
+    raise TransientError(f"another driver commits unit {record.unit} otherwise, again and again")
+
+
+def committed(dest: Tree, unit: str) -> LedgerRecord | None:
+    """A unit's record if it is there and the shard in place is the one that it names."""
+    try:
+        record = read_record(dest, unit)
+    except InputError:
+        return None
+    shard = record.shard
+    fits = shard is None or dest.holds(f"{SHARDS}/{shard.name}", shard.sha256)
+    return record if fits else None
 
 
 def remove_unit(dest: Tree, ordinal: int, unit: str) -> None:
@@ -61,6 +101,13 @@ def remove_unit(dest: Tree, ordinal: int, unit: str) -> None:
 def committed_units(dest: Tree) -> set[str]:
     """Ids of the units that have a ledger record."""
     return {name.removesuffix(".json") for name in dest.names(LEDGER) if name.endswith(".json")}
+
+
+def read_records(dest: Tree, units: Iterable[str]) -> Iterator[LedgerRecord]:
+    """Ledger records in this order, remote ones several at a time. Raises as `read_record`."""
+    if dest.is_local:
+        return (read_record(dest, unit) for unit in units)
+    return in_order(partial(read_record, dest), units, READERS)
 
 
 def read_record(dest: Tree, unit: str) -> LedgerRecord:

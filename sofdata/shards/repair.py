@@ -35,6 +35,8 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
         if finding.remedy is Remedy.REMOVE:
             dest.remove(finding.where)
             done.append(f"{finding.where}: removed")
+        elif finding.remedy is Remedy.ABORT:  # with all else that was left, below
+            done.append(f"{finding.where}: upload aborted")
     plan = load_plan(dest)
     dataset = read_dataset(dest)
     if plan is None or dataset is None:

@@ -15,6 +15,7 @@ from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
 from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
 from sofdata.ingest.tables import TABLES, Table
+from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
 from sofdata.shards.parquet import read_table
@@ -28,6 +29,7 @@ from sofdata.shards.schema import (
 from sofdata.shards.tar import read_samples
 from sofdata.storage import Tree
 
+READERS = 3  # each holds a shard in memory
 TOLERATED_S = 1e-6
 
 
@@ -37,6 +39,7 @@ class Remedy(StrEnum):
     PLAN = "plan anew"
     RERUN = "run the unit again"
     REMOVE = "remove the file"
+    ABORT = "abort the upload"
     TABLES = "write the tables anew"
     NONE = "nothing: make the dataset again, or restore the file"
 
@@ -91,9 +94,8 @@ def verify(
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
     account, records = Account(plan), 0
     tables = [_TableCheck(dest, table, plan) for table in TABLES]
-    for number, unit in enumerate(plan.units):
+    for number, (record, found) in enumerate(_check_units(dest, plan, dataset, fast)):
         on_unit(number, len(plan.units))
-        record, found = _check_unit(dest, unit, dataset, fast)
         findings.extend(found)
         if record is not None:
             records += 1
@@ -109,6 +111,17 @@ def verify(
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
     return Verdict(tuple(findings), plan.videos, account.windows, len(account.shards))
+
+
+def _check_units(
+    dest: Tree, plan: Plan, dataset: DatasetRecord, fast: bool
+) -> Iterator[tuple[LedgerRecord | None, list[Finding]]]:
+    """Check all units in order; of a remote dataset a few at a time are fetched."""
+
+    def check(unit: Unit) -> tuple[LedgerRecord | None, list[Finding]]:
+        return _check_unit(dest, unit, dataset, fast)
+
+    return map(check, plan.units) if dest.is_local else in_order(check, plan.units, READERS)
 
 
 def _check_unit(
@@ -166,10 +179,20 @@ def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -
             yield f"{video.id}: counts of rejected windows differ"
         if (video.status == "done") != (video.windows > 0 and not video.reason):
             yield f"{video.id}: is {video.status} with {video.windows} windows"
+    yield from _redaction_problems(unit, record)
     if written or rejected:
         yield "it lists windows of videos that are not its own"
     if len(record.windows) != (record.shard.samples if record.shard else 0):
         yield f"it lists {len(record.windows)} windows, its shard holds another number"
+
+
+def _redaction_problems(unit: Unit, record: LedgerRecord) -> Iterator[str]:
+    """Check that no window reaches into what its corpus says must not be seen."""
+    hidden = {video.id: video.annotations.hidden_s for video in unit.videos}
+    for row in record.windows:
+        for start_s, end_s in hidden.get(row.source, ()):
+            if row.start_s <= end_s and start_s <= row.end_s:
+                yield f"{row.source}: window {row.window} reaches into {start_s} s to {end_s} s"
 
 
 def _shard_problems(
@@ -240,6 +263,9 @@ def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding
         yield Finding(f"{LEDGER}/{unit}.json", what, Remedy.REMOVE)
     for name in sorted(set(dest.names(SHARDS)) - {*shards, WIDS.rsplit("/", 1)[-1]}):
         yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
+    for name in dest.unfinished():
+        what = "an upload of it was begun and not ended, by a process that was killed or is at it"
+        yield Finding(name, what, Remedy.ABORT)
 
 
 class _TableCheck:

@@ -2,6 +2,8 @@
 
 Speaks over two pipes with `sofdata.video.isolate`: requests come as lines of JSON on standard
 input; answers are JSON headers with raw bytes, on the descriptor that the first argument names.
+A remote video that is read in ranges comes through the parent, too: this process is given neither
+credentials nor an address.
 Nothing is pickled, since what a decoder says of an untrusted file is itself not to be trusted.
 """
 
@@ -24,6 +26,7 @@ from sofdata.faults import reached
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
+from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.reader import open_video
 
 WATCH_S = 1.0
@@ -34,7 +37,7 @@ def main() -> None:
     """Answer requests until the parent is gone."""
     threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
     with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as answers:
-        for line in sys.stdin:
+        while line := sys.stdin.buffer.readline():
             _decode(json.loads(line), answers)
 
 
@@ -51,12 +54,14 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
     try:
         reached(f"decode {os.path.basename(request['path'])}")
         stream = open_video(
-            request["path"],
+            _source(request, answers),
             VideoConfig.parse(request["video"]),
             request["size"],
             request["step_s"],
             (span[0], span[1]) if span else None,
             request["decoder"],
+            [(start, end) for start, end in request["hidden_s"]],
+            request["eye"],
         )
         shown = {"height": stream.info.height, "width": stream.info.width}
         _send(answers, {"kind": "info", "duration_s": _duration_s(stream.info), **shown})
@@ -72,6 +77,21 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
         _send(answers, {"kind": "end", "decoder": stream.decoder, "report": report})
     except (InputError, OSError, MemoryError) as error:
         _send(answers, _describe(error))
+
+
+def _source(request: dict[str, Any], answers: Any) -> Source:
+    """The file to open: a local path, or what the parent sends of a file that it can reach."""
+    if request["size_bytes"] is None:
+        return str(request["path"])
+
+    def fetch(start: int, end: int) -> bytes:
+        _send(answers, {"kind": "want", "start": start, "end": end})
+        data = sys.stdin.buffer.read(end - start)
+        if len(data) != end - start:
+            os._exit(1)  # the parent is gone
+        return data
+
+    return RangeFile(request["path"], request["size_bytes"], fetch)
 
 
 def _describe(error: Exception) -> dict[str, Any]:

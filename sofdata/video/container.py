@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sofdata.video.ranges import RangeFile, Source
 
 # Self-contained formats. Playlists (hls, dash, concat), image sequences and network formats are
 # left out, since they make FFmpeg open what they name.
@@ -24,12 +25,15 @@ MAX_PACKETS_TO_FIRST_FRAME = 600
 Ticks = TypeVar("Ticks", int, NDArray[np.int64])
 
 
-def open_container(path: str | Path) -> Any:
-    """Open a local file for reading. Raises PyAV's errors."""
+def open_container(source: Source) -> Any:
+    """Open a local file, or one that is read in ranges. Raises PyAV's errors."""
     import av
 
+    if isinstance(source, RangeFile):
+        source.seek(0)
     return av.open(
-        os.path.abspath(path),  # never taken for an address such as "http:..."
+        # A path is never taken for an address such as "http:...".
+        source if isinstance(source, RangeFile) else os.path.abspath(source),
         options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
         metadata_errors="ignore",
     )

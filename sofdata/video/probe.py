@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.video.container import open_container, scan_stream, seconds
+from sofdata.video.ranges import RangeFile, Source
 
 
 class Unusable(InputError):
@@ -85,13 +86,14 @@ class VideoInfo:
         return float(np.median(np.diff(self.pts_s))) if len(self.pts_s) > 1 else 0.0
 
 
-def probe(path: str | Path, span_s: tuple[float, float] | None = None) -> VideoInfo:
-    """Read what the file at `path` holds; with a span, only the packets around it.
+def probe(path: Source, span_s: tuple[float, float] | None = None) -> VideoInfo:
+    """Read what a file holds; with a span, only the packets around it.
 
     Raises `Unusable` where there is no video to read, `DecodeError` where there is one that cannot
     be read.
     """
-    _check_file(Path(path))
+    if not isinstance(path, RangeFile):
+        _check_file(Path(path))
     with _open(path) as container:
         if not container.streams:
             raise DecodeError(
@@ -136,13 +138,13 @@ def _check_file(path: Path) -> None:
         raise Unusable("empty_file", f"{path}: the file has 0 bytes")
 
 
-def _open(path: str | Path) -> Any:
+def _open(path: Source) -> Any:
     import av
 
     try:
         return open_container(path)
     except (av.FFmpegError, ValueError, OSError) as error:
-        kind = _signature(Path(path))
+        kind = _signature(path)
         reason = getattr(error, "strerror", None) or str(error)
         if kind:
             raise DecodeError(
@@ -154,10 +156,14 @@ def _open(path: str | Path) -> Any:
         ) from None
 
 
-def _signature(path: Path) -> str:
+def _signature(source: Source) -> str:
     """The container that the first bytes promise, "" for none."""
-    with path.open("rb") as file:
-        head = file.read(12)
+    if isinstance(source, RangeFile):
+        source.seek(0)
+        head = source.read(12)
+    else:
+        with open(source, "rb") as file:
+            head = file.read(12)
     if head[4:8] in (b"ftyp", b"moov", b"mdat"):
         return "MP4"
     if head.startswith(b"\x1a\x45\xdf\xa3"):

@@ -1,0 +1,194 @@
+"""What S3 can do and fsspec does not say: uploads in parts, conditional writes, marks.
+
+An upload in parts that fails is aborted whatever the reason; what a killed process leaves,
+`S3Store.abort_all` finds. That may abort what another driver has under way: it begins again.
+Files are never written through a file object: s3fs completes one when it is closed, even by an
+error.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sofdata.errors import TransientError
+from sofdata.faults import reached
+from sofdata.remote import code_of, in_order
+
+T = TypeVar("T")
+
+MIB = 1 << 20
+PART_BYTES = 16 * MIB
+MAX_PARTS = 10_000
+UPLOADS_AT_ONCE = 4
+CONNECTIONS = 32
+UPLOAD_TRIES = 4
+THRESHOLD = "SOFDATA_S3_MULTIPART_MIB"
+_MARK = "sofdata-sha256"
+
+
+class Call(Protocol):
+    """Makes a request and repeats it while that may help; `what` is said of it in errors."""
+
+    def __call__(self, what: str, action: Callable[[], T]) -> T: ...
+
+
+def is_s3(fs: Any) -> bool:
+    """Whether a file system is that of s3fs."""
+    protocol = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
+    return "s3" in protocol and hasattr(fs, "call_s3")
+
+
+def settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's options for s3fs with ours: no listing is cached, nothing retried below us."""
+    import fsspec.config
+
+    known = fsspec.config.conf.get("s3", {})
+    config = {**known.get("config_kwargs", {}), **options.get("config_kwargs", {})}
+    config.setdefault("max_pool_connections", CONNECTIONS)
+    config.setdefault("retries", {"mode": "standard", "total_max_attempts": 1})
+    return {"use_listings_cache": False, **options, "config_kwargs": config}
+
+
+def multipart_from() -> int:
+    """Size of the smallest file that is uploaded in parts, bytes."""
+    return int(float(os.environ.get(THRESHOLD, PART_BYTES / MIB)) * MIB)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """The requests to one store. fs: of s3fs. Paths are BUCKET/KEY."""
+
+    fs: Any
+    call: Call
+
+    def upload(self, local_path: str, path: str, sha256: str = "") -> int:
+        """Upload a file, in parts if it is large, and return the size that the store tells of it.
+
+        sha256: of its content, kept as a mark; see `mark`.
+        """
+        marks = {_MARK: sha256} if sha256 else {}
+        size = os.path.getsize(local_path)
+        if size < max(1, multipart_from()):
+            with open(local_path, "rb") as handle:
+                body = handle.read()
+            self._ask("upload", "put_object", path, Body=body, Metadata=marks)
+        else:
+            self._upload_in_parts(local_path, path, size, marks)
+        return int(self._ask("stat", "head_object", path)["ContentLength"])
+
+    def _upload_in_parts(
+        self, local_path: str, path: str, size: int, marks: Mapping[str, str]
+    ) -> None:
+        """Upload in parts, again from the start where the upload is gone: another aborted it."""
+        for _ in range(UPLOAD_TRIES):
+            begun = self._ask("upload", "create_multipart_upload", path, Metadata=marks)
+            ids = {"UploadId": begun["UploadId"]}
+            try:
+                reached("upload: begun")
+                parts = {"Parts": list(self._send_parts(local_path, path, size, ids))}
+                reached("upload: parts sent")
+                self._ask("upload", "complete_multipart_upload", path, MultipartUpload=parts, **ids)
+            except FileNotFoundError:
+                continue
+            except BaseException:
+                with suppress(
+                    Exception
+                ):  # tried once: else the end of the run, or the next, finds it
+                    self._request("abort_multipart_upload", path, **ids)
+                raise
+            return
+        raise TransientError(f"the upload of {path} was aborted {UPLOAD_TRIES} times by others")
+
+    def _send_parts(
+        self, local_path: str, path: str, size: int, ids: Mapping[str, str]
+    ) -> Iterator[dict[str, Any]]:
+        part_bytes = max(PART_BYTES, -(-size // MAX_PARTS))  # all but the last of one size, for R2
+
+        def send(number: int) -> dict[str, Any]:
+            with open(local_path, "rb") as handle:
+                handle.seek((number - 1) * part_bytes)
+                body = handle.read(part_bytes)
+            sent = self._ask("upload", "upload_part", path, Body=body, PartNumber=number, **ids)
+            reached("upload: part sent")
+            return {"PartNumber": number, "ETag": sent["ETag"]}
+
+        yield from in_order(send, range(1, -(-size // part_bytes) + 1), UPLOADS_AT_ONCE)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a file unless there is one; False if there is.
+
+        A store may refuse in two dialects, or not know conditions at all: then the last writer
+        wins, which the caller sees by reading back.
+        """
+        try:
+            self.call(f"write {path}", lambda: self._create(path, data))
+        except FileExistsError:
+            return False
+        return True
+
+    def _create(self, path: str, data: bytes) -> None:
+        """Raises `FileExistsError` in all dialects: s3fs gives EINVAL if no condition is named."""
+        try:
+            self._request("put_object", path, Body=data, IfNoneMatch="*")
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if code_of(error) in ("PreconditionFailed", "412"):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            if code_of(error) not in ("NotImplemented", "501"):
+                raise
+            self._request("put_object", path, Body=data)
+
+    def mark(self, path: str) -> str:
+        """The sha256 that a file was marked with, "" for none. Raises `FileNotFoundError`."""
+        return str(self._ask("stat", "head_object", path).get("Metadata", {}).get(_MARK, ""))
+
+    def check_bucket(self, path: str) -> None:
+        """Raise `FileNotFoundError` if there is no such bucket."""
+        bucket = str(self.fs.split_path(path)[0])
+        self.call(f"reach {bucket}", lambda: self.fs.call_s3("head_bucket", Bucket=bucket))
+
+    def unfinished(self, folder: str) -> list[tuple[str, str]]:
+        """Uploads below a folder that were neither completed nor aborted: their (path, id)."""
+        bucket, key, _ = self.fs.split_path(folder)
+        prefix = f"{key.rstrip('/')}/" if key else ""
+        found, markers = [], dict[str, Any]()
+        while True:
+            page = self._uploads(bucket, prefix, markers)
+            for each in page.get("Uploads", []):
+                if each["Key"].startswith(prefix):  # not every store looks at the prefix
+                    found.append((f"{bucket}/{each['Key']}", str(each["UploadId"])))
+            markers = {name: page[f"Next{name}"] for name in _MARKERS if page.get(f"Next{name}")}
+            if not page.get("IsTruncated") or not markers:
+                return found
+
+    def _uploads(self, bucket: str, prefix: str, markers: Mapping[str, Any]) -> Mapping[str, Any]:
+        request = {"Bucket": bucket, "Prefix": prefix, **markers}
+        page: Mapping[str, Any] = self.call(
+            f"list uploads in {bucket}",
+            lambda: self.fs.call_s3("list_multipart_uploads", **request),
+        )
+        return page
+
+    def abort_all(self, folder: str) -> list[str]:
+        """Abort all unfinished uploads below a folder; returns their paths."""
+        uploads = self.unfinished(folder)
+        for path, upload in uploads:
+            with suppress(FileNotFoundError):
+                self._ask("abort", "abort_multipart_upload", path, UploadId=upload)
+        return [path for path, _ in uploads]
+
+    def _ask(self, verb: str, method: str, path: str, **arguments: Any) -> Any:
+        return self.call(f"{verb} {path}", lambda: self._request(method, path, **arguments))
+
+    def _request(self, method: str, path: str, **arguments: Any) -> Any:
+        bucket, key, _ = self.fs.split_path(path)
+        return self.fs.call_s3(method, Bucket=bucket, Key=key, **arguments)
+
+
+_MARKERS = ("KeyMarker", "UploadIdMarker")
