@@ -135,9 +135,8 @@ class Prior(nn.Module):
         share = self.config.label_smoothing
         if not share or isinstance(self.head, MixtureHead):
             return nats, nats
-        spread = -torch.stack([logs.mean(-1) for logs in self.head.logs(hidden, targets)]).sum(0)[
-            :, 0
-        ]
+        levels = [logs.mean(-1) for logs in self.head.logs(hidden, targets)]
+        spread = -torch.stack(levels).sum(0)[:, 0]
         return (1 - share) * nats + share * spread, nats
 
     @torch.no_grad()
