@@ -32,6 +32,7 @@ from sofdata.bench.seeds import seeds_for
 from sofdata.config import config_digest, differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
+from sofdata.processes import end_with_parent
 
 RECORD = "collect.json"
 CAMERA = "observation.images.front"
@@ -184,7 +185,7 @@ class _Pool:
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that begin now
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, context)
+            self._pool = ProcessPoolExecutor(workers, context, end_with_parent)
 
     def __enter__(self) -> _Pool:
         return self
