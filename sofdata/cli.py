@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sofdata.cli_bench import bench
 from sofdata.cli_train import encode, train
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError, Interrupted, SofdataError
@@ -253,14 +254,15 @@ def demo(
     folder: Annotated[str, typer.Argument(help="Where everything goes.")] = "demo",
     clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
 ) -> None:
-    """Ingest a real street film and a small rendered corpus, verify both, and draw their sheets."""
-    from sofdata.demo import run_demo
+    """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
+    from sofdata.demo import Size, run_demo
 
-    run_demo(folder, clips, stdout())
+    run_demo(folder, Size(clips=clips), stdout())
 
 
 app.command()(train)
 app.command()(encode)
+app.add_typer(bench)
 
 
 def main() -> None:

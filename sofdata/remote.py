@@ -62,6 +62,8 @@ def retrying(what: str, where: str, options: Mapping[str, Any], action: Callable
     `TransientError` once all tries have failed.
     """
     verb, _, rel = what.partition(" ")
+    rel = public_url(rel)
+    what = f"{verb} {rel}".rstrip()
     told = ""
     for attempt in range(TRIES):
         try:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sofdata.errors import SofdataError, TransientError
+from sofdata.errors import TransientError
 from sofdata.faults import reached
 from sofdata.remote import code_of, in_order
 
@@ -96,8 +96,10 @@ class S3Store:
             except FileNotFoundError:
                 continue
             except BaseException:
-                with suppress(SofdataError, OSError):  # else the next run finds it
-                    self._ask("abort", "abort_multipart_upload", path, **ids)
+                with suppress(
+                    Exception
+                ):  # tried once: else the end of the run, or the next, finds it
+                    self._request("abort_multipart_upload", path, **ids)
                 raise
             return
         raise TransientError(f"the upload of {path} was aborted {UPLOAD_TRIES} times by others")

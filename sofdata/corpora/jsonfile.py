@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 MAX_BYTES = 1 << 29  # of a file that is read as a whole
 MAX_VALUE = 1 << 27  # of one value of a file that is read piece by piece
-PIECE = 1 << 20
+PIECE = 1 << 16
+HEAD = 1 << 10
 
 
 def read_bytes(tree: Tree, rel: str) -> bytes:
@@ -76,89 +77,64 @@ def _object(tree: Tree, rel: str, number: int, data: bytes) -> dict[str, Any]:
 def items(tree: Tree, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]:
     """The keys and values of a file whose top level is an object, one at a time.
 
-    inside: a key whose value is gone through in the same way, if it is an object.
-
     For files too large to be held as a whole: memory is that of the largest value, of at most
-    `MAX_VALUE` characters. Raises `ConfigError` that tells how far into the file it is wrong.
+    `MAX_VALUE` bytes. Raises `ConfigError` that tells how far into the file it is wrong.
+
+    inside: a key at the top whose object is gone through instead, if it is there and not empty.
     """
+    found = False
+    for prefix in [inside, ""] if inside else [""]:
+        for pair in _items(tree, rel, prefix):
+            found = True
+            yield pair
+        if found:
+            return
+
+
+def _items(tree: Tree, rel: str, prefix: str) -> Iterator[tuple[str, Any]]:
+    import ijson
+
     try:
         with tree.open(rel) as handle:
-            yield from _Items(tree, rel, handle).pairs(inside)
+            metered = _Metered(handle)
+            if metered.first() != b"{":
+                raise ValueError("expected an object at the top")
+            for key, value in ijson.kvitems(metered, prefix, use_float=True, buf_size=PIECE):
+                metered.begin()
+                yield key, value
     except OSError as error:
         raise wrong(tree, rel, error.strerror or type(error).__name__) from None
+    except (ijson.JSONError, ValueError) as error:
+        told = " ".join(str(error).split())[:120]
+        raise wrong(tree, rel, f"no valid JSON within {metered.total} bytes: {told}") from None
 
 
-class _Items:
-    """Goes through a file of one object; holds the text from the value under way on."""
+class _Metered:
+    """A file that counts what is read of it, and refuses to give too much for one value."""
 
-    def __init__(self, tree: Tree, rel: str, handle: BinaryIO) -> None:
-        self._place = (tree, rel)
+    def __init__(self, handle: BinaryIO) -> None:
+        self.total = 0
+        self._since = 0
         self._handle = handle
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._text, self._at, self._ended = "", 0, False
 
-    def pairs(self, inside: str) -> Iterator[tuple[str, Any]]:
-        self._expect("{")
-        if self._peek() == "}":
-            self._expect("}")
-            return
-        while True:
-            key = self._value()
-            if not isinstance(key, str):
-                raise self._wrong(f"expected a key, found {key!r:.40}")
-            self._expect(":")
-            if key == inside and self._peek() == "{":
-                yield from self.pairs("")
-            else:
-                yield key, self._value()
-            if self._peek() == "}":
-                self._expect("}")
-                return
-            self._expect(",")
+    def first(self) -> bytes:
+        """The first byte that counts: behind a byte order mark and white space."""
+        head = self._handle.read(HEAD)
+        skipped = 3 if head.startswith(codecs.BOM_UTF8) else 0
+        self._handle.seek(skipped)
+        return head[skipped:].lstrip()[:1]
 
-    def _value(self) -> Any:
-        self._peek()
-        while True:
-            try:
-                value, end = json.JSONDecoder().raw_decode(self._text, self._at)
-                if end < len(self._text) or self._ended:  # else a number may go on
-                    self._at = end
-                    return value
-                error = "it is cut off"
-            except (ValueError, RecursionError) as failure:
-                error = str(failure).split(":")[0]
-            if self._ended or not self._more():
-                raise self._wrong(error)
+    def begin(self) -> None:
+        """The next value begins."""
+        self._since = 0
 
-    def _expect(self, sign: str) -> None:
-        found = self._peek()
-        if found != sign:
-            raise self._wrong(f"expected '{sign}', found {found!r}")
-        self._at += 1
-
-    def _peek(self) -> str:
-        while True:
-            while self._at < len(self._text) and self._text[self._at].isspace():
-                self._at += 1
-            if self._at < len(self._text) or not self._more():
-                return self._text[self._at : self._at + 1]
-
-    def _more(self) -> bool:
-        """Read on, twice as much as is left, and forget what was used; False at the end."""
-        left = self._text[self._at :]
-        if len(left) > MAX_VALUE:
-            raise self._wrong(f"a value of more than {MAX_VALUE} characters")
-        data = self._handle.read(max(PIECE, len(left)))
-        try:
-            new = self._decoder.decode(data, final=not data)
-        except UnicodeDecodeError:
-            raise self._wrong("text that is not UTF-8") from None
-        self._text, self._at, self._ended = left + new, 0, not data
-        return bool(data)
-
-    def _wrong(self, what: str) -> ConfigError:
-        tree, rel = self._place
-        return wrong(tree, rel, f"no valid JSON within {self._handle.tell()} bytes: {what}")
+    def read(self, size: int = -1) -> bytes:
+        data = self._handle.read(size)
+        self.total += len(data)
+        self._since += len(data)
+        if self._since > MAX_VALUE + PIECE:
+            raise ValueError(f"a value of more than {MAX_VALUE} bytes")
+        return data
 
 
 def field(tree: Tree, rel: str, record: dict[str, Any], at: int, key: str, kind: type[T]) -> T:

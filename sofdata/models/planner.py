@@ -53,7 +53,8 @@ class Planner(OnSkill):
         self.config, self.texts = config, texts
         self.text = TextEncoder(config.text, config.text_width, texts)
         shape, points, dim = skill.observation_shape, skill.tokens, skill.code_dim
-        space = SkillSpace(points, dim, skill.codebook_size, shape, self.text.width)
+        levels = skill.config.levels if skill.codebook_size else ()
+        space = SkillSpace(points, dim, levels, shape, self.text.width)
         self.prior = Prior(config.prior, space)
         self.dynamics = Dynamics(config.dynamics, shape, points, dim)
         self.seen: TokenCounts | VectorMoments = (
@@ -196,7 +197,7 @@ class Planner(OnSkill):
         finite are left out.
         """
         for batch in batches:
-            skill = self.skill.encode(batch.flow, batch.first, batch.mask)
+            skill = self.windows_skill(batch)
             self.seen.add(self.targets(skill)[_finite(skill)])
 
     def read(self, batch: Batch) -> tuple[Skill, Tensor, Tensor]:
@@ -205,7 +206,7 @@ class Planner(OnSkill):
         Skills are encoded in full precision, or some would be others than when they are used.
         """
         with torch.no_grad(), torch.autocast(batch.flow.device.type, enabled=False):
-            skill = self.skill.encode(batch.flow, batch.first, batch.mask)
+            skill = self.windows_skill(batch)
             after = self.observe(batch.last)
         # What is not finite has no token; its codes carry on into the loss, for the loop to see.
         skill = Skill(skill.codes, skill.tokens.where(_finite(skill)[:, None], 0))

@@ -138,6 +138,10 @@ class SkillVAE(nn.Module):
         mean, _ = split(z)
         return Skill(mean, mean.new_zeros(len(mean), 0, dtype=torch.int64))
 
+    def skill_of(self, batch: Batch) -> Skill:
+        """The skills of a batch's windows."""
+        return self.encode(batch.flow, batch.first, batch.mask)
+
     def decode(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step."""
         image = reduced(first)

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 
 from sofdata.errors import ConfigError, InputError
 from sofdata.faults import reached
-from sofdata.shards.loader import Loader
 from sofdata.train.checkpoint import load_checkpoint, save_checkpoint
 from sofdata.train.config import AnyStage, MachineConfig, OptimConfig
 from sofdata.train.log import TrainLog
 from sofdata.train.mean import MeanWeights
-from sofdata.train.protocol import AnyModel
+from sofdata.train.protocol import AnyModel, Batches
 from sofdata.train.ranks import Ranks
 from sofdata.types import ActionBatch, Batch
 
@@ -81,8 +80,8 @@ class Position:
 def fit(
     name: str,
     model: AnyModel,
-    data: Loader,
-    held_out: Loader,
+    data: Batches,
+    held_out: Batches,
     stage: AnyStage,
     machine: MachineConfig,
     folder: Path,
@@ -194,7 +193,7 @@ def learning_rate(step: int, optim: OptimConfig) -> float:
 def measure(
     model: AnyModel,
     mean: MeanWeights,
-    held_out: Loader,
+    held_out: Batches,
     log: TrainLog,
     step: int,
     pictures: bool,
@@ -276,7 +275,7 @@ def _optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95), fused=True)
 
 
-def _endless(data: Loader, here: Position) -> Iterator[Batch]:
+def _endless(data: Batches, here: Position) -> Iterator[Batch]:
     """Batches for as long as they are asked for, from the position on, which is kept up to date."""
     while True:
         if here.batch >= data.batches:

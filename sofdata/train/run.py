@@ -229,7 +229,7 @@ def _build(job: Job, data: Loader, device: torch.device) -> AnyModel:
     else:
         skill = _skill_for(job, data)
         actions = measure_actions(_every(job, shuffle=False))
-        model = ActionDecoder(job.config.decoder.model, skill, actions)
+        model = ActionDecoder(job.config.decoder.model, skill, actions, data.texts)
     return model
 
 

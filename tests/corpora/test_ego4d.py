@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Entry, Listing
-from sofdata.corpora.ego4d import Ego4D, plain
+from sofdata.corpora.ego4d import MARGIN_S, Ego4D, plain
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
 from sofdata.shards.sample import DecodedSample, decode_sample
@@ -190,8 +192,35 @@ def test_a_clip_has_the_times_of_its_video_on_its_own_clock(bare: Path) -> None:
     (bare / "clips").mkdir()
     (bare / "clips" / f"{CLIP}.mp4").write_bytes(b"y")
     found = entries(bare)[CLIP].annotations
-    assert found.hidden_s == ((1.0, 1.5),)
+    (hidden,) = found.hidden_s
+    assert hidden == pytest.approx((1.0 - MARGIN_S, 1.5 + MARGIN_S))
     assert found.text_at(0.6, 1.6) == "opens the box"
+
+
+@pytest.mark.parametrize("intervals", [[interval(3, 2)], ["all"], None, 7, [{"start_sec": 1}]])
+def test_a_video_of_which_nobody_can_tell_what_is_redacted_is_rejected(
+    bare: Path, intervals: Any
+) -> None:
+    changed = metadata()
+    changed["videos"][0]["redacted_intervals"] = intervals
+    put(bare / "ego4d.json", changed)
+    assert entries(bare)[KITCHEN].problem == "bad_redaction"
+
+
+def test_verify_finds_a_window_that_reaches_into_what_is_redacted(
+    ingested: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "d"
+    shutil.copytree(ingested, copy)
+    for path in (copy / "ledger").glob("*.json"):
+        record = json.loads(path.read_bytes())
+        for window in record["windows"]:
+            if window["source"] == KITCHEN and window["start_s"] > HIDDEN_S[1]:
+                window["start_s"] = HIDDEN_S[1] - 0.1
+        path.write_text(json.dumps(record))
+    told = " ".join(finding.what for finding in verify(Tree(str(copy))).findings)
+    assert f"{KITCHEN}: window" in told
+    assert "reaches into" in told
 
 
 def test_a_file_that_the_metadata_does_not_know_is_not_looked_at(bare: Path) -> None:
@@ -260,9 +289,6 @@ def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("videos", 1, value=3), r"videos\[1\] needs a video_uid"),
         (_set("videos", 0, "video_uid", value="../x"), r"videos\[0\] needs a video_uid"),
         (_set("videos", 0, "duration_sec", value="long"), r"'duration_sec' should be seconds"),
-        (_set("videos", 0, "redacted_intervals", value=[interval(3, 2)]), "redacted_intervals"),
-        (_set("videos", 0, "redacted_intervals", value=["all"]), "redacted_intervals"),
-        (_set("videos", 0, "redacted_intervals", value=None), "has_redacted_regions"),
         (_set("videos", 0, "scenarios", value="Cooking"), "'scenarios' should be list"),
         (_set("clips", 0, "video_uid", value="gone"), r"clips\[0\]"),
         (_set("clips", 0, "video_end_sec", value=1.0), r"clips\[0\]"),

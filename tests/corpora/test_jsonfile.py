@@ -21,7 +21,7 @@ def items(tmp_path: Path, data: bytes | str, inside: str = "") -> list[tuple[str
     return list(jsonfile.items(Tree(str(tmp_path)), "f.json", inside))
 
 
-@pytest.mark.parametrize("piece", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("piece", [1, 7, 1 << 16])
 @pytest.mark.parametrize("ascii", [True, False])
 def test_a_file_read_in_pieces_of_any_size_gives_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, ascii: bool
@@ -35,25 +35,22 @@ def test_a_file_read_in_pieces_of_any_size_gives_what_it_holds(
 
 def test_one_key_may_be_gone_through_in_the_same_way(tmp_path: Path) -> None:
     text = json.dumps({"version": 1, "videos": VALUES, "end": {"x": 1}})
-    found = items(tmp_path, text, inside="videos")
-    assert dict(found) == {"version": 1, **VALUES, "end": {"x": 1}}
-    assert items(tmp_path, '{"videos": [1], "a": 2}', "videos") == [("videos", [1]), ("a", 2)]
-    assert items(tmp_path, '{"videos": {}, "a": 2}', "videos") == [("a", 2)]
+    assert dict(items(tmp_path, text, inside="videos")) == VALUES
+    assert items(tmp_path, '{"a": 2, "b": 1}', "videos") == [("a", 2), ("b", 1)]
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        ("", "expected '{'"),
-        ("[1]", "expected '{'"),
-        ('{"a" 1}', "expected ':'"),
-        ('{"a": 1 "b": 2}', "expected ','"),
-        ('{"a": 1', "expected ','|cut off"),
-        ('{"a": {"b": 1}', "cut off"),
-        ('{"a": nope}', "Expecting value"),
-        ("{1: 2}", "expected a key"),
-        (b'{"a": "\xff"}', "not UTF-8"),
-        ('{"a": ' + "[" * 200_000 + "}", "recursion|Recursion|Expecting"),
+        ("", "expected an object"),
+        ("[1]", "expected an object"),
+        ('{"a" 1}', "no valid JSON"),
+        ('{"a": 1 "b": 2}', "no valid JSON"),
+        ('{"a": 1', "premature EOF|[Ii]ncomplete"),
+        ('{"a": {"b": 1}', "premature EOF|[Ii]ncomplete"),
+        ('{"a": nope}', "no valid JSON"),
+        ("{1: 2}", "no valid JSON"),
+        (b'{"a": "\xff"}', "UTF8|utf-8"),
     ],
 )
 def test_what_is_wrong_is_told_with_how_far_it_was_read(
@@ -65,10 +62,14 @@ def test_what_is_wrong_is_told_with_how_far_it_was_read(
     assert "bytes" in str(error.value)
 
 
+def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert items(tmp_path, b'\xef\xbb\xbf {"a": 1}') == [("a", 1)]
+
+
 def test_a_value_that_is_too_large_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jsonfile, "MAX_VALUE", 100)
     monkeypatch.setattr(jsonfile, "PIECE", 64)
-    with pytest.raises(ConfigError, match="more than 100 characters"):
+    with pytest.raises(ConfigError, match="more than 100 bytes"):
         items(tmp_path, json.dumps({"a": "x" * 1000}))
