@@ -92,7 +92,7 @@ def run_demo(folder: str, size: Size, console: Console) -> None:
 
 
 def _suite(collected: Path, console: Console) -> str:
-    """What was collected before; otherwise Meta-World, or the toy world where that cannot be had."""
+    """What was collected before; else Meta-World, or the toy world where that cannot be had."""
     from sofdata.bench.envs.registry import find_suite
 
     before = [suite for suite in PRESETS if (collected / suite).exists()]
