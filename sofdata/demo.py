@@ -114,7 +114,8 @@ def _collect(out: Path, suite: str, size: Size, console: Console) -> Path:
     from sofdata.report.collected import print_collected
 
     tasks = TASKS[suite]
-    console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks=[{','.join(tasks)}]")
+    named = rf"\[{','.join(tasks)}]"  # a bracket, and no markup
+    console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks={named}")
     config = CollectConfig(suite=suite, tasks=tasks, videos=size.videos, demos=size.demos)
     print_collected(console, collect(config, out), out / suite)
     return out / suite
