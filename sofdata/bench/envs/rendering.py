@@ -79,8 +79,9 @@ def check_rendering() -> None:
         context.free()
     except Exception as error:  # noqa: BLE001 - each binding fails in its own way
         _end_quietly(error)
+        why = str(error).rstrip(".")
         raise ConfigError(
-            f"simulators cannot draw here with MUJOCO_GL={backend}: {str(error).rstrip(".")}. Install what drawing "
+            f"simulators cannot draw here with MUJOCO_GL={backend}: {why}. Install what drawing "
             f"without a screen needs ({INSTALL}), or try MUJOCO_GL=osmesa"
         ) from None
 
