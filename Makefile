@@ -13,7 +13,7 @@ demo: $(VENV)/.train
 	$(BIN)/sofdata demo demo
 
 train: demo
-	$(BIN)/sofdata train all --recipe small --data demo/pushing-dataset \
+	$(BIN)/sofdata train all --recipe small --data demo/videos-dataset \
 		--demos demo/demonstrations-dataset --out demo/models-small
 
 test: $(VENV)/.test
@@ -41,7 +41,7 @@ $(VENV)/bin/python:
 
 # What each step has installed is remembered by a stamp; a change of pyproject.toml installs again.
 $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -q -e '.[demo,train]'
+	$(PIP) install -q -e '.[bench,demo,train]'
 	touch $@
 
 # ptlflow brings opencv-python, which overwrites the headless build and needs libGL: put the

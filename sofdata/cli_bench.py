@@ -32,8 +32,12 @@ def collect(
     out: Annotated[str, typer.Argument(help="Folder that gets SUITE/videos and SUITE/demos.")] = (
         "collected"
     ),
-    suite: SuiteName = None,
-    set_: Set = None,
+    suite: Annotated[
+        str | None, typer.Option(help="metaworld (default), scene or pushing.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting: videos=20")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one for each core.")
     ] = None,

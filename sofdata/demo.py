@@ -30,20 +30,26 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FILM = "bikes.mp4"
-SUITE = "pushing"  # needs no simulator and no system library
+TASKS = {
+    "metaworld": ("faucet-open", "door-open", "handle-press"),
+    "pushing": ("push-left", "push-right", "push-up", "push-down"),
+}
+PRESETS = {"metaworld": "demo", "pushing": "demo-toy"}  # by suite; the second needs no simulator
 _NEEDED = ("torch", "webdataset", "tensorboard", "matplotlib")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of it there is. clips: rendered clips. videos, demos: of each task of the suite.
+    """How much of it there is. clips: rendered clips. videos, demos: of each task.
 
+    suite: metaworld, pushing, or None for Meta-World where it can be drawn.
     ingest, train, bench: settings that override those of the demo.
     """
 
     clips: int = 24
-    videos: int = 30
-    demos: int = 6
+    videos: int = 20
+    demos: int = 5
+    suite: str | None = None
     ingest: tuple[str, ...] = ()
     train: tuple[str, ...] = (
         "skill.optim.steps=200",
@@ -69,8 +75,9 @@ def run_demo(folder: str, size: Size, console: Console) -> None:
         write_ssv2_corpus(ssv2, videos=size.clips)
     for source in (film, ssv2):
         _ingest(source, root / f"{source.name}-dataset", console, *size.ingest)
-    collected = _collect(root / "collected", size, console)
-    videos, demos = root / f"{SUITE}-dataset", root / "demonstrations-dataset"
+    suite = size.suite or _suite(root / "collected", console)
+    collected = _collect(root / "collected", suite, size, console)
+    videos, demos = root / "videos-dataset", root / "demonstrations-dataset"
     _ingest(collected / "videos", videos, console, *size.ingest)
     _ingest(collected / "demos", demos, console, "with_actions=true", *size.ingest)
     missing = [package for package in _NEEDED if find_spec(package) is None]
@@ -81,19 +88,37 @@ def run_demo(folder: str, size: Size, console: Console) -> None:
         console.print(text, highlight=False, markup=False)
         return
     _train(videos, demos, root / "models", size, console)
-    _compare(collected, root / "bench", size, console)
+    _compare(collected, root / "bench", suite, size, console)
 
 
-def _collect(out: Path, size: Size, console: Console) -> Path:
+def _suite(collected: Path, console: Console) -> str:
+    """What was collected before; else Meta-World, or the toy world where that cannot be had."""
+    from sofdata.bench.envs.registry import find_suite
+
+    before = [suite for suite in PRESETS if (collected / suite).exists()]
+    if before:
+        return before[0]
+    try:
+        find_suite("metaworld").check()
+    except ConfigError as error:
+        text = f"note: a toy world takes the place of Meta-World's robot arm: {error}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return "pushing"
+    return "metaworld"
+
+
+def _collect(out: Path, suite: str, size: Size, console: Console) -> Path:
     """Let the experts of the suite act, and return its folder."""
     from sofdata.bench.collect import collect
     from sofdata.bench.collect_config import CollectConfig
     from sofdata.report.collected import print_collected
 
-    console.rule(f"sofdata bench collect {out} --suite {SUITE}")
-    config = CollectConfig(suite=SUITE, videos=size.videos, demos=size.demos)
-    print_collected(console, collect(config, out), out / SUITE)
-    return out / SUITE
+    tasks = TASKS[suite]
+    named = rf"\[{','.join(tasks)}]"  # a bracket, and no markup
+    console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks={named}")
+    config = CollectConfig(suite=suite, tasks=tasks, videos=size.videos, demos=size.demos)
+    print_collected(console, collect(config, out), out / suite)
+    return out / suite
 
 
 def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -> None:
@@ -115,16 +140,16 @@ def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -
     print_results(console, results, write_report(str(out)))
 
 
-def _compare(collected: Path, out: Path, size: Size, console: Console) -> None:
+def _compare(collected: Path, out: Path, suite: str, size: Size, console: Console) -> None:
     """A benchmark of three arms, and its page."""
     from sofdata.bench.config import load_bench_config
     from sofdata.bench.run import run
     from sofdata.bench.table import read_results, table
     from sofdata.report.benchmark import write_benchmark
 
-    console.rule(f"sofdata bench run --data {collected} --preset demo --out {out}")
+    console.rule(f"sofdata bench run --data {collected} --preset {PRESETS[suite]} --out {out}")
     paths = run(
-        load_bench_config("demo", size.bench),
+        load_bench_config(PRESETS[suite], size.bench),
         collected,
         out,
         "test",

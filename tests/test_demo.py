@@ -11,6 +11,7 @@ from rich.console import Console
 from sofdata.demo import Size, run_demo
 
 TINY = Size(
+    suite="pushing",
     clips=1,
     videos=2,
     demos=3,
@@ -40,7 +41,7 @@ TINY = Size(
 def test_the_demo_goes_from_a_film_to_a_page_and_again_in_no_time(tmp_path: Path) -> None:
     told = Console(file=io.StringIO(), width=160)
     run_demo(str(tmp_path), TINY, told)
-    for part in ("film", "ssv2", "pushing", "demonstrations"):
+    for part in ("film", "ssv2", "videos", "demonstrations"):
         assert (tmp_path / f"{part}-dataset" / "contact_sheet.png").exists()
     assert (tmp_path / "models" / "train_report.md").exists()
     page = (tmp_path / "bench" / "report.html").read_text()

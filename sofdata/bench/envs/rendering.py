@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import sys
+import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -76,8 +78,10 @@ def check_rendering() -> None:
         context.make_current()
         context.free()
     except Exception as error:  # noqa: BLE001 - each binding fails in its own way
+        _end_quietly(error)
+        why = str(error).rstrip(".")
         raise ConfigError(
-            f"simulators cannot draw here with MUJOCO_GL={backend}: {error}. Install what drawing "
+            f"simulators cannot draw here with MUJOCO_GL={backend}: {why}. Install what drawing "
             f"without a screen needs ({INSTALL}), or try MUJOCO_GL=osmesa"
         ) from None
 
@@ -128,6 +132,15 @@ class FastRenderer:
     def close(self) -> None:
         """Release the context."""
         self._release()
+
+
+def _end_quietly(error: Exception) -> None:
+    """Let go of the half-made context, which fails once more, and prints that, when it is ended."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = hook
 
 
 def _loads(library: str) -> bool:
