@@ -206,8 +206,11 @@ class Tree:
             handle.close()
 
     @contextmanager
-    def local_copy(self, rel: str) -> Iterator[str]:
-        """A local path with the content of `rel`: the file itself, or a download removed after."""
+    def local_copy(self, rel: str, size_bytes: int | None = None) -> Iterator[str]:
+        """A local path with the content of `rel`: the file itself, or a download removed after.
+
+        size_bytes: what is known of its size, which saves a request for a small file.
+        """
         tree, path = self._of(rel)
         if tree.is_local:
             yield path
@@ -216,18 +219,20 @@ class Tree:
         with ExitStack() as stack:
             with explained(f"write to {tempfile.gettempdir()}"):
                 name = stack.enter_context(temporary_file(_suffix(rel)))
-            self.download(rel, name)
+            self.download(rel, name, size_bytes)
             yield name
 
-    def download(self, rel: str, local_path: str) -> None:
-        """Copy a remote file to a local one, in pieces if it is large.
+    def download(self, rel: str, local_path: str, size_bytes: int | None = None) -> None:
+        """Copy a remote file to a local one, in pieces if it is large; as `local_copy`.
 
         Raises `FileNotFoundError`, `StorageError` if there is no room for it, `TransientError`.
         """
         tree, path = self._of(rel)
         shown = public_url(rel)
-        size = self.size(rel) if tree._s3 else 0
-        if size <= PIECE:
+        size = size_bytes or 0
+        if tree._s3 and (size_bytes is None or size_bytes > PIECE):
+            size = self.size(rel)
+        if not tree._s3 or size <= PIECE:
             tree._call(f"download {shown}", lambda: _get(tree._fs, path, local_path))
             return
 
