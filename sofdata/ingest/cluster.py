@@ -53,6 +53,8 @@ class UnitWorker:
 
     def prepare(self, flow_actors: list[Any]) -> None:
         """Load the flow model, or take turns with others at the flow actors of this node."""
+        for place in (self._job.source, self._job.dest):
+            place.connect()
         if flow_actors:
             self._flow = RemoteFlow(flow_actors)
         else:
