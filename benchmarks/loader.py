@@ -41,6 +41,7 @@ from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE
 from sofdata.scenes import write_ssv2_corpus
 from sofdata.shards.loader import Loader
 from sofdata.storage import Tree
+from sofdata.train.config import SkillStage
 from sofdata.types import Batch
 
 CACHE = Path(__file__).resolve().parent / "cache"
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="for each contestant and round")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=SkillStage().data.batch_size)
     args = parser.parse_args()
     torch.set_num_threads(args.processes)
     dataset = args.dataset or rendered()
@@ -162,7 +163,7 @@ def training(dataset: Path, batch_size: int) -> Run:
     steps, size = loader.geometry.steps, loader.geometry.flow_px
     shape = FlowShape(steps, size, loader.statistics["p99_px"])
     model = SkillVAE(SkillConfig(), shape)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def counts() -> Iterator[int]:
         step = 0

@@ -1,17 +1,30 @@
-# Image of a worker that decodes and computes DIS flow on the CPU. Build from the project's root:
+# A node that decodes and computes DIS flow on the CPU; also the head of a cluster. From the
+# project's root:
 #   docker build -f docker/cpu.Dockerfile -t sofdata:cpu .
-# No engine runs where sofdata is developed: this file has not been built there.
-FROM python:3.11-slim
-
-RUN useradd --create-home sofdata
-WORKDIR /app
-COPY pyproject.toml README.md LICENSE ./
+# Where sofdata is developed no engine builds images: docker/README.md says what was checked.
+FROM python:3.11.14-slim-bookworm AS build
+ENV PATH=/opt/sofdata/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+RUN python -m venv /opt/sofdata
+# What changes seldom comes first: this layer stays while only code changes.
+COPY pyproject.toml docker/requirements.py docker/constraints.txt ./
+RUN python requirements.py cluster > requirements.txt \
+    && pip install --constraint constraints.txt --requirement requirements.txt
+COPY README.md LICENSE ./
 COPY sofdata ./sofdata
 COPY pipelines ./pipelines
 COPY schemas ./schemas
-RUN pip install --no-cache-dir .
+RUN pip install --no-deps .
 
-USER sofdata
+FROM python:3.11.14-slim-bookworm
+# KubeRay's probes call wget, with older versions of either. Debian keeps one version at a time.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends wget \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd --create-home --uid 1000 sofdata
+COPY --from=build /opt/sofdata /opt/sofdata
+ENV PATH=/opt/sofdata/bin:$PATH OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0
+USER 1000
 WORKDIR /home/sofdata
-ENV OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0
 ENTRYPOINT ["sofdata"]

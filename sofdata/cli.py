@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sofdata.cli_bench import bench
 from sofdata.cli_train import encode, train
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError, Interrupted, SofdataError
@@ -176,6 +177,30 @@ def inspect(
 
 
 @app.command()
+def report(
+    dest: Dest,
+    out: Annotated[
+        str | None, typer.Option(help="Where the page goes; default: report.html in the dataset.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
+    json_: Json = False,
+) -> None:
+    """Write a page about a dataset: its account, statistics, windows and what was set aside."""
+    from sofdata.report.dataset import write_report
+    from sofdata.report.summary import inspect_summary, print_dataset
+    from sofdata.storage import Tree
+
+    tree = Tree(dest)
+    dataset = _dataset(tree)
+    path = write_report(tree, dataset, rows, out)
+    if json_:
+        print_json({**inspect_summary(dataset), "report": path})
+    else:
+        print_dataset(stdout(), dataset, dest)
+        stdout().print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def replay(
     dest: Dest,
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
@@ -209,14 +234,19 @@ def flows(json_: Json = False) -> None:
 
 @app.command()
 def corpora(json_: Json = False) -> None:
-    """List the kinds of corpora that can be read."""
+    """List the corpora that can be read, each with an example; docs/corpora.md tells more."""
+    from rich.markup import escape
+
     from sofdata.corpora.registry import CORPORA
 
     if json_:
-        print_json([{"name": corpus.name, "summary": corpus.summary} for corpus in CORPORA])
+        fields = ("name", "summary", "example")
+        print_json([{name: getattr(corpus, name) for name in fields} for corpus in CORPORA])
         return
     for corpus in CORPORA:
-        stdout().print(f"[bold]{corpus.name:8}[/] {corpus.summary}", highlight=False)
+        name, told = f"[bold]{corpus.name:12}[/]", escape(corpus.summary)
+        stdout().print(f"{name} {told}", highlight=False, soft_wrap=True)
+        stdout().print(f"{'':12} {corpus.example}", markup=False, style="dim", soft_wrap=True)
 
 
 @app.command()
@@ -224,14 +254,15 @@ def demo(
     folder: Annotated[str, typer.Argument(help="Where everything goes.")] = "demo",
     clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
 ) -> None:
-    """Ingest a real street film and a small rendered corpus, verify both, and draw their sheets."""
-    from sofdata.demo import run_demo
+    """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
+    from sofdata.demo import Size, run_demo
 
-    run_demo(folder, clips, stdout())
+    run_demo(folder, Size(clips=clips), stdout())
 
 
 app.command()(train)
 app.command()(encode)
+app.add_typer(bench)
 
 
 def main() -> None:

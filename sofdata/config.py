@@ -47,16 +47,38 @@ class RunConfig(Section):
         "ray", description="'ray': worker processes. 'inline': this process, for debugging."
     )
     workers: int | None = Field(
-        None, ge=1, description="Ray workers, one core each; default: one for each core there is."
+        None,
+        ge=1,
+        description="Ray workers, one core each, over all nodes; default: one for each core that "
+        "is free, also on nodes that join later.",
     )
     address: str | None = Field(
         None, description="Address of a running Ray cluster; default: start Ray on this machine."
+    )
+    start_up_s: float = Field(
+        300.0,
+        gt=0,
+        description="A Ray run without any worker for this long, s, stops with a diagnosis: at "
+        "its start, or when all nodes are lost. Clusters that scale from nothing need longer.",
     )
     flow_actors: int = Field(
         0,
         ge=0,
         description="Ray actors that estimate flow for all workers of a node, one GPU each when "
-        "flow.device is cuda (then at least 1). 0: each worker estimates its own flow.",
+        "flow.device is cuda (then 0 means one for each GPU of the node). 0: each worker "
+        "estimates its own flow.",
+    )
+    flow_nodes: Literal["own", "any"] = Field(
+        "own",
+        description="'own': workers run beside the flow actors that they use, and pixels never "
+        "cross nodes. 'any': workers run on every node and send their frames to the flow actors "
+        "of all, so that nodes without GPUs can decode; the network carries about 230 KB a pair "
+        "at 128 px, both ways together.",
+    )
+    flow_resource: str | None = Field(
+        None,
+        description="The Ray resource that marks the nodes with flow actors; default: GPU when "
+        "flow.device is cuda, else none. A flow actor takes three quarters of one.",
     )
     temporary_mib: float = Field(
         8192.0,
@@ -87,6 +109,10 @@ class RunConfig(Section):
         description="Share of the videos that may be quarantined before the exit code is 1.",
     )
 
+    def flow_is_elsewhere(self, flow: FlowConfig) -> bool:
+        """Whether actors estimate flow rather than the workers themselves."""
+        return self.flow_actors > 0 or flow.device == "cuda" or self.flow_resource is not None
+
 
 class IngestConfig(Section):
     """Everything that an ingest needs to know besides its source and its destination."""
@@ -107,11 +133,14 @@ class IngestConfig(Section):
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
-        Weights count by their hash, not by the path at which they lie. `with_actions` is left out
-        where it is false, as in datasets made before there was such a key.
+        Weights count by their hash, not by the path at which they lie. `with_actions` and
+        `windows.texts` are left out where they change nothing, as in datasets made before there
+        were such keys.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         content = self.model_dump(mode="json", exclude=left_out)
+        if self.windows.texts == "label":
+            del content["windows"]["texts"]
         if self.flow.weights_sha256:
             content["flow"]["checkpoint"] = None
         return content

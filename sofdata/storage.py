@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -45,12 +46,27 @@ READ_AHEAD = 4 * MIB  # of an open remote file
 PIECE = 8 * MIB  # of a download; so much is in memory for each of these at once:
 PIECES_AT_ONCE = 4
 SAFE_SUFFIX = 8  # characters
+UNPACKED = "#unpacked"  # after a pattern of parts: the tar that they make up, see `sofdata.packed`
+_PART = re.compile(r"#bytes=(\d+)-(\d+)$")
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "hf": "hf"}
+
+
+def part_of(rel: str, start: int, end: int) -> str:
+    """The uri of some bytes of a file, such as a member of a tar that is a file in itself."""
+    return f"{rel}#bytes={start}-{end}"
+
+
+def split_part(rel: str) -> tuple[str, tuple[int, int] | None]:
+    """A uri as the file that it names and the (start, end) of the bytes meant, None for all."""
+    found = _PART.search(rel)
+    return (rel[: found.start()], (int(found[1]), int(found[2]))) if found else (rel, None)
 
 
 @dataclass(frozen=True, repr=False)
 class Tree:
     """A folder at `url`: a local path or an fsspec URL such as s3://bucket/folder.
+
+    What is read may also be a part of a file, see `part_of`.
 
     options: passed to fsspec's file system (endpoint, credentials, ...). Like what else may be
     secret they are kept out of `repr`.
@@ -146,7 +162,19 @@ class Tree:
         return bool(found["type"] == "file" and found.get("mimetype") != "text/html")
 
     def size(self, rel: str) -> int:
-        """Bytes of a file. Raises `FileNotFoundError`."""
+        """Bytes of a file, or of a part of one, which must be there.
+
+        Raises `FileNotFoundError`.
+        """
+        rel, part = split_part(rel)
+        if part:
+            if self.size(rel) < part[1]:
+                raise FileNotFoundError(errno.ENOENT, "the file ends before this part of it", rel)
+            return part[1] - part[0]
+        if rel.endswith(UNPACKED):
+            from sofdata.packed import unpacked_size
+
+            return unpacked_size(self, rel.removesuffix(UNPACKED))
         tree, path = self._of(rel)
         if tree.is_local:
             reached("size")
@@ -170,11 +198,18 @@ class Tree:
 
         Raises `FileNotFoundError`. Costs one request; a server without ranges sends the whole file.
         """
+        rel, part = split_part(rel)
+        if part:
+            start, end = part[0] + start, min(part[1], part[0] + end)
+        if rel.endswith(UNPACKED):
+            from sofdata.packed import read_unpacked
+
+            return read_unpacked(self, rel.removesuffix(UNPACKED), start, end)
         tree, path = self._of(rel)
         if tree.is_local:
             with self.open(path) as handle:
                 handle.seek(start)
-                return handle.read(end - start)
+                return handle.read(max(0, end - start))
         if end <= start:
             return b""
         data = tree._call(
@@ -207,12 +242,12 @@ class Tree:
 
     @contextmanager
     def local_copy(self, rel: str, size_bytes: int | None = None) -> Iterator[str]:
-        """A local path with the content of `rel`: the file itself, or a download removed after.
+        """A local path with the content of `rel`: the file itself, or a copy removed after.
 
         size_bytes: what is known of its size, which saves a request for a small file.
         """
         tree, path = self._of(rel)
-        if tree.is_local:
+        if tree.is_local and not split_part(rel)[1]:
             yield path
             return
         # The suffix stays, since decoders look at it when they guess the container.
@@ -223,16 +258,19 @@ class Tree:
             yield name
 
     def download(self, rel: str, local_path: str, size_bytes: int | None = None) -> None:
-        """Copy a remote file to a local one, in pieces if it is large; as `local_copy`.
+        """Copy a remote file, or a part of any file, to a local one, in pieces if it is large.
+
+        size_bytes: as of `local_copy`.
 
         Raises `FileNotFoundError`, `StorageError` if there is no room for it, `TransientError`.
         """
         tree, path = self._of(rel)
         shown = public_url(rel)
+        part = split_part(rel)[1]
         size = size_bytes or 0
-        if tree._s3 and (size_bytes is None or size_bytes > PIECE):
+        if part or (tree._s3 and (size_bytes is None or size_bytes > PIECE)):
             size = self.size(rel)
-        if not tree._s3 or size <= PIECE:
+        if not part and (not tree._s3 or size <= PIECE):
             tree._call(f"download {shown}", lambda: _get(tree._fs, path, local_path))
             return
 
@@ -259,7 +297,7 @@ class Tree:
         last = max(0, size_bytes - FINGERPRINT_CHUNK)
         offsets = sorted({0, last // 2, last})
         tree, path = self._of(rel)
-        if tree.is_local:
+        if tree.is_local and not split_part(rel)[1]:
             with self.open(path) as handle:
                 for offset in offsets:
                     handle.seek(offset)
@@ -267,7 +305,7 @@ class Tree:
         elif size_bytes <= len(offsets) * FINGERPRINT_CHUNK:  # one request instead of three
             data = self.read_range(rel, 0, max(1, size_bytes))
             yield from (data[offset : offset + FINGERPRINT_CHUNK] for offset in offsets)
-        elif tree.has_ranges(path):
+        elif tree.is_local or tree.has_ranges(path):
             for offset in offsets:
                 yield self.read_range(rel, offset, offset + FINGERPRINT_CHUNK)
         else:
@@ -276,7 +314,7 @@ class Tree:
 
     def has_ranges(self, rel: str) -> bool:
         """Whether parts of a remote file can be read; some HTTP servers send the whole only."""
-        tree, path = self._of(rel)
+        tree, path = self._of(split_part(rel)[0])
         if not tree.url.startswith(("http://", "https://")):
             return True
         return bool(tree._call(f"read {public_url(rel)}", lambda: _answers_ranges(tree._fs, path)))
@@ -495,7 +533,7 @@ def _answers_ranges(fs: Any, url: str) -> bool:
 
 
 def _suffix(rel: str) -> str:
-    """The suffix of a file's name with its dot, "" for an odd one."""
+    """The suffix of a file's name with its dot, "" for an odd one and for a part of a file."""
     end = public_url(rel).rpartition("/")[2].rpartition(".")[2]
     return f".{end}" if end.isascii() and end.isalnum() and len(end) <= SAFE_SUFFIX else ""
 

@@ -9,9 +9,9 @@ trust what it receives. A value that does not fit raises `ContractError`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 SCHEMA_VERSION = 1
+
+Eye = Literal["", "left"]
 
 
 def _expect(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
@@ -96,6 +98,70 @@ class ActionTrack:
         return len(self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class TimedText:
+    """What is done in a stretch [start_s, end_s) of a video, on the clock of its frames."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s < self.end_s < np.inf:
+            raise ContractError(
+                f"'{self.text[:40]}': {self.start_s} s to {self.end_s} s is no stretch of a video"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """What a corpus says of stretches of a video, rather than of all of it.
+
+    texts: what is done when, by start; may overlap.
+    hidden_s: stretches [start, end] in s, sorted, apart from each other: no frame may be used whose
+        presentation time lies in one (see `merged`).
+    eye: "left" where two views stand side by side, of which only the left one is to be used.
+    """
+
+    texts: tuple[TimedText, ...] = ()
+    hidden_s: tuple[tuple[float, float], ...] = ()
+    eye: Eye = ""
+
+    def __post_init__(self) -> None:
+        starts = [text.start_s for text in self.texts]
+        if starts != sorted(starts):
+            raise ContractError(f"texts must be sorted by start, got {starts[:5]}, ...")
+        if self.hidden_s != merged(self.hidden_s):
+            raise ContractError(f"hidden stretches must be sorted and apart, got {self.hidden_s}")
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.hidden_s or self.eye)
+
+    def text_at(self, start_s: float, end_s: float) -> str:
+        """The text that covers most of a stretch, the first one of equals; "" if none does."""
+        best, text = 0.0, ""
+        for each in self.texts:
+            if each.start_s >= end_s:
+                break
+            overlap = min(end_s, each.end_s) - max(start_s, each.start_s)
+            if overlap > best:
+                best, text = overlap, each.text
+        return text
+
+
+def merged(stretches: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Stretches (start, end) sorted, and joined where they touch. Raises `ContractError`."""
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted(stretches):
+        if not -np.inf < start <= end:
+            raise ContractError(f"a stretch must not end before it starts, got {start} to {end}")
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoRef:
     """A video of a corpus, known but not opened.
@@ -109,6 +175,7 @@ class VideoRef:
     text: what the corpus says is done in it, "" where it says nothing.
     labels: any further fields of the corpus (template, split, ...).
     actions: where its actions lie, None unless they were asked for.
+    annotations: what the corpus says of stretches of it.
     """
 
     id: str
@@ -119,12 +186,17 @@ class VideoRef:
     text: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     actions: ActionRef | None = None
+    annotations: Annotations = Annotations()
 
     def __post_init__(self) -> None:
         if not self.id or not self.uri:
             raise ContractError(f"a video needs an id and a uri, got {self.id!r} and {self.uri!r}")
         if self.span_s is not None and not self.span_s[0] < self.span_s[1]:
             raise ContractError(f"{self.id}: span {self.span_s} must start before it ends")
+
+    def text_at(self, start_s: float, end_s: float) -> str:
+        """What is done from `start_s` to `end_s`: the text of that time, or of the whole video."""
+        return self.annotations.text_at(start_s, end_s) or self.text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +243,8 @@ class SkillWindow:
     flow: float32 [L,h,w,2]; (dx, dy) in px a step at h x w.
     pts_s: float64 [L+1]; presentation times of the frames, increasing.
     first, last: uint8 [H,W,3]; the frames at both ends.
-    cut: why the stretch that this window was cut from begins: "start", "shot" or "gap".
+    cut: why the stretch that this window was cut from begins: "start", "shot", "gap", "redacted"
+        or "text".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
     """
 

@@ -12,12 +12,16 @@ from sofdata.remote import brief
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file found in a tree. `problem` is "" or the reason why it cannot be read."""
+    """A file found in a tree.
+
+    problem: "" or the reason why it cannot be read. fingerprint: where it is known already.
+    """
 
     rel: str
     size_bytes: int
     problem: str = ""
     detail: str = ""
+    fingerprint: str = ""
 
 
 def walk_local(folder: str, rel: str, above: frozenset[tuple[int, int]]) -> Iterator[Item]:

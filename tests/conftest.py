@@ -12,6 +12,14 @@ from sofdata.scenes import write_ssv2_corpus
 from tests import s3 as s3_server
 from tests.helpers import ingest
 
+
+def pytest_report_header() -> str:
+    """Say which variety of the tests of a cluster this machine allows."""
+    from tests.cluster.network import kind_of_network
+
+    return f"clusters in tests: {kind_of_network()}"
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

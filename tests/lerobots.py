@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
+from tests.videos import write_video
 
 TOP, WRIST = "observation.images.top", "observation.images.wrist"
 DATA = "data/chunk-000/file-000.parquet"
 EPISODES = "meta/episodes/chunk-000/file-000.parquet"
 INFO = "meta/info.json"
 LENGTHS = (7, 12, 9)
+CHUNK, EPISODE = "chunk-{episode_chunk:03d}", "episode_{episode_index:06d}"  # in v2
 
 
 def write_grey(folder: Path, lengths: Sequence[int] = LENGTHS, fps: int = 10) -> Path:
@@ -27,14 +29,8 @@ def write_grey(folder: Path, lengths: Sequence[int] = LENGTHS, fps: int = 10) ->
     The action of frame t of episode e is (10 e + t, -t).
     """
     writer = LeRobotWriter(folder, fps=fps, action_names=("a", "b"), episodes_per_file=2)
-    for episode, length in enumerate(lengths):
-        frames = {
-            camera: np.full((length, 32, 32, 3), 40 + 60 * episode + extra, np.uint8)
-            for camera, extra in ((TOP, 0), (WRIST, 30))
-        }
-        count = np.arange(length, dtype=np.float32)
-        actions = np.stack([10 * episode + count, -count], axis=1)
-        writer.add(Episode(frames, actions, f"task {episode % 2}"))
+    for episode in grey_episodes(lengths):
+        writer.add(episode)
     writer.finish()
     return folder
 
@@ -62,11 +58,115 @@ def jumping_texture(
 def write_jumping(folder: Path, episodes: int = 4, length: int = 40, fps: int = 20) -> Path:
     """Episodes in which the whole picture moves by the action of each frame, in px."""
     writer = LeRobotWriter(folder, fps=fps, action_names=("dx", "dy"), episodes_per_file=2)
-    for episode in range(episodes):
-        frames, jumps = jumping_texture(length + episode, seed=episode)
-        writer.add(Episode({TOP: frames}, jumps, "jump about"))
+    for episode in jumping_episodes(episodes, length):
+        writer.add(episode)
     writer.finish()
     return folder
+
+
+def write_v2(
+    folder: Path,
+    episodes: Sequence[Episode],
+    fps: int = 10,
+    *,
+    version: str = "v2.1",
+    chunk: int = 2,
+    action: str = "action",
+    state: str = "observation.state",
+    videos: str = "videos",
+    short: int = 0,
+) -> Path:
+    """A dataset of the formats before v3.0: an MP4 and a Parquet file an episode. Returns `folder`.
+
+    chunk: episodes a folder. action, state: their columns. videos: the folder of the MP4s, whatever
+    the template says. short: by how many frames each MP4 ends early.
+    """
+    (folder / "meta").mkdir(parents=True)
+    tasks: dict[str, int] = {}
+    lines, first = [], 0
+    for number, episode in enumerate(episodes):
+        size, where = len(episode), f"chunk-{number // chunk:03d}"
+        task = tasks.setdefault(episode.task, len(tasks))
+        lines.append({"episode_index": number, "tasks": [episode.task], "length": size})
+        for camera, frames in episode.frames.items():
+            path = folder / videos / where / camera / f"episode_{number:06d}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(path, frames[: size - short], fps)
+        rows = {
+            action: [row.tolist() for row in episode.actions],
+            state: [row.tolist() for row in episode.actions],
+            "timestamp": pa.array(np.arange(size) / fps, pa.float32()),
+            "frame_index": np.arange(size),
+            "episode_index": np.full(size, number),
+            "index": first + np.arange(size),
+            "task_index": np.full(size, task),
+        }
+        path = folder / "data" / where / f"episode_{number:06d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(rows), path)
+        first += size
+    put_lines(folder / "meta/episodes.jsonl", lines)
+    put_lines(folder / "meta/episodes_stats.jsonl", [{"stats": {action: {"max": [9.0, 9.0]}}}])
+    put_lines(
+        folder / "meta/tasks.jsonl",
+        [{"task_index": at, "task": task} for task, at in tasks.items()],
+    )
+    cameras = {
+        camera: {
+            "dtype": "video",
+            "shape": list(frames.shape[1:]),
+            "names": ["height", "width", "channels"],
+            "info": {
+                "video.fps": float(fps),
+                "video.codec": "av1",
+                "has_audio": False,
+            },  # it is not
+        }
+        for camera, frames in episodes[0].frames.items()
+    }
+    vectors = {
+        name: {"dtype": "float32", "shape": [2], "names": {"motors": ["dx", "dy"]}}
+        for name in (action, state)
+    }
+    info = {
+        "codebase_version": version,
+        "total_episodes": len(episodes),
+        "chunks_size": chunk,
+        "fps": fps,
+        "data_path": f"data/{CHUNK}/{EPISODE}.parquet",
+        "video_path": f"videos/{CHUNK}/{{video_key}}/{EPISODE}.mp4",
+        "features": {**cameras, **vectors},
+    }
+    (folder / INFO).write_text(json.dumps(info))
+    return folder
+
+
+def grey_episodes(lengths: Sequence[int] = LENGTHS) -> list[Episode]:
+    """The episodes of `write_grey`."""
+    episodes = []
+    for episode, length in enumerate(lengths):
+        frames = {
+            camera: np.full((length, 32, 32, 3), 40 + 60 * episode + extra, np.uint8)
+            for camera, extra in ((TOP, 0), (WRIST, 30))
+        }
+        count = np.arange(length, dtype=np.float32)
+        actions = np.stack([10 * episode + count, -count], axis=1)
+        episodes.append(Episode(frames, actions, f"task {episode % 2}"))
+    return episodes
+
+
+def jumping_episodes(episodes: int = 4, length: int = 40) -> list[Episode]:
+    """The episodes of `write_jumping`."""
+    made = []
+    for episode in range(episodes):
+        frames, jumps = jumping_texture(length + episode, seed=episode)
+        made.append(Episode({TOP: frames}, jumps, "jump about"))
+    return made
+
+
+def put_lines(path: Path, rows: Sequence[object]) -> None:
+    """Write JSONL."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def edit_info(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from sofdata.storage import Tree
-from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
@@ -28,8 +28,10 @@ class Entry:
     text: what the corpus says is done in it, "" where it says nothing.
     labels: any further fields of the corpus.
     actions: where its actions lie, None unless they were asked for.
+    annotations: what the corpus says of stretches of it: texts, what must not be seen, which eye.
     problem: "", or why the video cannot be used, known before it is opened: "no_file", ...
     detail: the problem in words for a person.
+    fingerprint: of its file, as `Tree.fingerprint` takes it, "" where it has to be read for that.
     """
 
     id: str
@@ -41,6 +43,8 @@ class Entry:
     problem: str = ""
     detail: str = ""
     actions: ActionRef | None = None
+    annotations: Annotations = field(default_factory=Annotations)
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,10 @@ class Corpus(Protocol):
     @property
     def summary(self) -> str:
         """One line on the layout that it reads."""
+
+    @property
+    def example(self) -> str:
+        """A command that ingests one."""
 
     def detect(self, tree: Tree) -> str:
         """Why the source looks like this corpus, or "" where it does not. Reads little."""

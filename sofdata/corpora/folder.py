@@ -17,6 +17,7 @@ class Folder:
 
     name = "folder"
     summary = "a folder of videos, searched recursively, or one video file; any container"
+    example = "sofdata ingest VIDEOS DEST"
 
     def detect(self, tree: Tree) -> str:
         return "a single file" if tree.is_file() else "a folder; videos are found by content"

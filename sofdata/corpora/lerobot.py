@@ -1,36 +1,51 @@
-"""LeRobot datasets, format v3.0: robots and people at tasks, several episodes in one file.
+"""LeRobot datasets, formats v2.0, v2.1 and v3.0: robots and people at tasks, from several cameras.
 
-`LeRobotDataset` of huggingface/lerobot, src/lerobot/datasets (version 0.4 and later) and its page
+`LeRobotDataset` of huggingface/lerobot, src/lerobot/datasets, and its page
 https://huggingface.co/docs/lerobot/lerobot-dataset-v3. Only what is named below is read:
 
-    meta/info.json                         codebase_version, fps, paths, features
+    meta/info.json                         codebase_version, fps, paths, features, chunks_size
+
+v3.0 (version 0.4 of the library and later), several episodes in one file:
+
     meta/episodes/chunk-N/file-N.parquet   a row an episode: its tasks, its length, and for each
                                            camera the MP4 and the seconds of it that are its own
     videos/CAMERA/chunk-N/file-N.mp4       the frames of many episodes, one after the other
-    data/chunk-N/file-N.parquet            a row a frame; opened only when actions are asked for,
-                                           and then episode_index, timestamp and action are read
+    data/chunk-N/file-N.parquet            a row a frame
 
-Timestamps run from zero in each episode; in the MP4 the episode begins at its `from_timestamp`.
-Those are sums of rounded seconds, which drift from the times of the frames (huggingface/lerobot,
-issue 3177), so an episode is taken to reach from half a frame before it to half a frame before its
-end: no frame of a neighbour slips in as long as the drift is less than that.
+v2.0 and v2.1, a file an episode:
+
+    meta/episodes.jsonl                    a line an episode: its tasks and its length
+    videos/chunk-N/CAMERA/episode_N.mp4
+    data/chunk-N/episode_N.parquet         a row a frame
+
+Files of rows are opened only when actions are asked for, and then only episode_index, timestamp
+and action (or `actions`, as some converters write it) are read.
+
+Timestamps run from zero in each episode; in an MP4 of v3.0 the episode begins at its
+`from_timestamp`. Those are sums of rounded seconds, which drift from the times of the frames
+(huggingface/lerobot, issue 3177), so an episode is taken to reach from half a frame before it to
+half a frame before its end: no frame of a neighbour slips in as long as the drift is less than
+that. What a dataset says of its codecs is not believed, nor needed. An MP4 may lack frames that
+have rows: windows end with the frames.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
-from sofdata.corpora.columns import brief, column_types, matching_rows, read_columns
+from sofdata.corpora.columns import brief, column_types, matching_rows
 from sofdata.corpora.content import VIDEO_SUFFIXES
-from sofdata.corpora.lerobot_info import ACTION, EPISODES, INFO, Info, fill, read_info
+from sofdata.corpora.lerobot_episodes import Episode, read_episodes
+from sofdata.corpora.lerobot_info import ACTIONS, INFO, Info, read_info
 from sofdata.errors import ActionError, ConfigError
 from sofdata.storage import Item, Tree
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
@@ -38,15 +53,16 @@ from sofdata.types import ActionRef, ActionSpec, ActionTrack
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PLACE = ("chunk_index", "file_index")
-_SPAN = ("from_timestamp", "to_timestamp")
+THREADS = 16
+_FOLDERS = ("meta/", "data/", "videos/", "video/")
 
 
 class LeRobot:
     """Every camera of every episode is a video; its text is the episode's tasks."""
 
     name = "lerobot"
-    summary = "LeRobot datasets v3.0: meta/info.json and videos/; with --with-actions also actions"
+    summary = "LeRobot datasets v2.0, v2.1, v3.0: meta/info.json, videos/; --with-actions: actions"
+    example = "sofdata ingest lerobot_dataset DEST --with-actions"
 
     def detect(self, tree: Tree) -> str:
         return f"LeRobot: {INFO}" if tree.exists(INFO) else ""
@@ -59,23 +75,26 @@ class LeRobot:
         info = read_info(tree)
         spec = info.actions(tree)
         listing = _list(tree, info, spec)
-        for rel in sorted({entry.actions.uri for entry in listing.entries if entry.actions}):
-            _check_type(tree, rel, spec)
+        files = sorted({entry.actions.uri for entry in listing.entries if entry.actions})
+        with ThreadPoolExecutor(THREADS) as threads:  # v2 has a file for every episode
+            for _ in threads.map(lambda rel: _check_type(tree, rel, spec, info.action), files):
+                pass
         return listing
 
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
         import pyarrow as pa
 
-        where = f"episode {ref.part} in {ref.uri}"
+        where = f"episode {ref.part.partition('/')[0]} in {ref.uri}"
         try:
-            columns = ("timestamp", ACTION)
-            parts = list(matching_rows(tree, ref.uri, columns, "episode_index", int(ref.part)))
+            episode, _, name = ref.part.partition("/")
+            columns = ("timestamp", name or ACTIONS[0])
+            parts = list(matching_rows(tree, ref.uri, columns, "episode_index", int(episode)))
             rows = sum(part.num_rows for part in parts)
             if rows != ref.rows or not rows:
-                raise ActionError(f"{where}: {rows} rows, where {EPISODES} tells of {ref.rows}")
+                raise ActionError(f"{where}: {rows} rows, where the metadata tells of {ref.rows}")
             table = pa.concat_tables(parts).combine_chunks()
             return ActionTrack(
-                values=_matrix(table[ACTION].chunk(0), spec, where),
+                values=_matrix(table[columns[1]].chunk(0), spec, where),
                 times_s=_times_s(table["timestamp"], ref.start_s, where),
                 tolerance_s=spec.tolerance_s,
             )
@@ -89,17 +108,20 @@ def _list(tree: Tree, info: Info, actions: ActionSpec | None) -> Listing:
     ignored: Counter[str] = Counter()
     found: dict[str, Item] = {}
     for item in tree.walk():
-        if is_hidden(item.rel) or not item.rel.startswith(("meta/", "data/", "videos/")):
+        if is_hidden(item.rel) or not item.rel.startswith(_FOLDERS):
             count_ignored(ignored, item.rel)
         else:
             found[item.rel] = item
+    first: dict[int, str] = {}
     entries = [
-        _entry(info, camera, row, found, actions)
-        for row in _episodes(tree, info, found)
+        _entry(
+            info, camera, episode, first.setdefault(episode.number, episode.place), found, actions
+        )
+        for episode in read_episodes(tree, info, found)
         for camera in info.cameras
     ]
     if not entries:
-        raise jsonfile.wrong(tree, INFO, f"no episode is listed in {EPISODES}")
+        raise jsonfile.wrong(tree, INFO, "its table of episodes is empty")
     notes = list(info.notes)
     used = {entry.uri for entry in entries}
     spare = [rel for rel in found if suffix(rel) in VIDEO_SUFFIXES and rel not in used]
@@ -108,58 +130,47 @@ def _list(tree: Tree, info: Info, actions: ActionSpec | None) -> Listing:
     return Listing.of(entries, ignored, notes, actions)
 
 
-def _episodes(tree: Tree, info: Info, found: dict[str, Item]) -> Iterator[dict[str, Any]]:
-    """A row an episode, of the allowed columns alone: others hold statistics of the actions."""
-    columns = ["episode_index", "tasks", "length", *(f"data/{name}" for name in _PLACE)]
-    for camera in info.cameras:
-        columns += [f"videos/{camera}/{name}" for name in (*_PLACE, *_SPAN)]
-    for rel in sorted(found):
-        if rel.startswith(f"{EPISODES}/") and suffix(rel) == ".parquet":
-            for row in read_columns(tree, rel, columns).to_pylist():
-                _check_row(tree, rel, row)
-                yield row
-
-
-def _check_row(tree: Tree, rel: str, row: dict[str, Any]) -> None:
-    for name, value in row.items():
-        kind: Any = int
-        if name == "tasks":
-            kind = list
-        elif name.rsplit("/", 1)[-1] in _SPAN:
-            kind = int | float
-        if not isinstance(value, kind):
-            episode = row["episode_index"]
-            raise jsonfile.wrong(tree, rel, f"episode {episode}: '{name}' is {value!r:.60}")
-
-
 def _entry(
     info: Info,
     camera: str,
-    row: dict[str, Any],
-    found: dict[str, Item],
+    episode: Episode,
+    first: str,
+    found: Mapping[str, Item],
     actions: ActionSpec | None,
 ) -> Entry:
-    episode = row["episode_index"]
-    chunk, file, from_s, to_s = (row[f"videos/{camera}/{name}"] for name in (*_PLACE, *_SPAN))
-    uri = fill(info.video_path, video_key=camera, chunk_index=chunk, file_index=file)
-    item = found.get(uri) or Item(uri, 0, "no_file", "the episodes name this file, and it is none")
+    """One camera's view of an episode. first: the place at which its number came first."""
+    uri, own_s = episode.views[camera]
+    id = f"{camera}/episode-{episode.number:06d}"
+    item = found.get(uri) or Item(
+        uri, 0, "no_file", f"{episode.place} names this file, and it is none"
+    )
     problem, detail = item.problem, item.detail
-    span_s = (from_s - info.half_frame_s, to_s - info.half_frame_s)
-    if not problem and not (math.isfinite(from_s) and math.isfinite(to_s) and from_s < to_s):
-        problem, detail = "bad_span", f"{EPISODES} gives it the seconds {from_s} to {to_s}"
+    if first != episode.place:
+        id += f" ({episode.place})"
+        problem, detail = "duplicate_id", f"{episode.place}: {first} has this number, too"
+    span_s = None
+    if own_s is not None:
+        span_s = (own_s[0] - info.half_frame_s, own_s[1] - info.half_frame_s)
+        if not problem and not -math.inf < own_s[0] < own_s[1] < math.inf:
+            problem, detail = (
+                "bad_span",
+                f"{episode.place}: its seconds are {own_s[0]} to {own_s[1]}",
+            )
     ref = None
     if actions is not None:
-        place = {name: row[f"data/{name}"] for name in _PLACE}
-        ref = ActionRef(fill(info.data_path, **place), str(episode), from_s, row["length"])
+        part = str(episode.number)
+        if info.action != ACTIONS[0]:
+            part += f"/{info.action}"
+        ref = ActionRef(episode.data, part, own_s[0] if own_s else 0.0, episode.rows)
         if not problem and ref.uri not in found:
             problem, detail = "no_actions_file", f"{ref.uri} is missing"
     return Entry(
-        id=f"{camera}/episode-{episode:06d}",
+        id=id,
         uri=uri,
         size_bytes=item.size_bytes,
         span_s=None if problem else span_s,
-        text=jsonfile.clean("; ".join(map(str, row["tasks"]))),
-        labels={"camera": camera, "episode": str(episode)},
+        text=episode.text,
+        labels={"camera": camera, "episode": str(episode.number)},
         problem=problem,
         detail=detail,
         actions=None if problem else ref,
@@ -169,13 +180,13 @@ def _entry(
 # Actions
 
 
-def _check_type(tree: Tree, rel: str, spec: ActionSpec) -> None:
+def _check_type(tree: Tree, rel: str, spec: ActionSpec, name: str) -> None:
     """Raise `ConfigError` where the actions of a file cannot be those that info.json tells of."""
     import pyarrow as pa
 
-    found = column_types(tree, rel).get(ACTION)
+    found = column_types(tree, rel).get(name)
     if found is None:
-        raise jsonfile.wrong(tree, rel, f"it lacks the column '{ACTION}'")
+        raise jsonfile.wrong(tree, rel, f"it lacks the column '{name}'")
     size = 1
     if pa.types.is_fixed_size_list(found):
         size, found = found.list_size, found.value_type

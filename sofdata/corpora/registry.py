@@ -5,16 +5,34 @@ from __future__ import annotations
 import difflib
 
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
+from sofdata.corpora.ego4d import Ego4D
+from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
+from sofdata.corpora.howto import HowTo100M
+from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.lerobot import LeRobot
+from sofdata.corpora.manifest import Manifest
+from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.ssv2 import SomethingSomethingV2
+from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
 AUTO = "auto"
 
 # "auto" takes the first that recognises the source; the folder takes all, so it comes last.
-CORPORA: tuple[Corpus, ...] = (SomethingSomethingV2(), LeRobot(), Folder())
+CORPORA: tuple[Corpus, ...] = (
+    SomethingSomethingV2(),
+    LeRobot(),
+    Ego4D(),
+    EpicKitchens(),
+    Manifest(),
+    Panda70M(),
+    HowTo100M(),
+    Kinetics(),
+    Video2Dataset(),
+    Folder(),
+)
 
 
 def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:

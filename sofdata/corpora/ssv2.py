@@ -9,7 +9,12 @@ sense", ICCV 2017. Only the fields named below are read from its label files:
     labels/labels.json                           {template without brackets: class id}, optional
     labels/test-answers.csv                      id;label, optional
 
-The older file names, something-something-v2-train.json and so on, are found too.
+The older file names, something-something-v2-train.json and so on, are found too. As it is
+downloaded the clips are one archive in parts, which are read without unpacking them (see
+`sofdata.packed`), and the label files lie in a zip:
+
+    20bn-something-something-v2-00, -01, ...    or each in a zip: 20bn-something-something-v2-00.zip
+    20bn-something-something-download-package-labels.zip
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +31,10 @@ from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.errors import ConfigError
-from sofdata.storage import Item, Tree
+from sofdata.joined import WILD
+from sofdata.packed import members, unpacked
+from sofdata.storage import Item, Tree, part_of
+from sofdata.zipped import open_zip
 
 SPLITS = ("train", "validation", "test")
 VIDEOS = "20bn-something-something-v2"
@@ -33,6 +42,8 @@ UNLABELLED = "unlabelled"
 _PLACES = ("labels/{}", "something-something-v2-{}", "labels/something-something-v2-{}")
 _SUFFIXES = (".webm", ".mp4", ".mkv")  # where an id has several files, the first of these counts
 _ID = re.compile(r"[0-9]{1,18}")
+PART = re.compile(r"((?:20bn-)?something-something-v2-)\d\d(|\.zip)")
+LABELS_ZIP = re.compile(r"(20bn-)?something-something-(v2-|download-package-)?labels\.zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +59,20 @@ class SomethingSomethingV2:
     """Clips by their id, with label, template, placeholders, class and split."""
 
     name = "ssv2"
-    summary = f"Something-Something V2: {VIDEOS}/ID.webm and labels/{{train,validation,test}}.json"
+    summary = f"Something-Something V2: {VIDEOS}/ID.webm, or its parts -00, ..., and label files"
+    example = "sofdata ingest something-something-v2 DEST --recipe ssv2"
 
     def detect(self, tree: Tree) -> str:
         found = [rel for rel in (_place(tree, f"{split}.json") for split in SPLITS) if rel]
+        found += _labels_zip(tree)
         folder = _folder_of_clips(tree) if found else None
-        if folder is None:
-            return ""
-        return f"Something-Something V2: {found[0]}, and clips named by number in {folder or '.'}"
+        if folder is not None:
+            where = folder or "."
+            return f"Something-Something V2: {found[0]}, and clips named by number in {where}"
+        if pattern := parts_pattern(tree):
+            labels = found[0] if found else "no label file yet"
+            return f"Something-Something V2: {labels}, and an archive in parts, {pattern}"
+        return ""
 
     def listing(self, tree: Tree) -> Listing:
         """Raises `ConfigError` for missing or malformed label files.
@@ -63,7 +80,8 @@ class SomethingSomethingV2:
         An id without a file becomes an entry with the problem "no_file"; a clip without a label
         is an entry of the split "unlabelled".
         """
-        labels = list(_labels(tree))
+        with _label_tree(tree) as place:
+            labels = list(_labels(place))
         files, ignored, notes = _files(tree)
         entries = [_entry(label, files) for label in labels]
         known = {label.id for label in labels}
@@ -180,16 +198,28 @@ def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
     strangers: list[str] = []
     notes: list[str] = []
     label_files = {rel for name in _LABEL_FILES for rel in _places(name)}
+    parts: list[str] = []
+    packages = _labels_zip(tree)
     for item in tree.walk(folders=True):
         id = "" if is_hidden(item.rel) else _clip_id(item.rel)
         if id:
             found.setdefault(id, []).append(item)
-        elif item.problem != "is_a_directory" and item.rel not in label_files:
+        elif PART.fullmatch(item.rel.rsplit("/", 1)[-1]) and item.problem != "is_a_directory":
+            parts.append(item.rel)
+        elif item.problem != "is_a_directory" and item.rel not in {*label_files, *packages}:
             count_ignored(ignored, item.rel)
             if item.problem == "unreadable_folder":
                 notes.append(f"folder {item.rel} cannot be read ({item.detail})")
             elif suffix(item.rel) in VIDEO_SUFFIXES and not is_hidden(item.rel):
                 strangers.append(item.rel)
+    if parts and found:
+        notes.append(counted(parts, "part of an archive lies beside the clips; not read"))
+    elif parts and (pattern := parts_pattern(tree)):
+        for name, item in _members(tree, pattern, notes):
+            if id := _clip_id(name):
+                found.setdefault(id, []).append(item)
+            else:
+                count_ignored(ignored, name)
     files = {id: min(found[id], key=_rank) for id in sorted(found, key=lambda id: (len(id), id))}
     twice = [id for id, items in found.items() if len(items) > 1]
     if twice:
@@ -205,7 +235,8 @@ _LABEL_FILES = (*(f"{split}.json" for split in SPLITS), "labels.json", "test-ans
 def _rank(item: Item) -> tuple[bool, bool, int, str]:
     """Sorts the files of one id: readable ones first, then the usual folder and suffix."""
     usual = item.rel.startswith(f"{VIDEOS}/")
-    return bool(item.problem), not usual, _SUFFIXES.index(suffix(item.rel)), item.rel
+    end = suffix(item.rel)  # none for a member of an archive
+    return bool(item.problem), not usual, _SUFFIXES.index(end) if end in _SUFFIXES else 0, item.rel
 
 
 def _entry(label: _Label, files: dict[str, Item]) -> Entry:
@@ -222,4 +253,52 @@ def _entry(label: _Label, files: dict[str, Item]) -> Entry:
         labels=label.labels,
         problem=item.problem,
         detail=item.detail or ("a folder, not a clip" if item.problem == "is_a_directory" else ""),
+        fingerprint=item.fingerprint,
     )
+
+
+# Archives, as they are downloaded
+
+
+def parts_pattern(tree: Tree) -> str:
+    """The pattern of the archive's parts at the root, or in a folder there; "" if there is none.
+
+    Parts that are not in a zip come first where both are there.
+    """
+    for folder in ("", *(name for name in tree.names("") if not suffix(name))):
+        found = [match for match in map(PART.fullmatch, tree.names(folder)) if match]
+        if found and folder != found[0].string:
+            first = min(found, key=lambda match: (match[2], match.string))
+            return f"{folder}/" * bool(folder) + f"{first[1]}{WILD}{first[2]}"
+    return ""
+
+
+def _members(tree: Tree, pattern: str, notes: list[str]) -> Iterator[tuple[str, Item]]:
+    """The files in the archive by name, in order."""
+    odd = []
+    for member in members(tree, pattern):
+        if not member.regular or not member.name or ".." in member.name.split("/"):
+            odd.append(member.name)
+            continue
+        uri = part_of(unpacked(pattern), member.start, member.start + member.size)
+        problem, detail = "", ""
+        if not member.size:
+            problem, detail = "empty_file", f"{member.name} in {pattern} has no bytes"
+        yield member.name, Item(uri, member.size, problem, detail, member.fingerprint)
+    if odd:
+        notes.append(counted(odd, "member of the archive is a link or has a name that leaves it"))
+
+
+def _labels_zip(tree: Tree) -> list[str]:
+    return [name for name in tree.names("") if LABELS_ZIP.fullmatch(name)][:1]
+
+
+@contextmanager
+def _label_tree(tree: Tree) -> Iterator[Tree]:
+    """Where the label files lie: in the source, or in their zip."""
+    found = _labels_zip(tree)
+    if not found or any(_place(tree, f"{split}.json") for split in SPLITS):
+        yield tree
+        return
+    with tree.local_copy(found[0]) as copy:
+        yield open_zip(copy, f"{tree.name}/{found[0]}")

@@ -75,8 +75,11 @@ def make_estimator(config: FlowConfig) -> Estimator:
     return learned.Learned(config)
 
 
-def resolve(config: FlowConfig) -> FlowConfig:
+def resolve(config: FlowConfig, runs_here: bool = True) -> FlowConfig:
     """Replace every "auto" by what it stands for on this machine, and check that it can run.
+
+    runs_here: False where other machines will compute, of which this one cannot tell whether they
+        have a GPU; "auto" stands for what is right here all the same.
 
     Resolving twice changes nothing. Weights that have a name are fetched if they are not here; the
     path of a checkpoint becomes absolute. Raises `ConfigError` for an unknown estimator, naming
@@ -87,7 +90,7 @@ def resolve(config: FlowConfig) -> FlowConfig:
     _check_name(config.estimator)
     if config.estimator in CLASSICAL:
         return _resolve_classical(config)
-    return _resolve_learned(config)
+    return _resolve_learned(config, runs_here)
 
 
 def available() -> list[EstimatorStatus]:
@@ -138,11 +141,11 @@ def _resolve_classical(config: FlowConfig) -> FlowConfig:
     return config.model_copy(update={"device": "cpu"})
 
 
-def _resolve_learned(config: FlowConfig) -> FlowConfig:
+def _resolve_learned(config: FlowConfig, runs_here: bool) -> FlowConfig:
     update: dict[str, Any] = {}
     if config.device == "auto":
         update["device"] = "cuda" if _has_cuda() else "cpu"
-    elif config.device == "cuda" and not _has_cuda():
+    elif config.device == "cuda" and runs_here and not _has_cuda():
         raise ConfigError("flow.device is cuda, but torch finds no CUDA device on this machine")
     if config.checkpoint != weights.RANDOM:
         urls = zoo.checkpoint_urls(config.estimator.removeprefix(learned.PREFIX))

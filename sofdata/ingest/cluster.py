@@ -2,6 +2,7 @@
 
 With `run.flow_actors`, decode workers hand pairs of frames to flow actors of their own node (one
 GPU each when flow runs on CUDA) and decode the next chunk while the flow of the last is computed.
+Nodes may join and die during the run: `sofdata.ingest.pool` follows them.
 """
 
 from __future__ import annotations
@@ -9,107 +10,41 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sofdata.config import IngestConfig
 from sofdata.errors import (
+    ConfigError,
     ContractError,
     Interrupted,
     SofdataError,
     StorageError,
     TransientError,
 )
-from sofdata.flow.estimator import make_estimator
-from sofdata.ingest.decoders import InProcess, Isolated
-from sofdata.ingest.events import Event, Ready, UnitRetried
+from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
 from sofdata.ingest.plan import Unit
-from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
-from sofdata.ingest.unit import Decoder, Job, run_unit
+from sofdata.ingest.pool import Member, Pool
+from sofdata.ingest.unit import Job
 
 UNIT_TRIES = 3
-START_UP_S = 300.0
+NODE_TRIES = 10
 OBJECT_STORE_BYTES = 512 << 20
-
-
-class UnitWorker:
-    """Actor: runs units, one at a time, and tells of each video as it ends."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._flow: FlowSource | None = None
-        opens = Isolated if job.config.run.isolate else InProcess
-        self._decoder: Decoder = opens(job.config)
-
-    def node(self) -> str:
-        """Id of the node on which this worker runs."""
-        import ray
-
-        return str(ray.get_runtime_context().get_node_id())
-
-    def prepare(self, flow_actors: list[Any]) -> None:
-        """Load the flow model, or take turns with others at the flow actors of this node."""
-        for place in (self._job.source, self._job.dest):
-            place.connect()
-        if flow_actors:
-            self._flow = RemoteFlow(flow_actors)
-        else:
-            self._flow = LocalFlow(make_estimator(self._job.config.flow))
-
-    def run(self, unit: Unit, flow_actors: list[Any]) -> Iterator[Event]:
-        """Run a unit; a restarted worker prepares itself again."""
-        if self._flow is None:
-            self.prepare(flow_actors)
-        assert self._flow is not None
-        yield from run_unit(unit, self._job, self._flow, self._decoder)
-
-
-class FlowActor:
-    """Actor: estimates flow for the workers of its node."""
-
-    def __init__(self, config: IngestConfig) -> None:
-        self._estimator = make_estimator(config.flow)
-
-    def name(self) -> str:
-        return self._estimator.name
-
-    def estimate(self, first: Images, second: Images) -> Flow:
-        return self._estimator.estimate(first, second)
-
-
-class RemoteFlow:
-    """Sends pairs to flow actors in turn; one chunk is under way while another is waited for."""
-
-    depth = 1
-
-    def __init__(self, actors: list[Any]) -> None:
-        import ray
-
-        self.name = ray.get(actors[0].name.remote())
-        self._actors = deque(actors)
-
-    def submit(self, first: Images, second: Images) -> Callable[[], Flow]:
-        import ray
-
-        self._actors.rotate(1)
-        answer = self._actors[0].estimate.remote(first, second)
-        return lambda: ray.get(answer)
 
 
 def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
     """Run units on Ray actors, on this machine or on the cluster at `run.address`.
 
     A unit whose worker dies, or that fails with a `TransientError`, is run again, `UNIT_TRIES`
-    times in all. Any other error ends the run.
+    times in all; one whose node is lost, `NODE_TRIES` times. Any other error ends the run.
     """
     with ray_session(job.config.run.address, job.config.run.workers):
-        workers = _start_workers(job)
-        yield Ready()
-        yield from _drive(deque(units), workers, job.config.run.stall_s)
+        yield from _drive(Queue(deque(units)), Pool(job), job)
 
 
 @contextmanager
@@ -144,6 +79,11 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - where its daemons die, Ray raises just that
         ray.shutdown()
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
+        if "AuthToken" in str(error):
+            raise ConfigError(
+                f"{where} wants another token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+                "RAY_AUTH_TOKEN_PATH to the one it was started with (docs/cluster.md)"
+            ) from None
         raise TransientError(
             f"could not start {where}: {error}; '--engine inline' runs without Ray, and RAY_TMPDIR "
             "sets where it keeps its files (a short path)"
@@ -152,7 +92,12 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # Ray has put its own in their place
                 signal.signal(number, handler)
-        yield
+        with redirect_stdout(sys.stderr):  # where Ray's own remarks do not spoil a result
+            yield
+    except SystemError as error:  # what Ray makes of an exception that a signal's handler raises
+        if isinstance(error.__cause__, Interrupted):
+            raise Interrupted from None
+        raise
     finally:
         ray.shutdown()
 
@@ -168,122 +113,147 @@ def _check_address(address: str) -> None:
         raise ConnectionError(f"nothing answers there ({error})") from None
 
 
-def _wait(answers: list[Any], what: str) -> list[Any]:
-    """The results of actor calls. Raises `TransientError` if they take too long, or their error."""
-    import ray
+@dataclass(slots=True)
+class Queue:
+    """The units that wait, those that run, and how often each has failed."""
 
-    ready, late = ray.wait(answers, num_returns=len(answers), timeout=START_UP_S)
-    if late:
-        free = ray.available_resources()
-        raise TransientError(
-            f"{len(ready)} of {len(answers)} {what} started within {START_UP_S:.0f} s; Ray has "
-            f"{free.get('CPU', 0):.0f} CPUs and {free.get('GPU', 0):.0f} GPUs free. Ask for fewer "
-            "workers (--workers), or see what else holds the cluster"
-        )
-    try:
-        return list(ray.get(answers))
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, SofdataError):
-            raise error.cause from None
-        raise
+    waiting: deque[Unit]
+    later: list[tuple[float, Unit]] = field(default_factory=list)  # and from when on
+    under_way: dict[Any, tuple[Unit, Member]] = field(default_factory=dict)
+    tries: Counter[str] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
 
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.later) + len(self.under_way)
 
-def _start_workers(job: Job) -> list[tuple[Any, list[Any]]]:
-    """Start workers and, if asked for, the flow actors of their nodes, and wait for all."""
-    import ray
-
-    run = job.config.run
-    number = run.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-    remote = ray.remote(num_cpus=1, max_restarts=-1)(UnitWorker)
-    actors = [remote.remote(job) for _ in range(number)]
-    nodes = _wait([actor.node.remote() for actor in actors], "workers")
-    flow = {node: _start_flow(job.config, node) for node in sorted(set(nodes))}
-    workers = [(actor, flow[node]) for actor, node in zip(actors, nodes, strict=True)]
-    _wait([actor.prepare.remote(flow_actors) for actor, flow_actors in workers], "workers")
-    return workers
+    def wake(self) -> None:
+        """Let those wait again whose pause is over."""
+        now = time.monotonic()
+        self.waiting.extend(unit for due, unit in self.later if due <= now)
+        self.later = [(due, unit) for due, unit in self.later if due > now]
 
 
-def _start_flow(config: IngestConfig, node: str) -> list[Any]:
-    """The flow actors of one node."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    on_gpu = config.flow.device.startswith("cuda")
-    number = config.run.flow_actors or int(on_gpu)
-    remote = ray.remote(
-        num_cpus=0,
-        num_gpus=int(on_gpu),
-        max_restarts=-1,
-        max_task_retries=UNIT_TRIES,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-    )(FlowActor)
-    return [remote.remote(config) for _ in range(number)]
-
-
-def _drive(
-    waiting: deque[Unit], workers: list[tuple[Any, list[Any]]], stall_s: float
-) -> Iterator[Event]:
+def _drive(queue: Queue, pool: Pool, job: Job) -> Iterator[Event]:
     """Keep every worker busy with one unit until all are done.
 
-    Raises `TransientError` that names the units under way if for `stall_s` not one video ends.
+    Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for
+    `run.start_up_s` there is no worker.
     """
     import ray
 
-    free = deque(workers)
-    under_way: dict[Any, tuple[Unit, tuple[Any, list[Any]]]] = {}
-    tries: dict[str, int] = {}
-    progress_s = time.monotonic()
-    while waiting or under_way:
-        while waiting and free:
-            unit, worker = waiting.popleft(), free.popleft()
-            actor, flow_actors = worker
-            stream = actor.run.options(num_returns="streaming").remote(unit, flow_actors)
-            under_way[stream] = (unit, worker)
-        ready, _ = ray.wait(list(under_way), num_returns=1, timeout=1.0)
-        if ready:
-            progress_s = time.monotonic()
-        elif time.monotonic() - progress_s > stall_s:
-            raise TransientError(_diagnosis([unit for unit, _ in under_way.values()], stall_s))
-        for stream in ready:
-            unit, worker = under_way[stream]
-            try:
-                yield ray.get(next(stream))
-            except StopIteration:
-                del under_way[stream]
-                free.append(worker)
-            except ray.exceptions.RayError as error:
-                del under_way[stream]
-                free.append(worker)
-                tries[unit.id] = tries.get(unit.id, 0) + 1
-                yield UnitRetried(unit.id, _retry_or_raise(error, unit, tries[unit.id]))
-                waiting.append(unit)
+    run = job.config.run
+    progress_s = worked_s = time.monotonic()
+    ready_told = False
+    while queue:
+        queue.wake()
+        yield from pool.look(len(queue))
+        while queue.waiting and (taken := pool.take()):
+            if not ready_told:
+                ready_told = True
+                yield Ready()
+            _start(queue, *taken)
+        if not queue.waiting and not queue.later:
+            pool.release_idle()
+        now = time.monotonic()
+        worked_s = now if queue.under_way or not queue.waiting else worked_s
+        if now - worked_s > run.start_up_s:
+            raise TransientError(_nobody(pool, run.start_up_s))
+        if now - progress_s > run.stall_s:
+            raise TransientError(_stalled(queue, pool, run.stall_s))
+        calls = [*queue.under_way, *pool.starting]
+        if not calls:
+            time.sleep(0.2)
+            continue
+        ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
+        for call in ready:
+            if call in queue.under_way:
+                progress_s = time.monotonic()
+                yield from _advance(queue, pool, call)
+            else:
+                yield from pool.admit(call)
 
 
-def _retry_or_raise(error: Exception, unit: Unit, tries: int) -> str:
-    """Why a failed unit may be run again; raises if it may not."""
+def _start(queue: Queue, worker: Member, flow_actors: list[Any]) -> None:
+    unit = queue.waiting.popleft()
+    stream = worker.actor.run.options(num_returns="streaming").remote(unit, flow_actors)
+    queue.under_way[stream] = (unit, worker)
+
+
+def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
+    """Take the next event of a unit, or its end, or its failure."""
+    import ray
+
+    unit, worker = queue.under_way[stream]
+    try:
+        event = ray.get(next(stream))
+    except StopIteration:
+        del queue.under_way[stream]
+        pool.give_back(worker)
+    except ray.exceptions.RayError as error:
+        del queue.under_way[stream]
+        yield from pool.look(len(queue) + 1, at_once=True)  # has its node died?
+        yield UnitRetried(unit.id, _retry_or_raise(error, unit, queue, pool, worker))
+    else:
+        assert worker.place is not None
+        yield replace(event, node=worker.place.address) if isinstance(event, UnitDone) else event
+
+
+def _retry_or_raise(error: Exception, unit: Unit, queue: Queue, pool: Pool, worker: Member) -> str:
+    """Why a failed unit runs again; raises if it may not."""
+    import ray
+
     cause = getattr(error, "cause", None)
-    if isinstance(cause, SofdataError) and not isinstance(cause, TransientError):
-        raise cause
-    if isinstance(cause, OSError):  # not the destination's, which would be a StorageError
-        raise StorageError(f"unit {unit.id}: {cause}; does its node have room for temporary files?")
-    if cause is not None and not isinstance(cause, SofdataError):
-        raise ContractError(f"unit {unit.id} failed: {cause!r}\n{error}") from None
-    why = str(cause) if cause else "its worker process died"
-    if tries >= UNIT_TRIES:
+    _raise_if_final(error, cause, unit)
+    if isinstance(error, ray.exceptions.RayTaskError):  # the worker itself is well
+        pool.give_back(worker)
+    else:
+        pool.drop(worker)
+    assert worker.place is not None
+    lost = isinstance(error, ray.exceptions.ActorUnavailableError) or not pool.is_alive(worker)
+    if isinstance(cause, ray.exceptions.RayError):
+        pool.drop_flow(getattr(cause, "actor_id", None))
+        why, lost = "its flow actor died", True
+    elif lost:
+        why = f"its node {worker.place.address} is lost"
+    else:
+        why = str(cause) if cause else "its worker process died"
+    count, most = (queue.losses, NODE_TRIES) if lost else (queue.tries, UNIT_TRIES)
+    count[unit.id] += 1
+    if count[unit.id] >= most:
         videos = ", ".join(video.id for video in unit.videos[:3])
-        raise TransientError(f"unit {unit.id} ({videos}, ...) failed {tries} times: {why}")
-    time.sleep(0.5 * tries)
+        raise TransientError(f"unit {unit.id} ({videos}, ...) failed {most} times: {why}")
+    pause_s = 0.0 if lost else 0.5 * queue.tries[unit.id]
+    queue.later.append((time.monotonic() + pause_s, unit))
     return why
 
 
-def _diagnosis(units: list[Unit], stall_s: float) -> str:
-    """What a run that makes no progress was doing."""
+def _raise_if_final(error: Exception, cause: Any, unit: Unit) -> None:
+    """Raise for what would fail again."""
     import ray
 
-    doing = "; ".join(f"unit {unit.id} ({unit.videos[0].id}, ...)" for unit in units)
-    free = ray.available_resources()
+    if cause is None or isinstance(cause, TransientError | ray.exceptions.RayError):
+        return
+    if isinstance(cause, SofdataError):
+        raise cause
+    if isinstance(cause, OSError):  # not the destination's, which would be a StorageError
+        raise StorageError(f"unit {unit.id}: {cause}; does its node have room for temporary files?")
+    raise ContractError(f"unit {unit.id} failed: {cause!r}\n{error}") from None
+
+
+def _nobody(pool: Pool, start_up_s: float) -> str:
+    """What a run without workers says."""
     return (
-        f"no video has ended for {stall_s:.0f} s. Under way: {doing}. Ray has "
-        f"{free.get('CPU', 0):.0f} CPUs free on {len(ray.nodes())} nodes. Is a node lost, or a "
-        "storage stuck? The same command resumes; run.stall_s sets the patience"
+        f"for {start_up_s:.0f} s Ray had no worker for the units that wait ({pool.describe()}). "
+        "Ask for fewer (--workers), see what else holds the cluster or whether its nodes are "
+        "gone, or wait longer (run.start_up_s); the same command resumes"
+    )
+
+
+def _stalled(queue: Queue, pool: Pool, stall_s: float) -> str:
+    """What a run that makes no progress was doing."""
+    units = [unit for unit, _ in queue.under_way.values()]
+    doing = "; ".join(f"unit {unit.id} ({unit.videos[0].id}, ...)" for unit in units)
+    return (
+        f"no video has ended for {stall_s:.0f} s. Under way: {doing}. Ray: {pool.describe()}. Is a "
+        "node lost, or a storage stuck? The same command resumes; run.stall_s sets the patience"
     )

@@ -18,8 +18,17 @@ class InProcess:
         self._config = config
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        flow = self._config.flow
-        return open_video(path, self._config.video, flow.size, flow.step_s, ref.span_s, decoder)
+        flow, said = self._config.flow, ref.annotations
+        return open_video(
+            path,
+            self._config.video,
+            flow.size,
+            flow.step_s,
+            ref.span_s,
+            decoder,
+            said.hidden_s,
+            said.eye,
+        )
 
 
 class Isolated:
@@ -30,9 +39,16 @@ class Isolated:
         self._process = DecoderProcess(config.run.limits)
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        flow = self._config.flow
+        flow, said = self._config.flow, ref.annotations
         return self._process.open(
-            path, self._config.video, flow.size, flow.step_s, ref.span_s, decoder
+            path,
+            self._config.video,
+            flow.size,
+            flow.step_s,
+            ref.span_s,
+            decoder,
+            said.hidden_s,
+            said.eye,
         )
 
     def close(self) -> None:

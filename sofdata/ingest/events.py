@@ -9,7 +9,7 @@ from sofdata.shards.schema import LedgerRecord, VideoRecord
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """All workers are up."""
+    """The first worker is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,13 @@ class VideoDone:
 
 @dataclass(frozen=True, slots=True)
 class UnitDone:
-    """A unit is committed."""
+    """A unit is committed.
+
+    node: address of the node that ran it; "" for this process.
+    """
 
     record: LedgerRecord
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +39,18 @@ class UnitRetried:
     why: str
 
 
-Event = Ready | VideoDone | UnitDone | UnitRetried
+@dataclass(frozen=True, slots=True)
+class NodeJoined:
+    """A node of the cluster takes part in the work."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    """A node is gone; the units that it ran start again elsewhere."""
+
+    node: str
+
+
+Event = Ready | VideoDone | UnitDone | UnitRetried | NodeJoined | NodeLost

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
+from functools import cache
 from typing import Any
 
 from sofdata.config import IngestConfig, UnitConfig
@@ -17,7 +18,7 @@ from sofdata.shards.layout import PLAN
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
-from sofdata.types import ActionRef, VideoRef
+from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 
 MIB = 1 << 20
 LISTING_THREADS = 16
@@ -33,7 +34,8 @@ class Unit:
 
     @property
     def size_bytes(self) -> int:
-        return sum(video.size_bytes for video in self.videos)
+        """Of the files that it reads, each counted once however many of its spans are videos."""
+        return sum({video.uri: video.size_bytes for video in self.videos}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class Plan:
         """Whether any video comes with its actions."""
         return any(video.actions for unit in self.units for video in unit.videos)
 
+    @property
+    def annotated(self) -> bool:
+        """Whether the corpus says anything of stretches of any video."""
+        return any(video.annotations for unit in self.units for video in unit.videos)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of `plan.parquet`, sorted by id."""
         rows = [_video_row(unit, video) for unit in self.units for video in unit.videos]
@@ -82,8 +89,9 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
     for one, other in itertools.pairwise(entries):
         if one.id == other.id:
             raise ConfigError(f"two inputs have the id '{one.id}': {one.uri} and {other.uri}")
+    files = _Files(source)
     with ThreadPoolExecutor(LISTING_THREADS) as threads:
-        found = list(threads.map(lambda entry: _look_at(source, entry), entries))
+        found = list(threads.map(lambda entry: _look_at(files, entry), entries))
     videos = [item for item in found if isinstance(item, VideoRef)]
     return Plan(
         units=tuple(cut(videos, config)),
@@ -92,11 +100,20 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
     )
 
 
+class _Files:
+    """Sizes and fingerprints of a source's files, of which many videos may be spans."""
+
+    def __init__(self, source: Tree) -> None:
+        self.size = cache(source.size)
+        self.fingerprint = cache(source.fingerprint)
+
+
 def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
     """Hash of all that decides a unit's bytes: its videos and the resolved configuration."""
     inputs = [
         [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
         + ([astuple(video.actions)] if video.actions else [])
+        + ([asdict(video.annotations)] if video.annotations else [])
         for video in videos
     ]
     text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
@@ -105,7 +122,7 @@ def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
 
 def save_plan(dest: Tree, plan: Plan) -> None:
     """Write `plan.parquet`."""
-    write_table(dest, PLAN, plan_schema(plan.with_actions), plan.rows())
+    write_table(dest, PLAN, plan_schema(plan.with_actions, plan.annotated), plan.rows())
 
 
 def load_plan(dest: Tree) -> Plan | None:
@@ -114,7 +131,8 @@ def load_plan(dest: Tree) -> Plan | None:
         table = read_table(dest, PLAN)
     except FileNotFoundError:
         return None
-    if not any(table.schema.equals(plan_schema(actions)) for actions in (False, True)):
+    kinds = itertools.product((False, True), repeat=2)
+    if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
     rows = table.to_pylist()
     units: dict[tuple[int, str], list[VideoRef]] = {}
@@ -133,7 +151,7 @@ def load_plan(dest: Tree) -> Plan | None:
 
 
 def fingerprint(
-    source: Tree, uri: str, size_bytes: int, actions: ActionRef | None, copy: str = ""
+    source: Tree | _Files, uri: str, size_bytes: int, actions: ActionRef | None, copy: str = ""
 ) -> str:
     """Hash of a video's content, and of the file that holds its actions if they count.
 
@@ -146,13 +164,13 @@ def fingerprint(
     return hashlib.sha256(both.encode()).hexdigest()[:32]
 
 
-def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
+def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
     """Fingerprint an entry, unless it has or shows a problem."""
     if entry.problem:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
     try:
         size = entry.size_bytes or source.size(entry.uri)
-        hashed = fingerprint(source, entry.uri, size, entry.actions)
+        hashed = entry.fingerprint or fingerprint(source, entry.uri, size, entry.actions)
     except FileNotFoundError:
         return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
     except OSError as error:
@@ -166,6 +184,7 @@ def _look_at(source: Tree, entry: Entry) -> VideoRef | Refused:
         text=entry.text,
         labels=dict(entry.labels),
         actions=entry.actions,
+        annotations=entry.annotations,
     )
 
 
@@ -179,13 +198,13 @@ def cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
 def _groups(videos: Sequence[VideoRef], config: UnitConfig) -> Iterator[list[VideoRef]]:
     most = min(config.max_videos, max(1, len(videos) // config.min_units))
     group: list[VideoRef] = []
-    size = 0
+    files: dict[str, int] = {}  # several videos may be spans of one
     for video in videos:
         group.append(video)
-        size += video.size_bytes
-        if len(group) >= most or size >= config.max_source_mib * MIB:
+        files[video.uri] = video.size_bytes
+        if len(group) >= most or sum(files.values()) >= config.max_source_mib * MIB:
             yield group
-            group, size = [], 0
+            group, files = [], {}
     if group:
         yield group
 
@@ -203,7 +222,25 @@ def _video(row: dict[str, Any]) -> VideoRef:
         text=row["text"],
         labels=json.loads(row["labels"]),
         actions=_actions(row),
+        annotations=_annotations(row.get("annotations")),
     )
+
+
+def _annotations(text: str | None) -> Annotations:
+    if not text:
+        return Annotations()
+    found = json.loads(text)
+    return Annotations(
+        texts=tuple(TimedText(*each) for each in found["texts"]),
+        hidden_s=tuple((start, end) for start, end in found["hidden_s"]),
+        eye=found["eye"],
+    )
+
+
+def _annotations_text(annotations: Annotations) -> str:
+    texts = [astuple(text) for text in annotations.texts]
+    fields = {"texts": texts, "hidden_s": annotations.hidden_s, "eye": annotations.eye}
+    return json.dumps(fields, sort_keys=True)
 
 
 def _actions(row: dict[str, Any]) -> ActionRef | None:
@@ -232,6 +269,7 @@ def _video_row(unit: Unit, video: VideoRef) -> dict[str, Any]:
         "ordinal": unit.ordinal,
         "problem": "",
         "detail": "",
+        **({"annotations": _annotations_text(video.annotations)} if video.annotations else {}),
         **({f"actions_{k}": v for k, v in asdict(video.actions).items()} if video.actions else {}),
     }
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sofdata.config import IngestConfig
 from sofdata.flow.estimator import Estimator
-from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
+from sofdata.types import Annotations, FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.segment import Windower
 from sofdata.windows.shots import shot_changes
 
@@ -48,26 +48,43 @@ class LocalFlow:
 
 
 def windows_of(
-    chunks: Iterable[Frames], config: IngestConfig, flow: FlowSource
+    chunks: Iterable[Frames],
+    config: IngestConfig,
+    flow: FlowSource,
+    annotations: Annotations = Annotations(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """Cut a video into skill windows.
 
     chunks: consecutive frames; each chunk after the first begins with the last frame of the one
         before. How the video is split into chunks makes no difference to the windows.
+    annotations: what the corpus says of stretches of the video, which may break windows.
     """
     windower = Windower(config.windows)
-    for frames, clip, breaks in _clips(chunks, config, flow):
-        yield from windower.push(frames, clip, breaks)
-    yield from windower.close()
+    for frames, clip, breaks in _clips(chunks, config, flow, annotations):
+        for window in windower.push(frames, clip, breaks):
+            yield _told(window, config, annotations)
+    for window in windower.close():
+        yield _told(window, config, annotations)
+
+
+def _told(
+    window: SkillWindow | RejectedWindow, config: IngestConfig, annotations: Annotations
+) -> SkillWindow | RejectedWindow:
+    """A window, or its rejection where one without a text of its time is not wanted."""
+    if isinstance(window, RejectedWindow) or config.windows.texts != "only":
+        return window
+    if annotations.text_at(window.start_s, window.end_s):
+        return window
+    return RejectedWindow(window.index, window.start_s, window.end_s, "no_text")
 
 
 def _clips(
-    chunks: Iterable[Frames], config: IngestConfig, flow: FlowSource
+    chunks: Iterable[Frames], config: IngestConfig, flow: FlowSource, annotations: Annotations
 ) -> Iterator[tuple[Frames, FlowClip, list[str]]]:
     """Attach flow and breaks to each chunk; later chunks decode while flow is under way."""
     under_way: deque[tuple[Frames, Callable[[], FlowClip], list[str]]] = deque()
     for frames in chunks:
-        breaks = _breaks(frames, config)
+        breaks = _breaks(frames, config, annotations)
         under_way.append((frames, _submit(frames, breaks, config, flow), breaks))
         if len(under_way) > flow.depth:
             ready, clip, ready_breaks = under_way.popleft()
@@ -76,8 +93,8 @@ def _clips(
         yield ready, clip(), ready_breaks
 
 
-def _breaks(frames: Frames, config: IngestConfig) -> list[str]:
-    """Why each step cannot be part of a window: "shot", "gap", or "" if it can."""
+def _breaks(frames: Frames, config: IngestConfig, annotations: Annotations) -> list[str]:
+    """Why each step cannot be part of a window: one of `segment.BREAKS`, "" if it can."""
     breaks = [""] * (len(frames) - 1)
     if config.windows.shots:
         changes = shot_changes(frames.rgb, config.windows.shot_threshold)
@@ -85,7 +102,26 @@ def _breaks(frames: Frames, config: IngestConfig) -> list[str]:
     longest_s = config.flow.max_step_s or np.inf
     for step in np.flatnonzero(np.diff(frames.pts_s) > longest_s):
         breaks[step] = "gap"
+    if config.windows.texts != "label":
+        for step in _changes(_texts_at(frames.pts_s, annotations)):
+            breaks[step] = "text"
+    ends_s = [end for _, end in annotations.hidden_s]
+    for step in _changes(np.searchsorted(ends_s, frames.pts_s)):  # hidden stretches passed so far
+        breaks[step] = "redacted"
     return breaks
+
+
+def _changes(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The steps [S] between neighbours that differ."""
+    return np.flatnonzero(np.diff(values))
+
+
+def _texts_at(pts_s: NDArray[np.float64], annotations: Annotations) -> NDArray[np.int64]:
+    """Number of the text at each time, of several the one that began last; -1 for none."""
+    found = np.full(len(pts_s), -1, np.int64)
+    for number, text in enumerate(annotations.texts):
+        found[(text.start_s <= pts_s) & (pts_s < text.end_s)] = number
+    return found
 
 
 def _submit(

@@ -6,9 +6,10 @@ import json
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sofdata import __version__
@@ -27,7 +28,7 @@ from sofdata.ingest.destination import (
     mark_incomplete,
     read_dataset,
 )
-from sofdata.ingest.events import Event, Ready, VideoDone
+from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.inline import run_inline
 from sofdata.ingest.lock import only_driver
@@ -68,7 +69,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an ingest has done. `work_s` runs from the workers' start to the last commit."""
+    """What an ingest has done. `work_s` runs from the first worker's start to the last commit.
+
+    nodes: units that each node of a cluster has run; lost: the nodes that were lost on the way.
+    """
 
     dataset: DatasetRecord
     units_run: int
@@ -76,6 +80,8 @@ class Summary:
     frames: int
     start_up_s: float
     work_s: float
+    nodes: dict[str, int] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
 
 
 def prepare(
@@ -99,7 +105,8 @@ def prepare(
     """
     check_places(source, dest)
     check_can_run(config, dest)
-    config = config.model_copy(update={"flow": resolve(config.flow)})
+    on_cluster = config.run.engine == "ray" and config.run.address is not None
+    config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus)
     listing = list_source(adapter, source, config.with_actions)
     if source.is_file():
@@ -194,12 +201,18 @@ def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     job, started = prepared.job, time.monotonic()
     ready_at = ended_at = started
     frames = 0
+    nodes: Counter[str] = Counter()
+    lost = []
     with closing(_events(prepared)) as events:  # so that Ray stops before we go on
         for event in events:
             if isinstance(event, Ready):
                 ready_at = time.monotonic()
             elif isinstance(event, VideoDone):
                 frames += event.video.frames
+            elif isinstance(event, UnitDone) and event.node:
+                nodes[event.node] += 1
+            elif isinstance(event, NodeLost):
+                lost.append(event.node)
             ended_at = time.monotonic()
             on_event(event)
     planned = read_dataset(job.dest)
@@ -214,6 +227,8 @@ def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         frames=frames,
         start_up_s=ready_at - started,
         work_s=ended_at - ready_at,
+        nodes=dict(sorted(nodes.items())),
+        lost=tuple(lost),
     )
 
 
@@ -252,5 +267,7 @@ def _note_end(job: Job, name: str, summary: Summary) -> None:
         "frames": summary.frames,
         "start_up_s": round(summary.start_up_s, 3),
         "work_s": round(summary.work_s, 3),
+        "nodes": summary.nodes,
+        "lost": list(summary.lost),
     }
     job.dest.write(name, json.dumps(record, indent=1).encode())

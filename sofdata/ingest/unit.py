@@ -233,7 +233,7 @@ def _write_windows(
         action_names=job.actions.names if job.actions else (),
     )
     output = Output()
-    for found in windows_of(stream, config, flow):
+    for found in windows_of(stream, config, flow, ref.annotations):
         window = _with_actions(found, actions)
         if isinstance(window, RejectedWindow):
             output.rejected.append(_rejected(ref, window))

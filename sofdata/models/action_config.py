@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sofdata.errors import ConfigError
+from sofdata.models.text import TextMode
 from sofdata.settings import Section
 
 if TYPE_CHECKING:
@@ -28,6 +29,27 @@ class DecoderConfig(Section):
         description="The image encoder: 'frozen': the skill model's own, not trained; 'tuned': a "
         "copy of it, trained along; 'fresh': one of the same build, from random weights. No matter "
         "with condition 'flow'. Default ours.",
+    )
+    task: TextMode | None = Field(
+        None,
+        description="How the task's text is read, as with planner.model.text; null: actions do not "
+        "depend on it. Plain cloning of several tasks needs it. No matter with condition 'flow'. "
+        "Default ours.",
+    )
+    text_width: Annotated[int, Field(ge=1)] = Field(
+        256, description="Width of the task's vector, as with the planner. Default ours."
+    )
+    code_noise: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="In training only, standard deviation of what is added to each number of a "
+        "code, which lies in -1..1 with fsq: the skills that a prior draws are not quite those "
+        "that demonstrations show. Default ours.",
+    )
+    image_dropout: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="In training only, share of the samples whose image is hidden, so that the "
+        "decoder learns to go by the skill: of a few demonstrations, it else knows every image by "
+        "heart. 1: it never sees images. Only with condition 'skill'. Default ours.",
     )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."

@@ -5,16 +5,17 @@ learns from a few labelled demonstrations how this robot carries out what the sk
 from video without actions. The paper publishes no architecture; this one is ours.
 
     condition "skill": image ─► P observation tokens ─┐
-                       skill ─► n codes ──────────────┴─► N queries ─► heads ─► N actions
+                       skill ─► n codes ──────────────┼─► N queries ─► heads ─► N actions
+                       text ──► task, if wanted ──────┘
     condition "flow":  skill ─► flow, by the skill model ─► CNN ─► over time ─► heads ─► N actions
-    condition "none":  image ─► P observation tokens ───► N queries ─► heads ─► N actions
+    condition "none":  image and text as above ─► N queries ─► heads ─► N actions
 
 About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,7 +27,9 @@ from sofdata.models.action_config import DecoderConfig, gripper_dimension
 from sofdata.models.action_layers import FlowReader, Heads, TokenReader, draw_offsets, shift
 from sofdata.models.action_metrics import ActionEvaluation
 from sofdata.models.action_space import ActionSpace, measure_actions
-from sofdata.models.image_encoder import ImageEncoder
+from sofdata.models.gaussian import noise_of
+from sofdata.models.on_skill import OnSkill
+from sofdata.models.text import TextEncoder
 from sofdata.types import Actions, Batch, Skill
 
 if TYPE_CHECKING:
@@ -35,29 +38,37 @@ if TYPE_CHECKING:
 __all__ = ["ActionDecoder", "ActionSpace", "DecoderConfig", "measure_actions"]
 
 
-class ActionDecoder(nn.Module):
-    """Decodes a skill into actions. The skill model is frozen, and no part of the `state_dict`.
+class ActionDecoder(OnSkill):
+    """Decodes a skill into actions.
 
     Everything that leaves `act` is in the units of the demonstrations; inside, actions are in
     standard deviations from their mean, and the gripper is a logit for the higher of its values.
     """
 
-    def __init__(self, config: DecoderConfig, skill: SkillVAE, space: ActionSpace) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        config: DecoderConfig,
+        skill: SkillVAE,
+        space: ActionSpace,
+        texts: tuple[str, ...] = (),
+    ) -> None:
+        """texts: what `Batch.text_ids` point to; needed where config.task is set."""
+        reads_flow = config.condition == "flow"
+        super().__init__(skill, "frozen" if reads_flow else config.encoder)
         self.config = config
         self.space = space
+        self.texts = texts
+        self.text: TextEncoder | None = None
+        if config.task and not reads_flow:
+            self.text = TextEncoder(config.task, config.text_width, texts)
         self.gripper = gripper_dimension(config.gripper, space)
         self.switch = self.gripper  # the gripper's dimension, if it takes only two values
         if self.gripper is not None and not space.values[self.gripper]:
             self.switch = None
-        self._skill = (skill.eval(),)  # in a tuple, so that it does not count as a part
-        self.encoder: nn.Module | None = None
         self.reader: nn.Module
-        if config.condition == "flow":
+        if reads_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
         else:
-            if config.encoder != "frozen":
-                self.encoder = ImageEncoder(skill, fresh=config.encoder == "fresh")
             self.reader = TokenReader(
                 space.chunk,
                 skill.observation_shape,
@@ -65,6 +76,7 @@ class ActionDecoder(nn.Module):
                 width=config.width,
                 layers=config.layers,
                 heads=config.heads,
+                task=self.text.width if self.text else None,
             )
         self.heads = Heads(config.width, space.size, self.gripper)
         self._keep_scale()
@@ -84,36 +96,47 @@ class ActionDecoder(nn.Module):
         for name, value in scale.items():
             self.register_buffer(f"_{name}", value, persistent=False)
 
-    @property
-    def skill(self) -> SkillVAE:
-        """The frozen skill model."""
-        return self._skill[0]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Take the skill model along to another device."""
-        self.skill._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def forward(self, image: Tensor, codes: Tensor, offsets: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        codes: Tensor,
+        offsets: Tensor | None = None,
+        task: Tensor | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
+        seen: bool [B], False for a sample whose image is hidden, or None.
+        task: float32 [B,E], as `tasks` gives it; not looked at where the decoder knows no tasks.
         """
         if self.config.condition == "flow":
-            features = self.reader(self._flow(image, codes, offsets))
-        else:
-            view = image if offsets is None else shift(image, offsets)
-            features = self.reader(self._observe(view), codes)
+            flow = self._flow(image, codes, offsets)
+            actions: Tensor = self.heads(self.reader(flow)).float()
+            return actions
+        view = image if offsets is None else shift(image, offsets)
+        observation = self.observe(view)
+        if seen is not None:
+            observation = observation * seen[:, None, None]
+        return self.read(observation, codes, task)
+
+    def read(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """As `forward`, from an observation [B,P,C] that was made before; not for "flow"."""
+        if self.config.image_dropout == 1 and self.config.condition == "skill":
+            observation = torch.zeros_like(observation)
+        features = self.reader(observation, codes, task)
         actions: Tensor = self.heads(features).float()
         return actions
 
-    def _observe(self, image: Tensor) -> Tensor:
-        if self.encoder is not None:
-            tokens: Tensor = self.encoder(image)
-            return tokens
-        with torch.no_grad():
-            return self.skill.observe(image)
+    def tasks(self, texts: Sequence[str]) -> Tensor | None:
+        """Texts to task vectors float32 [B,E]; None where the decoder knows no tasks."""
+        return None if self.text is None else self.text(texts)
+
+    def texts_of(self, batch: Batch) -> list[str]:
+        """The text of each window; "" where the decoder knows no tasks."""
+        if self.text is None:
+            return [""] * len(batch.keys)
+        return [self.texts[index] for index in batch.text_ids.tolist()]
 
     def _flow(self, image: Tensor, codes: Tensor, offsets: Tensor | None) -> Tensor:
         """What the skill model decodes, [B,L,2,h,w], over the dataset's 99th percentile."""
@@ -130,7 +153,7 @@ class ActionDecoder(nn.Module):
         if self.config.condition == "none":
             size = len(batch.keys)
             return Skill(batch.flow.new_zeros(size, 0, 1), batch.text_ids.new_zeros(size, 0))
-        return self.skill.encode(batch.flow, batch.first, batch.mask)
+        return self.windows_skill(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean over samples of the mean loss of each one's real actions; and its parts.
@@ -142,7 +165,8 @@ class ActionDecoder(nn.Module):
         offsets = None
         if self.training and self.config.shift_px:
             offsets = draw_offsets(batch.keys, step, self.config.shift_px)
-        output = self(batch.first, self.skill_of(batch).codes, offsets)
+        codes, task = self._given(batch, step)
+        output = self(batch.first, codes, offsets, task, self._seen(batch, step))
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -151,6 +175,24 @@ class ActionDecoder(nn.Module):
         if "gripper_loss" in losses:
             total = total + self.config.gripper_weight * losses["gripper_loss"]
         return total, {name: value.detach() for name, value in losses.items()}
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
+    def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
+        """Codes, in training with noise that belongs to sample and step, and tasks."""
+        codes = self.skill_of(batch).codes
+        if self.training and self.config.code_noise and codes.numel():
+            noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
+            codes = codes + self.config.code_noise * noise
+        return codes, self.tasks(self.texts_of(batch))
+
+    def _seen(self, batch: Batch, step: int) -> Tensor | None:
+        """Whose image is not hidden in this step of training, bool [B]; None: no one's is."""
+        share = self.config.image_dropout
+        if not self.training or not share or self.config.condition != "skill":
+            return None
+        draw = noise_of([f"{key} seen" for key in batch.keys], step, (1,))[:, 0]
+        normal = torch.distributions.Normal(0.0, 1.0)
+        return (normal.cdf(draw) >= share).to(batch.first.device)
 
     def _parts(self, output: Tensor, actions: Tensor) -> dict[str, Tensor]:
         """The losses of each action, [B,N] each: output and true actions are [B,N,A]."""
@@ -180,15 +222,20 @@ class ActionDecoder(nn.Module):
         return actions * self.get_buffer("_std") + self.get_buffer("_mean")
 
     @torch.no_grad()
-    def act(self, image: Tensor, skill: Skill) -> Actions:
+    def act(self, image: Tensor, skill: Skill, texts: Sequence[str] | None = None) -> Actions:
         """The chunk of actions that carries out a skill from here on.
 
         image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" does not look at.
+        texts: of the task, one each, where the decoder was trained to know tasks.
         Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
         margin, the gripper at one of its two values. The same on every call, and for a sample
         whatever the others of the batch.
         """
-        output = self(image, skill.codes)
+        task = None if texts is None else self.tasks(texts)
+        return self.finish(self(image, skill.codes, None, task))
+
+    def finish(self, output: Tensor) -> Actions:
+        """Normalised actions float32 [B,N,A], as `forward` gives them, to actions to carry out."""
         values = self.denormalise(output)
         values = values.clamp(self.get_buffer("_least"), self.get_buffer("_most"))
         if self.switch is not None:
@@ -202,12 +249,14 @@ class ActionDecoder(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this decoder, with its `state_dict` and the skill model."""
-        return {"config": self.config.model_dump(mode="json"), "space": asdict(self.space)}
+        config = self.config.model_dump(mode="json")
+        return {"config": config, "space": asdict(self.space), "texts": list(self.texts)}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
         """A decoder of the same build, with weights yet to be loaded."""
-        return cls(DecoderConfig.parse(spec["config"]), skill, ActionSpace.parse(spec["space"]))
+        space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
+        return cls(DecoderConfig.parse(spec["config"]), skill, space, texts)
 
 
 def _mean_of_means(values: Tensor, mask: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sofdata.errors import ContractError
 from sofdata.models.layers import Attention
 
 _GRID = 4  # side of the grid of features that a step of flow is reduced to
@@ -36,20 +37,27 @@ class TokenReader(nn.Module):
         width: int,
         layers: int,
         heads: int,
+        task: int | None = None,
     ) -> None:
-        """chunk: N. observation: its (P, C). skill: its (n, D), or None to go without."""
+        """chunk: N. observation: its (P, C). skill: its (n, D), and task: its width E, or None to
+        go without."""
         super().__init__()
         self.observation = _Tokens(*observation, width)
         self.skill = None if skill is None else _Tokens(*skill, width)
+        self.task = None if task is None else _Tokens(1, task, width)
         self.queries = nn.Parameter(torch.randn(chunk, width))
         self.layers = nn.ModuleList(_ReadBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, observation: Tensor, codes: Tensor) -> Tensor:
-        """observation [B,P,C] and codes [B,n,D] to features [B,N,width]."""
+    def forward(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], codes [B,n,D] and task [B,E] to features [B,N,width]."""
         memory = self.observation(observation)
         if self.skill is not None:
             memory = torch.cat([memory, self.skill(codes)], dim=1)  # [B, P + n, width]
+        if self.task is not None:
+            if task is None:
+                raise ContractError("a decoder that was built for tasks needs the task")
+            memory = torch.cat([memory, self.task(task[:, None])], dim=1)
         hidden = self.queries.expand(len(memory), -1, -1)
         for layer in self.layers:
             hidden = layer(hidden, memory)

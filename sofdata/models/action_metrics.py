@@ -43,11 +43,12 @@ class ActionEvaluation:
         """Count a batch. Raises `ConfigError` as `ActionDecoder.loss` does."""
         demonstrations = self._decoder.space.check(batch)
         skill = self._decoder.skill_of(batch)
-        answers = {"": self._decoder.act(batch.first, skill).values}
+        texts = self._decoder.texts_of(batch)
+        answers = {"": self._decoder.act(batch.first, skill, texts).values}
         if self._decoder.config.condition != "none" and len(batch.keys) > 1:
             wrong = torch.tensor(others(batch.keys), device=skill.codes.device)
             swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
-            answers["_wrong_skill"] = self._decoder.act(batch.first, swapped).values
+            answers["_wrong_skill"] = self._decoder.act(batch.first, swapped, texts).values
         number = min(self._decoder.space.chunk, demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         true = demonstrations.actions[:, :number]

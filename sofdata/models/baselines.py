@@ -1,6 +1,6 @@
 """What a prior that looks at nothing would give: each point of a skill by how often it occurred.
 
-Both count the training targets as they come by, and so hold what a checkpoint needs to answer.
+Both are fed before training begins (`Planner.count`), and are a part of the checkpoint.
 """
 
 from __future__ import annotations

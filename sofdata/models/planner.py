@@ -19,19 +19,19 @@ About 0.8 M parameters for the prior and 0.4 M for the dynamics at the default s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from sofdata.errors import ConfigError
 from sofdata.models.baselines import TokenCounts, VectorMoments
 from sofdata.models.dynamics import Dynamics, normalised_error
 from sofdata.models.gaussian import noise_of
-from sofdata.models.image_encoder import ImageEncoder
 from sofdata.models.mpc import Imagination, MPCConfig, Value, search
+from sofdata.models.on_skill import OnSkill
 from sofdata.models.planner_config import PlannerConfig
 from sofdata.models.planner_metrics import PlannerEvaluation, at_rest
 from sofdata.models.prior import Prior, SkillSpace
@@ -44,22 +44,17 @@ if TYPE_CHECKING:
 __all__ = ["Planner", "PlannerConfig"]
 
 
-class Planner(nn.Module):
-    """Proposes, imagines and chooses skills.
-
-    The skill model is frozen, and no part of the `state_dict`.
-    """
+class Planner(OnSkill):
+    """Proposes, imagines and chooses skills."""
 
     def __init__(self, config: PlannerConfig, skill: SkillVAE, texts: tuple[str, ...]) -> None:
         """texts: what `Batch.text_ids` point to, and the tasks that text="id" can be asked for."""
-        super().__init__()
+        super().__init__(skill, config.image_encoder)
         self.config, self.texts = config, texts
-        self._skill = (skill.eval(),)  # in a tuple, so that it does not count as a part
-        mode = config.image_encoder
-        self.encoder = None if mode == "frozen" else ImageEncoder(skill, mode == "fresh")
         self.text = TextEncoder(config.text, config.text_width, texts)
         shape, points, dim = skill.observation_shape, skill.tokens, skill.code_dim
-        space = SkillSpace(points, dim, skill.codebook_size, shape, self.text.width)
+        levels = skill.config.levels if skill.codebook_size else ()
+        space = SkillSpace(points, dim, levels, shape, self.text.width)
         self.prior = Prior(config.prior, space)
         self.dynamics = Dynamics(config.dynamics, shape, points, dim)
         self.seen: TokenCounts | VectorMoments = (
@@ -68,26 +63,7 @@ class Planner(nn.Module):
             else VectorMoments(points, dim, config.prior.min_std)
         )
 
-    @property
-    def skill(self) -> SkillVAE:
-        """The frozen skill model."""
-        return self._skill[0]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Take the skill model along to another device."""
-        self.skill._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
     # What it believes
-
-    def observe(self, image: Tensor) -> Tensor:
-        """uint8 [B,3,H,W] to the observation, float32 [B,P,C]."""
-        if self.encoder is not None:
-            observation: Tensor = self.encoder(image)
-            return observation
-        with torch.no_grad():
-            return self.skill.observe(image)
 
     def tasks(self, texts: Sequence[str]) -> Tensor:
         """Texts to task vectors, float32 [B,E].
@@ -205,8 +181,6 @@ class Planner(nn.Module):
         """Nats a point of the prior plus the weighted error of the dynamics; and both."""
         skill, before, after = self.read(batch)
         targets = self.targets(skill)
-        if self.training:
-            self.seen.add(targets[_finite(skill)])
         task, prior_noise, dynamics_noise = self._given(batch, step)
         cost, nats = self.prior.loss(before, task, targets, prior_noise)
         predicted = self.dynamics(before.detach(), skill.codes, dynamics_noise)
@@ -215,13 +189,24 @@ class Planner(nn.Module):
         total = cost.mean() + self.config.dynamics.weight * error
         return total, {name: value.detach() for name, value in metrics.items()}
 
+    @torch.no_grad()
+    def count(self, batches: Iterable[Batch]) -> None:
+        """Gather how often each code stands at each place, for the baseline of the evaluation.
+
+        batches: each window of the training set once, or a sample of them. Windows that are not
+        finite are left out.
+        """
+        for batch in batches:
+            skill = self.windows_skill(batch)
+            self.seen.add(self.targets(skill)[_finite(skill)])
+
     def read(self, batch: Batch) -> tuple[Skill, Tensor, Tensor]:
         """Skills of a batch's windows, and the observations before (with gradient) and after.
 
         Skills are encoded in full precision, or some would be others than when they are used.
         """
         with torch.no_grad(), torch.autocast(batch.flow.device.type, enabled=False):
-            skill = self.skill.encode(batch.flow, batch.first, batch.mask)
+            skill = self.windows_skill(batch)
             after = self.observe(batch.last)
         # What is not finite has no token; its codes carry on into the loss, for the loop to see.
         skill = Skill(skill.codes, skill.tokens.where(_finite(skill)[:, None], 0))

@@ -74,9 +74,14 @@ class Policy:
         wanted = None if goal is None else self._batch(goal)
         return self.planner.plan(batch, texts, wanted, mpc=mpc, seed=seed)
 
-    def act(self, image: Image, plan: Plan) -> Actions:
-        """The chunk of actions that carries out the first skill of a plan."""
-        return self.decoder.act(self._batch(image), plan.first)
+    def act(self, image: Image, plan: Plan, task: str | Sequence[str] = "") -> Actions:
+        """The chunk of actions that carries out the first skill of a plan.
+
+        task: as for `plan`; looked at by a decoder that was trained with decoder.model.task.
+        """
+        batch = self._batch(image)
+        texts = [task] * len(batch) if isinstance(task, str) else list(task)
+        return self.decoder.act(batch, plan.first, texts)
 
     def to(self, device: str | torch.device) -> Policy:
         """Move all models to a device."""

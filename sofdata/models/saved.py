@@ -14,6 +14,7 @@ from typing import Any
 
 from sofdata.errors import ConfigError
 from sofdata.models.action_decoder import ActionDecoder
+from sofdata.models.on_skill import OnSkill
 from sofdata.models.planner import Planner
 from sofdata.models.policy import Policy
 from sofdata.models.skill_vae import SkillVAE
@@ -33,9 +34,9 @@ def load(path: str | Path) -> Policy:
     skill = load_skill(folder)
     planner = decoder = None
     if (folder / "planner" / MODEL).exists():
-        planner = _load(folder, "planner", Planner, skill)
+        planner = load_model(folder, "planner", Planner, skill)
     if (folder / "decoder" / MODEL).exists():
-        decoder = _load(folder, "decoder", ActionDecoder, skill)
+        decoder = load_model(folder, "decoder", ActionDecoder, skill)
     return Policy(skill, planner, decoder)
 
 
@@ -44,14 +45,14 @@ def load_skill(folder: Path) -> SkillVAE:
     file = folder / "skill" / MODEL
     if not file.exists():
         raise ConfigError(f"there is no skill model at {file}: 'sofdata train skill' makes one")
-    model: SkillVAE = _load(folder, "skill", SkillVAE)
+    model: SkillVAE = load_model(folder, "skill", SkillVAE)
     return model
 
 
 def save_model(folder: Path, kind: str, model: Any) -> str:
     """Write `model.pt`; returns its sha256."""
     state = {"format": FORMAT, "kind": kind, "spec": json.dumps(model.spec())}
-    if kind != "skill":
+    if isinstance(model, OnSkill):
         state["skill"] = fingerprint(model.skill)
     return save_file(folder / MODEL, {**state, "weights": model.state_dict()})
 
@@ -65,7 +66,11 @@ def fingerprint(model: SkillVAE) -> str:
     return digest.hexdigest()
 
 
-def _load(folder: Path, kind: str, build: Any, *skill: SkillVAE) -> Any:
+def load_model(folder: Path, kind: str, build: Any, *skill: Any) -> Any:
+    """The model in `folder`/`kind`, of the class `build`, for use; upon a skill model if given.
+
+    Raises `ConfigError` where it is of another kind or build, or upon another skill model.
+    """
     path = folder / kind / MODEL
     saved = load_file(path)
     if saved.get("format") != FORMAT or saved.get("kind") != kind:

@@ -7,7 +7,10 @@ alone. The paper names its parts and publishes neither sizes nor values: those a
                  first frame ─► CNN ─────┴──────────────┐
                             codes ─► L step queries ─► FlowDecoder ─► flow
 
-About 2 M parameters at the default sizes.
+Beside the queries, one linear map leads from all steps to all codes, and one from all codes to all
+steps. Attention alone learns to use few codes; the linear maps spread them from the first step on.
+
+About 2.5 M parameters at the default sizes.
 """
 
 from __future__ import annotations
@@ -15,120 +18,34 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
+import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from sofdata.errors import ConfigError, ContractError
+from sofdata.models.flow_decoder import DecoderShape, FlowDecoder
 from sofdata.models.fsq import FSQ
 from sofdata.models.gaussian import kl_nats, noise_of, reparametrise, split, warm_up, with_free_nats
 from sofdata.models.layers import StepBlock, sinusoids
 from sofdata.models.pixels import (
     GRID,
     TURNS,
-    FlowDecoder,
     FlowEncoder,
     FrameEncoder,
-    Pyramid,
     reduced,
     turned,
 )
+from sofdata.models.skill_config import SkillConfig
 from sofdata.models.skill_metrics import SkillEvaluation
-from sofdata.settings import Section
 from sofdata.types import Batch, Skill
+
+__all__ = ["FlowShape", "SkillConfig", "SkillVAE"]
 
 PLACES = 16  # tokens of an observation: 4 x 4
 _Z_RANGE = 2.0  # tanh is nearly flat beyond
-
-
-class SkillConfig(Section):
-    """The skill VAE. The SOF paper publishes none of these values: the defaults are ours."""
-
-    bottleneck: Literal["fsq", "kl"] = Field(
-        "fsq",
-        description="'fsq': codes of finite scalar quantisation; 'kl': a Gaussian. Default ours.",
-    )
-    levels: tuple[int, ...] = Field(
-        (8, 5, 5, 5),
-        description="Levels of each dimension of a code (fsq); their product is the size of the "
-        "codebook. 1,000 codes, as the FSQ paper advises for about 2^10. The choice is ours.",
-    )
-    tokens: Annotated[int, Field(ge=1)] = Field(8, description="n, codes a window. Default ours.")
-    latent_dim: Annotated[int, Field(ge=1)] = Field(
-        8, description="Numbers a code (kl). Default ours."
-    )
-    decoder: Literal["transformer", "rnn"] = Field(
-        "transformer", description="What unrolls codes into steps; rnn: a GRU. Default ours."
-    )
-    width: Annotated[int, Field(ge=8)] = Field(192, description="Features a step. Default ours.")
-    heads: Annotated[int, Field(ge=1)] = Field(4, description="Attention heads. Default ours.")
-    encoder_blocks: Annotated[int, Field(ge=0)] = Field(
-        1, description="Blocks over the steps before the queries. Default ours."
-    )
-    query_blocks: Annotated[int, Field(ge=1)] = Field(
-        1, description="Blocks in which the queries read steps and frame. Default ours."
-    )
-    decoder_blocks: Annotated[int, Field(ge=1)] = Field(
-        1, description="Blocks that unroll codes into steps. Default ours."
-    )
-    channels: tuple[int, int, int] = Field(
-        (16, 48, 96),
-        description="Channels at 16 x 16, 8 x 8 and 4 x 4 cells; the last is the width of an "
-        "observation. Default ours.",
-    )
-    detail: Annotated[int, Field(ge=GRID)] = Field(
-        32,
-        description="Side in px at which flow is read and predicted, at most that of the data, to "
-        "which it is then resized. Default ours: flow is smooth, and 64 costs three times as much.",
-    )
-    masks: Annotated[int, Field(ge=1)] = Field(
-        8, description="Soft outlines that each step moves. Default ours."
-    )
-    movers: Annotated[int, Field(ge=0)] = Field(
-        4,
-        description="Groups of the frame's features that move along with the flow; 0: none. Must "
-        "divide the first two channels. Default ours.",
-    )
-    mirror: bool = Field(
-        True, description="In training, lay each window in one of 8 ways. Default ours."
-    )
-    motion_weight: Annotated[float, Field(ge=0)] = Field(
-        1.0,
-        description="How much more a pixel counts that moves at the dataset's 99th percentile than "
-        "one that rests. Default ours.",
-    )
-    huber_delta: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Error, in units of that percentile, from which the loss is linear. Ours."
-    )
-    range_weight: Annotated[float, Field(ge=0)] = Field(
-        0.01,
-        description="Penalty on what enters the quantiser (fsq) beyond +-2, where its gradient "
-        "vanishes. Default ours.",
-    )
-    kl_weight: Annotated[float, Field(ge=0)] = Field(
-        1e-5, description="Weight of a nat (kl). Default ours."
-    )
-    kl_warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        500, description="Steps until that weight is reached (kl). Default ours."
-    )
-    free_nats: Annotated[float, Field(ge=0)] = Field(
-        0.05, description="Nats a dimension that cost nothing (kl). Default ours."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.levels or min(self.levels) < 3:
-            raise ValueError(f"levels {list(self.levels)} must be three or more in each dimension")
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
-        if self.detail % GRID:
-            raise ValueError(f"detail {self.detail} is no multiple of {GRID}")
-        if self.movers and any(count % self.movers for count in self.channels[:2]):
-            raise ValueError(f"movers {self.movers} do not divide channels {self.channels[:2]}")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +80,12 @@ class SkillVAE(nn.Module):
         self.frame = FrameEncoder(config.channels)
         self.flow = FlowEncoder(self.detail, config.channels, config.width)
         self.decoder = FlowDecoder(
-            self.detail, config.channels, config.width, config.masks, config.movers
+            DecoderShape(
+                size=self.detail,
+                width=config.width,
+                stride=self._unit_px / (shape.size / 2),
+                parts=config.parts,
+            )
         )
         self._build_sequences(config, shape.steps)
 
@@ -188,10 +110,15 @@ class SkillVAE(nn.Module):
         self.code_places = nn.Parameter(0.1 * sinusoids(at, width))
         self.before_code, self.context = nn.LayerNorm(width), nn.LayerNorm(width)
         self.before_flow = nn.LayerNorm(width)
-        self.to_code = nn.Linear(width, self.code_dim * (1 if self.fsq else 2))
+        numbers = self.code_dim * (1 if self.fsq else 2)
+        self.to_code = nn.Linear(width, numbers)
         self.from_code = nn.Linear(self.code_dim, width)
-        nn.init.normal_(self.to_code.weight)  # divided by sqrt(width) where it is used
+        nn.init.normal_(self.to_code.weight, std=0.3)  # divided by sqrt(width) where it is used
         nn.init.normal_(self.from_code.weight)
+        self.before_straight = nn.LayerNorm(width)
+        self.straight_to_codes = nn.Linear(steps * width, config.tokens * numbers)
+        self.straight_to_steps = nn.Linear(config.tokens * self.code_dim, steps * width)
+        nn.init.normal_(self.straight_to_codes.weight, std=(steps * width) ** -0.5)
 
     def _blocks(self, number: int, mix: str, reads: bool) -> nn.ModuleList:
         width, heads = self.config.width, self.config.heads
@@ -211,9 +138,14 @@ class SkillVAE(nn.Module):
         mean, _ = split(z)
         return Skill(mean, mean.new_zeros(len(mean), 0, dtype=torch.int64))
 
+    def skill_of(self, batch: Batch) -> Skill:
+        """The skills of a batch's windows."""
+        return self.encode(batch.flow, batch.first, batch.mask)
+
     def decode(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step."""
-        flow = self._unroll(codes, self.frame(first)) * self.shape.p99_px
+        image = reduced(first)
+        flow = self._unroll(codes, self.frame(image), image) * self._unit_px
         if self.detail == self.shape.size:
             return flow
         large = nnf.interpolate(flow.flatten(0, 1), (self.shape.size,) * 2, mode="bilinear")
@@ -242,7 +174,12 @@ class SkillVAE(nn.Module):
 
     # How it does it
 
-    def _posterior(self, flow: Tensor, frame: Pyramid, mask: Tensor) -> Tensor:
+    @property
+    def _unit_px(self) -> float:
+        """What a normalised flow of 1 is, in px a step at the stored size."""
+        return max(self.shape.p99_px, 1e-3)
+
+    def _posterior(self, flow: Tensor, frame: Tensor, mask: Tensor) -> Tensor:
         batch, steps = mask.shape
         if steps > self.shape.steps:
             raise ContractError(f"windows of {steps} steps for a model of {self.shape.steps}")
@@ -257,24 +194,30 @@ class SkillVAE(nn.Module):
             queries = block(queries, None, context, keep, bias)
         # A weight of unit scale and a divisor outside: so AdamW moves codes slowly.
         weight = self.to_code.weight * self.config.width**-0.5
-        return nnf.linear(self.before_code(queries), weight, self.to_code.bias)
+        read = nnf.linear(self.before_code(queries), weight, self.to_code.bias)
+        straight = self.before_straight(x) * mask[..., None]
+        straight = nnf.pad(straight, (0, 0, 0, self.shape.steps - steps)).flatten(1)
+        return read + self.straight_to_codes(straight).view_as(read)
 
-    def _unroll(self, codes: Tensor, frame: Pyramid) -> Tensor:
-        """Codes to normalised flow [B,L,2,detail,detail]."""
+    def _unroll(
+        self, codes: Tensor, frame: Tensor, image: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Codes to normalised flow [B,M,2,detail,detail] of the chosen steps, or of all."""
         read = self.from_code(codes) + self.code_places
         context = self.context(torch.cat([read, self._picture(frame)], 1))
-        x = self.step_queries.expand(len(codes), -1, -1)
+        straight = self.straight_to_steps(codes.flatten(1))
+        x = self.step_queries + straight.unflatten(1, self.step_queries.shape)
         for block in self.unroll:
             x = block(x, None, context, None, self.unroll_bias)
-        flow: Tensor = self.decoder(self.before_flow(x), frame)
+        flow: Tensor = self.decoder(self.before_flow(x), image, chosen)
         return flow.float()
 
-    def _picture(self, frame: Pyramid) -> Tensor:
+    def _picture(self, frame: Tensor) -> Tensor:
         return self.frame_tokens(_normalised(frame)) + self.frame_places
 
     def _shrink(self, flow: Tensor) -> Tensor:
         """Flow in px a step, to normalised flow at the side that the model works at."""
-        flow = flow / max(self.shape.p99_px, 1e-3)
+        flow = flow / self._unit_px
         factor = flow.shape[-1] // self.detail
         if factor == 1:
             return flow
@@ -285,7 +228,8 @@ class SkillVAE(nn.Module):
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean over samples of the motion-weighted Huber loss of each one's real steps.
 
-        Noise and mirroring belong to sample and step, however a batch is split.
+        Noise, mirroring and which steps are decoded belong to sample and step, however a batch is
+        split.
         """
         config = self.config
         flow, image = self._shrink(batch.flow), reduced(batch.first)
@@ -294,8 +238,13 @@ class SkillVAE(nn.Module):
         frame = self.frame(image)
         z = self._posterior(flow, frame, batch.mask)
         codes, extra, metrics = self._bottleneck(z, batch.keys, step)
-        predicted = self._unroll(codes, frame)[:, : flow.shape[1]]
         real = batch.mask[:, :, None, None, None]
+        chosen = None
+        if self.training and 0 < config.decoded_steps < flow.shape[1]:
+            chosen = steps_of(batch.keys, step, batch.mask, config.decoded_steps)
+            rows = torch.arange(len(flow), device=flow.device)[:, None]
+            flow, real = flow[rows, chosen], real[rows, chosen]
+        predicted = self._unroll(codes, frame, image, chosen)[:, : flow.shape[1]]
         speed = flow.square().sum(2, keepdim=True).sqrt()
         weight = (1 + config.motion_weight * speed.clamp(max=1)) * real
         error = nnf.huber_loss(predicted, flow, reduction="none", delta=config.huber_delta)
@@ -343,6 +292,14 @@ def turns_of(keys: Sequence[str], step: int) -> Tensor:
     return torch.tensor([zlib.crc32(f"{key}:{step}".encode()) % TURNS for key in keys])
 
 
-def _normalised(frame: Pyramid) -> Tensor:
-    coarse = frame[2].flatten(2).transpose(1, 2)
-    return nnf.layer_norm(coarse, coarse.shape[-1:])
+def steps_of(keys: Sequence[str], step: int, mask: Tensor, number: int) -> Tensor:
+    """Which steps of each sample are decoded at a step: int64 [B,number], real ones first."""
+    sources = [np.random.default_rng(zlib.crc32(f"{key}:{step}".encode())) for key in keys]
+    draws = np.stack([source.random(mask.shape[1]) for source in sources])
+    order = torch.from_numpy(draws).to(mask.device) + ~mask
+    return order.argsort(1)[:, :number]
+
+
+def _normalised(frame: Tensor) -> Tensor:
+    tokens = frame.flatten(2).transpose(1, 2)  # [B,P,C]
+    return nnf.layer_norm(tokens, tokens.shape[-1:])

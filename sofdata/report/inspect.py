@@ -27,8 +27,8 @@ def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> st
 
     Raises `ConfigError` if there is no window to show.
     """
-    chosen, total = _choose(tree, rows, video)
-    shown = [_row(tree, entry) for entry in chosen]
+    chosen, total = choose_windows(tree, rows, video)
+    shown = [read_row(tree, entry) for entry in chosen]
     title = f"{video or tree.name.rstrip('/').rsplit('/', 1)[-1]}: {total} windows"
     if path is not None:
         try:
@@ -43,8 +43,11 @@ def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> st
     return f"{tree.name.rstrip('/')}/{SHEET}"
 
 
-def _choose(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[str, Any]], int]:
-    """The windows to show, and how many there are to choose from."""
+def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[str, Any]], int]:
+    """Rows of the index to show, spread evenly over it, and how many there are to choose from.
+
+    Raises `ConfigError` if there is none.
+    """
     index = read_table(tree, INDEX, ["shard", "offset", "key", "source"])
     if video is not None:
         index = index.filter(np.array(index["source"].to_pylist()) == video)
@@ -58,7 +61,8 @@ def _choose(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[str, An
     return list(index.take(spread).to_pylist()), index.num_rows
 
 
-def _row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
+def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
+    """The window of a row of the index, read from its shard."""
     name = f"{SHARDS}/{entry['shard']}"
     with tree.open(name) as stream:
         key, members = read_sample_at(stream, entry["offset"], name)

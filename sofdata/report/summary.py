@@ -33,6 +33,8 @@ def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -
             "frames": summary.frames,
             "start_up_s": round(summary.start_up_s, 3),
             "work_s": round(summary.work_s, 3),
+            "nodes": summary.nodes,
+            "lost_nodes": list(summary.lost),
         }
     return {"dest": dest, "nothing_to_do": summary is None, "run": run, **inspect_summary(dataset)}
 

@@ -35,6 +35,7 @@ MODELS: dict[str, type[BaseModel]] = {
 TABLES: dict[str, Callable[[], pa.Schema]] = {
     "plan": plan_schema,
     "plan_with_actions": lambda: plan_schema(with_actions=True),
+    "plan_annotated": lambda: plan_schema(annotated=True),
     "index": index_schema,
     "rejects": rejects_schema,
     "videos": videos_schema,

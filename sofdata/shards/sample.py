@@ -88,7 +88,7 @@ def encode_sample(
         end_s=window.end_s,
         pts_s=window.pts_s.tolist(),
         cut=window.cut,
-        text=video.ref.text,
+        text=video.ref.text_at(window.start_s, window.end_s),
         labels=dict(video.ref.labels),
         motion=dict(window.motion),
         flow=dict(encoded.meta),

@@ -59,7 +59,7 @@ class SampleRecord(Record):
     start_s: float = Field(description="Presentation time of the first frame, s.")
     end_s: float = Field(description="Presentation time of the last frame, s.")
     pts_s: list[float] = Field(description="Presentation times of all L + 1 frames, s.")
-    cut: str = Field(description="Why the stretch begins where it does: start, shot or gap.")
+    cut: str = Field(description="Why the stretch begins: start, shot, gap, redacted or text.")
     text: str = Field(description="What the corpus says is done; empty if it says nothing.")
     labels: dict[str, str] = Field(description="Further fields of the corpus.")
     motion: dict[str, float] = Field(description="Statistics of the flow, px a step as stored.")
@@ -204,8 +204,12 @@ class DatasetRecord(Record):
     )
 
 
-def plan_schema(with_actions: bool = False) -> pa.Schema:
-    """`plan.parquet`: a row a planned video, in plan order; with actions, where they lie."""
+def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schema:
+    """`plan.parquet`: a row a planned video, in plan order.
+
+    with_actions: also where its actions lie. annotated: also what the corpus says of stretches of
+    it, where it says anything of any video's.
+    """
     import pyarrow as pa
 
     actions = [
@@ -228,6 +232,7 @@ def plan_schema(with_actions: bool = False) -> pa.Schema:
             pa.field("ordinal", pa.int64(), nullable=False),  # of the unit; -1 without one
             pa.field("problem", pa.string(), nullable=False),
             pa.field("detail", pa.string(), nullable=False),
+            *([pa.field("annotations", pa.string())] if annotated else []),  # a JSON object
             *(actions if with_actions else []),
         ]
     )

@@ -179,10 +179,20 @@ def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -
             yield f"{video.id}: counts of rejected windows differ"
         if (video.status == "done") != (video.windows > 0 and not video.reason):
             yield f"{video.id}: is {video.status} with {video.windows} windows"
+    yield from _redaction_problems(unit, record)
     if written or rejected:
         yield "it lists windows of videos that are not its own"
     if len(record.windows) != (record.shard.samples if record.shard else 0):
         yield f"it lists {len(record.windows)} windows, its shard holds another number"
+
+
+def _redaction_problems(unit: Unit, record: LedgerRecord) -> Iterator[str]:
+    """Check that no window reaches into what its corpus says must not be seen."""
+    hidden = {video.id: video.annotations.hidden_s for video in unit.videos}
+    for row in record.windows:
+        for start_s, end_s in hidden.get(row.source, ()):
+            if row.start_s <= end_s and start_s <= row.end_s:
+                yield f"{row.source}: window {row.window} reaches into {start_s} s to {end_s} s"
 
 
 def _shard_problems(

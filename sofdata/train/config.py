@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -40,7 +41,13 @@ class DataConfig(Section):
 class OptimConfig(Section):
     """AdamW with a linear warm-up and a cosine down to a share of the rate."""
 
-    steps: int = Field(1500, ge=1, description="Updates of the weights.")
+    steps: int = Field(1500, ge=1, description="Updates of the weights, at most.")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        description="Passes over the training windows, at most; null: no bound. A small dataset is "
+        "learnt by heart by as many steps as a large one needs.",
+    )
     lr: float = Field(2e-3, gt=0, description="The highest learning rate.")
     lr_end_share: float = Field(0.02, ge=0, le=1, description="What is left of it at the end.")
     warmup_steps: int = Field(100, ge=0, description="Steps until the highest rate.")
@@ -54,6 +61,13 @@ class OptimConfig(Section):
         description="Decay of the running mean of the weights, which is then what is measured and "
         "saved; 0: none.",
     )
+
+    def bounded(self, batches: int) -> OptimConfig:
+        """The same with `steps` that keep within `epochs` of so many batches each."""
+        if self.epochs is None:
+            return self
+        most = max(1, math.ceil(self.epochs * batches / self.accumulate))
+        return self.model_copy(update={"steps": min(self.steps, most)})
 
 
 class StageRun(Section):
@@ -72,9 +86,9 @@ class SkillStage(Section):
     """The skill VAE."""
 
     model: SkillConfig = SkillConfig()
-    data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig()
-    run: StageRun = StageRun()
+    data: DataConfig = DataConfig(batch_size=16)
+    optim: OptimConfig = OptimConfig(steps=7000, warmup_steps=200)
+    run: StageRun = StageRun(evaluate_every=1000, checkpoint_every=500)
 
 
 class PlannerStage(Section):
@@ -82,7 +96,7 @@ class PlannerStage(Section):
 
     model: PlannerConfig = PlannerConfig()
     data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig(steps=1000, lr=5e-4)
+    optim: OptimConfig = OptimConfig(steps=1000, epochs=24, lr=5e-4)
     run: StageRun = StageRun()
 
 

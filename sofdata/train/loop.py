@@ -20,12 +20,11 @@ from torch import Tensor, nn
 
 from sofdata.errors import ConfigError, InputError
 from sofdata.faults import reached
-from sofdata.shards.loader import Loader
 from sofdata.train.checkpoint import load_checkpoint, save_checkpoint
 from sofdata.train.config import AnyStage, MachineConfig, OptimConfig
 from sofdata.train.log import TrainLog
 from sofdata.train.mean import MeanWeights
-from sofdata.train.protocol import AnyModel
+from sofdata.train.protocol import AnyModel, Batches
 from sofdata.train.ranks import Ranks
 from sofdata.types import ActionBatch, Batch
 
@@ -54,10 +53,11 @@ Follow = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What came of a training: held-out metrics, and over all runs that it took the seconds up to
-    their last checkpoints, and the steps that were skipped."""
+    """What came of a training: held-out metrics, and over all runs that it took the steps made,
+    the seconds up to their last checkpoints, and the steps that were skipped."""
 
     metrics: dict[str, float]
+    steps: int
     seconds: float
     bad_steps: int
 
@@ -80,8 +80,8 @@ class Position:
 def fit(
     name: str,
     model: AnyModel,
-    data: Loader,
-    held_out: Loader,
+    data: Batches,
+    held_out: Batches,
     stage: AnyStage,
     machine: MachineConfig,
     folder: Path,
@@ -97,7 +97,7 @@ def fit(
 
     Raises `InputError` after more than `run.max_bad_steps` steps that were not finite.
     """
-    optim, run, device = stage.optim, stage.run, ranks.device
+    optim, run, device = stage.optim.bounded(data.batches), stage.run, ranks.device
     model.to(device)
     if machine.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -178,7 +178,7 @@ def fit(
         held = measure(model, mean, held_out, log, here.step, run.pictures)
     model.load_state_dict(mean.state(model))
     log.close()
-    return Fitted(held, here.seconds, here.bad_steps)
+    return Fitted(held, here.step, here.seconds, here.bad_steps)
 
 
 def learning_rate(step: int, optim: OptimConfig) -> float:
@@ -193,7 +193,7 @@ def learning_rate(step: int, optim: OptimConfig) -> float:
 def measure(
     model: AnyModel,
     mean: MeanWeights,
-    held_out: Loader,
+    held_out: Batches,
     log: TrainLog,
     step: int,
     pictures: bool,
@@ -272,10 +272,10 @@ def _optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, 0.95), fused=True)
 
 
-def _endless(data: Loader, here: Position) -> Iterator[Batch]:
+def _endless(data: Batches, here: Position) -> Iterator[Batch]:
     """Batches for as long as they are asked for, from the position on, which is kept up to date."""
     while True:
         if here.batch >= data.batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,16 @@ from sofdata.models.action_decoder import ActionDecoder
 from sofdata.models.planner import Planner
 from sofdata.models.skill_vae import SkillVAE
 from sofdata.types import Batch
+
+
+class Batches(Protocol):
+    """Where batches come from: a `Loader`, or what holds its windows in memory."""
+
+    batches: int
+    """How many an epoch has."""
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from batch `start` on."""
 
 
 class Evaluation(Protocol):

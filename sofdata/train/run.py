@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +32,13 @@ from sofdata.shards.loader import Loader
 from sofdata.storage import Tree
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
-from sofdata.train.loop import Follow, fit
+from sofdata.train.loop import Follow, fit, to_device
 from sofdata.train.protocol import AnyModel
 from sofdata.train.ranks import Ranks
+from sofdata.types import Batch
 
 DONE = "done.json"
+COUNTED = 16_384  # windows, at most, from which the planner's baseline is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
     prepare_torch(job.config, ranks)
     data, held_out = _loaders(job, ranks)
     torch.manual_seed(machine.seed)
-    model = _build(job, data)
+    model = _build(job, data, ranks.device)
     fitted = fit(
         job.name,
         model,
@@ -123,6 +128,7 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
             "model_sha256": sha256,
             "metrics": fitted.metrics,
             "seconds": round(fitted.seconds, 1),
+            "steps": fitted.steps,
             "steps_skipped": fitted.bad_steps,
             "windows": {"train": data.rows, "held_out": held_out.rows},
             "videos": {"train": data.videos, "held_out": held_out.videos},
@@ -209,26 +215,37 @@ def _loaders(job: Job, ranks: Ranks) -> tuple[Loader, Loader]:
     return train, held_out
 
 
-def _build(job: Job, data: Loader) -> AnyModel:
+def _build(job: Job, data: Loader, device: torch.device) -> AnyModel:
+    """The model of a stage, before its first step; the same on every rank."""
     model: AnyModel
     if job.name == "skill":
         size = data.geometry
         shape = FlowShape(size.steps, size.flow_px, float(data.statistics["p99_px"]))
         model = SkillVAE(job.config.skill.model, shape)
     elif job.name == "planner":
-        model = Planner(job.config.planner.model, _skill_for(job, data), data.texts)
+        model = Planner(job.config.planner.model, _skill_for(job, data), data.texts).to(device)
+        batches = islice(_every(job, shuffle=True), math.ceil(COUNTED / job.stage.data.batch_size))
+        model.count(to_device(batch, device) for batch in batches)
     else:
         skill = _skill_for(job, data)
-        every = Loader(
-            job.urls,
-            batch_size=job.stage.data.batch_size,
-            shuffle=False,
-            where=job.stage.data.where,
-            split=("train", job.stage.data.held_out),
-            options=job.options,
-        )
-        model = ActionDecoder(job.config.decoder.model, skill, measure_actions(every.epoch(0)))
+        actions = measure_actions(_every(job, shuffle=False))
+        model = ActionDecoder(job.config.decoder.model, skill, actions, data.texts)
     return model
+
+
+def _every(job: Job, shuffle: bool) -> Iterator[Batch]:
+    """Every training window once, whatever this rank's share is."""
+    data = job.stage.data
+    loader = Loader(
+        job.urls,
+        batch_size=data.batch_size,
+        shuffle=shuffle,
+        seed=job.config.machine.seed,
+        where=data.where,
+        split=("train", data.held_out),
+        options=job.options,
+    )
+    return loader.epoch(0)
 
 
 def _skill_for(job: Job, data: Loader) -> SkillVAE:

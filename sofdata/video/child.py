@@ -60,6 +60,8 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
             request["step_s"],
             (span[0], span[1]) if span else None,
             request["decoder"],
+            [(start, end) for start, end in request["hidden_s"]],
+            request["eye"],
         )
         shown = {"height": stream.info.height, "width": stream.info.width}
         _send(answers, {"kind": "info", "duration_s": _duration_s(stream.info), **shown})

@@ -28,11 +28,12 @@ from pydantic import Field
 from sofdata.errors import ContractError, DecodeError
 from sofdata.remote import is_secret_name
 from sofdata.settings import Section
-from sofdata.types import Frames
+from sofdata.types import Eye, Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, Source
+from sofdata.video.sampling import Stretches
 from sofdata.video.tally import StreamReport
 
 MAX_HEADER_BYTES = 1 << 24
@@ -104,6 +105,8 @@ class DecoderProcess:
         step_s: float,
         span_s: tuple[float, float] | None,
         decoder: DecoderName,
+        hidden_s: Stretches = (),
+        eye: Eye = "",
     ) -> IsolatedStream:
         """Open a video; arguments and errors as `sofdata.video.reader.open_video`.
 
@@ -122,6 +125,8 @@ class DecoderProcess:
                 "step_s": step_s,
                 "span_s": span_s,
                 "decoder": decoder,
+                "hidden_s": hidden_s,
+                "eye": eye,
                 "memory_mib": self._limits.memory_mib,
             }
         )

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.types import Eye
 from sofdata.video.config import Fit
 from sofdata.video.container import open_container, packets, presented_pts, seconds
 from sofdata.video.geometry import crop_square, working_size
 from sofdata.video.probe import VideoInfo
 from sofdata.video.ranges import Source
-from sofdata.video.sampling import StepSampler, select
+from sofdata.video.sampling import StepSampler, Stretches, select
 from sofdata.video.tally import Tally
 
 Sample = tuple[float, NDArray[np.uint8]]
@@ -35,11 +36,16 @@ def read(
     step_s: float,
     span_s: tuple[float, float] | None,
     tally: Tally,
+    hidden_s: Stretches = (),
+    eye: Eye = "",
 ) -> Iterator[Sample]:
-    """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`."""
-    convert = _Converter(info, size, fit)
-    sampler: StepSampler[Any] = StepSampler(step_s, span_s)
-    for frame in _frames(source, info, _wanted(info, step_s, span_s), span_s, tally):
+    """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`.
+
+    hidden_s, eye: as in `sofdata.types.Annotations`.
+    """
+    convert = _Converter(info, size, fit, eye)
+    sampler: StepSampler[Any] = StepSampler(step_s, span_s, hidden_s)
+    for frame in _frames(source, info, _wanted(info, step_s, span_s, hidden_s), span_s, tally):
         if frame.pts is None:
             tally.frames_undated += 1
             continue
@@ -61,7 +67,7 @@ def decoder_name(info: VideoInfo) -> str:
 
 
 def _wanted(
-    info: VideoInfo, step_s: float, span_s: tuple[float, float] | None
+    info: VideoInfo, step_s: float, span_s: tuple[float, float] | None, hidden_s: Stretches
 ) -> frozenset[int] | None:
     """Presentation times that will be sampled if all goes well; None where they are not known.
 
@@ -70,7 +76,7 @@ def _wanted(
     """
     if info.undated:
         return None
-    return frozenset(info.pts[select(info.pts_s, step_s, span_s)].tolist())
+    return frozenset(info.pts[select(info.pts_s, step_s, span_s, hidden_s)].tolist())
 
 
 def _frames(
@@ -112,14 +118,20 @@ def _decode(codec: Any, packet: Any, tally: Tally) -> Iterator[Any]:
 
 
 class _Converter:
-    """Turns a decoded frame into RGB at the working size, upright."""
+    """Turns a decoded frame into RGB at the working size, upright, and of one eye.
 
-    def __init__(self, info: VideoInfo, size: int, fit: Fit) -> None:
+    Two views side by side are resized together and parted afterwards, so that the last column of
+    the left one is blended with the right one.
+    """
+
+    def __init__(self, info: VideoInfo, size: int, fit: Fit, eye: Eye) -> None:
         from av.video.reformatter import VideoReformatter
 
         self.size = size
         self.quarter_turns = info.rotation // 90
-        width, height = working_size(info.width, info.height, size, fit)
+        views = 2 if eye else 1
+        self.view_width, height = working_size(info.width // views, info.height, size, fit)
+        width = views * self.view_width
         # The frame is resized as it is stored and turned afterwards.
         self.width, self.height = (height, width) if self.quarter_turns % 2 else (width, height)
         self.reformatter = VideoReformatter()
@@ -134,4 +146,4 @@ class _Converter:
             threads=1,
         )
         upright = np.rot90(small.to_ndarray(), self.quarter_turns)
-        return np.ascontiguousarray(crop_square(upright, self.size))
+        return np.ascontiguousarray(crop_square(upright[:, : self.view_width], self.size))

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from sofdata.errors import ConfigError, ContractError, DecodeError
-from sofdata.types import Frames
+from sofdata.types import Eye, Frames
 from sofdata.video import decord_reader, pyav_reader
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
+from sofdata.video.sampling import Stretches
 from sofdata.video.tally import StreamReport, Tally
 
 # Headers are often off by a few frames without anything missing.
@@ -28,6 +29,8 @@ def open_video(
     step_s: float,
     span_s: tuple[float, float] | None = None,
     decoder: DecoderName | None = None,
+    hidden_s: Stretches = (),
+    eye: Eye = "",
 ) -> VideoStream:
     """Open a video file for sampling: a local one, or with PyAV one that is read in ranges.
 
@@ -35,6 +38,8 @@ def open_video(
     step_s: wanted time between frames, in seconds.
     span_s: (start, end) in seconds of presentation time to use, or None for all.
     decoder: overrides `config.decoder`.
+    hidden_s: no frame is given whose time lies in one of these, both ends included.
+    eye: "left" to see the left one of two views that stand side by side.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
     holds no video, and `DecodeError` where it holds one that cannot be read.
@@ -45,7 +50,8 @@ def open_video(
             "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
             "on x86-64 only); use 'pyav'"
         )
-    return VideoStream(path, probe(path, span_s), config, size, step_s, span_s, wanted)
+    info = probe(path, span_s)
+    return VideoStream(path, info, config, size, step_s, span_s, wanted, hidden_s, eye)
 
 
 class VideoStream:
@@ -72,7 +78,11 @@ class VideoStream:
         step_s: float,
         span_s: tuple[float, float] | None,
         decoder: DecoderName,
+        hidden_s: Stretches = (),
+        eye: Eye = "",
     ) -> None:
+        self.hidden_s = hidden_s
+        self.eye = eye
         self.path = str(path)
         self._source = path
         self.info = info
@@ -108,7 +118,8 @@ class VideoStream:
         yield from self._with_pyav()
 
     def _use_decord(self) -> bool:
-        if self._wanted == "pyav" or isinstance(self._source, RangeFile):
+        ranged = isinstance(self._source, RangeFile)
+        if self._wanted == "pyav" or ranged or self.hidden_s or self.eye:
             return False
         return not decord_reader.refusal(self.info, self.size, self.config.fit)
 
@@ -123,7 +134,15 @@ class VideoStream:
         self.decoder = pyav_reader.decoder_name(self.info)
         tally = Tally()
         samples = pyav_reader.read(
-            self._source, self.info, self.size, self.config.fit, self.step_s, self.span_s, tally
+            self._source,
+            self.info,
+            self.size,
+            self.config.fit,
+            self.step_s,
+            self.span_s,
+            tally,
+            self.hidden_s,
+            self.eye,
         )
         yield from self._chunks(samples, tally)
 
@@ -162,6 +181,8 @@ class VideoStream:
                 f"({tally.decode_errors} errors); the file is damaged"
             )
         span = f" between {self.span_s[0]} s and {self.span_s[1]} s" if self.span_s else ""
+        if self.hidden_s:
+            return Unusable("redacted", f"{self.path}: all that is shown{span} is redacted")
         return Unusable("no_frames", f"{self.path}: no frame is shown{span}")
 
 

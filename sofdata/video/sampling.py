@@ -8,13 +8,15 @@ video of a variable rate the steps that come closest. Nothing is derived from an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Item = TypeVar("Item")
+Stretches = Sequence[tuple[float, float]]
 
 # At a constant rate the nearest frame is always between 2/3 and 4/3 of a step away (or further,
 # where frames are rarer than that). A shorter step only arises at a gap or at the end.
@@ -29,13 +31,21 @@ class StepSampler(Generic[Item]):
 
     step_s: wanted time between kept frames, in seconds.
     span_s: only times t with span_s[0] <= t < span_s[1] take part.
+    hidden_s: stretches, sorted and apart from each other, whose times, both ends included, take no
+        part; sampling begins anew after each.
 
     Only one item is held back at any time. `dropped` counts the items whose time was not a number
     or did not increase; such items are never kept.
     """
 
-    def __init__(self, step_s: float, span_s: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        step_s: float,
+        span_s: tuple[float, float] | None = None,
+        hidden_s: Stretches = (),
+    ) -> None:
         self.step_s = step_s
+        self._hidden_s = hidden_s
         self.start_s, self.end_s = span_s if span_s is not None else (-math.inf, math.inf)
         self.dropped = 0
         self._seen_s = -math.inf
@@ -50,6 +60,10 @@ class StepSampler(Generic[Item]):
         self._seen_s = pts_s
         if not self.start_s <= pts_s < self.end_s:
             return []
+        if self._is_hidden(pts_s):
+            last = self.finish()
+            self._kept_s = self._pending = None
+            return last
         kept = []
         if self._pending is not None and self._pending_is_nearer(pts_s):
             kept.append(self._keep(*self._pending))
@@ -64,6 +78,10 @@ class StepSampler(Generic[Item]):
         if self._pending is None or not self._long_enough(self._pending[0]):
             return []
         return [self._keep(*self._pending)]
+
+    def _is_hidden(self, pts_s: float) -> bool:
+        place = bisect_right(self._hidden_s, (pts_s, math.inf)) - 1
+        return place >= 0 and pts_s <= self._hidden_s[place][1]
 
     def _keep(self, pts_s: float, item: Item) -> tuple[float, Item]:
         self._kept_s, self._pending = pts_s, None
@@ -83,10 +101,13 @@ class StepSampler(Generic[Item]):
 
 
 def select(
-    pts_s: Iterable[float], step_s: float, span_s: tuple[float, float] | None = None
+    pts_s: Iterable[float],
+    step_s: float,
+    span_s: tuple[float, float] | None = None,
+    hidden_s: Stretches = (),
 ) -> NDArray[np.int64]:
     """Indices int64 [T] of the frames that `StepSampler` keeps of these presentation times."""
-    sampler: StepSampler[int] = StepSampler(step_s, span_s)
+    sampler: StepSampler[int] = StepSampler(step_s, span_s, hidden_s)
     kept = [item for i, t in enumerate(pts_s) for _, item in sampler.offer(float(t), i)]
     kept += [item for _, item in sampler.finish()]
     return np.array(kept, dtype=np.int64)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sofdata.settings import Section
 
 CameraMode = Literal["record", "subtract", "off"]
+TextMode = Literal["label", "cut", "only"]
 
 
 class WindowConfig(Section):
@@ -48,6 +49,13 @@ class WindowConfig(Section):
         0.85,
         description="Least difference of two frames, as sofdata.windows.shots scores it, that is "
         "a shot change: 0 for identical frames, about 1 and more across cuts. Default ours.",
+    )
+    texts: TextMode = Field(
+        "label",
+        description="What a corpus that tells when something is done (narrations, action segments) "
+        "does to windows: 'label' gives each window the text that covers most of it; 'cut' also "
+        "begins windows anew where the text changes; 'only' also rejects windows without a text, "
+        "as no_text. Default ours.",
     )
     camera: CameraMode = Field(
         "record",

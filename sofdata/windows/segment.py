@@ -23,7 +23,7 @@ from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import flow_statistics
 from sofdata.windows.steps import Step, make_step
 
-BREAKS = ("", "shot", "gap")
+BREAKS = ("", "shot", "gap", "redacted", "text")
 Outcome = SkillWindow | RejectedWindow
 
 
@@ -53,8 +53,8 @@ class Windower:
 
         frames: T frames; the first is the last one of the chunk before.
         flow: the T - 1 steps between them, at any resolution.
-        breaks: for each step "", or why no window may hold it: "shot" or "gap". The flow of such a
-            step is not looked at.
+        breaks: for each step "", or why no window may hold it (`BREAKS`). The flow of such a step
+            is not looked at; one that leaps over redacted frames is a rejected window itself.
         Raises `ContractError` when the chunk does not fit together or does not follow the last.
         """
         self._check(frames, flow, breaks)
@@ -63,6 +63,9 @@ class Windower:
         for step, reason in enumerate(breaks):
             if reason:
                 yield from self._end_stretch()
+                if reason == "redacted":
+                    before_s, after_s = frames.pts_s[step : step + 2].tolist()
+                    yield RejectedWindow(self._number(), before_s, after_s, reason)
                 self._begin_stretch(reason, frames, step + 1)
             else:
                 self._steps.append(make_step(flow.flow[step], self._config))

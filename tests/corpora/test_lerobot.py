@@ -163,7 +163,8 @@ def test_cameras_of_another_kind_are_left_out_and_named(grey: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda info: info.update(codebase_version="v2.1"), "'v2.1', and only v3.0"),
+        (lambda info: info.update(codebase_version="v2.1"), "of codebase_version v2.1"),
+        (lambda info: info.update(codebase_version="v1.6"), "'v1.6', and only v2.0, v2.1, v3.0"),
         (lambda info: info.pop("codebase_version"), "codebase_version is None"),
         (lambda info: info.pop("features"), "lacks 'features'"),
         (lambda info: info.update(fps=0), "frames a second, found 0"),

@@ -23,7 +23,7 @@ def test_a_corpus_can_be_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_corpus_names_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"did you mean 'ssv2'.*auto, ssv2, lerobot, folder"):
+    with pytest.raises(ConfigError, match=r"did you mean 'ssv2'.*auto, ssv2, lerobot, .*folder"):
         find_corpus(Tree(str(tmp_path)), "sssv2")
 
 

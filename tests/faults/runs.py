@@ -18,6 +18,8 @@ from pathlib import Path
 from sofdata import faults as hook
 
 POLL_S = 0.01
+# A worker that Ray was just starting when its raylet died was seen to end after up to 30 s.
+RAY_PATIENCE_S = 45.0
 INLINE_LIMIT_S = 90.0
 RAY_LIMIT_S = 180.0
 VICTIMS = {
@@ -79,7 +81,7 @@ def run(
         _note_driver(faults, pid)
         code, struck = _wait(pid, began + (RAY_LIMIT_S if ray else INLINE_LIMIT_S), strike, folder)
         wall_s = time.monotonic() - began
-        survivors = _clean_up(folder, patience_s=10.0 if ray else 0.0)
+        survivors = _clean_up(folder, patience_s=RAY_PATIENCE_S if ray else 0.0)
         output = log.read_text(errors="replace")
     return Outcome(code, output, wall_s, struck, survivors)
 
@@ -226,7 +228,7 @@ def _clean_up(folder: str, patience_s: float) -> int:
     """Give what is left of a run time to end, then end it.
 
     Returns how many were still there, without the agents of Ray: these outlive a raylet that is
-    killed by a quarter of a minute, and hold nothing of the dataset.
+    killed by up to a minute and a half, and hold nothing of the dataset.
     """
     deadline = time.monotonic() + patience_s
     while (left := _busy(folder)) and time.monotonic() < deadline:

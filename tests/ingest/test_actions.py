@@ -227,7 +227,7 @@ def test_an_episode_whose_actions_cannot_be_read_is_quarantined_alone(
     ingest(copy, tmp_path / "d", ACTIONS)
     (row,) = rejects(tmp_path / "d")
     assert (row["status"], row["reason"]) == ("quarantined", "action_error")
-    assert "39 rows, where meta/episodes tells of 40" in row["detail"]
+    assert "39 rows, where the metadata tells of 40" in row["detail"]
     assert str(copy) not in row["detail"]
     dest = Tree(str(tmp_path / "d"))
     record = replay(dest, row["video"], None, Console(width=200))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sofdata.scenes import write_clip
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 from tests.helpers import hashes, sofdata
@@ -44,6 +45,37 @@ def test_flow_actors_give_the_same_bytes(corpus: Path, dataset: Path, tmp_path: 
     done = sofdata("ingest", corpus, tmp_path / "d", "--workers", 1, "--set", "run.flow_actors=1")
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
+    """Pixels and flow of the chunks under way are more than Ray's smallest store holds."""
+    (tmp_path / "corpus").mkdir()
+    for index in range(2):
+        write_clip(tmp_path / "corpus" / f"{index}.webm", index, seconds=3.0)
+    settings = (
+        "--set",
+        "flow.size=448",
+        "--set",
+        "flow.step_s=0.08",
+        "--set",
+        "units.max_videos=1",
+    )
+    command = ("ingest", tmp_path / "corpus", tmp_path / "d", *settings)
+    small = tmp_path / "small_store.py"
+    small.write_text(
+        "import sys\n"
+        "from ray._private.ray_constants import OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
+        "import sofdata.cli, sofdata.ingest.cluster\n"
+        "sofdata.ingest.cluster.OBJECT_STORE_BYTES = OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
+        "sys.exit(sofdata.cli.main())\n"
+    )
+    on_ray = (*map(str, command), "--workers", "2", "--set", "run.flow_actors=1")
+    done = subprocess.run(
+        [sys.executable, small, *on_ray], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sofdata(*command[:2], tmp_path / "e", *settings, "--engine", "inline").returncode == 0
+    assert hashes(tmp_path / "d") == hashes(tmp_path / "e")
 
 
 @pytest.mark.parametrize("engine", [("--engine", "inline"), ("--workers", "1")])

@@ -80,3 +80,23 @@ def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_a_source_without_video_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no video found"):
         plan(files(tmp_path, {"notes.txt": 1}))
+
+
+def test_a_file_of_many_spans_counts_once_towards_a_unit_and_is_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = files(tmp_path, {"a.mp4": 20_000, "b.mp4": 20_000})
+    rows = [f"{name}.mp4,{at},{at + 1}\n" for name in "ab" for at in range(20)]
+    (folder / "manifest.csv").write_text("uri,start_s,end_s\n" + "".join(rows))
+    looked: list[str] = []
+    whole = Tree.fingerprint
+
+    def look(tree: Tree, rel: str, size: int) -> str:
+        looked.append(rel)
+        return whole(tree, rel, size)
+
+    monkeypatch.setattr(Tree, "fingerprint", look)
+    found = plan(folder, "units.min_units=1", "units.max_source_mib=0.15")
+    assert [len(unit.videos) for unit in found.units] == [21, 19]
+    assert set(looked) == {"a.mp4", "b.mp4"}
+    assert len(looked) < 20  # threads may look at the same time

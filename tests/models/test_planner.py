@@ -78,6 +78,7 @@ def train(model: Planner, batch: Batch, steps: int) -> float:
 @pytest.fixture(scope="module")
 def trained() -> Planner:
     model = planner()
+    model.count([windows()])
     train(model, windows(), 60)
     return model.eval()
 
@@ -127,6 +128,7 @@ def test_flow_that_is_no_number_shows_in_the_loss_and_spoils_no_count(kind: str)
     batch.flow[3, 0] = torch.nan
     loss, _ = model.loss(batch, 0)
     assert loss.isnan()
+    model.count([batch])
     assert all(value.isfinite().all() for value in model.seen.state_dict().values())
     good = model.seen.state_dict().get("counts", torch.tensor(21)).sum()
     assert good == 7 * model.skill.tokens
@@ -211,6 +213,7 @@ def test_other_texts_are_texts_and_other() -> None:
 
 def test_kl_skills_are_measured_against_gaussians() -> None:
     model, batch = planner("kl"), windows()
+    model.count([batch])
     train(model, batch, 5)
     evaluation = model.evaluation()
     evaluation.add(batch)
@@ -221,6 +224,7 @@ def test_kl_skills_are_measured_against_gaussians() -> None:
 
 def test_evaluation_leaves_training_mode_and_counts_as_they_were() -> None:
     model = planner().train()
+    model.count([windows()])
     model.loss(windows(), 0)
     counted = int(model.seen.get_buffer("counts").sum())
     evaluation = model.evaluation()

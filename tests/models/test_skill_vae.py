@@ -11,7 +11,7 @@ import torch
 
 from sofdata.errors import ConfigError, ContractError
 from sofdata.models.pixels import moved, turned
-from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE, steps_of
 from sofdata.types import Batch
 
 SMALL: dict[str, Any] = {"width": 32, "heads": 2, "channels": (8, 12, 16), "tokens": 4}
@@ -91,6 +91,19 @@ def test_a_window_does_not_see_its_neighbours(bottleneck: str) -> None:
         loss, _ = vae.loss(part, 3)
         parts.append(loss * len(part.keys))
     torch.testing.assert_close(sum(parts) / 4, whole, atol=1e-6, rtol=1e-4)
+
+
+def test_steps_to_decode_belong_to_the_sample_and_are_real_ones_if_there_are_enough() -> None:
+    mask = torch.ones(200, 6, dtype=torch.bool)
+    mask[:100, 3:] = False
+    keys = [str(number) for number in range(200)]
+    chosen = steps_of(keys, 7, mask, 3)
+    assert all(sorted(row) == [0, 1, 2] for row in chosen[:100].tolist())
+    assert all(len(set(row)) == 3 for row in chosen.tolist())
+    counts = torch.bincount(chosen[100:].flatten(), minlength=6)
+    assert counts.min() > 30  # of 50 on average
+    assert torch.equal(steps_of(keys[50:60], 7, mask[50:60], 3), chosen[50:60])
+    assert not torch.equal(steps_of(keys, 8, mask, 3), chosen)
 
 
 def test_it_learns_a_batch_by_heart() -> None:
@@ -183,7 +196,7 @@ def test_moved_features_lie_where_they_were_moved_to() -> None:
         ({"tokens": 0}, "tokens"),
         ({"heads": 3}, "multiple of heads"),
         ({"detail": 40}, "multiple of 16"),
-        ({"movers": 3}, "do not divide"),
+        ({"parts": 0}, "parts"),
         ({"bottelneck": "fsq"}, "did you mean 'bottleneck'"),
     ],
 )

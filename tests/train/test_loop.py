@@ -52,6 +52,15 @@ def test_the_learning_rate_warms_up_and_ends_low() -> None:
     assert learning_rate(110, optim) == pytest.approx(0.1)
 
 
+def test_a_small_dataset_is_passed_over_no_more_often_than_asked_for() -> None:
+    optim = OptimConfig(steps=1000, epochs=24)
+    assert optim.bounded(13).steps == 312
+    assert optim.bounded(4000).steps == 1000
+    assert OptimConfig(steps=1000, epochs=24, accumulate=2).bounded(13).steps == 156
+    assert OptimConfig(steps=1000, epochs=0.01).bounded(13).steps == 1
+    assert OptimConfig(steps=1000).bounded(1) == OptimConfig(steps=1000)
+
+
 @pytest.mark.parametrize("killed_at", [1, 3, 5, 7])
 def test_a_training_that_is_stopped_and_resumed_gives_the_same_bits(
     pushing: Path, tiny: TrainConfig, undisturbed: dict[str, Tensor], tmp_path: Path, killed_at: int

@@ -17,8 +17,10 @@ from sofdata.models.encode import encode
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
+from sofdata.train.checkpoint import load_file
 from sofdata.train.config import TrainConfig, load_train_config
-from sofdata.train.run import Job, train_stage
+from sofdata.train.ranks import Ranks
+from sofdata.train.run import Job, _build, _loaders, train_stage
 from tests.helpers import sofdata as command
 from tests.train.conftest import TINY
 
@@ -71,6 +73,19 @@ def test_another_skill_model_makes_the_planner_out_of_date(
         sofdata.models.load(out)
     with pytest.raises(ConfigError, match="--restart"):
         train_stage(Job("planner", tiny, (str(pushing),), str(out), {}), lambda progress: None)
+
+
+def test_the_planners_baseline_counts_each_training_window_once(
+    trained: Path, pushing: Path, tiny: TrainConfig
+) -> None:
+    weights = load_file(trained / "planner" / MODEL)["weights"]
+    windows = json.loads((trained / "planner" / "done.json").read_text())["windows"]["train"]
+    assert weights["seen.counts"].sum(1).tolist() == [windows] * weights["seen.counts"].shape[0]
+    job = Job("planner", tiny, (str(pushing),), str(trained), {})
+    for rank in (0, 1):  # each worker counts all windows, not its share
+        data, _ = _loaders(job, Ranks(rank, 2, torch.device("cpu")))
+        built = _build(job, data, torch.device("cpu"))
+        assert torch.equal(built.state_dict()["seen.counts"], weights["seen.counts"])
 
 
 def test_the_policy_plans_and_acts(trained: Path) -> None:

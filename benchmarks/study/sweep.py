@@ -1,0 +1,90 @@
+"""Variants of the study, each measured on validation seeds: what makes skills better?
+
+    python benchmarks/study/sweep.py collected/metaworld study            all variants, in order
+    python benchmarks/study/sweep.py collected/metaworld study noise flow those named
+
+Every variant is the standard preset with a few settings changed. Cells are cached, so that running
+it again goes on where it stopped, and variants share whatever they have in common. Prints a row of
+Markdown for each, as in LOG.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from sofdata.bench.config import load_bench_config
+from sofdata.bench.run import run
+from sofdata.bench.table import training_s
+
+BASE = ("curve=[]", "demos=[1]", "seeds=[0]", "evaluation.strips=0", "ingest.run.engine=inline")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    # What is compared with.
+    "arms": ("arms=[sof, bc, bc+encoder, lapa, sof-shuffled]",),
+    # How the arm acts: no training at all.
+    "mode": ("arms=[sof]", "acting.temperature=0"),
+    "likeliest": ("arms=[sof]", "acting.combine=likeliest"),
+    "medoid": ("arms=[sof]", "acting.combine=medoid"),
+    "one sample": ("arms=[sof]", "acting.samples=1"),
+    "warmer": ("arms=[sof]", "acting.temperature=1"),
+    "cooler": ("arms=[sof]", "acting.temperature=0.25"),
+    "execute 4": ("arms=[bc, sof]", "evaluation.execute=4"),
+    # The action decoder.
+    "noise": ("arms=[sof]", "decoder.model.code_noise=0.2"),
+    "half of the images hidden": ("arms=[sof]", "decoder.model.image_dropout=0.5"),
+    "no images": ("arms=[sof]", "decoder.model.image_dropout=1"),
+    "frozen": ("arms=[sof]", "skill_encoder=frozen"),
+    "told the task": ("arms=[sof]", "skill_task=true"),
+    "flow": ("arms=[sof]", "decoder.model.condition=flow"),
+    "bc+encoder frozen": ("arms=[bc+encoder]", "bc_encoder=frozen"),
+    "more updates": ("arms=[bc, sof]", "decoder.optim.steps=1500"),
+    "wider shifts": ("arms=[bc, sof]", "decoder.model.shift_px=4"),
+    # The prior.
+    "longer prior": ("arms=[sof]", "planner.optim.steps=2500"),
+    "smaller prior": ("arms=[sof]", "planner.model.prior.width=64"),
+    "prior sees by the skill model": ("arms=[sof]", "planner.model.image_encoder=frozen"),
+    # The skill model.
+    "longer skill": ("arms=[sof]", "skill.optim.steps=2500"),
+    "8 codes": ("arms=[sof]", "skill.model.tokens=8"),
+    "2 codes": ("arms=[sof]", "skill.model.tokens=2"),
+    "smaller codebook": ("arms=[sof]", "skill.model.levels=[5, 5, 5]"),
+    "kl": ("arms=[sof]", "skill.model.bottleneck=kl"),
+    # The ingest.
+    "128 px": ("arms=[sof]", "ingest.flow.size=128"),
+    "steps of 4": (
+        "arms=[bc, sof]",
+        "step_frames=4",
+        "ingest.windows.length=2",
+        "skill.model.tokens=4",
+    ),
+    "windows of 16": ("arms=[bc, sof]", "ingest.windows.length=8"),
+    "camera subtracted": ("arms=[sof]", "ingest.windows.camera=subtract"),
+    "float16": ("arms=[sof]", "ingest.codec.name=float16"),
+    # Planning.
+    "mpc": ("arms=[sof+mpc]",),
+    "mpc, prior counts more": ("arms=[sof+mpc]", "planner.model.mpc.prior_weight=0.2"),
+    "mpc, one ahead": ("arms=[sof-flat]",),
+}
+
+
+def main(collected: str, out: str, *names: str) -> None:
+    """Run variants and print their rows."""
+    print("| variant | arm | success | chunk error | by task | training CPU s |")
+    print("|---|---|---|---|---|---|")
+    for name in names or VARIANTS:
+        config = load_bench_config("standard", [*BASE, *VARIANTS[name]])
+        for path in run(config, Path(collected), Path(out), "validation", workers=1):
+            cell = json.loads(path.read_text())
+            tasks = ", ".join(
+                f"{task} {rate:.2f}" for task, rate in cell["success_by_task"].items()
+            )
+            print(
+                f"| {name} | {cell['cell']['arm']} | {cell['success']:.3f} "
+                f"| {cell['chunk_error']:.3f} | {tasks} | {training_s(cell):.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

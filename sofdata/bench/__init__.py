@@ -1,0 +1,1 @@
+"""Does the data make a better robot? Environments, arms, cells, statistics."""

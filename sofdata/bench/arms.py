@@ -1,0 +1,112 @@
+"""The arms: what each trains, upon what, and how it acts.
+
+All see the same images through image encoders of the same build, learn from the same K labelled
+demonstrations of each task with the same augmentation, and carry out as many actions before they
+look again. Updates of the action head are the same but for bc+compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sofdata.bench.config import ArmName, BenchConfig
+from sofdata.models.action_config import DecoderConfig
+from sofdata.train.config import DecoderStage
+
+Source = Literal["flow", "frames"]
+ALL_DEMOS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to a policy.
+
+    latent: what its latent model reads: windows of flow (the skill model), pairs of frames (LAPA),
+        or None for an arm without one.
+    videos: whether that model, and the prior, learn from videos; else from the K demonstrations.
+    skills: whether the action decoder is told a skill and a prior proposes it; else the latent
+        model lends its image encoder at most.
+    shuffled: train the decoder with skills of other windows.
+    goals: search for skills that lead to how the K demonstrations ended.
+    demos: how many demonstrations it always has; 0: K.
+    """
+
+    name: ArmName
+    what: str
+    latent: Source | None = None
+    videos: bool = True
+    skills: bool = False
+    shuffled: bool = False
+    goals: bool = False
+    demos: int = 0
+
+    @property
+    def encoder_only(self) -> bool:
+        """Whether it takes no more than the image encoder from its latent model."""
+        return self.latent is not None and not self.skills
+
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm("bc", "behaviour cloning from pixels"),
+        Arm("bc+encoder", "behaviour cloning from the skill model's image encoder", "flow"),
+        Arm("bc+compute", "behaviour cloning with the computing time of the whole skill arm"),
+        Arm(
+            "lapa",
+            "latent actions from two frames, learned by predicting pixels",
+            "frames",
+            skills=True,
+        ),
+        Arm(
+            "sof-shuffled",
+            "skills, each that of another window: a control",
+            "flow",
+            skills=True,
+            shuffled=True,
+        ),
+        Arm(
+            "sof-novideo",
+            "skills learned from the K demonstrations alone",
+            "flow",
+            videos=False,
+            skills=True,
+        ),
+        Arm("sof", "skills, proposed by the prior", "flow", skills=True),
+        Arm(
+            "sof+mpc",
+            "skills, searched for with the latent dynamics",
+            "flow",
+            skills=True,
+            goals=True,
+        ),
+        Arm("sof-flat", "skills, searched for one ahead", "flow", skills=True, goals=True),
+        Arm(
+            "bc-50",
+            f"behaviour cloning from {ALL_DEMOS} demonstrations: a ceiling",
+            demos=ALL_DEMOS,
+        ),
+    )
+}
+
+
+def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
+    """How the arm's action decoder is built and trained."""
+    model = config.decoder.model
+    task = model.task or "words"
+    changes: dict[str, Any]
+    if arm.skills:
+        changes = {
+            "condition": "flow" if model.condition == "flow" else "skill",
+            "encoder": config.skill_encoder,
+            "task": task if config.skill_task else None,
+        }
+    else:
+        encoder = config.bc_encoder if arm.encoder_only else "fresh"
+        changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}
+    optim = config.decoder.optim
+    if arm.name == "bc+compute":
+        optim = optim.model_copy(update={"steps": config.compute_updates})
+    built = DecoderConfig.parse(model.model_dump() | changes)
+    return config.decoder.model_copy(update={"model": built, "optim": optim})

@@ -1,0 +1,148 @@
+"""The benchmark's data: collected videos and demonstrations, ingested, and who learns from which.
+
+    COLLECTED/videos, COLLECTED/demos ─► sofdata ingest ─► OUT/data/HASH/videos, OUT/data/HASH/demos
+
+Ingest is that of every user; the videos' dataset holds no actions. Of each task, the training seed
+decides an order of the videos and one of the demonstrations, and the first so many are taken: ten
+videos are part of twenty-five, and the same for every arm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sofdata.bench.config import BenchConfig
+from sofdata.bench.locks import locked
+from sofdata.config import IngestConfig
+from sofdata.errors import ConfigError
+from sofdata.storage import Tree
+
+Part = Literal["videos", "demos"]
+MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
+
+
+@dataclass(frozen=True, slots=True)
+class BenchData:
+    """Ingested data. digest: of all that it was made from and with.
+
+    folders, sources: by part; sources by the task's text, in the order of their names.
+    cpu_s: seconds of computing that collecting and ingesting took, as far as they are known.
+    """
+
+    digest: str
+    folders: dict[str, str]
+    sources: dict[str, dict[str, tuple[str, ...]]]
+    cpu_s: dict[str, float]
+
+    def choose(self, part: Part, texts: Sequence[str], number: int, seed: int) -> list[str]:
+        """The videos or demonstrations of each task that a training seed learns from.
+
+        Raises `ConfigError` where there are not so many.
+        """
+        return [
+            source for text in texts for source in self._enough(part, text, seed, number)[:number]
+        ]
+
+    def held_out(self, texts: Sequence[str], number: int, seed: int) -> list[str]:
+        """Demonstrations that an arm with `number` of them does not learn from; may be none."""
+        chosen = []
+        for text in texts:
+            order = self._enough("demos", text, seed, number)
+            left = min(MOST_HELD_OUT, len(order) - number)
+            chosen += order[len(order) - left :]
+        return chosen
+
+    def _enough(self, part: Part, text: str, seed: int, number: int) -> list[str]:
+        names = self.sources[part].get(text, ())
+        if len(names) < number:
+            raise ConfigError(
+                f"{number} {part} of '{text}' are wanted, and {self.folders[part]} has "
+                f"{len(names)}: collect more, or ask for fewer"
+            )
+        return sorted(names, key=lambda name: _place(seed, name))
+
+
+def _place(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+
+def ingest_config(config: BenchConfig, fps: float) -> IngestConfig:
+    """The ingest's settings, with a step of flow of `step_frames` frames."""
+    flow = config.ingest.flow.model_copy(update={"step_s": config.step_frames / fps})
+    return config.ingest.model_copy(update={"flow": flow})
+
+
+def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
+    """Ingest what was collected, unless that is done, and list it.
+
+    Raises `ConfigError` where nothing was collected.
+    """
+    record = collected / "collect.json"
+    try:
+        told = json.loads(record.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {record}: 'sofdata bench collect' makes videos and demonstrations"
+        ) from None
+    settings = ingest_config(config, fps)
+    content = {"ingest": settings.content(), "collected": _identity(told)}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    base = out / "data" / digest[:16]
+    base.mkdir(parents=True, exist_ok=True)
+    folders, spent = {}, 0.0
+    for part in ("videos", "demos"):
+        chosen = settings.model_copy(update={"with_actions": part == "demos"})
+        with locked(base / f"{part}.lock"):
+            spent += _ingest(collected / part, base / part, chosen)
+        folders[part] = str(base / part)
+    sources = {part: _sources(folder) for part, folder in folders.items()}
+    cpu_s = {"collect": float(told.get("cpu_s", 0.0)), "ingest": spent}
+    return BenchData(digest, folders, sources, cpu_s)
+
+
+def _identity(told: Any) -> Any:
+    """What of a collection's record decides its bytes: all but measurements of time."""
+    if not isinstance(told, dict):
+        return told
+    return {key: _identity(value) for key, value in told.items() if not key.endswith("_s")}
+
+
+def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
+    """Ingest unless it is complete; returns the CPU seconds that it took, of workers as well."""
+    from sofdata.ingest.run import execute, prepare
+
+    note = dest.with_name(f"{dest.name}.cpu.json")
+    if not note.exists():
+        began, wall = _cpu_s(), time.monotonic()
+        prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto")
+        if prepared.complete is None:
+            execute(prepared, lambda event: None)
+        told = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
+        note.write_text(json.dumps(told))
+    return float(json.loads(note.read_text())["cpu_s"])
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    import os
+
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _sources(folder: str) -> dict[str, tuple[str, ...]]:
+    import pyarrow.parquet as pq
+
+    from sofdata.shards.layout import INDEX
+
+    table = pq.read_table(Path(folder) / INDEX, columns=["source", "text"])
+    found: dict[str, set[str]] = {}
+    for source, text in zip(*(table[name].to_pylist() for name in table.schema.names), strict=True):
+        found.setdefault(text, set()).add(source)
+    return {text: tuple(sorted(names)) for text, names in sorted(found.items())}

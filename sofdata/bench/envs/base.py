@@ -1,0 +1,81 @@
+"""What the benchmark asks of a simulator: tasks, environments, experts, and suites of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to be done.
+
+    text: what a policy is told. max_steps: control steps after which an episode has failed.
+    stages: how many things must be done one after the other.
+    """
+
+    name: str
+    text: str
+    max_steps: int
+    stages: int = 1
+
+
+class Env(Protocol):
+    """One task in one simulator.
+
+    Images are uint8 [S,S,3], actions float32 [A].
+    """
+
+    task: Task
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode; everything in it follows from the seed."""
+
+    def step(self, action: NDArray[np.float32]) -> bool:
+        """Carry out one action; True if the task has succeeded with it."""
+
+    def image(self) -> NDArray[np.uint8]:
+        """What the camera sees; drawn when it is asked for."""
+
+    def layout(self) -> NDArray[np.float64]:
+        """The initial state and the goal of this episode, [n]."""
+
+    def close(self) -> None:
+        """Release the simulator and its renderer."""
+
+
+class Expert(Protocol):
+    """A scripted demonstrator that may know everything of the simulator."""
+
+    def reset(self) -> None:
+        """Begin an episode."""
+
+    def act(self, env: Env) -> NDArray[np.float32]:
+        """The next action, float32 [A]."""
+
+
+class Suite(Protocol):
+    """Tasks of one kind of simulator.
+
+    fps: nominal frames/s of videos; one frame a control step. action_names: of each dimension.
+    """
+
+    name: str
+    fps: float
+    action_names: tuple[str, ...]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All of them."""
+
+    def make(self, task: Task, size: int) -> Env:
+        """A simulator of a task, with images of `size` px a side."""
+
+    def expert(self, task: Task, rng: np.random.Generator) -> Expert:
+        """A demonstrator of a task; what varies in its manner follows from `rng`."""
+
+    def check(self) -> None:
+        """Raises `ConfigError` that says what to install, where something is missing."""

@@ -1,0 +1,134 @@
+"""Meta-World (Yu et al. 2019, arXiv 1910.10897): a Sawyer arm, many tasks, a scripted expert each.
+
+Seen through a free camera near the table, which shows more motion than the simulator's own: those
+are far away and upside down. A frame takes some 5-8 ms on a CPU, a step about 0.4 ms. An episode
+follows from its seed alone; earlier ones leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.bench.envs.base import Env, Expert, Task
+from sofdata.bench.envs.rendering import (
+    FastRenderer,
+    check_packages,
+    check_rendering,
+    choose_backend,
+)
+
+TEXTS = {
+    "drawer-open": "open the drawer",
+    "door-open": "open the door",
+    "button-press-topdown": "press the button from above",
+    "window-open": "open the window",
+    "faucet-open": "open the faucet",
+    "handle-press": "press the handle down",
+    "door-close": "close the door",
+    "pick-place": "pick up the puck and place it at the goal",
+}
+MAX_STEPS = 150
+CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "elevation": -30.0}
+NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
+
+
+class MetaWorldEnv:
+    """One task."""
+
+    def __init__(self, task: Task, size: int) -> None:
+        choose_backend()
+        from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+        self.task = task
+        self._env: Any = ALL_V3_ENVIRONMENTS[f"{task.name}-v3"]()
+        self._env._freeze_rand_vec = False
+        self._env.seeded_rand_vec = True
+        self._env._partially_observable = False
+        self._env._set_task_called = True
+        self._env.__dict__.pop("sawyer_observation_space", None)  # was made without the goal
+        self._renderer = FastRenderer(self._env.model, size, CAMERA)
+        self.observation: NDArray[np.float64] = np.zeros(39)
+
+    def reset(self, seed: int) -> None:
+        """See `Env`."""
+        import mujoco
+
+        self._env.seed(seed)
+        self._env.reset()
+        # It has placed things by writing into the model, and has not told the state of it: without
+        # this, the first picture and the first observation show where things were before.
+        mujoco.mj_forward(self._env.model, self._env.data)
+        self.observation = self._env._get_obs()
+
+    def step(self, action: NDArray[np.float32]) -> bool:
+        """See `Env`."""
+        self._env.curr_path_length = 0  # how long an episode may be is not the simulator's to say
+        bounded = np.clip(action, -1, 1).astype(np.float32)
+        self.observation, _, _, _, info = self._env.step(bounded)
+        return bool(info["success"])
+
+    def image(self) -> NDArray[np.uint8]:
+        """See `Env`."""
+        return self._renderer.draw(self._env.data)
+
+    def layout(self) -> NDArray[np.float64]:
+        """See `Env`."""
+        return np.concatenate([self.observation, self._env._last_rand_vec])
+
+    def close(self) -> None:
+        """See `Env`."""
+        self._renderer.close()
+        self._env.close()
+
+
+class MetaWorldExpert:
+    """Meta-World's own policy of a task, with noise."""
+
+    def __init__(self, task: Task, rng: np.random.Generator) -> None:
+        from metaworld.policies import ENV_POLICY_MAP
+
+        self._policy: Any = ENV_POLICY_MAP[f"{task.name}-v3"]()
+        self._rng = rng
+
+    def reset(self) -> None:
+        """See `Expert`."""
+
+    def act(self, env: Env) -> NDArray[np.float32]:
+        """See `Expert`."""
+        assert isinstance(env, MetaWorldEnv)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of gains that the simulator clips
+            action = np.asarray(self._policy.get_action(env.observation))
+        noisy = np.clip(action, -1, 1) + self._rng.normal(0, NOISE, len(action))
+        bounded: NDArray[np.float32] = np.clip(noisy, -1, 1).astype(np.float32)
+        return bounded
+
+
+class MetaWorldSuite:
+    """Eight tasks, pick-place the hard one.
+
+    30 frames/s is nominal, since the simulator's own 80 control steps a second are no video: at 30
+    the default step of flow, 0.13 s, spans four of them.
+    """
+
+    name = "metaworld"
+    fps = 30.0
+    action_names: tuple[str, ...] = ("dx", "dy", "dz", "gripper")
+    tasks = tuple(Task(name, text, MAX_STEPS) for name, text in TEXTS.items())
+
+    def make(self, task: Task, size: int) -> MetaWorldEnv:
+        """See `Suite`."""
+        return MetaWorldEnv(task, size)
+
+    def expert(self, task: Task, rng: np.random.Generator) -> Expert:
+        """See `Suite`."""
+        return MetaWorldExpert(task, rng)
+
+    def check(self) -> None:
+        """See `Suite`."""
+        check_packages(self.name, ("mujoco", "metaworld", "packaging"))
+        check_rendering()

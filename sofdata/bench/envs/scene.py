@@ -1,0 +1,262 @@
+"""OGBench `scene` (Park et al. 2025, arXiv 2410.20092): long tasks of two to seven stages each.
+
+A UR5e arm, a cube, a drawer, a window, and two buttons, one of which locks the drawer, the other
+the window. OGBench ships an expert for each thing; chained and tried again where they fail, they
+solve its five tasks. A step takes 2 ms, a frame some 15-30 ms.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.bench.envs.base import Env, Expert, Task
+from sofdata.bench.envs.rendering import (
+    FastRenderer,
+    check_packages,
+    check_rendering,
+    choose_backend,
+)
+
+TASKS = (
+    Task("open", "open the drawer and the window", 120, 2),
+    Task("unlock-and-lock", "unlock, close and lock the drawer and the window", 240, 4),
+    Task("rearrange-medium", "move the cube, open the drawer and close the window", 250, 4),
+    Task("put-in-drawer", "put the cube into the drawer and close it", 250, 4),
+    Task(
+        "rearrange-hard", "put the cube into the drawer, close and lock it, open the window", 400, 7
+    ),
+)
+ACTIONS = 5
+CAMERA = {"lookat": (0.40, -0.04, 0.07), "distance": 0.95, "azimuth": 180.0, "elevation": -45.0}
+NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
+OPEN_DRAWER = -0.16
+_DRAWER, _WINDOW = 0, 1  # the buttons that lock them
+_NEAR = 0.02  # how near to its target a drawer or window must be, half of what OGBench asks
+
+
+class SceneEnv:
+    """One task."""
+
+    def __init__(self, task: Task, size: int) -> None:
+        choose_backend()
+        self.task = task
+        self._number = [each.name for each in TASKS].index(task.name) + 1
+        self._env: Any = _repeatable()(
+            "scene", permute_blocks=False, visualize_info=False, terminate_at_goal=False
+        )
+        self.info: dict[str, Any] = {}
+        self.reset(0)
+        self._renderer = FastRenderer(self._env.model, size, CAMERA)
+
+    def reset(self, seed: int) -> None:
+        """See `Env`."""
+        _, self.info = self._env.reset(seed=seed, options={"task_id": self._number})
+        self.goal: dict[str, Any] = self._env.cur_task_info["goal"]
+
+    def step(self, action: NDArray[np.float32]) -> bool:
+        """See `Env`."""
+        _, _, _, _, self.info = self._env.step(np.clip(action, -1, 1).astype(np.float64))
+        return bool(self.info["success"])
+
+    def image(self) -> NDArray[np.uint8]:
+        """See `Env`."""
+        return self._renderer.draw(self._env.data)
+
+    def layout(self) -> NDArray[np.float64]:
+        """See `Env`."""
+        parts = [self._env.data.qpos, self.info["button_states"], self._env.data.mocap_pos.ravel()]
+        return np.concatenate([*parts, self.goal["button_states"]]).astype(np.float64)
+
+    def close(self) -> None:
+        """See `Env`."""
+        self._renderer.close()
+
+    @property
+    def simulator(self) -> Any:
+        """OGBench's own environment, for experts."""
+        return self._env
+
+    def button_top(self, button: int) -> NDArray[np.float64]:
+        """Where a button is pressed."""
+        place: NDArray[np.float64] = self._env.data.site_xpos[self._env._button_site_ids[button]]
+        return place.copy()
+
+    def place_targets(self, drawer: float, window: float) -> tuple[Any, Any]:
+        """Where the handles come to lie when drawer and window are moved so far."""
+        import mujoco
+
+        env = self._env
+        env.model.site("drawer_handle_center_target").pos[1] = drawer
+        env.model.site("window_handle_center_target").pos[0] = window
+        mujoco.mj_kinematics(env.model, env.data)
+        sites = (env._drawer_target_site_id, env._window_target_site_id)
+        of_drawer, of_window = (env.data.site_xpos[site].copy() for site in sites)
+        return of_drawer, of_window
+
+
+class SceneExpert:
+    """Does what is needed next, with OGBench's expert of that thing and some noise.
+
+    Things that are locked are unlocked first, the cube goes into the drawer while that is open, and
+    buttons are set last. An attempt that fails is begun again.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._oracle: Any = None
+        self._doing: tuple[str, Any] = ("", 0)
+
+    def reset(self) -> None:
+        """See `Expert`."""
+        self._oracle = None
+
+    def act(self, env: Env) -> NDArray[np.float32]:
+        """See `Expert`."""
+        assert isinstance(env, SceneEnv)
+        needed = next_goal(env.info, env.goal)
+        done = self._oracle is None or self._oracle.done
+        if done or (needed != self._doing and not self._retreating(env)):
+            self._begin(env, needed)
+        action = np.asarray(self._oracle.select_action(None, self._told(env)))
+        noisy = action + self._rng.normal(0, NOISE, ACTIONS)
+        return np.clip(noisy, -1, 1).astype(np.float32)
+
+    def _begin(self, env: SceneEnv, needed: tuple[str, Any]) -> None:
+        self._doing = needed
+        self._oracle = _oracle(needed[0], env.simulator)
+        self._oracle.reset(None, None)  # which draws from a generator that is not ours
+        low, high = env.simulator._arm_sampling_bounds
+        self._oracle._final_pos = self._rng.uniform(low, high)
+        self._oracle._final_pos[2] = high[2]
+        self._oracle._final_yaw = self._rng.uniform(-np.pi / 4, np.pi / 4)
+
+    def _retreating(self, env: SceneEnv) -> bool:
+        """The thing is done, and the gripper still has to get away from it."""
+        height = float(env.info["proprio/effector_pos"][2])
+        return height < (0.28 if self._doing[0] == "window" else 0.2)
+
+    def _told(self, env: SceneEnv) -> dict[str, Any]:
+        """What OGBench's experts are told while it collects data, for the thing being done."""
+        kind, target = self._doing
+        told = {f"privileged/{key}": value for key, value in _targets(env, kind, target).items()}
+        return env.info | told
+
+
+def next_goal(info: dict[str, Any], goal: dict[str, Any]) -> tuple[str, Any]:
+    """What has to be done next: ("button", which), ("drawer" or "window", position) or
+    ("cube", place). The last button again when all is done."""
+    cube = np.asarray(info["privileged/block_0_pos"])
+    drawer, window = (
+        float(info["privileged/drawer_pos"][0]),
+        float(info["privileged/window_pos"][0]),
+    )
+    wanted_cube = goal["block_xyzs"][0]
+    into_drawer = wanted_cube[1] < -0.3
+    inside = lies_in_drawer(cube, float(info["privileged/drawer_handle_pos"][1]))
+    wanted_drawer = goal["drawer_pos"]
+    if into_drawer and not inside:
+        if drawer > OPEN_DRAWER + _NEAR:
+            return _unlocked(info, _DRAWER, ("drawer", OPEN_DRAWER))
+        return ("cube", (0.33, -0.24, 0.066))
+    if not into_drawer and np.linalg.norm(cube - wanted_cube) > 0.035:
+        return ("cube", tuple(wanted_cube))
+    if abs(drawer - wanted_drawer) > _NEAR:
+        return _unlocked(info, _DRAWER, ("drawer", wanted_drawer))
+    if abs(window - goal["window_pos"]) > _NEAR:
+        return _unlocked(info, _WINDOW, ("window", goal["window_pos"]))
+    for button, state in enumerate(goal["button_states"]):
+        if info["button_states"][button] != state:
+            return ("button", (button, int(state)))
+    return ("button", (_WINDOW, int(goal["button_states"][_WINDOW])))
+
+
+def lies_in_drawer(cube: NDArray[np.float64], handle_y: float) -> bool:
+    """Whether the cube rests on the drawer's floor; the drawer is behind its handle."""
+    within = 0.21 < cube[0] < 0.45 and handle_y - 0.27 < cube[1] < handle_y - 0.07
+    return bool(within and 0.05 < cube[2] < 0.08)
+
+
+def _unlocked(info: dict[str, Any], button: int, then: tuple[str, Any]) -> tuple[str, Any]:
+    return then if info["button_states"][button] else ("button", (button, 1))
+
+
+def _targets(env: SceneEnv, kind: str, target: Any) -> dict[str, Any]:
+    if kind == "button":
+        button, state = target
+        return {
+            "target_button": button,
+            "target_button_state": state,
+            "target_button_top_pos": env.button_top(button),
+        }
+    if kind == "cube":
+        yaw = np.zeros(1)
+        return {"target_block": 0, "target_block_pos": np.array(target), "target_block_yaw": yaw}
+    drawer = target if kind == "drawer" else env.goal["drawer_pos"]
+    window = target if kind == "window" else env.goal["window_pos"]
+    of_drawer, of_window = env.place_targets(drawer, window)
+    return {"target_drawer_handle_pos": of_drawer, "target_window_handle_pos": of_window}
+
+
+def _oracle(kind: str, simulator: Any) -> Any:
+    from ogbench.manipspace.oracles.markov.button_markov import ButtonMarkovOracle
+    from ogbench.manipspace.oracles.markov.cube_markov import CubeMarkovOracle
+    from ogbench.manipspace.oracles.markov.drawer_markov import DrawerMarkovOracle
+    from ogbench.manipspace.oracles.markov.window_markov import WindowMarkovOracle
+
+    kinds = {
+        "button": ButtonMarkovOracle,
+        "cube": CubeMarkovOracle,
+        "drawer": DrawerMarkovOracle,
+        "window": WindowMarkovOracle,
+    }
+    return kinds[kind](env=simulator)
+
+
+@cache
+def _repeatable() -> type:
+    """OGBench's class, with the random steps that its reset takes drawn from the episode's seed."""
+    import gymnasium
+    from ogbench.manipspace.envs import scene_env
+
+    class Repeatable(scene_env.SceneEnv):  # type: ignore[misc]
+        _box = gymnasium.spaces.Box(-1, 1, (ACTIONS,), np.float32)
+
+        @property
+        def action_space(self) -> Any:
+            return self._box
+
+        def reset(self, seed: int, options: dict[str, Any]) -> Any:
+            self._box.seed(seed)
+            return super().reset(seed=seed, options=options)
+
+    return Repeatable
+
+
+class SceneSuite:
+    """OGBench's five tasks.
+
+    30 frames/s is nominal (the simulator takes 20 control steps a second): the default step of
+    flow, 0.13 s, spans four of them.
+    """
+
+    name = "scene"
+    fps = 30.0
+    action_names: tuple[str, ...] = ("dx", "dy", "dz", "dyaw", "gripper")
+    tasks: tuple[Task, ...] = TASKS
+
+    def make(self, task: Task, size: int) -> SceneEnv:
+        """See `Suite`."""
+        return SceneEnv(task, size)
+
+    def expert(self, task: Task, rng: np.random.Generator) -> Expert:
+        """See `Suite`."""
+        return SceneExpert(rng)
+
+    def check(self) -> None:
+        """See `Suite`."""
+        check_packages(self.name, ("mujoco", "ogbench"))
+        check_rendering()

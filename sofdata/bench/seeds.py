@@ -1,0 +1,24 @@
+"""Seeds of episodes: disjoint ranges by purpose, so that no two purposes share an episode."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sofdata.errors import ConfigError
+
+EpisodePurpose = Literal["videos", "demos", "validation", "test"]
+
+RANGE = 1_000_000
+FIRST: dict[str, int] = {
+    "videos": RANGE,
+    "demos": 2 * RANGE,
+    "validation": 3 * RANGE,
+    "test": 4 * RANGE,
+}
+
+
+def seeds_for(purpose: EpisodePurpose, number: int) -> tuple[int, ...]:
+    """The first so many seeds of a purpose. Raises `ConfigError` beyond its range."""
+    if number > RANGE:
+        raise ConfigError(f"there are {RANGE} seeds for {purpose}, {number} are wanted")
+    return tuple(range(FIRST[purpose], FIRST[purpose] + number))

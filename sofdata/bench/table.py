@@ -1,0 +1,179 @@
+"""Results of cells: read, exported, and as a Markdown table with intervals and differences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sofdata.bench.arms import ARMS
+from sofdata.bench.frozen import read_cells
+from sofdata.bench.stats import Interval, Outcomes, paired_difference, success_interval
+from sofdata.errors import ConfigError
+
+Results = list[dict[str, Any]]
+Group = tuple[str, str, int, int]  # suite, arm, K, videos
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+OURS = "sof"
+
+
+def read_results(paths: Iterable[Path]) -> Results:
+    """Cells from their own files, or from files of many that `export` wrote."""
+    results: Results = []
+    for path in paths:
+        value = json.loads(path.read_text())
+        results += value.get("cells", [value])
+    return results
+
+
+def result_files(places: Sequence[str]) -> list[Path]:
+    """Files of results in folders of a benchmark, folders of exports, or named themselves.
+
+    Raises `ConfigError` for a place without any.
+    """
+    found: list[Path] = []
+    for place in map(Path, places):
+        inside = place / "cells" if (place / "cells").is_dir() else place
+        files = [place] if place.is_file() else sorted(inside.glob("*.json"))
+        if not files:
+            raise ConfigError(f"there are no results in {place}: 'sofdata bench run' makes them")
+        found += files
+    return found
+
+
+def grouped(results: Results) -> dict[Group, Results]:
+    """Cells by suite, arm, K and videos, in the order of training seeds."""
+    groups: dict[Group, Results] = {}
+    for result in results:
+        cell = result["cell"]
+        name = (cell["suite"], cell["arm"], cell["demos"], cell["videos"])
+        groups.setdefault(name, []).append(result)
+    for cells in groups.values():
+        cells.sort(key=lambda result: result["cell"]["seed"])
+    return groups
+
+
+def outcomes_of(cells: Results) -> Outcomes:
+    """Success of cells that differ in their training seed, float64 [seeds, tasks, episodes].
+
+    Raises `ConfigError` where they are of different episodes.
+    """
+    names = list(cells[0]["success_by_task"])
+    seeds = cells[0]["evaluation_seeds"]
+    found = np.zeros((len(cells), len(names), len(seeds)))
+    for row, cell in enumerate(cells):
+        if cell["evaluation_seeds"] != seeds or list(cell["success_by_task"]) != names:
+            raise ConfigError(
+                "cells of different tasks or evaluation seeds cannot be compared: "
+                f"{cells[0]['hash']} and {cell['hash']}"
+            )
+        for each in cell["episodes"]:
+            place = names.index(each["task"]), seeds.index(each["seed"])
+            found[(row, *place)] = each["success"]
+    return found
+
+
+def success_of(cells: Results) -> Interval:
+    """Mean success of an arm over training seeds, tasks and episodes."""
+    return success_interval(outcomes_of(cells))
+
+
+def difference_of(ours: Results, theirs: Results) -> Interval | None:
+    """By how much one arm is ahead on the training seeds that both have; None if there is none."""
+    seeds = {c["cell"]["seed"] for c in ours} & {c["cell"]["seed"] for c in theirs}
+    if not seeds:
+        return None
+    pairs = [[c for c in cells if c["cell"]["seed"] in seeds] for cells in (ours, theirs)]
+    return paired_difference(outcomes_of(pairs[0]), outcomes_of(pairs[1]))
+
+
+def table(results: Results) -> str:
+    """A Markdown table: a row an arm, K and number of videos."""
+    groups = grouped(results)
+    lines = [
+        "| suite | arm | K | videos | seeds | success [95 %] | sof is ahead by [95 %] |"
+        " chunk error | CPU min |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    order = {name: place for place, name in enumerate(ARMS)}
+    for name in sorted(groups, key=lambda group: (group[0], group[2], order[group[1]], -group[3])):
+        suite, arm, demos, videos = name
+        cells = groups[name]
+        errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
+        minutes = np.mean([training_s(cell) for cell in cells]) / 60
+        row = [suite, arm, demos, videos or "", len(cells), _shown(success_of(cells))]
+        row += [_ahead(groups, name), f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
+        lines.append(f"| {' | '.join(map(str, row))} |")
+    return "\n".join(lines)
+
+
+def _ahead(groups: dict[Group, Results], name: Group) -> str:
+    suite, arm, demos, videos = name
+    ours = [group for group in groups if group[:3] == (suite, OURS, demos) and group[3] >= videos]
+    if arm == OURS and (not ours or name == max(ours, key=lambda group: group[3])):
+        return ""
+    if not ours:
+        return ""
+    found = difference_of(groups[max(ours, key=lambda group: group[3])], groups[name])
+    return "" if found is None else _shown(found, sign="+")
+
+
+def training_s(cell: dict[str, Any]) -> float:
+    """CPU seconds of all training that a cell rests upon, without collecting and ingesting."""
+    others = ("collect", "ingest", "evaluation")
+    return float(sum(value for name, value in cell["cpu_s"].items() if name not in others))
+
+
+def _shown(found: Interval, sign: str = "") -> str:
+    return f"{found.mean:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """The table's figures, for a program."""
+    rows = []
+    for (suite, arm, demos, videos), cells in sorted(grouped(results).items()):
+        found = success_of(cells)
+        rows.append(
+            {
+                "suite": suite,
+                "arm": arm,
+                "demos": demos,
+                "videos": videos,
+                "seeds": [cell["cell"]["seed"] for cell in cells],
+                "success": found.mean,
+                "low": found.low,
+                "high": found.high,
+            }
+        )
+    return {"results": rows}
+
+
+def into_file(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a Markdown file.
+
+    Raises `ConfigError` where the marks are missing.
+    """
+    before, begun, rest = path.read_text().partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise ConfigError(f"{path} has no marks {BEGIN} and {END} to write the table between")
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def export(out: Path, into: Path) -> list[Path]:
+    """Write the test cells of a benchmark's folder, one JSON file a suite; returns the files."""
+    by_suite: dict[str, Results] = {}
+    for cell in read_cells(out):
+        if cell["cell"]["purpose"] == "test":
+            by_suite.setdefault(cell["cell"]["suite"], []).append(cell)
+    into.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suite, cells in sorted(by_suite.items()):
+        paths.append(into / f"{suite}.json")
+        cells.sort(key=lambda cell: cell["hash"])
+        lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in cells)
+        paths[-1].write_text(f'{{"cells": [\n{lines}\n]}}\n')
+    return paths

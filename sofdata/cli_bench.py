@@ -1,0 +1,196 @@
+"""`sofdata bench`: thin layers over `sofdata.bench`, as those in `sofdata.cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sofdata.console import print_json, stderr, stdout
+from sofdata.errors import ConfigError
+
+bench = typer.Typer(
+    name="bench",
+    no_args_is_help=True,
+    help="Does the data make a better robot? Collect, train all arms, and compare them.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
+Preset = Annotated[
+    str, typer.Option(help="smoke, standard, another carried preset, or a YAML file.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting: evaluation.episodes=5")
+]
+Out = Annotated[str, typer.Option(help="Folder of data, models, cells and strips.")]
+SuiteName = Annotated[str | None, typer.Option(help="The suite; default: the preset's.")]
+
+
+@bench.command()
+def collect(
+    out: Annotated[str, typer.Argument(help="Folder that gets SUITE/videos and SUITE/demos.")] = (
+        "collected"
+    ),
+    suite: SuiteName = None,
+    set_: Set = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    json_: Json = False,
+) -> None:
+    """Let experts act in simulation: action-free videos, and demonstrations with actions.
+
+    \b
+    sofdata bench collect collected --suite metaworld
+    sofdata bench collect small --suite pushing --set videos=10 --set demos=5
+    sofdata ingest collected/metaworld/videos dataset
+    """
+    from sofdata.bench.collect import collect as collect_all
+    from sofdata.bench.collect_config import CollectConfig
+    from sofdata.config import load_section
+    from sofdata.report.collected import following, print_collected
+
+    config = load_section(
+        CollectConfig, None, [*([f"suite={suite}"] if suite else []), *(set_ or [])]
+    )
+    with following(stderr(), quiet) as follow:
+        told = collect_all(config, Path(out), workers, follow)
+    if json_:
+        print_json({"out": str(Path(out) / config.suite), **told})
+    else:
+        print_collected(stdout(), told, Path(out) / config.suite)
+
+
+@bench.command()
+def run(
+    data: Annotated[str, typer.Option(help="What 'sofdata bench collect' wrote: OUT/SUITE.")],
+    out: Out = "bench",
+    preset: Preset = "standard",
+    suite: SuiteName = None,
+    set_: Set = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Use validation seeds, to choose settings by.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train and evaluate every arm. The same command again goes on, or does nothing.
+
+    \b
+    sofdata bench run --data collected/metaworld --preset standard --validation
+    sofdata bench freeze --preset standard
+    sofdata bench run --data collected/metaworld --preset standard
+    """
+    _check_installed()
+    from sofdata.bench.config import load_bench_config
+    from sofdata.bench.run import Done
+    from sofdata.bench.run import run as run_all
+    from sofdata.bench.table import read_results, summary, table
+
+    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
+    console = stderr()
+
+    def follow(done: Done) -> None:
+        if not quiet:
+            console.print(f"{done.number} of {done.of}: {done.what}", highlight=False)
+
+    paths = run_all(
+        config, Path(data), Path(out), "validation" if validation else "test", workers, follow
+    )
+    results = read_results(paths)
+    if json_:
+        print_json({"out": out, "cells": [str(path) for path in paths], **summary(results)})
+    else:
+        print(table(results))
+
+
+@bench.command()
+def freeze(
+    out: Out = "bench",
+    preset: Preset = "standard",
+    suite: SuiteName = None,
+    set_: Set = None,
+    note: Annotated[str, typer.Option(help="Why these settings.")] = "",
+) -> None:
+    """Record settings as chosen on validation seeds; only then may test seeds be used with them."""
+    from sofdata.bench.config import load_bench_config
+    from sofdata.bench.frozen import freeze as record
+
+    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
+    path = record(config, Path(out), note)
+    stdout().print(f"frozen: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@bench.command()
+def report(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of 'run', or files that 'export' wrote; default: bench."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Where report.html and report.md go; default: the first.")
+    ] = None,
+    html: Annotated[str | None, typer.Option(help="Where the page goes instead.")] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Show results on validation seeds.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Write a page, and a Markdown table: who succeeds how often, and what the robot did."""
+    from sofdata.report.benchmark import write_benchmark
+
+    places = results or ["bench"]
+    folder = Path(out or (places[0] if Path(places[0]).is_dir() else "."))
+    purpose = "validation" if validation else "test"
+    page, table = write_benchmark(places, folder, purpose, html)
+    if json_:
+        print_json({"page": page, "table": table})
+    else:
+        for path in (page, table):
+            stdout().print(path, highlight=False, markup=False, soft_wrap=True)
+
+
+@bench.command()
+def table(
+    results: Annotated[
+        list[str], typer.Argument(help="Folders with cells, or files that 'export' wrote.")
+    ],
+    into: Annotated[
+        str | None,
+        typer.Option(help="A Markdown file: written between its <!-- bench --> marks."),
+    ] = None,
+) -> None:
+    """Print success by arm and K as a Markdown table, or keep a file's table up to date."""
+    from sofdata.bench.table import into_file, read_results, result_files
+    from sofdata.bench.table import table as made
+
+    text = made(read_results(result_files(results)))
+    if into:
+        into_file(Path(into), text)
+    else:
+        print(text)
+
+
+@bench.command()
+def export(
+    out: Out = "bench",
+    into: Annotated[str, typer.Option(help="Folder of result files.")] = "benchmarks/results",
+) -> None:
+    """Write all test cells of OUT into one JSON file a suite, to keep under version control."""
+    from sofdata.bench.table import export as write
+
+    for path in write(Path(out), Path(into)):
+        stdout().print(f"{path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    for package in ("torch", "webdataset", "tensorboard"):
+        if find_spec(package) is None:
+            raise ConfigError(f"the benchmark needs {package}: pip install 'sofdata[train,bench]'")

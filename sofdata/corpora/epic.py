@@ -1,0 +1,174 @@
+"""EPIC-KITCHENS-100: egocentric video of kitchens, with an action segment for every narration.
+
+Damen et al., "Rescaling egocentric vision", IJCV 2022. Videos lie as they are downloaded, the
+annotations are those of the authors' repository (epic-kitchens-100-annotations):
+
+    P01/videos/P01_01.MP4               in any folder, .MP4 or .mp4
+    EPIC_100_train.csv                  narration_id, video_id, start_timestamp, stop_timestamp,
+    EPIC_100_validation.csv             narration, verb, noun, classes, all_nouns
+    EPIC_100_test_timestamps.csv        narration_id, video_id, start_timestamp, stop_timestamp
+    EPIC_100_video_info.csv             video_id, duration; optional
+
+Only the columns named in this module are read. The tables lie at the root, in annotations/ or in
+epic-kitchens-100-annotations/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sofdata.corpora import csvfile, jsonfile
+from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.errors import ConfigError
+from sofdata.storage import Item, Tree
+
+TABLES = {
+    "train": "EPIC_100_train.csv",
+    "validation": "EPIC_100_validation.csv",
+    "test": "EPIC_100_test_timestamps.csv",
+}
+INFO = "EPIC_100_video_info.csv"
+UNLABELLED = "unlabelled"
+_FOLDERS = ("", "annotations/", "epic-kitchens-100-annotations/")
+_TIMES = ("narration_id", "video_id", "start_timestamp", "stop_timestamp")
+_WORDS = ("narration", "verb", "noun", "verb_class", "noun_class", "all_nouns")
+_VIDEO = re.compile(r"P\d{2}_\d{2,3}")
+_SEGMENT = re.compile(r"P\d{2}_\d{2,3}_\d{1,6}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A row of a table; `place` names it for a person."""
+
+    id: str
+    video: str
+    start_s: float
+    end_s: float
+    text: str
+    labels: Mapping[str, str]
+    place: str
+
+
+class EpicKitchens:
+    """Action segments by narration id, each a span of its video."""
+
+    name = "epic"
+    summary = f"EPIC-KITCHENS-100: P01/videos/P01_01.MP4 and {TABLES['train']}, ..."
+    example = "sofdata ingest EPIC-KITCHENS DEST --recipe epic_kitchens"
+
+    def detect(self, tree: Tree) -> str:
+        found = [rel for rel in (_place(tree, name) for name in TABLES.values()) if rel]
+        return f"EPIC-KITCHENS-100: {', '.join(found)}" if found else ""
+
+    def listing(self, tree: Tree) -> Listing:
+        """Raises `ConfigError` for a malformed table, or where there is none.
+
+        A segment that has no time in its video becomes an entry with the problem "bad_span".
+        Segments of videos that are not here are no input, since most people hold a part: a note
+        counts them. A video without a segment is taken whole.
+        """
+        segments = [segment for split in TABLES for segment in _segments(tree, split)]
+        if not segments:
+            looked = ", ".join(f"{folder}{TABLES['train']}" for folder in _FOLDERS)
+            raise ConfigError(
+                f"{tree.name} has no segments of EPIC-KITCHENS-100; looked for {looked} and those "
+                "of the other splits. Put them there, or give --corpus folder"
+            )
+        durations = dict(_durations(tree))
+        files, ignored, notes = _files(tree)
+        here = [segment for segment in segments if segment.video in files]
+        entries = [_entry(segment, files[segment.video], durations) for segment in here]
+        away = Counter(segment.video for segment in segments if segment.video not in files)
+        if away:
+            videos = counted(sorted(away), "video has no file here")
+            notes.append(f"{videos}; their {away.total()} segments are no input")
+        bare = sorted(files.keys() - {segment.video for segment in segments})
+        if bare:
+            notes.append(counted(bare, "video has no segment; taken whole"))
+        entries += [_whole(video, files[video]) for video in bare]
+        return Listing.of(entries, ignored, notes)
+
+
+def _place(tree: Tree, name: str) -> str:
+    """Where a table lies, or ""."""
+    return next((f"{folder}{name}" for folder in _FOLDERS if tree.exists(f"{folder}{name}")), "")
+
+
+def _segments(tree: Tree, split: str) -> Iterator[_Segment]:
+    rel = _place(tree, TABLES[split])
+    if not rel:
+        return
+    required = _TIMES if split == "test" else (*_TIMES, *_WORDS)
+    for line, row in csvfile.read_rows(tree, rel, required):
+        video, id = row["video_id"], row["narration_id"]
+        if not _VIDEO.fullmatch(video) or not _SEGMENT.fullmatch(id):
+            what = f"line {line}: {id[:40]!r} of {video[:40]!r} should be like P01_01_0 of P01_01"
+            raise jsonfile.wrong(tree, rel, what)
+        try:
+            start_s, end_s = (csvfile.seconds(row[name]) for name in _TIMES[2:])
+        except ValueError as error:
+            raise jsonfile.wrong(tree, rel, f"line {line}: {error}") from None
+        labels = {name: row.get(name, "") for name in ("verb", "noun", "verb_class", "noun_class")}
+        nouns = csvfile.strings(tree, rel, line, row.get("all_nouns", ""))
+        labels |= {"split": split, "video_id": video, "all_nouns": ", ".join(nouns)}
+        kept = {key: value for key, value in labels.items() if value}
+        text = row.get("narration", "")
+        yield _Segment(id, video, start_s, end_s, text, kept, f"{rel}, line {line}")
+
+
+def _durations(tree: Tree) -> Iterator[tuple[str, float]]:
+    """Seconds of each video, where the authors' table is there."""
+    rel = _place(tree, INFO)
+    if not rel:
+        return
+    for line, row in csvfile.read_rows(tree, rel, ("video_id", "duration")):
+        try:
+            yield row["video_id"], csvfile.seconds(row["duration"])
+        except ValueError as error:
+            raise jsonfile.wrong(tree, rel, f"line {line}: {error}") from None
+
+
+def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
+    """The file of each video, by id; what is no part of the corpus; and notes."""
+    files: dict[str, Item] = {}
+    ignored: Counter[str] = Counter()
+    again = []
+    for item in tree.walk():
+        name = item.rel.rsplit("/", 1)[-1]
+        stem = name.rpartition(".")[0]
+        if suffix(item.rel) == ".mp4" and _VIDEO.fullmatch(stem) and not is_hidden(item.rel):
+            if files.setdefault(stem, item) is not item:
+                again.append(item.rel)
+        elif name not in (*TABLES.values(), INFO):
+            count_ignored(ignored, item.rel)
+    return files, ignored, [counted(again, "video is here twice; not used")] if again else []
+
+
+def _entry(segment: _Segment, item: Item, durations: Mapping[str, float]) -> Entry:
+    span, problem, detail = (segment.start_s, segment.end_s), item.problem, item.detail
+    length_s = durations.get(segment.video)
+    if not problem and not segment.start_s < segment.end_s:
+        problem, detail = "bad_span", f"{segment.place}: {span[0]} s to {span[1]} s is no stretch"
+    elif not problem and length_s is not None and segment.start_s >= length_s:
+        problem = "bad_span"
+        detail = f"{segment.place}: it starts at {span[0]} s, and the video ends at {length_s} s"
+    return Entry(
+        id=segment.id,
+        uri=item.rel,
+        size_bytes=item.size_bytes,
+        span_s=None if problem else span,
+        text=segment.text,
+        labels=segment.labels,
+        problem=problem,
+        detail=detail,
+    )
+
+
+def _whole(video: str, item: Item) -> Entry:
+    labels = {"split": UNLABELLED, "video_id": video}
+    return Entry(
+        video, item.rel, item.size_bytes, labels=labels, problem=item.problem, detail=item.detail
+    )

@@ -1,0 +1,146 @@
+"""The actors of the Ray engine: workers that run whole units, and what estimates flow for them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sofdata.config import IngestConfig
+from sofdata.errors import ConfigError
+from sofdata.flow.estimator import Estimator, make_estimator
+from sofdata.ingest.decoders import InProcess, Isolated
+from sofdata.ingest.events import Event
+from sofdata.ingest.finish import provenance
+from sofdata.ingest.plan import Unit
+from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
+from sofdata.ingest.unit import Decoder, Job, run_unit
+from sofdata.shards.layout import DATASET
+from sofdata.storage import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an actor runs: the id of its node in Ray, and the node's address."""
+
+    node: str
+    address: str
+
+
+class UnitWorker:
+    """Actor: runs units, one at a time, and tells of each video as it ends."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._flow: FlowSource | None = None
+        opens = Isolated if job.config.run.isolate else InProcess
+        self._decoder: Decoder = opens(job.config)
+
+    def start(self, versions: dict[str, Any]) -> Place:
+        """Check that this node can do the work as the driver would, load the flow model and connect
+        to the stores.
+
+        versions: the driver's `provenance`.
+        Raises `ConfigError` where the node does not see the source or the destination, or has
+        other versions of what decides the bytes.
+        """
+        place = here()
+        _check_sees(self._job.source, "", place)
+        _check_sees(self._job.dest, DATASET, place)
+        _check_versions(versions, provenance(self._job.config), place)
+        for tree in (self._job.source, self._job.dest):
+            tree.connect()
+        if not self._job.config.run.flow_is_elsewhere(self._job.config.flow):
+            self._flow = LocalFlow(make_estimator(self._job.config.flow))
+        return place
+
+    def run(self, unit: Unit, flow_actors: list[Any]) -> Iterator[Event]:
+        """Run a unit, with flow by the actors given, or by this one if there are none."""
+        flow = RemoteFlow(flow_actors) if flow_actors else self._flow
+        assert flow is not None
+        yield from run_unit(unit, self._job, flow, self._decoder)
+
+
+class FlowActor:
+    """Actor: estimates flow for the workers of its node, or of all."""
+
+    def __init__(self, config: IngestConfig) -> None:
+        self._config = config
+
+    def start(self) -> Place:
+        """Load the model, and tell where this actor runs."""
+        self.name()
+        return here()
+
+    def name(self) -> str:
+        """Name of the estimator."""
+        return self._estimator.name
+
+    def estimate(self, first: Images, second: Images) -> Flow:
+        """Flow of N pairs."""
+        return self._estimator.estimate(first, second)
+
+    @cached_property
+    def _estimator(self) -> Estimator:  # not in __init__, from where its errors come back garbled
+        return make_estimator(self._config.flow)
+
+
+class RemoteFlow:
+    """Sends pairs to flow actors in turn; one chunk is under way while another is waited for."""
+
+    depth = 1
+
+    def __init__(self, actors: list[Any]) -> None:
+        import ray
+
+        self.name = ray.get(actors[0].name.remote())
+        self._actors = deque(actors)
+        self._actors.rotate(os.getpid())  # workers begin at different ones
+
+    def submit(self, first: Images, second: Images) -> Callable[[], Flow]:
+        import ray
+
+        self._actors.rotate(1)
+        answer = self._actors[0].estimate.remote(first, second)
+        return lambda: ray.get(answer)
+
+
+def here() -> Place:
+    """The place of the actor that asks."""
+    import ray
+
+    node = str(ray.get_runtime_context().get_node_id())
+    return Place(node, str(ray.util.get_node_ip_address()))
+
+
+def _check_sees(tree: Tree, rel: str, place: Place) -> None:
+    """Without this, a node that lacks a mount would set every video aside as unreadable."""
+    if tree.is_local and not tree.exists(rel):
+        raise ConfigError(
+            f"node {place.address} has no {tree.path(rel)}: a local path must lie on a file system "
+            "that all nodes share, at the same place; or use an object store (s3://...)"
+        )
+
+
+def _check_versions(ours: dict[str, Any], theirs: dict[str, Any], place: Place) -> None:
+    """Other libraries give other bytes. What only one of the two has, the other does not use."""
+    known, there = _flat(ours), _flat(theirs)
+    for what in sorted(known.keys() & there.keys()):
+        if known[what] != there[what]:
+            raise ConfigError(
+                f"node {place.address} has {what} {there[what]}, the driver {known[what]}: which "
+                "node runs a unit would then decide its bytes. Use one image, or one environment, "
+                "on all nodes"
+            )
+
+
+def _flat(versions: dict[str, Any]) -> dict[str, str]:
+    """Only what a node must share with the driver; Ray itself compares the versions of Python."""
+    return {
+        "sofdata": str(versions["sofdata"]),
+        "the machine type": str(versions["machine"]),
+        **{name: str(version) for name, version in versions["packages"].items()},
+    }

@@ -1,0 +1,226 @@
+"""The actors of a Ray run: as many as the cluster has room for, while nodes come and go.
+
+Ray places them. A worker that dies is not restarted in its place but dropped, and the next look at
+the cluster asks for another, wherever there is room then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sofdata.errors import SofdataError, TransientError
+from sofdata.ingest.actors import FlowActor, Place, UnitWorker
+from sofdata.ingest.events import Event, NodeJoined, NodeLost
+from sofdata.ingest.finish import provenance
+from sofdata.ingest.nodes import Node, demand_of, read_nodes, workers_to_start
+from sofdata.ingest.unit import Job
+
+LOOK_EVERY_S = 2.0
+TRIES = 3
+ALL = ""  # stands for the node of flow actors that serve all nodes
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """An actor of ours and where it runs.
+
+    serves: of a flow actor, the id of the node whose workers use it, or `ALL`; None for a worker.
+    place: None until it has started.
+    """
+
+    actor: Any
+    serves: str | None = None
+    place: Place | None = None
+
+    @property
+    def what(self) -> str:
+        return "workers" if self.serves is None else "flow actors"
+
+
+class Pool:
+    """The workers and flow actors of one run."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._demand = demand_of(job.config.run, job.config.flow)
+        self._nodes: dict[str, Node] = {}
+        self._starting: dict[Any, Member] = {}
+        self._free: list[Member] = []
+        self._busy: set[Member] = set()
+        self._flow: list[Member] = []
+        self._told: set[str] = set()  # the nodes that have joined
+        self._failed_starts = 0
+        self._most = 1
+        self._looked_s = float("-inf")
+
+    @property
+    def starting(self) -> list[Any]:
+        """The start-up calls under way, to be waited for; `admit` takes each that has ended."""
+        return list(self._starting)
+
+    def look(self, units: int, at_once: bool = False) -> Iterator[Event]:
+        """Look at the cluster, every few seconds or at once, and ask it for what is missing.
+
+        units: that are not done yet.
+        """
+        if not at_once and time.monotonic() - self._looked_s < LOOK_EVERY_S:
+            return
+        yield from self._follow_nodes()
+        self._ask_for_workers(units)
+        self._ask_for_flow()
+        self._looked_s = time.monotonic()
+
+    def admit(self, started: Any) -> Iterator[Event]:
+        """Take up an actor whose start-up call has ended.
+
+        Raises the error of one that cannot work as things are, which no other could either.
+        """
+        import ray
+
+        member = self._starting.pop(started)
+        try:
+            member.place = ray.get(started)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, SofdataError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError as error:  # it died, perhaps with its node
+            self._count_failed_start(error)
+            return
+        self._failed_starts = 0
+        if member.serves is not None:
+            self._flow.append(member)
+            return
+        self._free.append(member)
+        if member.place.node not in self._told:
+            self._told.add(member.place.node)
+            if self._job.config.run.address:
+                yield NodeJoined(member.place.address)
+            self._looked_s = float("-inf")  # this node may need flow actors
+
+    def take(self) -> tuple[Member, list[Any]] | None:
+        """A worker without work, and the flow actors that it is to use; None if there is none."""
+        for worker in self._free:
+            flow = [member.actor for member in self._flow if member.serves == self._side(worker)]
+            if flow or not self._demand.apart:
+                self._free.remove(worker)
+                self._busy.add(worker)
+                return worker, flow
+        return None
+
+    def give_back(self, worker: Member) -> None:
+        """A worker has done what it was taken for."""
+        self._busy.discard(worker)
+        self._free.append(worker)
+
+    def drop(self, worker: Member) -> None:
+        """A worker is dead or out of reach."""
+        import ray
+
+        self._busy.discard(worker)
+        self._looked_s = float("-inf")  # there may be room for another
+        ray.kill(worker.actor)  # if it is only out of reach, it may still run
+
+    def drop_flow(self, actor_id: str | None) -> None:
+        """A flow actor is dead."""
+        self._flow = [member for member in self._flow if member.actor._actor_id.hex() != actor_id]
+
+    def release_idle(self) -> None:
+        """End the workers without work, so that a cluster can let their nodes go."""
+        import ray
+
+        while self._job.config.run.address and self._free:
+            ray.kill(self._free.pop().actor)
+
+    def is_alive(self, worker: Member) -> bool:
+        """Whether a worker's node was there at the last look."""
+        return worker.place is not None and worker.place.node in self._nodes
+
+    def describe(self) -> str:
+        """The cluster in words, for a diagnosis."""
+        import ray
+
+        free = ray.available_resources()
+        flow = self._demand.flow
+        parts = [f"{len(self._nodes)} nodes", f"{free.get('CPU', 0):.0f} CPUs free"]
+        parts += [f"{free.get(flow, 0):.2f} {flow} free"] if flow else []
+        waiting = Counter(member.what for member in self._starting.values())
+        parts += [f"{number} {what} starting" for what, number in sorted(waiting.items())]
+        return ", ".join(parts)
+
+    def _side(self, worker: Member) -> str:
+        """What the flow actors of a worker serve."""
+        assert worker.place is not None
+        return worker.place.node if self._demand.own else ALL
+
+    def _follow_nodes(self) -> Iterator[Event]:
+        import ray
+
+        alive = read_nodes(ray.nodes())
+        lost = [node for id_, node in self._nodes.items() if id_ not in alive]
+        self._nodes = alive
+        for node in lost:
+            if node.id in self._told:
+                self._told.discard(node.id)
+                yield NodeLost(node.address)
+        self._free = [worker for worker in self._free if self.is_alive(worker)]
+        self._flow = [member for member in self._flow if self.is_alive(member)]
+
+    def _ask_for_workers(self, units: int) -> None:
+        import ray
+
+        eligible = self._demand.eligible(self._nodes.values())
+        unplaced = sum(member.serves is None for member in self._starting.values())
+        running = len(self._free) + len(self._busy) + unplaced
+        missing = workers_to_start(
+            self._job.config.run,
+            cores=sum(node.whole("CPU") for node in eligible),
+            free_cores=int(ray.available_resources().get("CPU", 0)),
+            running=running,
+            unplaced=unplaced,
+            units=units,
+        )
+        self._most = max(self._most, running + missing)
+        remote = ray.remote(**self._demand.worker_options())(UnitWorker)
+        versions = provenance(self._job.config) if missing else {}
+        for _ in range(missing):
+            actor = remote.options(scheduling_strategy="SPREAD").remote(self._job)
+            self._starting[actor.start.remote(versions)] = Member(actor)
+
+    def _ask_for_flow(self) -> None:
+        there = Counter(member.serves for member in [*self._flow, *self._starting.values()])
+        if not self._demand.apart:
+            return
+        if not self._demand.own:
+            wanted = {ALL: self._demand.flow_in_all(self._nodes.values())}
+        else:
+            nodes = [self._nodes[id_] for id_ in sorted(self._told) if id_ in self._nodes]
+            wanted = {node.id: self._demand.flow_on(node) for node in nodes}
+        for side, number in wanted.items():
+            for _ in range(number - there[side]):
+                self._start_flow(side)
+
+    def _start_flow(self, side: str) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        where: Any = "SPREAD"
+        lives: dict[str, Any] = {}
+        if side != ALL:  # it shares its workers' fate; the others must not be waited for
+            where = NodeAffinitySchedulingStrategy(side, soft=False)
+            lives = {"max_restarts": -1, "max_task_retries": TRIES}
+        remote = ray.remote(**self._demand.flow_options(), **lives)(FlowActor)
+        actor = remote.options(scheduling_strategy=where).remote(self._job.config)
+        self._starting[actor.start.remote()] = Member(actor, side)
+
+    def _count_failed_start(self, error: Exception) -> None:
+        """Raise `TransientError` where actors keep dying before they have started."""
+        self._failed_starts += 1
+        if self._failed_starts > TRIES * self._most:
+            raise TransientError(
+                f"{self._failed_starts} actors in a row died while they started: {error}"
+            ) from None

@@ -1,0 +1,281 @@
+"""The benchmark's page and its Markdown table: who succeeds how often, and what the robot did.
+
+    OUT/cells/*.json, OUT/strips/ ─► OUT/report.html, OUT/report.md
+
+Cells are only compared where settings, data, tasks and evaluation seeds are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sofdata.bench.arms import ARMS
+from sofdata.bench.frozen import FROZEN
+from sofdata.bench.stats import Interval
+from sofdata.bench.table import (
+    OURS,
+    Group,
+    Results,
+    difference_of,
+    grouped,
+    read_results,
+    result_files,
+    success_of,
+    table,
+    training_s,
+)
+from sofdata.errors import ConfigError
+from sofdata.report.charts import Chart, Measured, lines, points
+from sofdata.report.colour import wheel_picture
+from sofdata.report.page import picture, render, write_page
+from sofdata.report.rollouts import Strip, rollouts
+from sofdata.storage import Tree
+
+PAGE, TABLE = "report.html", "report.md"
+TONES = {name: number for number, name in enumerate(ARMS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An arm at a number of demonstrations and videos. ahead: by how much sof is ahead of it."""
+
+    arm: str
+    what: str
+    demos: int
+    videos: int
+    seeds: int
+    success: Interval
+    ahead: Interval | None
+    by_task: tuple[float, ...]
+    chunk_error: float | None
+    steps: float | None
+    nats: float | None
+    codes: float | None
+    minutes: float
+    tone: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuitePart:
+    """What the page says of one suite."""
+
+    suite: str
+    purpose: str
+    exploratory: bool
+    tasks: tuple[str, ...]
+    episodes: int
+    seeds: tuple[int, ...]
+    data_sha256: str
+    rows: tuple[Row, ...]
+    charts: tuple[Chart, ...]
+    spent: tuple[tuple[str, tuple[float | None, ...]], ...]
+    stages: tuple[str, ...]
+    rollouts: tuple[tuple[str, tuple[Strip, ...]], ...]
+    left_out: int
+    versions: dict[str, str]
+
+
+def write_benchmark(
+    places: Sequence[str], out: Path, purpose: str = "test", path: str | None = None
+) -> tuple[str, str]:
+    """Write the page and the table; returns where they lie.
+
+    places: folders of 'sofdata bench run', or files that 'sofdata bench export' wrote.
+    out: folder of both. path: where the page goes instead.
+
+    Raises `ConfigError` where there is no result of that purpose.
+    """
+    files = result_files(places)
+    found = [result for result in _read(files) if result["cell"]["purpose"] == purpose]
+    if not found:
+        try_ = "give" if purpose == "test" else "leave out"
+        raise ConfigError(
+            f"no result in {', '.join(places)} is of {purpose} seeds: {try_} --validation, or run "
+            "the benchmark first ('sofdata bench run')"
+        )
+    folders = [Path(place) for place in places if Path(place).is_dir()]
+    chosen = [choose(results, _frozen(folders)) for results in _by_suite(found)]
+    parts = [suite_part(results, left_out, folders) for results, left_out in chosen]
+    out.mkdir(parents=True, exist_ok=True)
+    tree = Tree(str(out))
+    wheel = picture(wheel_picture(96), lossless=True)
+    page = render("benchmark.html.j2", {"parts": parts, "wheel": wheel, "arms": ARMS.values()})
+    tree.write(TABLE, markdown([results for results, _ in chosen], parts).encode())
+    return write_page(tree, PAGE, page, path), f"{out}/{TABLE}"
+
+
+def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
+    """The results of one suite that can be compared, and how many others there are.
+
+    Of several settings, those that are frozen; otherwise those of the latest result.
+    """
+    alike: dict[str, Results] = {}
+    for result in results:
+        parts = ("chosen_sha256", "data_sha256", "evaluation_seeds", "success_by_task")
+        key = repr([list(result[part]) if part[-1] in "sk" else result[part] for part in parts])
+        alike.setdefault(key, []).append(result)
+    is_frozen = [each for each in alike.values() if each[0]["chosen_sha256"] in set(frozen)]
+    chosen = (is_frozen or list(alike.values()))[-1]
+    return chosen, len(results) - len(chosen)
+
+
+def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> SuitePart:
+    """All figures and pictures of one suite."""
+    groups = grouped(results)
+    order = list(ARMS)
+    names = sorted(groups, key=lambda group: (group[2], order.index(group[1]), -group[3]))
+    names.sort(key=lambda group: group[1] == "bc-50")  # the ceiling stands below all others
+    rows = tuple(_row(groups, name) for name in names)
+    one = results[0]
+    stages = _stages(results)
+    return SuitePart(
+        suite=one["cell"]["suite"],
+        purpose=one["cell"]["purpose"],
+        exploratory=any(result["exploratory"] for result in results),
+        tasks=tuple(one["success_by_task"]),
+        episodes=len(one["evaluation_seeds"]),
+        seeds=tuple(sorted({result["cell"]["seed"] for result in results})),
+        data_sha256=one["data_sha256"],
+        rows=rows,
+        charts=_charts(rows),
+        spent=tuple(
+            (_name(row), _spent(groups[name], stages))
+            for row, name in zip(rows, names, strict=True)
+        ),
+        stages=stages,
+        rollouts=rollouts(results, folders),
+        left_out=left_out,
+        versions=one["versions"],
+    )
+
+
+def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
+    """The table of each suite, and success by task."""
+    text = []
+    for results, part in zip(chosen, parts, strict=True):
+        seeds = ", ".join(map(str, part.seeds))
+        text.append(f"## {part.suite}\n")
+        text.append(
+            f"{part.episodes} episodes a task on {part.purpose} seeds, training seeds {seeds}. "
+            "Intervals: 95 %, bootstrap over seeds, tasks and episodes.\n"
+        )
+        text.append(table(results) + "\n")
+        text.append("| success by task | " + " | ".join(part.tasks) + " |")
+        text.append("|---" * (len(part.tasks) + 1) + "|")
+        for row in part.rows:
+            values = " | ".join(f"{value:.2f}" for value in row.by_task)
+            text.append(f"| {_name(row)} | {values} |")
+        text.append("")
+    return "\n".join(text)
+
+
+def _read(files: Sequence[Path]) -> Results:
+    """Results, the latest written last."""
+    return read_results(sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name)))
+
+
+def _frozen(folders: Sequence[Path]) -> list[str]:
+    records = [folder / FROZEN for folder in folders if (folder / FROZEN).exists()]
+    return [json.loads(path.read_text())["chosen_sha256"] for path in records]
+
+
+def _by_suite(results: Results) -> list[Results]:
+    names = sorted({result["cell"]["suite"] for result in results})
+    return [[one for one in results if one["cell"]["suite"] == name] for name in names]
+
+
+def _row(groups: dict[Group, Results], name: Group) -> Row:
+    suite, arm, demos, videos = name
+    cells = groups[name]
+    ours = [group for group in groups if group[:3] == (suite, OURS, demos)]
+    best = max(ours, key=lambda group: group[3], default=None)
+    ahead = difference_of(groups[best], cells) if best and best != name else None
+    tasks = cells[0]["success_by_task"]
+    return Row(
+        arm=arm,
+        what=ARMS[arm].what,
+        demos=demos,
+        videos=videos,
+        seeds=len(cells),
+        success=success_of(cells),
+        ahead=ahead,
+        by_task=tuple(
+            float(np.mean([c["success_by_task"][task] for c in cells])) for task in tasks
+        ),
+        chunk_error=_mean(cell["chunk_error"] for cell in cells),
+        steps=_mean(cell["steps_to_success"] for cell in cells),
+        nats=_mean(cell["metrics"].get("planner", {}).get("prior_nats") for cell in cells),
+        codes=_mean(_codes(cell) for cell in cells),
+        minutes=float(np.mean([training_s(cell) for cell in cells])) / 60,
+        tone=TONES[arm],
+    )
+
+
+def _codes(cell: dict[str, Any]) -> float | None:
+    told = cell["metrics"].get("skill") or cell["metrics"].get("lapa") or {}
+    value = told.get("codes_used_share")
+    return None if value is None else float(value)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return float(np.mean(found)) if found else None
+
+
+def _name(row: Row) -> str:
+    videos = f", {row.videos} videos" if row.videos else ""
+    return f"{row.arm}, K={row.demos}{videos}"
+
+
+def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
+    """Success against demonstrations, videos and computing, where there is more than a point."""
+    charts = []
+    most = max(row.videos for row in rows)
+    first = min(row.demos for row in rows)
+    by_demos = _series((row.arm, row.demos, row) for row in rows if row.videos in (0, most))
+    several = {arm: points for arm, points in by_demos.items() if len(points) > 1}
+    if several:
+        ceiling = {arm: by_demos[arm] for arm in ("bc-50",) if arm in by_demos}
+        title = "Success by number of demonstrations"
+        charts.append(lines(title, "demonstrations a task (K)", several | ceiling, TONES))
+    videos = [row for row in rows if row.arm == OURS and row.demos == first]
+    none = [row for row in rows if row.arm == "sof-novideo" and row.demos == first]
+    if len(videos) + len(none) > 1 and videos:
+        curve = _series((OURS, row.videos, row) for row in [*none, *videos])
+        flat = [row for row in rows if row.arm == "bc" and row.demos == first]
+        curve |= _series(("bc", row.videos, flat[0]) for row in [*none, *videos] if flat)
+        title = f"Success by number of action-free videos, K = {first}"
+        charts.append(lines(title, "videos a task", curve, TONES))
+    spent = _series(
+        (row.arm, row.minutes, row)
+        for row in rows
+        if row.demos == first and row.videos in (0, most)
+    )
+    if len(spent) > 1:
+        title = f"Success by computing, K = {first}"
+        charts.append(points(title, "CPU minutes of training", spent, TONES))
+    return tuple(charts)
+
+
+def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured]]:
+    found: dict[str, list[Measured]] = {}
+    for name, at, row in values:
+        measured = Measured(at, row.success.mean, row.success.low, row.success.high)
+        found.setdefault(name, []).append(measured)
+    return found
+
+
+def _stages(results: Results) -> tuple[str, ...]:
+    order = ("collect", "ingest", "skill", "lapa", "planner", "decoder", "evaluation")
+    known = {stage for result in results for stage in result["cpu_s"]}
+    return tuple(stage for stage in order if stage in known)
+
+
+def _spent(cells: Results, stages: Sequence[str]) -> tuple[float | None, ...]:
+    return tuple(_mean(cell["cpu_s"].get(stage) for cell in cells) for stage in stages)

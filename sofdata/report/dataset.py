@@ -1,0 +1,147 @@
+"""The page of a dataset: what is in it, what was set aside and why, and what it looks like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sofdata.report.colour import flow_to_rgb, wheel_picture
+from sofdata.report.inspect import choose_windows, read_row
+from sofdata.report.page import Histogram, histogram, picture, render, write_page
+from sofdata.report.sheet import SheetRow, flow_scale, flow_steps
+from sofdata.report.summary import printable
+from sofdata.shards.layout import INDEX, REJECTS
+from sofdata.shards.parquet import read_table
+from sofdata.shards.schema import DatasetRecord
+from sofdata.storage import Tree
+
+PAGE = "report.html"
+SHOWN_REJECTS = 200
+SHOWN_TEXTS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One part of a whole, for a bar. percent: of the whole, or of the largest part."""
+
+    name: str
+    number: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One window on the page; pictures are data URIs. scale_px: the speed of full colour."""
+
+    caption: str
+    text: str
+    first: str
+    flows: tuple[str, ...]
+    last: str
+    scale_px: float
+
+
+def write_report(tree: Tree, dataset: DatasetRecord, rows: int, path: str | None) -> str:
+    """Write the page of a complete dataset and return where it lies.
+
+    rows: number of windows to show, spread evenly over the index. path: a local file, or None to
+    put the page into the dataset. Reads the tables and those windows, nothing else.
+    """
+    return write_page(tree, PAGE, render("dataset.html.j2", _values(tree, dataset, rows)), path)
+
+
+def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
+    index = read_table(tree, INDEX)
+    texts = Counter(index["text"].to_pylist())
+    untold = texts.pop("", 0)
+    counts = dataset.counts
+    shown = []
+    if index.num_rows:
+        shown = [_shown(read_row(tree, entry)) for entry in choose_windows(tree, rows, None)[0]]
+    return {
+        "name": tree.name.rstrip("/").rsplit("/", 1)[-1],
+        "place": tree.name,
+        "dataset": dataset,
+        "videos": _shares(
+            {
+                "done": counts.done,
+                "rejected": counts.rejected,
+                "quarantined": counts.quarantined,
+            }
+        ),
+        "windows": _shares({"written": counts.windows, "rejected": counts.windows_rejected}),
+        "reasons": _ranked(Counter(counts.reasons)),
+        "window_reasons": _ranked(Counter(counts.window_reasons)),
+        "ignored": _ranked(Counter(counts.ignored_files)),
+        "histograms": _histograms(index),
+        "shown": shown,
+        "wheel": picture(wheel_picture(96), lossless=True),
+        "texts": _ranked(texts)[:SHOWN_TEXTS],
+        "distinct": len(texts),
+        "untold": untold,
+        "rejects": _rejects(tree),
+        "limit": SHOWN_REJECTS,
+        "config": list(_flat(dataset.config)),
+        "provenance": list(_flat(dataset.provenance)),
+    }
+
+
+def _shares(parts: Mapping[str, int]) -> list[Share]:
+    total = sum(parts.values()) or 1
+    return [Share(name, number, 100 * number / total) for name, number in parts.items()]
+
+
+def _ranked(parts: Counter[str]) -> list[Share]:
+    """Most frequent first; a bar of 100 % is the most frequent."""
+    most = max(parts.values(), default=1) or 1
+    ordered = sorted(parts.items(), key=lambda item: (-item[1], item[0]))
+    return [Share(printable(name), number, 100 * number / most) for name, number in ordered]
+
+
+def _histograms(index: Any) -> list[Histogram]:
+    def column(name: str) -> Any:
+        return np.array(index[name].to_pylist(), np.float64)
+
+    made = [
+        histogram("length", "s", column("end_s") - column("start_s")),
+        histogram("mean motion", "px a step", column("mean_px")),
+        histogram("99th percentile of motion", "px a step", column("p99_px")),
+        histogram("share of pixels that move", "", column("active_share")),
+        histogram("camera motion", "px a step", column("camera_px")),
+        histogram("mean error of the codec", "px", column("error_mean_px")),
+    ]
+    return [each for each in made if each is not None]
+
+
+def _shown(row: SheetRow) -> Shown:
+    scale = flow_scale(row.flow)
+    flows = [flow_to_rgb(row.flow[step], scale) for step in flow_steps(row.flow)]
+    return Shown(
+        caption=row.key,
+        text=printable(row.caption),
+        first=picture(row.first),
+        flows=tuple(picture(each, lossless=True) for each in flows),
+        last=picture(row.last),
+        scale_px=scale,
+    )
+
+
+def _rejects(tree: Tree) -> list[dict[str, str]]:
+    """Videos that were set aside, quarantined ones first."""
+    names = ("status", "video", "reason", "detail")
+    rows = [row for row in read_table(tree, REJECTS).to_pylist() if row["kind"] == "video"]
+    rows.sort(key=lambda row: (row["status"] != "quarantined", row["reason"], row["video"]))
+    return [{name: printable(row[name]) for name in names} for row in rows]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as (a.b.c, value), in their order."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", str(value)

@@ -1,0 +1,70 @@
+"""Rollouts for the benchmark's page: of each task one drawn episode of each arm compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sofdata.bench.arms import ARMS
+from sofdata.bench.table import Results
+from sofdata.report.page import picture
+
+COMPARED = ("sof", "sof+mpc", "bc")  # as far as there are any
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One drawn episode; picture is a data URI."""
+
+    arm: str
+    task: str
+    seed: int
+    success: bool
+    steps: int
+    picture: str
+    planned: bool
+
+
+def rollouts(
+    results: Results, folders: Sequence[Path]
+) -> tuple[tuple[str, tuple[Strip, ...]], ...]:
+    """For each task, one drawn episode of each arm that is compared: the first that was drawn, of
+    the first training seed, at the fewest demonstrations; whether it succeeded or not."""
+    by_task: dict[str, list[Strip]] = {task: [] for task in results[0]["success_by_task"]}
+    for arm in COMPARED:
+        cells = [result for result in results if result["cell"]["arm"] == arm]
+        cells.sort(key=lambda r: (r["cell"]["demos"], r["cell"]["seed"], -r["cell"]["videos"]))
+        if cells:
+            for strip in _drawn(cells[0], folders):
+                by_task[strip.task].append(strip)
+    return tuple((task, tuple(strips)) for task, strips in by_task.items() if strips)
+
+
+def _drawn(result: dict[str, Any], folders: Sequence[Path]) -> list[Strip]:
+    from PIL import Image
+
+    episodes = {f"{each['task']}-{each['seed']}.png": each for each in result["episodes"]}
+    found: dict[str, Strip] = {}
+    for name in sorted(result["strips"]):
+        each = episodes[name]
+        paths = [folder / "strips" / result["hash"] / name for folder in folders]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None or each["task"] in found:
+            continue
+        with Image.open(path) as image:
+            drawn = picture(np.asarray(image.convert("RGB")))
+        arm = result["cell"]["arm"]
+        found[each["task"]] = Strip(
+            arm,
+            each["task"],
+            each["seed"],
+            each["success"],
+            each["steps"],
+            drawn,
+            planned=ARMS[arm].skills,
+        )
+    return list(found.values())

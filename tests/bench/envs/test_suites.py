@@ -1,0 +1,117 @@
+"""What every suite promises, checked on the simulators themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sofdata.bench.envs.base import Env, Suite
+from sofdata.bench.envs.registry import SUITES, find_suite, tasks_of
+from sofdata.bench.episodes import perform
+from sofdata.bench.seeds import seeds_for
+from sofdata.errors import ConfigError
+
+SIZE = 64
+# One of each suite; the others differ in their scene and expert only.
+TASK = {"metaworld": "drawer-open", "scene": "open", "pushing": "push-left"}
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def suite(request: pytest.FixtureRequest) -> Suite:
+    found = find_suite(request.param)
+    found.check()
+    return found
+
+
+@pytest.fixture(scope="module")
+def env(suite: Suite) -> Iterator[Env]:
+    made = suite.make(tasks_of(suite, [TASK[suite.name]])[0], SIZE)
+    yield made
+    made.close()
+
+
+def played(suite: Suite, env: Env, seed: int, steps: int = 6) -> tuple[NDArray[Any], ...]:
+    """Layout, first and last picture of an episode of fixed actions."""
+    env.reset(seed)
+    layout, first = env.layout(), env.image()
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        env.step(rng.uniform(-1, 1, len(suite.action_names)).astype(np.float32))
+    return layout, first, env.image()
+
+
+def test_a_picture_is_a_square_of_bytes_and_shows_what_an_action_does(
+    suite: Suite, env: Env
+) -> None:
+    _, first, last = played(suite, env, 1)
+    assert first.shape == (SIZE, SIZE, 3)
+    assert first.dtype == np.uint8
+    assert first.std() > 10
+    assert not np.array_equal(first, last)
+
+
+def test_an_episode_follows_from_its_seed_whatever_came_before(suite: Suite, env: Env) -> None:
+    once = played(suite, env, 5)
+    played(suite, env, 6, steps=20)
+    again = played(suite, env, 5)
+    other = suite.make(env.task, SIZE)
+    fresh = played(suite, other, 5)
+    other.close()
+    for one, two, three in zip(once, again, fresh, strict=True):
+        assert np.array_equal(one, two)
+        assert np.array_equal(one, three)
+
+
+def test_another_seed_is_another_layout(suite: Suite, env: Env) -> None:
+    layouts = [played(suite, env, seed, steps=0)[0] for seed in range(8)]
+    assert len({layout.tobytes() for layout in layouts}) == 8
+
+
+def test_the_expert_succeeds_well_within_its_steps_and_never_twice_alike(
+    suite: Suite, env: Env
+) -> None:
+    made = [perform(suite, env, env.task, seed, hold_steps=3) for seed in (11, 12)]
+    assert all(one.success for one in made)
+    assert all(len(one.actions) - 3 < env.task.max_steps * 0.8 for one in made)
+    assert all(one.actions.shape[1] == len(suite.action_names) for one in made)
+    assert not np.array_equal(made[0].actions[:5], made[1].actions[:5])
+
+
+def test_no_layout_of_a_collection_comes_again_in_evaluation(suite: Suite) -> None:
+    """Places of things and goals, in every task, by their values and not by their hashes."""
+    for task in suite.tasks:
+        env = suite.make(task, 16)
+        layouts = {}
+        for purpose in ("videos", "demos", "validation", "test"):
+            rows = []
+            for seed in seeds_for(purpose, 5):
+                env.reset(seed)
+                rows.append(env.layout())
+            layouts[purpose] = np.stack(rows)
+        env.close()
+        collected = np.concatenate([layouts["videos"], layouts["demos"]])
+        for purpose in ("validation", "test"):
+            apart = np.abs(collected[:, None] - layouts[purpose][None]).max(-1)
+            assert apart.min() > 1e-4, f"{task.name}: {purpose}"
+        assert np.abs(layouts["validation"][:, None] - layouts["test"][None]).max(-1).min() > 1e-4
+
+
+def test_a_name_that_is_no_suite_or_task_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="metaworld, pushing, scene, libero-spatial"):
+        find_suite("robosuite")
+    with pytest.raises(ConfigError, match=r"no task fly; it has push-left"):
+        tasks_of(find_suite("pushing"), ["carry", "fly"])
+
+
+def test_the_first_picture_shows_this_episode_and_not_the_last_one(suite: Suite, env: Env) -> None:
+    """Nothing jumps between the first two pictures, wherever things were in the last episode."""
+    for seed in range(3):
+        _, first, _ = played(suite, env, seed, steps=0)
+        env.reset(seed)
+        env.step(np.zeros(len(suite.action_names), np.float32))
+        changed = np.abs(env.image().astype(int) - first.astype(int)).max(-1) > 48
+        assert changed.mean() < 0.015

@@ -1,0 +1,59 @@
+"""Answers that are made of several skills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sofdata.bench.acting import Prior
+from sofdata.bench.config import ActingConfig
+from sofdata.types import Actions, Skill
+
+
+class Decoder:
+    """Stands for an action decoder whose action is its skill's number."""
+
+    class config:  # noqa: N801
+        condition = "skill"
+
+    def observe(self, images: Tensor) -> Tensor:
+        return torch.zeros(len(images), 1, 1)
+
+    def tasks(self, texts: list[str]) -> None:
+        return None
+
+    def read(self, seen: Tensor, codes: Tensor, task: Tensor | None) -> Tensor:
+        assert len(seen) == len(codes)
+        return codes  # [B*S, 1, 1]
+
+    def finish(self, output: Tensor) -> Actions:
+        return Actions(output)
+
+    def act(self, images: Tensor, skill: Skill, texts: list[str]) -> Actions:
+        return Actions(skill.codes)
+
+
+def chosen(combine: str, codes: list[float], likelihoods: list[float]) -> tuple[float, float]:
+    """The action, and the code of the skill that is meant."""
+    decoder: Any = Decoder()
+    actor = Prior(decoder, decoder, ActingConfig.parse({"combine": combine}))
+    images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    acted = actor.choose(
+        images, ["go"], torch.tensor(codes).view(1, -1, 1, 1), torch.tensor([likelihoods])
+    )
+    assert acted.codes is not None
+    return float(acted.actions.squeeze()), float(acted.codes.squeeze())
+
+
+def test_mean_is_the_expected_action_and_means_the_skill_nearest_to_it() -> None:
+    assert chosen("mean", [0.0, 1.0, 5.0], [-1, -2, -3]) == (2.0, 1.0)
+
+
+def test_medoid_carries_out_one_skill_and_not_a_mixture() -> None:
+    assert chosen("medoid", [0.0, 1.0, 5.0], [-1, -2, -3]) == (1.0, 1.0)
+
+
+def test_likeliest_asks_the_prior() -> None:
+    assert chosen("likeliest", [0.0, 1.0, 5.0], [-3, -2, -1]) == (5.0, 5.0)

@@ -1,0 +1,87 @@
+"""What the arms learn from, and that controls control."""
+
+from __future__ import annotations
+
+import torch
+
+from sofdata.bench.arms import ARMS, decoder_stage
+from sofdata.bench.cells import goals_of, train_arm
+from sofdata.bench.data import BenchData
+from sofdata.bench.stages import Share, Trainer
+from sofdata.types import ActionBatch
+from tests.bench.conftest import tiny
+
+SHARE = Share(demos=1, videos=3, seed=0)
+
+
+def test_video_stages_read_data_that_has_no_actions(trainer: Trainer) -> None:
+    assert not isinstance(trainer._unlabelled(SHARE).batch, ActionBatch)
+    assert isinstance(trainer.demonstrations(SHARE).batch, ActionBatch)
+
+
+def test_without_videos_the_same_demonstrations_are_all_there_is(trainer: Trainer) -> None:
+    share = Share(demos=1, videos=0, seed=0)
+    assert trainer._unlabelled(share) is trainer.demonstrations(share)
+
+
+def test_choices_are_nested_follow_the_seed_and_leave_held_out_ones_alone(data: BenchData) -> None:
+    texts = tuple(data.sources["demos"])
+    for text in texts:
+        one = data.choose("demos", [text], 1, seed=0)
+        assert one == data.choose("demos", [text], 2, seed=0)[:1]
+        assert not set(one) & set(data.held_out([text], 1, seed=0))
+    assert any(
+        data.choose("demos", [text], 1, 0) != data.choose("demos", [text], 1, seed)
+        for text in texts
+        for seed in range(1, 5)
+    )
+    assert data.held_out(texts, 3, seed=0) == []
+
+
+def test_all_arms_have_the_same_image_encoder_labels_and_updates() -> None:
+    config = tiny()
+    stages = {name: decoder_stage(arm, config) for name, arm in ARMS.items()}
+    for name, stage in stages.items():
+        assert stage.model.shift_px == config.decoder.model.shift_px
+        assert stage.model.width == config.decoder.model.width
+        wanted = config.compute_updates if name == "bc+compute" else config.decoder.optim.steps
+        assert stage.optim.steps == wanted
+        skills = ARMS[name].skills
+        assert stage.model.condition == ("skill" if skills else "none")
+        assert skills or stage.model.task is not None
+    assert stages["bc"].model.encoder == "fresh"
+    assert stages["bc+encoder"].model.encoder == config.bc_encoder
+
+
+def test_arms_share_the_skill_model_and_those_of_other_data_do_not(trainer: Trainer) -> None:
+    sof = trainer.latent(ARMS["sof"], SHARE)
+    assert trainer.latent(ARMS["sof-shuffled"], SHARE).key == sof.key
+    assert trainer.latent(ARMS["sof-novideo"], Share(1, 0, 0)).key != sof.key
+    assert trainer.latent(ARMS["sof"], Share(1, 3, 1)).key != sof.key
+
+
+def test_shuffled_skills_are_the_same_ones_but_tell_nothing(trainer: Trainer) -> None:
+    stages = train_arm(ARMS["sof"], SHARE, trainer)
+    decoder = stages["decoder"].model
+    windows = trainer.demonstrations(SHARE)
+    batch = windows.rows(range(len(windows)))
+    decoder.remember([batch])
+    true = decoder.known.skill.tokens
+    shuffled = decoder.known.shuffled(0).skill.tokens
+    assert sorted(true.tolist()) == sorted(shuffled.tolist())
+    moved = (decoder.known.shuffled(0).skill.codes != decoder.known.skill.codes).any((1, 2))
+    assert moved.float().mean() > 0.5
+    looked_up = decoder.windows_skill(batch).tokens
+    assert torch.equal(looked_up, trainer.latent(ARMS["sof"], SHARE).model.skill_of(batch).tokens)
+
+
+def test_goals_are_the_last_frames_of_the_demonstrations(trainer: Trainer) -> None:
+    stages = train_arm(ARMS["sof"], SHARE, trainer)
+    planner = stages["planner"].model
+    windows = trainer.demonstrations(SHARE)
+    goals = goals_of(windows, planner)
+    assert set(goals) == set(trainer.texts)
+    assert all(len(observations) == 1 for observations in goals.values())
+    text = windows.texts[int(windows.batch.text_ids[-1])]
+    last = planner.observe(windows.batch.last[-1:])[0]
+    assert torch.allclose(goals[text][0], last, atol=1e-5)

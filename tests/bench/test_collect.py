@@ -1,0 +1,212 @@
+"""Collecting: successes only, no actions beside the videos, the same bytes however it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sofdata.bench.collect import RECORD, WORK, Told, collect
+from sofdata.bench.collect_config import CollectConfig
+from sofdata.bench.envs.base import Suite, Task
+from sofdata.bench.envs.pushing import PushingSuite
+from sofdata.bench.envs.registry import find_suite, tasks_of
+from sofdata.bench.episodes import layout_hash, perform
+from sofdata.bench.seeds import seeds_for
+from sofdata.errors import ConfigError
+from tests.helpers import ingest
+
+SMALL = {"suite": "pushing", "tasks": ["push-left", "carry"], "videos": 3, "demos": 2}
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("collected")
+    collect(CollectConfig.parse(SMALL), out, workers=1)
+    return out / "pushing"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != RECORD
+    }
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """What is told, without measurements of time."""
+    told = json.loads((folder / RECORD).read_text())
+    return {key: value for key, value in told.items() if not key.endswith("_s")}
+
+
+def test_videos_hold_pictures_alone_and_their_dataset_no_actions(
+    collected: Path, tmp_path: Path
+) -> None:
+    import av
+    import pyarrow.parquet as pq
+
+    for path in collected.glob("videos/**/*.mp4"):
+        with av.open(str(path)) as container:
+            assert [stream.type for stream in container.streams] == ["video"]
+    assert {path.suffix for path in (collected / "videos").rglob("*.*")} == {".mp4", ".json"}
+    dataset = ingest(collected / "videos", tmp_path / "dataset").dataset
+    assert dataset.counts.done == 6
+    assert dataset.actions is None
+    names: list[str] = []
+    for shard in (tmp_path / "dataset" / "shards").glob("*.tar"):
+        with tarfile.open(shard) as tar:
+            names += tar.getnames()
+    assert names
+    assert not [name for name in names if "action" in name]
+    index = pq.read_table(tmp_path / "dataset" / "index.parquet")
+    assert not [name for name in index.schema.names if "action" in name]
+    assert set(index["text"].to_pylist()) == {
+        task.text
+        for task in tasks_of(PushingSuite(), SMALL["tasks"])  # type: ignore[arg-type]
+    }
+
+
+def test_demonstrations_become_windows_with_actions(collected: Path, tmp_path: Path) -> None:
+    dataset = ingest(collected / "demos", tmp_path / "dataset", "with_actions=true").dataset
+    assert dataset.counts.done == 4
+    assert dataset.actions is not None
+    assert tuple(dataset.actions.names) == PushingSuite().action_names
+
+
+def test_demonstrations_hold_the_actions_that_were_taken(collected: Path) -> None:
+    import pyarrow.parquet as pq
+
+    suite = PushingSuite()
+    task = tasks_of(suite, ["push-left"])[0]
+    seed = record(collected)["demos"]["push-left"]["seeds"][0]
+    made = perform(suite, suite.make(task, 128), task, seed, hold_steps=3)
+    (path,) = (collected / "demos" / "data").rglob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    first = np.array([row["action"] for row in rows if row["episode_index"] == 0], np.float32)
+    assert np.array_equal(first, made.actions)
+
+
+def test_the_same_bytes_for_any_number_of_processes(collected: Path, tmp_path: Path) -> None:
+    collect(CollectConfig.parse(SMALL), tmp_path, workers=2)
+    assert contents(tmp_path / "pushing") == contents(collected)
+    assert record(tmp_path / "pushing") == record(collected)
+
+
+def test_a_killed_collection_goes_on_to_the_same_bytes(collected: Path, tmp_path: Path) -> None:
+    words = ["bench", "collect", str(tmp_path), "--suite", "pushing", "--workers", "1", "--quiet"]
+    for key in ("tasks", "videos", "demos"):
+        words += ["--set", f"{key}={json.dumps(SMALL[key])}"]
+    running = subprocess.Popen([sys.executable, "-m", "sofdata", *words])
+    work = tmp_path / "pushing" / WORK
+    while not len(list(work.rglob("[0-9]*.json"))) >= 3:
+        assert running.poll() is None
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "pushing" / RECORD).exists()
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("[0-9]*.json")}
+    kept: dict[Path, int] = {}
+
+    def follow(told: Told) -> None:
+        kept.update({path: path.stat().st_mtime_ns for path in before})
+
+    collect(CollectConfig.parse(SMALL), tmp_path, 1, follow)
+    assert kept == before  # no attempt was made again
+    assert contents(tmp_path / "pushing") == contents(collected)
+    assert record(tmp_path / "pushing") == record(collected)
+
+
+def test_what_is_collected_is_left_alone_and_other_settings_are_refused(collected: Path) -> None:
+    before = contents(collected)
+    told = collect(CollectConfig.parse(SMALL), collected.parent)
+    assert told == json.loads((collected / RECORD).read_text())
+    with pytest.raises(ConfigError, match="videos is 4, there 3"):
+        collect(CollectConfig.parse({**SMALL, "videos": 4}), collected.parent)
+    assert contents(collected) == before
+
+
+@pytest.mark.parametrize(
+    ("suite_name", "task_name"), [("pushing", "carry"), ("metaworld", "door-open")]
+)
+def test_no_seed_and_no_layout_of_evaluation_was_collected(
+    suite_name: str, task_name: str, tmp_path: Path
+) -> None:
+    values = {"suite": suite_name, "tasks": [task_name], "videos": 2, "demos": 2, "size": 32}
+    told = collect(CollectConfig.parse(values), tmp_path, workers=1)
+    suite = find_suite(suite_name)
+    env = suite.make(tasks_of(suite, [task_name])[0], 32)
+    parts = [told[part][task_name] for part in ("videos", "demos")]
+    collected = {layout for part in parts for layout in part["layouts"]}
+    seeds = {seed for part in parts for seed in part["seeds"]}
+    assert len(collected) == len(seeds) == 4
+    env.reset(min(seeds))
+    assert layout_hash(env.layout()) in collected  # the hashes are of what reset gives
+    for purpose in ("validation", "test"):
+        for seed in seeds_for(purpose, 20):
+            env.reset(seed)
+            assert seed not in seeds
+            assert layout_hash(env.layout()) not in collected
+    env.close()
+
+
+class Hasty(PushingSuite):
+    """No expert succeeds in so few steps, except by chance."""
+
+    tasks: tuple[Task, ...] = (Task("carry", "carry the disc to the square", 26, 2),)
+
+
+def hasty(name: str) -> Suite:
+    return Hasty()
+
+
+def test_only_successes_are_kept_and_the_rate_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sofdata.bench.collect.find_suite", hasty)
+    values = {"suite": "pushing", "videos": 2, "demos": 0, "least_rate": 0.05}
+    told = collect(CollectConfig.parse(values), tmp_path, workers=1)["videos"]["carry"]
+    assert told["episodes"] == 2
+    assert told["tried"] > 2
+    assert told["rate"] == round(2 / told["tried"], 4)
+    suite = Hasty()
+    tried = seeds_for("videos", told["tried"])
+    env = suite.make(suite.tasks[0], 128)
+    good = [seed for seed in tried if perform(suite, env, suite.tasks[0], seed, 3).success]
+    assert good == told["seeds"]
+
+
+def test_an_expert_that_hardly_ever_succeeds_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sofdata.bench.collect.find_suite", hasty)
+    with pytest.raises(ConfigError, match=r"expert of 'carry' succeeded in \d+ of \d+ attempts"):
+        collect(
+            CollectConfig.parse({"suite": "pushing", "videos": 5, "least_rate": 0.9}), tmp_path, 1
+        )
+    assert not (tmp_path / "pushing" / RECORD).exists()
+
+
+def test_no_part_of_a_collection_is_ever_half_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Interrupted while it assembles, it leaves no folder that an ingest could take for whole."""
+
+    def broken(*_: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sofdata.bench.collect.shutil.copyfile", broken)
+        with pytest.raises(OSError, match="disk full"):
+            collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
+    assert not (tmp_path / "pushing" / "videos").exists()
+    collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
+    assert sorted(os.listdir(tmp_path / "pushing")) == [RECORD, "demos", "videos"]

@@ -1,0 +1,109 @@
+"""Rollouts: every arm meets the same episodes, and their outcomes are told as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sofdata.bench.acting import Acted
+from sofdata.bench.config import EvaluationConfig
+from sofdata.bench.envs.base import Env, Task
+from sofdata.bench.envs.pushing import PushingEnv, PushingExpert, PushingSuite
+from sofdata.bench.evaluate import Simulators, evaluate
+from sofdata.bench.seeds import EpisodePurpose, seeds_for
+
+SUITE = PushingSuite()
+
+
+class Recorder:
+    """Simulators that write down what they are asked."""
+
+    def __init__(self) -> None:
+        self.layouts: dict[tuple[str, int], list[float]] = {}
+        self.made: list[PushingEnv] = []
+
+    def make(self, task: Task, place: int) -> Env:
+        outer = self
+
+        class Recorded(PushingEnv):
+            def reset(self, seed: int) -> None:
+                super().reset(seed)
+                outer.layouts[self.task.name, seed] = self.layout().tolist()
+
+        env = Recorded(task, 128)
+        self.made.append(env)
+        return env
+
+
+class Still:
+    """Does nothing."""
+
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        return Acted(torch.zeros(len(images), 4, 3))
+
+
+class Cheat:
+    """The expert, in place of a policy: looks into the simulators in the order of the batch."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        envs = [env for env in self._recorder.made if env.task.text in texts]
+        expert = PushingExpert(np.random.default_rng(0), unsteady_px=0)
+        actions = [expert.act(env) for env in envs]
+        return Acted(torch.from_numpy(np.stack(actions))[:, None])
+
+
+def test_an_arm_that_does_nothing_fails_after_all_steps() -> None:
+    config = EvaluationConfig(episodes=3, at_once=2, max_steps=10, execute=4, strips=1)
+    recorder = Recorder()
+    found = evaluate(Still(), SUITE.tasks[:2], (7, 8, 9), config, recorder.make, 0)
+    told = [(each.task, each.seed, each.success, each.steps) for each in found.outcomes]
+    names = [task.name for task in SUITE.tasks[:2]]
+    assert told == [(name, seed, False, 10) for name in names for seed in (7, 8, 9)]
+    assert set(found.looks) == {(name, 7) for name in names}
+    assert [len(looks) for looks in found.looks.values()] == [4, 4]  # at 0, 4, 8, and the end
+
+
+def test_the_expert_succeeds_and_the_steps_are_counted() -> None:
+    config = EvaluationConfig(episodes=1, at_once=1, execute=1)
+    recorder = Recorder()
+    task = SUITE.tasks[0]
+    found = evaluate(Cheat(recorder), [task], (3,), config, recorder.make, 0)
+    (outcome,) = found.outcomes
+    env = PushingEnv(task, 128)
+    env.reset(3)
+    expert, steps = PushingExpert(np.random.default_rng(0), unsteady_px=0), 1
+    while not env.step(expert.act(env)):
+        steps += 1
+    assert (outcome.success, outcome.steps) == (True, steps)
+
+
+def test_every_policy_meets_the_same_episodes_however_many_run_side_by_side() -> None:
+    layouts = []
+    for at_once, execute in ((1, 4), (3, 2)):
+        config = EvaluationConfig(episodes=4, at_once=at_once, max_steps=8, execute=execute)
+        recorder = Recorder()
+        evaluate(Still(), SUITE.tasks, seeds_for("test", 4), config, recorder.make, at_once)
+        layouts.append(recorder.layouts)
+    assert layouts[0] == layouts[1]
+    assert len({tuple(layout) for layout in layouts[0].values()}) == 4  # tasks share scenes
+
+
+def test_seeds_of_different_purposes_never_meet() -> None:
+    purposes: tuple[EpisodePurpose, ...] = ("videos", "demos", "validation", "test")
+    ranges = [set(seeds_for(purpose, 500)) for purpose in purposes]
+    assert sum(map(len, ranges)) == len(set().union(*ranges))
+
+
+def test_simulators_are_made_once() -> None:
+    simulators = Simulators(SUITE, 64)
+    first = simulators.get(SUITE.tasks[0], 0)
+    assert simulators.get(SUITE.tasks[0], 0) is first
+    assert simulators.get(SUITE.tasks[0], 1) is not first
+    assert first.image().shape == (64, 64, 3)
+    simulators.close()

@@ -1,0 +1,53 @@
+"""Settings are chosen on validation seeds, and test seeds are only for those."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sofdata.bench.frozen import check_frozen, chosen_hash, freeze
+from sofdata.errors import ConfigError
+from tests.bench.conftest import tiny
+
+
+def write_cell(out: Path, purpose: str, chosen: str) -> str:
+    name = f"{purpose}-{chosen[:6]}"
+    cell: dict[str, Any] = {"arm": "sof", "purpose": purpose}
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+    values = {"hash": name, "cell": cell, "chosen_sha256": chosen, "success": 0.5}
+    (out / "cells" / f"{name}.json").write_text(json.dumps(values))
+    return name
+
+
+def test_settings_that_were_measured_on_validation_seeds_can_be_frozen_and_used(
+    tmp_path: Path,
+) -> None:
+    config = tiny("exploratory=false")
+    with pytest.raises(ConfigError, match=r"no cell .* on validation seeds"):
+        freeze(config, tmp_path)
+    name = write_cell(tmp_path, "validation", chosen_hash(config))
+    record = json.loads(freeze(config, tmp_path, "the best of two").read_text())
+    assert list(record["validation_cells"]) == [name]
+    assert record["note"] == "the best of two"
+    check_frozen(config, tmp_path)
+    check_frozen(tiny("exploratory=false", "seeds=[7]", "arms=[bc]"), tmp_path)
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
+    config = tiny("exploratory=false")
+    write_cell(tmp_path, "validation", chosen_hash(config))
+    freeze(config, tmp_path)
+    with pytest.raises(ConfigError, match=r"acting.samples is 9, there 4"):
+        check_frozen(tiny("exploratory=false", "acting.samples=9"), tmp_path)
+    check_frozen(tiny("acting.samples=9"), tmp_path)  # exploratory: for a look
+
+
+def test_nothing_is_chosen_after_test_seeds_were_used(tmp_path: Path) -> None:
+    config, other = tiny("exploratory=false"), tiny("exploratory=false", "acting.samples=9")
+    write_cell(tmp_path, "validation", chosen_hash(config))
+    write_cell(tmp_path, "test", chosen_hash(other))
+    with pytest.raises(ConfigError, match="choosing by test results"):
+        freeze(config, tmp_path)

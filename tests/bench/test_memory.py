@@ -1,0 +1,67 @@
+"""Windows in memory: the same as those that the loader gives."""
+
+import numpy as np
+import torch
+
+from sofdata.bench.data import BenchData
+from sofdata.bench.memory import MemoryLoader, read_windows, small_frames
+from sofdata.shards.loader import Loader
+from sofdata.types import ActionBatch
+
+
+def test_windows_are_those_of_the_loader(data: BenchData) -> None:
+    windows = read_windows(data.folders["demos"])
+    batch = next(iter(Loader(data.folders["demos"], batch_size=16, shuffle=False)))
+    same = windows.rows(range(16))
+    assert same.keys == batch.keys
+    assert torch.allclose(same.flow, batch.flow, atol=0.01)
+    assert isinstance(same, ActionBatch)
+    assert isinstance(batch, ActionBatch)
+    assert torch.equal(same.actions, batch.actions)
+    assert torch.equal(same.first, small_frames(batch.first))
+
+
+def test_an_epoch_gives_each_window_once_and_can_be_entered_anywhere(data: BenchData) -> None:
+    windows = read_windows(data.folders["videos"])
+    loader = MemoryLoader(windows, 8, seed=3)
+    epoch = [batch.keys for batch in loader.epoch(1)]
+    flat = [key for keys in epoch for key in keys]
+    assert len(flat) == len(set(flat)) == 8 * loader.batches
+    assert [batch.keys for batch in loader.epoch(1, 2)] == epoch[2:]
+    assert [batch.keys for batch in loader.epoch(2)] != epoch
+
+
+def test_few_windows_are_repeated_to_fill_a_batch(data: BenchData) -> None:
+    source = next(iter(data.sources["videos"].values()))[0]
+    windows = read_windows(data.folders["videos"], [source])
+    size = 2 * len(windows) + 1
+    (batch, *_) = MemoryLoader(windows, size).epoch(0)
+    counts = np.unique(batch.keys, return_counts=True)[1]
+    assert len(batch.keys) == size
+    assert counts.max() <= 3
+
+
+def test_text_ids_follow_to_other_texts(data: BenchData) -> None:
+    windows = read_windows(data.folders["videos"])
+    other = windows.with_texts(("a text of no window", *windows.texts))
+    assert torch.equal(other.batch.text_ids, windows.batch.text_ids + 1)
+
+
+def test_videos_have_no_actions_at_all(data: BenchData) -> None:
+    import json
+    import tarfile
+    from pathlib import Path
+
+    folder = Path(data.folders["videos"])
+    assert not isinstance(read_windows(str(folder)).batch, ActionBatch)
+    assert json.loads((folder / "dataset.json").read_text()).get("actions") is None
+    shards = sorted(folder.glob("shards/*.tar"))
+    assert shards
+    for shard in shards:
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                assert "actions" not in member.name
+                if member.name.endswith(".json"):
+                    read = tar.extractfile(member)
+                    assert read is not None
+                    assert "actions" not in json.loads(read.read())

@@ -1,0 +1,137 @@
+"""HowTo100M: whole videos, whose windows carry what is said meanwhile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.howto import HowTo100M
+from sofdata.corpora.registry import find_corpus
+from sofdata.errors import ConfigError
+from sofdata.shards.verify import verify
+from sofdata.storage import Tree
+from tests.helpers import ingest
+from tests.videos import moving_square, write_video
+
+SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
+HERE, GONE = "nVbIUDjzWY4", "gone0000000"
+TABLE = (
+    "video_id,category_1,category_2,rank,task_id\n"
+    f"{HERE},Cars & Other Vehicles,Motorcycles,27,52907\n"
+    f"{GONE},Food,Recipes,1,7\n"
+)
+CAPTIONS: dict[str, Any] = {
+    GONE: {"start": [0.0], "end": [1.0], "text": ["elsewhere"]},
+    HERE: {
+        "start": [2.0, 0.0, 3.0, 3.2],
+        "end": [3.5, 2.0, 3.0, 4.0],
+        "text": ["now tighten", " loosen the bolt ", "no time at all", ""],
+    },
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "s"
+    (root / "videos").mkdir(parents=True)
+    (root / "videos" / f"{HERE}.webm").write_bytes(b"x")
+    (root / "HowTo100M_v1.csv").write_text(TABLE)
+    (root / "caption.json").write_text(json.dumps(CAPTIONS))
+    (root / "task_ids.csv").write_text("52907\tPaint a Motorcycle\n7\tBake Bread\n")
+    return root
+
+
+def listing(root: Path) -> Listing:
+    return HowTo100M().listing(Tree(str(root)))
+
+
+def only(root: Path) -> Entry:
+    (entry,) = listing(root).entries
+    return entry
+
+
+def test_windows_carry_what_is_said_meanwhile(root: Path, tmp_path: Path) -> None:
+    (root / "videos" / f"{HERE}.webm").unlink()
+    write_video(root / "videos" / f"{HERE}.mp4", moving_square(72), 12)
+    corpus, why = find_corpus(Tree(str(root)))
+    assert (corpus.name, "HowTo100M_v1.csv" in why) == ("howto100m", True)
+    ingest(root, tmp_path / "d", *SETTINGS)
+    assert verify(Tree(str(tmp_path / "d"))).whole
+    rows = pq.read_table(tmp_path / "d" / "index.parquet").to_pylist()
+    assert {row["text"] for row in rows if row["end_s"] < 1.9} == {"loosen the bolt"}
+    assert {row["text"] for row in rows if row["start_s"] > 2.3 and row["end_s"] < 3.4} == {
+        "now tighten"
+    }
+    assert {row["text"] for row in rows if row["start_s"] > 4} == {"Paint a Motorcycle"}
+
+
+def test_categories_and_task_are_labels(root: Path) -> None:
+    entry = only(root)
+    assert (entry.id, entry.text) == (HERE, "Paint a Motorcycle")
+    assert entry.labels == {
+        "category_1": "Cars & Other Vehicles",
+        "category_2": "Motorcycles",
+        "task_id": "52907",
+        "task": "Paint a Motorcycle",
+    }
+
+
+def test_captions_out_of_order_are_sorted_and_empty_ones_left_out(root: Path) -> None:
+    texts = [(text.start_s, text.end_s, text.text) for text in only(root).annotations.texts]
+    assert texts == [(0.0, 2.0, "loosen the bolt"), (2.0, 3.5, "now tighten")]
+
+
+def test_what_is_not_here_is_told(root: Path) -> None:
+    (root / "videos" / "stranger.mp4").write_bytes(b"x")
+    notes = "; ".join(listing(root).notes)
+    assert "1 of the 2 videos of HowTo100M_v1.csv have no file here" in notes
+    assert "video is not in HowTo100M_v1.csv: stranger" in notes
+    assert "video has no captions: stranger" in notes
+    (root / "caption.json").unlink()
+    assert "no captions: neither caption.json nor raw_caption.json" in "; ".join(
+        listing(root).notes
+    )
+    assert only_texts(root) == []
+
+
+def only_texts(root: Path) -> list[Any]:
+    return [text for entry in listing(root).entries for text in entry.annotations.texts]
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"start": [0], "end": [1]}, "lists start, end and text"),
+        ({"start": [0, 1], "end": [1], "text": ["a"]}, "lists start, end and text"),
+        ({"start": ["0"], "end": [1], "text": ["a"]}, "no time of a caption"),
+        ({"start": [-1], "end": [1], "text": ["a"]}, "no time of a caption"),
+        ([], "lists start, end and text"),
+    ],
+)
+def test_wrong_captions_stop_with_the_video(root: Path, record: Any, told: str) -> None:
+    (root / "caption.json").write_text(json.dumps({HERE: record}))
+    with pytest.raises(ConfigError, match=told) as error:
+        listing(root)
+    assert HERE in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("HowTo100M_v1.csv", b"video_id\na\n", "line 1 lacks the columns category_1"),
+        ("HowTo100M_v1.csv", TABLE.encode() + b"a,b\n", "line 4 has 2 cells"),
+        ("HowTo100M_v1.csv", TABLE.encode() + b"a,caf\xe9,b,1,2\n", "line 4 is not UTF-8"),
+        ("caption.json", b'{"a": {"start": [', "premature EOF|[Ii]ncomplete"),
+        ("caption.json", b"[]", "expected an object"),
+    ],
+)
+def test_a_wrong_file_stops_with_its_place(root: Path, name: str, data: bytes, told: str) -> None:
+    (root / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=told) as error:
+        listing(root)
+    assert name in str(error.value)

@@ -1,0 +1,219 @@
+"""Tars of video2dataset: videos decoded from their places, odd and broken tars told."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.registry import find_corpus
+from sofdata.corpora.video2dataset import Video2Dataset
+from sofdata.errors import ConfigError
+from sofdata.shards.verify import verify
+from sofdata.storage import Tree
+from tests.helpers import hashes, ingest, sofdata
+from tests.videos import moving_square, write_video
+
+SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
+Members = list[tuple[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("clip") / "a.mp4"
+    return write_video(path, moving_square(36), 12).read_bytes()
+
+
+def write_tar(path: Path, members: Members) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def sample(key: str, clip: bytes, text: str | None = "a cat", **record: object) -> Members:
+    """The members that video2dataset writes of a video."""
+    members = [(f"{key}.mp4", clip)]
+    if text is not None:
+        members.append((f"{key}.txt", text.encode()))
+    values = {"key": key, "status": "success", "error_message": None, **record}
+    return [*members, (f"{key}.json", json.dumps(values).encode())]
+
+
+def write_corpus(root: Path, clip: bytes) -> Path:
+    root.mkdir()
+    first = sample("000000000_0", clip) + sample("000000000_1", clip, "a dog jumps")
+    write_tar(root / "00000.tar", first)
+    write_tar(root / "00001.tar", sample("000010000", clip, None, caption="told in JSON"))
+    status = pa.table({"status": ["success", "success", "failed_to_download"]})
+    pq.write_table(status, root / "00000.parquet")
+    (root / "00000_stats.json").write_text("{}")
+    return root
+
+
+def listing(root: Path) -> Listing:
+    return Video2Dataset().listing(Tree(str(root)))
+
+
+def entries(root: Path) -> dict[str, Entry]:
+    return {entry.id: entry for entry in listing(root).entries}
+
+
+def test_videos_are_ingested_from_their_tars_with_their_captions(
+    tmp_path: Path, clip: bytes
+) -> None:
+    root = write_corpus(tmp_path / "s", clip)
+    corpus, why = find_corpus(Tree(str(root)))
+    assert corpus.name == "video2dataset"
+    assert "2 tars such as 00000.tar" in why
+    ingest(root, tmp_path / "d", *SETTINGS)
+    assert verify(Tree(str(tmp_path / "d"))).whole
+    rows = pq.read_table(tmp_path / "d" / "index.parquet").to_pylist()
+    assert {(row["source"], row["text"]) for row in rows} == {
+        ("00000/000000000_0", "a cat"),
+        ("00000/000000000_1", "a dog jumps"),
+        ("00001/000010000", "told in JSON"),
+    }
+
+
+def test_a_video_in_a_tar_gives_the_windows_that_it_gives_as_a_file(
+    tmp_path: Path, clip: bytes
+) -> None:
+    write_tar(tmp_path / "00000.tar", sample("k", clip))
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "k.mp4").write_bytes(clip)
+    ingest(tmp_path / "f", tmp_path / "d", *SETTINGS)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "00000.tar").rename(tmp_path / "t" / "00000.tar")
+    ingest(tmp_path / "t", tmp_path / "e", *SETTINGS)
+    columns = ["start_s", "end_s", "mean_px", "p99_px", "error_mean_px"]
+    found = [pq.read_table(tmp_path / d / "index.parquet", columns=columns) for d in "de"]
+    assert found[0].num_rows > 2
+    assert found[0].equals(found[1])
+
+
+def test_the_engine_and_replay_read_members_too(tmp_path: Path, clip: bytes) -> None:
+    root = write_corpus(tmp_path / "s", clip)
+    ingest(root, tmp_path / "d", *SETTINGS)
+    settings = [f"--set={each}" for each in SETTINGS]
+    done = sofdata("ingest", root, tmp_path / "e", "--workers", "1", *settings)
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "e") == hashes(tmp_path / "d")
+    assert "ended" in sofdata("replay", tmp_path / "e", "00000/000000000_1").stdout
+
+
+def test_remote_tars_are_read_in_ranges(tmp_path: Path, clip: bytes) -> None:
+    import fsspec
+
+    root = write_corpus(tmp_path / "s", clip)
+    memory = fsspec.filesystem("memory")
+    for path in root.iterdir():
+        memory.pipe_file(f"/tars/{path.name}", path.read_bytes())
+    ingest(root, tmp_path / "d", *SETTINGS)
+    ingest("memory://tars", tmp_path / "e", *SETTINGS)
+    assert hashes(tmp_path / "e") == hashes(tmp_path / "d")
+
+
+def test_failed_downloads_and_lone_texts_are_told(tmp_path: Path, clip: bytes) -> None:
+    root = write_corpus(tmp_path / "s", clip)
+    write_tar(root / "00002.tar", [("9.txt", b"lone"), *sample("8", clip)])
+    notes = "; ".join(listing(root).notes)
+    assert "00000.parquet: 1 downloads failed (failed_to_download 1)" in notes
+    assert "00002.tar: 1 samples have no video" in notes
+
+
+def test_a_tar_that_is_cut_off_gives_the_videos_before_the_cut(tmp_path: Path, clip: bytes) -> None:
+    path = write_tar(tmp_path / "00000.tar", sample("a", clip) + sample("b", clip))
+    size = 512 + -len(clip) % 512 + len(clip)  # of a video with its header
+    cut = size + 2 * 1024 + size // 2  # in the middle of b's video
+    path.write_bytes(path.read_bytes()[:cut])
+    found = entries(tmp_path)
+    assert found["00000/a"].problem == ""
+    assert found["00000/b"].problem == "truncated"
+    assert "00000.tar ends at" in found["00000/b"].detail
+    assert "it may be cut off" in "; ".join(listing(tmp_path).notes)
+
+
+def test_a_tar_cut_between_members_is_told(tmp_path: Path, clip: bytes) -> None:
+    path = write_tar(tmp_path / "00000.tar", sample("a", clip))
+    data = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(data + bytes(-len(data) % 512))
+    assert "it may be cut off" in "; ".join(listing(tmp_path).notes)
+    write_tar(path, sample("a", clip))
+    assert not listing(tmp_path).notes
+
+
+@pytest.mark.parametrize("data", [b"", b"not a tar" * 200, b"\x1f\x8b" + b"x" * 2000])
+def test_what_is_no_tar_is_a_counted_reject(tmp_path: Path, clip: bytes, data: bytes) -> None:
+    write_tar(tmp_path / "00000.tar", sample("a", clip))
+    (tmp_path / "00001.tar").write_bytes(data)
+    assert entries(tmp_path)["00001"].problem == "bad_archive"
+    assert "00000/a" in entries(tmp_path)
+
+
+def test_links_and_members_that_climb_out_lead_nowhere(tmp_path: Path, clip: bytes) -> None:
+    root = tmp_path / "s"
+    root.mkdir()
+    with tarfile.open(root / "00000.tar", "w") as tar:
+        link = tarfile.TarInfo("evil.mp4")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        out = tarfile.TarInfo("../../out.mp4")
+        out.size = len(clip)
+        tar.addfile(out, io.BytesIO(clip))
+    found = entries(root)
+    assert list(found) == ["00000/../../out"]
+    assert "member is no file of its own; not read: 00000.tar: evil.mp4" in "; ".join(
+        listing(root).notes
+    )
+    before = set(tmp_path.parent.rglob("*"))
+    ingest(root, tmp_path / "deep" / "d", *SETTINGS, corpus="video2dataset")
+    new = set(tmp_path.parent.rglob("*")) - before
+    assert all((tmp_path / "deep") in (path, *path.parents) for path in new)
+    assert verify(Tree(str(tmp_path / "deep" / "d"))).whole
+
+
+def test_a_key_that_comes_again_counts_once(tmp_path: Path, clip: bytes) -> None:
+    write_tar(tmp_path / "00000.tar", sample("a", clip) + sample("a", clip))
+    assert list(entries(tmp_path)) == ["00000/a"]
+    assert "id came again" in "; ".join(listing(tmp_path).notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.txt", b"\xff\xfe"), ("a.json", b"[1]"), ("a.json", b"{"), ("a.json", b"[" * 100_000)],
+)
+def test_a_text_that_cannot_be_read_is_left_out_and_told(
+    tmp_path: Path, clip: bytes, name: str, data: bytes
+) -> None:
+    write_tar(tmp_path / "00000.tar", [("a.mp4", clip), (name, data)])
+    found = listing(tmp_path)
+    assert found.entries[0].text == ""
+    assert f"text or JSON cannot be read; left out: 00000.tar: {name}" in "; ".join(found.notes)
+
+
+def test_empty_videos_and_other_members_are_counted(tmp_path: Path, clip: bytes) -> None:
+    write_tar(tmp_path / "00000.tar", [("a.mp4", b""), ("b.mp4", clip), ("b.jpg", b"x")])
+    assert entries(tmp_path)["00000/a"].problem == "empty_file"
+    assert listing(tmp_path).ignored == {".jpg": 1}
+
+
+def test_a_folder_without_tars_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no tar such as 00000\.tar"):
+        listing(tmp_path)
+
+
+def test_a_tar_that_changed_since_the_plan_is_noticed(tmp_path: Path, clip: bytes) -> None:
+    root = write_corpus(tmp_path / "s", clip)
+    ingest(root, tmp_path / "d", *SETTINGS)
+    write_tar(root / "00001.tar", sample("000010000", clip[:-100] + bytes(100), None))
+    with pytest.raises(ConfigError, match=r"1 changed \(00001/000010000\)"):
+        ingest(root, tmp_path / "d", *SETTINGS)

@@ -1,0 +1,53 @@
+"""The demo, at a size for tests."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sofdata.demo import Size, run_demo
+
+TINY = Size(
+    clips=1,
+    videos=2,
+    demos=3,
+    ingest=("run.engine=inline", "flow.size=64"),
+    train=(
+        "skill.optim.steps=4",
+        "planner.optim.steps=4",
+        "decoder.optim.steps=4",
+        "skill.model.width=32",
+        "planner.model.prior.width=32",
+        "planner.model.dynamics.width=32",
+        "decoder.model.width=32",
+    ),
+    bench=(
+        "videos=2",
+        "ingest.run.engine=inline",
+        "skill.optim.steps=4",
+        "planner.optim.steps=4",
+        "decoder.optim.steps=4",
+        "evaluation.episodes=1",
+        "evaluation.max_steps=8",
+    ),
+)
+
+
+@pytest.mark.slow
+def test_the_demo_goes_from_a_film_to_a_page_and_again_in_no_time(tmp_path: Path) -> None:
+    told = Console(file=io.StringIO(), width=160)
+    run_demo(str(tmp_path), TINY, told)
+    for part in ("film", "ssv2", "pushing", "demonstrations"):
+        assert (tmp_path / f"{part}-dataset" / "contact_sheet.png").exists()
+    assert (tmp_path / "models" / "train_report.md").exists()
+    page = (tmp_path / "bench" / "report.html").read_text()
+    for arm in ("bc", "sof-shuffled", "sof"):
+        assert f">{arm}</th>" in page
+    assert "what the robot did" in page
+    cells = sorted((tmp_path / "bench" / "cells").iterdir())
+    made = {path: path.stat().st_mtime_ns for path in [*cells, tmp_path / "models/skill/model.pt"]}
+    run_demo(str(tmp_path), TINY, told)
+    assert made == {path: path.stat().st_mtime_ns for path in made}
