@@ -10,6 +10,7 @@ when it is done already.
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -117,7 +118,9 @@ def _collect(out: Path, suite: str, size: Size, console: Console) -> Path:
     named = rf"\[{','.join(tasks)}]"  # a bracket, and no markup
     console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks={named}")
     config = CollectConfig(suite=suite, tasks=tasks, videos=size.videos, demos=size.demos)
-    print_collected(console, collect(config, out), out / suite)
+    # In processes of their own, since what draws does not mix well with all that is to come here.
+    told = collect(config, out, max(2, os.cpu_count() or 1))
+    print_collected(console, told, out / suite)
     return out / suite
 
 

@@ -9,12 +9,14 @@ import time
 WATCH_S = 1.0
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int = 0) -> None:
     """End this process, whatever it is doing, about a second after its parent has ended.
 
     Else the workers of a command that is killed would go on alone.
+
+    parent: its number, 0 to ask; given, it holds also where the parent has ended already.
     """
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_follow, args=(parent or os.getppid(),), daemon=True).start()
 
 
 def _follow(parent: int) -> None:

@@ -185,7 +185,7 @@ class _Pool:
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that begin now
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, context, end_with_parent)
+            self._pool = ProcessPoolExecutor(workers, context, end_with_parent, (os.getpid(),))
 
     def __enter__(self) -> _Pool:
         return self

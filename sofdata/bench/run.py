@@ -173,9 +173,9 @@ def _alone(works: list[Work], setting: Setting) -> Iterator[tuple[Work, Path | N
 _worker: Any = None  # of a worker process
 
 
-def _begin(setting: Setting) -> None:
+def _begin(setting: Setting, parent: int) -> None:
     global _worker
-    end_with_parent()
+    end_with_parent(parent)
     _worker = _Worker(setting)
 
 
@@ -190,7 +190,7 @@ def _side_by_side(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that begin now
     context = multiprocessing.get_context("spawn")
     waiting, running, ready = list(works), dict[Future[Path | None], Work](), {""}
-    with ProcessPoolExecutor(number, context, _begin, (setting,)) as pool:
+    with ProcessPoolExecutor(number, context, _begin, (setting, os.getpid())) as pool:
         try:
             while waiting or running:
                 able = [work for work in waiting if work.needs in ready]

@@ -101,17 +101,32 @@ def test_the_same_bytes_for_any_number_of_processes(collected: Path, tmp_path: P
     assert record(tmp_path / "pushing") == record(collected)
 
 
+def wait_for_the_end_of_group(group: int, timeout_s: float = 30) -> None:
+    """No worker outlives the command."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(group, signal.SIGKILL)
+    raise AssertionError("a worker went on after its command was killed")
+
+
 def test_a_killed_collection_goes_on_to_the_same_bytes(collected: Path, tmp_path: Path) -> None:
-    words = ["bench", "collect", str(tmp_path), "--suite", "pushing", "--workers", "1", "--quiet"]
+    words = ["bench", "collect", str(tmp_path), "--suite", "pushing", "--workers", "2", "--quiet"]
     for key in ("tasks", "videos", "demos"):
         words += ["--set", f"{key}={json.dumps(SMALL[key])}"]
-    running = subprocess.Popen([sys.executable, "-m", "sofdata", *words])
+    command = [sys.executable, "-m", "sofdata", *words]
+    running = subprocess.Popen(command, start_new_session=True)
     work = tmp_path / "pushing" / WORK
     while not len(list(work.rglob("[0-9]*.json"))) >= 3:
         assert running.poll() is None
         time.sleep(0.005)
     running.send_signal(signal.SIGKILL)
     running.wait()
+    wait_for_the_end_of_group(running.pid)
     assert not (tmp_path / "pushing" / RECORD).exists()
     before = {path: path.stat().st_mtime_ns for path in work.rglob("[0-9]*.json")}
     kept: dict[Path, int] = {}

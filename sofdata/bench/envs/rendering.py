@@ -9,8 +9,8 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import subprocess
 import sys
-import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -69,21 +69,34 @@ def choose_backend(loads: Callable[[str], bool] | None = None) -> str:
 
 
 def check_rendering() -> None:
-    """Draw something very small. Raises `ConfigError` where that does not work."""
-    backend = choose_backend()
-    try:
-        import mujoco
+    """Draw something very small, in a process of its own: a driver that is broken may take its
+    process along, and one that is not does not mix with all other libraries.
 
-        context = mujoco.GLContext(16, 16)
-        context.make_current()
-        context.free()
-    except Exception as error:  # noqa: BLE001 - each binding fails in its own way
-        _end_quietly(error)
-        why = str(error).rstrip(".")
+    Raises `ConfigError` where that does not work. Takes half a second.
+    """
+    backend = choose_backend()
+    tried = subprocess.run(
+        [sys.executable, "-c", _TRIAL], capture_output=True, text=True, check=False
+    )
+    if tried.returncode:
+        lines = [line for line in tried.stderr.splitlines() if line.strip()]
+        why = lines[-1].rstrip(".") if lines else f"the trial ended with {tried.returncode}"
         raise ConfigError(
             f"simulators cannot draw here with MUJOCO_GL={backend}: {why}. Install what drawing "
             f"without a screen needs ({INSTALL}), or try MUJOCO_GL=osmesa"
-        ) from None
+        )
+
+
+_TRIAL = """
+import sys, mujoco
+try:
+    context = mujoco.GLContext(16, 16)
+    context.make_current()
+    context.free()
+except Exception as error:
+    sys.unraisablehook = lambda unraisable: None
+    sys.exit(str(error))
+"""
 
 
 class FastRenderer:
@@ -132,15 +145,6 @@ class FastRenderer:
     def close(self) -> None:
         """Release the context."""
         self._release()
-
-
-def _end_quietly(error: Exception) -> None:
-    """Let go of the half-made context, which fails once more, and prints that, when it is ended."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-    try:
-        traceback.clear_frames(error.__traceback__)
-    finally:
-        sys.unraisablehook = hook
 
 
 def _loads(library: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sofdata.bench.envs.rendering import INSTALL, check_packages, choose_backend
+from sofdata.bench.envs.rendering import INSTALL, check_packages, check_rendering, choose_backend
 from sofdata.errors import ConfigError
 
 
@@ -43,3 +43,11 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it() -> None:
         ConfigError, match=r"'moon' needs cheese_io: pip install 'sofdata\[bench\]'"
     ):
         check_packages("moon", ["numpy", "cheese_io"])
+
+
+def test_what_cannot_draw_is_found_out_by_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "nonsense")
+    with pytest.raises(ConfigError, match=r"MUJOCO_GL=nonsense: .*invalid value.*apt-get install"):
+        check_rendering()
+    monkeypatch.delenv("MUJOCO_GL")
+    check_rendering()
