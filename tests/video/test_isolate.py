@@ -81,7 +81,7 @@ def test_a_child_that_is_killed_costs_one_video(clips: list[Path], process: Deco
 
 
 def test_a_child_that_hangs_is_killed_at_its_time_limit(clips: list[Path]) -> None:
-    process = DecoderProcess(LimitConfig(floor_s=2.0, per_second=0))
+    process = DecoderProcess(LimitConfig(floor_s=5.0, per_second=0))
     stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "pyav")
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSTOP)
