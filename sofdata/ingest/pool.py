@@ -66,6 +66,8 @@ class Pool:
         """Look at the cluster, every few seconds or at once, and ask it for what is missing.
 
         units: that are not done yet.
+        Raises `TransientError` where this machine is the cluster, and Ray has died on it: unlike a
+        cluster of others, which may come back, there is nothing to wait for.
         """
         if not at_once and time.monotonic() - self._looked_s < LOOK_EVERY_S:
             return
@@ -163,6 +165,11 @@ class Pool:
         alive = read_nodes(ray.nodes())
         lost = [node for id_, node in self._nodes.items() if id_ not in alive]
         self._nodes = alive
+        if lost and not alive and not self._job.config.run.address:
+            raise TransientError(
+                "Ray, which was started for this run, has died on this machine; the same command "
+                "goes on from what is committed"
+            )
         for node in lost:
             if node.id in self._told:
                 self._told.discard(node.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -101,6 +102,27 @@ def test_a_decoder_that_sends_frames_without_end_is_stopped(source: Path, tmp_pa
     assert outcome.code == 1, outcome.output
     (row,) = pq.read_table(tmp_path / "dest" / "videos.parquet").to_pylist()
     assert (row["status"], row["reason"]) == ("quarantined", "decoder_timeout")
+
+
+def test_a_run_whose_own_ray_dies_ends_at_once_and_resumes(
+    source: Path, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    """The decoder hangs, so that the run is still at work when the raylet is killed."""
+    spec = write_spec(tmp_path / "spec", [Fault("decode 0-hangs.webm", "hang", times=0)])
+    one = tmp_path / "one"
+    one.mkdir()
+    for name in ("0-hangs.webm", "sound-1.webm"):
+        (one / name).symlink_to(source / name)
+    command = ("ingest", one, tmp_path / "dest", "--workers", "1", *UNITS)
+    began = time.monotonic()
+    outcome = run(command, spec, Strike("raylet", after_s=15.0), ray=True)
+    assert not outcome.hung
+    assert time.monotonic() - began < 100  # a cluster of others is waited for three times as long
+    assert not outcome.traceback
+    resumed = run(command, write_spec(tmp_path / "none", []), ray=True)
+    assert resumed.code == 0, resumed.output
+    found = samples(tmp_path / "dest")
+    assert found == {key: sha for key, sha in undisturbed.items() if key in found}
 
 
 def test_a_run_in_which_nothing_moves_ends_with_a_diagnosis_and_resumes(
