@@ -18,7 +18,9 @@ import numpy as np
 SPACING = 4 << 20  # bytes, unpacked; on average half of it is unpacked to enter anywhere
 _HEAD = struct.Struct("<5sBBQQIII")  # magic, version, flags, sizes, spacing, window, points
 _POINT = np.dtype([("packed", "<u8"), ("unpacked", "<u8"), ("bits", "u1"), ("window", "u1")])
-_NEVER = 1 << 31  # a spacing at which a reader makes no points of its own
+# A spacing at which a reader makes hardly any points of its own. Not more: four times it has to fit
+# into 32 bits in zran.c, which else divides by zero and takes the process with it.
+_NEVER = 1 << 28
 
 
 def reader(handle: Any, points: Path, build: bool = False) -> Any:

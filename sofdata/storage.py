@@ -241,8 +241,11 @@ class Tree:
             handle.close()
 
     @contextmanager
-    def local_copy(self, rel: str) -> Iterator[str]:
-        """A local path with the content of `rel`: the file itself, or a copy removed after."""
+    def local_copy(self, rel: str, size_bytes: int | None = None) -> Iterator[str]:
+        """A local path with the content of `rel`: the file itself, or a copy removed after.
+
+        size_bytes: what is known of its size, which saves a request for a small file.
+        """
         tree, path = self._of(rel)
         if tree.is_local and not split_part(rel)[1]:
             yield path
@@ -251,19 +254,23 @@ class Tree:
         with ExitStack() as stack:
             with explained(f"write to {tempfile.gettempdir()}"):
                 name = stack.enter_context(temporary_file(_suffix(rel)))
-            self.download(rel, name)
+            self.download(rel, name, size_bytes)
             yield name
 
-    def download(self, rel: str, local_path: str) -> None:
+    def download(self, rel: str, local_path: str, size_bytes: int | None = None) -> None:
         """Copy a remote file, or a part of any file, to a local one, in pieces if it is large.
+
+        size_bytes: as of `local_copy`.
 
         Raises `FileNotFoundError`, `StorageError` if there is no room for it, `TransientError`.
         """
         tree, path = self._of(rel)
         shown = public_url(rel)
         part = split_part(rel)[1]
-        size = self.size(rel) if part or tree._s3 else 0
-        if not part and size <= PIECE:
+        size = size_bytes or 0
+        if part or (tree._s3 and (size_bytes is None or size_bytes > PIECE)):
+            size = self.size(rel)
+        if not part and (not tree._s3 or size <= PIECE):
             tree._call(f"download {shown}", lambda: _get(tree._fs, path, local_path))
             return
 
@@ -427,6 +434,14 @@ class Tree:
         """
         found = self._s3.unfinished(self.root) if self._s3 else []
         return sorted({path.removeprefix(f"{self.root}/") for path, _ in found})
+
+    def connect(self) -> None:
+        """Make the client of a remote store now, which takes a third of a second, not at first use.
+
+        Raises `ConfigError` if its library is missing.
+        """
+        if self._s3:
+            self._fs.connect()
 
     def check_bucket(self) -> None:
         """Raise `ConfigError` if this lies in a bucket that does not exist."""

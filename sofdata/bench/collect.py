@@ -16,7 +16,6 @@ import math
 import multiprocessing
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
@@ -33,6 +32,7 @@ from sofdata.bench.seeds import seeds_for
 from sofdata.config import config_digest, differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
+from sofdata.processes import end_with_parent
 
 RECORD = "collect.json"
 CAMERA = "observation.images.front"
@@ -185,7 +185,7 @@ class _Pool:
         if workers > 1:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that begin now
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, context, _follow, (os.getpid(),))
+            self._pool = ProcessPoolExecutor(workers, context, end_with_parent)
 
     def __enter__(self) -> _Pool:
         return self
@@ -209,17 +209,6 @@ class _Pool:
                 f"a process that collects died: {error} If memory ran out, take fewer with "
                 "--workers; the same command goes on from here"
             ) from None
-
-
-def _follow(parent: int) -> None:
-    """Of a worker: end when the parent does, even in the middle of an episode."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 _kept: dict[tuple[str, str, int], Env] = {}  # the simulator that this process made last

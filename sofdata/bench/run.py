@@ -32,6 +32,7 @@ from sofdata.bench.evaluate import Simulators
 from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
 from sofdata.errors import ConfigError, TransientError
+from sofdata.processes import end_with_parent
 
 Follow = Callable[["Done"], None]
 
@@ -174,6 +175,7 @@ _worker: Any = None  # of a worker process
 
 def _begin(setting: Setting) -> None:
     global _worker
+    end_with_parent()
     _worker = _Worker(setting)
 
 

@@ -102,16 +102,11 @@ def table(results: Results) -> str:
     for name in sorted(groups, key=lambda group: (group[0], group[2], order[group[1]], -group[3])):
         suite, arm, demos, videos = name
         cells = groups[name]
-        seeds = len(cells)
         errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
         minutes = np.mean([training_s(cell) for cell in cells]) / 60
-        lines.append(
-            f"| {suite} | {arm} | {demos} | {videos or ''} | {seeds} | {_shown(success_of(cells))} "
-            f"| {_ahead(groups, name)} | {np.mean(errors):.2f} | {minutes:.1f} |"
-            if errors
-            else f"| {suite} | {arm} | {demos} | {videos or ''} | {seeds} | "
-            f"{_shown(success_of(cells))} | {_ahead(groups, name)} | | {minutes:.1f} |"
-        )
+        row = [suite, arm, demos, videos or "", len(cells), _shown(success_of(cells))]
+        row += [_ahead(groups, name), f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
+        lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
 
 

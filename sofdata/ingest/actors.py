@@ -40,7 +40,8 @@ class UnitWorker:
         self._decoder: Decoder = opens(job.config)
 
     def start(self, versions: dict[str, Any]) -> Place:
-        """Check that this node can do the work as the driver would, and load the flow model.
+        """Check that this node can do the work as the driver would, load the flow model and connect
+        to the stores.
 
         versions: the driver's `provenance`.
         Raises `ConfigError` where the node does not see the source or the destination, or has
@@ -50,6 +51,8 @@ class UnitWorker:
         _check_sees(self._job.source, "", place)
         _check_sees(self._job.dest, DATASET, place)
         _check_versions(versions, provenance(self._job.config), place)
+        for tree in (self._job.source, self._job.dest):
+            tree.connect()
         if not self._job.config.run.flow_is_elsewhere(self._job.config.flow):
             self._flow = LocalFlow(make_estimator(self._job.config.flow))
         return place

@@ -25,15 +25,16 @@ RANGES_SHARE = 0.5  # of a file; whoever needs more is better off with a copy
 class Copy:
     """A file of the source as a local one, from `open` until `close`."""
 
-    def __init__(self, source: Tree, uri: str) -> None:
-        self.uri = uri
+    def __init__(self, source: Tree, ref: VideoRef) -> None:
+        self.uri = ref.uri
+        self._size_bytes = ref.size_bytes
         self._source = source
         self._stack = ExitStack()
         self.path = ""
 
     def open(self) -> str:
         """Fetch it. Raises what `Tree.download` raises."""
-        self.path = self._stack.enter_context(self._source.local_copy(self.uri))
+        self.path = self._stack.enter_context(self._source.local_copy(self.uri, self._size_bytes))
         return self.path
 
     def close(self) -> None:
@@ -144,7 +145,7 @@ class Fetcher:
                 return copy.path
             future.exception()
             copy.close()
-        copy = Copy(self._source, ref.uri)
+        copy = Copy(self._source, ref)
         path = copy.open()
         self._copy = copy
         return path
@@ -159,5 +160,5 @@ class Fetcher:
         if self._in_ranges(following, decoder):
             return
         self._thread = self._thread or ThreadPoolExecutor(1)
-        copy = Copy(self._source, following.uri)
+        copy = Copy(self._source, following)
         self._ahead = copy, self._thread.submit(copy.open)

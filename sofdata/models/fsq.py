@@ -64,6 +64,10 @@ class FSQ(nn.Module):
         digits = torch.round(codes.float() * self.width).long() + self.width
         return (digits * self.radix).sum(-1)
 
+    def digits_of(self, tokens: Tensor) -> Tensor:
+        """The level of each dimension, from 0: int64 [...] to int64 [..., D]."""
+        return (tokens[..., None] // self.radix) % self.levels
+
     def codes_of(self, tokens: Tensor) -> Tensor:
         """The codes that tokens stand for: int64 [...] to float32 [..., D].
 
@@ -74,5 +78,4 @@ class FSQ(nn.Module):
                 f"tokens must lie in 0..{self.codebook_size - 1}, "
                 f"got {int(tokens.min())}..{int(tokens.max())}"
             )
-        digits = (tokens[..., None] // self.radix) % self.levels
-        return (digits - self.width) / self.width
+        return (self.digits_of(tokens) - self.width) / self.width

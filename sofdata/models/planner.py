@@ -53,7 +53,8 @@ class Planner(OnSkill):
         self.config, self.texts = config, texts
         self.text = TextEncoder(config.text, config.text_width, texts)
         shape, points, dim = skill.observation_shape, skill.tokens, skill.code_dim
-        space = SkillSpace(points, dim, skill.codebook_size, shape, self.text.width)
+        levels = skill.config.levels if skill.codebook_size else ()
+        space = SkillSpace(points, dim, levels, shape, self.text.width)
         self.prior = Prior(config.prior, space)
         self.dynamics = Dynamics(config.dynamics, shape, points, dim)
         self.seen: TokenCounts | VectorMoments = (

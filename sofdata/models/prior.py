@@ -2,22 +2,24 @@
 
 A transformer reads the observation's P tokens and the task, which all attend to each other, and
 then the n points of the skill, each of which attends to what came before it (a "prefix language
-model", Raffel et al., JMLR 2020). FSQ skills are predicted as tokens of the codebook, with
-cross-entropy; KL skills as vectors, with a mixture of Gaussians (`sofdata.models.gmm`).
+model", Raffel et al., JMLR 2020). FSQ skills are predicted as tokens of the codebook, level by
+level (`sofdata.models.digits`); KL skills as vectors, with a mixture of Gaussians
+(`sofdata.models.gmm`).
 
 The SOF paper (arXiv 2512.20052) publishes no sizes: all defaults are ours.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
+from sofdata.models.digits import DigitHead
 from sofdata.models.gmm import MixtureHead
 from sofdata.models.transformer import Block, Memory, gains_of, repeat_memory
 from sofdata.settings import Section
@@ -35,7 +37,8 @@ class PriorConfig(Section):
         "few hundred windows are soon known by heart.",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of the target spread over the whole codebook (fsq only). Ours."
+        0.0,
+        description="Share of the target spread over all levels of a dimension (fsq only). Ours.",
     )
     components: Annotated[int, Field(ge=1)] = Field(
         8, description="Gaussians in the mixture of each vector (kl only). Ours."
@@ -57,47 +60,21 @@ class PriorConfig(Section):
 class SkillSpace:
     """What the prior predicts and from what.
 
-    tokens: n, the points of a skill. code_dim: D, numbers a point. codebook_size: V, 0 for KL.
-    observation: (P, C), tokens and channels of an observation. task: E, width of a task's vector.
+    tokens: n, the points of a skill. code_dim: D, numbers a point. levels: of each of them; empty
+    for KL. observation: (P, C), tokens and channels of an observation. task: E, width of a task's
+    vector.
     """
 
     tokens: int
     code_dim: int
-    codebook_size: int
+    levels: tuple[int, ...]
     observation: tuple[int, int]
     task: int
 
-
-class TokenHead(nn.Module):
-    """Tokens of a codebook in and out; both share one table (Press and Wolf, EACL 2017)."""
-
-    def __init__(self, width: int, codebook_size: int) -> None:
-        super().__init__()
-        self.table = nn.Embedding(codebook_size, width)
-        self.bias = nn.Parameter(torch.zeros(codebook_size))
-        nn.init.normal_(self.table.weight, std=0.02)
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """int64 [...] -> [..., width]."""
-        vectors: Tensor = self.table(tokens)
-        return vectors
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[..., width] -> float32 [..., V]."""
-        return functional.linear(hidden, self.table.weight, self.bias).float()
-
-    def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
-        """Log-probability [...] of tokens [...], nats."""
-        logs = self.logits(hidden).log_softmax(-1)
-        return logs.gather(-1, tokens[..., None])[..., 0]
-
-    def sample(self, hidden: Tensor, temperature: float, generator: Generator | None) -> Tensor:
-        """Draw tokens [...]; temperature 0 takes the most likely one."""
-        logits = self.logits(hidden)
-        if temperature == 0:
-            return logits.argmax(-1)
-        odds = (logits / temperature).softmax(-1)
-        return torch.multinomial(odds.flatten(0, -2), 1, generator=generator).view(odds.shape[:-1])
+    @property
+    def codebook_size(self) -> int:
+        """V, 0 for KL."""
+        return math.prod(self.levels) if self.levels else 0
 
 
 class Prior(nn.Module):
@@ -117,9 +94,9 @@ class Prior(nn.Module):
         blocks = [Block(width, config.heads) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
-        self.head: TokenHead | MixtureHead = (
-            TokenHead(width, space.codebook_size)
-            if space.codebook_size
+        self.head: DigitHead | MixtureHead = (
+            DigitHead(width, space.levels)
+            if space.levels
             else MixtureHead(width, space.code_dim, config.components, config.min_std)
         )
 
@@ -158,7 +135,8 @@ class Prior(nn.Module):
         share = self.config.label_smoothing
         if not share or isinstance(self.head, MixtureHead):
             return nats, nats
-        spread = -self.head.logits(hidden).log_softmax(-1).mean(-1)[:, 0]
+        levels = [logs.mean(-1) for logs in self.head.logs(hidden, targets)]
+        spread = -torch.stack(levels).sum(0)[:, 0]
         return (1 - share) * nats + share * spread, nats
 
     @torch.no_grad()

@@ -125,16 +125,33 @@ def square(rng: np.random.Generator, side: float) -> Sprite:
     return _cut_out(skin, mask, middle)
 
 
-def jaws(rng: np.random.Generator, radius: float, thick: int = 6) -> Sprite:
-    """The two jaws of a gripper from above: arcs left and right, their inner edge at a radius."""
+def jaw_skin(rng: np.random.Generator, thick: float) -> NDArray[np.float32]:
+    """How light a gripper's jaws are, float32 [thick,360]: a row a px across, a column a degree."""
+    return np.asarray(_noise(rng, round(thick), 360, (24, 8)), np.float32)
+
+
+def jaws(skin: NDArray[np.float32], gap: float) -> Sprite:
+    """The two jaws of a gripper from above: arcs left and right, their inner edge at a radius.
+
+    skin: see `jaw_skin`; it goes with the jaws, so that jaws which move look like moved ones.
+    """
     import cv2
 
-    mask, middle = _blank(radius + thick)
-    axes = (round(radius + thick / 2),) * 2
-    for start in (-65, 115):
-        cv2.ellipse(mask, middle, axes, 0, start, start + 130, 255, thick, cv2.LINE_AA)
-    skin = _tinted((235, 205, 60), _noise(rng, len(mask), len(mask), (7, 3)), 0.35)
-    return _cut_out(skin, mask, middle, rim=1.5)
+    thick = len(skin)
+    mask, middle = _blank(gap + thick)
+    down, right = np.mgrid[: len(mask), : len(mask)].astype(np.float32) - middle[0]
+    radius, around = np.hypot(right, down), np.degrees(np.arctan2(right, down)) % 360
+    across, aside = radius - gap, np.abs(around % 180 - 90)  # degrees from the horizontal
+    inside = np.minimum(thick / 2 - np.abs(across - thick / 2), np.radians(65 - aside) * radius)
+    mask[:] = np.clip(inside + 0.5, 0, 1) * 255
+    light = cv2.remap(
+        skin,
+        around.astype(np.float32),
+        across.astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return _cut_out(_tinted((235, 205, 60), light, 0.35), mask, middle, rim=1.5)
 
 
 def _blank(radius: float) -> tuple[NDArray[np.uint8], tuple[int, int]]:

@@ -40,7 +40,9 @@ _NEAR_PX = 6.0  # how near to the square's centre a carried disc must lie
 _GRASP_PX = 6.0  # the gripper grasps what its centre is this near to when it closes
 _FIST_PX = 8.0  # radius of the closed gripper
 _EDGE_PX = 8.0  # the gripper stays this far from the border
-_JAWS_PX = 6
+_JAWS_PX = 6.0  # how thick its jaws are
+_FIST_GAP_PX = _FIST_PX - _JAWS_PX  # from its middle to the jaws, once it has closed on nothing
+_JAW_STEP_PX = 4.0  # how far a jaw moves in a frame: closing takes 0.2 to 0.5 s
 
 Vector = NDArray[np.float64]
 
@@ -48,11 +50,12 @@ Vector = NDArray[np.float64]
 class PushingScene:
     """The world and its rules.
 
-    An action is (dx, dy, gripper): the gripper closes (gripper > 0) or opens, and then moves by
-    (dx, dy) px, each at most MAX_STEP_PX. Open, it passes above the disc. Closed, it pushes the
-    disc ahead of it, or carries it along if it was above the disc's middle when it closed. The
-    cloth, the disc, the square, all places and the pace of `expert` differ from episode to episode;
-    of the task nothing shows in the first picture.
+    An action is (dx, dy, gripper): the jaws go on closing (gripper > 0) or opening, 4 px a frame,
+    and the gripper moves by (dx, dy) px, each at most MAX_STEP_PX. Until they have closed, it
+    passes above the disc. Closed, it pushes the disc ahead of it, or carries it along if it was
+    above the disc's middle when they did; as soon as they open, it lets go. The cloth, the disc,
+    the square, all places and the pace of `expert` differ from episode to episode; of the task
+    nothing shows in the first picture.
     """
 
     def __init__(self, seed: int | Sequence[int] = 0) -> None:
@@ -73,6 +76,7 @@ class PushingScene:
         self.square = _place(rng, [self.disc], 38, 22)
         self.gripper = _place(rng, [self.disc], 30, 14)
         self.pace_px = float(rng.uniform(2.5, 4.5))
+        self.gap_px = self._open_gap_px = self.radius + 5  # from the gripper's middle to its jaws
         self.closed = self.held = False
         self._grip = np.zeros(2)
         self._start = self.disc.copy()
@@ -82,11 +86,7 @@ class PushingScene:
     def step(self, action: Sequence[float] | NDArray[np.floating]) -> NDArray[np.uint8]:
         """Carry out one action and return the picture that follows."""
         dx, dy, gripper = (float(value) for value in action)
-        closes, self.closed = gripper > 0 and not self.closed, gripper > 0
-        if closes:
-            self._grip = self.disc - self.gripper
-            self.held = float(np.hypot(*self._grip)) < _GRASP_PX
-        self.held = self.held and self.closed
+        self._move_jaws(close=gripper > 0)
         move = np.clip([dx, dy], -MAX_STEP_PX, MAX_STEP_PX)
         self.gripper = np.clip(self.gripper + move, _EDGE_PX, SIZE - _EDGE_PX)
         if self.held:
@@ -99,14 +99,14 @@ class PushingScene:
     def observe(self) -> NDArray[np.uint8]:
         """The picture, uint8 [SIZE,SIZE,3]."""
         image = self._cloth.copy()
-        paint(image, self._sprites["disc"], shift(*self.disc))
-        jaws = "holding" if self.held else "fist" if self.closed else "open"
-        paint(image, self._sprites[jaws], shift(*self.gripper))
+        paint(image, self._disc, shift(*self.disc))
+        paint(image, drawing.jaws(self._skin, self.gap_px), shift(*self.gripper))
         return image
 
     def state(self) -> NDArray[np.float32]:
-        """Where the gripper is, px, and whether it is closed: float32 [3]; see STATE_NAMES."""
-        return np.array([*self.gripper, CLOSED if self.closed else OPEN], np.float32)
+        """Where the gripper is, px, and how far closed: float32 [3]; see STATE_NAMES."""
+        share = (self._open_gap_px - self.gap_px) / (self._open_gap_px - _FIST_GAP_PX)
+        return np.array([*self.gripper, OPEN + (CLOSED - OPEN) * share], np.float32)
 
     def success(self) -> bool:
         """Whether the task is done: pushed far enough, or laid down on the square."""
@@ -123,6 +123,18 @@ class PushingScene:
         return np.array([*np.clip(move, -MAX_STEP_PX, MAX_STEP_PX), gripper], np.float32)
 
     # The rules
+
+    def _move_jaws(self, close: bool) -> None:
+        """Bring the jaws nearer to where they are to be, and grasp what they close on."""
+        grip = self.disc - self.gripper
+        grasps = float(np.hypot(*grip)) < _GRASP_PX
+        goal = self._open_gap_px if not close else self.radius if grasps else _FIST_GAP_PX
+        if self.closed and close:
+            return
+        self.gap_px = float(np.clip(goal, self.gap_px - _JAW_STEP_PX, self.gap_px + _JAW_STEP_PX))
+        self.closed = close and self.gap_px == goal
+        self.held = self.closed and grasps
+        self._grip = grip
 
     def _push(self) -> None:
         """Move the disc out of the closed gripper's way."""
@@ -147,7 +159,7 @@ class PushingScene:
         return self._towards(way), OPEN
 
     def _shove(self) -> tuple[Vector, float]:
-        """Go behind the disc, open; then close and push, always keeping behind its middle."""
+        """Go behind the disc, open; close there; then push, always keeping behind its middle."""
         if self.success():
             return np.zeros(2), CLOSED
         forward, across = np.array(PUSHES[self.task]), _across(self.task)
@@ -160,6 +172,8 @@ class PushingScene:
             behind = reach <= ahead < reach + 6 and abs(aside) < 1.5
         if not behind:
             return self._towards(way - (reach + 3) * forward), OPEN
+        if not self.closed:
+            return np.zeros(2), CLOSED
         return self.pace_px * forward + np.clip(aside, -2, 2) * across, CLOSED
 
     def _towards(self, way: Vector) -> Vector:
@@ -170,12 +184,8 @@ class PushingScene:
     def _draw(self, rng: np.random.Generator) -> None:
         self._cloth = drawing.cloth(rng, SIZE, SIZE)
         paint(self._cloth, drawing.square(rng, 26), shift(*self.square))
-        self._sprites = {
-            "disc": drawing.disc(rng, self.radius),
-            "fist": drawing.jaws(rng, _FIST_PX - _JAWS_PX, _JAWS_PX),
-            "holding": drawing.jaws(rng, self.radius, _JAWS_PX),
-            "open": drawing.jaws(rng, self.radius + 5, _JAWS_PX),
-        }
+        self._disc = drawing.disc(rng, self.radius)
+        self._skin = drawing.jaw_skin(rng, _JAWS_PX)
 
 
 def _across(task: str) -> Vector:

@@ -68,7 +68,7 @@ class ShardCache:
             self._make_room(shard.size_bytes)
         part = f"{path}{_PART}{os.getpid()}"
         try:
-            shard.tree.download(shard.rel, part)
+            shard.tree.download(shard.rel, part, shard.size_bytes)
             if hash_file(part)[1] != shard.md5:
                 raise InputError("its md5 is not the one that the dataset lists")
             os.replace(part, path)

@@ -14,8 +14,6 @@ import os
 import resource
 import struct
 import sys
-import threading
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -23,29 +21,22 @@ import numpy as np
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.faults import reached
+from sofdata.processes import end_with_parent
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.reader import open_video
 
-WATCH_S = 1.0
 STDERR_BYTES = 64 << 20
 
 
 def main() -> None:
     """Answer requests until the parent is gone."""
-    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as answers:
         while line := sys.stdin.buffer.readline():
             _decode(json.loads(line), answers)
-
-
-def _follow_parent(parent: int) -> None:
-    """End this process when its parent has, even in the middle of a video."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
 
 
 def _decode(request: dict[str, Any], answers: Any) -> None:

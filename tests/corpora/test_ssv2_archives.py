@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -112,6 +114,21 @@ def test_every_clip_is_read_from_its_place(tmp_path: Path, zipped: str) -> None:
     clips = small(tmp_path / "s", zipped=zipped)
     found = contents(tmp_path / "s")
     assert found == {name.split("/")[1].removesuffix(".webm"): data for name, data in clips.items()}
+
+
+@pytest.mark.parametrize("number", [1, 60])
+def test_an_archive_of_few_restart_points_or_none_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """With the spacing of real archives, in a process that could die of it."""
+    monkeypatch.setattr(restart, "SPACING", 4 << 20)
+    monkeypatch.setattr(packed, "PIECE", 1 << 18)
+    clips = small(tmp_path / "s", number, zipped="deflated")
+    script = "import sys; from tests.corpora.test_ssv2_archives import contents; "
+    script += "print(len(contents(__import__('pathlib').Path(sys.argv[1]))))"
+    command = [sys.executable, "-c", script, str(tmp_path / "s")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, str(len(clips))), done.stderr
 
 
 def test_parts_of_a_tar_that_is_not_packed_will_do(tmp_path: Path) -> None:

@@ -17,14 +17,16 @@ from sofdata.config import load_config
 from sofdata.console import stdout
 from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
 from sofdata.errors import ConfigError
-from sofdata.ingest.destination import check_places
+from sofdata.ingest.destination import check_places, read_dataset
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import load_plan
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import execute, prepare
+from sofdata.report.dataset import write_report
 from sofdata.report.inspect import draw_sheet
 from sofdata.s3 import THRESHOLD
 from sofdata.shards.repair import repair
+from sofdata.shards.schema import DatasetRecord
 from sofdata.shards.verify import Remedy, verify
 from sofdata.storage import Tree
 from tests.faults.inject import Fault, fired, write_spec
@@ -120,6 +122,8 @@ def test_a_dataset_is_verified_shown_replayed_and_loaded_where_it_lies(
     assert verify(tree, fast=True).whole
     sheet = draw_sheet(tree, rows=3, video=None, path=str(tmp_path / "sheet.png"))
     assert Path(sheet).stat().st_size > 1000
+    page = write_report(tree, recorded(tree), 3, str(tmp_path / "report.html"))
+    assert b"<html" in Path(page).read_bytes()
     plan = load_plan(tree)
     assert plan
     record = replay(tree, plan.units[0].videos[0].id, None, stdout())
@@ -129,6 +133,12 @@ def test_a_dataset_is_verified_shown_replayed_and_loaded_where_it_lies(
     for ours, theirs in zip(there, Loader(str(dataset), batch_size=4, seed=1), strict=True):
         assert ours.keys == theirs.keys
         assert torch.equal(ours.flow, theirs.flow)
+
+
+def recorded(tree: Tree) -> DatasetRecord:
+    record = read_dataset(tree)
+    assert record
+    return record
 
 
 def test_repair_mends_a_dataset_and_the_same_ingest_completes_it(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from sofdata.errors import ConfigError
+from sofdata.models.digits import DigitHead
 from sofdata.models.mpc import (
     Imagination,
     MPCConfig,
@@ -15,7 +18,7 @@ from sofdata.models.mpc import (
     cross_entropy_method,
     search,
 )
-from sofdata.models.prior import Prior, PriorConfig, SkillSpace, TokenHead
+from sofdata.models.prior import Prior, PriorConfig, SkillSpace
 
 CODES, SKILLS, POINTS, DIM = 12, 2, 4, 3
 SEEDS = pytest.mark.parametrize("seed", range(5))
@@ -124,11 +127,12 @@ def walk(likely: float = 0.0) -> Imagination:
     The prior favours adding 1 by `likely` nats over the others.
     """
     torch.manual_seed(0)
-    prior = Prior(PriorConfig(width=8, layers=1, heads=1), SkillSpace(1, 1, 3, (1, 1), 2))
-    assert isinstance(prior.head, TokenHead)
+    prior = Prior(PriorConfig(width=8, layers=1, heads=1), SkillSpace(1, 1, (3,), (1, 1), 2))
+    assert isinstance(prior.head, DigitHead)
+    last = cast(nn.Linear, prior.head.outer[0])
     with torch.no_grad():
-        prior.head.table.weight.zero_()
-        prior.head.bias.copy_(torch.tensor([0, 0, likely]))
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0, 0, likely]))
     return Imagination(
         prior,
         lambda observation, codes: observation + codes,

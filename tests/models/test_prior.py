@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sofdata.errors import ConfigError
-from sofdata.models.prior import Prior, PriorConfig, SkillSpace, TokenHead
+from sofdata.models.digits import DigitHead
+from sofdata.models.prior import Prior, PriorConfig, SkillSpace
 
-POINTS, DIM, CODES, PLACES, CHANNELS, TASK, SIZE = 5, 3, 11, 4, 6, 7, 3
-TOKENS = SkillSpace(POINTS, DIM, CODES, (PLACES, CHANNELS), TASK)
-VECTORS = SkillSpace(POINTS, DIM, 0, (PLACES, CHANNELS), TASK)
+POINTS, DIM, LEVELS, CODES, PLACES, CHANNELS, TASK, SIZE = 5, 2, (4, 3), 12, 4, 6, 7, 3
+TOKENS = SkillSpace(POINTS, DIM, LEVELS, (PLACES, CHANNELS), TASK)
+VECTORS = SkillSpace(POINTS, DIM, (), (PLACES, CHANNELS), TASK)
 SPACES = pytest.mark.parametrize("space", [TOKENS, VECTORS], ids=["fsq", "kl"])
 
 
@@ -95,7 +97,7 @@ def test_a_sample_of_a_batch_is_read_as_it_is_alone(space: SkillSpace) -> None:
 
 
 def test_likelihoods_of_all_skills_sum_to_one() -> None:
-    space = SkillSpace(2, DIM, CODES, (PLACES, CHANNELS), TASK)
+    space = SkillSpace(2, DIM, LEVELS, (PLACES, CHANNELS), TASK)
     prior, (observation, task) = build(space), seen(1)
     every = torch.cartesian_prod(torch.arange(CODES), torch.arange(CODES))[None]
     total = prior.log_prob(observation, task, every).sum(-1).exp().sum()
@@ -103,7 +105,7 @@ def test_likelihoods_of_all_skills_sum_to_one() -> None:
 
 
 def test_samples_are_as_frequent_as_they_are_likely() -> None:
-    space = SkillSpace(2, DIM, 3, (PLACES, CHANNELS), TASK)
+    space = SkillSpace(2, 1, (3,), (PLACES, CHANNELS), TASK)
     prior, (observation, task) = build(space), seen(1)
     drawn, _ = prior.sample(observation, task, 20_000, 1.0, torch.Generator().manual_seed(0))
     counts = torch.bincount(drawn[0, :, 0] * 3 + drawn[0, :, 1], minlength=9)
@@ -114,12 +116,13 @@ def test_samples_are_as_frequent_as_they_are_likely() -> None:
 
 def test_a_peaked_prior_gives_its_mode_at_any_temperature() -> None:
     prior, (observation, task) = build(TOKENS), seen()
-    assert isinstance(prior.head, TokenHead)
+    assert isinstance(prior.head, DigitHead)
     with torch.no_grad():
-        prior.head.bias[7] = 200
+        for layer, level in zip(prior.head.outer, (3, 1), strict=True):
+            cast(nn.Linear, layer).bias[level] = 200
     for temperature in (0.0, 0.5, 1.0):
         drawn, log_prob = prior.sample(observation, task, 3, temperature)
-        assert (drawn == 7).all()
+        assert (drawn == 7).all()  # 3 + 4 * 1
         torch.testing.assert_close(log_prob, torch.zeros(SIZE, 3))
 
 
@@ -140,7 +143,7 @@ def test_temperature_zero_always_gives_the_same_and_a_seed_gives_the_same(
 
 @SPACES
 def test_a_skill_of_one_point_works(space: SkillSpace) -> None:
-    one = SkillSpace(1, DIM, space.codebook_size, (PLACES, CHANNELS), TASK)
+    one = SkillSpace(1, DIM, space.levels, (PLACES, CHANNELS), TASK)
     prior, (observation, task) = build(one), seen()
     drawn, log_prob = prior.sample(observation, task, 2)
     expected = prior.log_prob(observation, task, drawn).sum(-1)
@@ -153,14 +156,21 @@ def test_an_untrained_prior_knows_little_more_than_nothing() -> None:
     assert nats.item() == pytest.approx(math.log(CODES), rel=0.05)
 
 
-def test_label_smoothing_mixes_in_the_mean_over_the_codebook() -> None:
+def test_label_smoothing_mixes_in_the_mean_over_the_levels_of_each_dimension() -> None:
     plain, smoothed = build(TOKENS), build(TOKENS, label_smoothing=0.2)
     (observation, task), targets = seen(), skills(TOKENS)[:, 0]
     loss, nats = smoothed.loss(observation, task, targets)
     torch.testing.assert_close(nats, plain.loss(observation, task, targets)[0])
-    logits = smoothed.head.logits(smoothed.hidden(observation, task, targets[:, None]))  # type: ignore[operator]
-    expected = torch.nn.functional.cross_entropy(
-        logits[:, 0].transpose(1, 2), targets, reduction="none", label_smoothing=0.2
+    hidden = smoothed.hidden(observation, task, targets[:, None])
+    assert isinstance(smoothed.head, DigitHead)
+    levels = zip(
+        smoothed.head.logs(hidden, targets[:, None]), (targets % 4, targets // 4), strict=True
+    )
+    expected = sum(
+        torch.nn.functional.cross_entropy(
+            logs[:, 0].transpose(1, 2), level, reduction="none", label_smoothing=0.2
+        )
+        for logs, level in levels
     )
     torch.testing.assert_close(loss, expected)
 

@@ -23,7 +23,7 @@ from sofdata.shards.tar import read_samples
 from sofdata.storage import Tree
 from tests.helpers import ingest
 
-CARRY = "carry the disc to the square"
+CARRY, PUSH = "carry the disc to the square", "push the disc up"
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -59,8 +59,8 @@ def test_the_gripper_moves_by_the_action_and_stays_in_the_picture() -> None:
     before = scene.state()
     scene.step([1.5, -2.0, -1.0])
     assert scene.state() - before == pytest.approx([1.5, -2.0, 0.0])
-    scene.step([100.0, 0.0, 1.0])
-    assert scene.state() - before == pytest.approx([7.5, -2.0, 2.0])  # at most 6 px a frame
+    scene.step([100.0, 0.0, -1.0])
+    assert scene.state() - before == pytest.approx([7.5, -2.0, 0.0])  # at most 6 px a frame
     for _ in range(40):
         scene.step([6.0, 6.0, -1.0])
     assert scene.state()[:2].max() <= SIZE
@@ -72,6 +72,35 @@ def _go_to(scene: PushingScene, place: NDArray[np.float64], gripper: float) -> N
         scene.step([*np.clip(way, -4, 4), gripper])
 
 
+def _close(scene: PushingScene) -> int:
+    """Close the gripper where it is; how many frames that takes."""
+    frames = 0
+    while not scene.closed:
+        scene.step([0.0, 0.0, 1.0])
+        frames += 1
+    return frames
+
+
+def test_the_jaws_close_and_open_at_the_speed_of_real_ones_and_are_seen_to() -> None:
+    scene = PushingScene(3)
+    image = scene.reset(PUSH, episode=1)
+    wide = scene.gap_px
+    gaps, states, changed = [wide], [float(scene.state()[2])], []
+    for gripper in [1.0] * 6 + [-1.0] * 6:
+        image, last = scene.step([0, 0, gripper]), image
+        gaps.append(scene.gap_px)
+        states.append(float(scene.state()[2]))
+        changed.append(bool((image != last).any()))
+    assert np.abs(np.diff(gaps)).max() == pytest.approx(4)  # px a frame
+    assert (gaps[6], gaps[-1]) == (2, wide)
+    assert states == pytest.approx([1 - 2 * (gap - 2) / (wide - 2) for gap in gaps])
+    assert changed == (np.diff(gaps) != 0).tolist()
+    assert 4 <= _close(scene) <= 5  # 0.4 to 0.5 s on nothing
+    scene.reset(PUSH, episode=1)
+    _go_to(scene, scene.disc, -1.0)
+    assert _close(scene) == 2  # on the disc
+
+
 def test_open_it_passes_above_closed_it_pushes_and_closing_on_the_disc_grasps_it() -> None:
     scene = PushingScene(4)
     scene.reset()
@@ -80,13 +109,14 @@ def test_open_it_passes_above_closed_it_pushes_and_closing_on_the_disc_grasps_it
     _go_to(scene, start + aside, -1.0)
     assert (scene.disc == start).all()
     _go_to(scene, start, -1.0)
-    scene.step([0.0, 0.0, 1.0])
+    _close(scene)
     assert scene.held
     _go_to(scene, start + down, 1.0)
     assert scene.disc == pytest.approx(start + down, abs=0.2)
     scene.step([5.0, 0.0, -1.0])
     assert scene.disc == pytest.approx(start + down, abs=0.2)
     _go_to(scene, start + down - aside, -1.0)
+    assert _close(scene) > 2  # on nothing
     _go_to(scene, start + down, 1.0)
     assert scene.disc[0] > start[0] + 10  # pushed ahead, since it closed far from the disc
 
@@ -95,7 +125,7 @@ def test_a_carried_disc_counts_only_once_it_is_let_go() -> None:
     scene = PushingScene(5)
     scene.reset(CARRY)
     _go_to(scene, scene.disc, -1.0)
-    scene.step([0, 0, 1.0])
+    _close(scene)
     _go_to(scene, scene.square, 1.0)
     assert not scene.success()
     scene.step([0, 0, -1.0])

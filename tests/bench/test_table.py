@@ -1,0 +1,81 @@
+"""Results as a table, and where they are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sofdata.bench.table import export, into_file, read_results, result_files, table
+from sofdata.errors import ConfigError
+
+
+def cell(arm: str, seed: int, wins: int, **more: Any) -> dict[str, Any]:
+    """A result over two tasks of five episodes, of which the first so many succeed."""
+    episodes = [
+        {"task": task, "seed": number, "success": number < wins, "steps": 5}
+        for task in ("open", "close")
+        for number in range(5)
+    ]
+    name = {"suite": "toy", "arm": arm, "demos": 1, "seed": seed, "videos": 0}
+    return {
+        "hash": f"{arm}-{seed}-{wins}",
+        "cell": name | {"purpose": "test"} | more,
+        "success": wins / 5,
+        "success_by_task": {"open": wins / 5, "close": wins / 5},
+        "evaluation_seeds": list(range(5)),
+        "episodes": episodes,
+        "chunk_error": None if arm == "bc" else 0.25,
+        "cpu_s": {"collect": 1e6, "decoder": 60.0, "evaluation": 1e6},
+    }
+
+
+def test_a_row_tells_success_and_by_how_much_ours_is_ahead() -> None:
+    results = [cell("bc", 0, 1), cell("bc", 1, 1), cell("sof", 0, 4), cell("sof", 1, 4)]
+    lines = table(results).splitlines()
+    assert len(lines) == 4
+    bc, sof = lines[2:]
+    assert bc.startswith("| toy | bc | 1 |  | 2 | 0.20 [")
+    assert "| +0.60 [" in bc
+    assert bc.endswith("|  | 1.0 |")
+    assert sof.startswith("| toy | sof | 1 |  | 2 | 0.80 [")
+    assert sof.endswith("|  | 0.25 | 1.0 |")
+
+
+def test_seeds_that_only_one_arm_has_are_left_out_of_the_difference() -> None:
+    results = [cell("bc", 0, 1), cell("sof", 0, 2), cell("sof", 1, 5)]
+    assert "| +0.20 [" in table(results).splitlines()[2]
+
+
+def test_cells_of_other_episodes_are_not_compared() -> None:
+    other = cell("bc", 1, 1) | {"evaluation_seeds": [9, 8, 7, 6, 5]}
+    with pytest.raises(ConfigError, match="cannot be compared: bc-0-1 and bc-1-1"):
+        table([cell("bc", 0, 1), other])
+
+
+def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None:
+    cells = [cell("bc", 0, 1), cell("sof", 0, 4), cell("sof", 0, 3, purpose="validation")]
+    (tmp_path / "cells").mkdir()
+    for each in cells:
+        (tmp_path / "cells" / f"{each['hash']}.json").write_text(json.dumps(each))
+    (path,) = export(tmp_path, tmp_path / "results")
+    assert path.name == "toy.json"
+    assert table(read_results(result_files([str(tmp_path / "results")]))) == table(cells[:2])
+
+
+def test_a_table_is_written_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
+    into_file(page, "new")
+    assert page.read_text() == "before\n<!-- bench -->\nnew\n<!-- /bench -->\nafter\n"
+    page.write_text("no marks")
+    with pytest.raises(ConfigError, match="has no marks"):
+        into_file(page, "new")
+    assert page.read_text() == "no marks"
+
+
+def test_a_place_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no results in"):
+        result_files([str(tmp_path)])
