@@ -13,7 +13,7 @@ from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 from tests.faults.inject import Fault, write_spec
 from tests.faults.judge import samples
-from tests.faults.runs import Outcome, run
+from tests.faults.runs import Outcome, Strike, run
 from tests.helpers import ingest
 
 # Little memory, so that the one that allocates is at its limit long before its time is up.
