@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sofdata.config import load_config
+from sofdata.errors import ConfigError
 from sofdata.ingest.run import Summary, execute, prepare
 from sofdata.storage import Tree
 
@@ -17,6 +21,21 @@ def ingest(source: Path | str, dest: Path | str, *settings: str, corpus: str = "
     """Ingest in this process."""
     config = load_config(None, ["run.engine=inline", *settings])
     return execute(prepare(Tree(str(source)), Tree(str(dest)), config, corpus), lambda event: None)
+
+
+def can_draw() -> None:
+    """Skip where the system libraries of simulators are missing, which a user may lack; CI has them.
+
+    The reason names the command that installs them.
+    """
+    from sofdata.bench.envs.rendering import check_rendering
+
+    try:
+        check_rendering()
+    except ConfigError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
 
 
 def hashes(dest: Path) -> dict[str, str]:
