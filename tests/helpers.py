@@ -24,7 +24,7 @@ def ingest(source: Path | str, dest: Path | str, *settings: str, corpus: str = "
 
 
 def can_draw() -> None:
-    """Skip where the system libraries of simulators are missing, which a user may lack; CI has them.
+    """Skip where the libraries that simulators draw with are missing, which CI must have.
 
     The reason names the command that installs them.
     """
