@@ -244,9 +244,9 @@ def corpora(json_: Json = False) -> None:
         print_json([{name: getattr(corpus, name) for name in fields} for corpus in CORPORA])
         return
     for corpus in CORPORA:
-        name, told = f"[bold]{corpus.name:12}[/]", escape(corpus.summary)
+        name, told = f"[bold]{corpus.name:14}[/]", escape(corpus.summary)
         stdout().print(f"{name} {told}", highlight=False, soft_wrap=True)
-        stdout().print(f"{'':12} {corpus.example}", markup=False, style="dim", soft_wrap=True)
+        stdout().print(f"{'':14} {corpus.example}", markup=False, style="dim", soft_wrap=True)
 
 
 @app.command()
