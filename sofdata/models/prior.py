@@ -32,7 +32,7 @@ class PriorConfig(Section):
     layers: Annotated[int, Field(ge=1)] = Field(3, description="Transformer blocks. Ours.")
     heads: Annotated[int, Field(ge=1)] = Field(4, description="Attention heads a block. Ours.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.2,
+        0.3,
         description="Dropout's rate in training, as random gains a channel (see gains_of). Ours: a "
         "few hundred windows are soon known by heart.",
     )
