@@ -18,6 +18,7 @@ from typing import Annotated, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from sofdata.models.digits import DigitHead
 from sofdata.models.gmm import MixtureHead
@@ -32,7 +33,7 @@ class PriorConfig(Section):
     layers: Annotated[int, Field(ge=1)] = Field(3, description="Transformer blocks. Ours.")
     heads: Annotated[int, Field(ge=1)] = Field(4, description="Attention heads a block. Ours.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.2,
+        0.3,
         description="Dropout's rate in training, as random gains a channel (see gains_of). Ours: a "
         "few hundred windows are soon known by heart.",
     )
@@ -171,7 +172,9 @@ class Prior(nn.Module):
         self, observation: Tensor, task: Tensor, gains: Tensor | None = None
     ) -> tuple[Tensor, list[Memory]]:
         """The prefix: what the first point is predicted from [B, 1, width], and the memory."""
-        tokens = torch.cat([self.observation(observation), self.task(task)[:, None]], 1)
+        # As large as an observation is, and at each of its places: else what is seen outweighs it.
+        told = self.task(functional.rms_norm(task, task.shape[-1:]))[:, None]
+        tokens = torch.cat([self.observation(observation) + told, told], 1)
         hidden, memory = self._advance(tokens + self.prefix, gains=gains)
         return hidden[:, -1:], memory
 

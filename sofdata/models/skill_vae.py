@@ -148,7 +148,7 @@ class SkillVAE(nn.Module):
         flow = self._unroll(codes, self.frame(image), image) * self._unit_px
         if self.detail == self.shape.size:
             return flow
-        large = nnf.interpolate(flow.flatten(0, 1), (self.shape.size,) * 2, mode="bilinear")
+        large = nnf.interpolate(flow.flatten(0, 1), (self.shape.size,) * 2, mode="bicubic")
         return large.unflatten(0, flow.shape[:2])
 
     def observe(self, image: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class PlannerStage(Section):
 
     model: PlannerConfig = PlannerConfig()
     data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig(steps=1000, epochs=24, lr=5e-4)
+    optim: OptimConfig = OptimConfig(steps=1000, epochs=24, lr=1.5e-3)
     run: StageRun = StageRun()
 
 
