@@ -33,7 +33,7 @@ SETTINGS = ("--set", "units.max_videos=2", "--set", "units.min_units=1", "--set"
 CLEAN_TRIES = 3
 # Ray's native code ends the driver like this when the raylet dies while the driver connects to it.
 # No Python runs any more, so that sofdata can say nothing; nothing is committed by then.
-RAY_ENDS = "Failed to register worker to Raylet"
+RAY_ENDS = ("Failed to register worker to Raylet", "Failed to get the system config from raylet")
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ def judge_run(outcome: Outcome, codes: Iterable[int]) -> Score:
     failed = outcome.code is not None and outcome.code > 0
     lines = outcome.output.splitlines()
     told = not failed or any(line.startswith("sofdata: ") for line in lines)
-    by_ray = outcome.code == 1 and RAY_ENDS in outcome.output
+    by_ray = outcome.code == 1 and any(words in outcome.output for words in RAY_ENDS)
     return Score(
         hung=outcome.hung,
         tracebacks=outcome.traceback,
