@@ -30,6 +30,8 @@ class Cluster:
     def __post_init__(self) -> None:
         self.environment = {
             **os.environ,
+            # The entry point of a job says python, which in an image is the one with sofdata.
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": ROOT,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "token",
