@@ -27,8 +27,10 @@ from typing import Any
 
 from sofdata import restart
 from sofdata.errors import ConfigError, StorageError
+from sofdata.fingerprints import SAMPLE_BYTES, digest, offsets
 from sofdata.joined import Joined, Part, find_parts, opened
-from sofdata.storage import FINGERPRINT_CHUNK, UNPACKED, Tree
+from sofdata.storage import Tree
+from sofdata.uris import UNPACKED
 
 VERSION = 1
 PIECE = 1 << 18  # read at once; restart points lie at least so far apart
@@ -288,18 +290,14 @@ def _read(handle: Any, number: int) -> bytes:
 
 def _fingerprint(stream: Any, size: int) -> str:
     """`Tree.fingerprint` of a file that is read once, from start to end."""
-    last = max(0, size - FINGERPRINT_CHUNK)
-    samples = dict.fromkeys(sorted({0, last // 2, last}), b"")
+    samples = dict.fromkeys(offsets(size), b"")
     at = 0
     while data := stream.read(PIECE):
         for offset, sample in samples.items():
             begin = offset + len(sample) - at
-            if 0 <= begin < len(data) and len(sample) < FINGERPRINT_CHUNK:
-                samples[offset] = sample + data[begin : offset + FINGERPRINT_CHUNK - at]
+            if 0 <= begin < len(data) and len(sample) < SAMPLE_BYTES:
+                samples[offset] = sample + data[begin : offset + SAMPLE_BYTES - at]
         at += len(data)
     if at != size:
         raise EOFError(f"a member of {size} bytes has {at}")
-    digest = hashlib.sha256(str(size).encode())
-    for sample in samples.values():
-        digest.update(sample)
-    return digest.hexdigest()[:32]
+    return digest(size, samples.values())

@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from sofdata.errors import StorageError, TransientError
 from sofdata.faults import reached
+from sofdata.uris import public_url
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -97,15 +97,6 @@ def is_remote_failure(error: Exception) -> bool:
 def is_out_of_range(error: BaseException) -> bool:
     """Whether a store refused a range because the file ends before it."""
     return _status(error) == 416 or code_of(error) == "InvalidRange"
-
-
-def public_url(url: str) -> str:
-    """A URL without user name, password, query and fragment."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    host = parts.netloc.rsplit("@", 1)[-1]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def brief(error: BaseException) -> str:

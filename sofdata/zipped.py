@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 import zipfile
 from functools import cached_property
-from typing import Any
 
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
+from sofdata.store import Store
 
 
 def open_zip(path: str, name: str) -> Tree:
@@ -38,11 +38,8 @@ class _Zip(Tree):
         return False
 
     @cached_property
-    def root(self) -> str:
-        return str(self.options["root"])
-
-    @cached_property
-    def _fs(self) -> Any:
+    def _files(self) -> Store:
         import fsspec
 
-        return fsspec.filesystem("zip", fo=self.options["path"])
+        fs = fsspec.filesystem("zip", fo=self.options["path"])
+        return Store(self.name, self.options["root"], fs)

@@ -16,6 +16,7 @@ from sofdata import faults, s3
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.s3 import MIB, THRESHOLD, S3Store
 from sofdata.storage import PIECE, Tree
+from sofdata.store import open_store
 from tests.s3 import SECRET_KEY, S3Server
 
 BUCKET = "objects"
@@ -128,7 +129,7 @@ def test_what_a_killed_process_has_left_is_found_and_aborted_but_not_next_door(
 
 def test_of_eight_who_create_a_file_one_wins_and_its_bytes_stand(tree: Tree) -> None:
     trees = [Tree(tree.url) for _ in range(8)]
-    assert all(tree._fs for tree in trees)  # connected, so that all begin at once
+    assert all(tree._files for tree in trees)  # connected, so that all begin at once
     start = threading.Barrier(8)
 
     def attempt(number: int) -> bool:
@@ -180,14 +181,14 @@ class Scripted:
 )
 def test_a_lost_race_is_seen_in_the_dialect_of_each_store(refusal: OSError) -> None:
     fs = Scripted(refusal)
-    assert S3Store(fs, Tree("memory://x")._call).create("a", b"1") is False
+    assert S3Store(fs, open_store("memory://x", {}).call).create("a", b"1") is False
 
 
 def test_a_store_that_knows_no_conditions_is_written_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fs = Scripted(client_error("NotImplemented", 501), None)
-    assert S3Store(fs, Tree("memory://x")._call).create("a", b"1") is True
+    assert S3Store(fs, open_store("memory://x", {}).call).create("a", b"1") is True
     assert ["IfNoneMatch" in request for request in fs.requests] == [True, False]
 
 
@@ -221,7 +222,7 @@ def test_only_what_may_work_the_next_time_is_tried_again(
         raise error
 
     with pytest.raises(raised):
-        Tree("memory://x")._call("write a", fail)
+        open_store("memory://x", {}).call("write a", fail)
     assert len(calls) == tries
 
 
@@ -238,13 +239,13 @@ def test_a_wrong_secret_is_told_without_it(s3_env: S3Server) -> None:
 def test_a_store_that_repeats_a_secret_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t0ken-marker")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    tree = Tree("memory://x", {"client_kwargs": {"aws_secret_access_key": "s3cr3t-marker"}})
+    store = open_store("memory://x", {"client_kwargs": {"aws_secret_access_key": "s3cr3t-marker"}})
 
     def fail() -> None:
         raise OSError("the signature of s3cr3t-marker and t0ken-marker does not match")
 
     with pytest.raises(TransientError) as error:
-        tree._call("read a", fail)
+        store.call("read a", fail)
     assert "marker" not in str(error.value)
     assert "does not match" in str(error.value)
 
@@ -293,7 +294,8 @@ def test_a_fingerprint_reads_samples_only_and_is_that_of_a_local_file(
     tree: Tree, tmp_path: Path
 ) -> None:
     local, path = Tree(str(tmp_path)), tmp_path / "v.mp4"
-    actual = tree._fs.cat_file
+    fs = open_store(tree.url, {}).fs  # the one instance that fsspec keeps
+    actual = fs.cat_file
     for size in (0, 1000, 3 << 16, 1 << 20):
         path.write_bytes(os.urandom(size))
         tree.put(str(path), "v.mp4")
@@ -305,6 +307,6 @@ def test_a_fingerprint_reads_samples_only_and_is_that_of_a_local_file(
             return data
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tree._fs, "cat_file", count)
+            patch.setattr(fs, "cat_file", count)
             assert tree.fingerprint("v.mp4", size) == local.fingerprint("v.mp4", size)
         assert sum(read) == min(size, 3 << 16)

@@ -24,8 +24,9 @@ from typing import Any
 from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden
 from sofdata.errors import ContractError
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
 from sofdata.types import Annotations, TimedText, merged
+from sofdata.walk import Item
 
 METADATA = "ego4d.json"
 VIDEO_FOLDERS = ("video_540ss", "full_scale")  # the first that holds a video gives it

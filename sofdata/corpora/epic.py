@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.errors import ConfigError
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
+from sofdata.walk import Item
 
 TABLES = {
     "train": "EPIC_100_train.csv",

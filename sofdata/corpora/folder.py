@@ -7,7 +7,8 @@ from collections import Counter
 
 from sofdata.corpora.base import Entry, Listing, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
+from sofdata.walk import Item
 
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
 

@@ -19,8 +19,9 @@ from typing import Any
 from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, counted
 from sofdata.corpora.spans import VideoFiles, find_videos
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
 from sofdata.types import Annotations, TimedText
+from sofdata.walk import Item
 
 TABLE = "HowTo100M_v1.csv"
 CAPTIONS = ("caption.json", "raw_caption.json")

@@ -22,7 +22,8 @@ from sofdata.corpora.base import Entry, Listing, counted, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.spans import Span, VideoFiles, find_videos, span_entry
 from sofdata.errors import ConfigError
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
+from sofdata.walk import Item
 
 SPLITS = ("train", "val", "validate", "validation", "test", "holdout")
 _FOLDERS = ("", "annotations/")

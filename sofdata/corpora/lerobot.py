@@ -47,8 +47,9 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.lerobot_episodes import Episode, read_episodes
 from sofdata.corpora.lerobot_info import ACTIONS, INFO, Info, read_info
 from sofdata.errors import ActionError, ConfigError
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.walk import Item
 
 if TYPE_CHECKING:
     import pyarrow as pa

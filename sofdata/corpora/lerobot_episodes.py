@@ -15,7 +15,8 @@ from sofdata.corpora import jsonfile
 from sofdata.corpora.base import suffix
 from sofdata.corpora.columns import column_types, read_columns
 from sofdata.corpora.lerobot_info import INFO, Info, fill
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
+from sofdata.walk import Item
 
 EPISODES, LINES = "meta/episodes", "meta/episodes.jsonl"
 TASKS = ("meta/tasks.jsonl", "meta/tasks.parquet")

@@ -19,7 +19,9 @@ from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, suffix
 from sofdata.corpora.columns import column_types, read_columns
 from sofdata.corpora.spans import Span, span_entry
-from sofdata.storage import Item, Tree, public_url
+from sofdata.storage import Tree
+from sofdata.uris import public_url
+from sofdata.walk import Item
 
 URI = "uri"
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")

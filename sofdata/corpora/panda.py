@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, counted, suffix
 from sofdata.corpora.spans import find_videos, span_entry
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
+from sofdata.walk import Item
 
 _COLUMNS = ("videoID", "timestamp", "caption")
 _EXTRA = ("matching_score", "desirable_filtering")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from sofdata.corpora.base import Entry, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
-from sofdata.storage import Item, Tree
+from sofdata.storage import Tree
+from sofdata.walk import Item
 
 Span = tuple[float, float]
 

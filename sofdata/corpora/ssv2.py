@@ -33,7 +33,9 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.errors import ConfigError
 from sofdata.joined import WILD
 from sofdata.packed import members, unpacked
-from sofdata.storage import Item, Tree, part_of
+from sofdata.storage import Tree
+from sofdata.uris import part_of
+from sofdata.walk import Item
 from sofdata.zipped import open_zip
 
 SPLITS = ("train", "validation", "test")

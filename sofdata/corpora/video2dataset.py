@@ -24,7 +24,9 @@ from sofdata.corpora.base import Entry, Listing, count_ignored, counted, suffix
 from sofdata.corpora.columns import column_types, read_columns
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.errors import ConfigError
-from sofdata.storage import Item, Tree, part_of
+from sofdata.storage import Tree
+from sofdata.uris import part_of
+from sofdata.walk import Item
 
 MAX_TEXT = 1 << 20  # bytes of a .txt or .json member
 _TAR = re.compile(r"\d{3,}\.tar")

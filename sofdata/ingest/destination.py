@@ -8,6 +8,7 @@ import os
 from pydantic import ValidationError
 
 from sofdata.config import IngestConfig, differing_keys
+from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError
 from sofdata.faults import reached
 from sofdata.ingest.finish import provenance
@@ -16,7 +17,7 @@ from sofdata.ingest.plan import Plan, save_plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord
-from sofdata.storage import SCRATCH, Tree
+from sofdata.storage import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import is_installed
 

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from sofdata.disk import explained
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree, explained
+from sofdata.storage import Tree
 
 LOCK = ".lock"
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.storage import Tree, explained
+from sofdata.disk import explained
+from sofdata.storage import Tree
 
 JPEG_QUALITY = 88
 HISTOGRAM_BINS = 40

@@ -19,10 +19,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from sofdata.disk import explained
 from sofdata.errors import ConfigError, InputError
 from sofdata.shards.catalog import ShardFile
 from sofdata.shards.tar import hash_file
-from sofdata.storage import explained
 
 LOCKS = 16
 _PART = ".part"

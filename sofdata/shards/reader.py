@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.shards.cache import ShardCache
 from sofdata.shards.catalog import TO_THE_END, ShardFile, Windows
 from sofdata.shards.tar import read_sample_at
-from sofdata.storage import Tree, explained
+from sofdata.storage import Tree
 
 
 @dataclass(frozen=True, slots=True)

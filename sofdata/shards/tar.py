@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.faults import reached
-from sofdata.storage import explained
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_MEMBER_BYTES = 1 << 28

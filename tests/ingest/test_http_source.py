@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from sofdata.errors import ConfigError
+from sofdata.fingerprints import SAMPLE_BYTES
 from sofdata.scenes import write_clip
-from sofdata.storage import FINGERPRINT_CHUNK, Tree
+from sofdata.storage import Tree
 from tests.helpers import hashes, ingest
 
 
@@ -75,7 +76,7 @@ def test_a_listed_folder_gives_the_bytes_of_a_local_one(
 def test_ranges_and_fingerprints_are_those_of_a_local_file(url: str, videos: Path) -> None:
     there, here = Tree(url), Tree(str(videos))
     size = here.size("large.txt")
-    assert size > 3 * FINGERPRINT_CHUNK
+    assert size > 3 * SAMPLE_BYTES
     assert there.size("large.txt") == size
     assert there.read_range("large.txt", 5, 9) == bytes([5, 6, 7, 8])
     assert there.fingerprint("large.txt", size) == here.fingerprint("large.txt", size)

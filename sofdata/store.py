@@ -1,0 +1,277 @@
+"""A remote folder as a store of files: fsspec, with calls that are repeated and errors that tell.
+
+What S3 can do beyond fsspec is used where the store is one (see `sofdata.s3`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote
+
+from sofdata import s3
+from sofdata.disk import explained
+from sofdata.errors import ConfigError, StorageError, TransientError
+from sofdata.faults import reached
+from sofdata.remote import brief, hide, is_out_of_range, is_remote_failure, retrying
+from sofdata.temporary import temporary_folder
+from sofdata.uris import public_url
+from sofdata.walk import Item
+
+T = TypeVar("T")
+
+READ_AHEAD = 4 << 20  # bytes of an open file
+EXTRAS = {"gs": "gcs", "gcs": "gcs", "hf": "hf"}
+
+
+def open_store(url: str, options: Mapping[str, Any]) -> Store:
+    """The store of a URL; options: of its fsspec file system. Raises `ConfigError`."""
+    import fsspec
+
+    name = public_url(url)
+    protocol = url.split("://", 1)[0]
+    settings = s3.settings(options) if protocol in ("s3", "s3a") else options
+    try:
+        fs = fsspec.filesystem(protocol, **settings)
+    except ImportError as error:
+        extra = EXTRAS.get(protocol)
+        hint = f"; 'pip install sofdata[{extra}]' installs it" if extra else ""
+        raise ConfigError(f"cannot use {name}: {error}{hint}") from None
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"cannot use {name}: {hide(brief(error), options)}") from None
+    return Store(name, str(fs._strip_protocol(url)).rstrip("/"), fs, options)
+
+
+@dataclass(frozen=True, repr=False)
+class Store:
+    """A folder of an fsspec file system. Methods as those of `sofdata.storage.Tree`.
+
+    name: its URL, fit to be shown. root: its path as the file system wants it.
+    options: of the file system, whose secrets are told in no error.
+    """
+
+    name: str
+    root: str
+    fs: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def s3(self) -> s3.S3Store | None:
+        """What S3 can do beyond fsspec; None for anything else."""
+        return s3.S3Store(self.fs, self.call) if s3.is_s3(self.fs) else None
+
+    def call(self, what: str, action: Callable[[], T]) -> T:
+        """Call the file system, and again while it fails; see `sofdata.remote.retrying`."""
+        return retrying(what, self.name, self.options, action)
+
+    def path(self, rel: str) -> str:
+        """The path of `rel`, which may itself be one."""
+        if "://" in rel or rel.startswith("/"):
+            return rel
+        return f"{self.root}/{rel}" if rel else self.root
+
+    @property
+    def _is_http(self) -> bool:
+        return self.name.startswith(("http://", "https://"))
+
+    # Reading
+
+    def exists(self, rel: str) -> bool:
+        return bool(self.call(f"reach {rel or 'it'}", lambda: self.fs.exists(self.path(rel))))
+
+    def is_file(self, rel: str) -> bool:
+        try:
+            found = self.call(f"reach {rel or 'it'}", lambda: self.fs.info(self.path(rel)))
+        except FileNotFoundError:
+            return False
+        # To fsspec all that HTTP serves is a file; a folder is a page with links.
+        return bool(found["type"] == "file" and found.get("mimetype") != "text/html")
+
+    def size(self, rel: str) -> int:
+        size = self.call(f"stat {rel or self.name}", lambda: self.fs.info(self.path(rel))["size"])
+        if size is None:
+            raise StorageError(f"{self.name} does not say how large it is; download it first")
+        return int(size)
+
+    def read(self, rel: str) -> bytes:
+        whole = {"start": 0} if self.s3 else {}  # else s3fs asks for the size first
+        return self.call(f"read {rel or self.name}", lambda: _cat(self.fs, self.path(rel), **whole))
+
+    def read_range(self, rel: str, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
+        data = self.call(
+            f"read {rel or self.name}",
+            lambda: _cat(self.fs, self.path(rel), start=start, end=end),
+        )
+        return data if len(data) <= end - start else data[start:end]
+
+    @contextmanager
+    def open(self, rel: str) -> Iterator[BinaryIO]:
+        shown = public_url(rel or self.name)
+        handle = self.call(
+            f"open {shown}",
+            lambda: self.fs.open(self.path(rel), "rb", block_size=READ_AHEAD),
+        )
+        try:
+            yield handle
+        except Exception as error:
+            if not is_remote_failure(error):
+                raise
+            told = hide(brief(error), self.options)
+            raise TransientError(f"could not read {shown} at {self.name}: {told}") from None
+        finally:
+            handle.close()
+
+    def download(self, rel: str, local_path: str) -> None:
+        """Copy a whole file to a local one, in one piece."""
+        self.call(f"download {rel or self.name}", lambda: _get(self.fs, self.path(rel), local_path))
+
+    def has_ranges(self, rel: str) -> bool:
+        if not self._is_http:
+            return True
+        return bool(
+            self.call(f"read {rel or self.name}", lambda: _answers_ranges(self.fs, self.path(rel)))
+        )
+
+    def walk(self, rel: str, folders: bool) -> Iterator[Item]:
+        """Stores have no folders to tell of."""
+        found = self.call("list", lambda: self.fs.find(self.path(rel), detail=True))
+        skip = len(self.path(rel)) + 1
+        for path in sorted(found):
+            yield Item(self._listed(path[skip:]), int(found[path].get("size") or 0))
+
+    def _listed(self, rel: str) -> str:
+        """The name of a listed file: HTTP servers list links, in which it is quoted."""
+        if not self._is_http:
+            return rel
+        name = unquote(rel)
+        return rel if set("?#%") & set(name) else name  # these mean something in a URL
+
+    def names(self, folder: str) -> list[str]:
+        path = self.path(folder)
+        try:
+            found = self.call(f"list {folder}", lambda: self.fs.ls(path, detail=False))
+        except FileNotFoundError:
+            return []
+        paths = {name.rstrip("/") for name in found} - {path}  # some stores list the folder, too
+        return sorted(path.rsplit("/", 1)[-1] for path in paths)
+
+    # Writing
+
+    def write(self, rel: str, data: bytes) -> None:
+        with self._no_such_bucket(rel):
+            self.call(f"write {rel}", lambda: self.fs.pipe_file(self.path(rel), data))
+
+    def create(self, rel: str, data: bytes) -> bool:
+        """Decided by the store if it is S3; others look first."""
+        if self.s3:
+            with self._no_such_bucket(rel):
+                return self.s3.create(self.path(rel), data)
+        if self.exists(rel):
+            return False
+        self.write(rel, data)
+        return True
+
+    def put(self, local_path: str, rel: str, sha256: str) -> None:
+        size = os.path.getsize(local_path)
+        with self._no_such_bucket(rel):
+            if self._upload(local_path, rel, sha256) != size:
+                raise StorageError(f"{rel} arrived incomplete at {self.name}; run again to retry")
+
+    def _upload(self, local_path: str, rel: str, sha256: str) -> int:
+        """Upload a file and return the size that the store tells of it."""
+        target = self.path(rel)
+        if self.s3:
+            return self.s3.upload(local_path, target, sha256)
+        self.call(f"upload {rel}", lambda: self.fs.put_file(local_path, target))
+        return self.size(rel)
+
+    def mark(self, rel: str) -> str:
+        """The sha256 that a file was marked with, "" where a store has no marks."""
+        return self.s3.mark(self.path(rel)) if self.s3 else ""
+
+    def remove(self, rel: str) -> None:
+        try:
+            self.call(f"remove {rel}", lambda: self.fs.rm_file(self.path(rel)))
+        except FileNotFoundError:
+            return
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        with ExitStack() as stack:
+            with explained(f"write to {tempfile.gettempdir()}"):
+                reached("scratch")
+                folder = stack.enter_context(temporary_folder())
+            yield folder
+
+    # Of S3 alone
+
+    def unfinished(self) -> list[str]:
+        found = self.s3.unfinished(self.root) if self.s3 else []
+        return sorted({path.removeprefix(f"{self.root}/") for path, _ in found})
+
+    def clear_scratch(self) -> None:
+        if self.s3:
+            self.s3.abort_all(self.root)
+
+    def connect(self) -> None:
+        if self.s3:
+            self.fs.connect()
+
+    def check_bucket(self) -> None:
+        if self.s3:
+            with self._no_such_bucket(""):
+                self.s3.check_bucket(self.root)
+
+    @contextmanager
+    def _no_such_bucket(self, rel: str) -> Iterator[None]:
+        """What a store means that finds nothing where something is to be written."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise ConfigError(
+                f"cannot write {rel or 'anything'} to {self.name}: there is no such bucket or "
+                "folder; make it first, and check the endpoint"
+            ) from None
+
+
+def _cat(fs: Any, path: str, **limits: int) -> bytes:
+    """A range of a file, empty where it begins behind the file's end."""
+    try:
+        return bytes(fs.cat_file(path, **limits))
+    except OSError as error:
+        if is_out_of_range(error):
+            return b""
+        raise
+
+
+def _get(fs: Any, path: str, local_path: str) -> None:
+    """Download a file whole; a full disk here is no failure of the store."""
+    try:
+        fs.get_file(path, local_path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            with explained(f"write {local_path}"):
+                raise
+        raise
+
+
+def _answers_ranges(fs: Any, url: str) -> bool:
+    """Ask an HTTP server for two bytes, and do not read what it sends beyond its headers."""
+    from fsspec.asyn import sync
+
+    async def ask() -> bool:
+        session = await fs.set_session()
+        options = {**fs.kwargs, "headers": {**fs.kwargs.get("headers", {}), "Range": "bytes=0-1"}}
+        async with session.get(fs.encode_url(url), **options) as answer:
+            answer.raise_for_status()
+            return bool(answer.status == 206)
+
+    return bool(sync(fs.loop, ask))

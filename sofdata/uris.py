@@ -1,0 +1,36 @@
+"""Uris: what of one may be shown, and those that name a part of a file rather than all of it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+SAFE_SUFFIX = 8  # characters
+UNPACKED = "#unpacked"  # after a pattern of parts: the tar that they make up, see `sofdata.packed`
+_PART = re.compile(r"#bytes=(\d+)-(\d+)$")
+
+
+def public_url(url: str) -> str:
+    """A URL without user name, password, query and fragment."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rsplit("@", 1)[-1]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def part_of(rel: str, start: int, end: int) -> str:
+    """The uri of some bytes of a file, such as a member of a tar that is a file in itself."""
+    return f"{rel}#bytes={start}-{end}"
+
+
+def split_part(rel: str) -> tuple[str, tuple[int, int] | None]:
+    """A uri as the file that it names and the (start, end) of the bytes meant, None for all."""
+    found = _PART.search(rel)
+    return (rel[: found.start()], (int(found[1]), int(found[2]))) if found else (rel, None)
+
+
+def safe_suffix(rel: str) -> str:
+    """The suffix of a file's name with its dot, "" for an odd one and for a part of a file."""
+    end = public_url(rel).rpartition("/")[2].rpartition(".")[2]
+    return f".{end}" if end.isascii() and end.isalnum() and len(end) <= SAFE_SUFFIX else ""

@@ -1,0 +1,15 @@
+"""`sofdata.disk`: errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from sofdata.disk import explained
+from sofdata.errors import StorageError
+
+
+def test_an_error_of_the_system_says_what_to_do() -> None:
+    with pytest.raises(StorageError, match="run the same command again"), explained("write x"):
+        raise OSError(errno.EROFS, "Read-only file system")
