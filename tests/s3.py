@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +38,68 @@ def weed() -> str | None:
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a server and how to reach it.
+
+    command, variables: of its process. environment: what botocore needs to know of it, as a user
+    sets it.
+    """
+
+    command: list[str]
+    variables: dict[str, str]
+    environment: dict[str, str]
+
+
+def prepare(folder: Path, address: str = "127.0.0.1") -> Launch:
+    """Make the folder of a server's data and settings, and choose ports for it."""
+    program = weed()
+    assert program
+    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    (folder / "data").mkdir(parents=True)
+    (folder / "s3.json").write_text(json.dumps(_identities()))
+    command = [program, "server", f"-ip={address}", f"-ip.bind={address}", "-s3"]
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", f"-dir={folder / 'data'}"]
+    command += [f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
+    command += ["-master.volumeSizeLimitMB=64", "-volume.max=0"]
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{address}:{ports['s3.port']}",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return Launch(command, {**os.environ, "GOMEMLIMIT": "400MiB"}, environment)
+
+
+def takes_a_file(client: Any) -> bool:
+    """Whether a server is up: it says so itself before it can write. client: of s3fs, a new one."""
+    import botocore.exceptions
+
+    client.retries = 1
+    try:
+        client.call_s3("create_bucket", Bucket="ready")
+    except FileExistsError:
+        pass
+    except (OSError, botocore.exceptions.BotoCoreError):
+        return False
+    try:
+        client.pipe_file("ready/file", b"1")
+        return bool(client.cat_file("ready/file") == b"1")
+    except (OSError, botocore.exceptions.BotoCoreError):
+        return False
+
+
 class S3Server:
     """A server whose data lie in `folder`. It may be killed and started again on the same ports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        self.endpoint = f"http://127.0.0.1:{self._ports['s3.port']}"
-        (folder / "data").mkdir(parents=True)
-        (folder / "s3.json").write_text(json.dumps(_identities()))
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What botocore needs to know, as a user sets it."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        self._launch = prepare(folder)
+        self.environment = self._launch.environment
+        self.endpoint = self.environment["AWS_ENDPOINT_URL"]
 
     @property
     def pid(self) -> int:
@@ -67,23 +109,16 @@ class S3Server:
 
     def start(self) -> None:
         """Start it and wait until it takes a file."""
-        program = weed()
-        assert program
-        command = [program, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
-        command += [f"-{name}={port}" for name, port in self._ports.items()]
-        command += ["-s3.port.iceberg=0", "-s3.port.lance=0", f"-dir={self.folder / 'data'}"]
-        command += [f"-s3.config={self.folder / 's3.json'}", "-master.telemetry=false"]
-        command += ["-master.volumeSizeLimitMB=64", "-volume.max=0"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._launch.command,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "GOMEMLIMIT": "400MiB"},
+                env=self._launch.variables,
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_S
-        while not self._takes_a_file():
+        while not takes_a_file(self.client()):
             assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
             assert time.monotonic() < deadline, "the S3 server is not ready"
             time.sleep(0.1)
@@ -127,23 +162,6 @@ class S3Server:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(client.cat_file(path))
         return folder
-
-    def _takes_a_file(self) -> bool:
-        import botocore.exceptions
-
-        client = self.client()
-        client.retries = 1
-        try:
-            client.call_s3("create_bucket", Bucket="ready")
-        except FileExistsError:
-            pass
-        except (OSError, botocore.exceptions.BotoCoreError):
-            return False
-        try:
-            client.pipe_file("ready/file", b"1")
-            return bool(client.cat_file("ready/file") == b"1")
-        except (OSError, botocore.exceptions.BotoCoreError):
-            return False
 
 
 @contextmanager
