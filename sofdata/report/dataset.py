@@ -13,7 +13,7 @@ from sofdata.report.colour import flow_to_rgb, wheel_picture
 from sofdata.report.inspect import choose_windows, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
 from sofdata.report.sheet import SheetRow, flow_scale, flow_steps
-from sofdata.report.summary import printable
+from sofdata.report.text import printable
 from sofdata.shards.layout import INDEX, REJECTS
 from sofdata.shards.parquet import read_table
 from sofdata.shards.schema import DatasetRecord

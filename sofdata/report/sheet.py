@@ -6,7 +6,6 @@ windows can be read as well as fast ones. Needs Pillow alone, and its built-in f
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.report.colour import flow_to_rgb, wheel_picture
+from sofdata.report.text import printable as printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -158,9 +158,3 @@ def _text(
         fits = [pen.textlength(line[:n] + "...", font) <= room for n in range(len(line))]
         line = line[: max(0, sum(fits) - 1)].rstrip() + "..."
     pen.text(at, line, fill=ink, font=font)
-
-
-def printable(text: str) -> str:
-    """Text on one line, without what no font can draw."""
-    whole = text.encode("utf-8", "replace").decode()
-    return "".join(" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in whole)

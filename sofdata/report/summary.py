@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
+from sofdata.report.text import printable as printable
 from sofdata.shards.layout import REJECTS
 from sofdata.shards.parquet import read_table
 from sofdata.shards.schema import DatasetRecord
@@ -61,7 +62,8 @@ def print_ingest(
         console.print(_rejects_table(rejects))
     for row in [row for row in rejects if row["status"] == "quarantined"][:1]:
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
-        console.print(f"to look into one: {command}", highlight=False, markup=False, soft_wrap=True)
+        told = f"to look into one: {printable(command)}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     if summary:
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
@@ -110,7 +112,7 @@ def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> Non
     """Print what `verify` found; `fast`: it has read no shard."""
     for finding in verdict.findings:
         console.print(
-            f"[red]{escape(finding.where)}[/]: {escape(finding.what)}",
+            f"[red]{escape(printable(finding.where))}[/]: {escape(printable(finding.what))}",
             highlight=False,
             soft_wrap=True,
         )
@@ -160,11 +162,6 @@ def _rejects_table(rejects: list[dict[str, Any]]) -> Table:
     if len(rejects) > SHOWN_REJECTS:
         table.add_row("...", f"{len(rejects) - SHOWN_REJECTS} more in {REJECTS}", "", "")
     return table
-
-
-def printable(text: str) -> str:
-    """Text without control characters, which could move a terminal's cursor."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _told(reasons: Mapping[str, int]) -> str:

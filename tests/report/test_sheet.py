@@ -15,7 +15,6 @@ from sofdata.report.sheet import (
     contact_sheet,
     flow_scale,
     flow_steps,
-    printable,
 )
 
 ORANGE, GREEN = (230, 120, 10), (20, 160, 60)
@@ -94,10 +93,6 @@ def test_the_scale_is_the_99th_percentile_of_speed_and_never_zero() -> None:
     flow[0, 0, :, 1] = np.arange(101)
     assert flow_scale(flow) == 99
     assert flow_scale(np.full((1, 2, 2, 2), np.nan)) == SLOWEST_PX
-
-
-def test_control_characters_become_spaces() -> None:
-    assert printable("a\nb\x00c\u2028d") == "a b c d"
 
 
 def test_a_sheet_is_the_same_bytes_each_time(tmp_path: Path) -> None:
