@@ -81,15 +81,9 @@ def ingest_config(config: BenchConfig, fps: float) -> IngestConfig:
 def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
     """Ingest what was collected, unless that is done, and list it.
 
-    Raises `ConfigError` where nothing was collected.
+    Raises `ConfigError` where nothing was collected, or in another suite or at other frames/s.
     """
-    record = collected / "collect.json"
-    try:
-        told = json.loads(record.read_text())
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no {record}: 'sofdata bench collect' makes videos and demonstrations"
-        ) from None
+    told = _record(config, fps, collected)
     settings = ingest_config(config, fps)
     content = {"ingest": settings.content(), "collected": _identity(told)}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -104,6 +98,33 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     sources = {part: _sources(folder) for part, folder in folders.items()}
     cpu_s = {"collect": float(told.get("cpu_s", 0.0)), "ingest": spent}
     return BenchData(digest, folders, sources, cpu_s)
+
+
+def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
+    """What a collection says of itself, checked."""
+    path = collected / "collect.json"
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+        suite, found_fps = str(told["suite"]), float(told["fps"])
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {path}: 'sofdata bench collect' makes videos and demonstrations"
+        ) from None
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"{path} does not say its suite and its fps: collect again, into another folder"
+        ) from None
+    if suite != config.suite:
+        raise ConfigError(
+            f"{collected} was collected in the suite {suite}, and the settings are for "
+            f"{config.suite}: give its folder with --data, or --suite {suite}"
+        )
+    if found_fps != fps:
+        raise ConfigError(
+            f"{collected} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a step "
+            "of flow would span other frames. Collect again, into another folder"
+        )
+    return told
 
 
 def _identity(told: Any) -> Any:

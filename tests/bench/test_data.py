@@ -1,0 +1,33 @@
+"""`sofdata.bench.data`: a collection that does not fit the settings is refused before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sofdata.bench.data import prepare_data
+from sofdata.bench.envs.registry import find_suite
+from sofdata.errors import ConfigError
+from tests.bench.conftest import tiny
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (None, "there is no .*collect.json: 'sofdata bench collect'"),
+        ('{"suite": "pushing", "fps": 30}', "at 30 frames/s, and pushing has 10: .*Collect again"),
+        ('{"suite": "scene", "fps": 30}', "in the suite scene, .* for pushing: .* --suite scene"),
+        ('{"suite": "pushing"}', "does not say its suite and its fps: collect again"),
+        ('{"suite": "pushing", "f', "does not say its suite and its fps"),
+        ("[]", "does not say its suite and its fps"),
+    ],
+)
+def test_a_collection_that_does_not_fit_is_refused(
+    tmp_path: Path, record: str | None, said: str
+) -> None:
+    if record is not None:
+        (tmp_path / "collect.json").write_text(record)
+    with pytest.raises(ConfigError, match=said):
+        prepare_data(tiny(), find_suite("pushing").fps, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
