@@ -100,25 +100,13 @@ def _look_at(tree: Tree, rel: str) -> Part:
     )
 
 
-class Joined(io.RawIOBase):
-    """Parts one after the other, as a file to read and seek in. Holds one part open at a time.
+class _Seekable(io.RawIOBase):
+    """Where a file of a known length stands that is read piece by piece."""
 
-    folder: of the restart points of deflated parts, named by `points_name`.
-    keep: write those of a part there once it was read to its end.
-    """
-
-    def __init__(self, tree: Tree, parts: Sequence[Part], folder: Path, keep: bool = False) -> None:
-        self._tree, self._parts, self._folder, self._keep = tree, parts, folder, keep
-        self._ends: list[int] = []
-        for part in parts:
-            self._ends.append((self._ends[-1] if self._ends else 0) + part.size)
-        self._at = 0
-        self._number = -1  # of the part that is open
-        self._handle: Any = None
-        self._stack = ExitStack()
+    _at = 0
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        raise NotImplementedError
 
     def readable(self) -> bool:
         return True
@@ -133,6 +121,26 @@ class Joined(io.RawIOBase):
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self)}[whence]
         self._at = max(0, base + offset)
         return self._at
+
+
+class Joined(_Seekable):
+    """Parts one after the other, as a file to read and seek in. Holds one part open at a time.
+
+    folder: of the restart points of deflated parts, named by `points_name`.
+    keep: write those of a part there once it was read to its end.
+    """
+
+    def __init__(self, tree: Tree, parts: Sequence[Part], folder: Path, keep: bool = False) -> None:
+        self._tree, self._parts, self._folder, self._keep = tree, parts, folder, keep
+        self._ends: list[int] = []
+        for part in parts:
+            self._ends.append((self._ends[-1] if self._ends else 0) + part.size)
+        self._number = -1  # of the part that is open
+        self._handle: Any = None
+        self._stack = ExitStack()
+
+    def __len__(self) -> int:
+        return self._ends[-1]
 
     def readinto(self, buffer: Any) -> int:
         number = self.number_at(self._at)
@@ -187,7 +195,7 @@ def opened(joined: Joined) -> Iterator[Joined]:
         joined.close()
 
 
-class _Section(io.RawIOBase):
+class _Section(_Seekable):
     """The bytes of a part within its zip; deflated ones with head and end as in a gzip file."""
 
     def __init__(self, handle: BinaryIO, part: Part) -> None:
@@ -195,23 +203,10 @@ class _Section(io.RawIOBase):
         self._part = part
         self._head = _GZIP_HEADER if part.deflated else b""
         ends = struct.pack("<II", part.crc, part.size & 0xFFFFFFFF) if part.deflated else b""
-        self._tail, self._at = ends, 0
+        self._tail = ends
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        size = len(self._head) + self._part.packed + len(self._tail)
-        self._at = max(
-            0, {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: size}[whence] + offset
-        )
-        return self._at
+    def __len__(self) -> int:
+        return len(self._head) + self._part.packed + len(self._tail)
 
     def readinto(self, buffer: Any) -> int:
         inner = self._at - len(self._head)

@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,7 +135,9 @@ def _make(tree: Tree, pattern: str, index: _Index) -> None:
         with _only_one(index.folder):
             if index.folder.exists():  # another process has made it meanwhile
                 return
-            work = Path(tempfile.mkdtemp(dir=index.folder.parent, prefix="new-"))
+            work = index.folder.with_name(f"new-{index.folder.name}")
+            shutil.rmtree(work, ignore_errors=True)  # of a process that was killed at it
+            work.mkdir(0o700)
             try:
                 with opened(Joined(tree, index.parts, work, keep=True)) as joined:
                     _Pass(tree, pattern, joined).run(work)

@@ -9,6 +9,7 @@ import ast
 import codecs
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -93,7 +94,7 @@ def literal_list(tree: Tree, rel: str, line: int, cell: str) -> list[Any]:
         value = ast.literal_eval(cell)
         if not isinstance(value, list):
             raise ValueError("no list")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         what = f"line {line}: {cell[:60]!r} should be a list, as Python writes it"
         raise jsonfile.wrong(tree, rel, what) from None
     return value
@@ -107,6 +108,8 @@ def seconds(text: str) -> float:
         raise ValueError(f"{text[:40]!r} is no time such as 00:01:02.50")
     for part in parts:
         total = 60 * total + float(part)
+    if total == math.inf:
+        raise ValueError(f"{text[:40]!r} is more seconds than can be counted")
     return total
 
 

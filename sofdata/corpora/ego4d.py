@@ -279,10 +279,10 @@ def _files(tree: Tree) -> tuple[dict[str, dict[str, Item]], Counter[str]]:
     for item in tree.walk():
         folder, _, name = item.rel.rpartition("/")
         stem, _, end = name.rpartition(".")
-        place = folder.rsplit("/", 1)[-1]
-        if place in found and end.lower() == "mp4" and _UID.fullmatch(stem):
+        place, hidden = folder.rsplit("/", 1)[-1], is_hidden(item.rel)
+        if place in found and end.lower() == "mp4" and _UID.fullmatch(stem) and not hidden:
             found[place].setdefault(stem.lower(), item)
-        elif is_hidden(item.rel) or name not in (METADATA, "manifest.csv", *NARRATIONS):
+        elif hidden or name not in (METADATA, "manifest.csv", *NARRATIONS):
             count_ignored(ignored, item.rel)
     return found, ignored
 

@@ -163,8 +163,9 @@ def _cameras(features: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _is_depth(feature: dict[str, Any]) -> bool:
-    about = {**(feature.get("video_info") or {}), **(feature.get("info") or {})}
-    return bool(about.get("is_depth_map") or about.get("video.is_depth_map"))
+    told = (feature.get("video_info"), feature.get("info"))
+    names = ("is_depth_map", "video.is_depth_map")
+    return any(_get(about, name) for about in told for name in names)
 
 
 def _get(feature: Any, key: str) -> Any:

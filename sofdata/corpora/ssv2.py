@@ -222,6 +222,8 @@ def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
                 found.setdefault(id, []).append(item)
             else:
                 count_ignored(ignored, name)
+    elif parts:
+        notes.append(counted(parts, "part of an archive lies too deep in folders; not read"))
     files = {id: min(found[id], key=_rank) for id in sorted(found, key=lambda id: (len(id), id))}
     twice = [id for id, items in found.items() if len(items) > 1]
     if twice:

@@ -84,3 +84,13 @@ def test_what_is_no_table_has_no_heading(tmp_path: Path) -> None:
     for data in (b"\x00\x01\x02", "name;straße".encode("utf-16"), b""):
         (tmp_path / "t.csv").write_bytes(data)
         assert "a" not in csvfile.columns(Tree(str(tmp_path)), "t.csv")
+
+
+def test_a_time_beyond_all_numbers_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="more seconds than can be counted"):
+        csvfile.seconds("9" * 400)
+
+
+def test_a_literal_that_python_cannot_make_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="should be a list"):
+        csvfile.literal_list(Tree(str(tmp_path)), "t.csv", 2, "[{[]: 1}]")

@@ -223,6 +223,12 @@ def test_verify_finds_a_window_that_reaches_into_what_is_redacted(
     assert "reaches into" in told
 
 
+def test_a_hidden_folder_gives_no_videos(bare: Path) -> None:
+    (bare / ".trash" / "full_scale").mkdir(parents=True)
+    (bare / ".trash" / "full_scale" / f"{KITCHEN}.mp4").write_bytes(b"y")
+    assert f"full_scale/{KITCHEN}.mp4" in {entry.uri for entry in listing(bare).entries}
+
+
 def test_a_file_that_the_metadata_does_not_know_is_not_looked_at(bare: Path) -> None:
     stranger = KITCHEN.replace("1", "9")
     (bare / "full_scale" / f"{stranger}.mp4").write_bytes(b"x")

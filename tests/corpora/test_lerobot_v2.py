@@ -144,6 +144,16 @@ def test_tasks_are_text_however_they_are_given(
     assert by_id(listing(grey))[f"{TOP}/episode-000000"].text == text
 
 
+@pytest.mark.parametrize("info", [["h264"], "h264", 3, {"is_depth_map": False}])
+def test_whatever_is_said_of_a_camera_it_is_read_unless_it_shows_depth(
+    grey: Path, info: object
+) -> None:
+    edit_info(grey, lambda told: told["features"][TOP].update(info=info))
+    assert len(listing(grey).entries) == 6
+    edit_info(grey, lambda told: told["features"][TOP].update(info={"is_depth_map": True}))
+    assert len(listing(grey).entries) == 3
+
+
 def test_a_template_may_leave_out_the_chunk(grey: Path) -> None:
     place = grey / "videos" / "chunk-000"
     for camera in (TOP, WRIST):

@@ -316,3 +316,20 @@ def test_labels_in_a_zip_are_named_where_they_are_wrong(corpus: Path, tmp_path: 
     (root / LABELS).unlink()
     with pytest.raises(ConfigError, match="has no label file"):
         listing(root)
+
+
+def test_parts_too_deep_in_folders_are_told(tmp_path: Path) -> None:
+    small(tmp_path / "s" / "a" / "b")
+    (tmp_path / "s" / "a" / "b" / "labels").rename(tmp_path / "s" / "labels")
+    assert any("part of an archive lies too deep" in n for n in listing(tmp_path / "s").notes)
+
+
+def test_what_a_killed_pass_has_left_is_removed_by_the_next(tmp_path: Path, cache: Path) -> None:
+    small(tmp_path / "s")
+    listing(tmp_path / "s")
+    (index,) = (path for path in (cache / "archives").iterdir() if path.is_dir())
+    index.rename(left := index.with_name(f"new-{index.name}"))
+    packed._known.clear()
+    assert contents(tmp_path / "s")
+    assert index.is_dir()
+    assert not left.exists()
