@@ -27,7 +27,14 @@ from sofdata import __version__
 from sofdata.bench.collect_config import CollectConfig
 from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.envs.registry import find_suite, tasks_of
-from sofdata.bench.episodes import PARTS, Attempt, Part, attempt, read_demonstration
+from sofdata.bench.episodes import (
+    PARTS,
+    Attempt,
+    Part,
+    attempt,
+    read_demonstration,
+    write_whole,
+)
 from sofdata.bench.seeds import seeds_for
 from sofdata.config import config_digest, differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
@@ -95,7 +102,7 @@ def collect(
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     told = _record(suite, config, tasks, made) | measured
-    _write(root / RECORD, told)
+    write_whole(root / RECORD, lambda path: path.write_text(json.dumps(told, indent=1) + "\n"))
     shutil.rmtree(root / WORK)
     return told
 
@@ -106,6 +113,8 @@ def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
         told: dict[str, Any] = json.loads((root / RECORD).read_text())
     except FileNotFoundError:
         return None
+    if "config" not in told:
+        raise ConfigError(f"{root / RECORD} was not written by 'collect': take another folder")
     differing = "; ".join(differing_keys(config.content(), told["config"]))
     if differing:
         raise ConfigError(
@@ -337,9 +346,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(partial, path)

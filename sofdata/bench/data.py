@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sofdata.bench.config import BenchConfig
+from sofdata.bench.episodes import write_whole
 from sofdata.bench.locks import locked
 from sofdata.config import IngestConfig
 from sofdata.errors import ConfigError
@@ -145,7 +146,7 @@ def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
         if prepared.complete is None:
             execute(prepared, lambda event: None)
         told = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
-        note.write_text(json.dumps(told))
+        write_whole(note, lambda path: path.write_text(json.dumps(told)))
     return float(json.loads(note.read_text())["cpu_s"])
 
 

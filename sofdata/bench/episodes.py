@@ -83,9 +83,9 @@ def attempt(
     began = time.process_time()
     made = perform(suite, env, task, seed, hold_steps)
     if made.success and part == "videos":
-        _whole(folder / f"{seed}.mp4", lambda path: _write_video(path, made.frames, suite.fps))
+        write_whole(folder / f"{seed}.mp4", lambda path: _write_video(path, made.frames, suite.fps))
     elif made.success:
-        _whole(folder / f"{seed}.npz", lambda path: _write_arrays(path, made))
+        write_whole(folder / f"{seed}.npz", lambda path: _write_arrays(path, made))
     told = Attempt(
         seed,
         made.success,
@@ -94,7 +94,7 @@ def attempt(
         round(time.process_time() - began, 3),
     )
     text = json.dumps(asdict(told)) + "\n"
-    _whole(folder / f"{seed}.json", lambda path: path.write_text(text))
+    write_whole(folder / f"{seed}.json", lambda path: path.write_text(text))
     return told
 
 
@@ -124,7 +124,7 @@ def _write_arrays(path: Path, made: Performance) -> None:
         np.savez_compressed(file, frames=made.frames, actions=made.actions)
 
 
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file under another name and then give it its own, so that it is never half there."""
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     write(partial)

@@ -26,12 +26,12 @@ from sofdata.bench.arms import ARMS
 from sofdata.bench.cells import IMAGE_PX, Cell, cell_hash, run_cell, wanted_cells
 from sofdata.bench.config import BenchConfig, Purpose
 from sofdata.bench.data import BenchData, prepare_data
-from sofdata.bench.envs.base import Suite, Task
-from sofdata.bench.envs.registry import find_suite
+from sofdata.bench.envs.base import Task
+from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.evaluate import Simulators
 from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
-from sofdata.errors import ConfigError, TransientError
+from sofdata.errors import TransientError
 from sofdata.processes import end_with_parent
 
 Follow = Callable[["Done"], None]
@@ -83,7 +83,7 @@ def run(
     """
     suite = find_suite(config.suite)
     suite.check()
-    tasks = tasks_of(suite, config)
+    tasks = tasks_of(suite, config.tasks)
     if purpose == "test":
         check_frozen(config, out)
     data = prepare_data(config, suite.fps, collected, out)
@@ -97,17 +97,6 @@ def run(
     for count, (work, path) in enumerate(made, 1):
         follow(Done(work.what, path, count, len(works)))
     return paths
-
-
-def tasks_of(suite: Suite, config: BenchConfig) -> tuple[Task, ...]:
-    """The tasks that take part. Raises `ConfigError` for one that the suite does not have."""
-    known = {task.name: task for task in suite.tasks}
-    unknown = [name for name in config.tasks if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"the suite {suite.name} has no task {', '.join(unknown)}; it has {', '.join(known)}"
-        )
-    return tuple(known[name] for name in config.tasks or known)
 
 
 def plan(cells: list[Cell]) -> list[Work]:
@@ -146,7 +135,7 @@ class _Worker:
     def __init__(self, setting: Setting) -> None:
         config = setting.config
         self.suite = find_suite(config.suite)
-        self.tasks = tasks_of(self.suite, config)
+        self.tasks = tasks_of(self.suite, config.tasks)
         texts = tuple(sorted({task.text for task in self.tasks}))
         self.trainer = Trainer(config, setting.data, texts, Path(setting.out))
         self.simulators = Simulators(self.suite, IMAGE_PX)

@@ -227,3 +227,11 @@ def test_no_part_of_a_collection_is_ever_half_there(
     assert not (tmp_path / "pushing" / "videos").exists()
     collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
     assert sorted(os.listdir(tmp_path / "pushing")) == [RECORD, "demos", "videos"]
+
+
+def test_a_record_that_a_person_wrote_is_left_alone(tmp_path: Path) -> None:
+    """As docs/benchmark.md asks for where a suite ships no experts."""
+    (tmp_path / "pushing").mkdir()
+    (tmp_path / "pushing" / RECORD).write_text('{"suite": "pushing", "fps": 10}')
+    with pytest.raises(ConfigError, match="was not written by 'collect'"):
+        collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
