@@ -158,7 +158,8 @@ class Tree:
 
         size_bytes: as of `local_copy`.
 
-        Raises `FileNotFoundError`, `StorageError` if there is no room for it, `TransientError`.
+        Raises `FileNotFoundError`, another `OSError` where the file shrinks meanwhile,
+        `StorageError` if there is no room for it, `TransientError`.
         """
         files, path = self._of(rel)
         part = split_part(rel)[1]
@@ -171,7 +172,11 @@ class Tree:
             return
 
         def fetch(start: int) -> tuple[int, bytes]:
-            return start, self.read_range(rel, start, min(size, start + PIECE))
+            end = min(size, start + PIECE)
+            data = self.read_range(rel, start, end)
+            if len(data) != end - start:
+                raise OSError(errno.EIO, "the file has shrunk while it was read", public_url(rel))
+            return start, data
 
         with open(local_path, "wb") as target:
             for start, data in in_order(fetch, range(0, size, PIECE), PIECES_AT_ONCE):

@@ -11,6 +11,7 @@ import pytest
 
 from sofdata.errors import StorageError
 from sofdata.storage import Tree
+from sofdata.uris import part_of
 
 
 def test_a_file_is_written_whole_and_leaves_no_scratch(tmp_path: Path) -> None:
@@ -57,3 +58,17 @@ def test_a_folder_whose_name_is_not_utf8_is_told(tmp_path: Path) -> None:
     os.mkdir(folder)
     (item,) = Tree(str(tmp_path)).walk()
     assert (item.problem, item.rel) == ("unreadable_folder", "odd\\xfe")
+
+
+def test_a_file_that_shrinks_while_it_is_copied_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its copy would pass for a whole one."""
+    (tmp_path / "all").write_bytes(bytes(100))
+    tree = Tree(str(tmp_path))
+    monkeypatch.setattr(Tree, "size", lambda *_: 60)  # what it had a moment ago
+    with tree.local_copy(part_of("all", 10, 70)) as copy:
+        assert Path(copy).stat().st_size == 60
+    (tmp_path / "all").write_bytes(bytes(50))
+    with pytest.raises(OSError, match="shrunk"), tree.local_copy(part_of("all", 10, 70)):
+        pass

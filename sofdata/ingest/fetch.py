@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from sofdata.config import RunConfig
+from sofdata.errors import InputError
 from sofdata.storage import MIB, Tree
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName
@@ -75,7 +76,11 @@ class Fetcher:
         """
         if self._in_ranges(ref, decoder):
             budget = Budget(lambda start, end: self._read(ref, start, end), self._limit(ref))
-            yield RangeFile(ref.uri, ref.size_bytes, budget), ""
+            try:
+                yield RangeFile(ref.uri, ref.size_bytes, budget), ""
+            except (InputError, OSError):
+                budget.check()  # what a decoder makes of a range that could not be had
+                raise
             budget.check()
         else:
             path = self._local(ref)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sofdata.config import IngestConfig
 from sofdata.corpora.registry import demonstration_corpus
-from sofdata.errors import ActionError, DecodeError, InputError
+from sofdata.errors import ActionError, DecodeError, FlowError, InputError
 from sofdata.faults import reached
 from sofdata.ingest.events import UnitDone, VideoDone
 from sofdata.ingest.fetch import Fetcher
@@ -303,9 +303,12 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
         status, reason = "quarantined", "unreadable"
     elif isinstance(error, ActionError):
         status, reason = "quarantined", "action_error"
-    else:
-        status = "quarantined"
-        reason = "decode_error" if isinstance(error, DecodeError) else "flow_error"
+    elif isinstance(error, DecodeError):
+        status, reason = "quarantined", "decode_error"
+    elif isinstance(error, FlowError):
+        status, reason = "quarantined", "flow_error"
+    else:  # the file has shrunk while ranges of it were read
+        status, reason = "quarantined", "changed"
     return VideoRecord.model_validate(
         {
             "id": ref.id,
