@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sofdata.errors import TransientError
+from sofdata.errors import ConfigError, TransientError
 from sofdata.faults import reached
 from sofdata.remote import code_of, in_order
 
@@ -55,8 +55,12 @@ def settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def multipart_from() -> int:
-    """Size of the smallest file that is uploaded in parts, bytes."""
-    return int(float(os.environ.get(THRESHOLD, PART_BYTES / MIB)) * MIB)
+    """Size of the smallest file that is uploaded in parts, bytes. Raises `ConfigError`."""
+    given = os.environ.get(THRESHOLD, PART_BYTES / MIB)
+    try:
+        return int(float(given) * MIB)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{THRESHOLD} is {given!r}, where a number of MiB belongs") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,7 @@ class S3Store:
             except FileNotFoundError:
                 continue
             except BaseException:
-                with suppress(
-                    Exception
-                ):  # tried once: else the end of the run, or the next, finds it
+                with suppress(Exception):  # tried once: the end of this run or the next finds it
                     self._request("abort_multipart_upload", path, **ids)
                 raise
             return

@@ -127,6 +127,12 @@ def test_what_a_killed_process_has_left_is_found_and_aborted_but_not_next_door(
     assert not s3_env.unfinished(BUCKET)
 
 
+def test_a_threshold_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THRESHOLD, "16 MiB")
+    with pytest.raises(ConfigError, match=f"{THRESHOLD} is '16 MiB', where a number"):
+        s3.multipart_from()
+
+
 def test_of_eight_who_create_a_file_one_wins_and_its_bytes_stand(tree: Tree) -> None:
     trees = [Tree(tree.url) for _ in range(8)]
     assert all(tree._files for tree in trees)  # connected, so that all begin at once

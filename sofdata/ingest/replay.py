@@ -19,6 +19,7 @@ from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.unit import Job, run_video
+from sofdata.report.text import printable
 from sofdata.shards.layout import DATASET, RUNS
 from sofdata.shards.schema import VideoRecord
 from sofdata.shards.tar import TarWriter
@@ -102,4 +103,6 @@ def _last_source(dest: Tree) -> str:
 
 
 def _tell(console: Console, what: str, detail: str) -> None:
-    console.print(f"[bold]{escape(what):22}[/] {escape(detail)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]{escape(what):22}[/] {escape(printable(detail))}", highlight=False, soft_wrap=True
+    )

@@ -117,8 +117,8 @@ def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
     """
     alike: dict[str, Results] = {}
     for result in results:
-        parts = ("chosen_sha256", "data_sha256", "evaluation_seeds", "success_by_task")
-        key = repr([list(result[part]) if part[-1] in "sk" else result[part] for part in parts])
+        tasks, seeds = list(result["success_by_task"]), result["evaluation_seeds"]
+        key = repr((result["chosen_sha256"], result["data_sha256"], tasks, seeds))
         alike.setdefault(key, []).append(result)
     is_frozen = [each for each in alike.values() if each[0]["chosen_sha256"] in set(frozen)]
     chosen = (is_frozen or list(alike.values()))[-1]
