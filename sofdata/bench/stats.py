@@ -2,8 +2,8 @@
 
 An arm's outcomes are an array [training seeds, tasks, episodes] of 0 and 1. Every arm meets the
 same evaluation episodes, so a difference is taken episode by episode, and resampling draws the
-same training seeds, tasks and episodes for both. Training seeds, tasks within them and episodes
-within these are drawn with replacement (a hierarchical bootstrap: Ren et al., "Nonparametric
+same training seeds, tasks and episodes for both. Training seeds and tasks, and for each pair of
+these episodes, are drawn with replacement (a hierarchical bootstrap: Ren et al., "Nonparametric
 bootstrapping for hierarchical data", Journal of Applied Statistics 2010; recommended for results
 on several tasks and few runs by Agarwal et al. 2021, arXiv 2108.13264).
 

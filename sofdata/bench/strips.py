@@ -30,7 +30,7 @@ def draw_strip(looks: Sequence[Look], latent: Any) -> NDArray[np.uint8]:
     rows = [[_resized(look.image) for look in chosen]]
     if isinstance(latent, SkillVAE) and chosen[0].codes is not None:
         planned = [_planned(look, latent) for look in chosen]
-        happened = _measured([look.image for look in looks[: len(chosen) + 1]])
+        happened = measured([look.image for look in looks[: len(chosen) + 1]], latent.shape.size)
         shown = [flow for flow in planned + happened if flow is not None]
         scale = max(float(np.percentile([np.hypot(*f.T).max() for f in shown], 90)), 1e-3)
         rows += [[_coloured(flow, scale) for flow in row] for row in (planned, happened)]
@@ -58,8 +58,8 @@ def _planned(look: Look, latent: SkillVAE) -> NDArray[np.float32] | None:
     return flow.permute(1, 2, 0).numpy()
 
 
-def _measured(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | None]:
-    """Flow from each frame to the next, at the side of the planned one's scale."""
+def measured(images: Sequence[NDArray[np.uint8]], side: int) -> list[NDArray[np.float32] | None]:
+    """Flow [side,side,2] from each frame to the next, in px of `side`: that of planned flow."""
     from sofdata.flow.opencv import load_cv2
 
     cv2 = load_cv2()
@@ -67,8 +67,8 @@ def _measured(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] |
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     flows: list[NDArray[np.float32] | None] = []
     for one, other in pairwise(grey):
-        flow = cv2.resize(dis.calc(one, other, None), (32, 32), interpolation=cv2.INTER_AREA)
-        flows.append(flow * np.float32(32 / len(one)))
+        flow = cv2.resize(dis.calc(one, other, None), (side, side), interpolation=cv2.INTER_AREA)
+        flows.append(flow * np.float32(side / len(one)))
     return flows
 
 
