@@ -94,6 +94,12 @@ def is_remote_failure(error: Exception) -> bool:
     return isinstance(error, OSError) or library in _LIBRARIES
 
 
+def may_pass(error: Exception) -> bool:
+    """Whether an error is of a kind that may not come again, such as a busy server's."""
+    refused = isinstance(error, FileNotFoundError | PermissionError)
+    return is_remote_failure(error) and not refused and not _is_final(error)
+
+
 def is_out_of_range(error: BaseException) -> bool:
     """Whether a store refused a range because the file ends before it."""
     return _status(error) == 416 or code_of(error) == "InvalidRange"

@@ -19,7 +19,7 @@ from sofdata import s3
 from sofdata.disk import explained
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.faults import reached
-from sofdata.remote import brief, hide, is_out_of_range, is_remote_failure, retrying
+from sofdata.remote import brief, hide, is_out_of_range, is_remote_failure, may_pass, retrying
 from sofdata.temporary import temporary_folder
 from sofdata.uris import public_url
 from sofdata.walk import Item
@@ -83,21 +83,31 @@ class Store:
     # Reading
 
     def exists(self, rel: str) -> bool:
-        return bool(self.call(f"reach {rel or 'it'}", lambda: self.fs.exists(self.path(rel))))
+        if self.s3:
+            return bool(self.call(f"reach {rel or 'it'}", lambda: self.fs.exists(self.path(rel))))
+        try:  # others take whatever goes wrong for an absence
+            self._info(f"reach {rel or 'it'}", rel)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def is_file(self, rel: str) -> bool:
         try:
-            found = self.call(f"reach {rel or 'it'}", lambda: self.fs.info(self.path(rel)))
+            found = self._info(f"reach {rel or 'it'}", rel)
         except FileNotFoundError:
             return False
         # To fsspec all that HTTP serves is a file; a folder is a page with links.
         return bool(found["type"] == "file" and found.get("mimetype") != "text/html")
 
     def size(self, rel: str) -> int:
-        size = self.call(f"stat {rel or self.name}", lambda: self.fs.info(self.path(rel))["size"])
+        size = self._info(f"stat {rel or self.name}", rel)["size"]
         if size is None:
             raise StorageError(f"{self.name} does not say how large it is; download it first")
         return int(size)
+
+    def _info(self, what: str, rel: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.call(what, lambda: _info(self.fs, self.path(rel)))
+        return found
 
     def read(self, rel: str) -> bytes:
         whole = {"start": 0} if self.s3 else {}  # else s3fs asks for the size first
@@ -240,6 +250,16 @@ class Store:
                 f"cannot write {rel or 'anything'} to {self.name}: there is no such bucket or "
                 "folder; make it first, and check the endpoint"
             ) from None
+
+
+def _info(fs: Any, path: str) -> Any:
+    """What a store tells of a file. To fsspec one that HTTP cannot serve just now is not there."""
+    try:
+        return fs.info(path)
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, Exception) and may_pass(error.__cause__):
+            raise error.__cause__ from None
+        raise
 
 
 def _cat(fs: Any, path: str, **limits: int) -> bytes:

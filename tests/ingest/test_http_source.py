@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from sofdata.errors import ConfigError
+from sofdata.errors import ConfigError, TransientError
 from sofdata.fingerprints import SAMPLE_BYTES
 from sofdata.scenes import write_clip
 from sofdata.storage import Tree
@@ -53,16 +56,22 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=[Plain, Ranges])
-def url(request: pytest.FixtureRequest, videos: Path) -> Iterator[str]:
-    handler = partial(request.param, directory=str(videos.parent))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+@contextmanager
+def serving(kind: type[Plain], folder: Path) -> Iterator[str]:
+    """The URL of the videos in a folder that a server shows for a while."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/videos"
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(params=[Plain, Ranges])
+def url(request: pytest.FixtureRequest, videos: Path) -> Iterator[str]:
+    with serving(request.param, videos.parent) as url:
+        yield url
 
 
 def test_a_listed_folder_gives_the_bytes_of_a_local_one(
@@ -92,6 +101,33 @@ def test_what_is_missing_is_told_without_the_query(url: str) -> None:
     with pytest.raises(FileNotFoundError) as error:
         Tree(url).read(f"{url}/none.webm?token=s3cr3t-marker")
     assert "s3cr3t-marker" not in str(error.value)
+
+
+class Busy(Plain):
+    """Refuses the first requests of each kind for a file."""
+
+    refused: ClassVar[Counter[str]] = Counter()
+
+    def send_head(self) -> Any:
+        self.refused[f"{self.command} {self.path}"] += 1
+        if self.refused[f"{self.command} {self.path}"] <= 2:
+            self.send_error(503)
+            return None
+        return super().send_head()
+
+
+def test_a_busy_server_is_asked_again_and_does_not_make_files_vanish(
+    videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with serving(Busy, videos.parent) as url:
+        tree = Tree(url)
+        assert tree.exists("a.webm")
+        assert tree.size("large.txt") == (videos / "large.txt").stat().st_size
+        assert tree.is_file("more/b%20c.webm")
+        assert not tree.exists("none.webm")
+    with pytest.raises(TransientError, match=r"could not reach a\.webm"):
+        tree.exists("a.webm")  # and a server that is gone is no absence either
 
 
 def test_http_is_no_destination(url: str, videos: Path) -> None:
