@@ -15,6 +15,7 @@ from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
+UNREADABLE_FOLDER = "unreadable folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,15 @@ def is_hidden(rel: str) -> bool:
     return any(part.startswith(".") and part not in {".", ".."} for part in rel.split("/"))
 
 
-def count_ignored(ignored: Counter[str], rel: str) -> None:
-    """Count a file that is no part of the corpus under its suffix."""
-    ignored[HIDDEN if is_hidden(rel) else suffix(rel) or NO_SUFFIX] += 1
+def count_ignored(ignored: Counter[str], rel: str, problem: str = "") -> None:
+    """Count a file that is no part of the corpus under its suffix.
+
+    problem: as of `Item`; a folder that cannot be read is counted as such, as it may hold anything.
+    """
+    if problem == "unreadable_folder":
+        ignored[UNREADABLE_FOLDER] += 1
+    else:
+        ignored[HIDDEN if is_hidden(rel) else suffix(rel) or NO_SUFFIX] += 1
 
 
 def counted(ids: list[str], what: str) -> str:

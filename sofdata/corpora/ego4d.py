@@ -283,7 +283,7 @@ def _files(tree: Tree) -> tuple[dict[str, dict[str, Item]], Counter[str]]:
         if place in found and end.lower() == "mp4" and _UID.fullmatch(stem) and not hidden:
             found[place].setdefault(stem.lower(), item)
         elif hidden or name not in (METADATA, "manifest.csv", *NARRATIONS):
-            count_ignored(ignored, item.rel)
+            count_ignored(ignored, item.rel, item.problem)
     return found, ignored
 
 

@@ -144,7 +144,7 @@ def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
             if files.setdefault(stem, item) is not item:
                 again.append(item.rel)
         elif name not in (*TABLES.values(), INFO):
-            count_ignored(ignored, item.rel)
+            count_ignored(ignored, item.rel, item.problem)
     return files, ignored, [counted(again, "video is here twice; not used")] if again else []
 
 

@@ -110,7 +110,7 @@ def _list(tree: Tree, info: Info, actions: ActionSpec | None) -> Listing:
     found: dict[str, Item] = {}
     for item in tree.walk():
         if is_hidden(item.rel) or not item.rel.startswith(_FOLDERS):
-            count_ignored(ignored, item.rel)
+            count_ignored(ignored, item.rel, item.problem)
         else:
             found[item.rel] = item
     first: dict[int, str] = {}

@@ -37,7 +37,7 @@ def find_videos(tree: Tree, tables: Iterable[str]) -> VideoFiles:
             if found.by_stem.setdefault(stem, item) is not item:
                 found.spare.append(item.rel)
         elif item.rel not in known:
-            count_ignored(found.ignored, item.rel)
+            count_ignored(found.ignored, item.rel, item.problem)
     return found
 
 

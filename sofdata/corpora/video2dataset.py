@@ -79,7 +79,7 @@ class Video2Dataset:
             if _TAR.fullmatch(item.rel.rsplit("/", 1)[-1]):
                 tars.append(item)
             elif not _STATS.fullmatch(item.rel.rsplit("/", 1)[-1]):
-                count_ignored(found.ignored, item.rel)
+                count_ignored(found.ignored, item.rel, item.problem)
             elif suffix(item.rel) == ".parquet":
                 found.notes += _failures(tree, item.rel)
         if not tars:

@@ -1,0 +1,18 @@
+"""`sofdata.corpora.spans`: what lies in a folder is a video or is counted, whatever it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sofdata.corpora.spans import find_videos
+from sofdata.storage import Tree
+
+
+def test_a_folder_that_cannot_be_read_is_counted_as_one(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/odd\xfe")
+    for name in ("a.mp4", "notes.txt", "table.csv", ".hidden"):
+        (tmp_path / name).touch()
+    found = find_videos(Tree(str(tmp_path)), ("table.csv",))
+    assert list(found.by_stem) == ["a"]
+    assert found.ignored == {"unreadable folder": 1, ".txt": 1, "hidden": 1}
