@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -10,8 +12,17 @@ import typer
 
 from sofdata.cli_bench import bench
 from sofdata.cli_train import encode, train
-from sofdata.console import print_json, stderr, stdout
+from sofdata.console import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_SET_ASIDE,
+    EXIT_USAGE,
+    print_json,
+    stderr,
+    stdout,
+)
 from sofdata.errors import ConfigError, Interrupted, SofdataError
+from sofdata.supervise import allow, supervise
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +30,9 @@ if TYPE_CHECKING:
     from sofdata.ingest.run import Prepared
     from sofdata.storage import Tree
 
-EXIT_SET_ASIDE, EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
+REPEAT_S = 1.0
+
+_interrupted_s = -math.inf
 
 app = typer.Typer(
     name="sofdata",
@@ -68,15 +81,18 @@ def ingest(
 ) -> None:
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
     from sofdata.config import load_config
-    from sofdata.display import following
-    from sofdata.ingest.run import execute, prepare
-    from sofdata.report.summary import ingest_summary, print_ingest
-    from sofdata.storage import Tree
 
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     config = load_config(recipe, [*(set_ or []), *options])
+    if config.run.engine == "ray" and not dry_run:
+        supervise()
+    from sofdata.display import following
+    from sofdata.ingest.run import execute, prepare
+    from sofdata.report.summary import ingest_summary, print_ingest
+    from sofdata.storage import Tree
+
     if not quiet:
         console.print(f"looking at {Tree(source).name}", highlight=False, markup=False)
     prepared = prepare(
@@ -255,6 +271,7 @@ def demo(
     clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
 ) -> None:
     """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
+    supervise()
     from sofdata.demo import Size, run_demo
 
     run_demo(folder, Size(clips=clips), stdout())
@@ -274,6 +291,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    allow()
     try:
         app()
     except Interrupted:
@@ -285,8 +303,16 @@ def main() -> None:
 
 
 def _interrupt(*_: object) -> None:
-    """Ctrl-C, or SIGTERM, with which batch systems announce preemption."""
-    raise Interrupted
+    """Ctrl-C, or SIGTERM, with which batch systems announce preemption.
+
+    A signal that was sent to all processes of a command arrives again from the one that supervises:
+    what comes within `REPEAT_S` is the same, and does not disturb the cleaning up.
+    """
+    global _interrupted_s
+    now_s = time.monotonic()
+    if now_s - _interrupted_s > REPEAT_S:
+        _interrupted_s = now_s
+        raise Interrupted
 
 
 def _fail(message: str, code: int) -> NoReturn:

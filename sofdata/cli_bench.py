@@ -9,6 +9,7 @@ import typer
 
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
+from sofdata.supervise import supervise
 
 bench = typer.Typer(
     name="bench",
@@ -92,11 +93,14 @@ def run(
     """
     _check_installed()
     from sofdata.bench.config import load_bench_config
+
+    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
+    if config.ingest.run.engine == "ray":
+        supervise()
     from sofdata.bench.run import Done
     from sofdata.bench.run import run as run_all
     from sofdata.bench.table import read_results, summary, table
 
-    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
     console = stderr()
 
     def follow(done: Done) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
+from sofdata.supervise import supervise
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
 
@@ -71,11 +72,7 @@ def train(
     Every setting is described in schemas/train.schema.json and docs/models.md.
     """
     _check_installed()
-    from sofdata.report.training import print_results, results_summary
     from sofdata.train.config import STAGES, load_train_config
-    from sofdata.train.display import following
-    from sofdata.train.report import write_report
-    from sofdata.train.run import Job, train_stage
 
     given = [f"machine.workers={workers}"] if workers else []
     config = load_train_config(recipe, [*(set_ or []), *given])
@@ -88,6 +85,13 @@ def train(
         if not sources[stage]:
             option = "--demos" if stage == "decoder" else "--data"
             raise ConfigError(f"'sofdata train {what.value}' needs {option}: a dataset of ingest")
+    if config.machine.workers:
+        supervise()
+    from sofdata.report.training import print_results, results_summary
+    from sofdata.train.display import following
+    from sofdata.train.report import write_report
+    from sofdata.train.run import Job, train_stage
+
     results = []
     with following(stderr(), quiet) as follow:
         for stage in stages:

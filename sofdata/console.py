@@ -1,4 +1,4 @@
-"""Where commands print: people's consoles, and JSON."""
+"""Where commands print, people's consoles and JSON, and their exit codes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PIPE_WIDTH = 160
+EXIT_SET_ASIDE, EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def stdout() -> Console:

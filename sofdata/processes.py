@@ -1,25 +1,98 @@
-"""What processes that work for another one have in common."""
+"""What processes that work for another one have in common, and how they are ended."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import select
+import signal
 import threading
 import time
+from collections.abc import Collection
+from contextlib import suppress
 
 WATCH_S = 1.0
+POLL_S = 0.02
+KILL_S = 5.0  # more only where a process hangs in the kernel, as on a dead network file system
+_PR_SET_CHILD_SUBREAPER = 36
 
 
-def end_with_parent(parent: int = 0) -> None:
-    """End this process, whatever it is doing, about a second after its parent has ended.
+def end_with_parent(parent: int = 0, with_descendants: bool = False) -> None:
+    """End this process, whatever it is doing, as soon as its parent has ended.
 
     Else the workers of a command that is killed would go on alone.
 
     parent: its number, 0 to ask; given, it holds also where the parent has ended already.
+    with_descendants: first end all that descends from this process.
     """
-    threading.Thread(target=_follow, args=(parent or os.getppid(),), daemon=True).start()
+    if with_descendants:
+        adopt_orphans()
+    arguments = (parent or os.getppid(), with_descendants)
+    threading.Thread(target=_follow, args=arguments, daemon=True).start()
 
 
-def _follow(parent: int) -> None:
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs; without effect where there is no prctl."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants(spared: Collection[int] = ()) -> list[int]:
+    """The processes that descend from this one and run, without `spared` and what descends of them.
+
+    Empty where there is no /proc.
+    """
+    # A process may get another parent while the others are read, and is then easily missed.
+    return _descendants(spared) or _descendants(spared)
+
+
+def end_descendants(
+    grace_s: float = 0.0, patience_s: float = 0.0, spared: Collection[int] = ()
+) -> None:
+    """End all that descends from this process, and wait until it has ended, `KILL_S` at most.
+
+    grace_s: how long it may take to end by itself; then SIGTERM is sent. patience_s: how long it
+    may take from there; then SIGKILL is sent. spared: children to leave alone.
+    """
+    for number, seconds in ((0, grace_s), (signal.SIGTERM, patience_s), (signal.SIGKILL, KILL_S)):
+        until, told = time.monotonic() + seconds, set()
+        while left := descendants(spared):
+            if time.monotonic() >= until:
+                break
+            for pid in left if number else ():
+                if pid not in told:
+                    told.add(pid)
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def _follow(parent: int, with_descendants: bool) -> None:
+    ended = select.poll()
+    with suppress(AttributeError, OSError):  # without it, the parent is looked at each second
+        ended.register(os.pidfd_open(parent), select.POLLIN)
     while os.getppid() == parent:
-        time.sleep(WATCH_S)
+        if ended.poll(WATCH_S * 1000):
+            time.sleep(POLL_S)
+    if with_descendants:
+        end_descendants()
     os._exit(1)
+
+
+def _descendants(spared: Collection[int]) -> list[int]:
+    children: dict[int, list[int]] = {}
+    with suppress(FileNotFoundError):
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                if state not in (b"Z", b"X"):
+                    children.setdefault(int(parent), []).append(int(name))
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        own = [pid for pid in children.get(waiting.pop(), ()) if pid not in spared]
+        found += own
+        waiting += own
+    return found

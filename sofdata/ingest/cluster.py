@@ -74,6 +74,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
                 **quiet,
             )
     except SystemExit:  # Ray's own answer to SIGTERM while it starts
+        _restore(handlers)  # before the same signal arrives again
         ray.shutdown()
         raise Interrupted from None
     except Exception as error:  # noqa: BLE001 - where its daemons die, Ray raises just that
@@ -89,9 +90,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
             "sets where it keeps its files (a short path)"
         ) from None
     try:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():  # Ray has put its own in their place
-                signal.signal(number, handler)
+        _restore(handlers)
         with redirect_stdout(sys.stderr):  # where Ray's own remarks do not spoil a result
             yield
     except SystemError as error:  # what Ray makes of an exception that a signal's handler raises
@@ -100,6 +99,13 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
         raise
     finally:
         ray.shutdown()
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    """Put the handlers of signals back in whose place Ray has put its own."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _check_address(address: str) -> None:
