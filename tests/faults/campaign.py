@@ -31,9 +31,6 @@ CLIPS, SECONDS = 7, 2.0
 # Two clips a unit, and flow small enough that most of a run's time is not spent on it.
 SETTINGS = ("--set", "units.max_videos=2", "--set", "units.min_units=1", "--set", "flow.size=64")
 CLEAN_TRIES = 3
-# Ray's native code ends the driver like this when the raylet dies while the driver connects to it.
-# No Python runs any more, so that sofdata can say nothing; nothing is committed by then.
-RAY_ENDS = ("Failed to register worker to Raylet", "Failed to get the system config from raylet")
 
 
 @dataclass(slots=True)
@@ -121,7 +118,7 @@ class Bench:
         result.fired += happened
         codes = trial.codes if happened else (0,)
         told = f"{disturbance}: exit {outcome.code}: {outcome.output[-1500:]}"
-        result.add(judge_run(outcome, codes), told)
+        result.add(judge_run(outcome, codes, trial.says if happened else ""), told)
         if trial.source:
             return
         result.add(half_way(self.reference, dest, atomic=not trial.remote), f"left: {told}")
@@ -144,17 +141,19 @@ class Bench:
         result.add(found, f"{trial}: {found}")
 
 
-def judge_run(outcome: Outcome, codes: Iterable[int]) -> Score:
-    """Judge how a run ended. A failure has to be told in a line that begins with `sofdata: `."""
+def judge_run(outcome: Outcome, codes: Iterable[int], says: str = "") -> Score:
+    """Judge how a run ended. A failure has to be told in a line that begins with `sofdata: `.
+
+    says: what that line has to hold.
+    """
     failed = outcome.code is not None and outcome.code > 0
-    lines = outcome.output.splitlines()
-    told = not failed or any(line.startswith("sofdata: ") for line in lines)
-    by_ray = outcome.code == 1 and any(words in outcome.output for words in RAY_ENDS)
+    lines = [line for line in outcome.output.splitlines() if line.startswith("sofdata: ")]
+    told = not failed or any(says in line for line in lines)
     return Score(
         hung=outcome.hung,
         tracebacks=outcome.traceback,
-        exits=not (outcome.hung or by_ray) and (outcome.code not in tuple(codes) or not told),
-        leaked=0 if by_ray else outcome.survivors,
+        exits=not outcome.hung and (outcome.code not in tuple(codes) or not told),
+        leaked=outcome.survivors,
     )
 
 

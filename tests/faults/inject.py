@@ -1,9 +1,9 @@
 """Makes a process fail at the steps that `sofdata.faults` names, as a JSON file says.
 
 The file holds {"faults": [...], "trace": PATH or null, "driver": PATH}: `Fault`s, where to write
-the name of every step reached, and where the driver's process id stands. What fires is claimed
-through files beside it, so that a fault fires as often as asked for, in whichever process comes
-first.
+the name of every step reached, and where the id of the process stands that was started (the driver,
+or with Ray its supervisor). What fires is claimed through files beside it, so that a fault fires as
+often as asked for, in whichever process comes first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -94,12 +95,25 @@ class _Injector:
         return False
 
     def _act(self, action: str) -> None:
-        if action == "kill driver":
+        if action == "kill supervisor":
             os.kill(int(Path(self._driver).read_text()), signal.SIGKILL)
+        elif action == "kill driver":
+            (driver,) = children(int(Path(self._driver).read_text()))
+            os.kill(driver, signal.SIGKILL)
         elif action in ACTIONS:
             ACTIONS[action]()
         else:
             raise OSError(getattr(errno, action), f"{os.strerror(getattr(errno, action))} (a test)")
+
+
+def children(parent: int) -> list[int]:
+    """The processes whose parent it is."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _append(path: str, line: str) -> None:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.faults.inject import Fault
-from tests.faults.runs import Strike
+from tests.faults.runs import KILLED, Strike
 
-KILLED = -9
 COMMIT = ("unit: video ended", "shard: member", "commit: ", "put")
 READ_BACK = ("commit: shard finished", "commit: shard verified")  # then the shard is read again
 WRITTEN = ("write", "put", "scratch", "shard: member", *READ_BACK)
@@ -26,6 +25,7 @@ class Trial:
     """Runs that are each disturbed once, after which undisturbed ones must bring the reference.
 
     codes: exit codes that a disturbed run may have.
+    says: words that a disturbed run has to tell where it fails.
     source: it is the source that fails: its videos may be set aside and taken in later, in units
         of their own, so that the samples have to be the same and the files need not.
     """
@@ -34,6 +34,7 @@ class Trial:
     kind: str
     disturbances: tuple[Fault | Strike, ...]
     codes: tuple[int, ...]
+    says: str = ""
     ray: bool = False
     remote: bool = False
     source: bool = False
@@ -46,6 +47,7 @@ class Sizes:
     inline_steps: int
     inline_moments: int
     ray: int
+    ray_starting: int
     local: int
     remote: int
     ray_storage: int
@@ -54,10 +56,11 @@ class Sizes:
     @classmethod
     def of(cls, kills: int, storage: int) -> Sizes:
         """Shares of a campaign: most runs are inline, since Ray takes seconds to start."""
-        ray, moments = kills // 4, kills * 3 // 20
+        ray, starting, moments = kills * 7 // 24, kills // 20, kills * 3 // 20
+        steps = kills - ray - starting - moments
         far, tenth = storage * 3 // 10, storage // 10
         near = storage - far - 2 * tenth
-        return cls(kills - ray - moments, moments, ray, near, far, tenth, tenth)
+        return cls(steps, moments, ray, starting, near, far, tenth, tenth)
 
 
 def schedule(
@@ -71,6 +74,7 @@ def schedule(
     yield from _inline_steps(local, sizes.inline_steps, seed)
     yield from _inline_moments(wall_s, sizes.inline_moments, seed)
     yield from _ray(local, sizes.ray, seed)
+    yield from _ray_starting(sizes.ray_starting, seed)
     yield from _local_errors(local, sizes.local, seed)
     yield from _ray_errors(local, sizes.ray_storage, seed)
     yield from _remote_errors(remote, sizes.remote, seed)
@@ -99,17 +103,20 @@ def _inline_moments(wall_s: float, number: int, seed: int) -> Iterator[Trial]:
 
 
 def _ray(steps: Counter[str], number: int, seed: int) -> Iterator[Trial]:
-    """Driver, worker, raylet and decoding process, at a step of a worker's or at any moment."""
+    """All kinds of process, at a step of a worker's or at any moment."""
     names = [step for step in sorted(steps) if step.startswith(COMMIT)]
     makers: Sequence[tuple[str, str, str, float, tuple[int, ...]]] = (
-        ("Ray: worker killed", "kill", "", 0.0, (0, KILLED)),
+        # A driver that is killed is told of by its supervisor.
+        ("Ray: worker killed", "kill", "", 0.0, (0, 3)),
         ("Ray: worker killed", "", "worker", 1.5, (0,)),
         ("Ray: raylet killed", "kill parent", "", 0.0, (0, 3)),
-        ("Ray: driver killed", "kill driver", "", 0.0, (KILLED,)),
-        ("Ray: worker killed", "kill", "", 0.0, (0, KILLED)),
+        ("Ray: driver killed", "kill driver", "", 0.0, (3,)),
+        ("Ray: supervisor killed", "kill supervisor", "", 0.0, (KILLED,)),
+        ("Ray: worker killed", "kill", "", 0.0, (0, 3)),
         ("Ray: raylet killed", "", "raylet", 7.0, (0, 3)),
         ("Ray: worker killed", "", "worker", 1.5, (0,)),
-        ("Ray: driver killed", "", "driver", 8.0, (KILLED,)),
+        ("Ray: driver killed", "", "driver", 8.0, (3,)),
+        ("Ray: supervisor killed", "", "supervisor", 8.0, (KILLED,)),
         ("Ray: decoder killed", "", "decoder", 1.0, (0,)),
     )
     for index in range(number):
@@ -121,7 +128,16 @@ def _ray(steps: Counter[str], number: int, seed: int) -> Iterator[Trial]:
         else:
             own = [n for n in names if not n.startswith("put")] if action != "kill" else names
             disturbance = _fault(own[int(rng.integers(len(own)))], action, steps, rng, share=0.5)
-        yield Trial(f"{kind} {index}", kind, (disturbance,), codes, ray=True)
+        says = "SIGKILL" if action in ("kill", "kill driver") or victim == "driver" else ""
+        yield Trial(f"{kind} {index}", kind, (disturbance,), codes, says, ray=True)
+
+
+def _ray_starting(number: int, seed: int) -> Iterator[Trial]:
+    """Kills the raylet while the driver connects to it."""
+    kind = "Ray: raylet killed at once"
+    for index in range(number):
+        after_s = float(_rng(seed, kind, index).uniform(0, 0.5))
+        yield Trial(f"{kind} {index}", kind, (Strike("raylet", after_s),), (0, 3), ray=True)
 
 
 def _local_errors(steps: Counter[str], number: int, seed: int) -> Iterator[Trial]:

@@ -10,7 +10,16 @@ from tests.faults.campaign import Bench, Result, table
 from tests.faults.films import attempt_videos
 from tests.faults.schedule import Sizes, schedule
 
-SIZES = Sizes(inline_steps=28, inline_moments=2, ray=3, local=8, remote=6, ray_storage=0, source=2)
+SIZES = Sizes(
+    inline_steps=28,
+    inline_moments=2,
+    ray=5,
+    ray_starting=1,
+    local=8,
+    remote=6,
+    ray_storage=0,
+    source=2,
+)
 SEED = 11
 
 
