@@ -23,7 +23,7 @@ from sofdata.console import EXIT_FAILED
 from sofdata.processes import adopt_orphans, descendants, end_descendants, end_with_parent
 
 GRACE_S = 1.0  # for what an orderly end has told to end
-PATIENCE_S = 2.0
+PATIENCE_S = 0.5  # agents of Ray without their raylet heed SIGTERM after seconds only
 RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 _FROM_KERNEL = 128  # SI_KERNEL: the terminal has sent it to the whole group, the child included

@@ -36,10 +36,12 @@ class Strike:
 
     victim: "driver" (what does the work), "supervisor" (what was started, and with Ray watches over
         the driver), "worker", "raylet" or "decoder".
+    once: a glob pattern; nothing counts as seen before Ray has a log of such a name.
     """
 
     victim: str
     after_s: float
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,8 @@ def _wait(
             return code, struck
         now = time.monotonic()
         if strike and not struck:
-            if not victim and (victim := _find(strike.victim, pid, folder, ray)):
+            if not victim and _is_logged(strike.once, folder):
+                victim = _find(strike.victim, pid, folder, ray)
                 due = now + strike.after_s
             if victim and now >= due:
                 victim = _find(strike.victim, pid, folder, ray) or victim
@@ -212,6 +215,11 @@ def _find(victim: str, started: int, folder: str, ray: bool) -> int:
         if name in _command(pid):
             return pid
     return 0
+
+
+def _is_logged(pattern: str, folder: str) -> bool:
+    logs = Path(folder) / "ray" / "session_latest" / "logs"
+    return not pattern or any(logs.glob(pattern))
 
 
 def _command(pid: int) -> str:

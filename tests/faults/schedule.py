@@ -17,6 +17,7 @@ READ_BACK = ("commit: shard finished", "commit: shard verified")  # then the sha
 WRITTEN = ("write", "put", "scratch", "shard: member", *READ_BACK)
 LOCAL = (*WRITTEN, "read", "names", "remove", "table")
 LOCAL_ERRORS = ("ENOSPC", "EIO", "EACCES", "EROFS", "EDQUOT")
+DRIVER_CONNECTS = "python-core-driver-*"  # Ray's log of that
 PASSING_ERRORS = ("EIO", "ETIMEDOUT", "ECONNRESET")
 
 
@@ -133,11 +134,12 @@ def _ray(steps: Counter[str], number: int, seed: int) -> Iterator[Trial]:
 
 
 def _ray_starting(number: int, seed: int) -> Iterator[Trial]:
-    """Kills the raylet while the driver connects to it."""
+    """Kills the raylet while the driver connects to it; every third time as soon as it is there."""
     kind = "Ray: raylet killed at once"
     for index in range(number):
         after_s = float(_rng(seed, kind, index).uniform(0, 0.5))
-        yield Trial(f"{kind} {index}", kind, (Strike("raylet", after_s),), (0, 3), ray=True)
+        strike = Strike("raylet", after_s, once="" if index % 3 == 2 else DRIVER_CONNECTS)
+        yield Trial(f"{kind} {index}", kind, (strike,), (0, 3), ray=True)
 
 
 def _local_errors(steps: Counter[str], number: int, seed: int) -> Iterator[Trial]:
