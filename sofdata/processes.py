@@ -37,13 +37,35 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def descendants(spared: Collection[int] = ()) -> list[int]:
-    """The processes that descend from this one and run, without `spared` and what descends of them.
+def reap() -> dict[int, int]:
+    """The children that have ended since the last call, adopted ones as well, and how."""
+    ended: dict[int, int] = {}
+    with suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = found[1]
+    return ended
 
-    Empty where there is no /proc.
+
+def descendants(spared: Collection[int] = ()) -> list[int]:
+    """All processes that descend from this one, without `spared` and what descends from these.
+
+    Ended ones that nobody has waited for are among them: while the last threads of a process that
+    is killed still end, it looks like one of these, and has children. Empty where there is no
+    /proc. Takes milliseconds.
     """
-    # A process may get another parent while the others are read, and is then easily missed.
-    return _descendants(spared) or _descendants(spared)
+    children: dict[int, list[int]] = {}
+    with suppress(FileNotFoundError):
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        own = [pid for pid in children.get(waiting.pop(), ()) if pid not in spared]
+        found += own
+        waiting += own
+    return found
 
 
 def end_descendants(
@@ -51,22 +73,23 @@ def end_descendants(
 ) -> None:
     """End all that descends from this process, and wait until it has ended, `KILL_S` at most.
 
+    For a process that adopts orphans and waits for no child elsewhere any more.
+
     grace_s: how long it may take to end by itself; then SIGTERM is sent. patience_s: how long it
     may take from there; then SIGKILL is sent. spared: children to leave alone.
     """
     for number, seconds in ((0, grace_s), (signal.SIGTERM, patience_s), (signal.SIGKILL, KILL_S)):
-        until, told = time.monotonic() + seconds, set()
-        while left := descendants(spared):
-            if time.monotonic() >= until:
-                break
+        until, told = time.monotonic() + seconds, set[int]()
+        while time.monotonic() < until:
+            reap()
+            if not (left := descendants(spared)):
+                return
             for pid in left if number else ():
                 if pid not in told:
                     told.add(pid)
                     with suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, number)
             time.sleep(POLL_S)
-        else:
-            return
 
 
 def _follow(parent: int, with_descendants: bool) -> None:
@@ -79,20 +102,3 @@ def _follow(parent: int, with_descendants: bool) -> None:
     if with_descendants:
         end_descendants()
     os._exit(1)
-
-
-def _descendants(spared: Collection[int]) -> list[int]:
-    children: dict[int, list[int]] = {}
-    with suppress(FileNotFoundError):
-        for name in filter(str.isdigit, os.listdir("/proc")):
-            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
-                if state not in (b"Z", b"X"):
-                    children.setdefault(int(parent), []).append(int(name))
-    found: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-        own = [pid for pid in children.get(waiting.pop(), ()) if pid not in spared]
-        found += own
-        waiting += own
-    return found

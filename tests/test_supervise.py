@@ -227,6 +227,28 @@ def test_nothing_that_the_child_has_started_is_left(end: str, other: str) -> Non
     assert not any(map(runs, started))
 
 
+def test_what_a_half_ended_process_has_started_is_not_left_either() -> None:
+    """It looks like one that has ended while its last thread goes on, and has children."""
+    half = """
+import ctypes, subprocess, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print(subprocess.Popen(['sleep', '60']).pid, flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    body = f"""
+made = subprocess.Popen([sys.executable, "-c", {half!r}], stdout=subprocess.PIPE)
+print(made.pid, made.stdout.readline().decode().strip(), sep="\\n", flush=True)
+while " Z " not in open(f"/proc/{{made.pid}}/stat").read():
+    time.sleep(0.01)
+os._exit(1)
+"""
+    done = probe(body)
+    assert done.returncode == 3
+    _, pid, of_it = (int(line) for line in done.stdout.splitlines())
+    assert not Path(f"/proc/{pid}").exists()
+    assert not runs(of_it)
+
+
 def test_where_the_parent_is_killed_the_child_and_all_others_end() -> None:
     body = "start('sleep', '60')\nstart('sleep', '60', orphan=True)\ntime.sleep(60)"
     process, started = start(body, lines=3)
