@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
 LOCK = ".lock"
+PATIENCE_S = 3.0  # the child of a command that was killed needs a moment to end, too
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def only_driver(dest: Tree) -> Iterator[None]:
 
 
 def _acquire(path: str, dest: Tree) -> int:
+    until = time.monotonic() + PATIENCE_S
     while True:
         with explained(f"write to {dest.root}"):
             os.makedirs(dest.root, exist_ok=True)
@@ -50,6 +53,9 @@ def _acquire(path: str, dest: Tree) -> int:
         except BlockingIOError:
             holder = os.pread(handle, 1000, 0).decode("utf-8", "replace")
             os.close(handle)
+            if time.monotonic() < until:
+                time.sleep(0.1)
+                continue
             raise ConfigError(
                 f"another ingest works on {dest.name} ({holder}); wait for it, or stop it"
             ) from None

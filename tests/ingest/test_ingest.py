@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +176,25 @@ def test_a_second_driver_is_refused_and_a_dead_one_leaves_no_lock(
     (dest / ".lock").write_text('{"pid": 1}')  # as a killed driver would leave it
     ingest(corpus, dest)
     assert not (dest / ".lock").exists()
+
+
+def test_a_driver_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    """As the child of a command that was killed a moment ago."""
+    holds = (
+        "import sys, time\n"
+        "from sofdata.ingest.lock import only_driver\n"
+        "from sofdata.storage import Tree\n"
+        "with only_driver(Tree(sys.argv[1])):\n"
+        "    print(flush=True)\n"
+        "    time.sleep(0.5)\n"
+    )
+    words = [sys.executable, "-c", holds, str(tmp_path / "d")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with only_driver(Tree(str(tmp_path / "d"))):
+            pass
+    assert other.returncode == 0
 
 
 def test_quarantined_videos_are_tried_again_when_asked(tmp_path: Path) -> None:
