@@ -51,10 +51,12 @@ def descendants(spared: Collection[int] = ()) -> list[int]:
 
     Ended ones that nobody has waited for are among them: while the last threads of a process that
     is killed still end, it looks like one of these, and has children. Empty where there is no
-    /proc. Takes milliseconds.
+    /proc, or only that of another namespace, with other numbers. Takes milliseconds.
     """
     children: dict[int, list[int]] = {}
     with suppress(FileNotFoundError):
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return []
         for name in filter(str.isdigit, os.listdir("/proc")):
             with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
                 parent = int(file.read().rpartition(b")")[2].split()[1])

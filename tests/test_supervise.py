@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sofdata.processes import descendants
 from tests.faults.runs import Strike, run
 from tests.faults.schedule import DRIVER_CONNECTS
 
@@ -275,6 +276,17 @@ def test_processes_from_before_the_command_are_left_alone() -> None:
     for pid in own:
         if runs(pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_numbers_of_another_namespace_are_not_taken_for_our_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container that sees the /proc of its host."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert child.pid in descendants()
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        assert descendants() == []
+        child.kill()
 
 
 def test_a_caller_that_ignores_its_children_gets_the_exit_code() -> None:
