@@ -22,6 +22,11 @@ BASE = ("curve=[]", "demos=[1]", "seeds=[0]", "evaluation.strips=0", "ingest.run
 VARIANTS: dict[str, tuple[str, ...]] = {
     # What is compared with.
     "arms": ("arms=[sof, bc, bc+encoder, lapa, sof-shuffled]",),
+    "clones": ("arms=[sof+clone, lapa+clone]",),
+    "bc and clone": ("arms=[bc, sof+clone]",),
+    "ceiling": ("arms=[bc-50]",),
+    "more demonstrations": ("arms=[bc]", "demos=[10]"),
+    "longer clone": ("arms=[sof+clone]", "clone_updates=5000"),
     # How the arm acts: no training at all.
     "mode": ("arms=[sof]", "acting.temperature=0"),
     "likeliest": ("arms=[sof]", "acting.combine=likeliest"),
@@ -42,6 +47,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "wider shifts": ("arms=[bc, sof]", "decoder.model.shift_px=4"),
     # The prior.
     "longer prior": ("arms=[sof]", "planner.optim.steps=2500"),
+    "longer prior, less dropout": (
+        "arms=[sof]",
+        "planner.optim.steps=2500",
+        "planner.model.prior.dropout=0.1",
+    ),
     "smaller prior": ("arms=[sof]", "planner.model.prior.width=64"),
     "prior sees by the skill model": ("arms=[sof]", "planner.model.image_encoder=frozen"),
     # The skill model.

@@ -29,6 +29,8 @@ class Arm:
         model lends its image encoder at most.
     shuffled: train the decoder with skills of other windows.
     goals: search for skills that lead to how the K demonstrations ended.
+    clones: in place of a prior, the action decoder names the actions of every window of the videos
+        by its true skill, and what acts is a policy cloned from these and the demonstrations.
     demos: how many demonstrations it always has; 0: K.
     """
 
@@ -39,6 +41,7 @@ class Arm:
     skills: bool = False
     shuffled: bool = False
     goals: bool = False
+    clones: bool = False
     demos: int = 0
 
     @property
@@ -83,6 +86,20 @@ ARMS: dict[str, Arm] = {
         ),
         Arm("sof-flat", "skills, searched for one ahead", "flow", skills=True, goals=True),
         Arm(
+            "sof+clone",
+            "a policy cloned from the videos, their actions decoded from their skills",
+            "flow",
+            skills=True,
+            clones=True,
+        ),
+        Arm(
+            "lapa+clone",
+            "the same, their actions decoded from LAPA's latent actions",
+            "frames",
+            skills=True,
+            clones=True,
+        ),
+        Arm(
             "bc-50",
             f"behaviour cloning from {ALL_DEMOS} demonstrations: a ceiling",
             demos=ALL_DEMOS,
@@ -108,5 +125,20 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     optim = config.decoder.optim
     if arm.name == "bc+compute":
         optim = optim.model_copy(update={"steps": config.compute_updates})
+    built = DecoderConfig.parse(model.model_dump() | changes)
+    return config.decoder.model_copy(update={"model": built, "optim": optim})
+
+
+def clone_stage(config: BenchConfig) -> DecoderStage:
+    """How the policy of an arm that clones is built and trained: as bc, for more updates, with the
+    image encoder that decoders of skills have."""
+    model = config.decoder.model
+    changes = {
+        "condition": "none",
+        "encoder": config.skill_encoder,
+        "task": model.task or "words",
+        "code_noise": 0.0,
+    }
+    optim = config.decoder.optim.model_copy(update={"steps": config.clone_updates})
     built = DecoderConfig.parse(model.model_dump() | changes)
     return config.decoder.model_copy(update={"model": built, "optim": optim})

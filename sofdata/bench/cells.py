@@ -23,7 +23,7 @@ import torch
 
 from sofdata import __version__
 from sofdata.bench.acting import Actor, Cloned, Prior, Searching
-from sofdata.bench.arms import ARMS, Arm, decoder_stage
+from sofdata.bench.arms import ARMS, Arm, clone_stage, decoder_stage
 from sofdata.bench.config import BenchConfig, Purpose
 from sofdata.bench.envs.base import Task
 from sofdata.bench.evaluate import Rollouts, Simulators, evaluate
@@ -90,7 +90,9 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["skill"] = config.skill.model_dump(mode="json", exclude={"run"})
     if arm.latent == "frames":
         parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
-    if arm.skills:
+    if arm.clones:
+        parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
+    elif arm.skills:
         parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
         parts["acting"] = config.acting.model_dump(mode="json")
     return parts
@@ -169,21 +171,26 @@ def _result(
 
 
 def train_arm(arm: Arm, share: Share, trainer: Trainer) -> dict[str, Stage]:
-    """The arm's stages by kind: latent (skill or lapa), planner, decoder; as far as it has them."""
+    """The arm's stages by kind: latent (skill or lapa), planner, decoder, clone; as far as it has
+    them."""
     stages: dict[str, Stage] = {}
     latent = None
     if arm.latent:
         latent = trainer.latent(arm, share)
         stages["lapa" if arm.latent == "frames" else "skill"] = latent
-        if arm.skills:
+        if arm.skills and not arm.clones:
             stages["planner"] = trainer.planner(arm, share, latent)
     stages["decoder"] = trainer.decoder(arm, share, latent)
+    if arm.clones and latent is not None:
+        stages["clone"] = trainer.clone(share, latent, stages["decoder"])
     return stages
 
 
 def actor_of(arm: Arm, share: Share, trainer: Trainer, stages: dict[str, Stage]) -> Actor:
     """The policy that the stages make."""
     decoder = stages["decoder"].model
+    if arm.clones:
+        return Cloned(stages["clone"].model)
     if not arm.skills:
         return Cloned(decoder)
     planner, config = stages["planner"].model, trainer.config

@@ -28,6 +28,8 @@ ArmName = Literal[
     "sof",
     "sof+mpc",
     "sof-flat",
+    "sof+clone",
+    "lapa+clone",
     "bc-50",
 ]
 Purpose = Literal["validation", "test"]
@@ -100,6 +102,11 @@ class BenchConfig(Section):
         8000,
         description="Updates of bc+compute: as many as take the CPU time of the whole sof arm. "
         "Cells report both times.",
+    )
+    clone_updates: Number = Field(
+        2500,
+        description="Updates of the policy that sof+clone and lapa+clone learn from the videos, "
+        "whose actions their action decoder names.",
     )
     arms: tuple[ArmName, ...] = Field(
         (

@@ -24,6 +24,7 @@ from sofdata.shards.order import Order
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
+_NAMES = ("flow", "first", "last", "mask", "text_ids")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +47,7 @@ class Windows:
         """Some of them as a batch, flow in float32."""
         chosen = torch.as_tensor(np.asarray(places, np.int64))
         values: dict[str, Tensor] = {
-            name: getattr(self.batch, name)[chosen]
-            for name in ("first", "last", "mask", "text_ids")
+            name: getattr(self.batch, name)[chosen] for name in _NAMES if name != "flow"
         }
         values["flow"] = self.batch.flow[chosen].float()
         keys = tuple(self.batch.keys[int(place)] for place in places)
@@ -66,6 +66,19 @@ class Windows:
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
 
+    def with_actions(self, actions: Tensor) -> Windows:
+        """The same with actions float32 [M,N,A], all of them real."""
+        values = {name: getattr(self.batch, name) for name in _NAMES}
+        mask = torch.ones(actions.shape[:2], dtype=torch.bool)
+        batch = ActionBatch(keys=self.batch.keys, **values, actions=actions, action_mask=mask)
+        return replace(self, batch=batch)
+
+    def joined(self, other: Windows) -> Windows:
+        """These windows and then those of `other`, which have the same texts and sizes."""
+        if self.texts != other.texts or type(self.batch) is not type(other.batch):
+            raise ContractError("windows of other texts, or without actions, cannot be joined")
+        return replace(self, batch=_joined([self.batch, other.batch]))
+
 
 def read_windows(url: str, sources: Sequence[str] | None = None) -> Windows:
     """Read the windows of some videos, or of all, in the order of the index.
@@ -77,14 +90,15 @@ def read_windows(url: str, sources: Sequence[str] | None = None) -> Windows:
     loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
     parts = [_small(batch) for batch in loader.epoch(0)]
     loader.close()
-    names = ["flow", "first", "last", "mask", "text_ids"]
-    kind = type(parts[0])
-    if kind is ActionBatch:
-        names += ["actions", "action_mask"]
-    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-    keys = tuple(key for part in parts for key in part.keys)
     p99_px = float(loader.statistics["p99_px"])
-    return Windows(kind(keys=keys, **joined), loader.texts, p99_px, loader.geometry)
+    return Windows(_joined(parts), loader.texts, p99_px, loader.geometry)
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    kind = type(parts[0])
+    names = _NAMES + (("actions", "action_mask") if kind is ActionBatch else ())
+    values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 
 
 def _small(batch: Batch) -> Batch:

@@ -1,6 +1,6 @@
-"""What is trained for the cells, each once: latent model, planner, action decoder.
+"""What is trained for the cells, each once: latent model, planner, action decoder, clone.
 
-    OUT/models/HASH/{skill,lapa,planner,decoder}/   model.pt, done.json, metrics.jsonl
+    OUT/models/HASH/{skill,lapa,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
 
 A stage's hash covers its settings, its training seed, the data and which of it, and the stage that
 it builds upon. So arms share what they have in common, and a stage that exists is never trained
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from sofdata import __version__
-from sofdata.bench.arms import Arm, decoder_stage
+from sofdata.bench.arms import Arm, clone_stage, decoder_stage
 from sofdata.bench.config import BenchConfig
 from sofdata.bench.data import BenchData, Part
 from sofdata.bench.lapa import LatentActions
@@ -164,6 +164,20 @@ class Trainer:
 
         return self._stage("decoder", key, stage, share, build, self.demonstrations, below)
 
+    def clone(self, share: Share, latent: Stage, decoder: Stage) -> Stage:
+        """A policy cloned from the demonstrations and the videos, named by the action decoder."""
+        stage = clone_stage(self.config)
+        key = self._key("clone", stage, share.seed, decoder.key)
+
+        def windows(share: Share) -> Windows:
+            shown = self.demonstrations(share)
+            return shown.joined(named_actions(self._unlabelled(share), decoder.model))
+
+        def build() -> ActionDecoder:
+            return ActionDecoder(stage.model, latent.model, decoder.model.space, self.texts)
+
+        return self._stage("clone", key, stage, share, build, windows, latent)
+
     def _untrained(self, share: Share) -> Stage:
         """A skill model of the same build with random weights, for arms that take none."""
         record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
@@ -233,6 +247,16 @@ class Trainer:
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }
         write_json(folder / DONE, told)
+
+
+@torch.no_grad()
+def named_actions(windows: Windows, decoder: ActionDecoder) -> Windows:
+    """Windows with the actions that the decoder reads from their true skills."""
+    parts = []
+    for batch in MemoryLoader(windows, _BATCH, shuffle=False).epoch(0):
+        texts = decoder.texts_of(batch) if decoder.text else None
+        parts.append(decoder.act(batch.first, decoder.skill_of(batch), texts).values)
+    return windows.with_actions(torch.cat(parts))
 
 
 class _Clock:

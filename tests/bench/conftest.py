@@ -27,6 +27,7 @@ TINY = (
     "decoder.model.width=32",
     "decoder.optim.steps=12",
     "compute_updates=16",
+    "clone_updates=12",
     "evaluation.max_steps=16",
 )
 

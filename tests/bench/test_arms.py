@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sofdata.bench.arms import ARMS, decoder_stage
+from sofdata.bench.arms import ARMS, clone_stage, decoder_stage
 from sofdata.bench.cells import goals_of, train_arm
 from sofdata.bench.data import BenchData
-from sofdata.bench.stages import Share, Trainer
+from sofdata.bench.stages import Share, Trainer, named_actions
 from sofdata.types import ActionBatch
 from tests.bench.conftest import tiny
 
@@ -85,3 +85,32 @@ def test_goals_are_the_last_frames_of_the_demonstrations(trainer: Trainer) -> No
     text = windows.texts[int(windows.batch.text_ids[-1])]
     last = planner.observe(windows.batch.last[-1:])[0]
     assert torch.allclose(goals[text][0], last, atol=1e-5)
+
+
+def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_decoded(
+    trainer: Trainer,
+) -> None:
+    stages = train_arm(ARMS["sof+clone"], SHARE, trainer)
+    assert set(stages) == {"skill", "decoder", "clone"}
+    shown, videos = trainer.demonstrations(SHARE), trainer._unlabelled(SHARE)
+    assert stages["clone"].told["windows"] == len(shown) + len(videos)
+    decoder = stages["decoder"].model
+    named = named_actions(videos, decoder)
+    assert named.batch.keys == videos.batch.keys
+    assert isinstance(named.batch, ActionBatch)
+    assert isinstance(shown.batch, ActionBatch)
+    assert named.batch.actions.shape[1:] == shown.batch.actions.shape[1:]
+    batch = videos.rows([0])
+    assert torch.allclose(
+        named.batch.actions[:1], decoder.act(batch.first, decoder.skill_of(batch)).values, atol=1e-5
+    )
+    both = shown.joined(named).batch
+    assert isinstance(both, ActionBatch)
+    assert torch.equal(both.actions[: len(shown)], shown.batch.actions)
+
+
+def test_the_clone_is_built_as_bc_and_told_the_task() -> None:
+    config = tiny()
+    built, bc = clone_stage(config).model, decoder_stage(ARMS["bc"], config).model
+    assert built.model_copy(update={"encoder": bc.encoder}) == bc
+    assert clone_stage(config).optim.steps == config.clone_updates
