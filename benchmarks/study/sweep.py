@@ -19,6 +19,12 @@ from sofdata.bench.run import run
 from sofdata.bench.table import training_s
 
 BASE = ("curve=[]", "demos=[1]", "seeds=[0]", "evaluation.strips=0", "ingest.run.engine=inline")
+FLOW_AND_IMAGE = (
+    "skill_task=true",
+    "decoder.model.condition=flow+image",
+    "decoder.model.image_dropout=0.5",
+    "decoder.model.shift_px=4",
+)
 VARIANTS: dict[str, tuple[str, ...]] = {
     # What is compared with.
     "arms": ("arms=[sof, bc, bc+encoder, lapa, sof-shuffled]",),
@@ -41,6 +47,27 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no images": ("arms=[sof]", "decoder.model.image_dropout=1"),
     "frozen": ("arms=[sof]", "skill_encoder=frozen"),
     "told the task": ("arms=[sof]", "skill_task=true"),
+    "clone, told the task": ("arms=[sof+clone]", "skill_task=true"),
+    "longer prior, less dropout, told the task": (
+        "arms=[sof, sof-shuffled]",
+        "skill_task=true",
+        "planner.optim.steps=2500",
+        "planner.model.prior.dropout=0.1",
+    ),
+    "told the task, execute 4": (
+        "arms=[bc, sof+clone]",
+        "skill_task=true",
+        "evaluation.execute=4",
+    ),
+    "told the task, 8 codes": ("arms=[sof+clone]", "skill_task=true", "skill.model.tokens=8"),
+    # Told the task and the flow of the skill, half of the images hidden, images shifted further.
+    "flow and image": ("arms=[sof+clone, bc]", *FLOW_AND_IMAGE),
+    "flow and image, prior": (
+        "arms=[sof]",
+        *FLOW_AND_IMAGE,
+        "planner.optim.steps=2500",
+        "planner.model.prior.dropout=0.1",
+    ),
     "flow": ("arms=[sof]", "decoder.model.condition=flow"),
     "bc+encoder frozen": ("arms=[bc+encoder]", "bc_encoder=frozen"),
     "more updates": ("arms=[bc, sof]", "decoder.optim.steps=1500"),

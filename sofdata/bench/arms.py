@@ -49,6 +49,11 @@ class Arm:
         """Whether it takes no more than the image encoder from its latent model."""
         return self.latent is not None and not self.skills
 
+    @property
+    def prior(self) -> bool:
+        """Whether it acts by skills that a prior proposes."""
+        return self.skills and not self.clones
+
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -115,7 +120,8 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     changes: dict[str, Any]
     if arm.skills:
         changes = {
-            "condition": "flow" if model.condition == "flow" else "skill",
+            # LAPA's latent actions are read as they are: no flow can be decoded from them.
+            "condition": model.condition if arm.latent == "flow" else "skill",
             "encoder": config.skill_encoder,
             "task": task if config.skill_task else None,
         }

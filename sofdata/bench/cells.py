@@ -92,7 +92,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
     if arm.clones:
         parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
-    elif arm.skills:
+    if arm.prior:
         parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
         parts["acting"] = config.acting.model_dump(mode="json")
     return parts
@@ -178,7 +178,7 @@ def train_arm(arm: Arm, share: Share, trainer: Trainer) -> dict[str, Stage]:
     if arm.latent:
         latent = trainer.latent(arm, share)
         stages["lapa" if arm.latent == "frames" else "skill"] = latent
-        if arm.skills and not arm.clones:
+        if arm.prior:
             stages["planner"] = trainer.planner(arm, share, latent)
     stages["decoder"] = trainer.decoder(arm, share, latent)
     if arm.clones and latent is not None:
@@ -191,7 +191,7 @@ def actor_of(arm: Arm, share: Share, trainer: Trainer, stages: dict[str, Stage])
     decoder = stages["decoder"].model
     if arm.clones:
         return Cloned(stages["clone"].model)
-    if not arm.skills:
+    if not arm.prior:
         return Cloned(decoder)
     planner, config = stages["planner"].model, trainer.config
     if not arm.goals:

@@ -105,7 +105,7 @@ def plan(cells: list[Cell]) -> list[Work]:
     works = []
     for cell in cells:
         needs = _shared(cell)
-        if needs and needs not in shared:
+        if needs and (needs not in shared or ARMS[cell.arm].prior):
             shared[needs] = Work(needs, cell, "", prepares=True)
         arm, demos, seed, videos = cell.arm, cell.demos, cell.seed, cell.videos
         name = f"{arm}, K={demos}, seed {seed}" + (f", {videos} videos" if videos else "")
@@ -146,7 +146,8 @@ class _Worker:
         arm = ARMS[work.cell.arm]
         share: Share = work.cell.share
         latent = self.trainer.latent(arm, share)
-        self.trainer.planner(arm, share, latent)
+        if arm.prior:
+            self.trainer.planner(arm, share, latent)
         return None
 
 

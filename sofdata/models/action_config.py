@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class DecoderConfig(Section):
     """The action decoder. The SOF paper publishes none of this: the defaults are ours."""
 
-    condition: Literal["skill", "flow", "none"] = Field(
+    condition: Literal["skill", "flow", "flow+image", "none"] = Field(
         "skill",
         description="What actions are decoded from: 'skill': the first frame and the skill's "
         "codes; 'flow': only the flow that the frozen skill model decodes from the codes, which is "
-        "inverse dynamics; 'none': only the first frame, which is plain behaviour cloning, as a "
-        "baseline. Default ours.",
+        "inverse dynamics; 'flow+image': that flow and the first frame; 'none': only the first "
+        "frame, which is plain behaviour cloning, as a baseline. Default ours.",
     )
     encoder: Literal["frozen", "tuned", "fresh"] = Field(
         "frozen",
@@ -49,7 +49,7 @@ class DecoderConfig(Section):
         0.0,
         description="In training only, share of the samples whose image is hidden, so that the "
         "decoder learns to go by the skill: of a few demonstrations, it else knows every image by "
-        "heart. 1: it never sees images. Only with condition 'skill'. Default ours.",
+        "heart. 1: it never sees images. Only with 'skill' and 'flow+image'. Default ours.",
     )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."

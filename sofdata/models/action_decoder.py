@@ -8,6 +8,7 @@ from video without actions. The paper publishes no architecture; this one is our
                        skill ─► n codes ──────────────┼─► N queries ─► heads ─► N actions
                        text ──► task, if wanted ──────┘
     condition "flow":  skill ─► flow, by the skill model ─► CNN ─► over time ─► heads ─► N actions
+    condition "flow+image": image and text as above, and that flow step by step in place of codes
     condition "none":  image and text as above ─► N queries ─► heads ─► N actions
 
 About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
@@ -24,7 +25,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sofdata.models.action_config import DecoderConfig, gripper_dimension
-from sofdata.models.action_layers import FlowReader, Heads, TokenReader, draw_offsets, shift
+from sofdata.models.action_layers import (
+    FlowReader,
+    Heads,
+    TokenReader,
+    draw_offsets,
+    shift,
+    step_features,
+)
 from sofdata.models.action_metrics import ActionEvaluation
 from sofdata.models.action_space import ActionSpace, measure_actions
 from sofdata.models.gaussian import noise_of
@@ -53,26 +61,33 @@ class ActionDecoder(OnSkill):
         texts: tuple[str, ...] = (),
     ) -> None:
         """texts: what `Batch.text_ids` point to; needed where config.task is set."""
-        reads_flow = config.condition == "flow"
-        super().__init__(skill, "frozen" if reads_flow else config.encoder)
+        only_flow = config.condition == "flow"
+        super().__init__(skill, "frozen" if only_flow else config.encoder)
         self.config = config
         self.space = space
         self.texts = texts
         self.text: TextEncoder | None = None
-        if config.task and not reads_flow:
+        if config.task and not only_flow:
             self.text = TextEncoder(config.task, config.text_width, texts)
         self.gripper = gripper_dimension(config.gripper, space)
         self.switch = self.gripper  # the gripper's dimension, if it takes only two values
         if self.gripper is not None and not space.values[self.gripper]:
             self.switch = None
+        # What is read of a skill beside the image: its codes, or the steps of its flow.
+        told = {"skill": (skill.tokens, skill.code_dim)}
+        self.steps: nn.Module | None = None
+        if config.condition == "flow+image":
+            self.steps = step_features(config.width)
+            told["flow+image"] = (skill.shape.steps, config.width)
+        self._decoded: dict[str, Tensor] = {}  # flow of remembered skills, by the windows' keys
         self.reader: nn.Module
-        if reads_flow:
+        if only_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
         else:
             self.reader = TokenReader(
                 space.chunk,
                 skill.observation_shape,
-                (skill.tokens, skill.code_dim) if config.condition == "skill" else None,
+                told.get(config.condition),
                 width=config.width,
                 layers=config.layers,
                 heads=config.heads,
@@ -103,30 +118,57 @@ class ActionDecoder(OnSkill):
         offsets: Tensor | None = None,
         task: Tensor | None = None,
         seen: Tensor | None = None,
+        flow: Tensor | None = None,
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
         task: float32 [B,E], as `tasks` gives it; not looked at where the decoder knows no tasks.
+        flow: what the skill model decodes, [B,L,2,h,w], where it is known already.
         """
+        told = self.told(image, codes, offsets, flow)
         if self.config.condition == "flow":
-            flow = self._flow(image, codes, offsets)
-            actions: Tensor = self.heads(self.reader(flow)).float()
+            actions: Tensor = self.heads(self.reader(told)).float()
             return actions
         view = image if offsets is None else shift(image, offsets)
         observation = self.observe(view)
         if seen is not None:
             observation = observation * seen[:, None, None]
-        return self.read(observation, codes, task)
+        return self.read(observation, told, task)
 
-    def read(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
-        """As `forward`, from an observation [B,P,C] that was made before; not for "flow"."""
-        if self.config.image_dropout == 1 and self.config.condition == "skill":
+    def read(self, observation: Tensor, told: Tensor, task: Tensor | None = None) -> Tensor:
+        """As `forward`, from an observation [B,P,C] and what `told` gives, made before; not for
+        "flow"."""
+        if self.config.image_dropout == 1 and self.config.condition != "none":
             observation = torch.zeros_like(observation)
-        features = self.reader(observation, codes, task)
+        features = self.reader(observation, told, task)
         actions: Tensor = self.heads(features).float()
         return actions
+
+    def told(
+        self,
+        image: Tensor,
+        codes: Tensor,
+        offsets: Tensor | None = None,
+        flow: Tensor | None = None,
+    ) -> Tensor:
+        """What is read of skills beside the image: codes [B,n,D], flow over its 99th percentile
+        [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
+        if not self._reads_flow:
+            return codes
+        flow = self._flow(image, codes) if flow is None else flow
+        if offsets is not None:
+            scale = flow.shape[-1] / image.shape[-1]
+            flow = shift(flow.flatten(1, 2), (offsets * scale).round().long()).view_as(flow)
+        if self.steps is None:
+            return flow
+        features: Tensor = self.steps(flow.flatten(0, 1)).unflatten(0, flow.shape[:2])
+        return features
+
+    @property
+    def _reads_flow(self) -> bool:
+        return self.config.condition in ("flow", "flow+image")
 
     def tasks(self, texts: Sequence[str]) -> Tensor | None:
         """Texts to task vectors float32 [B,E]; None where the decoder knows no tasks."""
@@ -138,14 +180,21 @@ class ActionDecoder(OnSkill):
             return [""] * len(batch.keys)
         return [self.texts[index] for index in batch.text_ids.tolist()]
 
-    def _flow(self, image: Tensor, codes: Tensor, offsets: Tensor | None) -> Tensor:
+    @torch.no_grad()
+    def _flow(self, image: Tensor, codes: Tensor) -> Tensor:
         """What the skill model decodes, [B,L,2,h,w], over the dataset's 99th percentile."""
-        with torch.no_grad():
-            flow = self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
-        if offsets is None:
-            return flow
-        scale = flow.shape[-1] / image.shape[-1]
-        return shift(flow.flatten(1, 2), (offsets * scale).round().long()).view_as(flow)
+        return self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
+    def _known_flow(self, batch: Batch, codes: Tensor) -> Tensor | None:
+        """The flow of a batch's skills, decoded once where they are remembered and never change;
+        None where `forward` is to decode it."""
+        remembered = self.known is not None and self.known.of(batch.keys) is not None
+        if not remembered or not self._reads_flow or self.config.code_noise:
+            return None
+        if any(key not in self._decoded for key in batch.keys):
+            self._decoded.update(zip(batch.keys, self._flow(batch.first, codes), strict=True))
+        return torch.stack([self._decoded[key] for key in batch.keys])
 
     @torch.no_grad()
     def skill_of(self, batch: Batch) -> Skill:
@@ -166,7 +215,8 @@ class ActionDecoder(OnSkill):
         if self.training and self.config.shift_px:
             offsets = draw_offsets(batch.keys, step, self.config.shift_px)
         codes, task = self._given(batch, step)
-        output = self(batch.first, codes, offsets, task, self._seen(batch, step))
+        flow = self._known_flow(batch, codes)
+        output = self(batch.first, codes, offsets, task, self._seen(batch, step), flow)
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -188,7 +238,7 @@ class ActionDecoder(OnSkill):
     def _seen(self, batch: Batch, step: int) -> Tensor | None:
         """Whose image is not hidden in this step of training, bool [B]; None: no one's is."""
         share = self.config.image_dropout
-        if not self.training or not share or self.config.condition != "skill":
+        if not self.training or not share or self.config.condition in ("flow", "none"):
             return None
         draw = noise_of([f"{key} seen" for key in batch.keys], step, (1,))[:, 0]
         normal = torch.distributions.Normal(0.0, 1.0)

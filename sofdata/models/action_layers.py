@@ -110,13 +110,7 @@ class FlowReader(nn.Module):
     def __init__(self, chunk: int, *, width: int, layers: int) -> None:
         super().__init__()
         self.chunk = chunk
-        sizes = (2, width // 4, width // 2, width // 2)
-        self.step = nn.Sequential(
-            *(_Halving(a, b) for a, b in itertools.pairwise(sizes)),
-            nn.AdaptiveAvgPool2d(_GRID),
-            nn.Flatten(),  # keeps where things move
-            nn.Linear(sizes[-1] * _GRID * _GRID, width),
-        )
+        self.step = step_features(width)
         self.time = nn.ModuleList(_TimeBlock(width) for _ in range(layers))
         self.places = nn.Parameter(0.5 * torch.randn(chunk, width))
         self.mix = _mlp(width, width)
@@ -131,6 +125,17 @@ class FlowReader(nn.Module):
         hidden = at_actions(hidden, self.chunk) + self.places
         features: Tensor = self.norm(hidden + self.mix(hidden))
         return features
+
+
+def step_features(width: int) -> nn.Sequential:
+    """A small CNN from a step of flow [B,2,h,w] to features [B,width]."""
+    sizes = (2, width // 4, width // 2, width // 2)
+    return nn.Sequential(
+        *(_Halving(a, b) for a, b in itertools.pairwise(sizes)),
+        nn.AdaptiveAvgPool2d(_GRID),
+        nn.Flatten(),  # keeps where things move
+        nn.Linear(sizes[-1] * _GRID * _GRID, width),
+    )
 
 
 def at_actions(steps: Tensor, actions: int) -> Tensor:

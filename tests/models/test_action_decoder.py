@@ -16,7 +16,7 @@ from sofdata.models.skill_vae import SkillVAE
 from sofdata.types import ActionBatch, Batch, Skill
 from tests.models.toy_actions import ACTIONS, batch_of, pushes, skill_model
 
-CONDITIONS = ("skill", "flow", "none")
+CONDITIONS = ("skill", "flow", "flow+image", "none")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_chunk_of_actions_comes_out_for_each_sample(condition: str, bottleneck
     assert float(loss.detach()) == pytest.approx(sum(float(value) for value in metrics.values()))
 
 
-@pytest.mark.parametrize("condition", ["skill", "flow"])
+@pytest.mark.parametrize("condition", ["skill", "flow", "flow+image"])
 def test_a_skill_that_decides_the_actions_is_followed(condition: str, trained: SkillVAE) -> None:
     batches = [pushes(32, seed) for seed in range(8)]
     decoder = decoder_for(batches[0], trained, condition=condition)
