@@ -118,12 +118,14 @@ class BenchConfig(Section):
             "sof-novideo",
             "sof",
             "sof+mpc",
+            "sof+clone",
+            "lapa+clone",
             "bc-50",
         ),
         description="What is compared at the first of `demos`.",
     )
     more_arms: tuple[ArmName, ...] = Field(
-        ("bc", "sof"), description="What is compared at the others of `demos`."
+        ("bc", "sof", "sof+clone"), description="What is compared at the others of `demos`."
     )
     demos: tuple[Number, ...] = Field(
         (1, 3, 10), description="K: demonstrations with actions, for each task."
@@ -131,7 +133,9 @@ class BenchConfig(Section):
     seeds: tuple[int, ...] = Field((0, 1, 2), description="Training seeds.")
     videos: int = Field(50, ge=0, description="Videos without actions, for each task.")
     curve: tuple[int, ...] = Field(
-        (10, 25), description="Fewer videos that sof is measured with, at the first of `demos`."
+        (10, 25),
+        description="Fewer videos that sof and sof+clone are measured with, at the first of "
+        "`demos`.",
     )
 
     exploratory: bool = Field(

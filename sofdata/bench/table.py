@@ -17,7 +17,7 @@ from sofdata.errors import ConfigError
 Results = list[dict[str, Any]]
 Group = tuple[str, str, int, int]  # suite, arm, K, videos
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
-OURS = "sof"
+OURS = ("sof", "sof+clone")  # what the others are compared with
 
 
 def read_results(paths: Iterable[Path]) -> Results:
@@ -94,9 +94,10 @@ def table(results: Results) -> str:
     """A Markdown table: a row an arm, K and number of videos."""
     groups = grouped(results)
     lines = [
-        "| suite | arm | K | videos | seeds | success [95 %] | sof is ahead by [95 %] |"
-        " chunk error | CPU min |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| suite | arm | K | videos | seeds | success [95 %] |"
+        + "".join(f" {ours} is ahead by [95 %] |" for ours in OURS)
+        + " chunk error | CPU min |",
+        "|---" * (8 + len(OURS)) + "|",
     ]
     order = {name: place for place, name in enumerate(ARMS)}
     for name in sorted(groups, key=lambda group: (group[0], group[2], order[group[1]], -group[3])):
@@ -105,20 +106,20 @@ def table(results: Results) -> str:
         errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
         minutes = np.mean([training_s(cell) for cell in cells]) / 60
         row = [suite, arm, demos, videos or "", len(cells), _shown(success_of(cells))]
-        row += [_ahead(groups, name), f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
+        gaps = [ahead(groups, name, ours) for ours in OURS]
+        row += ["" if gap is None else _shown(gap, sign="+") for gap in gaps]
+        row += [f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
         lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
 
 
-def _ahead(groups: dict[Group, Results], name: Group) -> str:
-    suite, arm, demos, videos = name
-    ours = [group for group in groups if group[:3] == (suite, OURS, demos) and group[3] >= videos]
-    if arm == OURS and (not ours or name == max(ours, key=lambda group: group[3])):
-        return ""
-    if not ours:
-        return ""
-    found = difference_of(groups[max(ours, key=lambda group: group[3])], groups[name])
-    return "" if found is None else _shown(found, sign="+")
+def ahead(groups: dict[Group, Results], name: Group, ours: str) -> Interval | None:
+    """By how much the arm `ours` with its most videos is ahead of a group of the same suite and K;
+    None where there is no such arm, or the group is that one."""
+    suite, _, demos, videos = name
+    mine = [group for group in groups if group[:3] == (suite, ours, demos) and group[3] >= videos]
+    best = max(mine, key=lambda group: group[3], default=name)
+    return None if best == name else difference_of(groups[best], groups[name])
 
 
 def training_s(cell: dict[str, Any]) -> float:

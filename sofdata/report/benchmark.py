@@ -22,7 +22,7 @@ from sofdata.bench.table import (
     OURS,
     Group,
     Results,
-    difference_of,
+    ahead,
     grouped,
     read_results,
     result_files,
@@ -43,7 +43,10 @@ TONES = {name: number for number, name in enumerate(ARMS)}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An arm at a number of demonstrations and videos. ahead: by how much sof is ahead of it."""
+    """An arm at a number of demonstrations and videos.
+
+    ahead: by how much each arm of `OURS` is ahead of it.
+    """
 
     arm: str
     what: str
@@ -51,7 +54,7 @@ class Row:
     videos: int
     seeds: int
     success: Interval
-    ahead: Interval | None
+    ahead: tuple[Interval | None, ...]
     by_task: tuple[float, ...]
     chunk_error: float | None
     steps: float | None
@@ -105,7 +108,9 @@ def write_benchmark(
     out.mkdir(parents=True, exist_ok=True)
     tree = Tree(str(out))
     wheel = picture(wheel_picture(96), lossless=True)
-    page = render("benchmark.html.j2", {"parts": parts, "wheel": wheel, "arms": ARMS.values()})
+    page = render(
+        "benchmark.html.j2", {"parts": parts, "wheel": wheel, "arms": ARMS.values(), "ours": OURS}
+    )
     tree.write(TABLE, markdown([results for results, _ in chosen], parts).encode())
     return write_page(tree, PAGE, page, path), f"{out}/{TABLE}"
 
@@ -191,11 +196,8 @@ def _by_suite(results: Results) -> list[Results]:
 
 
 def _row(groups: dict[Group, Results], name: Group) -> Row:
-    suite, arm, demos, videos = name
+    _, arm, demos, videos = name
     cells = groups[name]
-    ours = [group for group in groups if group[:3] == (suite, OURS, demos)]
-    best = max(ours, key=lambda group: group[3], default=None)
-    ahead = difference_of(groups[best], cells) if best and best != name else None
     tasks = cells[0]["success_by_task"]
     return Row(
         arm=arm,
@@ -204,7 +206,7 @@ def _row(groups: dict[Group, Results], name: Group) -> Row:
         videos=videos,
         seeds=len(cells),
         success=success_of(cells),
-        ahead=ahead,
+        ahead=tuple(ahead(groups, name, ours) for ours in OURS),
         by_task=tuple(
             float(np.mean([c["success_by_task"][task] for c in cells])) for task in tasks
         ),
@@ -244,14 +246,7 @@ def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
         ceiling = {arm: by_demos[arm] for arm in ("bc-50",) if arm in by_demos}
         title = "Success by number of demonstrations"
         charts.append(lines(title, "demonstrations a task (K)", several | ceiling, TONES))
-    videos = [row for row in rows if row.arm == OURS and row.demos == first]
-    none = [row for row in rows if row.arm == "sof-novideo" and row.demos == first]
-    if len(videos) + len(none) > 1 and videos:
-        curve = _series((OURS, row.videos, row) for row in [*none, *videos])
-        flat = [row for row in rows if row.arm == "bc" and row.demos == first]
-        curve |= _series(("bc", row.videos, flat[0]) for row in [*none, *videos] if flat)
-        title = f"Success by number of action-free videos, K = {first}"
-        charts.append(lines(title, "videos a task", curve, TONES))
+    charts += _by_videos([row for row in rows if row.demos == first], first)
     spent = _series(
         (row.arm, row.minutes, row)
         for row in rows
@@ -263,6 +258,23 @@ def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
+def _by_videos(rows: Sequence[Row], demos: int) -> list[Chart]:
+    """Success against videos, beside cloning, which needs none; sof without videos stands at 0."""
+    curve, numbers = dict[str, list[Measured]](), {0}
+    for ours in OURS:
+        none = [row for row in rows if row.arm == "sof-novideo"] if ours == "sof" else []
+        videos = [*none, *(row for row in rows if row.arm == ours)]
+        if len(videos) > 1:
+            curve |= _series((ours, row.videos, row) for row in videos)
+            numbers |= {row.videos for row in videos}
+    if not curve:
+        return []
+    flat = [row for row in rows if row.arm == "bc"]
+    curve |= _series(("bc", number, flat[0]) for number in sorted(numbers) if flat)
+    title = f"Success by number of action-free videos, K = {demos}"
+    return [lines(title, "videos a task", curve, TONES)]
+
+
 def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured]]:
     found: dict[str, list[Measured]] = {}
     for name, at, row in values:
@@ -272,7 +284,7 @@ def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured
 
 
 def _stages(results: Results) -> tuple[str, ...]:
-    order = ("collect", "ingest", "skill", "lapa", "planner", "decoder", "evaluation")
+    order = ("collect", "ingest", "skill", "lapa", "planner", "decoder", "clone", "evaluation")
     known = {stage for result in results for stage in result["cpu_s"]}
     return tuple(stage for stage in order if stage in known)
 

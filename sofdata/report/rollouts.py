@@ -13,7 +13,7 @@ from sofdata.bench.arms import ARMS
 from sofdata.bench.table import Results
 from sofdata.report.page import picture
 
-COMPARED = ("sof", "sof+mpc", "bc")  # as far as there are any
+COMPARED = ("sof", "sof+mpc", "sof+clone", "bc")  # as far as there are any
 
 
 @dataclass(frozen=True, slots=True)

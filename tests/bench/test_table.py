@@ -39,9 +39,16 @@ def test_a_row_tells_success_and_by_how_much_ours_is_ahead() -> None:
     bc, sof = lines[2:]
     assert bc.startswith("| toy | bc | 1 |  | 2 | 0.20 [")
     assert "| +0.60 [" in bc
-    assert bc.endswith("|  | 1.0 |")
+    assert bc.endswith("|  |  | 1.0 |")
     assert sof.startswith("| toy | sof | 1 |  | 2 | 0.80 [")
-    assert sof.endswith("|  | 0.25 | 1.0 |")
+    assert sof.endswith("|  |  | 0.25 | 1.0 |")
+
+
+def test_both_of_our_arms_are_compared_with_each_other() -> None:
+    results = [cell("bc", 0, 1), cell("sof", 0, 3), cell("sof+clone", 0, 4)]
+    bc, sof, clone = (line.split(" | ") for line in table(results).splitlines()[2:])
+    assert [each[6][:5] for each in (bc, sof, clone)] == ["+0.40", "", "-0.20"]
+    assert [each[7][:5] for each in (bc, sof, clone)] == ["+0.60", "+0.20", ""]
 
 
 def test_seeds_that_only_one_arm_has_are_left_out_of_the_difference() -> None:
