@@ -3,7 +3,7 @@
     python benchmarks/study/sweep.py collected/metaworld study            all variants, in order
     python benchmarks/study/sweep.py collected/metaworld study noise flow those named
 
-Every variant is the standard preset with a few settings changed. Cells are cached, so that running
+Every variant is first.yaml with a few settings changed. Cells are cached, so that running
 it again goes on where it stopped, and variants share whatever they have in common. Prints a row of
 Markdown for each, as in LOG.md.
 """
@@ -18,6 +18,7 @@ from sofdata.bench.config import load_bench_config
 from sofdata.bench.run import run
 from sofdata.bench.table import training_s
 
+FIRST = str(Path(__file__).with_name("first.yaml"))
 BASE = ("curve=[]", "demos=[1]", "seeds=[0]", "evaluation.strips=0", "ingest.run.engine=inline")
 FLOW_AND_IMAGE = (
     "skill_task=true",
@@ -62,6 +63,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "told the task, 8 codes": ("arms=[sof+clone]", "skill_task=true", "skill.model.tokens=8"),
     # Told the task and the flow of the skill, half of the images hidden, images shifted further.
     "flow and image": ("arms=[sof+clone, bc]", *FLOW_AND_IMAGE),
+    "flow and image, shorter clone": ("arms=[sof+clone]", *FLOW_AND_IMAGE, "clone_updates=1500"),
+    "flow and image, shorter prior": (
+        "arms=[sof]",
+        *FLOW_AND_IMAGE,
+        "planner.optim.steps=1500",
+        "planner.model.prior.dropout=0.1",
+    ),
     "flow and image, prior": (
         "arms=[sof]",
         *FLOW_AND_IMAGE,
@@ -110,7 +118,7 @@ def main(collected: str, out: str, *names: str) -> None:
     print("| variant | arm | success | chunk error | by task | training CPU s |")
     print("|---|---|---|---|---|---|")
     for name in names or VARIANTS:
-        config = load_bench_config("standard", [*BASE, *VARIANTS[name]])
+        config = load_bench_config(FIRST, [*BASE, *VARIANTS[name]])
         for path in run(config, Path(collected), Path(out), "validation", workers=1):
             cell = json.loads(path.read_text())
             tasks = ", ".join(

@@ -1,0 +1,75 @@
+"""The study's goals against its test cells.
+
+    python benchmarks/study/goals.py benchmarks/results/metaworld.json
+
+Prints Markdown: each goal, what was found with its 95 % interval, and whether it is met. Differences
+are paired by training seed, task and episode, as in the table.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sofdata.bench.stats import Interval
+from sofdata.bench.table import (
+    OURS,
+    Results,
+    difference_of,
+    grouped,
+    read_results,
+    success_of,
+)
+
+VIDEOS, CURVE = 50, (10, 25, 50)
+
+
+def main(*paths: str) -> None:
+    """Print the goals of each suite in the files."""
+    groups = grouped(read_results(map(Path, paths)))
+    print("| suite | goal | found | met |")
+    print("|---|---|---|---|")
+    for suite in sorted({group[0] for group in groups}):
+        cells = {group[1:]: results for group, results in groups.items() if group[0] == suite}
+        first = min(demos for arm, demos, _ in cells if arm == "bc")
+        for ours in OURS:
+            for goal, found, met in _goals(cells, ours, first):
+                print(f"| {suite} | {goal} | {found} | {'yes' if met else 'no'} |")
+
+
+def _goals(
+    cells: dict[tuple[str, int, int], Results], ours: str, first: int
+) -> list[tuple[str, str, bool]]:
+    mine, bc = cells.get((ours, first, VIDEOS)), cells.get(("bc", first, 0))
+    if not mine or not bc:
+        return []
+    success, cloned = success_of(mine), success_of(bc)
+    ratio = success.mean / max(cloned.mean, 1e-9)
+    told = f"{success.mean:.2f} against {cloned.mean:.2f}: {ratio:.2f} times"
+    rows = [(f"{ours}, K={first}: twice bc", told, ratio >= 2)]
+    for other in ("bc+encoder", "lapa", "sof-shuffled"):
+        theirs = cells.get((other, first, VIDEOS))
+        gap = difference_of(mine, theirs) if theirs else None
+        if gap:
+            goal = f"{ours}, K={first}: ahead of {other} by at least 0.10, interval above 0"
+            rows.append((goal, _shown(gap), gap.mean >= 0.1 and gap.low > 0))
+    more = cells.get(("bc", 10, 0))
+    gap = difference_of(mine, more) if more and first < 10 else None
+    if gap:
+        rows.append((f"{ours}, K={first}: as good as bc with K=10", _shown(gap), gap.mean >= 0))
+    none = cells.get(("sof-novideo", first, 0)) if ours == "sof" else bc
+    curve = [none, *(cells.get((ours, first, videos)) for videos in CURVE)]
+    found = [success_of(results).mean for results in curve if results]
+    if len(found) > 2:
+        rises = all(b >= a for a, b in zip(found, found[1:], strict=False))
+        goal = f"{ours}, K={first}: rises with videos (0, {', '.join(map(str, CURVE))})"
+        rows.append((goal, ", ".join(f"{value:.2f}" for value in found), rises))
+    return rows
+
+
+def _shown(gap: Interval) -> str:
+    return f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
