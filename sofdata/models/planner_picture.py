@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sofdata.report.colour import flow_to_rgb
-from sofdata.report.sheet import flow_scale, flow_steps, printable
+from sofdata.report.sheet import flow_scale, flow_steps
+from sofdata.report.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

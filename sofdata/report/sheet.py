@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.report.colour import flow_to_rgb, wheel_picture
-from sofdata.report.text import printable as printable
+from sofdata.report.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
