@@ -300,3 +300,31 @@ def test_a_batch_without_actions_is_refused() -> None:
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ConfigError, match="width 36 must be a multiple of heads 8"):
         DecoderConfig.parse({"width": 36, "heads": 8})
+
+
+@pytest.mark.parametrize("condition", ["skill", "flow", "flow+image"])
+def test_remembered_skills_and_their_flow_change_no_loss(condition: str) -> None:
+    batch = pushes(6)
+    decoder = decoder_for(batch, condition=condition).train()
+    before = loss_of(decoder, batch, step=3)
+    decoder.remember([batch])
+    assert loss_of(decoder, batch, step=3) == pytest.approx(before, abs=1e-6)  # decodes it
+    assert loss_of(decoder, batch, step=3) == pytest.approx(before, abs=1e-6)  # knows it
+
+
+def test_reading_flow_and_image_apart_gives_what_is_read_at_once() -> None:
+    batch = pushes(4)
+    decoder = decoder_for(batch, condition="flow+image").eval()
+    codes = decoder.skill_of(batch).codes
+    apart = decoder.read(decoder.observe(batch.first), decoder.told(batch.first, codes))
+    torch.testing.assert_close(apart, decoder(batch.first, codes))
+
+
+def test_flow_and_image_both_matter() -> None:
+    batch = pushes(4)
+    decoder = decoder_for(batch, condition="flow+image").eval()
+    codes = decoder.skill_of(batch).codes
+    read = decoder(batch.first, codes)
+    assert not torch.equal(read, decoder(batch.first, codes.flip(0)))
+    hidden = torch.zeros(len(batch.keys), dtype=torch.bool)
+    assert not torch.equal(read, decoder(batch.first, codes, seen=hidden))
