@@ -63,6 +63,19 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "told the task, 8 codes": ("arms=[sof+clone]", "skill_task=true", "skill.model.tokens=8"),
     # Told the task and the flow of the skill, half of the images hidden, images shifted further.
     "flow and image": ("arms=[sof+clone, bc]", *FLOW_AND_IMAGE),
+    "flow and image, shifts of 2": (
+        "arms=[sof+clone, bc-50]",
+        *FLOW_AND_IMAGE,
+        "decoder.model.shift_px=2",
+        "clone_updates=1500",
+    ),
+    "flow and image, no shifts": (
+        "arms=[sof+clone, bc-50]",
+        *FLOW_AND_IMAGE,
+        "decoder.model.shift_px=0",
+        "clone_updates=1500",
+    ),
+    "flow and image, shifts of 4": ("arms=[bc-50]", *FLOW_AND_IMAGE),
     "flow and image, shorter clone": ("arms=[sof+clone]", *FLOW_AND_IMAGE, "clone_updates=1500"),
     "flow and image, shorter prior": (
         "arms=[sof]",

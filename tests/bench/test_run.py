@@ -98,7 +98,8 @@ def keys(config: BenchConfig) -> dict[str, str]:
     [
         ("decoder.optim.lr=0.1", set(tiny().arms)),
         ("evaluation.execute=4", set(tiny().arms)),
-        ("lapa.model.tokens=3", {"lapa"}),
+        ("lapa.model.tokens=3", {"lapa", "lapa+clone"}),
+        ("clone_updates=17", {"sof+clone", "lapa+clone"}),
         ("compute_updates=17", {"bc+compute"}),
         ("bc_encoder=frozen", {"bc+encoder"}),
         ("acting.samples=9", {"lapa", "sof-shuffled", "sof-novideo", "sof", "sof+mpc"}),
