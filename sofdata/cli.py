@@ -40,7 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Turn action-free video into shards of optical-flow skill windows, and train on them.\n\n"
-    "Exit codes: 0 done; 1 more videos were set aside than allowed; 2 wrong usage or "
+    "Exit codes: 0 done; 1 more videos were quarantined than allowed; 2 wrong usage or "
     "configuration; 3 the run failed, or verify found something wrong; 130 interrupted.",
 )
 
@@ -349,7 +349,7 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
 
 
 def _tell_plan(console: Console, prepared: Prepared) -> None:
-    from sofdata.report.summary import printable
+    from sofdata.report.text import printable
 
     plan = prepared.plan
     console.print(f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False)
@@ -360,5 +360,5 @@ def _tell_plan(console: Console, prepared: Prepared) -> None:
         line += f", {prepared.resumed} of them committed before"
     if plan.ignored:
         told = ", ".join(f"{suffix} {number}" for suffix, number in sorted(plan.ignored.items()))
-        line += f"; {sum(plan.ignored.values())} other files ignored ({told})"
+        line += f"; {sum(plan.ignored.values())} other files ignored ({printable(told)})"
     console.print(line, highlight=False, markup=False)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
-from sofdata.report.text import printable as printable
+from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS
 from sofdata.shards.parquet import read_table
 from sofdata.shards.schema import DatasetRecord
