@@ -114,12 +114,18 @@ def _json_rows(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Value]]]:
 
 
 def _entry(tree: Tree, rel: str, at: str, row: dict[str, Value]) -> Entry:
+    from fsspec import available_protocols
+
     uri, id, text = (_text(row.get(name)) for name in (URI, "id", "text"))
     if not uri or "\0" in uri:
         raise jsonfile.wrong(tree, rel, f"{at} needs a {URI}, found {uri!r:.40}")
     if "://" in uri and uri != public_url(uri):
         what = f"{at}: its {URI} holds a user, a query or a fragment, which may be secret and would"
         raise jsonfile.wrong(tree, rel, f"{what} be stored; set credentials as fsspec reads them")
+    protocol, remote, _ = uri.partition("://")
+    if remote and protocol not in available_protocols():
+        what = f"{at}: nothing here reads {protocol[:40]!r}:// URLs; fsspec knows no such"
+        raise jsonfile.wrong(tree, rel, what)
     span = _span(tree, rel, at, row)
     if not id:
         id = uri if span is None else f"{uri}#{span[0]:g}-{span[1]:g}"

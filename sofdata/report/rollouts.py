@@ -65,6 +65,6 @@ def _drawn(result: dict[str, Any], folders: Sequence[Path]) -> list[Strip]:
             each["success"],
             each["steps"],
             drawn,
-            planned=ARMS[arm].skills,
+            planned=ARMS[arm].prior,
         )
     return list(found.values())

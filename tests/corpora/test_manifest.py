@@ -170,6 +170,7 @@ def test_rows_without_a_file_or_a_span_are_counted_with_their_place(clips: Path)
         ("m.csv", b"uri,start_s,end_s\na,-1,2\n", "line 2: .*'-1' is no time"),
         ("m.csv", b"uri\ns3://u:pw@b/a\n", "line 2: its uri holds a user, a query"),
         ("m.csv", b"uri\nhttps://h/a?token=t\n", "line 2: its uri holds a user, a query"),
+        ("m.csv", b"uri\na.mp4\nzz://b/a.mp4\n", "line 3: nothing here reads 'zz':// URLs"),
         ("m.jsonl", b'{"uri": "a"}\nno\n', "line 2 is no JSON"),
         ("m.jsonl", b'{"uri": "a"}\n[1]\n', "line 2 should be an object"),
         ("m.jsonl", b'{"uri": "a", "x": {"y": 1}}\n', "line 1: 'x' should be a plain value"),
