@@ -122,7 +122,11 @@ def test_an_unexpected_error_shows_its_traceback_and_no_more() -> None:
         ("os._exit(0)", "ended the working process with exit code 0"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (SIGKILL), often because memory ran"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "the working process crashed with SIGSEGV"),
-        ("os.kill(os.getpid(), signal.SIGHUP)", "the working process was ended by SIGHUP"),
+        (
+            # Under nohup it would be ignored.
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGHUP)",
+            "the working process was ended by SIGHUP",
+        ),
     ],
 )
 def test_an_end_that_was_not_its_own_is_told_and_fails_with_3(body: str, told: str) -> None:
