@@ -94,6 +94,14 @@ def test_the_other_videos_are_as_without_the_poison(
     assert found == {key: sha for key, sha in undisturbed.items() if key.startswith("sound")}
 
 
+def two_videos(source: Path, folder: Path) -> Path:
+    """A corpus of the video whose decoder can be made to hang, and of a sound one."""
+    folder.mkdir()
+    for name in ("0-hangs.webm", "sound-1.webm"):
+        (folder / name).symlink_to(source / name)
+    return folder
+
+
 def test_a_decoder_that_sends_frames_without_end_is_stopped(source: Path, tmp_path: Path) -> None:
     faults = [Fault("decode 0-hangs.webm", "flood frames", times=0)]
     spec = write_spec(tmp_path / "spec", faults)
@@ -109,10 +117,7 @@ def test_a_run_whose_own_ray_dies_ends_at_once_and_resumes(
 ) -> None:
     """The decoder hangs, so that the run is still at work when the raylet is killed."""
     spec = write_spec(tmp_path / "spec", [Fault("decode 0-hangs.webm", "hang", times=0)])
-    one = tmp_path / "one"
-    one.mkdir()
-    for name in ("0-hangs.webm", "sound-1.webm"):
-        (one / name).symlink_to(source / name)
+    one = two_videos(source, tmp_path / "one")
     command = ("ingest", one, tmp_path / "dest", "--workers", "1", *UNITS)
     began = time.monotonic()
     outcome = run(command, spec, Strike("raylet", after_s=15.0), ray=True)
@@ -129,10 +134,7 @@ def test_a_run_in_which_nothing_moves_ends_with_a_diagnosis_and_resumes(
     source: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     spec = write_spec(tmp_path / "spec", [Fault("decode 0-hangs.webm", "hang", times=0)])
-    one = tmp_path / "one"
-    one.mkdir()
-    for name in ("0-hangs.webm", "sound-1.webm"):
-        (one / name).symlink_to(source / name)
+    one = two_videos(source, tmp_path / "one")
     command = ("ingest", one, tmp_path / "dest", "--workers", "1", "--set", "run.stall_s=8", *UNITS)
     outcome = run(command, spec, ray=True)
     assert outcome.code == 3, outcome.output
