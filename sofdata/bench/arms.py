@@ -115,36 +115,33 @@ ARMS: dict[str, Arm] = {
 
 def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     """How the arm's action decoder is built and trained."""
+    steps = config.compute_updates if arm.name == "bc+compute" else config.decoder.optim.steps
+    if not arm.skills:
+        return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", steps)
     model = config.decoder.model
-    task = model.task or "words"
-    changes: dict[str, Any]
-    if arm.skills:
-        changes = {
-            # LAPA's latent actions are read as they are: no flow can be decoded from them.
-            "condition": model.condition if arm.latent == "flow" else "skill",
-            "encoder": config.skill_encoder,
-            "task": task if config.skill_task else None,
-        }
-    else:
-        encoder = config.bc_encoder if arm.encoder_only else "fresh"
-        changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}
-    optim = config.decoder.optim
-    if arm.name == "bc+compute":
-        optim = optim.model_copy(update={"steps": config.compute_updates})
-    built = DecoderConfig.parse(model.model_dump() | changes)
-    return config.decoder.model_copy(update={"model": built, "optim": optim})
+    # LAPA's latent actions are read as they are: no flow can be decoded from them.
+    reads_flow = arm.latent == "flow" and model.condition != "none"
+    changes = {
+        "condition": model.condition if reads_flow else "skill",
+        "encoder": config.skill_encoder,
+        "task": (model.task or "words") if config.skill_task else None,
+    }
+    return _stage(config, changes, steps)
 
 
 def clone_stage(config: BenchConfig) -> DecoderStage:
     """How the policy of an arm that clones is built and trained: as bc, for more updates, with the
     image encoder that decoders of skills have."""
-    model = config.decoder.model
-    changes = {
-        "condition": "none",
-        "encoder": config.skill_encoder,
-        "task": model.task or "words",
-        "code_noise": 0.0,
-    }
-    optim = config.decoder.optim.model_copy(update={"steps": config.clone_updates})
-    built = DecoderConfig.parse(model.model_dump() | changes)
+    return _cloning(config, config.skill_encoder, config.clone_updates)
+
+
+def _cloning(config: BenchConfig, encoder: str, steps: int) -> DecoderStage:
+    task = config.decoder.model.task or "words"
+    changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}
+    return _stage(config, changes, steps)
+
+
+def _stage(config: BenchConfig, changes: dict[str, Any], steps: int) -> DecoderStage:
+    built = DecoderConfig.parse(config.decoder.model.model_dump() | changes)
+    optim = config.decoder.optim.model_copy(update={"steps": steps})
     return config.decoder.model_copy(update={"model": built, "optim": optim})

@@ -25,6 +25,7 @@ from sofdata import __version__
 from sofdata.bench.arms import Arm, clone_stage, decoder_stage
 from sofdata.bench.config import BenchConfig
 from sofdata.bench.data import BenchData, Part
+from sofdata.bench.episodes import write_whole
 from sofdata.bench.lapa import LatentActions
 from sofdata.bench.locks import locked
 from sofdata.bench.memory import MemoryLoader, Windows, read_windows
@@ -280,6 +281,4 @@ class _Clock:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    scratch = path.with_name(f"{path.name}.{time.monotonic_ns()}.writing")
-    scratch.write_text(json.dumps(value, indent=1) + "\n")
-    scratch.replace(path)
+    write_whole(path, lambda partial: partial.write_text(json.dumps(value, indent=1) + "\n"))

@@ -16,6 +16,7 @@ from sofdata.errors import ConfigError
 
 Results = list[dict[str, Any]]
 Group = tuple[str, str, int, int]  # suite, arm, K, videos
+NOT_TRAINED = ("collect", "ingest", "evaluation")  # of a cell's CPU seconds
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 OURS = ("sof", "sof+clone")  # what the others are compared with
 
@@ -124,8 +125,7 @@ def ahead(groups: dict[Group, Results], name: Group, ours: str) -> Interval | No
 
 def training_s(cell: dict[str, Any]) -> float:
     """CPU seconds of all training that a cell rests upon, without collecting and ingesting."""
-    others = ("collect", "ingest", "evaluation")
-    return float(sum(value for name, value in cell["cpu_s"].items() if name not in others))
+    return float(sum(value for name, value in cell["cpu_s"].items() if name not in NOT_TRAINED))
 
 
 def _shown(found: Interval, sign: str = "") -> str:
