@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sofdata.bench.stats import Interval
 from sofdata.bench.table import (
+    NOT_TRAINED,
     OURS,
     Results,
     difference_of,
@@ -24,7 +25,6 @@ from sofdata.bench.table import (
 )
 
 VIDEOS, CURVE = 50, (10, 25, 50)
-_NOT_TRAINED = ("collect", "ingest", "evaluation")
 
 
 def main(*paths: str) -> None:
@@ -39,7 +39,9 @@ def main(*paths: str) -> None:
             for goal, found, met in _goals(cells, ours, first):
                 print(f"| {suite} | {goal} | {found} | {'yes' if met else 'no'} |")
         minutes = _minutes([cell for results in cells.values() for cell in results])
-        goal = "a seed in 30 min on two cores, from ingested data"
+        goal = (
+            f"a seed in 30 min on two cores, from ingested data (the {len(cells)} rows there are)"
+        )
         told = f"{minutes:.0f} min of computing a seed, {minutes / 2:.0f} min on two cores"
         print(f"| {suite} | {goal} | {told} | {'yes' if minutes <= 60 else 'no'} |")
 
@@ -80,7 +82,7 @@ def _minutes(cells: Results) -> float:
     alone = 0.0
     for cell in cells:
         alone += cell["cpu_s"]["evaluation"]
-        shared = {name: s for name, s in cell["cpu_s"].items() if name not in _NOT_TRAINED}
+        shared = {name: s for name, s in cell["cpu_s"].items() if name not in NOT_TRAINED}
         spent |= {(cell["cell"]["seed"], name, seconds) for name, seconds in shared.items()}
     seeds = {cell["cell"]["seed"] for cell in cells}
     return (alone + sum(seconds for *_, seconds in spent)) / 60 / len(seeds)
