@@ -128,13 +128,15 @@ def _prints(tree: Tree, parts: tuple[Part, ...]) -> Iterator[list[Any]]:
 
 
 def _make(tree: Tree, pattern: str, index: _Index) -> None:
-    if index.folder.exists():
-        return
+    """Make the index, unless it is there and whole."""
     try:
+        if _whole(index.folder):
+            return
         index.folder.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(index.folder):
-            if index.folder.exists():  # another process has made it meanwhile
+            if _whole(index.folder):  # another process has made it meanwhile
                 return
+            shutil.rmtree(index.folder, ignore_errors=True)
             work = index.folder.with_name(f"new-{index.folder.name}")
             shutil.rmtree(work, ignore_errors=True)  # of a process that was killed at it
             work.mkdir(0o700)
@@ -149,6 +151,18 @@ def _make(tree: Tree, pattern: str, index: _Index) -> None:
             f"cannot index {pattern} of {tree.name} in {index.folder.parent}: "
             f"{error.strerror or error}; SOFDATA_CACHE names another folder for it"
         ) from None
+
+
+def _whole(folder: Path) -> bool:
+    """Whether an index is there and nothing of it was cut off, as a machine that went down may."""
+    try:
+        with (folder / MEMBERS).open("rb") as lines:
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(0, size - 1))
+            listed = lines.read(1) == b"\n"
+        return listed and all(restart.whole(points) for points in folder.glob("*.gzidx"))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -47,6 +47,20 @@ def size(points: Path) -> int:
         return int(_HEAD.unpack(file.read(_HEAD.size))[4])
 
 
+def whole(points: Path) -> bool:
+    """Whether a file of points is as long as its head says."""
+    with points.open("rb") as file:
+        head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            return False
+        *_, window, number = _HEAD.unpack(head)
+        table = file.read(number * _POINT.itemsize)
+    if len(table) < number * _POINT.itemsize:
+        return False
+    windows = int(np.frombuffer(table, _POINT)["window"].sum()) * window
+    return bool(points.stat().st_size == len(head) + len(table) + windows)
+
+
 def _entered(handle: Any, points: Path, offset: int) -> Any:
     """A file that stands at `offset`, and reads on from there."""
     from indexed_gzip import _IndexedGzipFile

@@ -205,6 +205,20 @@ def test_an_archive_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert all(before[id] != after[id] for id in before)
 
 
+@pytest.mark.parametrize("name", [packed.POINTS, packed.MEMBERS])
+@pytest.mark.parametrize("share", [0, 0.1, 0.9])
+def test_an_index_of_which_a_part_was_lost_is_made_anew(
+    tmp_path: Path, cache: Path, name: str, share: float
+) -> None:
+    clips = small(tmp_path / "s")
+    before = contents(tmp_path / "s")
+    assert len(before) == len(clips)
+    (lost,) = (cache / "archives").glob(f"*/{name}")
+    cut(lost.parent, name, share)
+    packed._known.clear()  # as in another process
+    assert contents(tmp_path / "s") == before
+
+
 # Bad input
 
 
