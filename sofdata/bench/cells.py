@@ -64,7 +64,7 @@ def wanted_cells(config: BenchConfig, purpose: Purpose) -> list[Cell]:
         pairs += [(arm, demos) for demos in others for arm in config.more_arms]
         for name, demos in pairs:
             cells[_cell(config, name, demos, seed, config.videos, purpose)] = None
-        for name in ("sof", "sof+clone"):
+        for name in config.curve_arms:
             for videos in config.curve if name in config.arms else ():
                 cells[_cell(config, name, first, seed, videos, purpose)] = None
     return list(cells)

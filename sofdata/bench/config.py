@@ -134,8 +134,10 @@ class BenchConfig(Section):
     videos: int = Field(50, ge=0, description="Videos without actions, for each task.")
     curve: tuple[int, ...] = Field(
         (10, 25),
-        description="Fewer videos that sof and sof+clone are measured with, at the first of "
-        "`demos`.",
+        description="Fewer videos that `curve_arms` are measured with, at the first of `demos`.",
+    )
+    curve_arms: tuple[ArmName, ...] = Field(
+        ("sof", "sof+clone"), description="Those of `arms` that are measured with fewer videos."
     )
 
     exploratory: bool = Field(

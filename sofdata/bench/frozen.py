@@ -25,6 +25,7 @@ NOT_CHOSEN: Any = {
     "seeds": True,
     "videos": True,
     "curve": True,
+    "curve_arms": True,
     "exploratory": True,
     "evaluation": {"strips", "episodes"},
     "skill": {"run"},

@@ -131,6 +131,8 @@ def test_wanted_cells_are_all_arms_at_the_first_k_and_some_at_others() -> None:
     of_seed = [("bc", 1, 0), ("sof", 1, 3), ("bc-50", 50, 0), ("bc", 3, 0), ("sof", 3, 3)]
     of_seed += [("sof", 1, 1), ("sof", 1, 2)]
     assert cells == [(seed, *rest) for seed in (0, 1) for rest in of_seed]
+    without = config.model_copy(update={"curve_arms": ("bc-50",)})
+    assert len(wanted_cells(without, "test")) == 2 * (len(of_seed) - 2)
     works = plan(wanted_cells(config, "test"))
     assert [work.prepares for work in works] == [True] * 6 + [False] * 14
 
