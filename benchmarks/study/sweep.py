@@ -3,9 +3,9 @@
     python benchmarks/study/sweep.py collected/metaworld study            all variants, in order
     python benchmarks/study/sweep.py collected/metaworld study noise flow those named
 
-Every variant is first.yaml with a few settings changed. Cells are cached, so that running
-it again goes on where it stopped, and variants share whatever they have in common. Prints a row of
-Markdown for each, as in LOG.md.
+Every variant is first.yaml with a few settings changed, or for those in AROUND the frozen settings
+(`standard`). Cells are cached, so that running it again goes on where it stopped, and variants
+share whatever they have in common. Prints a row of Markdown for each, as in LOG.md.
 """
 
 from __future__ import annotations
@@ -126,12 +126,54 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 
+# One thing changed in the settings that were frozen.
+AROUND: dict[str, tuple[str, ...]] = {
+    "frozen": ("arms=[sof+clone, sof, bc]",),
+    # The skill model.
+    "frozen, 8 codes": ("arms=[sof+clone]", "skill.model.tokens=8"),
+    "frozen, 2 codes": ("arms=[sof+clone]", "skill.model.tokens=2"),
+    "frozen, codebook of 125": ("arms=[sof+clone]", "skill.model.levels=[5, 5, 5]"),
+    "frozen, kl": ("arms=[sof+clone]", "skill.model.bottleneck=kl"),
+    "frozen, longer skill": ("arms=[sof+clone]", "skill.optim.steps=2500"),
+    "frozen, encoder half as wide": ("arms=[sof+clone]", "skill.model.channels=[8, 16, 32]"),
+    "frozen, encoder twice as wide": ("arms=[sof+clone]", "skill.model.channels=[32, 64, 128]"),
+    # Window, step, chunk and replanning.
+    "frozen, steps of 4 frames": (
+        "arms=[sof+clone, bc]",
+        "step_frames=4",
+        "ingest.windows.length=2",
+    ),
+    "frozen, steps of 1 frame": (
+        "arms=[sof+clone, bc]",
+        "step_frames=1",
+        "ingest.windows.length=8",
+    ),
+    "frozen, windows of 16 actions": ("arms=[sof+clone, bc]", "ingest.windows.length=8"),
+    "frozen, 16 actions carried out": (
+        "arms=[sof+clone, bc]",
+        "ingest.windows.length=8",
+        "evaluation.execute=16",
+    ),
+    "frozen, 4 actions carried out": ("arms=[sof+clone, bc]", "evaluation.execute=4"),
+    # The ingest.
+    "frozen, flow at 128 px": ("arms=[sof+clone]", "ingest.flow.size=128"),
+    "frozen, camera subtracted": ("arms=[sof+clone]", "ingest.windows.camera=subtract"),
+    "frozen, float16": ("arms=[sof+clone]", "ingest.codec.name=float16"),
+    # Prior and planning.
+    "frozen, smaller prior": ("arms=[sof]", "planner.model.prior.width=64"),
+    "frozen, shorter prior": ("arms=[sof]", "planner.optim.steps=700"),
+    "frozen, mpc": ("arms=[sof+mpc]",),
+    "frozen, mpc, prior counts more": ("arms=[sof+mpc]", "planner.model.mpc.prior_weight=0.2"),
+}
+
+
 def main(collected: str, out: str, *names: str) -> None:
     """Run variants and print their rows."""
     print("| variant | arm | success | chunk error | by task | training CPU s |")
     print("|---|---|---|---|---|---|")
-    for name in names or VARIANTS:
-        config = load_bench_config(FIRST, [*BASE, *VARIANTS[name]])
+    for name in names or (*VARIANTS, *AROUND):
+        preset, variants = ("standard", AROUND) if name in AROUND else (FIRST, VARIANTS)
+        config = load_bench_config(preset, [*BASE, *variants[name]])
         for path in run(config, Path(collected), Path(out), "validation", workers=1):
             cell = json.loads(path.read_text())
             tasks = ", ".join(
