@@ -57,7 +57,7 @@ def _long_goals(cells: Cells, ours: str, demos: int) -> list[Goal]:
     if not mine or not bc or not gap:
         return []
     told = f"{success_of(mine).mean:.2f} against {success_of(bc).mean:.2f}: {_shown(gap)}"
-    return [(f"{ours}, K={demos}: ahead of bc", told, gap.mean > 0)]
+    return [(f"{ours}, K={demos}: ahead of bc, interval above 0", told, gap.low > 0)]
 
 
 def _goals(cells: Cells, ours: str, first: int) -> list[Goal]:
