@@ -129,7 +129,9 @@ def _result(
     torch.set_num_threads(1)
     began = time.process_time()
     seeds = seeds_for(cell.purpose, config.evaluation.episodes)
-    found = evaluate(actor, tasks, seeds, config.evaluation, simulators.get, cell.seed)
+    found = evaluate(
+        actor, tasks, seeds, config.evaluation, simulators.get, cell.seed, config.step_frames
+    )
     evaluation_s = time.process_time() - began
     strips = _draw(found, trainer.out / "strips" / key, stages)
     held_out = trainer.held_out(cell.share)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sofdata.bench.acting import Acted, Actor
+from sofdata.bench.acting import Actor
 from sofdata.bench.config import EvaluationConfig
 from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.memory import small_frames
@@ -36,10 +36,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What was seen before a chunk, and the codes of the skill that was meant, if any."""
+    """What was seen before a chunk, and the codes of the skill that was meant, if any.
+
+    then: what the policy did not see: a frame every step of flow while the chunk was carried out.
+    """
 
     image: Image
-    codes: torch.Tensor | None
+    codes: torch.Tensor | None = None
+    then: list[Image] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,18 +82,26 @@ def evaluate(
     config: EvaluationConfig,
     simulators: MakeEnv,
     noise_seed: int,
+    step_frames: int = 1,
 ) -> Rollouts:
     """Try every task from every seed.
 
-    noise_seed: of what the policy draws.
+    noise_seed: of what the policy draws. step_frames: control steps that a step of flow spans.
     """
     found = Rollouts()
+    drawn = frozenset(seeds[: config.strips])
     runs = [
-        _Run(task, simulators(task, place), deque(seeds[place :: config.at_once]), config)
+        _Run(
+            task,
+            simulators(task, place),
+            deque(seeds[place :: config.at_once]),
+            config,
+            drawn,
+            step_frames,
+        )
         for task in tasks
         for place in range(min(config.at_once, len(seeds)))
     ]
-    drawn = {(task.name, seed) for task in tasks for seed in seeds[: config.strips]}
     for run in runs:
         run.begin()
     look = 0
@@ -98,13 +110,13 @@ def evaluate(
         batch = small_frames(torch.from_numpy(images).permute(0, 3, 1, 2))
         texts = [run.task.text for run in active]
         acted = actor.act(batch, texts, _look_seed(noise_seed, look))
-        _keep(found, active, images, acted, drawn)
-        for run, chunk in zip(active, acted.actions.numpy(), strict=True):
+        for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):
+            run.keep(images[row], None if acted.codes is None else acted.codes[row])
             if outcome := run.carry_out(chunk):
                 found.outcomes.append(outcome)
-                if (outcome.task, outcome.seed) in drawn:
-                    last = Look(run.env.image(), None)
-                    found.looks[outcome.task, outcome.seed].append(last)
+                if run.looks:
+                    run.keep(run.env.image())
+                    found.looks[outcome.task, outcome.seed] = run.looks
                 run.begin()
         look += 1
     order = {task.name: place for place, task in enumerate(tasks)}
@@ -113,47 +125,52 @@ def evaluate(
 
 
 class _Run:
-    """One simulator and the seeds that it still has to try."""
+    """One simulator and the seeds that it still has to try.
 
-    def __init__(self, task: Task, env: Env, seeds: deque[int], config: EvaluationConfig) -> None:
+    looks: of the present episode, if it is one of the `drawn` seeds; else empty.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        env: Env,
+        seeds: deque[int],
+        config: EvaluationConfig,
+        drawn: frozenset[int],
+        step_frames: int,
+    ) -> None:
         self.task, self.env = task, env
         self.env_seed: int | None = None
-        self._seeds = seeds
+        self.looks: list[Look] = []
+        self._seeds, self._drawn, self._step_frames = seeds, drawn, step_frames
         self._execute = config.execute
         self._most = config.max_steps or task.max_steps
         self._steps = 0
 
     def begin(self) -> None:
         """Begin the next episode; `env_seed` is None if there is none."""
-        self.env_seed, self._steps = None, 0
+        self.env_seed, self._steps, self.looks = None, 0, []
         if self._seeds:
             self.env_seed = self._seeds.popleft()
             self.env.reset(self.env_seed)
 
+    def keep(self, image: Image, codes: torch.Tensor | None = None) -> None:
+        """Keep what is seen, if this episode is to be drawn."""
+        if self.env_seed in self._drawn:
+            self.looks.append(Look(image, codes))
+
     def carry_out(self, chunk: NDArray[np.float32]) -> Outcome | None:
         """Carry out the beginning of a chunk [N,A]; the outcome, if the episode ends."""
         assert self.env_seed is not None
-        for action in chunk[: self._execute]:
+        actions = chunk[: self._execute]
+        for done, action in enumerate(actions, start=1):
             success = self.env.step(action)
             self._steps += 1
             if success or self._steps >= self._most:
                 return Outcome(self.task.name, self.env_seed, bool(success), self._steps)
+            if self.looks and done % self._step_frames == 0 and done < len(actions):
+                self.looks[-1].then.append(self.env.image())
         return None
-
-
-def _keep(
-    found: Rollouts,
-    active: Sequence[_Run],
-    images: Image,
-    acted: Acted,
-    drawn: set[tuple[str, int]],
-) -> None:
-    for row, run in enumerate(active):
-        assert run.env_seed is not None
-        name = (run.task.name, run.env_seed)
-        if name in drawn:
-            codes = None if acted.codes is None else acted.codes[row]
-            found.looks.setdefault(name, []).append(Look(images[row], codes))
 
 
 def _look_seed(seed: int, look: int) -> int:

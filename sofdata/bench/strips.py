@@ -24,13 +24,17 @@ def draw_strip(looks: Sequence[Look], latent: Any) -> NDArray[np.uint8]:
     """RGB uint8 of an episode: a column a look.
 
     Rows: the frames; for a policy by skills of flow also the planned flow, summed over the skill,
-    and below it the flow that was then measured up to the next frame, in the same colours.
+    and below it the flow that was then measured up to the next frame, step by step and summed in
+    the same way, in the same colours.
     """
     chosen = list(looks[:MOST_COLUMNS])
     rows = [[_resized(look.image) for look in chosen]]
     if isinstance(latent, SkillVAE) and chosen[0].codes is not None:
         planned = [_planned(look, latent) for look in chosen]
-        happened = measured([look.image for look in looks[: len(chosen) + 1]], latent.shape.size)
+        happened = [
+            measured([look.image, *look.then, following.image], latent.shape.size)
+            for look, following in pairwise(looks[: len(chosen) + 1])
+        ]
         shown = [flow for flow in planned + happened if flow is not None]
         scale = max(float(np.percentile([np.hypot(*f.T).max() for f in shown], 90)), 1e-3)
         rows += [[_coloured(flow, scale) for flow in row] for row in (planned, happened)]
@@ -58,18 +62,20 @@ def _planned(look: Look, latent: SkillVAE) -> NDArray[np.float32] | None:
     return flow.permute(1, 2, 0).numpy()
 
 
-def measured(images: Sequence[NDArray[np.uint8]], side: int) -> list[NDArray[np.float32] | None]:
-    """Flow [side,side,2] from each frame to the next, in px of `side`: that of planned flow."""
+def measured(frames: Sequence[NDArray[np.uint8]], side: int) -> NDArray[np.float32]:
+    """Flow [side,side,2] from each frame to the next, summed over them, in px of `side`.
+
+    A skill's flow is that of its steps and is summed pixel by pixel in the same way. From the first
+    frame to the last at once, a small thing that moves far would not be found again.
+    """
     from sofdata.flow.opencv import load_cv2
 
     cv2 = load_cv2()
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-    flows: list[NDArray[np.float32] | None] = []
-    for one, other in pairwise(grey):
-        flow = cv2.resize(dis.calc(one, other, None), (side, side), interpolation=cv2.INTER_AREA)
-        flows.append(flow * np.float32(side / len(one)))
-    return flows
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    total = np.sum([dis.calc(one, other, None) for one, other in pairwise(grey)], axis=0)
+    flow = cv2.resize(total, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(flow * np.float32(side / len(grey[0])), np.float32)
 
 
 def _coloured(flow: NDArray[np.float32] | None, scale: float) -> NDArray[np.uint8]:

@@ -61,12 +61,13 @@ class Cheat:
 def test_an_arm_that_does_nothing_fails_after_all_steps() -> None:
     config = EvaluationConfig(episodes=3, at_once=2, max_steps=10, execute=4, strips=1)
     recorder = Recorder()
-    found = evaluate(Still(), SUITE.tasks[:2], (7, 8, 9), config, recorder.make, 0)
+    found = evaluate(Still(), SUITE.tasks[:2], (7, 8, 9), config, recorder.make, 0, step_frames=2)
     told = [(each.task, each.seed, each.success, each.steps) for each in found.outcomes]
     names = [task.name for task in SUITE.tasks[:2]]
     assert told == [(name, seed, False, 10) for name in names for seed in (7, 8, 9)]
     assert set(found.looks) == {(name, 7) for name in names}
-    assert [len(looks) for looks in found.looks.values()] == [4, 4]  # at 0, 4, 8, and the end
+    for looks in found.looks.values():  # at 0, 4, 8, and the end; between them at 2 and 6
+        assert [len(look.then) for look in looks] == [1, 1, 0, 0]
 
 
 def test_the_expert_succeeds_and_the_steps_are_counted() -> None:

@@ -9,13 +9,29 @@ import pytest
 from sofdata.bench.strips import measured
 
 
+def texture(height: int, width: int) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)
+
+
 @pytest.mark.parametrize("side", [32, 64])
 def test_measured_flow_is_in_px_of_the_planned_one(side: int) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    texture = cv2.GaussianBlur(noise, (0, 0), 2)
-    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
-    (flow,) = measured([texture[:, 16:80], texture[:, 12:76]], side)
-    assert flow is not None
+    wide = texture(64, 96)
+    flow = measured([wide[:, 16:80], wide[:, 12:76]], side)
     assert flow.shape == (side, side, 2)
     middle = np.median(flow, axis=(0, 1))
     assert middle == pytest.approx((4 * side / 64, 0), abs=0.2 * side / 64)
+
+
+def test_a_small_thing_that_moves_far_is_followed_by_the_frames_between() -> None:
+    def frame(left: int) -> np.ndarray:
+        picture = np.full((64, 64, 3), 90, np.uint8)
+        picture[20:44, left : left + 8] = texture(24, 8)
+        return picture
+
+    frames = [frame(left) for left in range(4, 53, 6)]
+    steps = measured(frames, 32)
+    at_once = measured([frames[0], frames[-1]], 32)
+    assert steps[12:20, 2:28, 0].max() > 2 * max(at_once[12:20, 2:28, 0].max(), 1)
+    assert np.abs(steps[:, :, 1]).max() < steps[:, :, 0].max() / 2
