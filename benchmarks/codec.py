@@ -30,6 +30,7 @@ from sofdata.flow.dis import Dis
 from sofdata.types import Frames
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 from sofdata.windows.steps import resize_flow
 
 Q8 = CodecConfig()
@@ -59,7 +60,7 @@ def estimate_all(folder: Path) -> Iterator[tuple[str, Window]]:
     dis = Dis(DisConfig())
     for path in sorted(entry for entry in folder.iterdir() if entry.is_file()):
         try:
-            chunks = list(open_video(path, VideoConfig(), size=WORKING_PX, step_s=STEP_S))
+            chunks = list(open_video(path, VideoConfig(), Sampling(WORKING_PX, STEP_S)))
         except SofdataError:
             continue  # not a video
         yield path.stem, np.concatenate([estimate(dis, chunk) for chunk in chunks])

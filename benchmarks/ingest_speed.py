@@ -48,6 +48,7 @@ from sofdata.ingest.run import execute, prepare
 from sofdata.scenes import write_ssv2_corpus
 from sofdata.storage import Tree
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 
 WORKERS = 2
 CACHE = Path(__file__).resolve().parent / "cache"
@@ -259,7 +260,7 @@ def part_worker(pipe: Any, paths: list[str], config: IngestConfig) -> None:
 
 
 def frames_of(path: str, config: IngestConfig) -> Any:
-    return open_video(path, config.video, config.flow.size, config.flow.step_s)
+    return open_video(path, config.video, Sampling(config.flow.size, config.flow.step_s))
 
 
 class Parts:

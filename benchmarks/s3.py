@@ -33,6 +33,7 @@ from sofdata.storage import Tree
 from sofdata.video.config import VideoConfig
 from sofdata.video.ranges import Budget, RangeFile
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 from tests.helpers import hashes
 from tests.s3 import S3Server, running
 from tests.videos import write_video
@@ -131,10 +132,10 @@ def tell_span(server: S3Server) -> None:
     print("| | s | MB fetched |\n|---|---|---|")
     budget = Budget(lambda start, end: tree.read_range("film.mp4", start, end), None)
     with timed() as clock:
-        list(open_video(RangeFile("film", size, budget), VideoConfig(), 128, 0.13, SPAN))
+        list(open_video(RangeFile("film", size, budget), VideoConfig(), Sampling(128, 0.13, SPAN)))
     print(f"| in ranges | {clock[0]:.2f} | {budget.fetched / 1e6:.1f} |")
     with timed() as clock, tree.local_copy("film.mp4") as path:
-        list(open_video(path, VideoConfig(), 128, 0.13, SPAN))
+        list(open_video(path, VideoConfig(), Sampling(128, 0.13, SPAN)))
     print(f"| from a copy | {clock[0]:.2f} | {size / 1e6:.1f} |")
 
 

@@ -11,7 +11,7 @@ from sofdata.errors import ContractError
 from sofdata.types import Annotations, TimedText, merged
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video
-from sofdata.video.sampling import select
+from sofdata.video.sampling import Sampling, select
 from tests.videos import quadrants, write_video
 
 CUP, PLATE = TimedText(1.0, 3.0, "cup"), TimedText(2.0, 6.0, "plate")
@@ -57,7 +57,7 @@ def test_the_left_one_of_two_views_is_seen_as_it_is_shown(tmp_path: Path, rotati
     shown = quadrants(12, 96, 64)
     stored = shown if not rotation else np.rot90(shown, -1, axes=(1, 2))
     path = write_video(tmp_path / "a.mp4", stored, 12, rotation=rotation)
-    (frames,) = open_video(path, VideoConfig(), 32, 0.1, eye="left")
+    (frames,) = open_video(path, VideoConfig(), Sampling(32, 0.1, eye="left"))
     assert frames.rgb.shape[1:] == (32, 32, 3)
     red, blue = frames.rgb[0, 4:12, 4:26], frames.rgb[0, 20:28, 4:26]
     assert red[..., 0].min() > 120 > red[..., 1:].max()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sofdata.config import IngestConfig
 from sofdata.ingest.unit import DecodedVideo
-from sofdata.types import Eye, VideoRef
-from sofdata.video.config import DecoderName, VideoConfig
+from sofdata.types import VideoRef
+from sofdata.video.config import DecoderName
 from sofdata.video.isolate import DecoderProcess
 from sofdata.video.ranges import Source
 from sofdata.video.reader import open_video
-from sofdata.video.sampling import Stretches
+from sofdata.video.sampling import Sampling
 
 
 class InProcess:
@@ -19,7 +19,7 @@ class InProcess:
         self._config = config
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        return open_video(path, *_asked(self._config, ref, decoder))
+        return open_video(path, self._config.video, _sampling(self._config, ref), decoder)
 
 
 class Isolated:
@@ -30,16 +30,14 @@ class Isolated:
         self._process = DecoderProcess(config.run.limits)
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        return self._process.open(path, *_asked(self._config, ref, decoder))
+        sampling = _sampling(self._config, ref)
+        return self._process.open(path, self._config.video, sampling, decoder)
 
     def close(self) -> None:
         """End the process."""
         self._process.close()
 
 
-def _asked(
-    config: IngestConfig, ref: VideoRef, decoder: DecoderName
-) -> tuple[VideoConfig, int, float, tuple[float, float] | None, DecoderName, Stretches, Eye]:
-    """What is wanted of a video, as `open_video` takes it behind the path."""
+def _sampling(config: IngestConfig, ref: VideoRef) -> Sampling:
     flow, said = config.flow, ref.annotations
-    return config.video, flow.size, flow.step_s, ref.span_s, decoder, said.hidden_s, said.eye
+    return Sampling(flow.size, flow.step_s, ref.span_s, said.hidden_s, said.eye)

@@ -27,6 +27,7 @@ from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 
 STDERR_BYTES = 64 << 20
 
@@ -41,18 +42,13 @@ def main() -> None:
 
 def _decode(request: dict[str, Any], answers: Any) -> None:
     _limit(request["memory_mib"])
-    span = request["span_s"]
     try:
         reached(f"decode {os.path.basename(request['path'])}")
         stream = open_video(
             _source(request, answers),
             VideoConfig.parse(request["video"]),
-            request["size"],
-            request["step_s"],
-            (span[0], span[1]) if span else None,
+            _sampling(request["sampling"]),
             request["decoder"],
-            [(start, end) for start, end in request["hidden_s"]],
-            request["eye"],
         )
         shown = {"height": stream.info.height, "width": stream.info.width}
         _send(answers, {"kind": "info", "duration_s": _duration_s(stream.info), **shown})
@@ -68,6 +64,13 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
         _send(answers, {"kind": "end", "decoder": stream.decoder, "report": report})
     except (InputError, OSError, MemoryError) as error:
         _send(answers, _describe(error))
+
+
+def _sampling(told: dict[str, Any]) -> Sampling:
+    span = told["span_s"]
+    hidden_s = [(start, end) for start, end in told["hidden_s"]]
+    span_s = (span[0], span[1]) if span else None
+    return Sampling(**told | {"span_s": span_s, "hidden_s": hidden_s})
 
 
 def _source(request: dict[str, Any], answers: Any) -> Source:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,12 @@ from pydantic import Field
 from sofdata.errors import ContractError, DecodeError
 from sofdata.remote import is_secret_name
 from sofdata.settings import Section
-from sofdata.types import Eye, Frames
+from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, Source
-from sofdata.video.sampling import Stretches
+from sofdata.video.sampling import Sampling
 from sofdata.video.tally import StreamReport
 
 MAX_HEADER_BYTES = 1 << 24
@@ -101,12 +101,8 @@ class DecoderProcess:
         self,
         path: Source,
         config: VideoConfig,
-        size: int,
-        step_s: float,
-        span_s: tuple[float, float] | None,
+        sampling: Sampling,
         decoder: DecoderName,
-        hidden_s: Stretches = (),
-        eye: Eye = "",
     ) -> IsolatedStream:
         """Open a video; arguments and errors as `sofdata.video.reader.open_video`.
 
@@ -121,12 +117,8 @@ class DecoderProcess:
                 "path": str(path),
                 "size_bytes": self._remote.size if self._remote else None,
                 "video": config.model_dump(mode="json"),
-                "size": size,
-                "step_s": step_s,
-                "span_s": span_s,
+                "sampling": asdict(sampling),
                 "decoder": decoder,
-                "hidden_s": hidden_s,
-                "eye": eye,
                 "memory_mib": self._limits.memory_mib,
             }
         )

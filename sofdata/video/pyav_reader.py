@@ -22,7 +22,7 @@ from sofdata.video.container import open_container, packets, presented_pts, seco
 from sofdata.video.geometry import crop_square, working_size
 from sofdata.video.probe import VideoInfo
 from sofdata.video.ranges import Source
-from sofdata.video.sampling import StepSampler, Stretches, select
+from sofdata.video.sampling import Sampling, StepSampler, select
 from sofdata.video.tally import Tally
 
 Sample = tuple[float, NDArray[np.uint8]]
@@ -31,21 +31,15 @@ Sample = tuple[float, NDArray[np.uint8]]
 def read(
     source: Source,
     info: VideoInfo,
-    size: int,
     fit: Fit,
-    step_s: float,
-    span_s: tuple[float, float] | None,
+    sampling: Sampling,
     tally: Tally,
-    hidden_s: Stretches = (),
-    eye: Eye = "",
 ) -> Iterator[Sample]:
-    """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`.
-
-    hidden_s, eye: as in `sofdata.types.Annotations`.
-    """
-    convert = _Converter(info, size, fit, eye)
-    sampler: StepSampler[Any] = StepSampler(step_s, span_s, hidden_s)
-    for frame in _frames(source, info, _wanted(info, step_s, span_s, hidden_s), span_s, tally):
+    """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`."""
+    convert = _Converter(info, sampling.size, fit, sampling.eye)
+    span_s = sampling.span_s
+    sampler: StepSampler[Any] = StepSampler(sampling.step_s, span_s, sampling.hidden_s)
+    for frame in _frames(source, info, _wanted(info, sampling), span_s, tally):
         if frame.pts is None:
             tally.frames_undated += 1
             continue
@@ -66,9 +60,7 @@ def decoder_name(info: VideoInfo) -> str:
     return f"pyav {av.__version__} {info.codec}"
 
 
-def _wanted(
-    info: VideoInfo, step_s: float, span_s: tuple[float, float] | None, hidden_s: Stretches
-) -> frozenset[int] | None:
+def _wanted(info: VideoInfo, sampling: Sampling) -> frozenset[int] | None:
     """Presentation times that will be sampled if all goes well; None where they are not known.
 
     The sampler still decides on what was really decoded: it makes the same choice from the wanted
@@ -76,7 +68,8 @@ def _wanted(
     """
     if info.undated:
         return None
-    return frozenset(info.pts[select(info.pts_s, step_s, span_s, hidden_s)].tolist())
+    chosen = select(info.pts_s, sampling.step_s, sampling.span_s, sampling.hidden_s)
+    return frozenset(info.pts[chosen].tolist())
 
 
 def _frames(

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from sofdata.errors import ConfigError, ContractError, DecodeError
-from sofdata.types import Eye, Frames
+from sofdata.types import Frames
 from sofdata.video import decord_reader, pyav_reader
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
-from sofdata.video.sampling import Stretches
+from sofdata.video.sampling import Sampling
 from sofdata.video.tally import StreamReport, Tally
 
 # Headers are often off by a few frames without anything missing.
@@ -25,21 +25,12 @@ TOLERATED_SHARE = 0.02
 def open_video(
     path: Source,
     config: VideoConfig,
-    size: int,
-    step_s: float,
-    span_s: tuple[float, float] | None = None,
+    sampling: Sampling,
     decoder: DecoderName | None = None,
-    hidden_s: Stretches = (),
-    eye: Eye = "",
 ) -> VideoStream:
     """Open a video file for sampling: a local one, or with PyAV one that is read in ranges.
 
-    size: side of the square frames, in pixels.
-    step_s: wanted time between frames, in seconds.
-    span_s: (start, end) in seconds of presentation time to use, or None for all.
     decoder: overrides `config.decoder`.
-    hidden_s: no frame is given whose time lies in one of these, both ends included.
-    eye: "left" to see the left one of two views that stand side by side.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
     holds no video, and `DecodeError` where it holds one that cannot be read.
@@ -50,8 +41,7 @@ def open_video(
             "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
             "on x86-64 only); use 'pyav'"
         )
-    info = probe(path, span_s)
-    return VideoStream(path, info, config, size, step_s, span_s, wanted, hidden_s, eye)
+    return VideoStream(path, probe(path, sampling.span_s), config, sampling, wanted)
 
 
 class VideoStream:
@@ -74,22 +64,14 @@ class VideoStream:
         path: Source,
         info: VideoInfo,
         config: VideoConfig,
-        size: int,
-        step_s: float,
-        span_s: tuple[float, float] | None,
+        sampling: Sampling,
         decoder: DecoderName,
-        hidden_s: Stretches = (),
-        eye: Eye = "",
     ) -> None:
-        self.hidden_s = hidden_s
-        self.eye = eye
         self.path = str(path)
         self._source = path
         self.info = info
         self.config = config
-        self.size = size
-        self.step_s = step_s
-        self.span_s = span_s
+        self.sampling = sampling
         self.decoder = ""
         self._wanted = decoder
         self._report: StreamReport | None = None
@@ -118,32 +100,27 @@ class VideoStream:
         yield from self._with_pyav()
 
     def _use_decord(self) -> bool:
-        ranged = isinstance(self._source, RangeFile)
-        if self._wanted == "pyav" or ranged or self.hidden_s or self.eye:
+        ranged, sampling = isinstance(self._source, RangeFile), self.sampling
+        if self._wanted == "pyav" or ranged or sampling.hidden_s or sampling.eye:
             return False
-        return not decord_reader.refusal(self.info, self.size, self.config.fit)
+        return not decord_reader.refusal(self.info, sampling.size, self.config.fit)
 
     def _with_decord(self) -> Iterator[Frames]:
         self.decoder = decord_reader.decoder_name()
         samples = decord_reader.read(
-            self.path, self.info, self.size, self.config.fit, self.step_s, self.config.chunk_frames
+            self.path,
+            self.info,
+            self.sampling.size,
+            self.config.fit,
+            self.sampling.step_s,
+            self.config.chunk_frames,
         )
         yield from self._chunks(samples, None)
 
     def _with_pyav(self) -> Iterator[Frames]:
         self.decoder = pyav_reader.decoder_name(self.info)
         tally = Tally()
-        samples = pyav_reader.read(
-            self._source,
-            self.info,
-            self.size,
-            self.config.fit,
-            self.step_s,
-            self.span_s,
-            tally,
-            self.hidden_s,
-            self.eye,
-        )
+        samples = pyav_reader.read(self._source, self.info, self.config.fit, self.sampling, tally)
         yield from self._chunks(samples, tally)
 
     def _chunks(self, samples: Iterator[Sample], tally: Tally | None) -> Iterator[Frames]:
@@ -180,8 +157,9 @@ class VideoStream:
                 f"{self.path}: the header {header}, {found} are found and 0 can be decoded "
                 f"({tally.decode_errors} errors); the file is damaged"
             )
-        span = f" between {self.span_s[0]} s and {self.span_s[1]} s" if self.span_s else ""
-        if self.hidden_s:
+        bounds = self.sampling.span_s
+        span = f" between {bounds[0]} s and {bounds[1]} s" if bounds else ""
+        if self.sampling.hidden_s:
             return Unusable("redacted", f"{self.path}: all that is shown{span} is redacted")
         return Unusable("no_frames", f"{self.path}: no frame is shown{span}")
 

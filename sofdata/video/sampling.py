@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sofdata.types import Eye
 
 Item = TypeVar("Item")
 Stretches = Sequence[tuple[float, float]]
@@ -24,6 +27,24 @@ MIN_STEP_SHARE = 0.66
 # Containers round times to a millisecond; of two frames that are equally near up to that, always
 # take the earlier one, so that rounding does not make steps uneven.
 TIE_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What is wanted of a video.
+
+    size: side of the square frames, px.
+    step_s: wanted time between frames, s.
+    span_s: (start, end) in seconds of presentation time to use, or None for all.
+    hidden_s: no frame is given whose time lies in one of these, both ends included.
+    eye: "left" to see the left one of two views that stand side by side.
+    """
+
+    size: int
+    step_s: float
+    span_s: tuple[float, float] | None = None
+    hidden_s: Stretches = ()
+    eye: Eye = ""
 
 
 class StepSampler(Generic[Item]):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sofdata.bench.strips import measured
 
 
-def texture(height: int, width: int) -> np.ndarray:
+def texture(height: int, width: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2)
-    return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)
+    return np.asarray(cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX), np.uint8)
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -25,7 +26,7 @@ def test_measured_flow_is_in_px_of_the_planned_one(side: int) -> None:
 
 
 def test_a_small_thing_that_moves_far_is_followed_by_the_frames_between() -> None:
-    def frame(left: int) -> np.ndarray:
+    def frame(left: int) -> NDArray[np.uint8]:
         picture = np.full((64, 64, 3), 90, np.uint8)
         picture[20:44, left : left + 8] = texture(24, 8)
         return picture

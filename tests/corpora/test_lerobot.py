@@ -20,6 +20,7 @@ from sofdata.storage import Tree
 from sofdata.types import ActionTrack
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 from tests.lerobots import (
     DATA,
     EPISODES,
@@ -60,7 +61,7 @@ def track(root: Path, id: str) -> ActionTrack:
 
 def levels(root: Path, entry: Entry) -> list[float]:
     """Mean grey level of every frame of an entry."""
-    stream = open_video(str(root / entry.uri), VideoConfig(), 32, 0.1, entry.span_s)
+    stream = open_video(str(root / entry.uri), VideoConfig(), Sampling(32, 0.1, entry.span_s))
     return [float(rgb.mean()) for frames in stream for rgb in frames.rgb]
 
 

@@ -18,6 +18,7 @@ from sofdata.video.config import VideoConfig
 from sofdata.video.isolate import DecoderDied, DecoderProcess, LimitConfig
 from sofdata.video.probe import Unusable
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +35,15 @@ def process() -> DecoderProcess:
 
 
 def frames(process: DecoderProcess, path: Path, chunk: int = 4) -> np.ndarray:
-    stream = process.open(str(path), VideoConfig(chunk_frames=chunk), 64, 0.13, None, "pyav")
+    stream = process.open(str(path), VideoConfig(chunk_frames=chunk), Sampling(64, 0.13), "pyav")
     return np.concatenate([chunk.rgb for chunk in stream])
 
 
 def test_the_child_gives_the_frames_and_the_report_of_this_process(
     clips: list[Path], process: DecoderProcess
 ) -> None:
-    mine = open_video(str(clips[0]), VideoConfig(), 64, 0.13)
-    theirs = process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "pyav")
+    mine = open_video(str(clips[0]), VideoConfig(), Sampling(64, 0.13))
+    theirs = process.open(str(clips[0]), VideoConfig(), Sampling(64, 0.13), "pyav")
     for one, other in zip(mine, theirs, strict=True):
         assert np.array_equal(one.rgb, other.rgb)
         assert np.array_equal(one.pts_s, other.pts_s)
@@ -55,7 +56,7 @@ def test_a_video_that_is_not_read_to_its_end_does_not_disturb_the_next(
     clips: list[Path], process: DecoderProcess
 ) -> None:
     whole = frames(process, clips[1])
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=4), 64, 0.13, None, "pyav")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=4), Sampling(64, 0.13), "pyav")
     next(iter(stream))
     assert np.array_equal(frames(process, clips[1]), whole)
     process.close()
@@ -71,7 +72,7 @@ def test_an_outcome_of_the_child_arrives_as_such(tmp_path: Path, process: Decode
 
 
 def test_a_child_that_is_killed_costs_one_video(clips: list[Path], process: DecoderProcess) -> None:
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "pyav")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), Sampling(64, 0.13), "pyav")
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSEGV)
     with pytest.raises(DecoderDied) as error:
@@ -86,7 +87,7 @@ def test_a_child_that_hangs_is_killed_at_its_time_limit(
     clips: list[Path], process: DecoderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is the usual one, which no good video meets; the clock hurries once it hangs."""
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), 64, 0.13, None, "pyav")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), Sampling(64, 0.13), "pyav")
     child = process._child
     assert child is not None
     os.kill(child.pid, signal.SIGSTOP)
@@ -107,7 +108,7 @@ def test_memory_is_limited(clips: list[Path]) -> None:
     process = DecoderProcess(LimitConfig(memory_mib=256))
     config = VideoConfig(chunk_frames=64)
     with pytest.raises(DecodeError, match=r"MemoryError|cannot allocate|crashed"):
-        for _ in process.open(str(clips[0]), config, 4096, 0.13, None, "pyav"):
+        for _ in process.open(str(clips[0]), config, Sampling(4096, 0.13), "pyav"):
             pass
     assert len(frames(process, clips[1])) > 4  # and the next video has its memory
     process.close()
@@ -131,7 +132,7 @@ def test_nonsense_from_the_child_costs_one_video(clips: list[Path], answer: byte
     os.close(end)
     process._child = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE)
     with pytest.raises(DecoderDied) as error:
-        process.open(str(clips[0]), VideoConfig(), 64, 0.13, None, "pyav")
+        process.open(str(clips[0]), VideoConfig(), Sampling(64, 0.13), "pyav")
     assert (error.value.reason, "nonsense" in str(error.value)) == ("crash", True)
     assert len(frames(process, clips[1])) > 4
     process.close()

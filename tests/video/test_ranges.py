@@ -13,6 +13,7 @@ from sofdata.video.config import VideoConfig
 from sofdata.video.isolate import DecoderDied, DecoderProcess, LimitConfig
 from sofdata.video.ranges import BLOCK_BYTES, KEPT_BLOCKS, Budget, RangeFile, RangesSpent
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 from tests.videos import write_video
 
 SPAN = (9.0, 10.0)
@@ -62,8 +63,8 @@ def seen_through(path: Path, limit: int | None = None) -> tuple[RangeFile, Budge
 
 def test_a_span_needs_a_part_of_the_file_and_gives_the_same_frames(film: Path) -> None:
     source, budget = seen_through(film)
-    there = list(open_video(source, VideoConfig(), 64, 0.1, SPAN))
-    here = list(open_video(film, VideoConfig(), 64, 0.1, SPAN))
+    there = list(open_video(source, VideoConfig(), Sampling(64, 0.1, SPAN)))
+    here = list(open_video(film, VideoConfig(), Sampling(64, 0.1, SPAN)))
     for mine, theirs in zip(there, here, strict=True):
         assert np.array_equal(mine.rgb, theirs.rgb)
         assert np.array_equal(mine.pts_s, theirs.pts_s)
@@ -73,15 +74,15 @@ def test_a_span_needs_a_part_of_the_file_and_gives_the_same_frames(film: Path) -
 def test_a_decoding_process_gets_its_blocks_from_its_parent(film: Path) -> None:
     process = DecoderProcess(LimitConfig())
     source, budget = seen_through(film)
-    there = list(process.open(source, VideoConfig(), 64, 0.1, SPAN, "pyav"))
-    here = list(open_video(film, VideoConfig(), 64, 0.1, SPAN))
+    there = list(process.open(source, VideoConfig(), Sampling(64, 0.1, SPAN), "pyav"))
+    here = list(open_video(film, VideoConfig(), Sampling(64, 0.1, SPAN)))
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(there, here, strict=True))
     assert 0 < budget.fetched < 0.5 * film.stat().st_size
     process.close()
 
 
 def read_here(source: RangeFile, budget: Budget) -> None:
-    list(open_video(source, VideoConfig(), 64, 0.1))
+    list(open_video(source, VideoConfig(), Sampling(64, 0.1)))
     budget.check()
 
 
@@ -98,8 +99,8 @@ def test_an_error_of_the_store_is_no_end_of_the_file(film: Path) -> None:
     process = DecoderProcess(LimitConfig())
     source = RangeFile("v", size, Budget(fail, None))
     with pytest.raises(TransientError):
-        list(process.open(source, VideoConfig(), 64, 0.1, None, "pyav"))
-    again = process.open(str(film), VideoConfig(), 64, 0.1, SPAN, "pyav")
+        list(process.open(source, VideoConfig(), Sampling(64, 0.1), "pyav"))
+    again = process.open(str(film), VideoConfig(), Sampling(64, 0.1, SPAN), "pyav")
     assert len(list(again)) >= 1
     process.close()
 
@@ -107,7 +108,7 @@ def test_an_error_of_the_store_is_no_end_of_the_file(film: Path) -> None:
 def test_a_budget_ends_what_ranges_are_not_good_for(film: Path) -> None:
     source, _ = seen_through(film, limit=3 * BLOCK_BYTES)
     with pytest.raises(RangesSpent):
-        list(open_video(source, VideoConfig(), 64, 0.1))
+        list(open_video(source, VideoConfig(), Sampling(64, 0.1)))
 
 
 def test_blocks_are_kept_up_to_a_number_and_a_shrunk_file_is_told(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_blocks_are_kept_up_to_a_number_and_a_shrunk_file_is_told(tmp_path: Path
 def test_a_child_that_asks_for_another_place_is_ended(film: Path) -> None:
     process = DecoderProcess(LimitConfig())
     source, _ = seen_through(film)
-    process.open(source, VideoConfig(), 64, 0.1, SPAN, "pyav")
+    process.open(source, VideoConfig(), Sampling(64, 0.1, SPAN), "pyav")
     size = film.stat().st_size
     for start, end in ((-1, 5), (0, size + 1), (0, BLOCK_BYTES + 1), (5, 5), ("0", 1)):
         with pytest.raises(DecoderDied, match="nonsense"):
@@ -144,7 +145,7 @@ def test_the_decoding_process_gets_no_credentials(
     for name in secrets:
         monkeypatch.setenv(name, "s3cr3t-marker")
     process = DecoderProcess(LimitConfig())
-    process.open(str(film), VideoConfig(), 64, 0.1, SPAN, "pyav")
+    process.open(str(film), VideoConfig(), Sampling(64, 0.1, SPAN), "pyav")
     assert process._child
     environment = Path(f"/proc/{process._child.pid}/environ").read_bytes()
     assert b"PYTHONPATH" in environment

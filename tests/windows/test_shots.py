@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sofdata.errors import ContractError
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.shots import shot_changes, shot_scores
 
@@ -48,7 +49,7 @@ def cuts(frames: list[NDArray[np.uint8]]) -> list[int]:
 
 
 def sampled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    chunks = list(open_video(path, VideoConfig(), size=128, step_s=0.13))
+    chunks = list(open_video(path, VideoConfig(), Sampling(128, 0.13)))
     rgb = [chunks[0].rgb, *(chunk.rgb[1:] for chunk in chunks[1:])]
     pts_s = [chunks[0].pts_s, *(chunk.pts_s[1:] for chunk in chunks[1:])]
     return np.concatenate(rgb), np.concatenate(pts_s)
