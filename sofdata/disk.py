@@ -70,7 +70,7 @@ class Disk:
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
 
     def walk(self, rel: str, folders: bool) -> Iterator[Item]:
-        for item in walk_local(self.path(rel), "", frozenset()):
+        for item in walk_local(self.path(rel)):
             if folders or item.problem != "is_a_directory":
                 yield item
 

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sofdata.remote import brief
 
@@ -24,10 +25,26 @@ class Item:
     fingerprint: str = ""
 
 
-def walk_local(folder: str, rel: str, above: frozenset[tuple[int, int]]) -> Iterator[Item]:
-    """All files and folders below `folder`, sorted, as `sofdata.storage.Tree.walk` tells of them.
+Level: TypeAlias = "Iterator[Item | Level]"
 
-    rel: how their paths begin; above: device and inode of the folders in which this one lies.
+
+def walk_local(folder: str) -> Iterator[Item]:
+    """All files and folders below one, sorted, as `sofdata.storage.Tree.walk` tells of them."""
+    levels = [_folder(folder, "", frozenset())]  # of any depth, so that Python's stack is not used
+    while levels:
+        found = next(levels[-1], None)
+        if found is None:
+            levels.pop()
+        elif isinstance(found, Item):
+            yield found
+        else:
+            levels.append(found)
+
+
+def _folder(folder: str, rel: str, above: frozenset[tuple[int, int]]) -> Level:
+    """What lies in a folder; at each folder in it, what lies there.
+
+    rel: how paths begin; above: device and inode of the folders in which this one lies.
     """
     try:
         here = os.stat(folder)
@@ -37,31 +54,31 @@ def walk_local(folder: str, rel: str, above: frozenset[tuple[int, int]]) -> Iter
         return
     if (here.st_dev, here.st_ino) in above:  # a link back to a folder that we are in
         return
+    above |= {(here.st_dev, here.st_ino)}
     for name in names:
-        inner = f"{rel}/{name}" if rel else name
-        yield from _item(os.path.join(folder, name), inner, above | {(here.st_dev, here.st_ino)})
+        path, inner = os.path.join(folder, name), f"{rel}/{name}" if rel else name
+        item = _item(path, inner)
+        yield item
+        if item.problem == "is_a_directory":
+            yield _folder(path, inner, above)
 
 
-def _item(path: str, rel: str, above: frozenset[tuple[int, int]]) -> Iterator[Item]:
+def _item(path: str, rel: str) -> Item:
     try:
         rel.encode()
     except UnicodeEncodeError:
         shown = rel.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         problem = "unreadable_folder" if os.path.isdir(path) else "bad_name"
-        yield Item(shown, 0, problem, "its name is not valid UTF-8; rename it")
-        return
+        return Item(shown, 0, problem, "its name is not valid UTF-8; rename it")
     try:
         info = os.stat(path)
     except OSError as error:
         problem = "dangling_link" if os.path.islink(path) else "unreadable"
-        yield Item(rel, 0, problem, brief(error))
-        return
+        return Item(rel, 0, problem, brief(error))
     if stat.S_ISDIR(info.st_mode):
-        yield Item(rel, 0, "is_a_directory")
-        yield from walk_local(path, rel, above)
-    elif not stat.S_ISREG(info.st_mode):
-        yield Item(rel, 0, "not_a_file", "neither a file nor a folder")
-    elif not os.access(path, os.R_OK):
-        yield Item(rel, info.st_size, "unreadable", "no permission to read it")
-    else:
-        yield Item(rel, info.st_size)
+        return Item(rel, 0, "is_a_directory")
+    if not stat.S_ISREG(info.st_mode):
+        return Item(rel, 0, "not_a_file", "neither a file nor a folder")
+    if not os.access(path, os.R_OK):
+        return Item(rel, info.st_size, "unreadable", "no permission to read it")
+    return Item(rel, info.st_size)

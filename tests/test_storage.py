@@ -45,6 +45,14 @@ def test_a_relative_folder_stays_the_same_in_a_process_with_another_working_dire
     assert pickle.loads(packed).root == str(tmp_path / "data")
 
 
+def test_folders_are_walked_to_any_depth(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a"] * 550)
+    deep.mkdir(parents=True)
+    (deep / "b.mp4").write_bytes(b"x")
+    (item,) = Tree(str(tmp_path)).walk()
+    assert (item.rel, item.size_bytes) == ("/".join(["a"] * 550) + "/b.mp4", 1)
+
+
 def test_a_loop_of_links_is_walked_once(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "clip.mp4").touch()
