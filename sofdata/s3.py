@@ -13,8 +13,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
+from sofdata.disk import explained
 from sofdata.errors import ConfigError, TransientError
 from sofdata.faults import reached
 from sofdata.remote import code_of, in_order
@@ -73,28 +74,28 @@ class S3Store:
     def upload(self, local_path: str, path: str, sha256: str = "") -> int:
         """Upload a file, in parts if it is large, and return the size that the store tells of it.
 
-        sha256: of its content, kept as a mark; see `mark`.
+        sha256: of its content, kept as a mark; see `mark`. Raises `StorageError` where the local
+        file cannot be opened, and what the store answers.
         """
         marks = {_MARK: sha256} if sha256 else {}
-        size = os.path.getsize(local_path)
-        if size < max(1, multipart_from()):
-            with open(local_path, "rb") as handle:
-                body = handle.read()
-            self._ask("upload", "put_object", path, Body=body, Metadata=marks)
-        else:
-            self._upload_in_parts(local_path, path, size, marks)
+        with explained(f"read {local_path}"):
+            file = open(local_path, "rb")  # noqa: SIM115 - closed below
+        with file:
+            if _size(file) < max(1, multipart_from()):
+                body = file.read()
+                self._ask("upload", "put_object", path, Body=body, Metadata=marks)
+            else:
+                self._upload_in_parts(file, path, marks)
         return int(self._ask("stat", "head_object", path)["ContentLength"])
 
-    def _upload_in_parts(
-        self, local_path: str, path: str, size: int, marks: Mapping[str, str]
-    ) -> None:
+    def _upload_in_parts(self, file: BinaryIO, path: str, marks: Mapping[str, str]) -> None:
         """Upload in parts, again from the start where the upload is gone: another aborted it."""
         for _ in range(UPLOAD_TRIES):
             begun = self._ask("upload", "create_multipart_upload", path, Metadata=marks)
             ids = {"UploadId": begun["UploadId"]}
             try:
                 reached("upload: begun")
-                parts = {"Parts": list(self._send_parts(local_path, path, size, ids))}
+                parts = {"Parts": list(self._send_parts(file, path, ids))}
                 reached("upload: parts sent")
                 self._ask("upload", "complete_multipart_upload", path, MultipartUpload=parts, **ids)
             except FileNotFoundError:
@@ -107,14 +108,13 @@ class S3Store:
         raise TransientError(f"the upload of {path} was aborted {UPLOAD_TRIES} times by others")
 
     def _send_parts(
-        self, local_path: str, path: str, size: int, ids: Mapping[str, str]
+        self, file: BinaryIO, path: str, ids: Mapping[str, str]
     ) -> Iterator[dict[str, Any]]:
+        size = _size(file)
         part_bytes = max(PART_BYTES, -(-size // MAX_PARTS))  # all but the last of one size, for R2
 
         def send(number: int) -> dict[str, Any]:
-            with open(local_path, "rb") as handle:
-                handle.seek((number - 1) * part_bytes)
-                body = handle.read(part_bytes)
+            body = os.pread(file.fileno(), part_bytes, (number - 1) * part_bytes)
             sent = self._ask("upload", "upload_part", path, Body=body, PartNumber=number, **ids)
             reached("upload: part sent")
             return {"PartNumber": number, "ETag": sent["ETag"]}
@@ -191,6 +191,10 @@ class S3Store:
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         bucket, key, _ = self.fs.split_path(path)
         return self.fs.call_s3(method, Bucket=bucket, Key=key, **arguments)
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 _MARKERS = ("KeyMarker", "UploadIdMarker")

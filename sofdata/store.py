@@ -190,7 +190,8 @@ class Store:
         return True
 
     def put(self, local_path: str, rel: str, sha256: str) -> None:
-        size = os.path.getsize(local_path)
+        with explained(f"read {local_path}"):
+            size = os.path.getsize(local_path)
         with self._no_such_bucket(rel):
             if self._upload(local_path, rel, sha256) != size:
                 raise StorageError(f"{rel} arrived incomplete at {self.name}; run again to retry")

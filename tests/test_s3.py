@@ -114,6 +114,18 @@ def test_an_upload_that_another_driver_aborts_begins_again(
     assert not tree.unfinished()
 
 
+def test_an_upload_needs_its_local_file_only_to_begin(
+    tree: Tree, large: Path, at_step: AtStep
+) -> None:
+    digest = sha256(large)
+    at_step("upload: begun", large.unlink)
+    tree.put(str(large), "shards/a.tar", digest)
+    assert hashlib.sha256(tree.read("shards/a.tar")).hexdigest() == digest
+    with pytest.raises(StorageError, match="cannot read"):
+        tree.put(str(large), "shards/a.tar", digest)
+    assert not tree.unfinished()
+
+
 def test_what_a_killed_process_has_left_is_found_and_aborted_but_not_next_door(
     tree: Tree, s3_env: S3Server
 ) -> None:
