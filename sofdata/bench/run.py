@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sofdata.allocation import keep_memory
 from sofdata.bench.arms import ARMS
 from sofdata.bench.cells import IMAGE_PX, Cell, cell_hash, run_cell, wanted_cells
 from sofdata.bench.config import BenchConfig, Purpose
@@ -81,6 +82,7 @@ def run(
     Raises `ConfigError` for data, tasks or settings that do not fit, and on test seeds for
     settings that were not frozen before.
     """
+    keep_memory()
     suite = find_suite(config.suite)
     suite.check()
     tasks = tasks_of(suite, config.tasks)
@@ -166,6 +168,7 @@ _worker: Any = None  # of a worker process
 def _begin(setting: Setting, parent: int) -> None:
     global _worker
     end_with_parent(parent)
+    keep_memory()
     _worker = _Worker(setting)
 
 

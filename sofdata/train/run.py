@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from sofdata import __version__
+from sofdata.allocation import keep_memory
 from sofdata.errors import ConfigError
 from sofdata.models.action_decoder import ActionDecoder, measure_actions
 from sofdata.models.planner import Planner
@@ -169,7 +170,8 @@ def read_done(folder: Path) -> dict[str, Any] | None:
 
 
 def prepare_torch(config: TrainConfig, ranks: Ranks) -> None:
-    """Set threads and determinism of this process."""
+    """Set threads, memory and determinism of this process."""
+    keep_memory()
     machine = config.machine
     cores = os.cpu_count() or 1
     torch.set_num_threads(machine.threads or max(1, (cores - 1) // ranks.world))

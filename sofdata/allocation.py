@@ -1,0 +1,29 @@
+"""How a process that trains gets its memory: large blocks are kept, and are made of large pages.
+
+An update asks for and gives back the same few hundred MB. By default the C library returns blocks
+of more than some MB to the kernel at once and gets them again as pages of 4 KiB, each of which has
+to be cleared: a fifth of a short training's time (benchmarks/README.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_MMAP_BYTES = 32 << 20  # the largest that glibc takes
+_TRIM_BYTES = (1 << 31) - 1
+
+
+def keep_memory() -> None:
+    """Keep freed blocks, and have torch ask for huge pages, here and in processes begun later.
+
+    Without effect where the C library or the kernel knows nothing of it. To be called before the
+    first tensor is made; a value of THP_MEM_ALLOC_ENABLE that the user has set stays.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
