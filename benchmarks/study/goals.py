@@ -15,7 +15,6 @@ from pathlib import Path
 
 from sofdata.bench.stats import Interval
 from sofdata.bench.table import (
-    NOT_TRAINED,
     OURS,
     Results,
     difference_of,
@@ -43,12 +42,6 @@ def main(*paths: str) -> None:
             goals = _long_goals if suite in LONG else _goals
             for goal, found, met in goals(cells, ours, first):
                 print(f"| {suite} | {goal} | {found} | {'yes' if met else 'no'} |")
-        minutes = _minutes([cell for results in cells.values() for cell in results])
-        goal = (
-            f"a seed in 30 min on two cores, from ingested data (the {len(cells)} rows there are)"
-        )
-        told = f"{minutes:.0f} min of computing a seed, {minutes / 2:.0f} min on two cores"
-        print(f"| {suite} | {goal} | {told} | {'yes' if minutes <= 60 else 'no'} |")
 
 
 def _long_goals(cells: Cells, ours: str, demos: int) -> list[Goal]:
@@ -86,18 +79,6 @@ def _goals(cells: Cells, ours: str, first: int) -> list[Goal]:
         goal = f"{ours}, K={first}: rises with videos (0, {', '.join(map(str, CURVE))})"
         rows.append((goal, ", ".join(f"{value:.2f}" for value in found), rises))
     return rows
-
-
-def _minutes(cells: Results) -> float:
-    """CPU minutes a training seed; what several cells share counts once."""
-    spent: set[tuple[int, str, float]] = set()
-    alone = 0.0
-    for cell in cells:
-        alone += cell["cpu_s"]["evaluation"]
-        shared = {name: s for name, s in cell["cpu_s"].items() if name not in NOT_TRAINED}
-        spent |= {(cell["cell"]["seed"], name, seconds) for name, seconds in shared.items()}
-    seeds = {cell["cell"]["seed"] for cell in cells}
-    return (alone + sum(seconds for *_, seconds in spent)) / 60 / len(seeds)
 
 
 def _shown(gap: Interval) -> str:
