@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-ROUNDS = 3
+ROUNDS = 2
 SETTINGS = (
     "arms=[sof]",
     "demos=[1]",

@@ -2,7 +2,7 @@
 
 An update asks for and gives back the same few hundred MB. By default the C library returns blocks
 of more than some MB to the kernel at once and gets them again as pages of 4 KiB, each of which has
-to be cleared: a fifth of a short training's time (benchmarks/README.md).
+to be cleared: a sixth of a short training's time or more (benchmarks/README.md).
 """
 
 from __future__ import annotations
