@@ -4,8 +4,8 @@
 
 Prints Markdown: each goal, what was found with its 95 % interval, and whether it is met.
 Differences are paired by training seed, task and episode, as in the table. Without videos, sof is
-sof-novideo, and sof+clone has nothing to clone but what bc has. How long a seed takes is measured by
-running one: see LOG.md.
+sof-novideo, and sof+clone has nothing to clone but what bc has. How long a seed takes is
+measured by running one: see LOG.md.
 """
 
 from __future__ import annotations
