@@ -116,7 +116,7 @@ class VectorProposal:
 
 
 def cross_entropy_method(
-    sample: Callable[[int], Tensor],
+    sample: Callable[[int], tuple[Tensor, Tensor]],
     score: Callable[[Tensor], Tensor],
     proposal: Proposal,
     config: MPCConfig,
@@ -124,12 +124,12 @@ def cross_entropy_method(
 ) -> tuple[Tensor, Tensor]:
     """Look for the candidate with the highest score.
 
-    sample: draws so many fresh candidates [S, ...]; the first round consists of them.
-    score: candidates [S, ...] to finite numbers [S]; NaN counts as the worst.
+    sample: draws so many fresh candidates [S, ...], with their scores; the first round consists
+        of them.
+    score: candidates [S, ...] to finite numbers [S]; NaN counts as the worst, here and of `sample`.
     Returns the best candidate [...] seen in any round and its score [].
     """
-    candidates = sample(config.candidates)
-    scores = _scores(score, candidates)
+    candidates, scores = _ranked(*sample(config.candidates))
     proposal.fit(candidates, 0.0)
     for _ in range(config.iterations - 1):
         best = scores.topk(config.elites).indices
@@ -137,23 +137,44 @@ def cross_entropy_method(
         proposal.fit(candidates, config.smoothing)
         new = config.candidates - config.elites
         fresh = round(config.fresh * new)
-        parts = [sample(fresh)] if fresh else []
-        parts += [proposal.sample(new - fresh, generator)] if new > fresh else []
-        drawn = torch.cat(parts)
-        scores = torch.cat([scores, _scores(score, drawn)])
-        candidates = torch.cat([candidates, drawn])
+        parts = [(candidates, scores)]
+        if fresh:
+            parts.append(_ranked(*sample(fresh)))
+        if new > fresh:
+            drawn = proposal.sample(new - fresh, generator)
+            parts.append(_ranked(drawn, score(drawn)))
+        candidates = torch.cat([each for each, _ in parts])
+        scores = torch.cat([each for _, each in parts])
     winner = scores.argmax()
     return candidates[winner], scores[winner]
 
 
-def _scores(score: Callable[[Tensor], Tensor], candidates: Tensor) -> Tensor:
-    scores = score(candidates)
+def _ranked(candidates: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Candidates with their scores, in which what is no number is the worst."""
+    scores = _one_each(scores, candidates).float()
+    return candidates, scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+
+
+def _one_each(scores: Tensor, candidates: Tensor) -> Tensor:
     if scores.shape != candidates.shape[:1]:
         raise ConfigError(
             f"a score gave {list(scores.shape)} for {len(candidates)} candidates; expected one "
             "number for each"
         )
-    return scores.float().nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imagined:
+    """What is believed to come of sequences of skills.
+
+    skills: [S, K, n...]. predicted: observations [S, K, P, C] after each of them. log_prob: the
+    prior's log-likelihood [S], mean over their points, nats.
+    """
+
+    skills: Tensor
+    predicted: Tensor
+    log_prob: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,34 +193,36 @@ class Imagination:
 
     def propose(
         self, number: int, horizon: int, temperature: float, generator: Generator
-    ) -> Tensor:
-        """Draw sequences of skills, each from the observation predicted before it: [S, K, n...]."""
-        first, _ = self.prior.sample(self.observation, self.task, number, temperature, generator)
-        skills = [first[0]]
+    ) -> Imagined:
+        """Draw sequences of skills, each from the observation predicted before it."""
+        first, nats = self.prior.sample(self.observation, self.task, number, temperature, generator)
+        skills, log_probs, predicted = [first[0]], [nats[0]], []
         observation, task = self._repeat(number)
-        for _ in range(horizon - 1):
+        while True:
             observation = self.dynamics(observation, self.codes_of(skills[-1]))
-            drawn, _ = self.prior.sample(observation, task, 1, temperature, generator)
+            predicted.append(observation)
+            if len(skills) == horizon:
+                break
+            drawn, nats = self.prior.sample(observation, task, 1, temperature, generator)
             skills.append(drawn[:, 0])
-        return torch.stack(skills, 1)
+            log_probs.append(nats[:, 0])
+        points = horizon * self.prior.space.tokens
+        log_prob = torch.stack(log_probs, 1).sum(1) / points
+        return Imagined(torch.stack(skills, 1), torch.stack(predicted, 1), log_prob)
 
-    def follow(self, skills: Tensor) -> Tensor:
-        """Predicted observations [S, K, P, C] after each of skills [S, K, n...]."""
-        observation, _ = self._repeat(len(skills))
-        seen = []
-        for skill in skills.unbind(1):
+    def follow(self, skills: Tensor) -> Imagined:
+        """Imagine given sequences of skills [S, K, n...]."""
+        observation, task = self._repeat(len(skills))
+        log_probs, predicted = [], []
+        for number, skill in enumerate(skills.unbind(1)):
+            if number:
+                nats = self.prior.log_prob(observation, task, skill[:, None])[:, 0]
+            else:  # all begin with the same observation
+                nats = self.prior.log_prob(self.observation, self.task, skill[None])[0]
+            log_probs.append(nats)
             observation = self.dynamics(observation, self.codes_of(skill))
-            seen.append(observation)
-        return torch.stack(seen, 1)
-
-    def log_prob(self, skills: Tensor, predicted: Tensor) -> Tensor:
-        """The prior's log-likelihood [S] of skills [S, K, n...], mean over their points, nats."""
-        _, task = self._repeat(len(skills))
-        parts = [self.prior.log_prob(self.observation, self.task, skills[None, :, 0])[0]]
-        for index in range(1, skills.shape[1]):
-            before = predicted[:, index - 1]
-            parts.append(self.prior.log_prob(before, task, skills[:, index, None])[:, 0])
-        return torch.cat(parts, 1).mean(1)
+            predicted.append(observation)
+        return Imagined(skills, torch.stack(predicted, 1), torch.cat(log_probs, 1).mean(1))
 
     def _repeat(self, number: int) -> tuple[Tensor, Tensor]:
         return self.observation.expand(number, -1, -1), self.task.expand(number, -1)
@@ -210,16 +233,16 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """The sequence of skills [K, n...] with the best value plus weighted prior, and its score."""
 
-    def sample(number: int) -> Tensor:
-        return world.propose(number, config.horizon, config.temperature, generator)
+    def worth(imagined: Imagined) -> Tensor:
+        values = _one_each(value(imagined.predicted), imagined.skills)
+        return values + config.prior_weight * imagined.log_prob
 
-    def score(skills: Tensor) -> Tensor:
-        predicted = world.follow(skills)
-        worth = value(predicted)
-        if config.prior_weight:
-            worth = worth + config.prior_weight * world.log_prob(skills, predicted)
-        return worth
+    def sample(number: int) -> tuple[Tensor, Tensor]:
+        imagined = world.propose(number, config.horizon, config.temperature, generator)
+        return imagined.skills, worth(imagined)
 
     size = world.prior.space.codebook_size
     proposal = TokenProposal(size) if size else VectorProposal(world.prior.config.min_std)
-    return cross_entropy_method(sample, score, proposal, config, generator)
+    return cross_entropy_method(
+        sample, lambda skills: worth(world.follow(skills)), proposal, config, generator
+    )

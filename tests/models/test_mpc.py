@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -10,9 +11,11 @@ from torch import Generator, Tensor, nn
 
 from sofdata.errors import ConfigError
 from sofdata.models.digits import DigitHead
+from sofdata.models.dynamics import Dynamics, DynamicsConfig
 from sofdata.models.mpc import (
     Imagination,
     MPCConfig,
+    Proposal,
     TokenProposal,
     VectorProposal,
     cross_entropy_method,
@@ -29,6 +32,22 @@ def seeded(seed: int) -> Generator:
     return Generator().manual_seed(seed)
 
 
+def look_for(
+    sample: Callable[[int], Tensor],
+    score: Callable[[Tensor], Tensor],
+    proposal: Proposal,
+    config: MPCConfig,
+    generator: Generator,
+) -> tuple[Tensor, Tensor]:
+    """The cross-entropy method where fresh candidates are scored as any other."""
+
+    def scored(number: int) -> tuple[Tensor, Tensor]:
+        fresh = sample(number)
+        return fresh, score(fresh)
+
+    return cross_entropy_method(scored, score, proposal, config, generator)
+
+
 @SEEDS
 def test_it_finds_the_best_tokens(seed: int) -> None:
     generator = seeded(seed)
@@ -40,7 +59,7 @@ def test_it_finds_the_best_tokens(seed: int) -> None:
     def score(tokens: Tensor) -> Tensor:
         return (tokens == best).flatten(1).sum(1).float()
 
-    found, worth = cross_entropy_method(sample, score, TokenProposal(CODES), THOROUGH, generator)
+    found, worth = look_for(sample, score, TokenProposal(CODES), THOROUGH, generator)
     assert found.dtype == torch.int64
     assert torch.equal(found, best)
     assert worth.item() == SKILLS * POINTS
@@ -58,7 +77,7 @@ def test_it_finds_the_best_vectors(seed: int) -> None:
         return -(vectors - best).square().flatten(1).sum(1)
 
     config = MPCConfig(candidates=256, elites=24, iterations=25, fresh=0.1, smoothing=0.1)
-    found, worth = cross_entropy_method(sample, score, VectorProposal(), config, generator)
+    found, worth = look_for(sample, score, VectorProposal(), config, generator)
     assert worth.item() == pytest.approx(0, abs=0.02)
     torch.testing.assert_close(found, best, atol=0.1, rtol=0)
 
@@ -68,7 +87,7 @@ def test_more_rounds_never_lose_the_best_found() -> None:
     for iterations in range(1, 6):
         generator = seeded(3)
         config = MPCConfig(candidates=8, elites=2, iterations=iterations, fresh=0.5)
-        _, worth = cross_entropy_method(
+        _, worth = look_for(
             lambda number: torch.randint(CODES, (number, 6), generator=generator),  # noqa: B023
             lambda tokens: tokens.float().sum(1),
             TokenProposal(CODES),
@@ -89,13 +108,13 @@ def test_all_new_candidates_may_come_from_either_source(fresh: float) -> None:
         return torch.zeros(number, 2, dtype=torch.int64)
 
     config = MPCConfig(candidates=10, elites=4, iterations=3, fresh=fresh)
-    cross_entropy_method(sample, lambda t: t.sum(1), TokenProposal(3), config, seeded(0))
+    look_for(sample, lambda t: t.sum(1), TokenProposal(3), config, seeded(0))
     assert drawn == ([10, 6, 6] if fresh else [10])
 
 
 def test_a_score_that_is_no_number_is_the_worst() -> None:
     generator = seeded(0)
-    found, worth = cross_entropy_method(
+    found, worth = look_for(
         lambda number: torch.randint(3, (number, 1), generator=generator),
         lambda tokens: torch.where(tokens[:, 0] == 2, torch.nan, tokens[:, 0].float()),
         TokenProposal(3),
@@ -107,7 +126,7 @@ def test_a_score_that_is_no_number_is_the_worst() -> None:
 
 def test_a_score_of_another_shape_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"gave \[\] for 64 candidates; expected one number"):
-        cross_entropy_method(
+        look_for(
             lambda number: torch.zeros(number, 1, dtype=torch.int64),
             lambda tokens: tokens.sum(),
             TokenProposal(3),
@@ -166,9 +185,36 @@ def test_the_prior_decides_between_plans_of_equal_value() -> None:
 @torch.no_grad()
 def test_later_skills_are_proposed_from_what_is_predicted_before_them() -> None:
     world = walk()
-    skills = world.propose(50, 3, 1.0, seeded(0))
-    predicted = world.follow(skills)
-    assert skills.shape == (50, 3, 1)
-    torch.testing.assert_close(predicted[:, :, 0, 0], (skills[..., 0] - 1).float().cumsum(1))
-    one = world.log_prob(skills[:1], predicted[:1])
-    torch.testing.assert_close(world.log_prob(skills, predicted)[:1], one)
+    drawn = world.propose(50, 3, 1.0, seeded(0))
+    assert drawn.skills.shape == (50, 3, 1)
+    moves = (drawn.skills[..., 0] - 1).float()
+    torch.testing.assert_close(drawn.predicted[:, :, 0, 0], moves.cumsum(1))
+
+
+@pytest.mark.parametrize("levels", [(5, 3), ()], ids=["fsq", "kl"])
+@torch.no_grad()
+def test_what_is_drawn_is_imagined_as_if_it_had_been_given(levels: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    prior = Prior(PriorConfig(), SkillSpace(POINTS, 2, levels, (4, 8), 16)).eval()
+    dynamics = Dynamics(DynamicsConfig(), (4, 8), POINTS, 2).eval()
+    nn.init.normal_(dynamics.change.weight)
+    table = torch.randn(15, 2)
+    world = Imagination(
+        prior,
+        dynamics,
+        (lambda tokens: table[tokens]) if levels else (lambda codes: codes),
+        torch.randn(1, 4, 8),
+        torch.randn(1, 16),
+    )
+    drawn = world.propose(20, 3, 1.5, seeded(0))
+    given = world.follow(drawn.skills)
+    torch.testing.assert_close(given.predicted, drawn.predicted)
+    torch.testing.assert_close(given.log_prob, drawn.log_prob)
+    one = world.follow(drawn.skills[:1])
+    torch.testing.assert_close(one.log_prob, drawn.log_prob[:1])
+
+
+@torch.no_grad()
+def test_a_value_that_is_one_number_for_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"gave \[\] for 64 candidates; expected one number"):
+        search(walk(), lambda seen: seen.sum(), MPCConfig(), seeded(0))
