@@ -126,6 +126,7 @@ def freeze(
     note: Annotated[str, typer.Option(help="Why these settings.")] = "",
 ) -> None:
     """Record settings as chosen on validation seeds; only then may test seeds be used with them."""
+    _check_installed()
     from sofdata.bench.config import load_bench_config
     from sofdata.bench.frozen import freeze as record
 
@@ -150,6 +151,7 @@ def report(
     json_: Json = False,
 ) -> None:
     """Write a page, and a Markdown table: who succeeds how often, and what the robot did."""
+    _check_installed()
     from sofdata.report.benchmark import write_benchmark
 
     places = results or ["bench"]
@@ -172,12 +174,18 @@ def table(
         str | None,
         typer.Option(help="A Markdown file: written between its <!-- bench --> marks."),
     ] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Of results on validation seeds.")
+    ] = False,
 ) -> None:
     """Print success by arm and K as a Markdown table, or keep a file's table up to date."""
-    from sofdata.bench.table import into_file, read_results, result_files
+    _check_installed()
+    from sofdata.bench.table import comparable, into_file
     from sofdata.bench.table import table as made
 
-    text = made(read_results(result_files(results)))
+    chosen = comparable(results, "validation" if validation else "test")
+    text = made([result for alike, _ in chosen for result in alike])
+    _tell_left_out(sum(left_out for _, left_out in chosen))
     if into:
         into_file(Path(into), text)
     else:
@@ -189,11 +197,20 @@ def export(
     out: Out = "bench",
     into: Annotated[str, typer.Option(help="Folder of result files.")] = "benchmarks/results",
 ) -> None:
-    """Write all test cells of OUT into one JSON file a suite, to keep under version control."""
+    """Write the test cells of OUT into one JSON file a suite, to keep under version control."""
+    _check_installed()
     from sofdata.bench.table import export as write
 
-    for path in write(Path(out), Path(into)):
+    for path, left_out in write(Path(out), Path(into)):
+        _tell_left_out(left_out)
         stdout().print(f"{path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell_left_out(number: int) -> None:
+    if number:
+        stderr().print(
+            f"{number} results of other settings, data or episodes are left out", highlight=False
+        )
 
 
 def _check_installed() -> None:

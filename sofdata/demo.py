@@ -144,7 +144,7 @@ def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -
 
 
 def _compare(collected: Path, out: Path, suite: str, size: Size, console: Console) -> None:
-    """A benchmark of three arms, and its page."""
+    """A benchmark of a few arms, and its page."""
     from sofdata.bench.config import load_bench_config
     from sofdata.bench.run import run
     from sofdata.bench.table import read_results, table

@@ -78,7 +78,7 @@ def _goals(cells: Cells, ours: str, first: int) -> list[Goal]:
         found = [success_of(results).mean for results in curve if results]
         rises = all(one <= more for one, more in itertools.pairwise(found))
         goal = f"{ours}, K={first}: rises with videos (0, {', '.join(map(str, CURVE))})"
-        rows.append((goal, ", ".join(f"{value:.2f}" for value in found), rises))
+        rows.append((goal, ", ".join(f"{value:.3f}" for value in found), rises))
     return rows
 
 

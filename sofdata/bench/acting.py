@@ -95,7 +95,7 @@ class Prior:
             seen = decoder.observe(images).repeat_interleave(number, 0)
             task = decoder.tasks(texts)
             told = None if task is None else task.repeat_interleave(number, 0)
-            skills = decoder.told(images, flat)
+            skills = decoder.told(images.repeat_interleave(number, 0), flat)
             chunks = decoder.read(seen, skills, told)
         return chunks.view(-1, number, *chunks.shape[1:])
 

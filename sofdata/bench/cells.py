@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sofdata import __version__
@@ -33,6 +32,7 @@ from sofdata.bench.memory import MemoryLoader, Windows
 from sofdata.bench.seeds import seeds_for
 from sofdata.bench.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.strips import save_strip
+from sofdata.bench.versions import SIMULATORS, installed
 from sofdata.types import ActionBatch
 
 IMAGE_PX = 128
@@ -117,7 +117,20 @@ def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: 
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, _result(cell, key, trainer, tasks, simulators))
+    claim(path, config)
     return path
+
+
+def claim(path: Path, config: BenchConfig) -> None:
+    """Note in a finished cell that it is one of these settings as well.
+
+    A cell is made once for all settings that differ in nothing that its arm depends on.
+    """
+    with locked(path.parent.parent / "locks" / f"{path.stem}.lock"):
+        result = json.loads(path.read_text())
+        if chosen_hash(config) not in result["chosen_sha256"]:
+            result["chosen_sha256"].append(chosen_hash(config))
+            write_json(path, result)
 
 
 def _result(
@@ -139,7 +152,7 @@ def _result(
     return {
         "hash": key,
         "cell": asdict(cell),
-        "chosen_sha256": chosen_hash(config),
+        "chosen_sha256": [chosen_hash(config)],
         "exploratory": config.exploratory,
         "config": cell_settings(cell, config),
         "data_sha256": trainer.data.digest,
@@ -163,12 +176,7 @@ def _result(
         "strips": strips,
         "cpu_s": {name: round(value, 2) for name, value in cpu_s.items()}
         | {"evaluation": round(evaluation_s, 2)},
-        "versions": {
-            "sofdata": __version__,
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": {"python": platform.python_version(), **installed("torch", *SIMULATORS)},
     }
 
 

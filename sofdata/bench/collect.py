@@ -36,6 +36,7 @@ from sofdata.bench.episodes import (
     write_whole,
 )
 from sofdata.bench.seeds import seeds_for
+from sofdata.bench.versions import SIMULATORS, installed
 from sofdata.config import config_digest, differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
@@ -312,7 +313,7 @@ def _record(
         "config_sha256": config_digest(content),
         "texts": {task.name: task.text for task in tasks},
         **{part: {task.name: _told(made[part, task.name]) for task in tasks} for part in PARTS},
-        "versions": _versions(),
+        "versions": installed("av", *SIMULATORS),
         "episode_cpu_s": {
             task.name: _mean([one.cpu_s for part in PARTS for one in made[part, task.name]])
             for task in tasks
@@ -334,15 +335,3 @@ def _told(attempts: list[Attempt]) -> dict[str, Any]:
 
 def _mean(values: list[float]) -> float | None:
     return round(sum(values) / len(values), 2) if values else None
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"sofdata": __version__}
-    for package in ("av", "numpy", "mujoco", "metaworld", "ogbench"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -130,9 +130,9 @@ class BenchConfig(Section):
     demos: tuple[Number, ...] = Field(
         (1, 3, 10), description="K: demonstrations with actions, for each task."
     )
-    seeds: tuple[int, ...] = Field((0, 1, 2), description="Training seeds.")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), description="Training seeds.")
     videos: int = Field(50, ge=0, description="Videos without actions, for each task.")
-    curve: tuple[int, ...] = Field(
+    curve: tuple[Number, ...] = Field(
         (10, 25),
         description="Fewer videos that `curve_arms` are measured with, at the first of `demos`.",
     )
@@ -148,6 +148,10 @@ class BenchConfig(Section):
     def _check(self) -> Self:
         if not self.demos or not self.seeds or not self.arms:
             raise ValueError("arms, demos and seeds must each name at least one")
+        for name in ("tasks", "arms", "demos", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} {list(values)} has one twice")
         if any(number >= self.videos for number in self.curve):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:

@@ -15,16 +15,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sofdata.bench.config import BenchConfig
-from sofdata.bench.episodes import write_whole
+from sofdata.bench.episodes import PARTS, Part, write_whole
 from sofdata.bench.locks import locked
 from sofdata.config import IngestConfig
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
-Part = Literal["videos", "demos"]
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
 
@@ -37,8 +36,8 @@ class BenchData:
     """
 
     digest: str
-    folders: dict[str, str]
-    sources: dict[str, dict[str, tuple[str, ...]]]
+    folders: dict[Part, str]
+    sources: dict[Part, dict[str, tuple[str, ...]]]
     cpu_s: dict[str, float]
 
     def choose(self, part: Part, texts: Sequence[str], number: int, seed: int) -> list[str]:
@@ -90,8 +89,8 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     base = out / "data" / digest[:16]
     base.mkdir(parents=True, exist_ok=True)
-    folders, spent = {}, 0.0
-    for part in ("videos", "demos"):
+    folders, spent = dict[Part, str](), 0.0
+    for part in PARTS:
         chosen = settings.model_copy(update={"with_actions": part == "demos"})
         with locked(base / f"{part}.lock"):
             spent += _ingest(collected / part, base / part, chosen)
@@ -136,15 +135,25 @@ def _identity(told: Any) -> Any:
 
 
 def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
-    """Ingest unless it is complete; returns the CPU seconds that it took, of workers as well."""
+    """Ingest unless it is complete; returns the CPU seconds that it took, of workers as well.
+
+    Raises `ConfigError` where the source is no longer what was ingested.
+    """
     from sofdata.ingest.run import execute, prepare
 
     note = dest.with_name(f"{dest.name}.cpu.json")
-    if not note.exists():
-        began, wall = _cpu_s(), time.monotonic()
+    began, wall = _cpu_s(), time.monotonic()
+    try:
         prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto")
-        if prepared.complete is None:
-            execute(prepared, lambda event: None)
+    except ConfigError as error:
+        if not note.exists():
+            raise
+        raise ConfigError(
+            f"{error}. Here, take another --out: models and results in this one rest upon {dest}"
+        ) from None
+    if prepared.complete is None:
+        execute(prepared, lambda event: None)
+    if not note.exists():
         told = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
         write_whole(note, lambda path: path.write_text(json.dumps(told)))
     return float(json.loads(note.read_text())["cpu_s"])

@@ -12,11 +12,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sofdata.bench.config import BenchConfig
-from sofdata.config import carried, differing_keys
+from sofdata.bench.config import BENCH_RECIPES, BenchConfig, load_bench_config
+from sofdata.config import carried, differing_keys, recipes
 from sofdata.errors import ConfigError
 
 FROZEN = "frozen.json"
+_CHOOSING = (
+    "measure them on validation seeds ('sofdata bench run --validation'), then freeze them "
+    "('sofdata bench freeze')"
+)
 # What is asked for, and what is only shown: no choice that could be made by looking at results.
 NOT_CHOSEN: Any = {
     "arms": True,
@@ -55,14 +59,14 @@ def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
 
     cells = read_cells(out)
     validation = [cell for cell in cells if cell["cell"]["purpose"] == "validation"]
-    mine = [cell for cell in validation if cell["chosen_sha256"] == chosen_hash(config)]
+    mine = [cell for cell in validation if chosen_hash(config) in cell["chosen_sha256"]]
     if not mine:
         raise ConfigError(
             f"no cell in {out} was measured on validation seeds with these settings: run "
             "'sofdata bench run --validation' with them first"
         )
-    tested = {c["chosen_sha256"] for c in cells if c["cell"]["purpose"] == "test"}
-    if tested - {chosen_hash(config)}:
+    tested = [cell["chosen_sha256"] for cell in cells if cell["cell"]["purpose"] == "test"]
+    if any(chosen_hash(config) not in settings for settings in tested):
         raise ConfigError(
             f"test seeds were already used in {out} with other settings: choosing now would be "
             "choosing by test results. Use another folder, and say so where you report it"
@@ -91,10 +95,11 @@ def check_frozen(config: BenchConfig, out: Path) -> None:
     if same:
         differing = list(differing_keys(chosen(config), same[0]["settings"]))
         found = f"these settings are not those that were frozen: {'; '.join(differing[:5])}"
-    raise ConfigError(
-        f"{found}. Measure them on validation seeds ('sofdata bench run --validation'), then "
-        "freeze them ('sofdata bench freeze')"
-    )
+    frozen = {record["chosen_sha256"] for record in same}
+    for preset in recipes(BENCH_RECIPES):
+        if chosen_hash(load_bench_config(preset)) in frozen:
+            raise ConfigError(f"{found}. --preset {preset} has those; to use others, {_CHOOSING}")
+    raise ConfigError(f"{found}. Before test seeds, {_CHOOSING}")
 
 
 def read_cells(out: Path) -> list[dict[str, Any]]:

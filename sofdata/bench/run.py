@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -24,7 +24,7 @@ from typing import Any
 
 from sofdata.allocation import keep_memory
 from sofdata.bench.arms import ARMS
-from sofdata.bench.cells import IMAGE_PX, Cell, cell_hash, run_cell, wanted_cells
+from sofdata.bench.cells import IMAGE_PX, Cell, cell_hash, claim, run_cell, wanted_cells
 from sofdata.bench.config import BenchConfig, Purpose
 from sofdata.bench.data import BenchData, prepare_data
 from sofdata.bench.envs.base import Task
@@ -92,6 +92,13 @@ def run(
     cells = wanted_cells(config, purpose)
     paths = [_path(cell, config, data, tasks, out) for cell in cells]
     left = [cell for cell, path in zip(cells, paths, strict=True) if not path.exists()]
+    texts = texts_of(tasks)
+    for cell in left:  # before hours of training: is there as much as it wants?
+        data.choose("demos", texts, cell.demos, cell.seed)
+        data.choose("videos", texts, cell.videos, cell.seed)
+    for known in paths:
+        if known.exists():
+            claim(known, config)
     works = plan(left)
     number = workers or os.cpu_count() or 1
     setting = Setting(config, data, str(out))
@@ -99,6 +106,11 @@ def run(
     for count, (work, path) in enumerate(made, 1):
         follow(Done(work.what, path, count, len(works)))
     return paths
+
+
+def texts_of(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """What is asked for in them, each text once."""
+    return tuple(sorted({task.text for task in tasks}))
 
 
 def plan(cells: list[Cell]) -> list[Work]:
@@ -138,8 +150,7 @@ class _Worker:
         config = setting.config
         self.suite = find_suite(config.suite)
         self.tasks = tasks_of(self.suite, config.tasks)
-        texts = tuple(sorted({task.text for task in self.tasks}))
-        self.trainer = Trainer(config, setting.data, texts, Path(setting.out))
+        self.trainer = Trainer(config, setting.data, texts_of(self.tasks), Path(setting.out))
         self.simulators = Simulators(self.suite, IMAGE_PX)
 
     def do(self, work: Work) -> Path | None:

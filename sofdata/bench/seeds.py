@@ -9,12 +9,20 @@ from sofdata.errors import ConfigError
 EpisodePurpose = Literal["videos", "demos", "validation", "test"]
 
 RANGE = 1_000_000
-FIRST: dict[str, int] = {
+FIRST: dict[EpisodePurpose, int] = {
     "videos": RANGE,
     "demos": 2 * RANGE,
     "validation": 3 * RANGE,
     "test": 5 * RANGE,  # those from 4 * RANGE on were seen with other settings: the study's log
 }
+
+
+def purpose_of(seed: int) -> EpisodePurpose:
+    """What an episode is for. Raises `ConfigError` for a seed that no purpose has."""
+    for purpose, first in FIRST.items():
+        if first <= seed < first + RANGE:
+            return purpose
+    raise ConfigError(f"no episode has the seed {seed}: take those of sofdata.bench.seeds")
 
 
 def seeds_for(purpose: EpisodePurpose, number: int) -> tuple[int, ...]:

@@ -24,8 +24,8 @@ import torch
 from sofdata import __version__
 from sofdata.bench.arms import Arm, clone_stage, decoder_stage
 from sofdata.bench.config import BenchConfig
-from sofdata.bench.data import BenchData, Part
-from sofdata.bench.episodes import write_whole
+from sofdata.bench.data import BenchData
+from sofdata.bench.episodes import Part, write_whole
 from sofdata.bench.lapa import LatentActions
 from sofdata.bench.locks import locked
 from sofdata.bench.memory import MemoryLoader, Windows, read_windows

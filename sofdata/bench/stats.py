@@ -2,8 +2,8 @@
 
 An arm's outcomes are an array [training seeds, tasks, episodes] of 0 and 1. Every arm meets the
 same evaluation episodes, so a difference is taken episode by episode, and resampling draws the
-same training seeds, tasks and episodes for both. Training seeds and tasks, and for each pair of
-these episodes, are drawn with replacement (a hierarchical bootstrap: Ren et al., "Nonparametric
+same training seeds, tasks and episodes for both. Training seeds, tasks, and for each task its
+episodes are drawn with replacement (a hierarchical bootstrap: Ren et al., "Nonparametric
 bootstrapping for hierarchical data", Journal of Applied Statistics 2010; recommended for results
 on several tasks and few runs by Agarwal et al. 2021, arXiv 2108.13264).
 
@@ -33,10 +33,6 @@ class Interval:
     mean: float
     low: float
     high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
 
 
 def success_interval(outcomes: Outcomes, draws: int = DRAWS, seed: int = 0) -> Interval:
@@ -76,7 +72,7 @@ def _interval(values: Outcomes, draws: int, seed: int) -> Interval:
 def resampled_means(values: Outcomes, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Means float64 [draws] of values [seeds, tasks, episodes], each level drawn anew.
 
-    The drawn tasks are the same for every drawn seed, since tasks are not another set for each.
+    The drawn tasks and episodes are the same for every drawn seed, since a seed meets no others.
     """
     seeds, tasks, episodes = values.shape
     means = np.empty(draws)
@@ -85,7 +81,7 @@ def resampled_means(values: Outcomes, draws: int, rng: np.random.Generator) -> N
         number = min(at_once, draws - start)
         of_seed = rng.integers(seeds, size=(number, seeds, 1, 1))
         of_task = rng.integers(tasks, size=(number, 1, tasks, 1))
-        of_episode = rng.integers(episodes, size=(number, seeds, tasks, episodes))
+        of_episode = rng.integers(episodes, size=(number, 1, tasks, episodes))
         drawn = values[of_seed, of_task, of_episode]
         means[start : start + number] = drawn.mean(axis=(1, 2, 3))
     return means

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sofdata.bench.arms import ARMS
-from sofdata.bench.frozen import read_cells
+from sofdata.bench.frozen import FROZEN
 from sofdata.bench.stats import Interval, Outcomes, paired_difference, success_interval
 from sofdata.errors import ConfigError
 
@@ -45,8 +45,50 @@ def result_files(places: Sequence[str]) -> list[Path]:
     return found
 
 
+def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Results, int]]:
+    """For each suite the results that can be compared, and how many others are left out.
+
+    places: as for `result_files`.
+
+    Raises `ConfigError` where there is no result of that purpose.
+    """
+    files = sorted(result_files(places), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found = {one["hash"]: one for one in read_results(files) if one["cell"]["purpose"] == purpose}
+    if not found:
+        try_ = "give" if purpose == "test" else "leave out"
+        raise ConfigError(
+            f"no result in {', '.join(places)} is of {purpose} seeds: {try_} --validation, or run "
+            "the benchmark first ('sofdata bench run')"
+        )
+    records = [Path(place) / FROZEN for place in places]
+    frozen = [json.loads(path.read_text())["chosen_sha256"] for path in records if path.exists()]
+    by_suite: dict[str, Results] = {}
+    for result in found.values():
+        by_suite.setdefault(result["cell"]["suite"], []).append(result)
+    return [choose(by_suite[suite], frozen) for suite in sorted(by_suite)]
+
+
+def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
+    """The results of one suite that can be compared, and how many others there are.
+
+    Of several settings, those that are frozen; otherwise those of the latest result, the last.
+    """
+    alike: dict[tuple[Any, ...], Results] = {}
+    for result in results:
+        episodes = tuple(result["success_by_task"]), tuple(result["evaluation_seeds"])
+        for settings in result["chosen_sha256"]:
+            key = (settings, result["data_sha256"], *episodes)
+            alike.setdefault(key, []).append(result)
+    is_frozen = [each for key, each in alike.items() if key[0] in set(frozen)]
+    chosen = (is_frozen or list(alike.values()))[-1]
+    return chosen, len(results) - len(chosen)
+
+
 def grouped(results: Results) -> dict[Group, Results]:
-    """Cells by suite, arm, K and videos, in the order of training seeds."""
+    """Cells by suite, arm, K and videos, in the order of training seeds.
+
+    Raises `ConfigError` where two are of the same training seed.
+    """
     groups: dict[Group, Results] = {}
     for result in results:
         cell = result["cell"]
@@ -54,11 +96,17 @@ def grouped(results: Results) -> dict[Group, Results]:
         groups.setdefault(name, []).append(result)
     for cells in groups.values():
         cells.sort(key=lambda result: result["cell"]["seed"])
+        seeds = [result["cell"]["seed"] for result in cells]
+        if len(set(seeds)) < len(seeds):
+            raise ConfigError(
+                f"several results of {cells[0]['cell']['arm']} are of one training seed, and of "
+                f"other settings or data: {', '.join(result['hash'] for result in cells)}"
+            )
     return groups
 
 
 def outcomes_of(cells: Results) -> Outcomes:
-    """Success of cells that differ in their training seed, float64 [seeds, tasks, episodes].
+    """Success of cells, float64 [cells, tasks, episodes].
 
     Raises `ConfigError` where they are of different episodes.
     """
@@ -83,12 +131,15 @@ def success_of(cells: Results) -> Interval:
 
 
 def difference_of(ours: Results, theirs: Results) -> Interval | None:
-    """By how much one arm is ahead on the training seeds that both have; None if there is none."""
+    """By how much one arm is ahead on the training seeds that both have; None if there is none.
+
+    Raises `ConfigError` where they are of different episodes.
+    """
     seeds = {c["cell"]["seed"] for c in ours} & {c["cell"]["seed"] for c in theirs}
     if not seeds:
         return None
-    pairs = [[c for c in cells if c["cell"]["seed"] in seeds] for cells in (ours, theirs)]
-    return paired_difference(outcomes_of(pairs[0]), outcomes_of(pairs[1]))
+    both = outcomes_of([c for c in (*ours, *theirs) if c["cell"]["seed"] in seeds])
+    return paired_difference(both[: len(seeds)], both[len(seeds) :])
 
 
 def table(results: Results) -> str:
@@ -164,17 +215,19 @@ def into_file(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
-def export(out: Path, into: Path) -> list[Path]:
-    """Write the test cells of a benchmark's folder, one JSON file a suite; returns the files."""
-    by_suite: dict[str, Results] = {}
-    for cell in read_cells(out):
-        if cell["cell"]["purpose"] == "test":
-            by_suite.setdefault(cell["cell"]["suite"], []).append(cell)
+def export(out: Path, into: Path) -> list[tuple[Path, int]]:
+    """Write the test cells of a benchmark's folder that can be compared, one JSON file a suite.
+
+    Returns the files, and how many test cells each leaves out. Raises `ConfigError` where there is
+    no test cell.
+    """
+    chosen = comparable([str(out)])
     into.mkdir(parents=True, exist_ok=True)
     paths = []
-    for suite, cells in sorted(by_suite.items()):
-        paths.append(into / f"{suite}.json")
-        cells.sort(key=lambda cell: cell["hash"])
+    for cells, left_out in chosen:
+        path = into / f"{cells[0]['cell']['suite']}.json"
+        paths.append((path, left_out))
+        cells = sorted(cells, key=lambda cell: str(cell["hash"]))
         lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in cells)
-        paths[-1].write_text(f'{{"cells": [\n{lines}\n]}}\n')
+        path.write_text(f'{{"cells": [\n{lines}\n]}}\n')
     return paths

@@ -154,8 +154,7 @@ class ActionDecoder(OnSkill):
         flow: Tensor | None = None,
     ) -> Tensor:
         """What is read of skills beside the image: codes [B,n,D], flow over its 99th percentile
-        [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image". There may be
-        fewer images than codes, as for `SkillVAE.decode`."""
+        [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
         if not self._reads_flow:
             return codes
         flow = self._flow(image, codes) if flow is None else flow

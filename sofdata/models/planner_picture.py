@@ -70,7 +70,7 @@ def _samples(planner: Planner, first: Tensor, text: str, seed: int) -> NDArray[n
     generator = torch.Generator(first.device).manual_seed(seed)
     observation = planner.observe(first[None])
     codes, _, _ = planner.propose(observation, planner.tasks([text]), _SAMPLES, 1.0, generator)
-    return _array(planner.skill.decode(codes[0], first[None]))
+    return _array(planner.skill.decode(codes[0], first.expand(_SAMPLES, -1, -1, -1)))
 
 
 def _array(flow: Tensor) -> NDArray[np.float32]:

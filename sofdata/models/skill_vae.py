@@ -143,16 +143,9 @@ class SkillVAE(nn.Module):
         return self.encode(batch.flow, batch.first, batch.mask)
 
     def decode(self, codes: Tensor, first: Tensor) -> Tensor:
-        """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step.
-
-        There may be fewer frames than codes, each for as many codes that follow one another.
-        """
+        """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step."""
         image = reduced(first)
-        frame = self.frame(image)
-        if len(first) < len(codes):
-            each = len(codes) // len(first)
-            image, frame = image.repeat_interleave(each, 0), frame.repeat_interleave(each, 0)
-        flow = self._unroll(codes, frame, image) * self._unit_px
+        flow = self._unroll(codes, self.frame(image), image) * self._unit_px
         if self.detail == self.shape.size:
             return flow
         large = nnf.interpolate(flow.flatten(0, 1), (self.shape.size,) * 2, mode="bicubic")

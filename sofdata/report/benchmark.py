@@ -7,7 +7,6 @@ Cells are only compared where settings, data, tasks and evaluation seeds are the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +15,18 @@ from typing import Any
 import numpy as np
 
 from sofdata.bench.arms import ARMS
-from sofdata.bench.frozen import FROZEN
 from sofdata.bench.stats import Interval
 from sofdata.bench.table import (
     OURS,
     Group,
     Results,
     ahead,
+    comparable,
     grouped,
-    read_results,
-    result_files,
     success_of,
     table,
     training_s,
 )
-from sofdata.errors import ConfigError
 from sofdata.report.charts import Chart, Measured, lines, points
 from sofdata.report.colour import wheel_picture
 from sofdata.report.page import picture, render, write_page
@@ -94,16 +90,8 @@ def write_benchmark(
 
     Raises `ConfigError` where there is no result of that purpose.
     """
-    files = result_files(places)
-    found = [result for result in _read(files) if result["cell"]["purpose"] == purpose]
-    if not found:
-        try_ = "give" if purpose == "test" else "leave out"
-        raise ConfigError(
-            f"no result in {', '.join(places)} is of {purpose} seeds: {try_} --validation, or run "
-            "the benchmark first ('sofdata bench run')"
-        )
+    chosen = comparable(places, purpose)
     folders = [Path(place) for place in places if Path(place).is_dir()]
-    chosen = [choose(results, _frozen(folders)) for results in _by_suite(found)]
     parts = [suite_part(results, left_out, folders) for results, left_out in chosen]
     out.mkdir(parents=True, exist_ok=True)
     tree = Tree(str(out))
@@ -113,21 +101,6 @@ def write_benchmark(
     )
     tree.write(TABLE, markdown([results for results, _ in chosen], parts).encode())
     return write_page(tree, PAGE, page, path), f"{out}/{TABLE}"
-
-
-def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
-    """The results of one suite that can be compared, and how many others there are.
-
-    Of several settings, those that are frozen; otherwise those of the latest result.
-    """
-    alike: dict[str, Results] = {}
-    for result in results:
-        tasks, seeds = list(result["success_by_task"]), result["evaluation_seeds"]
-        key = repr((result["chosen_sha256"], result["data_sha256"], tasks, seeds))
-        alike.setdefault(key, []).append(result)
-    is_frozen = [each for each in alike.values() if each[0]["chosen_sha256"] in set(frozen)]
-    chosen = (is_frozen or list(alike.values()))[-1]
-    return chosen, len(results) - len(chosen)
 
 
 def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> SuitePart:
@@ -178,21 +151,6 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
             text.append(f"| {_name(row)} | {values} |")
         text.append("")
     return "\n".join(text)
-
-
-def _read(files: Sequence[Path]) -> Results:
-    """Results, the latest written last."""
-    return read_results(sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name)))
-
-
-def _frozen(folders: Sequence[Path]) -> list[str]:
-    records = [folder / FROZEN for folder in folders if (folder / FROZEN).exists()]
-    return [json.loads(path.read_text())["chosen_sha256"] for path in records]
-
-
-def _by_suite(results: Results) -> list[Results]:
-    names = sorted({result["cell"]["suite"] for result in results})
-    return [[one for one in results if one["cell"]["suite"] == name] for name in names]
 
 
 def _row(groups: dict[Group, Results], name: Group) -> Row:

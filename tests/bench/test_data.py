@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,25 @@ def test_a_collection_that_does_not_fit_is_refused(
     with pytest.raises(ConfigError, match=said):
         prepare_data(tiny(), find_suite("pushing").fps, tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_data_that_changed_after_it_was_ingested_is_refused(
+    collected: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(collected, tmp_path / "collected")
+    fps = find_suite("pushing").fps
+    before = prepare_data(tiny(), fps, mine, tmp_path / "out")
+    assert prepare_data(tiny(), fps, mine, tmp_path / "out") == before
+    next((mine / "videos").rglob("*.mp4")).unlink()
+    with pytest.raises(
+        ConfigError, match=r"source is not what .*videos was planned from.*another --out"
+    ):
+        prepare_data(tiny(), fps, mine, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "setting", ["curve=[-5]", "seeds=[-1]", "seeds=[1, 1]", "tasks=[a, a]", "demos=[1, 1]"]
+)
+def test_settings_that_say_nothing_sensible_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=setting.partition("=")[0]):
+        tiny(setting)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sofdata.bench.config import load_bench_config
 from sofdata.bench.frozen import check_frozen, chosen_hash, freeze
 from sofdata.errors import ConfigError
 from tests.bench.conftest import tiny
@@ -17,7 +18,7 @@ def write_cell(out: Path, purpose: str, chosen: str) -> str:
     name = f"{purpose}-{chosen[:6]}"
     cell: dict[str, Any] = {"arm": "sof", "purpose": purpose}
     (out / "cells").mkdir(parents=True, exist_ok=True)
-    values = {"hash": name, "cell": cell, "chosen_sha256": chosen, "success": 0.5}
+    values = {"hash": name, "cell": cell, "chosen_sha256": [chosen], "success": 0.5}
     (out / "cells" / f"{name}.json").write_text(json.dumps(values))
     return name
 
@@ -51,3 +52,12 @@ def test_nothing_is_chosen_after_test_seeds_were_used(tmp_path: Path) -> None:
     write_cell(tmp_path, "test", chosen_hash(other))
     with pytest.raises(ConfigError, match="choosing by test results"):
         freeze(config, tmp_path)
+
+
+def test_the_preset_that_is_frozen_for_a_suite_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"not those that were frozen: .*--preset scene has those"
+    ):
+        check_frozen(load_bench_config("standard", ["suite=scene"]), tmp_path)
+    check_frozen(load_bench_config("scene"), tmp_path)
+    check_frozen(load_bench_config("standard"), tmp_path)

@@ -15,6 +15,7 @@ import pytest
 
 from sofdata.bench.cells import Cell, cell_hash, wanted_cells
 from sofdata.bench.config import BenchConfig
+from sofdata.bench.frozen import chosen_hash
 from sofdata.bench.run import Done, plan, run
 from sofdata.bench.table import read_results, summary, table
 from sofdata.errors import ConfigError
@@ -86,6 +87,28 @@ def test_cells_side_by_side_are_those_of_one_process(
     (tmp_path / "data").symlink_to(out / "data")
     both = run(tiny(arms), collected, tmp_path, "test", workers=2)
     assert [told(path) for path in both] == [told(path) for path in alone]
+
+
+def test_a_cell_that_other_settings_ask_for_is_theirs_too(
+    collected: Path, out: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").symlink_to(out / "data")
+    arms, other = "arms=[bc, sof]", "acting.samples=3"
+    bc, sof = run(tiny(arms), collected, tmp_path, "test", workers=1)
+    again, another = run(tiny(arms, other), collected, tmp_path, "test", workers=1)
+    assert again == bc
+    assert another != sof
+    first, second = chosen_hash(tiny(arms)), chosen_hash(tiny(arms, other))
+    assert json.loads(bc.read_text())["chosen_sha256"] == [first, second]
+    assert json.loads(sof.read_text())["chosen_sha256"] == [first]
+    assert json.loads(another.read_text())["chosen_sha256"] == [second]
+
+
+def test_too_few_demonstrations_are_noticed_before_any_work(collected: Path, out: Path) -> None:
+    made: list[Done] = []
+    with pytest.raises(ConfigError, match=r"999 demos of .* are wanted"):
+        run(tiny("seeds=[5]", "demos=[1, 999]"), collected, out, "test", 1, made.append)
+    assert not made
 
 
 def keys(config: BenchConfig) -> dict[str, str]:

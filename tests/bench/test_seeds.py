@@ -6,12 +6,12 @@ from itertools import combinations
 
 import pytest
 
-from sofdata.bench.seeds import FIRST, RANGE, seeds_for
+from sofdata.bench.seeds import FIRST, RANGE, purpose_of, seeds_for
 from sofdata.errors import ConfigError
 
 
 def test_no_seed_serves_two_purposes() -> None:
-    whole = {purpose: seeds_for(purpose, RANGE) for purpose in FIRST}  # type: ignore[arg-type]
+    whole = {purpose: seeds_for(purpose, RANGE) for purpose in FIRST}
     for one, other in combinations(whole.values(), 2):
         assert one[-1] < other[0] or other[-1] < one[0]
 
@@ -23,3 +23,12 @@ def test_more_seeds_begin_with_those_of_fewer() -> None:
 def test_more_seeds_than_there_are_would_be_those_of_another_purpose() -> None:
     with pytest.raises(ConfigError, match="1000000 seeds"):
         seeds_for("videos", RANGE + 1)
+
+
+def test_the_purpose_of_an_episode_follows_from_its_seed() -> None:
+    for purpose in FIRST:
+        assert purpose_of(seeds_for(purpose, 1)[0]) == purpose
+        assert purpose_of(FIRST[purpose] + RANGE - 1) == purpose
+    for seed in (0, FIRST["test"] + RANGE):
+        with pytest.raises(ConfigError, match=f"no episode has the seed {seed}"):
+            purpose_of(seed)

@@ -53,11 +53,10 @@ def test_a_difference_of_an_arm_to_itself_is_nothing() -> None:
     outcomes = (np.random.default_rng(3).random((2, 3, 4)) < 0.5).astype(float)
     found = paired_difference(outcomes, outcomes)
     assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert not found.excludes_zero
 
 
 def test_a_large_difference_excludes_zero() -> None:
-    assert paired_difference(np.ones((3, 4, 5)), np.zeros((3, 4, 5))).excludes_zero
+    assert paired_difference(np.ones((3, 4, 5)), np.zeros((3, 4, 5))).low > 0
 
 
 def test_intervals_cover_the_true_rate_about_as_often_as_they_say() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sofdata.bench.table import export, into_file, read_results, result_files, table
+from sofdata.bench.table import comparable, export, into_file, result_files, table
 from sofdata.errors import ConfigError
 
 
@@ -21,7 +21,9 @@ def cell(arm: str, seed: int, wins: int, **more: Any) -> dict[str, Any]:
     ]
     name = {"suite": "toy", "arm": arm, "demos": 1, "seed": seed, "videos": 0}
     return {
-        "hash": f"{arm}-{seed}-{wins}",
+        "hash": "-".join([arm, str(seed), str(wins), *map(str, more.values())]),
+        "chosen_sha256": ["a"],
+        "data_sha256": "d",
         "cell": name | {"purpose": "test"} | more,
         "success": wins / 5,
         "success_by_task": {"open": wins / 5, "close": wins / 5},
@@ -57,9 +59,19 @@ def test_seeds_that_only_one_arm_has_are_left_out_of_the_difference() -> None:
 
 
 def test_cells_of_other_episodes_are_not_compared() -> None:
-    other = cell("bc", 1, 1) | {"evaluation_seeds": [9, 8, 7, 6, 5]}
+    other = cell("bc", 1, 1)
+    other["evaluation_seeds"] = [number + 5 for number in other["evaluation_seeds"]]
+    for each in other["episodes"]:
+        each["seed"] += 5
     with pytest.raises(ConfigError, match="cannot be compared: bc-0-1 and bc-1-1"):
         table([cell("bc", 0, 1), other])
+    with pytest.raises(ConfigError, match="cannot be compared: sof-1-2 and bc-1-1"):
+        table([cell("sof", 1, 2), other])
+
+
+def test_a_training_seed_counts_once() -> None:
+    with pytest.raises(ConfigError, match="several results of bc are of one training seed"):
+        table([cell("bc", 0, 1), cell("bc", 0, 2)])
 
 
 def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None:
@@ -67,9 +79,15 @@ def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None
     (tmp_path / "cells").mkdir()
     for each in cells:
         (tmp_path / "cells" / f"{each['hash']}.json").write_text(json.dumps(each))
-    (path,) = export(tmp_path, tmp_path / "results")
-    assert path.name == "toy.json"
-    assert table(read_results(result_files([str(tmp_path / "results")]))) == table(cells[:2])
+    ((path, left_out),) = export(tmp_path, tmp_path / "results")
+    assert (path.name, left_out) == ("toy.json", 0)
+    places = [str(tmp_path), str(tmp_path / "results"), str(path)]
+    ((results, _),) = comparable(places[1:2])
+    assert table(results) == table(cells[:2])
+    ((again, _),) = comparable(places)  # the same result in three places
+    assert len(again) == 2
+    ((validation, _),) = comparable(places, "validation")
+    assert validation == cells[2:]
 
 
 def test_a_table_is_written_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:

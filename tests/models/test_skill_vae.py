@@ -43,15 +43,6 @@ def batch(size: int = 4, seed: int = 0) -> Batch:
     return Batch(flow, first, first, mask, ids, keys)
 
 
-@torch.no_grad()
-def test_several_skills_may_begin_with_the_same_frame() -> None:
-    vae, data = model(), batch()
-    codes = torch.rand(12, vae.tokens, vae.code_dim) * 2 - 1
-    expected = vae.decode(codes, data.first.repeat_interleave(3, 0))
-    torch.testing.assert_close(vae.decode(codes, data.first), expected)
-    assert not torch.equal(expected[:3], vae.decode(codes[:3], data.first[1:2]))
-
-
 @pytest.mark.parametrize("decoder", ["transformer", "rnn"])
 @pytest.mark.parametrize("bottleneck", ["fsq", "kl"])
 def test_shapes(bottleneck: str, decoder: str) -> None:

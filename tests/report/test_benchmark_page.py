@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sofdata.bench.table import choose
 from sofdata.errors import ConfigError
-from sofdata.report.benchmark import PAGE, TABLE, choose, write_benchmark
+from sofdata.report.benchmark import PAGE, TABLE, write_benchmark
 
 TASKS = ("open", "<script>close")
 
@@ -45,7 +46,7 @@ def result(
             "videos": videos,
             "purpose": purpose,
         },
-        "chosen_sha256": settings,
+        "chosen_sha256": [settings],
         "exploratory": False,
         "data_sha256": "d" * 64,
         "evaluation_seeds": seeds,
@@ -158,6 +159,14 @@ def test_data_or_episodes_that_differ_are_not_compared() -> None:
     assert choose([one, other]) == ([other], 1)
 
 
+def test_a_result_counts_for_all_settings_that_it_was_asked_for_by() -> None:
+    one, both = result("sof", 2), result("bc", 1)
+    both["chosen_sha256"] = ["a", "b"]
+    other = result("sof", 3, settings="b")
+    assert choose([one, both, other]) == ([both, other], 1)
+    assert choose([one, both, other], frozen=["a"]) == ([one, both], 1)
+
+
 def test_validation_results_are_shown_when_asked_for_and_marked(tmp_path: Path) -> None:
     write(tmp_path, result("bc", 2, purpose="validation"))
     with pytest.raises(ConfigError, match="give --validation"):
@@ -177,7 +186,9 @@ def test_a_look_and_a_single_seed_are_called_so(tmp_path: Path) -> None:
 def test_exported_results_make_a_page_without_rollouts(out: Path, tmp_path: Path) -> None:
     from sofdata.bench.table import export
 
-    (file,) = export(out, tmp_path / "results")
+    write(out, result("bc", 9, settings="b"), result("bc", 2))
+    ((file, left_out),) = export(out, tmp_path / "results")
+    assert left_out == 1
     write_benchmark([str(file)], tmp_path / "page")
     page = (tmp_path / "page" / PAGE).read_text()
     assert "0.70 [" in page

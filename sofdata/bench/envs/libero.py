@@ -25,16 +25,28 @@ from sofdata.bench.envs.rendering import (
     check_rendering,
     choose_backend,
 )
-from sofdata.bench.seeds import RANGE
+from sofdata.bench.seeds import FIRST, EpisodePurpose, purpose_of
 from sofdata.errors import ConfigError
 
 MAX_STEPS = {"libero-10": 520}  # those are made of two tasks each; all others:
 _SHORT = 300
 CAMERA = "agentview"
-# States by purpose, in the order of `sofdata.bench.seeds`: videos, demos, validation, test.
-_SHARES = {1: (0, 10), 2: (10, 20), 3: (20, 30), 4: (30, 50)}
+# A task's initial states: from and up to which one.
+_STATES: dict[EpisodePurpose, tuple[int, int]] = {
+    "videos": (0, 10),
+    "demos": (10, 20),
+    "validation": (20, 30),
+    "test": (30, 50),
+}
 _SETTLING = 5  # steps without motion after which things lie still, as LIBERO's own evaluation does
 _COLLISION_GEOMS = (0,)
+
+
+def state_of(seed: int) -> int:
+    """Which of its task's initial states an episode begins with."""
+    purpose = purpose_of(seed)
+    first, end = _STATES[purpose]
+    return first + (seed - FIRST[purpose]) % (end - first)
 
 
 class LiberoEnv:
@@ -61,8 +73,7 @@ class LiberoEnv:
 
     def reset(self, seed: int) -> None:
         """See `Env`."""
-        low, high = _SHARES.get(seed // RANGE, (0, len(self._states)))
-        self._state = self._states[low + seed % RANGE % (high - low)]
+        self._state = self._states[state_of(seed)]
         self._env.seed(seed)
         for robot in self._env.robots:  # the one thing that robosuite keeps over its own reset
             robot.gripper.current_action = np.zeros_like(robot.gripper.current_action)

@@ -9,8 +9,9 @@ import pytest
 
 from sofdata.bench.collect import collect
 from sofdata.bench.collect_config import CollectConfig
+from sofdata.bench.envs.libero import state_of
 from sofdata.bench.envs.registry import OPTIONAL, find_suite
-from sofdata.bench.seeds import seeds_for
+from sofdata.bench.seeds import FIRST, seeds_for
 from sofdata.errors import ConfigError
 
 installed = find_spec("libero") is not None
@@ -21,6 +22,17 @@ needs_libero = pytest.mark.skipif(not installed, reason="LIBERO is not installed
 def test_without_the_package_it_says_which_extra_brings_it() -> None:
     with pytest.raises(ConfigError, match=r"libero-goal' needs libero.*sofdata\[libero\]"):
         find_suite("libero-goal").check()
+
+
+def test_purposes_share_no_initial_state() -> None:
+    states = {purpose: {state_of(seed) for seed in seeds_for(purpose, 100)} for purpose in FIRST}
+    assert {purpose: len(found) for purpose, found in states.items()} == {
+        "videos": 10,
+        "demos": 10,
+        "validation": 10,
+        "test": 20,
+    }
+    assert set.union(*states.values()) == set(range(50))
 
 
 @needs_libero
@@ -36,19 +48,20 @@ def test_an_episode_follows_from_its_seed_and_purposes_share_no_state() -> None:
     env = suite.make(suite.tasks[0], 64)
     seen = []
     for _ in range(2):
-        env.reset(4_000_001)
+        env.reset(FIRST["test"] + 1)
         first = env.image()
         for _ in range(3):
             env.step(np.full(7, 0.5, np.float32))
         seen.append((env.layout(), first, env.image()))
-        env.reset(3_000_000)
+        env.reset(FIRST["validation"])
     for one, two in zip(*seen, strict=True):
         assert np.array_equal(one, two)
     assert not np.array_equal(seen[0][1], seen[0][2])
     layouts: dict[str, set[bytes]] = {}
-    for purpose, number in (("videos", 3), ("demos", 3), ("validation", 3), ("test", 5)):
+    for purpose in FIRST:
+        number = 5 if purpose == "test" else 3
         layouts[purpose] = set()
-        for seed in seeds_for(purpose, number):  # type: ignore[arg-type]
+        for seed in seeds_for(purpose, number):
             env.reset(seed)
             layouts[purpose].add(env.layout().tobytes())
     env.close()
