@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sofdata.demo import Size, run_demo
+from sofdata.bench.config import load_bench_config
+from sofdata.demo import PRESETS, TASKS, Size, run_demo
 
 TINY = Size(
     suite="pushing",
@@ -35,6 +36,12 @@ TINY = Size(
         "evaluation.max_steps=8",
     ),
 )
+
+
+def test_what_is_collected_is_what_is_compared() -> None:
+    for suite, preset in PRESETS.items():
+        config = load_bench_config(preset)
+        assert (config.suite, config.tasks) == (suite, TASKS[suite])
 
 
 @pytest.mark.slow
