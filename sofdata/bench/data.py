@@ -149,7 +149,8 @@ def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
         if not note.exists():
             raise
         raise ConfigError(
-            f"{error}. Here, take another --out: models and results in this one rest upon {dest}"
+            f"{dest}, which models and results rest upon, is no longer what {source} gives: take "
+            f"another --out, or bring the source back: {error}"
         ) from None
     if prepared.complete is None:
         execute(prepared, lambda event: None)

@@ -43,7 +43,7 @@ def test_data_that_changed_after_it_was_ingested_is_refused(
     assert prepare_data(tiny(), fps, mine, tmp_path / "out") == before
     next((mine / "videos").rglob("*.mp4")).unlink()
     with pytest.raises(
-        ConfigError, match=r"source is not what .*videos was planned from.*another --out"
+        ConfigError, match=r"take another --out.*source is not what .*videos was planned from"
     ):
         prepare_data(tiny(), fps, mine, tmp_path / "out")
 
