@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from sofdata.storage import Tree
@@ -52,16 +52,24 @@ class Entry:
 class Listing:
     """All that was found in a source, so that nothing in it is passed over in silence.
 
+    Every file of the source is the file of an entry, or one of `tables`, or counted in `ignored`;
+    every row of a table of labels gives an entry, or says something of one, or is counted in
+    `unused`.
+
     entries: the videos, each id once.
-    ignored: number of files that are no video and no part of the corpus, by suffix.
+    ignored: number of files that are no input, by suffix, or by why where that says more.
     notes: sentences about the corpus that its user should see.
     actions: what the actions of its demonstrations are, None unless they were asked for.
+    tables: files that belong to the corpus and hold no video: labels, metadata, rows of data.
+    unused: number of rows of those tables that concern no file here, by what they are.
     """
 
     entries: tuple[Entry, ...]
     ignored: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     actions: ActionSpec | None = None
+    tables: tuple[str, ...] = ()
+    unused: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -70,15 +78,26 @@ class Listing:
         ignored: Mapping[str, int],
         notes: Iterable[str] = (),
         actions: ActionSpec | None = None,
+        tables: Iterable[str] = (),
+        unused: Mapping[str, int] | None = None,
     ) -> Listing:
-        """Keep the first entry of each id, and say which ids came again."""
-        first: dict[str, Entry] = {}
+        """Reject all entries of an id but the first, under ids of their own."""
+        kept: dict[str, Entry] = {}
         again: list[str] = []
         for entry in entries:
-            if first.setdefault(entry.id, entry) is not entry:
+            if entry.id in kept:
                 again.append(entry.id)
-        extra = [counted(again, "id came again; its first place counts")] if again else []
-        return cls(tuple(first.values()), dict(sorted(ignored.items())), (*notes, *extra), actions)
+                entry = _duplicate(entry, kept)
+            kept[entry.id] = entry
+        extra = [counted(again, "duplicate id; the first is kept")] if again else []
+        return cls(
+            entries=tuple(kept.values()),
+            ignored=_sorted(ignored),
+            notes=(*notes, *extra),
+            actions=actions,
+            tables=tuple(sorted(set(tables))),
+            unused=_sorted(unused or {}),
+        )
 
 
 class Corpus(Protocol):
@@ -120,6 +139,19 @@ class DemonstrationCorpus(Corpus, Protocol):
         """
 
 
+def _duplicate(entry: Entry, kept: Mapping[str, Entry]) -> Entry:
+    """A later entry of an id that is taken, as a reject."""
+    first, number = kept[entry.id], 2
+    while (id := f"{entry.id} ({number})") in kept:
+        number += 1
+    detail = f"the id '{entry.id}' is that of {first.uri} already"
+    return replace(entry, id=id, span_s=None, actions=None, problem="duplicate_id", detail=detail)
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: number for name, number in sorted(counts.items()) if number}
+
+
 def suffix(rel: str) -> str:
     """The suffix of a path in lower case with its dot, or ""."""
     stem, dot, end = rel.rsplit("/", 1)[-1].rpartition(".")
@@ -143,6 +175,6 @@ def count_ignored(ignored: Counter[str], rel: str, problem: str = "") -> None:
 
 
 def counted(ids: list[str], what: str) -> str:
-    """A note that counts ids and shows the first few: '4 x id came again: 1, 7, 9, ...'."""
+    """A note that counts ids and shows the first few: '4 x duplicate id: 1, 7, 9, ...'."""
     shown = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
     return f"{len(ids)} x {what}: {shown}"

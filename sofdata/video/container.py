@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,8 +36,16 @@ def open_container(source: Source) -> Any:
         # A path is never taken for an address such as "http:...".
         source if isinstance(source, RangeFile) else os.path.abspath(source),
         options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-        metadata_errors="ignore",
+        **_tags_in_any_encoding(),
     )
+
+
+@cache
+def _tags_in_any_encoding() -> dict[str, str]:
+    """Up to version 18, PyAV fails on tags that are no UTF-8 unless it is told to go on."""
+    import av
+
+    return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def seconds(ticks: Ticks, time_base: Fraction) -> Any:

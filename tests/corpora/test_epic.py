@@ -109,7 +109,7 @@ def test_a_segment_outside_its_video_is_a_reject_that_names_its_row(
 def test_the_first_of_two_segments_of_one_id_counts(bare: Path) -> None:
     put(bare / TRAIN, [*train(), segment(0, "00:00:01.00", "00:00:02.00", "cut bread")])
     assert entries(bare)[f"{VIDEO}_0"].text == "open door"
-    assert f"id came again; its first place counts: {VIDEO}_0" in "; ".join(listing(bare).notes)
+    assert f"duplicate id; the first is kept: {VIDEO}_0" in "; ".join(listing(bare).notes)
 
 
 def _cell(column: str, value: str) -> Callable[[list[list[str]]], None]:

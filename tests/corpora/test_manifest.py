@@ -143,7 +143,7 @@ def test_rows_without_a_file_or_a_span_are_counted_with_their_place(clips: Path)
     bad += [{"uri": "clips/a.mp4", "start_s": "90", "end_s": "99"}]
     bad += [{"uri": "clips/a.mp4", "start_s": "", "end_s": ""}] * 2
     write_csv(clips / "m.csv", bad)
-    assert "id came again; its first place counts: clips/a.mp4" in "; ".join(
+    assert "duplicate id; the first is kept: clips/a.mp4" in "; ".join(
         listing(clips / "m.csv").notes
     )
     ingest(clips / "m.csv", clips / "d", *SETTINGS)
@@ -153,6 +153,7 @@ def test_rows_without_a_file_or_a_span_are_counted_with_their_place(clips: Path)
         "clips/a.mp4#3-1": ("rejected", "bad_span"),
         "clips/a.mp4#90-99": ("rejected", "no_frames"),
         "clips/a.mp4": ("done", ""),
+        "clips/a.mp4 (2)": ("rejected", "duplicate_id"),
     }
     (detail,) = [row["detail"] for row in rows if row["reason"] == "bad_span"]
     assert detail == "m.csv, line 3: 3.0 s to 1.0 s is no stretch of a video"

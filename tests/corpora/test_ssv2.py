@@ -152,7 +152,7 @@ def test_an_id_in_two_splits_counts_once_and_is_noted(tmp_path: Path) -> None:
     write(tmp_path, "labels/validation.json", [*VALIDATION, TRAIN[0]])
     result = listing(tmp_path)
     assert [entry.labels["split"] for entry in result.entries if entry.id == "78687"] == ["train"]
-    assert result.notes == ("1 x id came again; its first place counts: 78687",)
+    assert result.notes == ("1 x duplicate id; the first is kept: 78687",)
 
 
 def test_of_several_files_of_an_id_one_is_used(tmp_path: Path) -> None:

@@ -181,10 +181,10 @@ def test_links_and_members_that_climb_out_lead_nowhere(tmp_path: Path, clip: byt
     assert verify(Tree(str(tmp_path / "deep" / "d"))).whole
 
 
-def test_a_key_that_comes_again_counts_once(tmp_path: Path, clip: bytes) -> None:
+def test_a_key_that_comes_again_is_a_reject(tmp_path: Path, clip: bytes) -> None:
     write_tar(tmp_path / "00000.tar", sample("a", clip) + sample("a", clip))
-    assert list(entries(tmp_path)) == ["00000/a"]
-    assert "id came again" in "; ".join(listing(tmp_path).notes)
+    assert [entry.problem for entry in entries(tmp_path).values()] == ["", "duplicate_id"]
+    assert "duplicate id" in "; ".join(listing(tmp_path).notes)
 
 
 @pytest.mark.parametrize(
