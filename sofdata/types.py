@@ -121,11 +121,14 @@ class Annotations:
     hidden_s: stretches [start, end] in s, sorted, apart from each other: no frame may be used whose
         presentation time lies in one (see `merged`).
     eye: "left" where two views stand side by side, of which only the left one is to be used.
+    lasts_s: length of the video that `hidden_s` holds for: a file of another length is another part
+        of it. None where it is not known.
     """
 
     texts: tuple[TimedText, ...] = ()
     hidden_s: tuple[tuple[float, float], ...] = ()
     eye: Eye = ""
+    lasts_s: float | None = None
 
     def __post_init__(self) -> None:
         starts = [text.start_s for text in self.texts]

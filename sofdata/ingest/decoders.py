@@ -40,4 +40,5 @@ class Isolated:
 
 def _sampling(config: IngestConfig, ref: VideoRef) -> Sampling:
     flow, said = config.flow, ref.annotations
-    return Sampling(flow.size, flow.step_s, ref.span_s, said.hidden_s, said.eye)
+    hidden = (said.hidden_s, said.eye, said.lasts_s)
+    return Sampling(flow.size, flow.step_s, ref.span_s, *hidden)

@@ -126,11 +126,17 @@ def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
     inputs = [
         [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
         + ([astuple(video.actions)] if video.actions else [])
-        + ([asdict(video.annotations)] if video.annotations else [])
+        + ([_said(video.annotations)] if video.annotations else [])
         for video in videos
     ]
     text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _said(annotations: Annotations) -> dict[str, Any]:
+    """All that annotations say, without a length that is not known: names of units stay."""
+    said = asdict(annotations)
+    return said if annotations.lasts_s is not None else {k: said[k] for k in said if k != "lasts_s"}
 
 
 def save_plan(dest: Tree, plan: Plan) -> None:
@@ -247,13 +253,15 @@ def _annotations(text: str | None) -> Annotations:
         texts=tuple(TimedText(*each) for each in found["texts"]),
         hidden_s=tuple((start, end) for start, end in found["hidden_s"]),
         eye=found["eye"],
+        lasts_s=found.get("lasts_s"),
     )
 
 
 def _annotations_text(annotations: Annotations) -> str:
     texts = [astuple(text) for text in annotations.texts]
     fields = {"texts": texts, "hidden_s": annotations.hidden_s, "eye": annotations.eye}
-    return json.dumps(fields, sort_keys=True)
+    lasts = {"lasts_s": annotations.lasts_s} if annotations.hidden_s else {}
+    return json.dumps(fields | lasts, sort_keys=True)
 
 
 def _actions(row: dict[str, Any]) -> ActionRef | None:

@@ -12,6 +12,7 @@ from sofdata.video import decord_reader, pyav_reader
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.damage import damage_of
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.hidden import settled
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
@@ -30,7 +31,8 @@ def open_video(
     decoder: overrides `config.decoder`.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
-    holds no video, and `DecodeError` where it holds one that cannot be read.
+    holds no video or what of it must not be shown cannot be told, and `DecodeError` where it holds
+    one that cannot be read.
     """
     wanted = decoder or config.decoder
     if wanted == "decord" and not decord_reader.is_installed():
@@ -38,7 +40,8 @@ def open_video(
             "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
             "on x86-64 only); use 'pyav'"
         )
-    return VideoStream(path, probe(path, sampling.span_s), config, sampling, wanted)
+    info = probe(path, sampling.span_s)
+    return VideoStream(path, info, config, settled(sampling, info, str(path)), wanted)
 
 
 class VideoStream:

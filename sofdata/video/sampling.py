@@ -39,6 +39,7 @@ class Sampling:
         (`sofdata.video.clock`), as all times here.
     hidden_s: no frame is given whose time lies in one of these, both ends included.
     eye: "left" to see the left one of two views that stand side by side.
+    lasts_s: length in s of the video that `hidden_s` holds for, None where it is not known.
     """
 
     size: int
@@ -46,6 +47,7 @@ class Sampling:
     span_s: tuple[float, float] | None = None
     hidden_s: Stretches = ()
     eye: Eye = ""
+    lasts_s: float | None = None
 
 
 class StepSampler(Generic[Item]):
