@@ -16,6 +16,8 @@ MAX_BYTES = 1 << 29  # of a file that is read as a whole
 MAX_VALUE = 1 << 27  # of one value of a file that is read piece by piece
 PIECE = 1 << 16
 HEAD = 1 << 10
+# Without these nobody can tell what of a video may be used, whatever it is taken for.
+NEEDED = ("ego4d.json",)
 
 
 def read_bytes(tree: Tree, rel: str) -> bytes:
@@ -152,11 +154,11 @@ def clean(text: str) -> str:
 
 
 def wrong(tree: Tree, rel: str, what: str) -> ConfigError:
-    """The error for a label file, which says how to go on without it."""
-    return ConfigError(
-        f"label file {rel} in {tree.name}: {what}. Mend or fetch the file again, or give"
-        " --corpus folder to take the videos without labels"
-    )
+    """The error for a label file, which says how to go on without it, where that may be."""
+    told = f"label file {rel} in {tree.name}: {what}. Mend or fetch the file again"
+    if rel.rsplit("/", 1)[-1] in NEEDED:
+        return ConfigError(f"{told}: what must not be seen of the videos below it stands there")
+    return ConfigError(f"{told}, or give --corpus folder to take the videos without labels")
 
 
 def _json(kind: type) -> str:

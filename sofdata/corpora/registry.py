@@ -13,6 +13,7 @@ from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.lerobot import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
+from sofdata.corpora.redaction import kept_out
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -63,11 +64,15 @@ def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
 def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
     """What a source holds; with its actions only if they are asked for.
 
+    Whatever the corpus, what Ego4D redacts is kept out of it: see `sofdata.corpora.redaction`.
+
     Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have.
     """
+    if isinstance(corpus, Ego4D) and not with_actions:
+        return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
-        return corpus.listing(tree)
-    return demonstration_corpus(corpus.name).demonstrations(tree)
+        return kept_out(tree, corpus.listing(tree))
+    return kept_out(tree, demonstration_corpus(corpus.name).demonstrations(tree))
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

@@ -1,0 +1,288 @@
+"""What of Ego4D must not be seen, wherever its files lie and whatever corpus they are taken for.
+
+Redacted intervals stand in ego4d.json alone, and files are moved: into folders of classes, into a
+folder of resized copies, behind links. So whatever an adapter lists, each file is asked for an
+ego4d.json in its folder or in any above it, and where there is one, it decides: the uid that the
+file is named by says what is hidden, and a file that it does not know cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from sofdata.corpora.base import Entry, Listing, counted
+from sofdata.corpora.ego4d_metadata import METADATA, UID, Video, joined, read_metadata
+from sofdata.errors import ConfigError, StorageError
+from sofdata.storage import Tree
+from sofdata.types import Annotations, Eye, merged
+from sofdata.uris import UNPACKED, split_part
+
+# Folders that Ego4D's own command line downloads; all of them at the full frame rate.
+OFFICIAL = ("video_540ss", "full_scale", "clips_540ss", "clips")
+MARGIN_S = 0.05  # hidden beside each redacted interval, for times that are rounded; ours
+# In any other folder frames may have been resampled, to 1/s at the least: each then shows what was
+# seen up to half a second before or after its time. Ours.
+RESAMPLED_S = 0.5
+_AT_ONCE = 16
+_HOST = {"hf": 3}  # parts of a URL's path that are no folders; elsewhere one, the bucket or host
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file lies: as it is named, or where a link leads. `folder`: a path or a URL."""
+
+    folder: str
+    stem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the ego4d.json files at and above a file say of it.
+
+    roots: their folders, the nearest first.
+    root, place: the first that knows the file, and where it lies there.
+    video: what they say together, None where none knows its name.
+    """
+
+    roots: tuple[str, ...]
+    root: str
+    place: Place
+    video: Video | None
+
+    @property
+    def problem(self) -> str:
+        """Why the file cannot be used, or ""."""
+        if self.video is None:
+            return "no_metadata"
+        return "bad_redaction" if self.video.hidden_s is None else ""
+
+    @property
+    def detail(self) -> str:
+        """The problem in words."""
+        if self.video is not None:
+            return f"{METADATA} does not give its redacted_intervals as start_sec and end_sec"
+        told = f"{METADATA} does not name it, so that nobody can tell what of it is redacted"
+        path = f"{self.place.folder.rpartition('/')[2]}/{self.place.stem}"
+        if UID.search(path) and not UID.fullmatch(self.place.stem):
+            return f"{told}; it seems to be a part of a video, and of which stretch is not known"
+        return told
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is hidden, and the eye to use; without narrations."""
+        assert self.video is not None
+        assert self.video.hidden_s is not None
+        official = self.place.folder.rsplit("/", 1)[-1] in OFFICIAL
+        margin_s = MARGIN_S if official else RESAMPLED_S
+        hidden = [(start - margin_s, end + margin_s) for start, end in self.video.hidden_s]
+        eye: Eye = "left" if self.video.stereo else ""
+        return Annotations((), merged(hidden), eye, self.video.duration_s if hidden else None)
+
+
+class Redaction:
+    """The ego4d.json files at and above the files of a source, each read once.
+
+    base: the folder that the uris of the files are relative to.
+    """
+
+    def __init__(self, base: Tree) -> None:
+        self.base = base
+        self._has: dict[str, bool] = {}
+        self._ways: dict[str, list[str]] = {}
+        self._known: dict[str, dict[str, Video]] = {}
+
+    def look(self, uris: Iterable[str]) -> None:
+        """Ask stores for all ego4d.json that may be asked for, many at once: each is a request."""
+        remote = (uri for uri in uris if "://" in uri or not self.base.is_local)
+        folders = {place.folder for uri in remote for place in self._places(uri)}
+        wanted = sorted({each for folder in folders for each in _upward(folder)} - self._has.keys())
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            self._has.update(zip(wanted, threads.map(self._holds, wanted), strict=True))
+
+    def roots(self, uri: str = "") -> tuple[str, ...]:
+        """Folders with an ego4d.json at or above a file, or above the base; the nearest first."""
+        places = self._places(uri) if uri else [Place(each, "") for each in self._folders("")]
+        return tuple(dict.fromkeys(root for place in places for root in self._above(place.folder)))
+
+    def of(self, uri: str) -> Found | None:
+        """What is said of a file; None where there is no ego4d.json.
+
+        Raises `ConfigError` for one that is malformed.
+        """
+        places = self._places(uri)
+        above = [(place, root) for place in places for root in self._above(place.folder)]
+        if not above:
+            return None
+        knowing = [(place, root) for place, root in above if place.stem in self.known(root)]
+        video: Video | None = None
+        for place, root in knowing:
+            video = joined(video, self.known(root)[place.stem])
+        place, root = (knowing or above)[0]
+        return Found(tuple(dict.fromkeys(root for _, root in above)), root, place, video)
+
+    def known(self, root: str) -> dict[str, Video]:
+        """The videos and clips of the ego4d.json in a folder. Raises `ConfigError`."""
+        key = root if "://" in root else os.path.realpath(os.path.join(root, METADATA))
+        if key not in self._known:
+            self._known[key] = read_metadata(self.tree(root), METADATA)
+        return self._known[key]
+
+    def between(self, root: str) -> list[str]:
+        """The base and the folders above it, as far as one that holds an ego4d.json."""
+        ways = [each for way in self._folders("") for each in _upward(way)]
+        return [each for each in ways if f"{each}/".startswith(f"{root.rstrip('/')}/")]
+
+    def tree(self, folder: str) -> Tree:
+        """A folder of those that are told of here."""
+        return Tree(folder, self.base.options)
+
+    def _above(self, folder: str) -> list[str]:
+        found = []
+        for each in _upward(folder):
+            if each not in self._has:
+                self._has[each] = self._holds(each)
+            if self._has[each]:
+                found.append(each)
+        return found
+
+    def _holds(self, folder: str) -> bool:
+        """Whether an ego4d.json lies in a folder; also one that is a link to nothing."""
+        if "://" not in folder:
+            return os.path.lexists(os.path.join(folder, METADATA))
+        try:  # a web server may answer with a page for whatever is not there
+            tree = self.tree(folder)
+            return tree.is_file(METADATA) if folder.startswith("http") else tree.exists(METADATA)
+        except (ConfigError, StorageError):  # nothing there may be read
+            return False
+
+    def _places(self, uri: str) -> list[Place]:
+        """Where a file lies: as it is named and, where links lead elsewhere, there."""
+        path = split_part(uri)[0].removesuffix(UNPACKED)
+        if "://" in path and not path.startswith(("file://", "local://")):
+            return [_place(path)] if self._is_asked(path) else []
+        if not self.base.is_local and "://" not in path:
+            return [_place(_below(self.base, path))]
+        path = _below(self.base, path)
+        ways = {} if ".." not in path else {os.path.realpath(path): None}
+        path = os.path.abspath(path)
+        if os.path.islink(path):
+            ways |= dict.fromkeys(_ways(path))
+        folder, name = os.path.split(path)
+        ways |= dict.fromkeys(os.path.join(each, name) for each in self._folders(folder))
+        return [_place(way) for way in ways]
+
+    def _is_asked(self, url: str) -> bool:
+        """Web servers are asked only for the source itself, and for files that are named by a uid.
+
+        A table of web video names files on thousands of hosts.
+        """
+        own = url.startswith(f"{self.base.url.rstrip('/')}/")
+        return own or not url.startswith(("http://", "https://")) or bool(UID.search(url))
+
+    def _folders(self, folder: str) -> list[str]:
+        """A folder, "" for the base, as it is named and wherever links in its path lead."""
+        if not self.base.is_local and not folder:
+            return [self.base.url.rstrip("/")]
+        folder = folder or self.base.root
+        if folder not in self._ways:
+            self._ways[folder] = _ways(folder)
+        return self._ways[folder]
+
+
+def kept_out(tree: Tree, listing: Listing) -> Listing:
+    """A listing of any corpus, from which nothing that Ego4D redacts can be seen.
+
+    Files in a tree with an ego4d.json get what is hidden of them, or are rejected. Raises
+    `ConfigError` where such files are there and none of them is known by its name: then the
+    metadata and the videos do not belong together.
+    """
+    redaction = Redaction(tree.parent() if tree.is_file() else tree)
+    redaction.look(entry.uri for entry in listing.entries)
+    found = [redaction.of(entry.uri) for entry in listing.entries]
+    inside = [(entry, each) for entry, each in zip(listing.entries, found, strict=True) if each]
+    if not inside:
+        return listing
+    usable = [(entry.uri, each) for entry, each in inside if not entry.problem]
+    refuse_strangers(usable)
+    entries = [_kept(entry, each) for entry, each in zip(listing.entries, found, strict=True)]
+    known = [uri for uri, each in usable if each.video]
+    what = f"input lies below an {METADATA}: what that redacts is not used"
+    hint = f"give the folder of {METADATA} as the source for its narrations"
+    notes = (*listing.notes, f"{counted(known, what)}; {hint}") if known else listing.notes
+    return replace(listing, entries=tuple(entries), notes=notes)
+
+
+def refuse_strangers(found: Sequence[tuple[str, Found]]) -> None:
+    """Raise `ConfigError` where the files (uri and what is said of it) are all unknown by name."""
+    if not found or any(each.video for _, each in found):
+        return
+    uri, root = found[0][0], found[0][1].roots[0]
+    raise ConfigError(
+        f"{METADATA} lies in {root}, above {len(found)} files that are to be read, such as {uri},"
+        " and knows none of them by name, so that nobody can tell what of them is redacted. If"
+        f" they are videos of Ego4D, name them by their uids and give {root} as the source; if"
+        f" not, move them, or {METADATA}, elsewhere"
+    )
+
+
+def _kept(entry: Entry, found: Found | None) -> Entry:
+    if found is None or entry.problem:
+        return entry
+    if found.problem:
+        return replace(entry, span_s=None, actions=None, problem=found.problem, detail=found.detail)
+    said, own = found.annotations, entry.annotations
+    hidden = merged((*own.hidden_s, *said.hidden_s))
+    both = Annotations(own.texts, hidden, own.eye or said.eye, said.lasts_s)
+    return replace(entry, annotations=both)
+
+
+def _below(base: Tree, rel: str) -> str:
+    """The path or URL of a file of a tree, which may be given as an absolute one."""
+    if base.is_local:
+        return base.path(re.sub(r"^(file|local)://", "", rel))
+    if rel.startswith("/"):
+        return f"{base.url.split('://', 1)[0]}://{rel.lstrip('/')}"
+    return f"{base.url.rstrip('/')}/{rel}"
+
+
+def _place(path: str) -> Place:
+    folder, _, name = path.rpartition("/")
+    return Place(folder or "/", _stem(name))
+
+
+def _stem(name: str) -> str:
+    """What a file is called without its suffix, as uids are written."""
+    return (name.rpartition(".")[0] or name).lower()
+
+
+def _ways(path: str) -> list[str]:
+    """An absolute path, and what it becomes as the links in it are followed, one at a time."""
+    ways = [path]
+    while (after := _followed(ways[-1])) and after not in ways:
+        ways.append(after)
+    return ways
+
+
+def _followed(path: str) -> str:
+    """A path without the first link in it, "" where there is none."""
+    parts = path.split("/")
+    for number in range(1, len(parts) + 1):
+        head = "/".join(parts[:number])
+        if head and os.path.islink(head):
+            target = os.path.join(os.path.dirname(head), os.readlink(head), *parts[number:])
+            return os.path.normpath(target)
+    return ""
+
+
+def _upward(folder: str) -> list[str]:
+    """A folder and all above it, as far as the root, the bucket or the host."""
+    protocol, remote, path = folder.rpartition("://")
+    parts = path.split("/")
+    least = _HOST.get(protocol, 1)
+    if remote:
+        return ["/".join((f"{protocol}:/", *parts[:n])) for n in range(len(parts), least - 1, -1)]
+    return ["/".join(parts[:n]) or "/" for n in range(len(parts), 0, -1)]
