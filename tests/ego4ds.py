@@ -97,3 +97,17 @@ def write_ego4d(root: Path, folder: str = "full_scale") -> Path:
 
 def put(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
+
+
+def grouped(top: dict[str, Any], uid: str) -> dict[str, Any]:
+    """ego4d.json of version 2.1 with a grouped video more: GARAGE, and KITCHEN behind it."""
+    record = {
+        "video_uid": uid,
+        "duration_sec": 2 * SECONDS,
+        "scenarios": ["Cooking"],
+        "is_grouped": True,
+        "group_video_uids": [GARAGE, KITCHEN],
+        "has_redacted_regions": False,
+        "redacted_intervals": [],
+    }
+    return {**top, "videos": [*top["videos"], record]}

@@ -14,20 +14,25 @@ LENGTH_S = 0.5  # by which, beside one frame, a file may be longer or shorter th
 def settled(sampling: Sampling, info: VideoInfo, path: str) -> Sampling:
     """The sampling of a file, whose hidden stretches hold for where its clock begins.
 
-    A file that does not begin at 0 may be meant to count from there or from 0: both are hidden.
+    Where the first frame comes late, stretches may be meant to count from it or from where players
+    begin to count: both are hidden.
 
-    Raises `Unusable` where stretches are to be hidden and the file's length is not that of the
-    video that they were told for: it is another part of it, and nobody can tell which.
+    Raises `Unusable` where stretches are to be hidden and the file is not as long as the video that
+    they belong to: it is a part of it, and nobody can tell which. So it is where the clock begins
+    again, since the length of the pause is not known.
     """
     if not sampling.hidden_s:
         return sampling
+    if info.restarts:
+        told = f"{path}: its clock begins again, so that what to hide after that is not known"
+        raise Unusable("bad_redaction", told)
     if sampling.lasts_s is not None and not _lasts(info, sampling.lasts_s):
         raise Unusable(
             "bad_redaction",
             f"{path}: it lasts {_length_s(info):.2f} s, and the video that is redacted "
             f"{sampling.lasts_s:.2f} s: which part of it this is, and what to hide, is not known",
         )
-    late_s = info.start_s
+    late_s = info.start_s + info.seconds(0)
     both = ((min(a, a + late_s), max(b, b + late_s)) for a, b in sampling.hidden_s)
     return replace(sampling, hidden_s=merged(both))
 

@@ -350,7 +350,7 @@ def test_a_video_that_is_redacted_from_end_to_end_is_rejected(tmp_path: Path) ->
     (tmp_path / "s" / "full_scale").mkdir(parents=True)
     changed = metadata()
     changed["videos"] = changed["videos"][:1]
-    changed["videos"][0]["redacted_intervals"] = [interval(0, 60)]
+    changed["videos"][0].update(duration_sec=1.0, redacted_intervals=[interval(0, 60)])
     changed["clips"] = []
     put(tmp_path / "s" / "ego4d.json", changed)
     write_video(tmp_path / "s" / "full_scale" / f"{KITCHEN}.mp4", moving(1.0), 12)
