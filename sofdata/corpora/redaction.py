@@ -9,7 +9,7 @@ file is named by says what is hidden, and a file that it does not know cannot be
 from __future__ import annotations
 
 import os
-import re
+import posixpath
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -92,6 +92,7 @@ class Redaction:
     def __init__(self, base: Tree) -> None:
         self.base = base
         self._has: dict[str, bool] = {}
+        self._roots: dict[str, list[str]] = {}
         self._ways: dict[str, list[str]] = {}
         self._known: dict[str, dict[str, Video]] = {}
 
@@ -141,13 +142,12 @@ class Redaction:
         return Tree(folder, self.base.options)
 
     def _above(self, folder: str) -> list[str]:
-        found = []
-        for each in _upward(folder):
-            if each not in self._has:
-                self._has[each] = self._holds(each)
-            if self._has[each]:
-                found.append(each)
-        return found
+        if folder not in self._roots:
+            for each in _upward(folder):
+                if each not in self._has:
+                    self._has[each] = self._holds(each)
+            self._roots[folder] = [each for each in _upward(folder) if self._has[each]]
+        return self._roots[folder]
 
     def _holds(self, folder: str) -> bool:
         """Whether an ego4d.json lies in a folder; also one that is a link to nothing."""
@@ -162,18 +162,19 @@ class Redaction:
     def _places(self, uri: str) -> list[Place]:
         """Where a file lies: as it is named and, where links lead elsewhere, there."""
         path = split_part(uri)[0].removesuffix(UNPACKED)
-        if "://" in path and not path.startswith(("file://", "local://")):
-            return [_place(path)] if self._is_asked(path) else []
-        if not self.base.is_local and "://" not in path:
-            return [_place(_below(self.base, path))]
-        path = _below(self.base, path)
-        ways = {} if ".." not in path else {os.path.realpath(path): None}
-        path = os.path.abspath(path)
+        if path.startswith(("file://", "local://")):
+            path = path.partition("://")[2]
+        elif "://" in path or not self.base.is_local:
+            url = _url(self.base, path)
+            return [_place(url)] if self._is_asked(url) else []
+        path = path if path.startswith("/") else f"{self.base.root}/{path}"
+        folder, _, name = path.rpartition("/")
+        stem = _stem(name)
+        places = [Place(each, stem) for each in self._folders(folder or "/")]
         if os.path.islink(path):
-            ways |= dict.fromkeys(_ways(path))
-        folder, name = os.path.split(path)
-        ways |= dict.fromkeys(os.path.join(each, name) for each in self._folders(folder))
-        return [_place(way) for way in ways]
+            ways = [*_ways(os.path.abspath(path)), os.path.realpath(path)]
+            places += [_place(way) for way in ways]
+        return places
 
     def _is_asked(self, url: str) -> bool:
         """Web servers are asked only for the source itself, and for files that are named by a uid.
@@ -189,7 +190,8 @@ class Redaction:
             return [self.base.url.rstrip("/")]
         folder = folder or self.base.root
         if folder not in self._ways:
-            self._ways[folder] = _ways(folder)
+            real = [os.path.realpath(folder)]  # not what comes of 'link/..' by its letters alone
+            self._ways[folder] = list(dict.fromkeys(_ways(os.path.abspath(folder)) + real))
         return self._ways[folder]
 
 
@@ -240,13 +242,16 @@ def _kept(entry: Entry, found: Found | None) -> Entry:
     return replace(entry, annotations=both)
 
 
-def _below(base: Tree, rel: str) -> str:
-    """The path or URL of a file of a tree, which may be given as an absolute one."""
-    if base.is_local:
-        return base.path(re.sub(r"^(file|local)://", "", rel))
-    if rel.startswith("/"):
-        return f"{base.url.split('://', 1)[0]}://{rel.lstrip('/')}"
-    return f"{base.url.rstrip('/')}/{rel}"
+def _url(base: Tree, path: str) -> str:
+    """The URL of a file of a store, which may be given as one, or as an absolute path there."""
+    protocol, _, root = base.url.partition("://")
+    if "://" in path:
+        protocol, _, path = path.partition("://")
+    elif not path.startswith("/"):
+        path = f"{root.rstrip('/')}/{path}"
+    if ".." in path.split("/"):
+        path = posixpath.normpath(path)
+    return f"{protocol}://{path.lstrip('/')}"
 
 
 def _place(path: str) -> Place:

@@ -21,7 +21,6 @@ from sofdata.errors import ConfigError
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 from tests.ego4ds import (
-    ABSENT,
     CLIP,
     FPS,
     HIDDEN_S,
@@ -352,10 +351,34 @@ def test_in_a_store_metadata_above_are_found_as_well(corpus: str) -> None:
     store, root = fsspec.filesystem("memory"), f"memory://bucket-{corpus}/ego4d/v2"
     store.pipe_file(f"{root}/ego4d.json", json.dumps(redacted_metadata()).encode())
     store.pipe_file(f"{root}/full_scale/deep/{NAMES[0]}", b"x")
-    source = f"{root}/full_scale"
+    source, number = f"{root}/full_scale", 1
     if corpus == "manifest":
-        source = f"memory://bucket-{corpus}/clips.csv"
-        store.pipe_file(source, f"uri\nego4d/v2/full_scale/deep/{NAMES[0]}\n".encode())
-    (entry,) = _listing(source, corpus).entries
+        source, number = f"memory://bucket-{corpus}/clips.csv", 3
+        file = f"ego4d/v2/full_scale/deep/{NAMES[0]}"
+        rows = (file, f"memory://bucket-{corpus}/{file}", f"ego4d/../{file}")
+        store.pipe_file(source, "\n".join(("uri", *rows)).encode())
+    entries = _listing(source, corpus).entries
+    assert len(entries) == number
+    for entry in entries:
+        assert entry.annotations.hidden_s
+
+
+def test_a_table_in_a_store_may_name_files_on_this_machine(ego4d: Path) -> None:
+    (ego4d / NAMES[0]).write_bytes(b"x")
+    source = "memory://bucket-local/clips.csv"
+    fsspec.filesystem("memory").pipe_file(source, f"uri\nfile://{ego4d}/{NAMES[0]}\n".encode())
+    (entry,) = _listing(source).entries
     assert entry.annotations.hidden_s
-    assert ABSENT not in entry.id
+
+
+def test_a_path_back_out_of_a_link_is_followed_as_the_machine_does(
+    ego4d: Path, tmp_path: Path
+) -> None:
+    """mine/link/../UID.mp4 lies beside where the link leads, and not in mine."""
+    (ego4d / "full_scale").mkdir()
+    (ego4d / NAMES[0]).write_bytes(b"x")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link").symlink_to(ego4d / "full_scale")
+    (tmp_path / "clips.csv").write_text(f"uri\nmine/link/../{NAMES[0]}\n")
+    (entry,) = _listing(tmp_path / "clips.csv").entries
+    assert entry.annotations.hidden_s
