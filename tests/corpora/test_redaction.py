@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,13 @@ def test_what_has_no_uid_as_its_name_is_never_used(
     with pytest.raises(ConfigError, match="knows none of them by name") as error:
         ingest(ego4d, tmp_path / "d", *SETTINGS, corpus=corpus)
     assert str(ego4d) in str(error.value)
+
+
+def test_videos_in_an_archive_have_no_uid_and_are_not_used(ego4d: Path, videos: Path) -> None:
+    with tarfile.open(ego4d / "00000.tar", "w") as tar:
+        tar.add(videos / NAMES[0], NAMES[0])
+    with pytest.raises(ConfigError, match="knows none of them by name"):
+        _listing(ego4d, "video2dataset")
 
 
 def test_of_a_mixed_folder_only_what_is_unknown_is_rejected(
