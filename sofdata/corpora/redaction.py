@@ -224,8 +224,8 @@ def refuse_strangers(found: Sequence[tuple[str, Found]]) -> None:
         return
     uri, root = found[0][0], found[0][1].roots[0]
     raise ConfigError(
-        f"{METADATA} lies in {root}, above {len(found)} files that are to be read, such as {uri},"
-        " and knows none of them by name, so that nobody can tell what of them is redacted. If"
+        f"{METADATA} lies in {root}, above what is to be read (files: {len(found)}, such as"
+        f" {uri}), and knows none of them by name: nobody can tell what of them is redacted. If"
         f" they are videos of Ego4D, name them by their uids and give {root} as the source; if"
         f" not, move them, or {METADATA}, elsewhere"
     )
