@@ -103,3 +103,20 @@ def _places(table: Box, sizes: Sequence[int]) -> list[int]:
             places.append(start)
             start += sizes[len(places) - 1]
     return places
+
+
+def set_edits(path: Path, edits: Sequence[tuple[float, float]]) -> None:
+    """Show these pieces of the track only, one after the other: (start, length) of each, s."""
+    boxes = _read(path)
+    moov = _moov(boxes)
+    track = moov.find(b"trak")
+    movie_ticks = struct.unpack_from(">I", moov.find(b"mvhd").payload, 12)[0]
+    media_ticks = struct.unpack_from(">I", track.find(b"mdia", b"mdhd").payload, 12)[0]
+    entries = b"".join(
+        struct.pack(">IiI", round(length * movie_ticks), round(start * media_ticks), 1 << 16)
+        for start, length in edits
+    )
+    payload = struct.pack(">II", 0, len(edits)) + entries
+    track.inside = [box for box in track.inside if box.kind != b"edts"]
+    track.inside.insert(1, Box(b"edts", inside=[Box(b"elst", payload)]))
+    _write(path, boxes)

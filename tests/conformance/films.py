@@ -119,7 +119,13 @@ CODECS = {
     "VP8 hidden frames": _vpx("libvpx", **{"auto-alt-ref": "1", "lag-in-frames": "16"}),
     "VP9": _vpx("libvpx-vp9", **{"auto-alt-ref": "1", "lag-in-frames": "16"}),
     "AV1": Codec("libsvtav1", {"options": {"preset": "12", "crf": "25", "svtav1-params": "lp=1"}}),
-    "Theora": Codec("theora"),
+    "uncompressed": Codec("rawvideo"),
+}
+
+# What PyAV's FFmpeg has no encoder for, or none that is good enough.
+BY_FFMPEG = {
+    "Theora": ("-c:v", "libtheora", "-q:v", "8", "-g", "24"),
+    "RV20": ("-c:v", "rv20", "-q:v", "3", "-g", "24"),
 }
 
 # Names of containers as PyAV has them, and suffixes.
@@ -139,6 +145,9 @@ CONTAINERS = {
     "NUT": ("nut", ".nut", {}),
     "IVF": ("ivf", ".ivf", {}),
     "ASF": ("asf", ".wmv", {}),
+    "RealMedia": ("rm", ".rm", {}),
+    "Y4M": ("yuv4mpegpipe", ".y4m", {}),
+    "DV": ("dv", ".dv", {}),
     "elementary stream": ("mpeg2video", ".m2v", {}),
 }
 
@@ -167,6 +176,8 @@ PLAIN = {
     "NUT": "H.264 B, MPEG-4 B, VP9",
     "IVF": "VP8, VP8 hidden frames, VP9, AV1",
     "ASF": "WMV2",
+    "RealMedia": "RV20",
+    "Y4M": "uncompressed",
     "elementary stream": "MPEG-2",
 }
 
@@ -174,8 +185,8 @@ PLAIN = {
 def write(path: Path, container: str, codec: str, frames: Sequence[Any], **more: Any) -> None:
     """Encode frames as a film of the table is."""
     wrapper, _, muxing = CONTAINERS[container]
-    if codec == "Theora":
-        encode_by_ffmpeg(path, frames, ["-c:v", "libtheora", "-q:v", "8", "-g", "24"])
+    if codec in BY_FFMPEG:
+        encode_by_ffmpeg(path, frames, BY_FFMPEG[codec])
         return
     how = CODECS[codec]
     arguments = {**how.arguments, **more}
@@ -198,8 +209,15 @@ def _plain(container: str, codec: str) -> Film:
 
 def plain_films() -> list[Film]:
     """Every codec in every container that it is met in, at a constant rate."""
-    return [
+    films = [
         _plain(container, codec)
         for container, codecs in PLAIN.items()
         for codec in codecs.split(", ")
     ]
+    return [*films, film_of("DV", "DV", "plain", _dv)]
+
+
+def _dv(path: Path) -> Sequence[Shown]:
+    """DV knows two sizes only."""
+    encode(path, pictures(50, 720, 576), container="dv", codec="dvvideo", rate=25)
+    return steady(50, rate=25)

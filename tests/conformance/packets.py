@@ -67,6 +67,9 @@ def empty_films() -> list[Film]:
         ),
         film_of("MP4", "HEVC open GOP", "edit list hides the start", _cut_by_copy("HEVC open GOP")),
         film_of("MP4", "H.264", "edit list hides the start", _cut_by_copy("H.264")),
+        film_of("MP4", "H.264", "edit list of two pieces", _pieces("H.264", 0.0)),
+        film_of("MP4", "H.264 B", "edit list of two pieces", _pieces("H.264 B", 2 / FPS)),
+        film_of("MOV", "MJPEG", "edit list of two pieces", _pieces("MJPEG", 0.0)),
     ]
 
 
@@ -124,6 +127,19 @@ def _cut_by_copy(codec: str) -> Make:
         write(whole, "MP4", codec, pictures(FRAMES, WIDTH, HEIGHT))
         ffmpeg("-ss", "1.1", "-i", whole, "-c", "copy", path)
         return steady(FRAMES - 33, first=33)
+
+    return make
+
+
+def _pieces(codec: str, delay_s: float) -> Make:
+    """delay_s: when the first frame is shown by the track's own clock, after reordering."""
+
+    def make(path: Path) -> Sequence[Shown]:
+        write(
+            path, "MP4" if path.suffix == ".mp4" else "MOV", codec, pictures(FRAMES, WIDTH, HEIGHT)
+        )
+        boxes.set_edits(path, [(0.5 + delay_s, 1.0), (2.0 + delay_s, 0.8)])
+        return [*steady(30, first=15), *steady(24, first=60, start_s=1.0)]
 
     return make
 
