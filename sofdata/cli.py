@@ -201,7 +201,7 @@ def report(
     rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
     json_: Json = False,
 ) -> None:
-    """Write a page about a dataset: its account, statistics, windows and what was set aside."""
+    """Write a page about a dataset: its account, statistics, windows, and what is not done."""
     from sofdata.report.dataset import write_report
     from sofdata.report.summary import inspect_summary, print_dataset
     from sofdata.storage import Tree
@@ -343,7 +343,10 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
         "refused": len(prepared.plan.refused),
         "units": len(prepared.plan.units),
         "units_waiting": len(prepared.waiting),
-        "ignored_files": prepared.plan.ignored,
+        "ignored_files": dict(prepared.plan.beside.ignored),
+        "label_files": prepared.plan.beside.label_files,
+        "unused_rows": dict(prepared.plan.beside.unused_rows),
+        "notes": list(prepared.plan.beside.notes),
         "estimator": prepared.job.config.flow.estimator,
     }
 
@@ -351,14 +354,20 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
 def _tell_plan(console: Console, prepared: Prepared) -> None:
     from sofdata.report.text import printable
 
-    plan = prepared.plan
+    plan, beside = prepared.plan, prepared.plan.beside
     console.print(f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False)
-    for note in prepared.notes:
+    for note in beside.notes:
         console.print(f"note: {printable(note)}", highlight=False, markup=False)
     line = f"plan: {plan.videos} videos in {len(plan.units)} units"
     if prepared.resumed:
         line += f", {prepared.resumed} of them committed before"
-    if plan.ignored:
-        told = ", ".join(f"{suffix} {number}" for suffix, number in sorted(plan.ignored.items()))
-        line += f"; {sum(plan.ignored.values())} other files ignored ({printable(told)})"
+    if beside.label_files:
+        line += f"; {beside.label_files} files of labels"
+    for what, counts in (
+        ("other files ignored", beside.ignored),
+        ("rows unused", beside.unused_rows),
+    ):
+        if counts:
+            parts = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
+            line += f"; {sum(counts.values())} {what} ({printable(parts)})"
     console.print(line, highlight=False, markup=False)

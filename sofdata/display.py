@@ -32,6 +32,7 @@ class Sums:
     videos: int = 0
     windows: int = 0
     frames: int = 0
+    salvaged: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Sums, sign: int = 1) -> None:
@@ -39,6 +40,7 @@ class Sums:
         self.videos += sign * other.videos
         self.windows += sign * other.windows
         self.frames += sign * other.frames
+        self.salvaged += sign * other.salvaged
         for reason, number in other.reasons.items():
             self.reasons[reason] += sign * number
 
@@ -60,7 +62,8 @@ class Tally:
         elif isinstance(event, VideoDone):
             video = event.video
             reasons = Counter([video.reason] if video.reason else [])
-            sums = Sums(1, video.windows, video.frames, reasons)
+            salvaged = int(video.status == "done" and bool(video.salvaged))
+            sums = Sums(1, video.windows, video.frames, salvaged, reasons)
             self._open.setdefault(event.unit, Sums()).add(sums)
             self._sums.add(sums)
         elif isinstance(event, UnitRetried):
@@ -69,13 +72,15 @@ class Tally:
             self._open.pop(event.record.unit, None)
 
     def line(self) -> str:
-        """'videos 12/40 · windows 60 · set aside 2 (static 2) · 812 frames/s · 0:32 left'."""
+        """'videos 12/40 · windows 60 · not done 2 (static 2) · 812 frames/s · 0:32 left'."""
         sums = self._sums
         elapsed_s = time.monotonic() - self.started
         parts = [f"videos {self.done}/{self.total}", f"windows {sums.windows}"]
-        if set_aside := sums.reasons.total():
+        if not_done := sums.reasons.total():
             told = ", ".join(f"{why} {number}" for why, number in sums.reasons.most_common())
-            parts.append(f"set aside {set_aside} ({told})")
+            parts.append(f"not done {not_done} ({told})")
+        if sums.salvaged:
+            parts.append(f"salvaged {sums.salvaged}")
         parts.append(f"{sums.frames / elapsed_s:.0f} frames/s")
         if sums.videos and self.done < self.total:
             left_s = (self.total - self.done) * elapsed_s / sums.videos

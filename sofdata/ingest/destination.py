@@ -106,15 +106,21 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
 
 def begin(job: Job, plan: Plan) -> None:
     """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
-    dest, config = job.dest, job.config
+    dest, config, beside = job.dest, job.config, plan.beside
     dataset = DatasetRecord(
         complete=False,
         corpus=job.corpus,
         config=config.content(),
         config_sha256=config.digest(),
-        counts=Counts(videos=plan.videos, ignored_files=dict(sorted(plan.ignored.items()))),
+        counts=Counts(
+            videos=plan.videos,
+            ignored_files=dict(sorted(beside.ignored.items())),
+            label_files=beside.label_files,
+            unused_rows=dict(sorted(beside.unused_rows.items())),
+        ),
         flow={},
         provenance=provenance(config),
+        notes=list(beside.notes),
         actions=_describe(job.actions),
     )
     dest.write(DATASET, dataset.to_json())

@@ -60,7 +60,7 @@ def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
     reached("finish: shards listed")
     changes = {
         "complete": True,
-        "counts": account.counts(dataset.counts.ignored_files),
+        "counts": account.counts(dataset.counts),
         "flow": account.flow(),
     }
     complete = dataset.model_copy(update=changes)
@@ -78,6 +78,7 @@ class Account:
         self._reasons = Counter(refused.reason for refused in plan.refused)
         self._window_reasons: Counter[str] = Counter()
         self._windows = 0
+        self._parts: Counter[str] = Counter()
         self._shards: list[ShardRecord] = []
         self._flow = Merged()
 
@@ -85,6 +86,11 @@ class Account:
         """Count a unit. Units come in the order of the plan."""
         self._status.update(video.status for video in record.videos)
         self._reasons.update(video.reason for video in record.videos if video.reason)
+        for video in record.videos:
+            self._parts["salvaged"] += video.status == "done" and bool(video.salvaged)
+            self._parts["spans_cut"] += video.missing_s > 0
+            for name in ("frames", "frames_lost", "frames_undated"):
+                self._parts[name] += getattr(video, name)
         self._window_reasons.update(window.reason for window in record.rejected_windows)
         self._windows += len(record.windows)
         self._flow.add(record.statistics)
@@ -100,8 +106,8 @@ class Account:
         """Names of the shards."""
         return [shard.name for shard in self._shards]
 
-    def counts(self, ignored: dict[str, int]) -> Counts:
-        """The counts; `ignored` are the files that are no part of the corpus."""
+    def counts(self, listed: Counts) -> Counts:
+        """The counts. listed: those of what the source holds beside its videos are taken over."""
         return Counts(
             videos=self._videos,
             done=self._status["done"],
@@ -113,7 +119,10 @@ class Account:
             bytes=sum(shard.size_bytes for shard in self._shards),
             reasons=dict(sorted(self._reasons.items())),
             window_reasons=dict(sorted(self._window_reasons.items())),
-            ignored_files=ignored,
+            ignored_files=listed.ignored_files,
+            label_files=listed.label_files,
+            unused_rows=listed.unused_rows,
+            **self._parts,
         )
 
     def flow(self) -> dict[str, Any]:

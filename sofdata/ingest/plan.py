@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
@@ -50,12 +50,25 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a source holds beside its inputs; see `Listing`."""
+
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    label_files: int = 0
+    unused_rows: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All inputs of an ingest: each stands in exactly one unit or is refused."""
+    """All inputs of an ingest: each stands in exactly one unit or is refused.
+
+    beside: what the source holds beside them. It is not stored with the plan.
+    """
 
     units: tuple[Unit, ...]
     refused: tuple[Refused, ...]
-    ignored: dict[str, int] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def videos(self) -> int:
@@ -96,7 +109,7 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
     return Plan(
         units=tuple(cut(videos, config)),
         refused=tuple(item for item in found if isinstance(item, Refused)),
-        ignored=dict(listing.ignored),
+        beside=Beside(listing.ignored, len(listing.tables), listing.unused, listing.notes),
     )
 
 

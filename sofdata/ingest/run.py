@@ -51,7 +51,6 @@ class Prepared:
     job: Job
     corpus: str
     why: str
-    notes: tuple[str, ...]
     plan: Plan
     waiting: tuple[Unit, ...]
     complete: DatasetRecord | None
@@ -133,7 +132,6 @@ def prepare(
         job=job,
         corpus=adapter.name,
         why=why,
-        notes=listing.notes,
         plan=plan,
         waiting=tuple(waiting),
         complete=complete if complete and complete.complete else None,
@@ -166,7 +164,7 @@ def _settle(job: Job, now: Plan, write: bool, update: bool) -> Plan:
         return now
     changes = find_changes(known, now)
     if not changes:
-        return replace(known, ignored=now.ignored)
+        return replace(known, beside=now.beside)
     if not update:
         raise ConfigError(
             f"the source is not what {dest.name} was planned from: {changes}. '--update' takes in "

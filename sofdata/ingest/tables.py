@@ -50,7 +50,8 @@ def _rejects(record: LedgerRecord) -> list[Row]:
 
 
 def _refused_videos(plan: Plan) -> list[Row]:
-    none = {"frames": 0, "decode_errors": 0, "salvaged": "", "covered_s": 0.0}
+    none: Row = {"frames": 0, "decode_errors": 0, "frames_lost": 0, "frames_undated": 0}
+    none |= {"missing_s": 0.0, "salvaged": "", "covered_s": 0.0}
     none |= {"windows": 0, "windows_rejected": 0}
     return [{"id": refused.id, **_refused(refused), **none} for refused in plan.refused]
 

@@ -1,4 +1,4 @@
-"""The page of a dataset: what is in it, what was set aside and why, and what it looks like."""
+"""The page of a dataset: what is in it, what is not and why, and what it looks like."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sofdata.report.colour import flow_to_rgb, wheel_picture
 from sofdata.report.inspect import choose_windows, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
 from sofdata.report.sheet import SheetRow, flow_scale, flow_steps
+from sofdata.report.summary import salvaged_videos
 from sofdata.report.text import printable
 from sofdata.shards.layout import INDEX, REJECTS
 from sofdata.shards.parquet import read_table
@@ -77,6 +78,8 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
         "reasons": _ranked(Counter(counts.reasons)),
         "window_reasons": _ranked(Counter(counts.window_reasons)),
         "ignored": _ranked(Counter(counts.ignored_files)),
+        "unused": _ranked(Counter(counts.unused_rows)),
+        "notes": [printable(note) for note in dataset.notes],
         "histograms": _histograms(index),
         "shown": shown,
         "wheel": picture(wheel_picture(96), lossless=True),
@@ -84,6 +87,7 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
         "distinct": len(texts),
         "untold": untold,
         "rejects": _rejects(tree),
+        "salvaged": _salvaged(tree),
         "limit": SHOWN_REJECTS,
         "config": list(_flat(dataset.config)),
         "provenance": list(_flat(dataset.provenance)),
@@ -131,11 +135,23 @@ def _shown(row: SheetRow) -> Shown:
 
 
 def _rejects(tree: Tree) -> list[dict[str, str]]:
-    """Videos that were set aside, quarantined ones first."""
+    """Videos that are not done, quarantined ones first."""
     names = ("status", "video", "reason", "detail")
     rows = [row for row in read_table(tree, REJECTS).to_pylist() if row["kind"] == "video"]
     rows.sort(key=lambda row: (row["status"] != "quarantined", row["reason"], row["video"]))
     return [{name: printable(row[name]) for name in names} for row in rows]
+
+
+def _salvaged(tree: Tree) -> list[dict[str, Any]]:
+    """Videos that are done and of which something was lost, those that lost most first."""
+    rows = salvaged_videos(tree)
+    rows.sort(key=lambda row: (-row["frames_lost"], -row["missing_s"], row["id"]))
+    names = ("frames_lost", "frames_undated", "missing_s")
+    return [
+        {"video": printable(row["id"]), "what": printable(row["salvaged"])}
+        | {name: row[name] for name in names}
+        for row in rows
+    ]
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -12,16 +12,16 @@ from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
 from sofdata.report.text import printable
-from sofdata.shards.layout import REJECTS
+from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import read_table
-from sofdata.shards.schema import DatasetRecord
+from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage import Tree
 
 if TYPE_CHECKING:
     from sofdata.ingest.run import Summary
     from sofdata.shards.verify import Verdict
 
-SHOWN_REJECTS = 20
+SHOWN_VIDEOS = 20
 
 
 def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -> dict[str, Any]:
@@ -49,17 +49,20 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "actions": dataset.actions.model_dump(mode="json") if dataset.actions else None,
         "config_sha256": dataset.config_sha256,
         "provenance": dataset.provenance,
+        "notes": dataset.notes,
     }
 
 
 def print_ingest(
     console: Console, dataset: DatasetRecord, summary: Summary | None, dest: Tree
 ) -> None:
-    """Print the account of all videos, and where each that was set aside went."""
+    """Print the account of all files and videos, why some are not done, and what was lost."""
     console.print(_account(dataset))
     rejects = _rejected_videos(dest)
     if rejects:
-        console.print(_rejects_table(rejects))
+        console.print(_videos_table(rejects, "not done", REJECTS))
+    if dataset.counts.salvaged:
+        console.print(_videos_table(salvaged_videos(dest), "salvaged", VIDEOS))
     for row in [row for row in rejects if row["status"] == "quarantined"][:1]:
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
         told = f"to look into one: {printable(command)}"
@@ -139,29 +142,61 @@ def _account(dataset: DatasetRecord) -> Table:
     table.add_column(justify="left")
     table.add_column(justify="right", style="bold")
     table.add_column()
-    told = f"set aside: {_told(counts.reasons)}" if counts.reasons else ""
-    table.add_row("videos", str(counts.videos), told)
-    table.add_row("  done", str(counts.done), "")
+    why = f"not done: {_told(counts.reasons)}" if counts.reasons else ""
+    table.add_row("videos", str(counts.videos), why)
+    table.add_row("  done", str(counts.done), _losses(counts))
     table.add_row("  rejected", str(counts.rejected), "")
     table.add_row("  quarantined", str(counts.quarantined), "")
     table.add_row("windows", str(counts.windows + counts.windows_rejected), "candidates")
     table.add_row("  written", str(counts.windows), f"in {counts.shards} shards, {_mib(counts)}")
     table.add_row("  rejected", str(counts.windows_rejected), _told(counts.window_reasons))
+    for name, parts in (
+        ("ignored files", counts.ignored_files),
+        ("unused rows", counts.unused_rows),
+    ):
+        if parts:
+            table.add_row(name, str(sum(parts.values())), _told(parts))
     return table
+
+
+def _losses(counts: Counts) -> str:
+    """What was lost of the videos, "" for nothing."""
+    parts = {
+        "salvaged": counts.salvaged,
+        "frames lost": counts.frames_lost,
+        "frames without a time": counts.frames_undated,
+        "cut short": counts.spans_cut,
+    }
+    return ", ".join(f"{name} {number}" for name, number in parts.items() if number)
+
+
+def salvaged_videos(dest: Tree) -> list[dict[str, Any]]:
+    """The rows of videos that are done and of which something was lost."""
+    rows = read_table(dest, VIDEOS).to_pylist()
+    return [row for row in rows if row["status"] == "done" and row["salvaged"]]
 
 
 def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:
     return [row for row in read_table(dest, REJECTS).to_pylist() if row["kind"] == "video"]
 
 
-def _rejects_table(rejects: list[dict[str, Any]]) -> Table:
-    table = Table("set aside", "video", "reason", "detail", box=None, pad_edge=False)
-    for row in rejects[:SHOWN_REJECTS]:
-        cells = (row["status"], row["video"], row["reason"], row["detail"])
-        table.add_row(*(escape(printable(cell)) for cell in cells))
-    if len(rejects) > SHOWN_REJECTS:
-        table.add_row("...", f"{len(rejects) - SHOWN_REJECTS} more in {REJECTS}", "", "")
+def _videos_table(videos: list[dict[str, Any]], title: str, file: str) -> Table:
+    """Some videos that are not done, or of which something was lost; `file` lists all."""
+    table = Table(title, "video", "reason", "detail", box=None, pad_edge=False)
+    for row in videos[:SHOWN_VIDEOS]:
+        name = row.get("video") or row["id"]
+        detail = row["detail"] or row.get("salvaged", "")
+        why = row["reason"] or _losses_of(row)
+        table.add_row(*(escape(printable(cell)) for cell in (row["status"], name, why, detail)))
+    if len(videos) > SHOWN_VIDEOS:
+        table.add_row("...", f"{len(videos) - SHOWN_VIDEOS} more in {file}", "", "")
     return table
+
+
+def _losses_of(row: Mapping[str, Any]) -> str:
+    lost = row["frames_lost"] + row["frames_undated"]
+    parts = [f"{lost} frames"] if lost else []
+    return ", ".join(parts + ([f"{row['missing_s']:.2f} s"] if row["missing_s"] else []))
 
 
 def _told(reasons: Mapping[str, int]) -> str:

@@ -94,7 +94,16 @@ class VideoRecord(Record):
     tries: int = Field(0, description="How often it was opened.")
     frames: int = Field(0, description="Frames sampled.")
     decode_errors: int = 0
-    salvaged: str = Field("", description="What part of a damaged video was usable.")
+    frames_lost: int = Field(
+        0, description="Frames that the file holds or declares and that could not be had."
+    )
+    frames_undated: int = Field(
+        0, description="Frames left out since their time is missing or goes back."
+    )
+    missing_s: float = Field(
+        0.0, description="Seconds that were declared or asked for and are not in the file."
+    )
+    salvaged: str = Field("", description="What of the video was lost or is out of order.")
     covered_s: float = Field(0.0, description="Seconds between the first and last sampled frame.")
     windows: int = Field(0, description="Windows written.")
     windows_rejected: dict[str, int] = Field(default_factory=dict, description="By reason.")
@@ -161,7 +170,10 @@ class LedgerRecord(Record):
 
 
 class Counts(Record):
-    """How everything ended. Videos: planned = done + rejected + quarantined."""
+    """How everything ended: planned videos = done + rejected + quarantined.
+
+    Files found = files of planned videos + `label_files` + `ignored_files`.
+    """
 
     videos: int = 0
     done: int = 0
@@ -171,10 +183,21 @@ class Counts(Record):
     windows_rejected: int = 0
     shards: int = 0
     bytes: int = Field(0, description="Of all shards.")
+    salvaged: int = Field(0, description="Videos done of which something was lost.")
+    spans_cut: int = Field(0, description="Videos that end before their span or their header says.")
+    frames: int = Field(0, description="Frames sampled.")
+    frames_lost: int = Field(0, description="Of all videos.")
+    frames_undated: int = Field(0, description="Of all videos.")
     reasons: dict[str, int] = Field(default_factory=dict, description="Videos not done, by reason.")
     window_reasons: dict[str, int] = Field(default_factory=dict, description="By reason.")
     ignored_files: dict[str, int] = Field(
-        default_factory=dict, description="Files that are no part of the corpus, by suffix."
+        default_factory=dict, description="Files that are no input, by suffix or by why."
+    )
+    label_files: int = Field(
+        0, description="Files of the corpus that hold no video: labels, metadata, actions."
+    )
+    unused_rows: dict[str, int] = Field(
+        default_factory=dict, description="Rows of those that concern no file here, by what."
     )
 
 
@@ -199,6 +222,9 @@ class DatasetRecord(Record):
     counts: Counts
     flow: dict[str, Any] = Field(description="mean_px and std_px of (dx, dy), p99_px of magnitude.")
     provenance: dict[str, Any] = Field(description="Versions, and the hash of learned weights.")
+    notes: list[str] = Field(
+        default_factory=list, description="What was odd about the corpus when it was listed."
+    )
     actions: DatasetActions | None = Field(
         None, description="What the actions are; only in datasets with actions."
     )
@@ -286,6 +312,9 @@ def videos_schema() -> pa.Schema:
             pa.field("tries", pa.int64(), nullable=False),
             pa.field("frames", pa.int64(), nullable=False),
             pa.field("decode_errors", pa.int64(), nullable=False),
+            pa.field("frames_lost", pa.int64(), nullable=False),
+            pa.field("frames_undated", pa.int64(), nullable=False),
+            pa.field("missing_s", pa.float64(), nullable=False),
             pa.field("salvaged", pa.string(), nullable=False),
             pa.field("covered_s", pa.float64(), nullable=False),
             pa.field("windows", pa.int64(), nullable=False),

@@ -316,7 +316,7 @@ def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Itera
         yield Finding(WIDS, "it is missing", Remedy.TABLES)
     if not dataset.complete:
         return
-    counts = account.counts(dataset.counts.ignored_files)
+    counts = account.counts(dataset.counts)
     if counts != dataset.counts:
         yield Finding(DATASET, "its counts do not follow from the ledger", Remedy.TABLES)
     if counts.videos != counts.done + counts.rejected + counts.quarantined:

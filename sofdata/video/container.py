@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.video.clock import JoinedClock
 from sofdata.video.ranges import RangeFile, Source
 
 # Self-contained formats. Playlists (hls, dash, concat), image sequences and network formats are
@@ -49,76 +50,110 @@ def _tags_in_any_encoding() -> dict[str, str]:
 
 
 def seconds(ticks: Ticks, time_base: Fraction) -> Any:
-    """Times in seconds, the same for one time as for an array of them."""
+    """Ticks in seconds, the same for one as for an array of them."""
     return ticks * (time_base.numerator / time_base.denominator)
 
 
-def presented_pts(packet: Any) -> int | None:
-    """Presentation time of a packet's frame, None for one that is not shown or has no time."""
-    if packet.is_discard:  # cut off by an edit list: needed for decoding, but not shown
-        return None
-    pts = packet.pts if packet.pts is not None else packet.dts
-    return None if pts is None else int(pts)
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where in a file to begin to decode.
+
+    seek_pts: what to seek to, in the stream's time base; None for the start of the file.
+    skipped: how many packets of the stream to pass over from there.
+    """
+
+    seek_pts: int | None = None
+    skipped: int = 0
+
+
+START = Entry()
 
 
 def packets(
-    container: Any, stream: Any, seek_pts: int | None, span_s: tuple[float, float] | None
+    container: Any,
+    stream: Any,
+    entry: Entry = START,
+    end_pts: int | None = None,
+    clock: JoinedClock | None = None,
 ) -> Iterator[Any]:
-    """Packets of a stream, in decoding order, up to the end of the span or of what can be read.
+    """Packets of a stream in decoding order, up to `end_pts` or to the end of what can be read.
 
-    stream.codec_context is set to one thread: sofdata runs one decoder a core.
+    Their times are those of `clock`, which never begins again. Packets without content are among
+    them: QuickTime, AVI and Ogg so repeat a frame. stream.codec_context is set to one thread:
+    sofdata runs one decoder a core. Raises PyAV's errors where it cannot seek.
     """
     import av
 
     if not stream.codec_context.is_open:
         stream.codec_context.thread_type = "NONE"
         stream.codec_context.thread_count = 1
+    if entry.seek_pts is not None:
+        container.seek(entry.seek_pts, stream=stream, backward=True, any_frame=False)
+    clock = clock or JoinedClock(stream.time_base)
     try:
-        if seek_pts is not None:
-            container.seek(seek_pts, stream=stream, backward=True, any_frame=False)
-        for packet in container.demux(stream):
-            if not packet.size:  # PyAV's sign to flush, not a packet of the file
-                return
-            yield packet
-            if span_s is not None and _lies_after(packet, stream, span_s[1]):
-                return
+        for number, packet in enumerate(container.demux(stream)):
+            if not packet.size and packet.pts is None and packet.dts is None:
+                continue  # PyAV's sign to flush, not a packet of the file
+            clock.move(packet)
+            if number >= entry.skipped:
+                yield packet
+            if end_pts is not None and packet.dts is not None and packet.dts >= end_pts:
+                return  # no frame is shown before its packet's dts
     except av.FFmpegError:
         return  # the rest of the file cannot be read; what was found so far counts
 
 
-def _lies_after(packet: Any, stream: Any, end_s: float) -> bool:
-    """Whether this and all later packets are shown after `end_s`: none is shown before its dts."""
-    return packet.dts is not None and bool(seconds(packet.dts, stream.time_base) >= end_s)
+def shown_pts(packet: Any) -> int | None:
+    """Presentation time of a packet's frame, None for one that is not shown or has no time."""
+    if packet.is_discard or not packet.size:
+        return None  # cut off by an edit list, or no frame of its own
+    pts = packet.pts if packet.pts is not None else packet.dts
+    return None if pts is None else int(pts)
 
 
 @dataclass(slots=True)
 class Scan:
-    """What the packets of a stream tell; `rotation` and `size` are those of its first frame."""
+    """What the packets of a stream tell.
 
-    pts: list[int]
+    pts: of the frames that are shown, in decoding order; times of decoding where `by_order`.
+    entries: (number of the packet, presentation time) of those that a decoder can begin with.
+    packets, packet_bytes: all that have content. repeats: packets without.
+    undated: packets without a presentation time. restarts: how often the clock begins again.
+    is_end: whether the end of the file was reached. first: the first frame that decodes.
+    """
+
+    pts: list[int] = field(default_factory=list)
+    entries: list[tuple[int, int]] = field(default_factory=list)
     packets: int = 0
     packet_bytes: int = 0
+    repeats: int = 0
     undated: int = 0
-    rotation: int = 0
-    size: tuple[int, int] | None = None
+    restarts: int = 0
+    is_end: bool = True
+    first: Any = None
 
 
 def scan_stream(
-    container: Any, stream: Any, seek_pts: int | None, span_s: tuple[float, float] | None
+    container: Any, stream: Any, by_order: bool, entry: Entry = START, end_pts: int | None = None
 ) -> Scan:
-    """Read the packets of a stream (of a span), and decode up to its first frame."""
-    scan = Scan([])
-    for packet in packets(container, stream, seek_pts, span_s):
+    """Read the packets of a stream, and decode up to its first frame."""
+    scan, clock = Scan(), JoinedClock(stream.time_base)
+    for number, packet in enumerate(packets(container, stream, entry, end_pts, clock)):
+        scan.is_end = end_pts is None or packet.dts is None or packet.dts < end_pts
+        if not packet.size:
+            scan.repeats += 1
+            continue
         scan.packets += 1
         scan.packet_bytes += packet.size
         scan.undated += packet.pts is None
-        if (pts := presented_pts(packet)) is not None:
+        pts = packet.dts if by_order and not packet.is_discard else shown_pts(packet)
+        if pts is not None:
             scan.pts.append(pts)
-        if scan.size is None and scan.packets <= MAX_PACKETS_TO_FIRST_FRAME:
-            for frame in _try_decode(packet):
-                scan.size = (frame.width, frame.height)
-                scan.rotation = round(frame.rotation / 90) * 90 % 360
-                break
+            if packet.is_keyframe:
+                scan.entries.append((number, pts))
+        if scan.first is None and scan.packets <= MAX_PACKETS_TO_FIRST_FRAME:
+            scan.first = next(_try_decode(packet), None)
+    scan.restarts = clock.restarts
     return scan
 
 

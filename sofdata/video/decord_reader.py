@@ -72,6 +72,12 @@ def refusal(info: VideoInfo, size: int, fit: Fit) -> str:
         return "only a span is wanted, and it reads whole files"
     if not info.is_best:
         return "it would choose another stream"
+    if info.by_order or info.restarts or info.repeats:
+        return "its packets do not say when each frame is shown"
+    if info.orientation.is_mirrored:
+        return "it would leave the picture mirrored"
+    if fit == "crop" and info.pixel_aspect != 1:
+        return "its pixels are not square"
     if info.undated or info.packets != len(info.pts) or np.any(np.diff(info.pts) == 0):
         return "some packets have no presentation time of their own, or are not shown"
     if len(info.pts) < 2:

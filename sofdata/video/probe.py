@@ -7,6 +7,7 @@ network address: only the demuxers of self-contained formats may run, over local
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from dataclasses import dataclass
@@ -18,8 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
-from sofdata.video.container import open_container, scan_stream, seconds
+from sofdata.video.clock import zero_pts
+from sofdata.video.container import START, Entry, Scan, open_container, scan_stream, seconds
+from sofdata.video.geometry import pixel_aspect, square_size
+from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.ranges import RangeFile, Source
+
+# Containers whose index says where a time lies.
+INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+# How far before a span to seek to, s, and which key packets before it to begin with, counted back:
+# the first is enough unless the decoder needs longer to recover, as with intra refresh.
+SEEK_BACK_S = (0.0, 2.0, 8.0, 32.0)
+ENTRIES_BACK = (1, 2, 4, 8, 16)
+ORDER_MARGIN_S = 2.0
+NEVER = 1 << 62
 
 
 class Unusable(InputError):
@@ -43,42 +56,72 @@ class VideoInfo:
     """A video stream, without its pixels.
 
     container, codec: FFmpeg's names.
-    width, height: pixels as shown, after rotation; of square pixels.
-    rotation: degrees counter-clockwise by which decoded frames must be turned: 0, 90, 180 or 270.
+    width, height: pixels as shown, upright and square.
+    orientation: how the first frame has to be turned and mirrored to be upright.
+    pixel_aspect: width of a stored pixel over its height.
     fps: average frame rate that the container states, 0 where it states none.
     duration_s: length of the stream that the container states, None where it states none.
-    start_s: first presentation time of the stream.
+    start_s: first presentation time of the stream, on the container's own clock.
+    zero_pts: what that clock shows where times begin to be counted (`sofdata.video.clock`).
     frames_declared: number of frames that the container states, None where it states none.
-    pts: int64 [n]; presentation times of all packets that are shown, sorted, in `time_base`.
-    pts_s: float64 [n]; the same in seconds.
+    pts: int64 [n]; presentation times of all frames that are shown, sorted, in `time_base`.
+    pts_s: float64 [n]; the same in seconds, counted from `zero_pts`.
+    by_order: the container states times of decoding only: the frames take these in the order in
+        which the decoder gives them.
     packets: number of packets, those that are not shown and those without a time included.
     packet_bytes: their size.
+    repeats: packets without content, which repeat the frame before.
     undated: packets without a presentation time of their own (their decoding time stands in).
+    restarts: how often the container's clock begins again.
     stream_index: which stream of the container this is.
     is_best: whether FFmpeg's own choice of stream is this one.
     whole: False where only the packets around a span were read.
-    seek_pts: where to seek to before decoding a span, None to read from the start.
+    is_end: whether the end of the file was reached, which it is not where a span ends before.
+    entries: where to begin to decode; the next one if what that gives begins too late.
     """
 
     container: str
     codec: str
     width: int
     height: int
-    rotation: int
+    orientation: Orientation
+    pixel_aspect: float
     fps: float
     duration_s: float | None
     start_s: float
+    zero_pts: int
     frames_declared: int | None
     pts: NDArray[np.int64]
     pts_s: NDArray[np.float64]
     time_base: Fraction
+    by_order: bool
     packets: int
     packet_bytes: int
+    repeats: int
     undated: int
+    restarts: int
     stream_index: int
     is_best: bool
     whole: bool
-    seek_pts: int | None
+    is_end: bool
+    entries: tuple[Entry, ...]
+
+    def seconds(self, pts: int) -> float:
+        """A presentation time in seconds, counted from `zero_pts`."""
+        return float(seconds(pts - self.zero_pts, self.time_base))
+
+    def ticks(self, span_s: tuple[float, float] | None) -> tuple[int, int]:
+        """(first, end) of a span in `time_base`; of all that can be where it is None."""
+        if span_s is None:
+            return -NEVER, NEVER
+        return _ticks(span_s, self.zero_pts, self.time_base)
+
+    def packets_end(self, end: int) -> int:
+        """The time of decoding from which on no packet has a part in frames before `end`.
+
+        By order, a frame is shown at the time of a packet that comes some packets earlier.
+        """
+        return end + int(ORDER_MARGIN_S / self.time_base) if self.by_order else end
 
     @property
     def frame_s(self) -> float:
@@ -105,7 +148,7 @@ def probe(path: Source, span_s: tuple[float, float] | None = None) -> VideoInfo:
             raise Unusable("no_video_stream", f"{path}: holds {_streams(container)}, but no video")
         if stream.codec_context is None:
             raise DecodeError(f"{path}: PyAV has no decoder for the video stream")
-        return _read(container, stream, span_s, str(path))
+        return _read(container, stream, span_s, path)
 
 
 def choose_stream(container: Any) -> Any:
@@ -175,43 +218,118 @@ def _streams(container: Any) -> str:
     return ", ".join(sorted({stream.type for stream in container.streams})) + " streams"
 
 
-def _read(container: Any, stream: Any, span_s: tuple[float, float] | None, path: str) -> VideoInfo:
-    seek_pts = _seek_target(stream, span_s)
-    scan = scan_stream(container, stream, seek_pts, span_s)
-    if seek_pts is not None and (not scan.pts or min(scan.pts) > seek_pts):
-        # The container has no usable index: read it from its start.
-        container.seek(0)
-        seek_pts = None
-        scan = scan_stream(container, stream, None, span_s)
+def _read(
+    container: Any, stream: Any, span_s: tuple[float, float] | None, source: Source
+) -> VideoInfo:
+    zero = zero_pts(container, stream, source)
+    by_order = has_decoding_times_only(container, stream)
+    span = _ticks(span_s, zero, stream.time_base) if span_s else None
+    scan, entries = _scan(container, stream, by_order, span)
     pts = np.sort(np.array(scan.pts, dtype=np.int64))
     if not len(pts):
-        raise _no_packets(stream, span_s, path)
-    turned = scan.rotation in (90, 270)
-    width, height = scan.size or (stream.width, stream.height)
+        raise _no_packets(stream, span_s, str(source))
+    stored = (scan.first.width, scan.first.height) if scan.first else (stream.width, stream.height)
+    orientation = orientation_of(scan.first) if scan.first else UPRIGHT
+    aspect = pixel_aspect(stream)
+    width, height = orientation.shown_size(*square_size(*stored, aspect))
     best = container.streams.best("video")
     return VideoInfo(
         container=container.format.name,
         codec=stream.codec_context.codec.canonical_name,
-        width=height if turned else width,
-        height=width if turned else height,
-        rotation=scan.rotation,
+        width=round(width),
+        height=round(height),
+        orientation=orientation,
+        pixel_aspect=aspect,
         fps=float(stream.average_rate or 0),
         duration_s=_duration_s(container, stream),
         start_s=float(
             seconds(pts[0] if stream.start_time is None else stream.start_time, stream.time_base)
         ),
+        zero_pts=zero,
         frames_declared=stream.frames or None,
         pts=pts,
-        pts_s=seconds(pts, stream.time_base),
+        pts_s=seconds(pts - zero, stream.time_base),
         time_base=stream.time_base,
+        by_order=by_order,
         packets=scan.packets,
         packet_bytes=scan.packet_bytes,
-        undated=scan.undated,
+        repeats=scan.repeats,
+        undated=0 if by_order else scan.undated,
+        restarts=scan.restarts,
         stream_index=stream.index,
         is_best=best is not None and best.index == stream.index,
         whole=span_s is None,
-        seek_pts=seek_pts,
+        is_end=scan.is_end,
+        entries=entries,
     )
+
+
+def has_decoding_times_only(container: Any, stream: Any) -> bool:
+    """Whether packets state when they are decoded and not when they are shown.
+
+    That is so in AVI, and in Matroska for streams that were taken over from AVI (V_MS/VFW/FOURCC,
+    the only ones there that have a tag).
+    """
+    name = container.format.name
+    return name == "avi" or ("matroska" in name and _has_tag(stream.codec_context.codec_tag))
+
+
+def _has_tag(tag: str) -> bool:
+    return bool(tag.strip("\0")) and "[0]" not in tag
+
+
+def _ticks(span_s: tuple[float, float], zero: int, time_base: Fraction) -> tuple[int, int]:
+    """A span on the clock of the container."""
+    start, end = (Fraction(each) / time_base for each in span_s)
+    return zero + math.floor(start), zero + math.ceil(end)
+
+
+def _scan(
+    container: Any, stream: Any, by_order: bool, span: tuple[int, int] | None
+) -> tuple[Scan, tuple[Entry, ...]]:
+    """Read the packets around a span, or all; and where to begin to decode, the nearest first.
+
+    Only containers with an index, and a clock that never begins again, are entered in the middle;
+    others are read up to the span.
+    """
+    if span is None:
+        return scan_stream(container, stream, by_order), (START,)
+    end = span[1]
+    if by_order:
+        margin = int(ORDER_MARGIN_S / stream.time_base)
+        return scan_stream(container, stream, True, START, end + margin), (START,)
+    targets = _targets(stream, span[0]) if container.format.name in INDEXED else []
+    for place, target in enumerate(targets):
+        found = _enter(container, stream, target, end)
+        if found and found.entries and found.entries[0] <= (0, span[0]):
+            entries = [Entry(each) for each in targets[place:]]
+            return found, (*entries, START)
+    container.seek(0)
+    found = scan_stream(container, stream, False, START, end)
+    return found, _entries_before(found, span[0])
+
+
+def _targets(stream: Any, start: int) -> list[int]:
+    """Where to seek to for a span: to its start, or ever further before it."""
+    first = stream.start_time or 0
+    backs = (int(each / stream.time_base) for each in SEEK_BACK_S)
+    return [start - back for back in backs if start - back > first]
+
+
+def _enter(container: Any, stream: Any, target: int, end: int) -> Scan | None:
+    import av
+
+    try:
+        return scan_stream(container, stream, False, Entry(target), end)
+    except av.FFmpegError:
+        return None
+
+
+def _entries_before(scan: Scan, start: int) -> tuple[Entry, ...]:
+    """The packets to begin with for a span: the last before it, and ever earlier ones."""
+    before = [number for number, pts in scan.entries if pts <= start]
+    chosen = [before[-back] for back in ENTRIES_BACK if back <= len(before)]
+    return (*(Entry(skipped=number) for number in chosen if number), START)
 
 
 def _no_packets(stream: Any, span_s: tuple[float, float] | None, path: str) -> InputError:
@@ -222,15 +340,6 @@ def _no_packets(stream: Any, span_s: tuple[float, float] | None, path: str) -> I
         )
     where = f" between {span_s[0]} s and {span_s[1]} s" if span_s else ""
     return Unusable("no_frames", f"{path}: the video stream has no frames{where}")
-
-
-def _seek_target(stream: Any, span_s: tuple[float, float] | None) -> int | None:
-    """Where to start reading for a span, in the stream's time base; None for the start."""
-    start = stream.start_time or 0
-    if span_s is None:
-        return None
-    target = int(Fraction(span_s[0]) / stream.time_base)
-    return target if target > start else None
 
 
 def _duration_s(container: Any, stream: Any) -> float | None:

@@ -5,12 +5,17 @@ and a file that is cut off gives all frames before the cut.
 
 Frames that are not sampled are not converted, and those of them that no other frame refers to are
 not even decoded. That makes sampling every fourth frame of H.264 1.3 to 1.5 times faster, and
-changes no pixel of the others.
+changes no pixel of the others. Which frames will be sampled is predicted from the times of the
+packets; where one of them does not come (two packets may be the fields of one frame), the video is
+decoded once more without that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -18,14 +23,20 @@ from numpy.typing import NDArray
 
 from sofdata.types import Eye
 from sofdata.video.config import Fit
-from sofdata.video.container import open_container, packets, presented_pts, seconds
-from sofdata.video.geometry import crop_square, working_size
+from sofdata.video.container import Entry, open_container, packets, shown_pts
+from sofdata.video.geometry import crop_square, square_size, working_size
+from sofdata.video.orientation import orientation_of
 from sofdata.video.probe import VideoInfo
 from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler, select
 from sofdata.video.tally import Tally
 
 Sample = tuple[float, NDArray[np.uint8]]
+Ticks = tuple[int, int]
+
+
+class _Mispredicted(Exception):
+    """A frame that was to be sampled did not come out of the decoder."""
 
 
 def read(
@@ -36,20 +47,17 @@ def read(
     tally: Tally,
 ) -> Iterator[Sample]:
     """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`."""
-    convert = _Converter(info, sampling.size, fit, sampling.eye)
-    span_s = sampling.span_s
-    sampler: StepSampler[Any] = StepSampler(sampling.step_s, span_s, sampling.hidden_s)
-    for frame in _frames(source, info, _wanted(info, sampling), span_s, tally):
-        if frame.pts is None:
-            tally.frames_undated += 1
-            continue
-        pts_s = float(seconds(frame.pts, info.time_base))
-        for kept_s, kept in sampler.offer(pts_s, frame):
+    convert = _Converter(info.pixel_aspect, sampling.size, fit, sampling.eye)
+    sampler: StepSampler[Any] = StepSampler(sampling.step_s, sampling.span_s, sampling.hidden_s)
+    wanted = _wanted(info, sampling)
+    try:
+        for kept_s, kept in _sampled(source, info, sampling, sampler, wanted, tally):
             yield kept_s, convert(kept)
-        if span_s is not None and pts_s >= span_s[1]:
-            break
-    for kept_s, kept in sampler.finish():
-        yield kept_s, convert(kept)
+    except _Mispredicted:
+        sampler.rewind()
+        tally.reset()
+        for kept_s, kept in _sampled(source, info, sampling, sampler, None, tally):
+            yield kept_s, convert(kept)
     tally.frames_undated += sampler.dropped
 
 
@@ -60,54 +68,147 @@ def decoder_name(info: VideoInfo) -> str:
     return f"pyav {av.__version__} {info.codec}"
 
 
-def _wanted(info: VideoInfo, sampling: Sampling) -> frozenset[int] | None:
+def _wanted(info: VideoInfo, sampling: Sampling) -> NDArray[np.int64] | None:
     """Presentation times that will be sampled if all goes well; None where they are not known.
 
     The sampler still decides on what was really decoded: it makes the same choice from the wanted
-    frames and any others, and finds the next best where a wanted one is lost.
+    frames and any others.
     """
-    if info.undated:
+    if info.undated or info.by_order:
         return None
-    chosen = select(info.pts_s, sampling.step_s, sampling.span_s, sampling.hidden_s)
-    return frozenset(info.pts[chosen].tolist())
+    return info.pts[select(info.pts_s, sampling.step_s, sampling.span_s, sampling.hidden_s)]
+
+
+def _sampled(
+    source: Source,
+    info: VideoInfo,
+    sampling: Sampling,
+    sampler: StepSampler[Any],
+    wanted: NDArray[np.int64] | None,
+    tally: Tally,
+) -> Iterator[tuple[float, Any]]:
+    """The frames that the sampler keeps. Raises `_Mispredicted` before it could choose wrongly."""
+    coming = deque([] if wanted is None else wanted.tolist())
+    end_s = sampling.span_s[1] if sampling.span_s else math.inf
+    for frame in _from_the_right_entry(source, info, sampling, wanted, tally):
+        if frame.pts is None:
+            tally.frames_undated += 1
+            continue
+        if coming and frame.pts > coming[0]:
+            raise _Mispredicted
+        if coming and frame.pts == coming[0]:
+            coming.popleft()
+        pts_s = info.seconds(frame.pts)
+        yield from sampler.offer(pts_s, frame)
+        if pts_s >= end_s:
+            break
+    if coming:
+        raise _Mispredicted
+    yield from sampler.finish()
+
+
+def _from_the_right_entry(
+    source: Source,
+    info: VideoInfo,
+    sampling: Sampling,
+    wanted: NDArray[np.int64] | None,
+    tally: Tally,
+) -> Iterator[Any]:
+    """Decoded frames, from one at or before the first of the span on where there is such a one.
+
+    A decoder may need longer to recover than its container promises: then it begins earlier.
+    """
+    span = info.ticks(sampling.span_s)
+    first = info.pts[np.searchsorted(info.pts, span[0]) :][:1]
+    for entry in info.entries:
+        tally.reset()
+        with closing(_frames(source, info, entry, span, wanted, tally)) as frames:
+            for frame in frames:
+                is_late = frame.pts is not None and len(first) and frame.pts > first[0]
+                if is_late and entry != info.entries[-1]:
+                    break
+                yield frame
+                yield from frames
+                return
 
 
 def _frames(
     source: Source,
     info: VideoInfo,
-    wanted: frozenset[int] | None,
-    span_s: tuple[float, float] | None,
+    entry: Entry,
+    span: Ticks,
+    wanted: NDArray[np.int64] | None,
     tally: Tally,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
+    needed = None if wanted is None else frozenset(wanted.tolist())
     with open_container(source) as container:
         stream = container.streams[info.stream_index]
-        codec = stream.codec_context
-        skipping = False
-        for packet in packets(container, stream, info.seek_pts, span_s):
-            skip = wanted is not None and presented_pts(packet) not in wanted
-            if skip != skipping:
-                codec.skip_frame, skipping = ("NONREF" if skip else "DEFAULT"), skip
-            yield from _decode(codec, packet, tally)
-        codec.skip_frame = "DEFAULT"
-        yield from _decode(codec, None, tally)
+        decoder = _Decoder(stream.codec_context, info, span[0], tally)
+        for packet in packets(container, stream, entry, info.packets_end(span[1])):
+            if packet.size:
+                skip = needed is not None and shown_pts(packet) not in needed
+                yield from decoder.decode(packet, skip)
+        yield from decoder.finish()
 
 
-def _decode(codec: Any, packet: Any, tally: Tally) -> Iterator[Any]:
-    """Frames that a packet completes; None for the packet empties the decoder."""
-    import av
+class _Decoder:
+    """Packets to frames, with their times; counts what goes wrong from the start of the span on."""
 
-    try:
-        frames = codec.decode(packet)
-    except av.FFmpegError:
-        tally.decode_errors += 1
-        return
-    for frame in frames:
-        if frame.is_corrupt:
-            tally.decode_errors += 1
-        else:
-            tally.frames_decoded += 1
-            yield frame
+    def __init__(self, codec: Any, info: VideoInfo, start: int, tally: Tally) -> None:
+        self._codec = codec
+        self._info = info
+        self._start = start
+        self._tally = tally
+        self._skipping = False
+        self._given = 0  # packets
+        self._taken = 0  # frames
+        self._lost: list[int] = []  # numbers of packets that did not decode
+
+    def decode(self, packet: Any, skip: bool) -> Iterator[Any]:
+        """Frames that a packet completes. skip: its own is not needed."""
+        if skip != self._skipping:
+            self._codec.skip_frame, self._skipping = ("NONREF" if skip else "DEFAULT"), skip
+        if self._info.by_order:
+            packet.pts = self._given
+        self._given += 1
+        yield from self._decode(packet)
+
+    def finish(self) -> Iterator[Any]:
+        """The frames that the decoder still holds."""
+        self._codec.skip_frame = "DEFAULT"
+        yield from self._decode(None)
+
+    def _decode(self, packet: Any) -> Iterator[Any]:
+        import av
+
+        try:
+            frames = self._codec.decode(packet)
+        except av.FFmpegError:
+            self._lost.append(self._given - 1)
+            if packet is None or self._info.by_order or (shown_pts(packet) or 0) >= self._start:
+                self._tally.decode_errors += 1
+            return
+        for frame in frames:
+            if self._info.by_order:
+                frame.pts = self._time_by_order(frame.pts)
+            if not frame.is_corrupt:
+                self._tally.frames_decoded += 1
+                yield frame
+            elif frame.pts is None or frame.pts >= self._start:
+                self._tally.decode_errors += 1
+
+    def _time_by_order(self, packet: int | None) -> int | None:
+        """The time of the next frame, where frames take the times of packets in their order.
+
+        packet: number of the packet that the frame was in. Those before it that did not decode
+        had a frame each.
+        """
+        place = self._taken
+        self._taken += 1
+        if packet is not None:
+            place += sum(lost < packet for lost in self._lost)
+        return int(self._info.pts[place]) if place < len(self._info.pts) else None
 
 
 class _Converter:
@@ -117,26 +218,29 @@ class _Converter:
     the left one is blended with the right one.
     """
 
-    def __init__(self, info: VideoInfo, size: int, fit: Fit, eye: Eye) -> None:
+    def __init__(self, pixel_aspect: float, size: int, fit: Fit, eye: Eye) -> None:
         from av.video.reformatter import VideoReformatter
 
         self.size = size
-        self.quarter_turns = info.rotation // 90
-        views = 2 if eye else 1
-        self.view_width, height = working_size(info.width // views, info.height, size, fit)
-        width = views * self.view_width
-        # The frame is resized as it is stored and turned afterwards.
-        self.width, self.height = (height, width) if self.quarter_turns % 2 else (width, height)
+        self.pixel_aspect = pixel_aspect
+        self.fit = fit
+        self.views = 2 if eye else 1
         self.reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> NDArray[np.uint8]:
+        orientation = orientation_of(frame)
+        stored = square_size(frame.width, frame.height, self.pixel_aspect)
+        shown_width, shown_height = orientation.shown_size(*stored)
+        view = working_size(shown_width / self.views, shown_height, self.size, self.fit)
+        # The frame is resized as it is stored and turned afterwards.
+        width, height = orientation.shown_size(self.views * view[0], view[1])
         small: Any = self.reformatter.reformat(
             frame,
-            width=self.width,
-            height=self.height,
+            width=int(width),
+            height=int(height),
             format="rgb24",
             interpolation="BICUBIC",  # as decord does
             threads=1,
         )
-        upright = np.rot90(small.to_ndarray(), self.quarter_turns)
-        return np.ascontiguousarray(crop_square(upright[:, : self.view_width], self.size))
+        upright = orientation.apply(small.to_ndarray())
+        return np.ascontiguousarray(crop_square(upright[:, : view[0]], self.size))

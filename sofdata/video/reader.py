@@ -10,16 +10,13 @@ from sofdata.errors import ConfigError, ContractError, DecodeError
 from sofdata.types import Frames
 from sofdata.video import decord_reader, pyav_reader
 from sofdata.video.config import DecoderName, VideoConfig
+from sofdata.video.damage import damage_of
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.sampling import Sampling
 from sofdata.video.tally import StreamReport, Tally
-
-# Headers are often off by a few frames without anything missing.
-TOLERATED_FRAMES = 5
-TOLERATED_SHARE = 0.02
 
 
 def open_video(
@@ -139,12 +136,15 @@ class VideoStream:
             raise self._nothing(tally)
         if sampled % self.config.chunk_frames:
             yield _frames(held)
+        damage = damage_of(self.info, self.sampling, tally)
         self._report = StreamReport(
             frames_sampled=sampled,
             frames_decoded=tally.frames_decoded if tally else None,
             decode_errors=tally.decode_errors if tally else 0,
             frames_undated=tally.frames_undated if tally else 0,
-            salvaged=_salvaged(self.info, tally),
+            frames_lost=damage.frames_lost,
+            missing_s=damage.missing_s,
+            salvaged="; ".join(damage.sentences),
             covered_s=last_s - first_s,
         )
 
@@ -169,36 +169,3 @@ def _frames(samples: list[Sample]) -> Frames:
         rgb=np.stack([rgb for _, rgb in samples]),
         pts_s=np.array([pts_s for pts_s, _ in samples], dtype=np.float64),
     )
-
-
-def _salvaged(info: VideoInfo, tally: Tally | None) -> str:
-    """A sentence on what is missing of a video, "" if nothing is."""
-    found = len(info.pts)
-    parts = []
-    if tally and tally.decode_errors:
-        parts.append(f"{tally.decode_errors} of {found} frames could not be decoded")
-    if info.whole and (missing := _missing(info)):
-        parts.append(missing)
-    return "; ".join(parts)
-
-
-def _missing(info: VideoInfo) -> str:
-    """What the header promises and the file does not hold."""
-    found, declared = len(info.pts), info.frames_declared
-    if declared is not None:
-        slack = max(TOLERATED_FRAMES, TOLERATED_SHARE * declared)
-        if declared - found > slack:
-            return f"{found} of {declared} declared frames are in the file; the rest is missing"
-        return ""
-    if info.duration_s is None or not info.frame_s:
-        return ""
-    # Some containers state the time of the end, others the time from start to end.
-    end_s = float(info.pts_s[-1]) + info.frame_s
-    covered_s = max(end_s, end_s - info.start_s)
-    slack = max(TOLERATED_FRAMES * info.frame_s, TOLERATED_SHARE * info.duration_s)
-    if info.duration_s - covered_s > slack:
-        return (
-            f"{covered_s:.2f} of {info.duration_s:.2f} declared seconds are in the file; "
-            "the rest is missing"
-        )
-    return ""

@@ -35,7 +35,8 @@ class Sampling:
 
     size: side of the square frames, px.
     step_s: wanted time between frames, s.
-    span_s: (start, end) in seconds of presentation time to use, or None for all.
+    span_s: (start, end) to use, or None for all; s from where the video's clock counts
+        (`sofdata.video.clock`), as all times here.
     hidden_s: no frame is given whose time lies in one of these, both ends included.
     eye: "left" to see the left one of two views that stand side by side.
     """
@@ -70,6 +71,7 @@ class StepSampler(Generic[Item]):
         self.start_s, self.end_s = span_s if span_s is not None else (-math.inf, math.inf)
         self.dropped = 0
         self._seen_s = -math.inf
+        self._last_s: float | None = None  # of what was kept last, in whatever stretch
         self._kept_s: float | None = None
         self._pending: tuple[float, Item] | None = None
 
@@ -79,6 +81,8 @@ class StepSampler(Generic[Item]):
             self.dropped += 1
             return []
         self._seen_s = pts_s
+        if self._last_s is not None and pts_s <= self._last_s:
+            return []
         if not self.start_s <= pts_s < self.end_s:
             return []
         if self._is_hidden(pts_s):
@@ -100,12 +104,22 @@ class StepSampler(Generic[Item]):
             return []
         return [self._keep(*self._pending)]
 
+    def rewind(self) -> None:
+        """Forget what came after the item that was kept last: the stream comes once more.
+
+        Items up to that one are passed over, and not counted as dropped.
+        """
+        self._pending, self._kept_s = None, self._last_s
+        self._seen_s = -math.inf
+        self.dropped = 0
+
     def _is_hidden(self, pts_s: float) -> bool:
         place = bisect_right(self._hidden_s, (pts_s, math.inf)) - 1
         return place >= 0 and pts_s <= self._hidden_s[place][1]
 
     def _keep(self, pts_s: float, item: Item) -> tuple[float, Item]:
-        self._kept_s, self._pending = pts_s, None
+        self._kept_s = self._last_s = pts_s
+        self._pending = None
         return pts_s, item
 
     def _long_enough(self, pts_s: float) -> bool:

@@ -18,6 +18,10 @@ class Tally:
     decode_errors: int = 0
     frames_undated: int = 0
 
+    def reset(self) -> None:
+        """Count from zero: the video is decoded again."""
+        self.frames_decoded = self.decode_errors = self.frames_undated = 0
+
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
@@ -27,7 +31,9 @@ class StreamReport:
     frames_decoded: frames that came out of the decoder; None where it does not tell (decord).
     decode_errors: packets or frames that could not be decoded.
     frames_undated: frames left out because their presentation time is missing or does not increase.
-    salvaged: "" for a sound video; else a sentence on what is missing.
+    frames_lost: frames that the file holds or declares and that cannot be had, damaged or missing.
+    missing_s: seconds that the file declares, or that were asked for, and that it does not hold.
+    salvaged: "" for a sound video; else a sentence on what is missing or out of order.
     covered_s: seconds from the first sampled frame to the last.
     """
 
@@ -35,5 +41,7 @@ class StreamReport:
     frames_decoded: int | None
     decode_errors: int
     frames_undated: int
+    frames_lost: int
+    missing_s: float
     salvaged: str
     covered_s: float

@@ -60,7 +60,7 @@ def test_every_input_is_in_one_unit_or_refused(tmp_path: Path) -> None:
         "folder.mp4": "is_a_directory",
     }
     assert found.videos == 4
-    assert found.ignored == {".txt": 1}
+    assert found.beside.ignored == {".txt": 1}
 
 
 def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:

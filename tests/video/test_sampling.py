@@ -76,3 +76,13 @@ def test_frames_between_the_chosen_ones_may_be_missing_without_changing_the_choi
 def test_no_frames_give_no_choice() -> None:
     assert select([], STEP_S).shape == (0,)
     assert select([], STEP_S).dtype == np.int64
+
+
+def test_after_rewinding_the_stream_comes_once_more() -> None:
+    times = [0.0, 0.1, 0.2, 0.3, 0.4]
+    sampler: StepSampler[int] = StepSampler(0.2)
+    first = [time for i, t in enumerate(times[:4]) for time, _ in sampler.offer(t, i)]
+    sampler.rewind()
+    second = [time for i, t in enumerate(times) for time, _ in sampler.offer(t, i)]
+    assert first + second == [0.0, 0.2, 0.4]
+    assert sampler.dropped == 0

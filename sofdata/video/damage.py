@@ -1,0 +1,92 @@
+"""What is missing of a video, or out of order in it: in numbers, and in words for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sofdata.video.clock import JOIN_GAP_S
+from sofdata.video.probe import VideoInfo
+from sofdata.video.sampling import Sampling
+from sofdata.video.tally import Tally
+
+# Headers are often off by a few frames without anything missing.
+TOLERATED_FRAMES = 5
+TOLERATED_SHARE = 0.02
+
+
+@dataclass(slots=True)
+class Damage:
+    """Frames and seconds that cannot be had, and a sentence for each kind of damage."""
+
+    frames_lost: int = 0
+    missing_s: float = 0.0
+    sentences: list[str] = field(default_factory=list)
+
+
+def damage_of(info: VideoInfo, sampling: Sampling, tally: Tally | None) -> Damage:
+    """Compare what was promised with what came. A tally of None: the decoder counted nothing."""
+    damage = Damage()
+    if tally and tally.decode_errors:
+        found = _frames_asked_for(info, sampling)
+        damage.frames_lost += tally.decode_errors
+        damage.sentences.append(
+            f"{tally.decode_errors} of {found} frames lost: they could not be decoded"
+        )
+    if sampling.span_s is None:
+        _compare_with_header(info, damage)
+    elif info.is_end:
+        _compare_with_span(info, sampling.span_s, damage)
+    if info.restarts:
+        times = "once" if info.restarts == 1 else f"{info.restarts} times"
+        damage.sentences.append(
+            f"the clock begins again {times}; what follows is put {JOIN_GAP_S:g} s later"
+        )
+    if tally and tally.frames_undated:
+        damage.sentences.append(
+            f"{tally.frames_undated} frames left out: their times are missing or go back"
+        )
+    return damage
+
+
+def _frames_asked_for(info: VideoInfo, sampling: Sampling) -> int:
+    start_s, end_s = sampling.span_s or (-np.inf, np.inf)
+    return int(np.count_nonzero((info.pts_s >= start_s) & (info.pts_s < end_s)))
+
+
+def _compare_with_header(info: VideoInfo, damage: Damage) -> None:
+    """What the header promises and the file does not hold."""
+    if info.frames_declared is not None:
+        _compare_frames(info.packets + info.repeats, info.frames_declared, damage)
+    elif info.duration_s is not None and info.frame_s:
+        # Some containers state the time of the end, others the time from start to end.
+        end_s = float(info.pts_s[-1]) + info.frame_s - info.seconds(0)  # on the container's clock
+        _compare_seconds(info, max(end_s, end_s - info.start_s), info.duration_s, damage)
+
+
+def _compare_frames(found: int, declared: int, damage: Damage) -> None:
+    if declared - found > max(TOLERATED_FRAMES, TOLERATED_SHARE * declared):
+        damage.frames_lost += declared - found
+        damage.sentences.append(
+            f"{found} of {declared} declared frames are in the file; the rest is missing"
+        )
+
+
+def _compare_seconds(info: VideoInfo, covered_s: float, declared_s: float, damage: Damage) -> None:
+    slack_s = max(TOLERATED_FRAMES * info.frame_s, TOLERATED_SHARE * declared_s)
+    if declared_s - covered_s > slack_s:
+        damage.missing_s += declared_s - covered_s
+        damage.sentences.append(
+            f"{covered_s:.2f} of {declared_s:.2f} declared seconds are in the file; the rest is "
+            "missing"
+        )
+
+
+def _compare_with_span(info: VideoInfo, span_s: tuple[float, float], damage: Damage) -> None:
+    """What was asked for lies beyond the end of the file."""
+    end_s = float(info.pts_s[-1]) + info.frame_s
+    slack_s = max(TOLERATED_FRAMES * info.frame_s, TOLERATED_SHARE * (span_s[1] - span_s[0]))
+    if span_s[1] - end_s > slack_s:
+        damage.missing_s += span_s[1] - max(span_s[0], end_s)
+        damage.sentences.append(f"the file ends at {end_s:.2f} s, the span at {span_s[1]:.2f} s")

@@ -1,0 +1,58 @@
+"""Display matrices make pictures upright: all eight ways, and those without meaning."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from sofdata.video.orientation import UPRIGHT, Orientation, from_matrix
+
+ONE = 1 << 16
+STORED = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+
+
+def _matrix(a: float, b: float, c: float, d: float) -> bytes:
+    scaled = [round(each * ONE) for each in (a, b, 0, c, d, 0, 0, 0)]
+    return struct.pack("=9i", *scaled, 1 << 30)
+
+
+@pytest.mark.parametrize("a", [-1, 0, 1])
+@pytest.mark.parametrize("b", [-1, 0, 1])
+@pytest.mark.parametrize("c", [-1, 0, 1])
+@pytest.mark.parametrize("d", [-1, 0, 1])
+def test_each_point_is_shown_where_the_matrix_puts_it(a: int, b: int, c: int, d: int) -> None:
+    found = from_matrix(_matrix(a, b, c, d)).apply(STORED)
+    if a * d - b * c == 0 or 0 not in (a, b, c, d):
+        if a * d - b * c == 0:
+            np.testing.assert_array_equal(found, STORED)
+        return
+    if sorted(map(abs, (a, b, c, d))) != [0, 0, 1, 1]:
+        return  # a shear, of which only the nearest turn is meant
+    points = {
+        (a * x + c * y, b * x + d * y): STORED[y, x]
+        for y in range(STORED.shape[0])
+        for x in range(STORED.shape[1])
+    }
+    left, top = min(x for x, _ in points), min(y for _, y in points)
+    for (x, y), colour in points.items():
+        np.testing.assert_array_equal(found[y - top, x - left], colour)
+
+
+def test_a_matrix_without_meaning_is_no_turn() -> None:
+    assert from_matrix(_matrix(0, 0, 0, 0)) == UPRIGHT
+    assert from_matrix(_matrix(1, 0, 1, 0)) == UPRIGHT
+    assert from_matrix(b"") == UPRIGHT
+
+
+def test_a_turn_by_some_degrees_is_rounded_to_a_quarter() -> None:
+    assert from_matrix(_matrix(0.99, 0.1, -0.1, 0.99)) == UPRIGHT
+    assert from_matrix(_matrix(0.1, 0.99, -0.99, 0.1)) == Orientation(True, flip_x=True)
+
+
+def test_a_reflection_is_told_from_a_turn() -> None:
+    assert Orientation(flip_x=True).is_mirrored
+    assert Orientation(transpose=True).is_mirrored
+    assert not Orientation(flip_x=True, flip_y=True).is_mirrored
+    assert not Orientation(transpose=True, flip_x=True).is_mirrored
