@@ -13,9 +13,11 @@ showing, with five rules where they are not to be believed:
 - Where other containers have the times of coding only (some MXF), times come out in a wrong order:
   they are sorted, for the frames are not.
 - A frame without a time, or with one that repeats, lies evenly between its neighbours.
-- Where a clock starts anew, the next frame follows the one before by the usual step, and the new
-  clock runs on from there.
-- All times are then counted from the first frame that is shown.
+- Where a clock starts anew, the next frame is put a second after the one before, and the new clock
+  runs on from there.
+- All times are counted from where players begin to count: the start of the file's timeline, or the
+  first moment of any of its streams if that is later. For a transport stream, whose clock means
+  nothing, that is the first moment of the video; for a program stream, the clock of its first pack.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ Picture = NDArray[np.uint8]
 
 # No codec shows a frame more than this many frames later than the order of coding.
 MAX_REORDERED = 16
+# How long after the last frame of one clock the first frame of the next is put, s: nobody knows.
+JOIN_S = 1.0
 # A clock that steps back by less is one that repeats or jitters, not one that starts anew.
 RESTART_S = 0.25
 
@@ -65,7 +69,7 @@ class Lying:
 class Shown:
     """A frame as a viewer sees it.
 
-    time_s: seconds since the first frame shown.
+    time_s: seconds since the start of the file's timeline.
     picture: uint8 [H,W,3]; upright, RGB, of square pixels.
     """
 
@@ -77,7 +81,7 @@ class Shown:
 class Timeline:
     """The times of all frames of a video.
 
-    times_s: seconds since the first frame shown, in order.
+    times_s: seconds since the start of the file's timeline, in order.
     lost: packets or frames that could not be decoded.
     restarts: how many times the clock started anew.
     """
@@ -110,7 +114,8 @@ def time_frames(path: str) -> Timeline:
         ticks = decoded.slots
     times_s = [None if t is None else float(t * decoded.time_base) for t in ticks]
     true_s, restarts = _believable(times_s, decoded.step_s)
-    return Timeline(tuple(t - true_s[0] for t in true_s), decoded.lost, restarts)
+    zero_s = decoded.zero_s if decoded.zero_s is not None else max(0.0, true_s[0])
+    return Timeline(tuple(t - zero_s for t in true_s), decoded.lost, restarts)
 
 
 def lying(frame: Any) -> Lying | None:
@@ -152,6 +157,7 @@ class _Decoded:
         self.lost = 0
         self.step_s: float | None = None
         self.pixel_aspect = 1.0
+        self.zero_s: float | None = None
         self.time_base: Any = 1
         self.slots: list[int] | None = None
 
@@ -173,6 +179,7 @@ class _Decoded:
             rate = stream.average_rate or stream.guessed_rate
             self.step_s = float(1 / rate) if rate else None
             self.pixel_aspect = float(stream.sample_aspect_ratio or 1)
+            self.zero_s = _zero_s(container, stream, self.path)
             waiting: deque[int] = deque()
             slots: list[int] = []
             for packet in _packets(container, stream):
@@ -208,6 +215,30 @@ def _video(container: Any, path: str) -> Any:
     best = container.streams.best("video")
     played = [s for s in films if best is not None and s.index == best.index]
     return (played or sorted(films, key=lambda s: s.width * s.height, reverse=True))[0]
+
+
+def _zero_s(container: Any, stream: Any, path: str) -> float | None:
+    """The time of the file's own clock that is called zero; None: that of the first frame."""
+    if container.format.name == "mpegts":
+        return float((stream.start_time or 0) * stream.time_base)
+    if container.format.name == "mpeg":
+        with open(path, "rb") as file:
+            pack = file.read(9)
+        if pack[:4] == b"\x00\x00\x01\xba":
+            return max(0.0, _pack_clock_s(pack[4:]))
+    if len(container.streams) == 1:
+        return None
+    return max(0.0, (container.start_time or 0) / 1e6)
+
+
+def _pack_clock_s(clock: bytes) -> float:
+    """The clock of a pack: 33 bits of 90 kHz in three groups (ISO/IEC 13818-1, 2.5.3.3)."""
+    bits = f"{int.from_bytes(clock, 'big'):040b}"
+    if bits.startswith("01"):  # MPEG-2
+        groups = bits[2:5] + bits[6:21] + bits[22:37]
+    else:  # MPEG-1
+        groups = bits[4:7] + bits[8:23] + bits[24:39]
+    return int(groups, 2) / 90_000
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -259,7 +290,7 @@ def _believable(times_s: Sequence[float | None], step_s: float | None) -> tuple[
         times_s = [None if t is None else next(in_order) for t in times_s]
         given = sorted(given)
     step = _usual_step(times_s) or step_s or 0.04
-    joined, restarts = _join(times_s, step)
+    joined, restarts = _join(times_s)
     return _fill(joined, step), restarts
 
 
@@ -281,22 +312,21 @@ def _usual_step(times_s: Sequence[float | None]) -> float | None:
     return statistics.median(steps) if steps else None
 
 
-def _join(times_s: Sequence[float | None], step_s: float) -> tuple[list[float | None], int]:
+def _join(times_s: Sequence[float | None]) -> tuple[list[float | None], int]:
     """The same on one clock, None where a frame has no time or one that does not increase."""
     joined: list[float | None] = []
-    offset_s, last_s, since, restarts = 0.0, None, 1, 0
+    offset_s, last_s, restarts = 0.0, None, 0
     for time_s in times_s:
         if time_s is not None and last_s is not None and time_s + offset_s <= last_s:
             if last_s - (time_s + offset_s) < RESTART_S:
                 time_s = None
             else:
-                offset_s = last_s + since * step_s - time_s
+                offset_s = last_s + JOIN_S - time_s
                 restarts += 1
         if time_s is None:
             joined.append(None)
-            since += 1
         else:
-            last_s, since = time_s + offset_s, 1
+            last_s = time_s + offset_s
             joined.append(last_s)
     return joined, restarts
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance.encoding import FPS, HEIGHT, WIDTH, pictures, rewrap
+from tests.conformance.encoding import FPS, HEIGHT, WIDTH, add_silence, pictures, rewrap
 from tests.conformance.films import CONTAINERS, FRAMES, Film, Make, film_of, steady, write
 from tests.conformance.rule import Shown
+
+SOUND_FIRST_S = 0.5
 
 
 def clock_films() -> list[Film]:
@@ -33,17 +35,17 @@ def clock_films() -> list[Film]:
     wrap_s = float(Fraction(1 << 33, 90_000))
     for codec in ("H.264 B", "MPEG-2", "H.264 intra refresh"):
         films.append(film_of("TS", codec, "clock runs over", _late("TS", codec, wrap_s - 1.5)))
-    films += [
-        film_of(
-            container, codec, "two joined by cat", _joined(container, codec), restarts=(FRAMES,)
-        )
-        for container, codec in (
-            ("TS", "H.264"),
-            ("TS", "H.264 B"),
-            ("TS", "MPEG-2"),
-            ("PS", "MPEG-2"),
-        )
-    ]
+    for container, codec in (
+        ("TS", "H.264"),
+        ("TS", "H.264 B"),
+        ("TS", "MPEG-2"),
+        ("PS", "MPEG-2"),
+    ):
+        make = _joined(container, codec)
+        films.append(film_of(container, codec, "two joined by cat", make, damaged=None))
+    for container, begins_s in (("MP4", SOUND_FIRST_S), ("MKV", SOUND_FIRST_S), ("TS", 0.0)):
+        make = _after_sound(container)
+        films.append(film_of(container, "H.264 B", "sound before it", make, begins_s=begins_s))
     films.append(film_of("TS", "H.264 B", "clock jumps ahead", _jumping))
     for container, codec in (
         ("MP4", "H.264 B"),
@@ -71,6 +73,18 @@ def _late(container: str, codec: str, start_s: float) -> Make:
     return make
 
 
+def _after_sound(container: str) -> Make:
+    """Sound from the start, pictures later. In a transport stream the video counts alone."""
+
+    def make(path: Path) -> Sequence[Shown]:
+        silent = path.with_suffix(".silent" + path.suffix)
+        write(silent, container, "H.264 B", pictures(FRAMES, WIDTH, HEIGHT))
+        add_silence(silent, path, container=CONTAINERS[container][0], shift_s=SOUND_FIRST_S)
+        return steady(FRAMES)
+
+    return make
+
+
 def _joined(container: str, codec: str) -> Make:
     def make(path: Path) -> Sequence[Shown]:
         parts = []
@@ -79,7 +93,9 @@ def _joined(container: str, codec: str) -> Make:
             write(part, container, codec, pictures(FRAMES, WIDTH, HEIGHT, number * FRAMES))
             parts.append(part.read_bytes())
         path.write_bytes(b"".join(parts))
-        return steady(2 * FRAMES)
+        # A clock that starts anew is put a second after the last frame.
+        again_s = (FRAMES - 1) / FPS + 1.0
+        return [*steady(FRAMES), *steady(FRAMES, first=FRAMES, start_s=again_s)]
 
     return make
 

@@ -33,8 +33,14 @@ def cut_films() -> list[Film]:
             film_of(container, codec, "cut off", _cut_off(container, codec), damaged=known)
         )
     for codec in ("H.264 B", "H.264 open GOP", "MPEG-2"):
-        film = film_of("TS", codec, "starts between key frames", _headless(codec), damaged=None)
-        films.append(film)
+        make = _headless(codec)
+        films.append(
+            film_of(
+                *("TS", codec, "starts between key frames", make),
+                damaged=None,
+                begins_s=lambda path: reference.time_frames(str(path)).times_s[0],
+            )
+        )
     return films
 
 

@@ -164,3 +164,30 @@ def rewrap(
                     out.mux_one(changed)
     except (av.FFmpegError, ValueError) as error:
         raise NotEncodable(f"PyAV {av.__version__}: {error}") from None
+
+
+def add_silence(source: Path, path: Path, *, container: str, shift_s: float) -> None:
+    """Copy a film with sound beside it, which begins so much earlier than the pictures."""
+    import av
+
+    with av.open(str(source)) as given, av.open(str(path), "w", format=container) as out:
+        stream = given.streams.video[0]
+        video = out.add_stream_from_template(stream, opaque=True)
+        # AAC begins before its first sample, which not all containers can say.
+        sound: Any = out.add_stream("pcm_s16le" if container == "matroska" else "aac", rate=16_000)
+        packets = [packet for packet in given.demux(stream) if packet.size]
+        first = min(packet.pts for packet in packets if packet.pts is not None)
+        shift = round(shift_s / stream.time_base) - first
+        for _ in range(50):
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1024), np.int16), format="s16p", layout="mono"
+            )
+            silence.rate = 16_000
+            out.mux(sound.encode(silence))
+        out.mux(sound.encode(None))
+        for packet in packets:
+            packet.stream = video
+            packet.pts += shift
+            if packet.dts is not None:
+                packet.dts += shift
+            out.mux_one(packet)

@@ -27,7 +27,8 @@ class Film:
     make: writes the file, and returns the frames that are shown, their times on the file's clock.
     fit: how the frame becomes a square. middle: the part of the width that carries the code, where
         the picture is wider.
-    restarts: numbers of the frames with which the clock starts anew.
+    begins_s: when the first frame is shown by our clock, where it is not the first thing there is,
+        or what says so of the file.
     damaged: whether a reader must say that something is missing; None where it cannot know.
     """
 
@@ -38,7 +39,7 @@ class Film:
     make: Make
     fit: str = "stretch"
     middle: float = 1.0
-    restarts: tuple[int, ...] = ()
+    begins_s: float | Callable[[Path], float] = 0.0
     damaged: bool | None = False
 
     @property
@@ -196,6 +197,8 @@ def write(path: Path, container: str, codec: str, frames: Sequence[Any], **more:
 
 def film_of(container: str, codec: str, condition: str, make: Make, **more: Any) -> Film:
     """A film in one of these containers, under a condition of its own."""
+    if container == "PS":
+        more = {"begins_s": first_shown_s, **more}
     return Film(container, codec, condition, CONTAINERS[container][1], make, **more)
 
 
@@ -221,3 +224,22 @@ def _dv(path: Path) -> Sequence[Shown]:
     """DV knows two sizes only."""
     encode(path, pictures(50, 720, 576), container="dv", codec="dvvideo", rate=25)
     return steady(50, rate=25)
+
+
+def first_shown_s(path: Path) -> float:
+    """When the first frame of a program stream is shown, s after the clock of its first pack."""
+    import av
+
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        assert frame.time is not None
+        return float(frame.time) - _first_clock_s(path.read_bytes()[:9])
+
+
+def _first_clock_s(pack: bytes) -> float:
+    """The system clock reference of a pack header: 3, 15 and 15 bits with marker bits between."""
+    mpeg2 = pack[4] >> 6 == 1
+    bits = int.from_bytes(pack[4:9], "big")
+    high, middle, low = (35, 19, 3) if mpeg2 else (33, 17, 1)
+    ticks = (bits >> high & 0x7) << 30 | (bits >> middle & 0x7FFF) << 15 | bits >> low & 0x7FFF
+    return ticks / 90_000

@@ -103,7 +103,7 @@ def _by_sei(container: str, degrees: int, flip: str) -> Make:
     def make(path: Path) -> Sequence[Shown]:
         plain = path.with_suffix(".plain" + path.suffix)
         write(plain, container, "H.264 B", _turned(turn))
-        wanted = "h264_metadata=display_orientation=insert"
+        wanted = "h264_metadata=aud=insert:display_orientation=insert"
         wanted += f":rotate={degrees}" if degrees else ""
         wanted += f":flip={flip}" if flip else ""
         rewrap(plain, path, container=CONTAINERS[container][0], bitstream_filter=wanted)

@@ -8,11 +8,13 @@ that happens at the end, and before a gap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 TIE_S = 0.002
 SHORTEST = 0.66
+NOISE_S = 1e-6  # of adding and subtracting clocks
 ROUNDING_S = 0.0011  # containers that count in milliseconds
 
 
@@ -24,14 +26,13 @@ class Shown:
     number: int
 
 
-def clock_zero(shown: Sequence[Shown]) -> float:
-    """What time of the file's own clock sofdata calls zero: that of the first frame shown."""
-    return shown[0].time_s
+def on_our_clock(shown: Sequence[Shown], begins_s: float) -> list[Shown]:
+    """The same frames, their times as sofdata gives them and as spans are meant.
 
-
-def on_our_clock(shown: Sequence[Shown]) -> list[Shown]:
-    """The same frames, their times as sofdata gives them and as spans are meant."""
-    zero_s = clock_zero(shown)
+    begins_s: when the first frame is shown, counted from the start of the file's timeline as
+        players count (docs/corpora.md, "Times"): zero, but for what begins before the video.
+    """
+    zero_s = shown[0].time_s - begins_s
     return [Shown(frame.time_s - zero_s, frame.number) for frame in shown]
 
 
@@ -39,7 +40,8 @@ def sampled(
     shown: Sequence[Shown], step_s: float, span_s: tuple[float, float] | None = None
 ) -> list[Shown]:
     """The frames that must come out; all times on our clock."""
-    rest = [f for f in shown if span_s is None or span_s[0] <= f.time_s < span_s[1]]
+    start_s, end_s = span_s or (-math.inf, math.inf)
+    rest = [f for f in shown if start_s - NOISE_S <= f.time_s < end_s - NOISE_S]
     taken: list[Shown] = []
     while rest:
         if not taken:

@@ -70,7 +70,9 @@ class _Films(dict[str, Made]):
         film = self._films[name]
         path = self._folder / f"{name}{film.suffix}"
         try:
-            result = Made(path, tuple(on_our_clock(film.make(path))))
+            shown = film.make(path)
+            begins_s = film.begins_s(path) if callable(film.begins_s) else film.begins_s
+            result = Made(path, tuple(on_our_clock(shown, begins_s)))
         except NotEncodable as error:
             result = Made(path, refused=str(error))
         self[name] = result
@@ -137,11 +139,10 @@ def _faults_of_reference(film: Film, this: Made) -> list[str]:
 
 def _faults_of_sampling(film: Film, this: Made, step_s: float, span_s: Span) -> list[str]:
     stream, got = _sample(film, this.path, step_s, span_s)
-    if film.restarts and span_s is None:
-        faults = _differences_with_restart(film.restarts[0], this.shown, step_s, got)
-    else:
-        faults = _differences(sampled(this.shown, step_s, span_s), got)
+    faults = _differences(sampled(this.shown, step_s, span_s), got)
     report = stream.report
+    if span_s is not None and span_s[1] > this.shown[-1].time_s + 1.0:
+        return faults  # that a span ends after the file may be said, and is no damage
     if film.damaged is False and (report.salvaged or report.decode_errors):
         faults.append(f"said to be damaged: {report.salvaged or report.decode_errors}")
     if film.damaged is False and report.frames_undated:
@@ -187,30 +188,6 @@ def _differences(expected: Sequence[Shown], got: Sequence[tuple[float, Reading]]
     return faults
 
 
-def _differences_with_restart(
-    new: int, shown: Sequence[Shown], step_s: float, got: Sequence[tuple[float, Reading]]
-) -> list[str]:
-    """Where a clock starts anew, it is joined or there is a gap; all else must be as elsewhere.
-
-    new: the number of the first frame after that.
-    """
-    before = [(t, r) for t, r in got if r.number is not None and r.number < new]
-    after = [(t, r) for t, r in got if r.number is not None and r.number >= new]
-    faults = _held(got)
-    if not before or not after:
-        return [*faults, f"{len(before)} samples before the new clock and {len(after)} after"]
-    faults += _differences(sampled(shown[:new], step_s), before)
-    first = after[0][1].number or 0
-    zero_s = after[0][0]
-    rest = [Shown(f.time_s - shown[first].time_s + zero_s, f.number) for f in shown[first:]]
-    faults += _differences(sampled(rest, step_s), after)
-    if zero_s <= before[-1][0]:
-        faults.append(f"time runs back from {before[-1][0]:.3f} s to {zero_s:.3f} s")
-    if first - new > round(step_s / (shown[1].time_s - shown[0].time_s)):
-        faults.append(f"frames {new} to {first - 1} are lost at the new clock")
-    return faults
-
-
 def _held(got: Sequence[tuple[float, Reading]]) -> list[str]:
     wrong = [reading.held for _, reading in got if reading.held != UPRIGHT]
     if not wrong:
@@ -238,7 +215,7 @@ def _spans(film: Film, kind: str, shown: Sequence[Shown]) -> list[Span]:
 def _random_spans(film: Film, shown: Sequence[Shown]) -> list[tuple[float, float]]:
     """Five spans, one from before the start and one to beyond the end; bounds between frames."""
     rng = np.random.default_rng(zlib.crc32(film.name.encode()))
-    times = np.array([f.time_s for f in shown[: film.restarts[0] if film.restarts else None]])
+    times = np.array([f.time_s for f in shown])
     between = (times[:-1] + times[1:]) / 2
     count = len(between)
     spans = []
@@ -247,8 +224,7 @@ def _random_spans(film: Film, shown: Sequence[Shown]) -> list[tuple[float, float
         length = int(rng.integers(count // 10 + 2, count // 2))
         spans.append((float(between[start]), float(between[min(count - 1, start + length)])))
     spans.append((0.0, float(between[int(rng.integers(count // 3, count - 2))])))
-    if not film.restarts:
-        spans.append((float(between[int(rng.integers(count // 3, count - 8))]), 1e5))
+    spans.append((float(between[int(rng.integers(count // 3, count - 8))]), 1e5))
     return spans
 
 
@@ -257,7 +233,7 @@ def _spans_on_frames(film: Film, shown: Sequence[Shown]) -> list[tuple[float, fl
 
     Of whole tenths of a second where there are such frames, which containers do not round.
     """
-    times = [f.time_s for f in shown[: film.restarts[0] if film.restarts else None]]
+    times = [f.time_s for f in shown]
     exact = [t for t in times if abs(t * 10 - round(t * 10)) < 1e-6] or times
     rng = np.random.default_rng(zlib.crc32(film.name.encode()) + 1)
     spans = []
