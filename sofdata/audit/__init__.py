@@ -1,0 +1,1 @@
+"""A dataset compared with its videos once more: see `sofdata.audit.run`."""
