@@ -49,7 +49,7 @@ from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations, Timed
 from sofdata.walk import Item
 
 SPARE = "video of no episode"
-_TABLES = {".json", ".jsonl", ".parquet"}  # in meta/ and data/
+_TABLES = {".json", ".jsonl", ".parquet"}  # in meta/, and where the rows are
 
 
 class LeRobot:
@@ -129,6 +129,7 @@ def _others(
     used = {entry.uri for entry in entries}
     tables, spare = [], []
     ignored: Counter[str] = Counter()
+    folders = ("meta/", f"{info.data_path.partition('/')[0]}/")
     for rel, item in found.items():
         if rel in used:
             continue
@@ -138,7 +139,7 @@ def _others(
             ignored[f"{min(kinds)} video"] += 1
         elif is_video:
             spare.append(rel)
-        elif rel.startswith(("meta/", "data/")) and suffix(rel) in _TABLES and not is_hidden(rel):
+        elif rel.startswith(folders) and suffix(rel) in _TABLES and not is_hidden(rel):
             tables.append(rel)
         else:
             count_ignored(ignored, rel, item.problem)

@@ -2,9 +2,10 @@
 
 Depth and segmentation are stored as videos, too: a grey or a gaudy picture of no light, whose
 motion is no motion of things. lerobot marks depth in a feature's `info` or `video_info`
-(`is_depth_map`, once `video.is_depth_map`: huggingface/lerobot, dataset_metadata.py). Converters
-leave that mark false in most datasets, and there is none for segmentation, so names count as well:
-`observation.images.top_depth`, `observation.images.seg_instance_id.left_wrist`.
+(`is_depth_map`, once `video.is_depth_map`: huggingface/lerobot, dataset_metadata.py). Its releases
+0.3 and 0.4 write that mark as false for every video (video_utils.py, `get_video_info`), and there
+is none for segmentation, so names count as well: `observation.images.top_depth`,
+`observation.images.seg_instance_id.left_wrist`.
 """
 
 from __future__ import annotations

@@ -210,9 +210,6 @@ def test_a_damaged_table_of_episodes_is_named(grey: Path) -> None:
 def test_actions_are_not_read_unless_they_are_asked_for(grey: Path) -> None:
     """What is stored of them is made unreadable, their statistics in `meta/episodes` too."""
     before = listing(grey)
-    table = pq.ParquetFile(grey / EPISODES).read()
-    statistics = pa.array([[1.0, 2.0]] * 3)
-    pq.write_table(table.append_column("stats/action/mean", statistics), grey / EPISODES)
     spoil_column(grey / EPISODES, "stats/action/mean")
     spoil_column(grey / DATA, "action")
     assert listing(grey) == before

@@ -352,7 +352,7 @@ def test_tasks_of_no_episode_are_counted_where_their_table_is_read(tmp_path: Pat
 def test_videos_of_depth_and_segmentation_are_left_out_counted_and_named(
     grey: Path, name: str, kind: str
 ) -> None:
-    """Whatever `is_depth_map` says, which most converters leave false."""
+    """Whatever `is_depth_map` says, which lerobot wrote as false for all before 0.6."""
 
     def change(info: dict[str, Any]) -> None:
         about = {"is_depth_map": False, "video.is_depth_map": False}
@@ -534,8 +534,14 @@ def test_every_file_is_an_input_a_table_or_ignored(tmp_path: Path) -> None:
 def test_files_lie_wherever_the_templates_say(grey: Path) -> None:
     for old, new in (("videos", "clips"), ("data", "rows")):
         (grey / old).rename(grey / new)
-        key = "video_path" if old == "videos" else "data_path"
-        edit_info(grey, lambda info, k=key, o=old, n=new: info.update({k: info[k].replace(o, n)}))
+    edit_info(
+        grey,
+        lambda info: info.update(
+            video_path=info["video_path"].replace("videos", "clips"),
+            data_path=info["data_path"].replace("data", "rows"),
+        ),
+    )
     assert problems(grey) == {}
     assert len(track(grey, f"{TOP}/episode-000000")) == 7
     assert_all_accounted(grey)
+    assert listing(grey).ignored == {}
