@@ -202,3 +202,16 @@ def spoil_column(path: Path, column: str) -> None:
                 spoiled += 1
     assert spoiled, metadata
     path.write_bytes(data)
+
+
+def add_columns(
+    folder: Path, columns: dict[str, Callable[[int], Any]], kind: pa.DataType | None = None
+) -> None:
+    """Set columns of all files of rows to a function of the frame's number in its episode."""
+    for path in sorted(folder.glob("data/*/*.parquet")):
+        table = pq.ParquetFile(path).read()
+        for name, value in columns.items():
+            values = pa.array([value(t) for t in table["frame_index"].to_pylist()], kind)
+            table = table.drop_columns([name] if name in table.column_names else [])
+            table = table.append_column(name, values)
+        pq.write_table(table, path)

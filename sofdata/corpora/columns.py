@@ -5,7 +5,8 @@ Reads in this thread and without read-ahead: what is not asked for is not touche
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +49,17 @@ def column_types(tree: Tree, rel: str) -> dict[str, Any]:
 
 
 def matching_rows(
-    tree: Tree, rel: str, columns: Sequence[str], key: str, value: int
+    tree: Tree, rel: str, columns: Sequence[str], key: str, values: Collection[int]
 ) -> Iterator[pa.Table]:
-    """The rows in which the integer column `key` is `value`, some thousand at a time, in order.
+    """The rows in which the integer column `key` is one of `values`, some thousand at a time.
 
-    Row groups whose statistics rule the value out are not read. Raises pyarrow's errors, and
-    `KeyError` for a column that is not there.
+    They come in their order. Row groups whose statistics rule all values out are not read. Raises
+    pyarrow's errors, and `KeyError` for a column that is not there.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    wanted = sorted(values)
     with _open(tree, rel) as file:
         names = file.schema_arrow.names
         if missing := sorted({key, *columns} - set(names)):
@@ -65,14 +67,13 @@ def matching_rows(
         groups = [
             number
             for number in range(file.metadata.num_row_groups)
-            if _may_hold(file.metadata.row_group(number), key, value)
+            if _may_hold(file.metadata.row_group(number), key, wanted)
         ]
-        batches = file.iter_batches(
-            BATCH_ROWS, row_groups=groups, columns=[key, *columns], use_threads=False
-        )
+        read = list(dict.fromkeys([key, *columns]))
+        batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=read, use_threads=False)
         for batch in batches:
             table = pa.Table.from_batches([batch])
-            chosen = table.filter(pc.equal(table[key], value))
+            chosen = table.filter(pc.is_in(table[key], pa.array(wanted, table[key].type)))
             if chosen.num_rows:
                 yield chosen.select(list(columns))
 
@@ -91,13 +92,14 @@ def _open(tree: Tree, rel: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def _may_hold(group: Any, key: str, value: int) -> bool:
-    """Whether a row group's statistics leave it open that a value is in a column."""
+def _may_hold(group: Any, key: str, values: Sequence[int]) -> bool:
+    """Whether a row group's statistics leave it open that one of sorted values is in a column."""
     for number in range(group.num_columns):
         column = group.column(number)
         if column.path_in_schema == key:
             statistics = column.statistics
             if statistics is None or not isinstance(statistics.min, int):
                 return True
-            return bool(statistics.min <= value <= statistics.max)
+            place = bisect_left(values, statistics.min)
+            return place < len(values) and bool(values[place] <= statistics.max)
     return True

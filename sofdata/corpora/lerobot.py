@@ -5,7 +5,7 @@ https://huggingface.co/docs/lerobot/lerobot-dataset-v3. Only what is named below
 
     meta/info.json                         codebase_version, fps, paths, features, chunks_size
 
-v3.0 (version 0.4 of the library and later), several episodes in one file:
+v3.0 (lerobot 0.4 and later), several episodes in one file; what says v3.1 or so is read alike:
 
     meta/episodes/chunk-N/file-N.parquet   a row an episode: its tasks, its length, and for each
                                            camera the MP4 and the seconds of it that are its own
@@ -19,7 +19,8 @@ v2.0 and v2.1, a file an episode:
     data/chunk-N/episode_N.parquet         a row a frame
 
 Files of rows are opened only when actions are asked for, and then only episode_index, timestamp
-and action (or `actions`, as some converters write it) are read.
+and the actions are read (`lerobot_actions`); and for episodes with several tasks, of which
+task_index tells when each is done (`lerobot_tasks`).
 
 Timestamps run from zero in each episode; in an MP4 of v3.0 the episode begins at its
 `from_timestamp`. Those are sums of rounded seconds, which drift from the times of the frames
@@ -33,29 +34,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
-from sofdata.corpora.columns import brief, column_types, matching_rows
 from sofdata.corpora.content import VIDEO_SUFFIXES
-from sofdata.corpora.lerobot_episodes import Episode, read_episodes
-from sofdata.corpora.lerobot_info import ACTIONS, INFO, Info, read_info
-from sofdata.errors import ActionError, ConfigError
+from sofdata.corpora.lerobot_actions import Actions, check_type, find_actions, read_track
+from sofdata.corpora.lerobot_episodes import Episode, View, read_episodes
+from sofdata.corpora.lerobot_info import INFO, Info, read_info
+from sofdata.corpora.lerobot_tasks import THREADS, Tasks, texts_by_time
 from sofdata.storage import Tree
-from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations, TimedText
 from sofdata.walk import Item
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-THREADS = 16
-_FOLDERS = ("meta/", "data/", "videos/", "video/")
+SPARE = "video of no episode"
+_TABLES = {".json", ".jsonl", ".parquet"}  # in meta/, and where the rows are
 
 
 class LeRobot:
@@ -74,61 +68,83 @@ class LeRobot:
 
     def demonstrations(self, tree: Tree) -> Listing:
         info = read_info(tree)
-        spec = info.actions(tree)
-        listing = _list(tree, info, spec)
+        actions = find_actions(tree, info)
+        listing = _list(tree, info, actions)
         files = sorted({entry.actions.uri for entry in listing.entries if entry.actions})
         with ThreadPoolExecutor(THREADS) as threads:  # v2 has a file for every episode
-            for _ in threads.map(lambda rel: _check_type(tree, rel, spec, info.action), files):
+            for _ in threads.map(lambda rel: check_type(tree, rel, actions), files):
                 pass
         return listing
 
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
-        import pyarrow as pa
-
-        where = f"episode {ref.part.partition('/')[0]} in {ref.uri}"
-        try:
-            episode, _, name = ref.part.partition("/")
-            columns = ("timestamp", name or ACTIONS[0])
-            parts = list(matching_rows(tree, ref.uri, columns, "episode_index", int(episode)))
-            rows = sum(part.num_rows for part in parts)
-            if rows != ref.rows or not rows:
-                raise ActionError(f"{where}: {rows} rows, where the metadata tells of {ref.rows}")
-            table = pa.concat_tables(parts).combine_chunks()
-            return ActionTrack(
-                values=_matrix(table[columns[1]].chunk(0), spec, where),
-                times_s=_times_s(table["timestamp"], ref.start_s, where),
-                tolerance_s=spec.tolerance_s,
-            )
-        except KeyError as error:
-            raise ActionError(f"{where}: the file lacks the columns {error}") from None
-        except (pa.ArrowException, OSError) as error:
-            raise ActionError(f"{where}: no readable Parquet: {brief(error)}") from None
+        return read_track(tree, ref, spec)
 
 
-def _list(tree: Tree, info: Info, actions: ActionSpec | None) -> Listing:
-    ignored: Counter[str] = Counter()
-    found: dict[str, Item] = {}
-    for item in tree.walk():
-        if is_hidden(item.rel) or not item.rel.startswith(_FOLDERS):
-            count_ignored(ignored, item.rel, item.problem)
-        else:
-            found[item.rel] = item
-    first: dict[int, str] = {}
-    entries = [
-        _entry(
-            info, camera, episode, first.setdefault(episode.number, episode.place), found, actions
-        )
-        for episode in read_episodes(tree, info, found)
-        for camera in info.cameras
-    ]
-    if not entries:
+def _list(tree: Tree, info: Info, actions: Actions | None) -> Listing:
+    found = {item.rel: item for item in tree.walk()}
+    tasks = Tasks(tree)
+    episodes = list(read_episodes(tree, info, _visible(found), tasks))
+    if not episodes:
         raise jsonfile.wrong(tree, INFO, "its table of episodes is empty")
-    notes = list(info.notes)
-    used = {entry.uri for entry in entries}
-    spare = [rel for rel in found if suffix(rel) in VIDEO_SUFFIXES and rel not in used]
+    texts, untold = _several_tasks(tree, info, episodes, found, tasks)
+    first: dict[int, str] = {}
+    entries = []
+    for episode in episodes:
+        before = first.setdefault(episode.number, episode.place)
+        own = texts.get((episode.data, episode.number), ())
+        entries += [
+            _entry(info, camera, episode, before, found, actions, own) for camera in info.cameras
+        ]
+    tables, ignored, spare = _others(info, found, entries)
+    notes = [*info.notes, *(actions.notes if actions else ()), *untold]
     if spare:
         notes.append(counted(spare, "video belongs to no episode; ignored"))
-    return Listing.of(entries, ignored, notes, actions)
+    spec = actions.spec if actions else None
+    return Listing.of(entries, ignored, notes, spec, tables, tasks.unused())
+
+
+def _visible(found: Mapping[str, Item]) -> dict[str, Item]:
+    return {rel: item for rel, item in found.items() if not is_hidden(rel)}
+
+
+def _several_tasks(
+    tree: Tree, info: Info, episodes: Iterable[Episode], found: Mapping[str, Item], tasks: Tasks
+) -> tuple[dict[tuple[str, int], tuple[TimedText, ...]], list[str]]:
+    """What is done when in episodes with several tasks, and a note on those that do not say so."""
+    several = [episode for episode in episodes if len(episode.tasks) > 1]
+    wanted: dict[str, set[int]] = {}
+    for episode in several:
+        if episode.data in found:
+            wanted.setdefault(episode.data, set()).add(episode.number)
+    texts = texts_by_time(tree, wanted, tasks, 1 / info.fps) if wanted else {}
+    untold = [str(each.number) for each in several if (each.data, each.number) not in texts]
+    what = "episode has several tasks, and its rows do not say when; all of them are its text"
+    return texts, [counted(untold, what)] if untold else []
+
+
+def _others(
+    info: Info, found: Mapping[str, Item], entries: Iterable[Entry]
+) -> tuple[list[str], Counter[str], list[str]]:
+    """The files that hold no input: labels, what is ignored by why, and videos of no episode."""
+    used = {entry.uri for entry in entries}
+    tables, spare = [], []
+    ignored: Counter[str] = Counter()
+    folders = ("meta/", f"{info.data_path.partition('/')[0]}/")
+    for rel, item in found.items():
+        if rel in used:
+            continue
+        kinds = {info.left_out[part] for part in rel.split("/") if part in info.left_out}
+        is_video = suffix(rel) in VIDEO_SUFFIXES and not is_hidden(rel)
+        if is_video and kinds:
+            ignored[f"{min(kinds)} video"] += 1
+        elif is_video:
+            spare.append(rel)
+        elif rel.startswith(folders) and suffix(rel) in _TABLES and not is_hidden(rel):
+            tables.append(rel)
+        else:
+            count_ignored(ignored, rel, item.problem)
+    ignored[SPARE] += len(spare)
+    return tables, ignored, spare
 
 
 def _entry(
@@ -137,95 +153,65 @@ def _entry(
     episode: Episode,
     first: str,
     found: Mapping[str, Item],
-    actions: ActionSpec | None,
+    actions: Actions | None,
+    texts: tuple[TimedText, ...],
 ) -> Entry:
-    """One camera's view of an episode. first: the place at which its number came first."""
-    uri, own_s = episode.views[camera]
+    """One camera's view of an episode.
+
+    first: the place at which its number came first. texts: on the clock that starts with it.
+    """
+    view = episode.views[camera]
     id = f"{camera}/episode-{episode.number:06d}"
-    item = found.get(uri) or Item(
-        uri, 0, "no_file", f"{episode.place} names this file, and it is none"
-    )
-    problem, detail = item.problem, item.detail
+    size, problem, detail = _state(view, episode, found)
     if first != episode.place:
         id += f" ({episode.place})"
         problem, detail = "duplicate_id", f"{episode.place}: {first} has this number, too"
-    span_s = None
-    if own_s is not None:
-        span_s = (own_s[0] - info.half_frame_s, own_s[1] - info.half_frame_s)
-        if not problem and not -math.inf < own_s[0] < own_s[1] < math.inf:
-            problem, detail = (
-                "bad_span",
-                f"{episode.place}: its seconds are {own_s[0]} to {own_s[1]}",
-            )
+    start_s, span_s = 0.0, None
+    if view.span_s is not None:
+        start_s = view.span_s[0]
+        span_s = (start_s - info.half_frame_s, view.span_s[1] - info.half_frame_s)
     ref = None
-    if actions is not None:
-        part = str(episode.number)
-        if info.action != ACTIONS[0]:
-            part += f"/{info.action}"
-        ref = ActionRef(episode.data, part, own_s[0] if own_s else 0.0, episode.rows)
-        if not problem and ref.uri not in found:
-            problem, detail = "no_actions_file", f"{ref.uri} is missing"
+    if actions is not None and not problem:
+        ref = ActionRef(episode.data, actions.part(episode.number), start_s, episode.rows)
+        if ref.uri not in found:
+            what = f"{ref.uri} is missing" if ref.uri else "no file of its rows is given"
+            problem, detail = "no_actions_file", f"{episode.place}: {what}"
     return Entry(
         id=id,
-        uri=uri,
-        size_bytes=item.size_bytes,
+        uri=view.uri,
+        size_bytes=size,
         span_s=None if problem else span_s,
-        text=episode.text,
+        text="; ".join(episode.tasks),
         labels={"camera": camera, "episode": str(episode.number)},
         problem=problem,
         detail=detail,
         actions=None if problem else ref,
+        annotations=Annotations() if problem else _shifted(texts, start_s),
     )
 
 
-# Actions
+def _state(view: View, episode: Episode, found: Mapping[str, Item]) -> tuple[int, str, str]:
+    """Size of the file of a view, and what is wrong with it."""
+    if view.problem:
+        item = found.get(view.uri)
+        return item.size_bytes if item else 0, view.problem, view.detail
+    item = found.get(view.uri)
+    if item is None:
+        return 0, "no_file", f"{episode.place} names this file, and it is none"
+    if (
+        not item.problem
+        and view.span_s
+        and not -math.inf < view.span_s[0] < view.span_s[1] < math.inf
+    ):
+        start_s, end_s = view.span_s
+        return item.size_bytes, "bad_span", f"{episode.place}: its seconds are {start_s} to {end_s}"
+    return item.size_bytes, item.problem, item.detail
 
 
-def _check_type(tree: Tree, rel: str, spec: ActionSpec, name: str) -> None:
-    """Raise `ConfigError` where the actions of a file cannot be those that info.json tells of."""
-    import pyarrow as pa
-
-    found = column_types(tree, rel).get(name)
-    if found is None:
-        raise jsonfile.wrong(tree, rel, f"it lacks the column '{name}'")
-    size = 1
-    if pa.types.is_fixed_size_list(found):
-        size, found = found.list_size, found.value_type
-    elif pa.types.is_list(found) or pa.types.is_large_list(found):
-        size, found = spec.dimension, found.value_type  # seen only when the rows are read
-    if size != spec.dimension or not (pa.types.is_floating(found) or pa.types.is_integer(found)):
-        raise ConfigError(
-            f"the actions in {rel} of {tree.name} are {size} of {found}, where {INFO} tells of "
-            f"{spec.dimension} ({', '.join(spec.names)}): the dimension must not vary; mend the "
-            "dataset, or leave out --with-actions"
-        )
-
-
-def _times_s(column: pa.ChunkedArray, start_s: float, where: str) -> NDArray[np.float64]:
-    """Times on the clock of the video: float64 [M], to the microsecond."""
-    seconds: NDArray[np.float64] = column.cast("float64").to_numpy()
-    times_s = np.round(start_s + seconds, 6)
-    if not (np.isfinite(times_s).all() and np.all(np.diff(times_s) > 0)):
-        raise ActionError(f"{where}: its timestamps do not increase")
-    return times_s
-
-
-def _matrix(column: pa.Array, spec: ActionSpec, where: str) -> NDArray[np.float32]:
-    """Actions as float32 [M,A], NaN where one is null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    values = np.full((len(column), spec.dimension), np.nan, np.float32)
-    if not pa.types.is_nested(column.type):  # so LeRobot keeps vectors of one number
-        values[:, 0] = column.cast("float32", safe=False).to_numpy(zero_copy_only=False)
-        return values
-    sizes = set(pc.unique(pc.list_value_length(column)).to_pylist()) - {None}
-    if sizes - {spec.dimension}:
-        found = ", ".join(str(size) for size in sorted(sizes))
-        raise ActionError(
-            f"{where}: its actions have {found} dimensions, where {INFO} tells of {spec.dimension}"
-        )
-    present = column.is_valid().to_numpy(zero_copy_only=False)
-    flat = pc.list_flatten(column).cast("float32", safe=False).to_numpy(zero_copy_only=False)
-    values[present] = flat.reshape(-1, spec.dimension)
-    return values
+def _shifted(texts: tuple[TimedText, ...], start_s: float) -> Annotations:
+    """Texts on the clock of a file in which the episode starts at `start_s`."""
+    spans = [
+        (max(0.0, round(start_s + each.start_s, 6)), round(start_s + each.end_s, 6), each.text)
+        for each in texts
+    ]
+    return Annotations(tuple(TimedText(*span) for span in spans if span[0] < span[1]))

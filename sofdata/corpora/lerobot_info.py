@@ -1,4 +1,4 @@
-"""`meta/info.json` of a LeRobot dataset: version, cameras, where files lie, what actions are."""
+"""`meta/info.json` of a LeRobot dataset: version, cameras, features, where files lie."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sofdata.corpora import jsonfile
-from sofdata.errors import ConfigError
+from sofdata.corpora.lerobot_cameras import find_cameras
 from sofdata.storage import Tree
-from sofdata.types import ActionSpec
 
 INFO = "meta/info.json"
-ACTIONS = ("action", "actions")  # the second is what some converters write
 V2, V3 = ("v2.0", "v2.1"), ("v3.0",)
 DEFAULT_CHUNK = 1000  # episodes a folder, where v2 does not say
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
+_LIKE_V3 = re.compile(r"v3\.\d{1,3}(\.\d{1,3})?")
 _FIELDS = {V2: {"episode_chunk", "episode_index"}, V3: {"chunk_index", "file_index"}}
 _OPTIONAL = {"episode_chunk"}  # the number of an episode says all
 
@@ -25,8 +24,9 @@ _OPTIONAL = {"episode_chunk"}  # the number of an episode says all
 class Info:
     """What info.json says, checked.
 
-    version: such as "v2.1"; fps: frames and rows of data a second.
-    cameras: the features that are videos. chunk: episodes a folder, in v2.
+    version: one of those that are read, such as "v2.1". fps: frames and rows of data a second.
+    cameras: the features that are videos. left_out: those that are videos of something else than
+    light, with their kind (see `find_cameras`). chunk: episodes a folder, in v2.
     data_path, video_path: templates of the files' places; see `fill`.
     features: all features by name. notes: what of them is left out.
     """
@@ -35,6 +35,7 @@ class Info:
     fps: float
     chunk: int
     cameras: tuple[str, ...]
+    left_out: Mapping[str, str]
     data_path: str
     video_path: str
     features: Mapping[str, Any]
@@ -49,45 +50,20 @@ class Info:
         """Whether each episode has files of its own, as in v2, or a part of one, as in v3.0."""
         return self.version in V2
 
-    @property
-    def action(self) -> str:
-        """The name of the actions, "" where there are none."""
-        return next((name for name in ACTIONS if isinstance(self.features.get(name), dict)), "")
-
-    def actions(self, tree: Tree) -> ActionSpec:
-        """What the actions are. Raises `ConfigError` where there are none, or no vectors."""
-        name = self.action
-        if not name:
-            known = ", ".join(sorted(self.features))
-            raise ConfigError(
-                f"{INFO} in {tree.name} tells of no feature '{ACTIONS[0]}', only of {known}; leave "
-                "out --with-actions to use the videos alone"
-            )
-        feature: Mapping[str, Any] = self.features[name]
-        shape, dtype = feature.get("shape"), str(feature.get("dtype"))
-        size = _vector_size(shape)
-        if not size or not dtype.startswith(("float", "int")):
-            raise ConfigError(
-                f"{INFO} in {tree.name}: feature '{name}' is {dtype} {shape}, and only vectors "
-                "of numbers can be stored; leave out --with-actions to use the videos alone"
-            )
-        return ActionSpec(_names(feature.get("names"), size), self.fps)
-
 
 def read_info(tree: Tree) -> Info:
     """Read and check info.json. Raises `ConfigError` that says what was found."""
     values: dict[str, Any] = jsonfile.read_json(tree, INFO, dict)
-    version = _version(tree, values.get("codebase_version"))
+    version, told = _version(tree, values.get("codebase_version"))
     features = values.get("features")
     if not isinstance(features, dict):
         raise jsonfile.wrong(tree, INFO, "it lacks 'features'")
     fps = values.get("fps")
     if not isinstance(fps, int | float) or not 0 < fps < 10_000:
         raise jsonfile.wrong(tree, INFO, f"'fps' should be frames a second, found {fps!r}")
-    cameras, notes = _cameras(features)
-    if not cameras:
-        kinds = sorted({str(_get(feature, "dtype")) for feature in features.values()})
-        raise jsonfile.wrong(tree, INFO, f"no feature is a video, only {', '.join(kinds)}")
+    cameras = find_cameras(features)
+    if not cameras.used:
+        raise jsonfile.wrong(tree, INFO, f"no feature is a video, only {_kinds(features)}")
     chunk = values.get("chunks_size", DEFAULT_CHUNK)
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise jsonfile.wrong(tree, INFO, f"'chunks_size' should be a number, found {chunk!r:.40}")
@@ -96,19 +72,26 @@ def read_info(tree: Tree) -> Info:
         version=version,
         fps=float(fps),
         chunk=chunk,
-        cameras=tuple(sorted(cameras)),
+        cameras=cameras.used,
+        left_out=cameras.left_out,
         data_path=_template(tree, values, "data_path", fields),
         video_path=_template(tree, values, "video_path", {*fields, "video_key"}),
         features=features,
-        notes=tuple(notes),
+        notes=(*told, *cameras.notes),
     )
 
 
-def _version(tree: Tree, value: Any) -> str:
-    """The format's version. Raises `ConfigError` for one that is not read."""
+def _version(tree: Tree, value: Any) -> tuple[str, tuple[str, ...]]:
+    """The version as which the format is read, and what is to be said of that.
+
+    Within a major version lerobot itself reads what is newer (`check_version_compatibility`).
+    Raises `ConfigError` for one that is not read.
+    """
     found = f"v{value.removeprefix('v')}" if isinstance(value, str) else ""
     if found in (*V2, *V3):
-        return found
+        return found, ()
+    if _LIKE_V3.fullmatch(found):
+        return V3[0], (f"{INFO} says {found}, which is read as {V3[0]}",)
     hint = ""
     if found.startswith("v1"):
         hint = ". LeRobot's own converters bring older datasets to v2.0 and on"
@@ -116,6 +99,13 @@ def _version(tree: Tree, value: Any) -> str:
     raise jsonfile.wrong(
         tree, INFO, f"codebase_version is {value!r:.40}, and only {known} are read{hint}"
     )
+
+
+def _kinds(features: Mapping[str, Any]) -> str:
+    """What there is instead of videos."""
+    left_out = find_cameras(features).left_out.values()
+    dtypes = {str(_get(each, "dtype")) for each in features.values()} - {"video"}
+    return ", ".join(sorted({*dtypes, *(f"video of {kind}" for kind in left_out)})) or "nothing"
 
 
 def fill(template: str, **values: Any) -> str:
@@ -146,45 +136,5 @@ def _template(tree: Tree, values: dict[str, Any], key: str, fields: set[str]) ->
     return template
 
 
-def _cameras(features: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The features to read as videos, and what is said of those that are left out."""
-    cameras, notes = [], []
-    for name, feature in features.items():
-        dtype = _get(feature, "dtype")
-        if dtype == "image":
-            notes.append(f"camera {name} is stored as images, which are not read")
-        elif dtype == "video" and _is_depth(feature):
-            notes.append(f"camera {name} shows depth and is left out")
-        elif dtype == "video" and ("/" in name or ".." in name):
-            notes.append(f"camera {name!r} is no name of a folder and is left out")
-        elif dtype == "video":
-            cameras.append(name)
-    return cameras, notes
-
-
-def _is_depth(feature: dict[str, Any]) -> bool:
-    told = (feature.get("video_info"), feature.get("info"))
-    names = ("is_depth_map", "video.is_depth_map")
-    return any(_get(about, name) for about in told for name in names)
-
-
 def _get(feature: Any, key: str) -> Any:
     return feature.get(key) if isinstance(feature, dict) else None
-
-
-def _vector_size(shape: Any) -> int:
-    """Length of a vector of this shape, 0 for what is none."""
-    fits = isinstance(shape, list) and len(shape) == 1 and isinstance(shape[0], int)
-    return max(0, shape[0]) if fits else 0
-
-
-def _names(names: Any, dimension: int) -> tuple[str, ...]:
-    """A name for each dimension; LeRobot keeps a list, {"motors": list}, {name: number} or null."""
-    if isinstance(names, dict) and names and all(isinstance(v, int) for v in names.values()):
-        names = sorted(names, key=lambda name: int(names[name]))
-    elif isinstance(names, dict) and len(names) == 1:
-        names = next(iter(names.values()))
-    fits = isinstance(names, list) and len(names) == dimension
-    if fits and len({str(name) for name in names}) == dimension:
-        return tuple(jsonfile.clean(str(name)) for name in names)
-    return tuple(f"{ACTIONS[0]}_{number}" for number in range(dimension))

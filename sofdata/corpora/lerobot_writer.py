@@ -8,10 +8,13 @@ the rows; https://huggingface.co/docs/lerobot/lerobot-dataset-v3):
     meta/tasks.parquet                    task_index by task, which is the index in pandas
     meta/episodes/chunk-000/file-000.parquet   a row an episode: its tasks, length, files, the rows
                                           dataset_from_index to dataset_to_index that are its own,
-                                          and for each camera from_timestamp to to_timestamp, s
-    meta/stats.json                       min, max, mean, std and count of actions and states
+                                          for each camera from_timestamp to to_timestamp, s, and
+                                          its statistics
+    meta/stats.json                       statistics of every feature, see `lerobot_statistics`
     data/chunk-NNN/file-NNN.parquet       a row a frame, a row group an episode
     videos/CAMERA/chunk-NNN/file-NNN.mp4  the frames of several episodes, H.264
+
+lerobot 0.6 loads and trains on them (tests/corpora/test_lerobot_library.py).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.corpora.lerobot_statistics import Pictures, of_numbers
 from sofdata.errors import ContractError
 from sofdata.scenes.film import Film
 
@@ -68,7 +72,7 @@ class Episode:
 
 
 class LeRobotWriter:
-    """Writes episodes as they come; holds none of them, and some numbers of each.
+    """Writes episodes as they come; holds none of them, and the numbers of their rows.
 
     writer = LeRobotWriter(folder, fps=10, action_names=("dx", "dy"))
     for episode in episodes:
@@ -100,7 +104,8 @@ class LeRobotWriter:
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict[str, Any]] = []
         self._rows = 0
-        self._values: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self._vectors}
+        self._values: dict[str, list[NDArray[Any]]] = {}
+        self._pictures: dict[str, Pictures] = {}
         self._films: dict[str, Film] = {}
         self._table: Any = None
 
@@ -115,8 +120,9 @@ class LeRobotWriter:
             for frame in frames:
                 film.add(frame)
             row[f"videos/{camera}/to_timestamp"] = film.frames / self._fps
-        self._table.write_table(self._data(episode))
-        self._episodes.append(row)
+        numbers = self._numbers(episode)
+        self._table.write_table(self._data(numbers))
+        self._episodes.append(row | self._count(episode, numbers))
         self._rows += len(episode)
 
     def finish(self) -> None:
@@ -129,7 +135,8 @@ class LeRobotWriter:
         pq.write_table(pa.Table.from_pylist(self._episodes), path)
         pq.write_table(_tasks_table(self._tasks), self._path("meta/tasks.parquet"))
         self._path("meta/info.json").write_text(json.dumps(self._info(), indent=4) + "\n")
-        stats = {name: _statistics(np.concatenate(rows)) for name, rows in self._values.items()}
+        stats = {camera: each.statistics() for camera, each in self._pictures.items()}
+        stats |= {name: of_numbers(np.concatenate(rows)) for name, rows in self._values.items()}
         self._path("meta/stats.json").write_text(json.dumps(stats, indent=4) + "\n")
 
     def _next_files(self, episode: Episode) -> None:
@@ -175,27 +182,43 @@ class LeRobotWriter:
         }
         return row | {f"{each}/{key}": n for each in files for key, n in self._place().items()}
 
-    def _data(self, episode: Episode) -> Any:
-        """The rows of `data/`."""
-        import pyarrow as pa
-
+    def _numbers(self, episode: Episode) -> dict[str, NDArray[Any]]:
+        """The rows of `data/` by column: float32 [T,D] for vectors, else [T]."""
         length = len(episode)
         task = self._tasks.setdefault(episode.task, len(self._tasks))
         frame = np.arange(length)
-        columns: dict[str, Any] = {
+        vectors = {"action": episode.actions, STATE: episode.state}
+        return {
+            **{name: np.asarray(vectors[name], np.float32) for name in self._vectors},
             "timestamp": (frame / self._fps).astype(np.float32),
             "frame_index": frame,
             "episode_index": np.full(length, len(self._episodes)),
             "index": self._rows + frame,
             "task_index": np.full(length, task),
         }
-        for name, values in {"action": episode.actions, STATE: episode.state}.items():
-            if name in self._vectors and values is not None:
-                vectors = np.ascontiguousarray(values, np.float32)
-                size = len(self._vectors[name])
-                columns[name] = pa.FixedSizeListArray.from_arrays(vectors.ravel(), size)
-                self._values[name].append(vectors)
+
+    def _data(self, numbers: Mapping[str, NDArray[Any]]) -> Any:
+        import pyarrow as pa
+
+        columns = {
+            name: pa.FixedSizeListArray.from_arrays(np.ravel(rows), len(self._vectors[name]))
+            if name in self._vectors
+            else rows
+            for name, rows in numbers.items()
+        }
         return pa.table({name: columns[name] for name in self._schema().names}, self._schema())
+
+    def _count(self, episode: Episode, numbers: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Let the statistics grow, and return those of the episode for its row."""
+        own = {}
+        for camera, frames in episode.frames.items():
+            pictures = Pictures.of_episode(frames)
+            self._pictures.setdefault(camera, Pictures()).merge(pictures)
+            own[camera] = pictures.statistics()
+        for name, rows in numbers.items():
+            self._values.setdefault(name, []).append(rows)
+            own[name] = of_numbers(rows)
+        return {f"stats/{name}/{key}": value for name in own for key, value in own[name].items()}
 
     def _schema(self) -> Any:
         import pyarrow as pa
@@ -209,7 +232,16 @@ class LeRobotWriter:
                 "dtype": "video",
                 "shape": list(frames.shape[1:]),
                 "names": ["height", "width", "channels"],
-                "info": {"video.fps": self._fps, "video.codec": "h264", "has_audio": False},
+                "info": {
+                    "video.height": frames.shape[1],
+                    "video.width": frames.shape[2],
+                    "video.codec": "h264",
+                    "video.pix_fmt": "yuv420p",
+                    "video.fps": self._fps,
+                    "video.channels": 3,
+                    "has_audio": False,
+                    "is_depth_map": False,
+                },
             }
             for camera, frames in episode.frames.items()
         }
@@ -259,13 +291,3 @@ def _tasks_table(tasks: dict[str, int]) -> Any:
     }
     table = pa.table({"task_index": pa.array(tasks.values(), pa.int64()), "task": list(tasks)})
     return table.replace_schema_metadata({"pandas": json.dumps(about)})
-
-
-def _statistics(values: NDArray[np.float32]) -> dict[str, list[float]]:
-    return {
-        "min": values.min(0).tolist(),
-        "max": values.max(0).tolist(),
-        "mean": values.mean(0, dtype=np.float64).tolist(),
-        "std": values.std(0, dtype=np.float64).tolist(),
-        "count": [len(values)],
-    }
