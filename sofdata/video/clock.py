@@ -22,10 +22,15 @@ _PACK = b"\x00\x00\x01\xba"
 _PACK_BYTES = 10
 
 
-def zero_pts(container: Any, stream: Any, source: Source) -> int:
-    """The time of a stream's clock, in its time base, from which its times are counted."""
+def zero_pts(container: Any, stream: Any, source: Source, first: int | None) -> int:
+    """The time of a stream's clock, in its time base, from which its times are counted.
+
+    first: the time of its first frame, where it has been looked for.
+    """
     if container.format.name == "mpegts":
         return int(stream.start_time or 0)
+    if first is not None and len(container.streams) == 1:
+        return max(0, first)
     start_s = Fraction(container.start_time or 0, 1_000_000)
     if container.format.name == "mpeg" and (clock := _first_pack_s(source)) is not None:
         start_s = clock
@@ -57,11 +62,13 @@ class JoinedClock:
     """Moves the times of packets, as they come, so that a clock that begins again goes on.
 
     Recordings that were joined byte by byte (`cat`) begin again in the middle, as do 33-bit clocks
-    after 26.5 hours. restarts: how often that was.
+    after 26.5 hours. restarts: how often that was. may_restart: False for a container whose times
+    step back where an edit list shows frames again, or hides some that are decoded.
     """
 
-    def __init__(self, time_base: Fraction) -> None:
+    def __init__(self, time_base: Fraction, may_restart: bool = True) -> None:
         self.restarts = 0
+        self._may_restart = may_restart
         self._tolerance = int(RESTART_S / time_base)
         self._gap = int(JOIN_GAP_S / time_base)
         self._offset = 0
@@ -69,7 +76,7 @@ class JoinedClock:
 
     def move(self, packet: Any) -> None:
         """Set the times of the next packet in decoding order."""
-        if packet.dts is not None:
+        if packet.dts is not None and self._may_restart:
             if self._last is not None and packet.dts + self._offset < self._last - self._tolerance:
                 self.restarts += 1
                 self._offset = self._last + self._gap - packet.dts

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.clock import JoinedClock
+from sofdata.video.keys import is_whole
 from sofdata.video.ranges import RangeFile, Source
 
 # Self-contained formats. Playlists (hls, dash, concat), image sequences and network formats are
@@ -23,6 +24,9 @@ FORMATS = (
 
 # Packets to try for a first frame. Enough for any stream that starts between two key frames.
 MAX_PACKETS_TO_FIRST_FRAME = 600
+
+# Containers that are written as they come, so that joining two files gives a file.
+RESTARTING = frozenset({"mpegts", "mpeg", "flv", "ogg", "asf"})
 
 Ticks = TypeVar("Ticks", int, NDArray[np.int64])
 
@@ -89,7 +93,7 @@ def packets(
         stream.codec_context.thread_count = 1
     if entry.seek_pts is not None:
         container.seek(entry.seek_pts, stream=stream, backward=True, any_frame=False)
-    clock = clock or JoinedClock(stream.time_base)
+    clock = clock or joined_clock(container, stream)
     try:
         for number, packet in enumerate(container.demux(stream)):
             if not packet.size and packet.pts is None and packet.dts is None:
@@ -97,10 +101,28 @@ def packets(
             clock.move(packet)
             if number >= entry.skipped:
                 yield packet
-            if end_pts is not None and packet.dts is not None and packet.dts >= end_pts:
-                return  # no frame is shown before its packet's dts
+            if _is_after(packet, end_pts):
+                return
     except av.FFmpegError:
         return  # the rest of the file cannot be read; what was found so far counts
+
+
+def _is_after(packet: Any, end_pts: int | None) -> bool:
+    """Whether no later packet is shown before `end_pts`: no frame is, before its packet's dts.
+
+    An edit list hides packets whose times do not say where they belong.
+    """
+    return (
+        end_pts is not None
+        and packet.dts is not None
+        and packet.dts >= end_pts
+        and not packet.is_discard
+    )
+
+
+def joined_clock(container: Any, stream: Any) -> JoinedClock:
+    """A clock for the packets of a stream."""
+    return JoinedClock(stream.time_base, container.format.name in RESTARTING)
 
 
 def shown_pts(packet: Any) -> int | None:
@@ -111,19 +133,32 @@ def shown_pts(packet: Any) -> int | None:
     return None if pts is None else int(pts)
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A packet that a decoder can begin with: its number and its times.
+
+    is_whole: whether its picture is whole at once (`sofdata.video.keys`).
+    """
+
+    number: int
+    pts: int
+    dts: int
+    is_whole: bool
+
+
 @dataclass(slots=True)
 class Scan:
     """What the packets of a stream tell.
 
     pts: of the frames that are shown, in decoding order; times of decoding where `by_order`.
-    entries: (number of the packet, presentation time) of those that a decoder can begin with.
+    keys: the packets that a decoder can begin with.
     packets, packet_bytes: all that have content. repeats: packets without.
     undated: packets without a presentation time. restarts: how often the clock begins again.
     is_end: whether the end of the file was reached. first: the first frame that decodes.
     """
 
     pts: list[int] = field(default_factory=list)
-    entries: list[tuple[int, int]] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     packets: int = 0
     packet_bytes: int = 0
     repeats: int = 0
@@ -137,9 +172,9 @@ def scan_stream(
     container: Any, stream: Any, by_order: bool, entry: Entry = START, end_pts: int | None = None
 ) -> Scan:
     """Read the packets of a stream, and decode up to its first frame."""
-    scan, clock = Scan(), JoinedClock(stream.time_base)
+    scan, clock = Scan(), joined_clock(container, stream)
     for number, packet in enumerate(packets(container, stream, entry, end_pts, clock)):
-        scan.is_end = end_pts is None or packet.dts is None or packet.dts < end_pts
+        scan.is_end = not _is_after(packet, end_pts)
         if not packet.size:
             scan.repeats += 1
             continue
@@ -150,7 +185,9 @@ def scan_stream(
         if pts is not None:
             scan.pts.append(pts)
             if packet.is_keyframe:
-                scan.entries.append((number, pts))
+                dts = pts if packet.dts is None else packet.dts
+                whole = is_whole(packet, stream.codec_context)
+                scan.keys.append(Key(number, pts, dts, whole))
         if scan.first is None and scan.packets <= MAX_PACKETS_TO_FIRST_FRAME:
             scan.first = next(_try_decode(packet), None)
     scan.restarts = clock.restarts

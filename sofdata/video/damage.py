@@ -36,12 +36,16 @@ def damage_of(info: VideoInfo, sampling: Sampling, tally: Tally | None) -> Damag
         )
     if sampling.span_s is None:
         _compare_with_header(info, damage)
-    elif info.is_end:
+    elif info.is_end and not info.undated:  # else nobody knows when it ends
         _compare_with_span(info, sampling.span_s, damage)
     if info.restarts:
         times = "once" if info.restarts == 1 else f"{info.restarts} times"
         damage.sentences.append(
             f"the clock begins again {times}; what follows is put {JOIN_GAP_S:g} s later"
+        )
+    if tally and tally.frames_spread:
+        damage.sentences.append(
+            f"{tally.frames_spread} frames have no time of their own, and follow those that have"
         )
     if tally and tally.frames_undated:
         damage.sentences.append(
@@ -57,12 +61,28 @@ def _frames_asked_for(info: VideoInfo, sampling: Sampling) -> int:
 
 def _compare_with_header(info: VideoInfo, damage: Damage) -> None:
     """What the header promises and the file does not hold."""
+    short_s = _short_s(info)
     if info.frames_declared is not None:
-        _compare_frames(info.packets + info.repeats, info.frames_declared, damage)
-    elif info.duration_s is not None and info.frame_s:
-        # Some containers state the time of the end, others the time from start to end.
-        end_s = float(info.pts_s[-1]) + info.frame_s - info.seconds(0)  # on the container's clock
-        _compare_seconds(info, max(end_s, end_s - info.start_s), info.duration_s, damage)
+        # Frames that an edit list hides are declared, and may not even be read.
+        if short_s is None or short_s > 0:
+            _compare_frames(info.packets + info.repeats, info.frames_declared, damage)
+    elif short_s and info.duration_s:
+        damage.missing_s += short_s
+        damage.sentences.append(
+            f"{info.duration_s - short_s:.2f} of {info.duration_s:.2f} declared seconds are in the "
+            "file; the rest is missing"
+        )
+
+
+def _short_s(info: VideoInfo) -> float | None:
+    """By how much the file ends before its header says; 0 for hardly, None for nobody knows."""
+    if info.duration_s is None or not info.frame_s:
+        return None
+    # Some containers state the time of the end, others the time from start to end.
+    end_s = float(info.pts_s[-1]) + info.frame_s - info.seconds(0)  # on the container's clock
+    short_s = info.duration_s - max(end_s, end_s - info.start_s)
+    slack_s = max(TOLERATED_FRAMES * info.frame_s, TOLERATED_SHARE * info.duration_s)
+    return short_s if short_s > slack_s else 0.0
 
 
 def _compare_frames(found: int, declared: int, damage: Damage) -> None:
@@ -70,16 +90,6 @@ def _compare_frames(found: int, declared: int, damage: Damage) -> None:
         damage.frames_lost += declared - found
         damage.sentences.append(
             f"{found} of {declared} declared frames are in the file; the rest is missing"
-        )
-
-
-def _compare_seconds(info: VideoInfo, covered_s: float, declared_s: float, damage: Damage) -> None:
-    slack_s = max(TOLERATED_FRAMES * info.frame_s, TOLERATED_SHARE * declared_s)
-    if declared_s - covered_s > slack_s:
-        damage.missing_s += declared_s - covered_s
-        damage.sentences.append(
-            f"{covered_s:.2f} of {declared_s:.2f} declared seconds are in the file; the rest is "
-            "missing"
         )
 
 

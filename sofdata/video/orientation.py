@@ -45,12 +45,12 @@ class Orientation:
 UPRIGHT = Orientation()
 
 
-def orientation_of(frame: Any) -> Orientation:
-    """How a decoded frame (of PyAV) has to be turned; upright where it says nothing."""
+def orientation_of(frame: Any) -> Orientation | None:
+    """How a decoded frame (of PyAV) has to be turned; None where it says nothing."""
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
             return from_matrix(bytes(data))
-    return UPRIGHT
+    return None
 
 
 def from_matrix(data: bytes) -> Orientation:

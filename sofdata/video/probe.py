@@ -7,9 +7,11 @@ network address: only the demuxers of self-contained formats may run, over local
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,17 +22,30 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.video.clock import zero_pts
-from sofdata.video.container import START, Entry, Scan, open_container, scan_stream, seconds
+from sofdata.video.container import (
+    START,
+    Entry,
+    Key,
+    Scan,
+    open_container,
+    packets,
+    scan_stream,
+    seconds,
+    shown_pts,
+)
 from sofdata.video.geometry import pixel_aspect, square_size
 from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.ranges import RangeFile, Source
 
 # Containers whose index says where a time lies.
 INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
-# How far before a span to seek to, s, and which key packets before it to begin with, counted back:
-# the first is enough unless the decoder needs longer to recover, as with intra refresh.
+# Those that say well where their timeline begins, and when frames are shown.
+TRUSTED = INDEXED | {"mpegts", "mpeg", "avi"}
+HEAD_PACKETS = 32
+# How far before a span to seek to, s, and which key packets before it to begin with, counted back,
+# where a decoder needs longer to recover than its container promises.
 SEEK_BACK_S = (0.0, 2.0, 8.0, 32.0)
-ENTRIES_BACK = (1, 2, 4, 8, 16)
+KEYS_BACK = (1, 2, 4, 8, 16)
 ORDER_MARGIN_S = 2.0
 NEVER = 1 << 62
 
@@ -126,6 +141,8 @@ class VideoInfo:
     @property
     def frame_s(self) -> float:
         """Usual time between frames, in seconds; 0 where there is but one."""
+        if self.undated and self.fps:
+            return 1 / self.fps
         return float(np.median(np.diff(self.pts_s))) if len(self.pts_s) > 1 else 0.0
 
 
@@ -221,15 +238,16 @@ def _streams(container: Any) -> str:
 def _read(
     container: Any, stream: Any, span_s: tuple[float, float] | None, source: Source
 ) -> VideoInfo:
-    zero = zero_pts(container, stream, source)
-    by_order = has_decoding_times_only(container, stream)
+    head = _look_ahead(source, stream.index) if container.format.name not in TRUSTED else _Head()
+    zero = zero_pts(container, stream, source, head.first_pts)
+    by_order = head.by_order or has_decoding_times_only(container, stream)
     span = _ticks(span_s, zero, stream.time_base) if span_s else None
     scan, entries = _scan(container, stream, by_order, span)
     pts = np.sort(np.array(scan.pts, dtype=np.int64))
     if not len(pts):
         raise _no_packets(stream, span_s, str(source))
     stored = (scan.first.width, scan.first.height) if scan.first else (stream.width, stream.height)
-    orientation = orientation_of(scan.first) if scan.first else UPRIGHT
+    orientation = (orientation_of(scan.first) if scan.first else None) or UPRIGHT
     aspect = pixel_aspect(stream)
     width, height = orientation.shown_size(*square_size(*stored, aspect))
     best = container.streams.best("video")
@@ -264,8 +282,28 @@ def _read(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The first packets of a stream: when the first frame is shown; whether all lack that time."""
+
+    first_pts: int | None = None
+    by_order: bool = False
+
+
+def _look_ahead(source: Source, index: int) -> _Head:
+    """Look at the first packets, for what the container itself does not say well."""
+    with _open(source) as container:
+        stream = container.streams[index]
+        first = list(itertools.islice(packets(container, stream), HEAD_PACKETS))
+        times = [pts for packet in first if (pts := shown_pts(packet)) is not None]
+        by_order = container.format.name == "mxf" and all(
+            packet.pts in (None, packet.dts) for packet in first
+        )
+        return _Head(min(times, default=None), by_order)
+
+
 def has_decoding_times_only(container: Any, stream: Any) -> bool:
-    """Whether packets state when they are decoded and not when they are shown.
+    """Whether packets state when they are decoded and never when they are shown.
 
     That is so in AVI, and in Matroska for streams that were taken over from AVI (V_MS/VFW/FOURCC,
     the only ones there that have a tag).
@@ -298,37 +336,49 @@ def _scan(
     if by_order:
         margin = int(ORDER_MARGIN_S / stream.time_base)
         return scan_stream(container, stream, True, START, end + margin), (START,)
-    targets = _targets(stream, span[0]) if container.format.name in INDEXED else []
-    for place, target in enumerate(targets):
-        found = _enter(container, stream, target, end)
-        if found and found.entries and found.entries[0] <= (0, span[0]):
-            entries = [Entry(each) for each in targets[place:]]
-            return found, (*entries, START)
-    container.seek(0)
+    if container.format.name in INDEXED and (entered := _enter(container, stream, span)):
+        return entered
     found = scan_stream(container, stream, False, START, end)
-    return found, _entries_before(found, span[0])
+    return found, _entries_before(found.keys, span[0])
 
 
-def _targets(stream: Any, start: int) -> list[int]:
-    """Where to seek to for a span: to its start, or ever further before it."""
-    first = stream.start_time or 0
-    backs = (int(each / stream.time_base) for each in SEEK_BACK_S)
-    return [start - back for back in backs if start - back > first]
-
-
-def _enter(container: Any, stream: Any, target: int, end: int) -> Scan | None:
+def _enter(
+    container: Any, stream: Any, span: tuple[int, int]
+) -> tuple[Scan, tuple[Entry, ...]] | None:
+    """Seek to before a span; None where only the start of the file is before it."""
     import av
 
+    backs = [int(each / stream.time_base) for each in SEEK_BACK_S]
+    first, target = stream.start_time or 0, span[0]
+    found: list[Entry] = []
+    scan = None
     try:
-        return scan_stream(container, stream, False, Entry(target), end)
+        while len(found) < len(backs) and target > first:
+            scan = scan_stream(container, stream, False, Entry(target), span[1])
+            key = scan.keys[0] if scan.keys else None
+            if key and key.number == 0 and key.pts <= span[0]:
+                found.append(Entry(target))
+                if key.is_whole or len(found) > 1:
+                    break
+                target = key.dts - 1  # to the key before: what lies between makes it whole
+            else:
+                target -= max(1, backs[len(found) + 1])
     except av.FFmpegError:
+        found = []
+    if not found or scan is None:
+        container.seek(0)
         return None
+    nearest = found[-1].seek_pts or first
+    earlier = (nearest - back for back in backs[1:])
+    return scan, (found[-1], *(Entry(each) for each in earlier if each > first), START)
 
 
-def _entries_before(scan: Scan, start: int) -> tuple[Entry, ...]:
-    """The packets to begin with for a span: the last before it, and ever earlier ones."""
-    before = [number for number, pts in scan.entries if pts <= start]
-    chosen = [before[-back] for back in ENTRIES_BACK if back <= len(before)]
+def _entries_before(keys: Sequence[Key], start: int) -> tuple[Entry, ...]:
+    """The packets to begin with for a span: the last key before it, and ever earlier ones."""
+    before = [key for key in keys if key.pts <= start]
+    if before and not before[-1].is_whole:
+        before.pop()  # what lies between makes the last one whole
+    chosen = [before[-back].number for back in KEYS_BACK if back <= len(before)]
     return (*(Entry(skipped=number) for number in chosen if number), START)
 
 

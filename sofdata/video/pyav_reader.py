@@ -16,7 +16,7 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from sofdata.types import Eye
 from sofdata.video.config import Fit
 from sofdata.video.container import Entry, open_container, packets, shown_pts
 from sofdata.video.geometry import crop_square, square_size, working_size
-from sofdata.video.orientation import orientation_of
+from sofdata.video.orientation import Orientation, orientation_of
 from sofdata.video.probe import VideoInfo
 from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler, select
@@ -33,6 +33,14 @@ from sofdata.video.tally import Tally
 
 Sample = tuple[float, NDArray[np.uint8]]
 Ticks = tuple[int, int]
+
+
+class _Picture(NamedTuple):
+    """A decoded frame, when it is shown, and how it has to be turned."""
+
+    pts: int | None
+    frame: Any
+    orientation: Orientation
 
 
 class _Mispredicted(Exception):
@@ -48,7 +56,9 @@ def read(
 ) -> Iterator[Sample]:
     """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`."""
     convert = _Converter(info.pixel_aspect, sampling.size, fit, sampling.eye)
-    sampler: StepSampler[Any] = StepSampler(sampling.step_s, sampling.span_s, sampling.hidden_s)
+    sampler: StepSampler[_Picture] = StepSampler(
+        sampling.step_s, sampling.span_s, sampling.hidden_s
+    )
     wanted = _wanted(info, sampling)
     try:
         for kept_s, kept in _sampled(source, info, sampling, sampler, wanted, tally):
@@ -83,10 +93,10 @@ def _sampled(
     source: Source,
     info: VideoInfo,
     sampling: Sampling,
-    sampler: StepSampler[Any],
+    sampler: StepSampler[_Picture],
     wanted: NDArray[np.int64] | None,
     tally: Tally,
-) -> Iterator[tuple[float, Any]]:
+) -> Iterator[tuple[float, _Picture]]:
     """The frames that the sampler keeps. Raises `_Mispredicted` before it could choose wrongly."""
     coming = deque([] if wanted is None else wanted.tolist())
     end_s = sampling.span_s[1] if sampling.span_s else math.inf
@@ -113,7 +123,7 @@ def _from_the_right_entry(
     sampling: Sampling,
     wanted: NDArray[np.int64] | None,
     tally: Tally,
-) -> Iterator[Any]:
+) -> Iterator[_Picture]:
     """Decoded frames, from one at or before the first of the span on where there is such a one.
 
     A decoder may need longer to recover than its container promises: then it begins earlier.
@@ -139,7 +149,7 @@ def _frames(
     span: Ticks,
     wanted: NDArray[np.int64] | None,
     tally: Tally,
-) -> Generator[Any, None, None]:
+) -> Generator[_Picture, None, None]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
     needed = None if wanted is None else frozenset(wanted.tolist())
     with open_container(source) as container:
@@ -164,8 +174,10 @@ class _Decoder:
         self._given = 0  # packets
         self._taken = 0  # frames
         self._lost: list[int] = []  # numbers of packets that did not decode
+        self._orientation = info.orientation
+        self._last: int | None = None
 
-    def decode(self, packet: Any, skip: bool) -> Iterator[Any]:
+    def decode(self, packet: Any, skip: bool) -> Iterator[_Picture]:
         """Frames that a packet completes. skip: its own is not needed."""
         if skip != self._skipping:
             self._codec.skip_frame, self._skipping = ("NONREF" if skip else "DEFAULT"), skip
@@ -174,12 +186,12 @@ class _Decoder:
         self._given += 1
         yield from self._decode(packet)
 
-    def finish(self) -> Iterator[Any]:
+    def finish(self) -> Iterator[_Picture]:
         """The frames that the decoder still holds."""
         self._codec.skip_frame = "DEFAULT"
         yield from self._decode(None)
 
-    def _decode(self, packet: Any) -> Iterator[Any]:
+    def _decode(self, packet: Any) -> Iterator[_Picture]:
         import av
 
         try:
@@ -190,13 +202,22 @@ class _Decoder:
                 self._tally.decode_errors += 1
             return
         for frame in frames:
-            if self._info.by_order:
-                frame.pts = self._time_by_order(frame.pts)
+            # A stream may say with its key frames only how all of them are to be turned.
+            self._orientation = orientation_of(frame) or self._orientation
+            pts = self._time_by_order(frame.pts) if self._info.by_order else self._time(frame.pts)
             if not frame.is_corrupt:
                 self._tally.frames_decoded += 1
-                yield frame
-            elif frame.pts is None or frame.pts >= self._start:
+                yield _Picture(pts, frame, self._orientation)
+            elif pts is None or pts >= self._start:
                 self._tally.decode_errors += 1
+
+    def _time(self, pts: int | None) -> int | None:
+        """The time of the next frame: its own, or a frame after the one before."""
+        if pts is None and self._last is not None and self._info.frame_s:
+            self._tally.frames_spread += 1
+            pts = self._last + round(self._info.frame_s / self._info.time_base)
+        self._last = pts
+        return pts
 
     def _time_by_order(self, packet: int | None) -> int | None:
         """The time of the next frame, where frames take the times of packets in their order.
@@ -227,8 +248,8 @@ class _Converter:
         self.views = 2 if eye else 1
         self.reformatter = VideoReformatter()
 
-    def __call__(self, frame: Any) -> NDArray[np.uint8]:
-        orientation = orientation_of(frame)
+    def __call__(self, picture: _Picture) -> NDArray[np.uint8]:
+        frame, orientation = picture.frame, picture.orientation
         stored = square_size(frame.width, frame.height, self.pixel_aspect)
         shown_width, shown_height = orientation.shown_size(*stored)
         view = working_size(shown_width / self.views, shown_height, self.size, self.fit)

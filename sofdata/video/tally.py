@@ -12,15 +12,18 @@ class Tally:
     frames_decoded: frames that came out of the decoder, sampled or not.
     decode_errors: packets or frames that could not be decoded.
     frames_undated: frames without a presentation time that increases; they are left out.
+    frames_spread: frames without a presentation time that got one from the frames before.
     """
 
     frames_decoded: int = 0
     decode_errors: int = 0
     frames_undated: int = 0
+    frames_spread: int = 0
 
     def reset(self) -> None:
         """Count from zero: the video is decoded again."""
-        self.frames_decoded = self.decode_errors = self.frames_undated = 0
+        self.frames_decoded = self.decode_errors = 0
+        self.frames_undated = self.frames_spread = 0
 
 
 @dataclass(frozen=True, slots=True)

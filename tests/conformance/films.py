@@ -30,6 +30,7 @@ class Film:
     begins_s: when the first frame is shown by our clock, where it is not the first thing there is,
         or what says so of the file.
     damaged: whether a reader must say that something is missing; None where it cannot know.
+    undated: whether frames have no time of their own in the file, which a reader must say.
     """
 
     container: str
@@ -41,6 +42,7 @@ class Film:
     middle: float = 1.0
     begins_s: float | Callable[[Path], float] = 0.0
     damaged: bool | None = False
+    undated: bool = False
 
     @property
     def name(self) -> str:
@@ -198,7 +200,7 @@ def write(path: Path, container: str, codec: str, frames: Sequence[Any], **more:
 def film_of(container: str, codec: str, condition: str, make: Make, **more: Any) -> Film:
     """A film in one of these containers, under a condition of its own."""
     if container == "PS":
-        more = {"begins_s": first_shown_s, **more}
+        more = {"begins_s": first_shown_s, "undated": codec.startswith("H.264"), **more}
     return Film(container, codec, condition, CONTAINERS[container][1], make, **more)
 
 

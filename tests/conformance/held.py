@@ -65,9 +65,10 @@ def turned_films() -> list[Film]:
                         if flip
                         else f"SEI: {degrees} degrees"
                     )
-                    films.append(
-                        film_of(container, "H.264 B", name, _by_sei(container, degrees, flip))
-                    )
+                    make = _by_sei(container, degrees, flip)
+                    # The filter leaves some frames of a transport stream without a time.
+                    undated = container == "TS"
+                    films.append(film_of(container, "H.264 B", name, make, undated=undated))
     return films
 
 

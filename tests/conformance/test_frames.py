@@ -32,6 +32,7 @@ from tests.conformance.rule import ROUNDING_S, Shown, on_our_clock, sampled
 from tests.conformance.table import STEPS_S, Cell, Table
 
 SIZE = 96
+UNDATED = "have no time of their own"
 FILMS = [
     *plain_films(),
     *field_films(),
@@ -143,8 +144,11 @@ def _faults_of_sampling(film: Film, this: Made, step_s: float, span_s: Span) -> 
     report = stream.report
     if span_s is not None and span_s[1] > this.shown[-1].time_s + 1.0:
         return faults  # that a span ends after the file may be said, and is no damage
-    if film.damaged is False and (report.salvaged or report.decode_errors):
-        faults.append(f"said to be damaged: {report.salvaged or report.decode_errors}")
+    said = [each for each in report.salvaged.split("; ") if each and UNDATED not in each]
+    if film.damaged is False and (said or report.decode_errors):
+        faults.append(f"said to be damaged: {'; '.join(said) or report.decode_errors}")
+    if film.undated != (UNDATED in report.salvaged) and (span_s is None or not film.undated):
+        faults.append(f"frames without a time: {report.salvaged or 'not said'}")
     if film.damaged is False and report.frames_undated:
         faults.append(f"{report.frames_undated} frames said to have no time")
     if film.damaged and span_s is None and not report.salvaged:

@@ -55,10 +55,12 @@ def _zero(folder: Path, name: str, head: bytes, start_s: float) -> float:
     path = folder / "a"
     path.write_bytes(head)
     container = SimpleNamespace(
-        format=SimpleNamespace(name=name), start_time=round(1_000_000 * start_s)
+        format=SimpleNamespace(name=name),
+        start_time=round(1_000_000 * start_s),
+        streams=[None, None],
     )
     stream = SimpleNamespace(time_base=TICKS, start_time=round(start_s / TICKS) + 90)
-    return float(zero_pts(container, stream, path) * TICKS)
+    return float(zero_pts(container, stream, path, None) * TICKS)
 
 
 @pytest.mark.parametrize(
