@@ -86,12 +86,12 @@ class Panda70M:
         texts = [item for item in files.claimed if suffix(item.rel) != ".csv"]
         beside = sidecars.samples(tree, _cut(files, texts), texts, with_urls=True)
         files.ignore(beside.spare)
-        entries, known, unused, notes = _of_tables(tree, tables, files, beside.urls)
-        taken = known | {stem_of(entry.uri) for entry in beside.entries}
-        bare = sorted(files.by_stem.keys() - taken)
+        entries, unused, notes = _of_tables(tree, tables, files, beside.urls)
+        used = {entry.uri for entry in (*entries, *beside.entries)}
+        bare = sorted(item.rel for item in files if item.rel not in used)
         if bare:
             notes.append(counted(bare, "video is in no table; not used"))
-            files.ignored[NO_ROW] += sum(len(files.by_stem[stem]) for stem in bare)
+            files.ignored[NO_ROW] += len(bare)
         if beside.silent:
             notes.append(counted(beside.silent, "text or JSON cannot be read; left out"))
         return Listing.of(
@@ -112,18 +112,17 @@ def _cut(files: VideoFiles, texts: list[Item]) -> list[Item]:
 
 def _of_tables(
     tree: Tree, tables: list[str], files: VideoFiles, urls: set[str]
-) -> tuple[list[Entry], set[str], Counter[str], list[str]]:
-    """Entries of the clips whose video is here, the ids of all rows, rows not used, notes.
+) -> tuple[list[Entry], Counter[str], list[str]]:
+    """Entries of the clips whose video is here, rows that are not used, notes.
 
     urls: of the videos whose clips are here as files of their own.
     """
-    entries, known, unused = list[Entry](), set[str](), Counter[str]()
+    entries, unused = list[Entry](), Counter[str]()
     away = dict[str, None]()
     seen: dict[str, set[tuple[tuple[str, str], str]]] = {}
     cut = {found[1] for found in map(_URL.search, urls) if found}
     for rel in tables:
         for video in _videos(tree, rel):
-            known.add(video.id)
             item = files.first(video.id)
             if item is None and video.id in cut:
                 unused[_CUT_ALREADY] += 1
@@ -141,7 +140,7 @@ def _of_tables(
                     clips.add(clip)
                     entries.append(_clip(video, number, item))
     notes = [counted([*away], "video of the tables has no file here")] if away else []
-    return entries, known, unused, notes
+    return entries, unused, notes
 
 
 def _tables(tree: Tree) -> list[str]:

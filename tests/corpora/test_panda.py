@@ -77,7 +77,7 @@ def test_what_is_not_here_and_what_is_in_no_table_is_told(root: Path) -> None:
     found = listing(root)
     notes = "; ".join(found.notes)
     assert f"video of the tables has no file here: {GONE}" in notes
-    assert "video is in no table; not used: stranger" in notes
+    assert "video is in no table; not used: videos/stranger.mp4" in notes
     assert found.ignored == {"video of no row": 1}
     assert found.unused == {"row without a file": 1}
     assert found.tables == ("panda70m_testing.csv",)
