@@ -9,9 +9,10 @@ asked for one after the other; a group that is too large to be unpacked is refus
 from __future__ import annotations
 
 import errno
+import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,44 @@ class Group:
     first: int
     rows: int
     size_bytes: int
+
+
+class Column:
+    """A binary column of an opened file, by row groups."""
+
+    def __init__(self, table: pq.ParquetFile, name: str) -> None:
+        """Raises `FileNotFoundError` where there is no such column."""
+        names = [leaf.path for leaf in table.schema]
+        if name not in names:
+            raise FileNotFoundError(errno.ENOENT, f"it has no column {name}")
+        self._table = table
+        self._name = name
+        self.groups = []
+        first = 0
+        for number in range(table.metadata.num_row_groups):
+            group = table.metadata.row_group(number)
+            size = group.column(names.index(name)).total_uncompressed_size
+            self.groups.append(Group(number, first, group.num_rows, size))
+            first += group.num_rows
+
+    def cells(self, group: Group) -> Iterator[bytes | None]:
+        """The values of a group in order, None where one is null.
+
+        Raises `OSError`; of number EFBIG for a group that is too large.
+        """
+        if group.size_bytes > MAX_GROUP_BYTES:
+            told = (
+                f"a row group of {group.size_bytes} bytes; {MAX_GROUP_BYTES} are unpacked at most"
+            )
+            raise OSError(errno.EFBIG, told)
+        with _explained():
+            for batch in self._table.iter_batches(
+                1, row_groups=[group.number], columns=[self._name], use_threads=False
+            ):
+                values: Any = batch.column(0)
+                while hasattr(values, "flatten") and values.type.num_fields:  # of a struct
+                    (values,) = values.flatten()
+                yield values[0].as_py()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,76 +97,43 @@ def read_cell(tree: Tree, rel: str, row: int, column: str) -> bytes:
     with _lock:
         if _kept is None or _kept.file != file or not 0 <= row - _kept.first < len(_kept.cells):
             _kept = None
-            with _opened(tree, rel) as table:
-                found = [
-                    each for each in _groups(table, column) if 0 <= row - each.first < each.rows
-                ]
-                if not found:
+            with opened(tree, rel, column) as found:
+                group = next((g for g in found.groups if 0 <= row - g.first < g.rows), None)
+                if group is None:
                     raise FileNotFoundError(errno.ENOENT, f"it has no row {row}", rel)
-                if found[0].size_bytes > KEPT_BYTES:
-                    return _there(_only(_cells(table, column, found[0]), row - found[0].first), rel)
-                _kept = _Kept(file, found[0].first, list(_cells(table, column, found[0])))
+                values = found.cells(group)
+                if group.size_bytes > KEPT_BYTES:
+                    return _there(next(itertools.islice(values, row - group.first, None)), rel)
+                _kept = _Kept(file, group.first, list(values))
         return _there(_kept.cells[row - _kept.first], rel)
 
 
-def groups(tree: Tree, rel: str, column: str) -> list[Group]:
-    """The row groups of a file. Raises `OSError`, `FileNotFoundError` if it lacks the column."""
-    with _opened(tree, rel) as table:
-        return _groups(table, column)
+@contextmanager
+def opened(tree: Tree, rel: str, column: str) -> Iterator[Column]:
+    """A column of a file. Raises `OSError` where it cannot be read or has no such column."""
+    import pyarrow.parquet as pq
+
+    with tree.open(rel) as handle, ExitStack() as stack:
+        with _explained():
+            table = pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        yield Column(stack.enter_context(table), column)
 
 
-def group_cells(tree: Tree, rel: str, column: str, group: Group) -> Iterator[bytes | None]:
-    """The cells of a row group in order, None where one is null. Raises `OSError`."""
-    with _opened(tree, rel) as table:
-        yield from _cells(table, column, group)
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn Arrow's errors into such as files give."""
+    import pyarrow as pa
 
-
-def _groups(table: pq.ParquetFile, column: str) -> list[Group]:
-    found, first = [], 0
-    names = [leaf.path for leaf in table.schema]
-    if column not in names:
-        raise FileNotFoundError(errno.ENOENT, f"it has no column {column}")
-    for number in range(table.metadata.num_row_groups):
-        group = table.metadata.row_group(number)
-        size = group.column(names.index(column)).total_uncompressed_size
-        found.append(Group(number, first, group.num_rows, size))
-        first += group.num_rows
-    return found
-
-
-def _cells(table: pq.ParquetFile, column: str, group: Group) -> Iterator[bytes | None]:
-    if group.size_bytes > MAX_GROUP_BYTES:
-        raise OSError(errno.EFBIG, f"a row group of {group.size_bytes} bytes, which is too large")
-    for batch in table.iter_batches(
-        1, row_groups=[group.number], columns=[column], use_threads=False
-    ):
-        values: Any = batch.column(0)
-        while hasattr(values, "flatten") and values.type.num_fields:  # a field of a struct
-            (values,) = values.flatten()
-        yield values[0].as_py()
-
-
-def _only(cells: Iterator[bytes | None], at: int) -> bytes | None:
-    return next((cell for number, cell in enumerate(cells) if number == at), None)
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the file, not of what it holds
+            raise
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise OSError(errno.EIO, f"no readable Parquet: {told}") from None
 
 
 def _there(cell: bytes | None, rel: str) -> bytes:
     if cell is None:
         raise FileNotFoundError(errno.ENOENT, "there is nothing in that row", rel)
     return cell
-
-
-@contextmanager
-def _opened(tree: Tree, rel: str) -> Iterator[pq.ParquetFile]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with (
-            tree.open(rel) as handle,
-            pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER_BYTES) as table,
-        ):
-            yield table
-    except pa.ArrowException as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise OSError(errno.EIO, f"no readable Parquet: {told}", rel) from None

@@ -32,13 +32,13 @@ def test_a_group_is_unpacked_once_for_cells_that_come_one_after_the_other(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    whole = cells._cells
+    whole = cells.Column.cells
 
-    def counting(table: Any, column: str, group: cells.Group) -> Any:
+    def counting(column: cells.Column, group: cells.Group) -> Any:
         asked.append(group.number)
-        return whole(table, column, group)
+        return whole(column, group)
 
-    monkeypatch.setattr(cells, "_cells", counting)
+    monkeypatch.setattr(cells.Column, "cells", counting)
     for row in range(10):
         cells.read_cell(tree, "t.parquet", row, "v")
     assert asked == [0, 1, 2, 3]

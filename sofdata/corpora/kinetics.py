@@ -35,6 +35,7 @@ from sofdata.corpora.spans import (
     find_videos,
     has_columns,
     span_entry,
+    stem_of,
 )
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
@@ -43,6 +44,7 @@ from sofdata.walk import Item
 SPLITS = ("train", "val", "validate", "validation", "test", "holdout")
 _COLUMNS = ("youtube_id", "time_start", "time_end")
 _CUT = re.compile(r"(.+)_(\d{6})_(\d{6})")
+_SHARD = re.compile(r"\d{3,}")
 _ENOUGH = 2  # class folders that make a layout
 _LOOKED_IN = 20  # folders at the top in which `detect` looks for a table
 
@@ -120,7 +122,12 @@ def _near(tree: Tree) -> Iterator[str]:
 
 
 def _holds_clips(tree: Tree, folder: str) -> bool:
-    return any(suffix(name) in VIDEO_SUFFIXES for name in tree.names(folder)[:20])
+    """Whether videos lie in a folder, and it is no shard of video2dataset with texts beside them."""
+    names = tree.names(folder)
+    shard = _SHARD.fullmatch(folder.rsplit("/", 1)[-1])
+    told = {stem_of(name) for name in names if shard and suffix(name) in (".txt", ".json")}
+    clips = [name for name in names[:20] if suffix(name) in VIDEO_SUFFIXES]
+    return bool(clips) and not any(stem_of(name) in told for name in clips)
 
 
 def _clips(tree: Tree, rel: str) -> Iterator[_Clip]:

@@ -116,25 +116,23 @@ def _is_text(kind: Any) -> bool:
 
 def _rows(tree: Tree, rel: str, column: str) -> Iterator[tuple[int, bytes | None, str, str]]:
     """Row, content, and what is wrong with it, of all rows."""
-    for group in cells.groups(tree, rel, column):
-        row, end = group.first, group.first + group.rows
-        try:
-            for data in cells.group_cells(tree, rel, column, group):
-                empty = data is not None and not data
-                detail = f"row {row} of {rel} has no bytes" if empty else ""
-                yield row, data, "empty_file" if empty else "", detail
-                row += 1
-        except OSError as error:
-            problem, detail = "bad_archive", f"{rel}: {error.strerror}"
-            if error.errno == errno.EFBIG:
-                problem = TOO_LARGE
-                detail = (
-                    f"{rel} keeps rows {row} to {end - 1} in one group of {group.size_bytes} bytes,"
-                    f" of which at most {cells.MAX_GROUP_BYTES} are unpacked at once; write it"
-                    " again with a smaller row_group_size"
-                )
-            for each in range(row, end):
-                yield each, None, problem, detail
+    with cells.opened(tree, rel, column) as found:
+        for group in found.groups:
+            row, end = group.first, group.first + group.rows
+            try:
+                for data in found.cells(group):
+                    empty = data is not None and not data
+                    detail = f"row {row} of {rel} has no bytes" if empty else ""
+                    yield row, data, "empty_file" if empty else "", detail
+                    row += 1
+            except OSError as error:
+                problem, detail = "bad_archive", f"{rel}: {error.strerror}"
+                if error.errno == errno.EFBIG:
+                    problem = TOO_LARGE
+                    detail = f"{rel}, rows {row} to {end - 1}: {error.strerror}; write it again"
+                    detail += " with a smaller row_group_size"
+                for each in range(row, end):
+                    yield each, None, problem, detail
 
 
 def _keys(tree: Tree, rel: str) -> list[str]:

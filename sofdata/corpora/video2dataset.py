@@ -50,8 +50,12 @@ class Video2Dataset:
         folders = [name for name in top if not suffix(name) and not is_hidden(name)]
         folders.sort(key=lambda name: (not _SHARD.fullmatch(name), name))
         for folder in folders[:_LOOKED_IN]:
-            if why := _why(tree, folder, tree.names(folder)):
+            names = tree.names(folder)
+            if why := _why(tree, folder, names):
                 return why
+            for shard in [name for name in names if _SHARD.fullmatch(name)][:1]:  # train/00000
+                if why := _why(tree, f"{folder}/{shard}", tree.names(f"{folder}/{shard}")):
+                    return why
         return ""
 
     def listing(self, tree: Tree) -> Listing:
@@ -87,7 +91,7 @@ def _why(tree: Tree, folder: str, names: list[str], tar: re.Pattern[str] = _TAR)
         if columns := _video_columns(tree, place + name):
             where = f"in the column {columns[0]}"
             return f"video2dataset: {len(tables)} tables such as {place}{name}, with videos {where}"
-    if not folder or _SHARD.fullmatch(folder):
+    if not folder or _SHARD.fullmatch(folder.rsplit("/", 1)[-1]):
         told = {name.rpartition(".")[0] for name in names if suffix(name) in sidecars.SUFFIXES}
         for name in names:
             stem = name.rpartition(".")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,16 @@ def test_a_shard_alone_is_recognised_by_the_texts_beside_its_videos(
     assert entries(root)["000000000"].text == "a cat"
 
 
+def test_shards_in_folders_of_splits_are_no_classes(tmp_path: Path, clip: bytes) -> None:
+    for shard in ("00000", "00001"):
+        write_files(tmp_path / "train" / shard, clip)
+        (tmp_path / "train" / shard / "00000").rename(tmp_path / "train" / f"{shard}x")
+        shutil.rmtree(tmp_path / "train" / shard)
+        (tmp_path / "train" / f"{shard}x").rename(tmp_path / "train" / shard)
+    assert find_corpus(Tree(str(tmp_path)))[0].name == "video2dataset"
+    assert entries(tmp_path)["train/00001/000000001"].text == "a dog jumps"
+
+
 def test_a_text_beside_a_video_that_cannot_be_read_is_left_out(tmp_path: Path, clip: bytes) -> None:
     root = write_files(tmp_path, clip)
     (root / "00000" / "000000000.txt").write_bytes(b"caf\xe9")
@@ -198,7 +209,7 @@ def test_a_row_group_that_is_too_large_is_a_reject_a_row(
     write_table(tmp_path, [clip, clip, b"x"])
     found = entries(tmp_path)
     assert [entry.problem for entry in found.values()] == [*["row_group_too_large"] * 2, ""]
-    assert "keeps rows 0 to 1 in one group of" in found["00000/000000000"].detail
+    assert ", rows 0 to 1: a row group of " in found["00000/000000000"].detail
     assert "smaller row_group_size" in found["00000/000000000"].detail
 
 
