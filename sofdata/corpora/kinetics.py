@@ -122,7 +122,7 @@ def _near(tree: Tree) -> Iterator[str]:
 
 
 def _holds_clips(tree: Tree, folder: str) -> bool:
-    """Whether videos lie in a folder, and it is no shard of video2dataset with texts beside them."""
+    """Whether videos lie in a folder that is no shard of video2dataset, with texts beside them."""
     names = tree.names(folder)
     shard = _SHARD.fullmatch(folder.rsplit("/", 1)[-1])
     told = {stem_of(name) for name in names if shard and suffix(name) in (".txt", ".json")}
