@@ -46,7 +46,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 _CUT = re.compile(r"(.+)_(\d{6})_(\d{6})")
 _SHARD = re.compile(r"\d{3,}")
 _ENOUGH = 2  # class folders that make a layout
-_LOOKED_IN = 20  # folders at the top in which `detect` looks for a table
+_HOLDS_TABLES = re.compile(r"annot|kinetics|label|list|csv|meta|^k[4-7]00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,13 @@ class Kinetics:
 
 
 def _near(tree: Tree) -> Iterator[str]:
-    """The tables at the top, and in folders there, those with the usual names first."""
+    """The tables at the top, and in folders there that are called like some that hold tables.
+
+    Others are not listed, since of an object store a folder of clips is thousands of requests.
+    """
     top = tree.names("")
     yield from (name for name in top if suffix(name) == ".csv")
-    folders = [name for name in top if not suffix(name) and not name.startswith(".")]
-    folders.sort(key=lambda name: (name != "annotations", "kinetics" not in name.lower(), name))
-    for folder in folders[:_LOOKED_IN]:
+    for folder in [name for name in top if _HOLDS_TABLES.search(name.lower())]:
         yield from (f"{folder}/{name}" for name in tree.names(folder) if suffix(name) == ".csv")
 
 

@@ -29,7 +29,7 @@ _TAR = re.compile(r".*\d{3,}\.tar")
 _SHARD = re.compile(r"\d{3,}")
 _STATS = re.compile(r"\d{3,}(_stats\.json|\.parquet)")
 _LOOKED_AT = 3  # tars and tables of a folder
-_LOOKED_IN = 20  # folders at the top
+_LOOKED_IN = 5  # folders at the top, shards first: each may hold thousands of files
 
 
 class Video2Dataset:
