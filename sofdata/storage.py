@@ -21,7 +21,7 @@ from sofdata.disk import Disk, explained
 from sofdata.remote import in_order
 from sofdata.store import Store, open_store
 from sofdata.temporary import temporary_file
-from sofdata.uris import UNPACKED, public_url, safe_suffix, split_part
+from sofdata.uris import UNPACKED, is_part, public_url, safe_suffix, split_cell, split_part
 from sofdata.walk import Item
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ PIECES_AT_ONCE = 4
 class Tree:
     """A folder at `url`: a local path or an fsspec URL such as s3://bucket/folder.
 
-    What is read may also be a part of a file, see `sofdata.uris.part_of`.
+    What is read may also be a part of a file, see `sofdata.uris.part_of` and `cell_of`.
 
     options: passed to fsspec's file system (endpoint, credentials, ...). Like what else may be
     secret they are kept out of `repr`.
@@ -97,8 +97,10 @@ class Tree:
     def size(self, rel: str) -> int:
         """Bytes of a file, or of a part of one, which must be there.
 
-        Raises `FileNotFoundError`.
+        Raises `FileNotFoundError`. Costs a row group for a cell of a Parquet file.
         """
+        if split_cell(rel)[1]:
+            return len(self._cell(rel))
         rel, part = split_part(rel)
         if part:
             if self.size(rel) < part[1]:
@@ -121,6 +123,8 @@ class Tree:
 
         Raises `FileNotFoundError`. Costs one request; a server without ranges sends the whole file.
         """
+        if split_cell(rel)[1]:
+            return self._cell(rel)[start:end]
         rel, part = split_part(rel)
         if part:
             start, end = part[0] + start, min(part[1], part[0] + end)
@@ -143,7 +147,7 @@ class Tree:
         size_bytes: what is known of its size, which saves a request for a small file.
         """
         files, path = self._of(rel)
-        if isinstance(files, Disk) and not split_part(rel)[1]:
+        if isinstance(files, Disk) and not is_part(rel):
             yield files.path(path)
             return
         # The suffix stays, since decoders look at it when they guess the container.
@@ -161,6 +165,11 @@ class Tree:
         Raises `FileNotFoundError`, another `OSError` where the file shrinks meanwhile,
         `StorageError` if there is no room for it, `TransientError`.
         """
+        if split_cell(rel)[1]:
+            data = self._cell(rel)
+            with explained(f"write {local_path}"), open(local_path, "wb") as target:
+                target.write(data)
+            return
         files, path = self._of(rel)
         part = split_part(rel)[1]
         size = size_bytes or 0
@@ -183,6 +192,13 @@ class Tree:
                 with explained(f"write {local_path}"):
                     os.pwrite(target.fileno(), data, start)
 
+    def _cell(self, rel: str) -> bytes:
+        from sofdata.cells import read_cell
+
+        file, cell = split_cell(rel)
+        assert cell is not None
+        return read_cell(self, file, *cell)
+
     def fingerprint(self, rel: str, size_bytes: int) -> str:
         """Hash of a file's size and of samples of it; see `sofdata.fingerprints`."""
         return fingerprints.digest(size_bytes, self._samples(rel, size_bytes))
@@ -190,7 +206,7 @@ class Tree:
     def _samples(self, rel: str, size_bytes: int) -> Iterator[bytes]:
         offsets, length = fingerprints.offsets(size_bytes), fingerprints.SAMPLE_BYTES
         files, path = self._of(rel)
-        if isinstance(files, Disk) and not split_part(rel)[1]:
+        if isinstance(files, Disk) and not is_part(rel):
             with files.open(path) as handle:
                 for offset in offsets:
                     handle.seek(offset)
@@ -207,6 +223,8 @@ class Tree:
 
     def has_ranges(self, rel: str) -> bool:
         """Whether parts of a file can be read alone; some HTTP servers send the whole only."""
+        if split_cell(rel)[1]:
+            return False
         files, path = self._of(split_part(rel)[0])
         return files.has_ranges(path)
 

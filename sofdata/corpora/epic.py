@@ -3,7 +3,7 @@
 Damen et al., "Rescaling egocentric vision", IJCV 2022. Videos lie as they are downloaded, the
 annotations are those of the authors' repository (epic-kitchens-100-annotations):
 
-    P01/videos/P01_01.MP4               in any folder, .MP4 or .mp4
+    P01/videos/P01_01.MP4               in any folder, .MP4 or another container
     EPIC_100_train.csv                  narration_id, video_id, start_timestamp, stop_timestamp,
     EPIC_100_validation.csv             narration, verb, noun, classes, all_nouns
     EPIC_100_test_timestamps.csv        narration_id, video_id, start_timestamp, stop_timestamp
@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sofdata.corpora import csvfile, jsonfile
-from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.base import Entry, Listing, counted
+from sofdata.corpora.spans import NO_FILE, REPEATED, VideoFiles, find_videos
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 from sofdata.walk import Item
@@ -33,6 +34,7 @@ TABLES = {
 }
 INFO = "EPIC_100_video_info.csv"
 UNLABELLED = "unlabelled"
+NO_ID = "video of no id"
 _FOLDERS = ("", "annotations/", "epic-kitchens-100-annotations/")
 _TIMES = ("narration_id", "video_id", "start_timestamp", "stop_timestamp")
 _WORDS = ("narration", "verb", "noun", "verb_class", "noun_class", "all_nouns")
@@ -52,6 +54,12 @@ class _Segment:
     labels: Mapping[str, str]
     place: str
 
+    @property
+    def told(self) -> tuple[object, ...]:
+        """What a row says, wherever it stands."""
+        labels = {key: value for key, value in self.labels.items() if key != "split"}
+        return self.id, self.video, self.start_s, self.end_s, self.text, *sorted(labels.items())
+
 
 class EpicKitchens:
     """Action segments by narration id, each a span of its video."""
@@ -68,29 +76,52 @@ class EpicKitchens:
         """Raises `ConfigError` for a malformed table, or where there is none.
 
         A segment that has no time in its video becomes an entry with the problem "bad_span".
-        Segments of videos that are not here are no input, since most people hold a part: a note
-        counts them. A video without a segment is taken whole.
+        Segments of videos that are not here are no input, since most people hold a part: they are
+        counted. A video without a segment is taken whole.
         """
-        segments = [segment for split in TABLES for segment in _segments(tree, split)]
+        unused = Counter[str]()
+        segments = [each for split in TABLES for each in _segments(tree, split)]
         if not segments:
             looked = ", ".join(f"{folder}{TABLES['train']}" for folder in _FOLDERS)
             raise ConfigError(
                 f"{tree.name} has no segments of EPIC-KITCHENS-100; looked for {looked} and those "
                 "of the other splits. Put them there, or give --corpus folder"
             )
+        tables = {rel for rel in (_place(tree, name) for name in (*TABLES.values(), INFO)) if rel}
+        files, strangers = _files(tree, tables)
         durations = dict(_durations(tree))
-        files, ignored, notes = _files(tree)
-        here = [segment for segment in segments if segment.video in files]
-        entries = [_entry(segment, files[segment.video], durations) for segment in here]
-        away = Counter(segment.video for segment in segments if segment.video not in files)
+        unused[NO_FILE] += sum(video not in files.by_stem for video in durations)
+        entries, away = [], Counter[str]()
+        for segment in _once(segments, unused):
+            item = files.first(segment.video)
+            if item is None:
+                away[segment.video] += 1
+            else:
+                entries.append(_entry(segment, item, durations))
+        unused[NO_FILE] += away.total()
+        bare = sorted(files.by_stem.keys() - {segment.video for segment in segments})
+        entries += [_whole(video, files.by_stem[video][0]) for video in bare]
+        entries += [spare for video in files.by_stem for spare in files.spare(video)]
+        notes = []
         if away:
             videos = counted(sorted(away), "video has no file here")
             notes.append(f"{videos}; their {away.total()} segments are no input")
-        bare = sorted(files.keys() - {segment.video for segment in segments})
         if bare:
             notes.append(counted(bare, "video has no segment; taken whole"))
-        entries += [_whole(video, files[video]) for video in bare]
-        return Listing.of(entries, ignored, notes)
+        if strangers:
+            notes.append(counted(strangers, "video is not named by an id; ignored"))
+        return Listing.of(entries, files.ignored, notes, tables=tables, unused=unused)
+
+
+def _once(segments: Iterable[_Segment], unused: Counter[str]) -> Iterator[_Segment]:
+    """Segments without those that say again what one before says, which are counted."""
+    seen = set[tuple[object, ...]]()
+    for segment in segments:
+        if segment.told in seen:
+            unused[REPEATED] += 1
+        else:
+            seen.add(segment.told)
+            yield segment
 
 
 def _place(tree: Tree, name: str) -> str:
@@ -132,20 +163,13 @@ def _durations(tree: Tree) -> Iterator[tuple[str, float]]:
             raise jsonfile.wrong(tree, rel, f"line {line}: {error}") from None
 
 
-def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
-    """The file of each video, by id; what is no part of the corpus; and notes."""
-    files: dict[str, Item] = {}
-    ignored: Counter[str] = Counter()
-    again = []
-    for item in tree.walk():
-        name = item.rel.rsplit("/", 1)[-1]
-        stem = name.rpartition(".")[0]
-        if suffix(item.rel) == ".mp4" and _VIDEO.fullmatch(stem) and not is_hidden(item.rel):
-            if files.setdefault(stem, item) is not item:
-                again.append(item.rel)
-        elif name not in (*TABLES.values(), INFO):
-            count_ignored(ignored, item.rel, item.problem)
-    return files, ignored, [counted(again, "video is here twice; not used")] if again else []
+def _files(tree: Tree, tables: Container[str]) -> tuple[VideoFiles, list[str]]:
+    """The videos by id, and those of other names, which are counted as such."""
+    files = find_videos(tree, lambda item: item.rel in tables)
+    odd = [stem for stem in files.by_stem if not _VIDEO.fullmatch(stem)]
+    strangers = [item.rel for stem in odd for item in files.by_stem.pop(stem)]
+    files.ignored[NO_ID] += len(strangers)
+    return files, strangers
 
 
 def _entry(segment: _Segment, item: Item, durations: Mapping[str, float]) -> Entry:

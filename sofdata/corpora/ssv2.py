@@ -3,7 +3,7 @@
 Goyal et al., "The something something video database for learning and evaluating visual common
 sense", ICCV 2017. Only the fields named below are read from its label files:
 
-    20bn-something-something-v2/ID.webm          also ID.mp4 or ID.mkv, in any folder
+    20bn-something-something-v2/ID.webm          also in another container, in any folder
     labels/train.json, labels/validation.json    [{id, label, template, placeholders}, ...]
     labels/test.json                             [{id}, ...]
     labels/labels.json                           {template without brackets: class id}, optional
@@ -22,16 +22,17 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.spans import REPEATED, spare_entry
 from sofdata.errors import ConfigError
-from sofdata.joined import WILD
+from sofdata.joined import WILD, part_names
 from sofdata.packed import members, unpacked
 from sofdata.storage import Tree
 from sofdata.uris import part_of
@@ -42,7 +43,9 @@ SPLITS = ("train", "validation", "test")
 VIDEOS = "20bn-something-something-v2"
 UNLABELLED = "unlabelled"
 _PLACES = ("labels/{}", "something-something-v2-{}", "labels/something-something-v2-{}")
-_SUFFIXES = (".webm", ".mp4", ".mkv")  # where an id has several files, the first of these counts
+_SUFFIXES = (".webm", ".mp4", ".mkv")  # where an id has several files, the first of these is used
+_PART_UNUSED = "part of an archive"
+_NO_CLIP = "answer for no clip"
 _ID = re.compile(r"[0-9]{1,18}")
 PART = re.compile(r"((?:20bn-)?something-something-v2-)\d\d(|\.zip)")
 LABELS_ZIP = re.compile(r"(20bn-)?something-something-(v2-|download-package-)?labels\.zip")
@@ -82,15 +85,31 @@ class SomethingSomethingV2:
         An id without a file becomes an entry with the problem "no_file"; a clip without a label
         is an entry of the split "unlabelled".
         """
+        unused = Counter[str]()
         with _label_tree(tree) as place:
-            labels = list(_labels(place))
-        files, ignored, notes = _files(tree)
+            labels = list(_once(_labels(place, unused), unused))
+        clips = _clips(tree)
+        files = {id: clips.found[id][0].item for id in clips.found}
         entries = [_entry(label, files) for label in labels]
         known = {label.id for label in labels}
         bare = [_Label(id, "", {"split": UNLABELLED}) for id in files if id not in known]
+        entries += [_entry(label, files) for label in bare]
+        for clip, *others in clips.found.values():
+            entries += [_spare(other, clip) for other in others]
+        notes = list(clips.notes)
         if bare:
             notes.append(counted([label.id for label in bare], "clip has no label; used without"))
-        return Listing.of([*entries, *(_entry(label, files) for label in bare)], ignored, notes)
+        return Listing.of(entries, clips.ignored, notes, tables=_tables(tree), unused=unused)
+
+
+def _once(labels: Iterable[_Label], unused: Counter[str]) -> Iterator[_Label]:
+    """Labels without those that come again as they are, which are counted."""
+    seen: dict[str, _Label] = {}
+    for label in labels:
+        if seen.setdefault(label.id, label) is not label and seen[label.id] == label:
+            unused[REPEATED] += 1
+        else:
+            yield label
 
 
 def _place(tree: Tree, file: str) -> str:
@@ -117,13 +136,20 @@ def _clip_id(rel: str) -> str:
     """The id that a clip's file name holds, or ""."""
     name = rel.rsplit("/", 1)[-1]
     stem, _, end = name.partition(".")
-    return stem if f".{end.lower()}" in _SUFFIXES and _ID.fullmatch(stem) else ""
+    return stem if f".{end.lower()}" in VIDEO_SUFFIXES and _ID.fullmatch(stem) else ""
+
+
+def _tables(tree: Tree) -> list[str]:
+    """The label files that are read, or the zip that holds them."""
+    if not any(_place(tree, f"{split}.json") for split in SPLITS):
+        return _labels_zip(tree)
+    return [rel for rel in (_place(tree, name) for name in _LABEL_FILES) if rel]
 
 
 # Label files
 
 
-def _labels(tree: Tree) -> Iterator[_Label]:
+def _labels(tree: Tree, unused: Counter[str]) -> Iterator[_Label]:
     places = {split: _place(tree, f"{split}.json") for split in SPLITS}
     if not any(places.values()):
         looked = ", ".join(rel for split in SPLITS for rel in _places(f"{split}.json"))
@@ -133,9 +159,13 @@ def _labels(tree: Tree) -> Iterator[_Label]:
         )
     classes = _classes(tree)
     answers = _answers(tree)
+    asked = set()
     for split, rel in places.items():
         if rel:
-            yield from _split(tree, rel, split, classes, answers)
+            for label in _split(tree, rel, split, classes, answers):
+                asked.add(label.id)
+                yield label
+    unused[_NO_CLIP] += len(answers.keys() - asked)
 
 
 def _split(
@@ -193,44 +223,74 @@ def _answers(tree: Tree) -> dict[str, str]:
 # Clips
 
 
-def _files(tree: Tree) -> tuple[dict[str, Item], Counter[str], list[str]]:
-    """The file of each id, in the order of the ids; what is no clip; notes on the odd ones."""
-    found: dict[str, list[Item]] = {}
-    ignored: Counter[str] = Counter()
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """A clip's file, or the member of an archive; `name` is for a person."""
+
+    name: str
+    item: Item
+
+
+@dataclass(slots=True)
+class _Clips:
+    """The files of each id, the one to use first, in the order of the ids; and what is no clip."""
+
+    found: dict[str, list[_Clip]] = field(default_factory=dict)
+    ignored: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, id: str, name: str, item: Item) -> None:
+        self.found.setdefault(id, []).append(_Clip(name, item))
+
+    def in_order(self) -> None:
+        for clips in self.found.values():
+            clips.sort(key=lambda clip: _rank(clip.item))
+        ids = sorted(self.found, key=lambda id: (len(id), id))
+        self.found = {id: self.found[id] for id in ids}
+
+
+def _clips(tree: Tree) -> _Clips:
+    clips, tables = _Clips(), set(_tables(tree))
     strangers: list[str] = []
-    notes: list[str] = []
-    label_files = {rel for name in _LABEL_FILES for rel in _places(name)}
     parts: list[str] = []
-    packages = _labels_zip(tree)
     for item in tree.walk(folders=True):
-        id = "" if is_hidden(item.rel) else _clip_id(item.rel)
-        if id:
-            found.setdefault(id, []).append(item)
-        elif PART.fullmatch(item.rel.rsplit("/", 1)[-1]) and item.problem != "is_a_directory":
+        hidden, folder = is_hidden(item.rel), item.problem == "is_a_directory"
+        id = "" if hidden else _clip_id(item.rel)
+        if id and item.problem != "unreadable_folder":
+            clips.add(id, item.rel, item)
+        elif PART.fullmatch(item.rel.rsplit("/", 1)[-1]) and not (folder or hidden):
             parts.append(item.rel)
-        elif item.problem != "is_a_directory" and item.rel not in {*label_files, *packages}:
-            count_ignored(ignored, item.rel)
+        elif not folder and item.rel not in tables:
+            count_ignored(clips.ignored, item.rel, item.problem)
             if item.problem == "unreadable_folder":
-                notes.append(f"folder {item.rel} cannot be read ({item.detail})")
-            elif suffix(item.rel) in VIDEO_SUFFIXES and not is_hidden(item.rel):
+                clips.notes.append(f"folder {item.rel} cannot be read ({item.detail})")
+            elif suffix(item.rel) in VIDEO_SUFFIXES and not hidden:
                 strangers.append(item.rel)
-    if parts and found:
-        notes.append(counted(parts, "part of an archive lies beside the clips; not read"))
-    elif parts and (pattern := parts_pattern(tree)):
-        for name, item in _members(tree, pattern, notes):
-            if id := _clip_id(name):
-                found.setdefault(id, []).append(item)
-            else:
-                count_ignored(ignored, name)
-    elif parts:
-        notes.append(counted(parts, "part of an archive lies too deep in folders; not read"))
-    files = {id: min(found[id], key=_rank) for id in sorted(found, key=lambda id: (len(id), id))}
-    twice = [id for id, items in found.items() if len(items) > 1]
-    if twice:
-        notes.append(counted(twice, "id has several files; one is used"))
+    _unpack(tree, parts, clips)
+    clips.in_order()
     if strangers:
-        notes.append(counted(strangers, "video is not named by an id; ignored"))
-    return files, ignored, notes
+        clips.notes.append(counted(strangers, "video is not named by an id; ignored"))
+    return clips
+
+
+def _unpack(tree: Tree, parts: list[str], clips: _Clips) -> None:
+    """Take the clips from the archive whose parts are there, if there are none beside it."""
+    if not parts:
+        return
+    pattern = "" if clips.found else parts_pattern(tree)
+    used = set(part_names(tree, pattern)) if pattern else set()
+    spare = [rel for rel in parts if rel not in used]
+    clips.ignored[_PART_UNUSED] += len(spare)
+    if spare:
+        told = "lies too deep in folders" if not pattern else "lies beside those that are"
+        told = "lies beside the clips" if clips.found else told
+        clips.notes.append(counted(spare, f"part of an archive {told}; not read"))
+    if pattern:
+        for name, item in _members(tree, pattern, clips.notes):
+            if id := _clip_id(name):
+                clips.add(id, name, item)
+            else:
+                count_ignored(clips.ignored, name)
 
 
 _LABEL_FILES = (*(f"{split}.json" for split in SPLITS), "labels.json", "test-answers.csv")
@@ -241,6 +301,13 @@ def _rank(item: Item) -> tuple[bool, bool, int, str]:
     usual = item.rel.startswith(f"{VIDEOS}/")
     end = suffix(item.rel)  # none for a member of an archive
     return bool(item.problem), not usual, _SUFFIXES.index(end) if end in _SUFFIXES else 0, item.rel
+
+
+def _spare(clip: _Clip, used: _Clip) -> Entry:
+    """A second file of an id, as a reject under its path."""
+    entry = spare_entry(clip.item, used.item)
+    detail = clip.item.detail or f"it has the id of {used.name}, which is used"
+    return replace(entry, id=clip.name, detail=detail)
 
 
 def _entry(label: _Label, files: dict[str, Item]) -> Entry:

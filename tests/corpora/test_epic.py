@@ -84,8 +84,41 @@ def test_what_is_not_here_and_what_has_no_segment_is_told(bare: Path) -> None:
     notes = "; ".join(found.notes)
     assert f"video has no file here: {ABSENT}; their 1 segments are no input" in notes
     assert f"video has no segment; taken whole: {BARE}" in notes
-    assert "video is here twice" in notes
     assert found.ignored == {".txt": 1}
+    assert found.unused == {"row without a file": 1}
+
+
+def test_a_second_file_of_a_video_is_a_reject_and_other_containers_are_read(bare: Path) -> None:
+    (bare / "again").mkdir()
+    (bare / "again" / f"{VIDEO}.MP4").write_bytes(b"x")
+    (bare / "P02" / "videos" / f"{OTHER}.MP4").rename(bare / f"{OTHER}.mkv")
+    (bare / f"{VIDEO}_flow.mp4").write_bytes(b"x")
+    found = entries(bare)
+    assert found[f"{OTHER}_2"].uri == f"{OTHER}.mkv"
+    again = found[f"again/{VIDEO}.MP4"]
+    assert again.problem == "duplicate_id"
+    assert again.detail.startswith(f"by its name it is what P01/videos/{VIDEO}.MP4 is")
+    assert listing(bare).ignored == {"video of no id": 1}
+    assert f"video is not named by an id; ignored: {VIDEO}_flow.mp4" in listing(bare).notes[-1]
+
+
+def test_a_segment_that_is_repeated_word_for_word_is_counted(bare: Path) -> None:
+    put(bare / "EPIC_100_validation.csv", [HEADS, train()[1]])
+    assert len(entries(bare)) == 5
+    assert listing(bare).unused == {"repeated row": 1, "row without a file": 1}
+
+
+def test_tables_are_told_apart_from_copies_that_are_not_read(bare: Path) -> None:
+    (bare / "old").mkdir()
+    (bare / TRAIN).rename(bare / "old" / TRAIN)
+    put(bare / TRAIN, train())
+    found = listing(bare)
+    assert found.tables == (
+        "EPIC_100_test_timestamps.csv",
+        "EPIC_100_train.csv",
+        "EPIC_100_video_info.csv",
+    )
+    assert found.ignored == {".csv": 1}
 
 
 @pytest.mark.parametrize(

@@ -93,10 +93,51 @@ def test_what_is_not_here_is_told(root: Path) -> None:
     assert "video is not in HowTo100M_v1.csv: stranger" in notes
     assert "video has no captions: stranger" in notes
     (root / "caption.json").unlink()
-    assert "no captions: neither caption.json nor raw_caption.json" in "; ".join(
+    assert "no captions: none of raw_caption_superclean.json" in "; ".join(listing(root).notes)
+    assert only_texts(root) == []
+
+
+def test_rows_and_captions_of_videos_that_are_not_here_are_counted(root: Path) -> None:
+    (root / "HowTo100M_v1.csv").write_text(TABLE + TABLE.splitlines(keepends=True)[1])
+    found = listing(root)
+    assert found.unused == {
+        "captions of no video here": 1,
+        "repeated row": 1,
+        "row without a file": 1,
+    }
+    assert found.tables == ("HowTo100M_v1.csv", "caption.json", "task_ids.csv")
+
+
+def test_a_second_file_of_a_video_is_a_reject(root: Path) -> None:
+    (root / f"{HERE}.mp4").write_bytes(b"x")
+    found = {entry.id: entry for entry in listing(root).entries}
+    assert found[HERE].uri == f"{HERE}.mp4"
+    assert found[f"videos/{HERE}.webm"].problem == "duplicate_id"
+
+
+def test_fuller_captions_come_first_and_the_others_are_told(root: Path) -> None:
+    record = {"start": [0.0], "end": [2.0], "text": ["so then we loosen the bolt"]}
+    (root / "raw_caption_superclean.json").write_text(json.dumps({HERE: record}))
+    assert [text.text for text in only(root).annotations.texts] == ["so then we loosen the bolt"]
+    assert "caption.json is not read, since raw_caption_superclean.json is there" in "; ".join(
         listing(root).notes
     )
-    assert only_texts(root) == []
+
+
+def test_captions_in_a_table_for_each_video_are_read(root: Path) -> None:
+    (root / "caption.json").unlink()
+    (root / "captions").mkdir()
+    rows = 'start,end,text\n0.0,6.0,evening stroll music\n6.14,8.92,"greetings, lovelies"\n'
+    (root / "captions" / f"{HERE}.csv").write_text(rows)
+    (root / "captions" / f"{GONE}.csv").write_text(rows)
+    texts = [(text.start_s, text.end_s, text.text) for text in only(root).annotations.texts]
+    assert texts == [(0.0, 6.0, "evening stroll music"), (6.14, 8.92, "greetings, lovelies")]
+    found = listing(root)
+    assert f"captions/{HERE}.csv" in found.tables
+    assert found.ignored == {".csv": 1}
+    (root / "captions" / f"{HERE}.csv").write_text("start,end,text\nsoon,6.0,x\n")
+    with pytest.raises(ConfigError, match=r"captions/.*line 2: 'soon' is no time"):
+        listing(root)
 
 
 def only_texts(root: Path) -> list[Any]:

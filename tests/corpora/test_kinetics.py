@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -79,12 +80,55 @@ def test_a_cut_file_is_used_whole_and_a_whole_one_by_its_span(tmp_path: Path) ->
     }
 
 
-@pytest.mark.parametrize("name", ["annotations/train.csv", "kinetics700_val.csv", "test.csv"])
-def test_tables_are_found_by_their_usual_names(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "annotations/train.csv",
+        "annotations/validate.csv",
+        "kinetics700_val.csv",
+        "kinetics-400_val.csv",
+        "kinetics-600_val.csv",
+        "kinetics_700_validate.csv",
+        "kinetics700_2020/train.csv",
+        "k400_train.csv",
+        "test.csv",
+        "my clips.csv",
+    ],
+)
+def test_tables_are_known_by_their_columns_whatever_they_are_called(
+    tmp_path: Path, name: str
+) -> None:
     with_table(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / "train.csv").rename(tmp_path / name)
+    corpus, why = find_corpus(Tree(str(tmp_path)))
+    assert (corpus.name, name in why) == ("kinetics", True)
     assert len(entries(tmp_path)) == 2
+    assert listing(tmp_path).tables == (name,)
+
+
+def test_the_genuine_table_of_kinetics_400_labels_its_clips(
+    shared_cases: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shared_cases / "kinetics_hyphen", tmp_path / "s")
+    found = listing(tmp_path / "s")
+    assert [entry.text for entry in found.entries] == ["", ""]  # of no row: the table has others
+    assert found.unused == {"row without a file": 2}
+    names = ("0wR5jVB-WPk_000417_000427", "3caPS4FHFF8_000036_000046")
+    for path, name in zip(sorted((tmp_path / "s" / "val").iterdir()), names, strict=True):
+        path.rename(path.with_stem(name))
+    ingest(tmp_path / "s", tmp_path / "d", *SETTINGS)
+    rows = pq.read_table(tmp_path / "d" / "index.parquet").to_pylist()
+    assert {(row["source"], row["text"]) for row in rows} == {(n, "abseiling") for n in names}
+
+
+def test_the_split_is_in_the_name_of_a_table_that_has_no_such_column(tmp_path: Path) -> None:
+    with_table(tmp_path)
+    rows = f"youtube_id,time_start,time_end\n{CUT},60,70\n"
+    (tmp_path / "train.csv").write_text(rows)
+    (tmp_path / "train.csv").rename(tmp_path / "kinetics-600_test.csv")
+    (entry,) = (entry for entry in entries(tmp_path).values() if entry.id.startswith(CUT))
+    assert (entry.text, entry.labels) == ("", {"split": "test", "youtube_id": CUT})
 
 
 def test_without_a_table_the_folder_is_the_class(tmp_path: Path) -> None:
@@ -115,9 +159,54 @@ def test_what_has_no_file_or_no_row_is_told(tmp_path: Path) -> None:
     found = listing(tmp_path)
     notes = "; ".join(found.notes)
     assert f"clip of the tables has no file here: {GONE}_000005_000015" in notes
-    assert "video is in no table; its folder names its class: stranger" in notes
-    assert "name came again; not used: val/stranger.mp4" in notes
+    assert "2 x video is in no table; used" in notes
+    assert {"train/stranger.mp4", "val/stranger.mp4"} < set(entries(tmp_path))
     assert found.ignored == {".md": 1}
+    assert found.unused == {"row without a file": 1}
+
+
+def test_files_of_one_name_in_folders_of_classes_are_inputs_of_their_own(tmp_path: Path) -> None:
+    names = [f"train/{name}/{n}.mp4" for name in ("dive", "run", "yoga") for n in range(3)]
+    write_clips(tmp_path, *names, "train/yoga/0.webm")
+    found = entries(tmp_path)
+    assert set(found) == {*names, "train/yoga/0.webm"}
+    assert found["train/run/0.mp4"].text == "run"
+    assert not any(entry.problem for entry in found.values())
+
+
+def test_a_second_file_of_a_clip_is_a_reject_and_a_replacement_is_used(tmp_path: Path) -> None:
+    with_table(tmp_path)
+    cut = f"{CUT}_000060_000070"
+    folder = "replacement/replacement_for_corrupted_k400"
+    write_clips(tmp_path, f"{folder}/{cut}.mp4", f"train/{cut}.webm", f"{folder}/other.mp4")
+    found = entries(tmp_path)
+    assert found[cut].uri == f"{folder}/{cut}.mp4"
+    for again in (f"train/{cut}.mp4", f"train/{cut}.webm"):
+        assert found[again].problem == "duplicate_id"
+    assert found[f"{folder}/other.mp4"].text == ""  # that folder is no class
+
+
+def test_beside_a_table_only_its_classes_are_classes(tmp_path: Path) -> None:
+    with_table(tmp_path)
+    write_clips(tmp_path, "train/Abseiling/0.mp4", "train/compressed/0.mp4")
+    found = entries(tmp_path)
+    assert found["train/Abseiling/0.mp4"].text == "Abseiling"
+    assert found["train/compressed/0.mp4"].text == ""
+
+
+def test_tables_that_overlap_count_each_row_once(tmp_path: Path) -> None:
+    with_table(tmp_path)
+    (tmp_path / "kinetics-400_train.csv").write_text(HEADS + ROWS.replace("abseiling", "climbing"))
+    found = listing(tmp_path)
+    assert [entry.problem for entry in found.entries] == ["", "", "duplicate_id"]
+    assert found.unused == {"repeated row": 2, "row without a file": 1}
+
+
+def test_a_table_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    write_clips(tmp_path, "train/a/0.mp4", "train/b/0.mp4")
+    (tmp_path / "val.csv").symlink_to("nowhere")
+    assert find_corpus(Tree(str(tmp_path)))[0].name == "kinetics"
+    assert listing(tmp_path).ignored == {".csv": 1}
 
 
 def test_a_span_that_is_none_is_a_reject_that_names_its_row(tmp_path: Path) -> None:

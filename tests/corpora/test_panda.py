@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -73,16 +74,55 @@ def test_scores_are_labels_and_urls_are_not_read(root: Path) -> None:
 def test_what_is_not_here_and_what_is_in_no_table_is_told(root: Path) -> None:
     (root / "videos" / "stranger.mp4").write_bytes(b"x")
     (root / f"{HERE}.webm").write_bytes(b"x")
-    notes = "; ".join(listing(root).notes)
+    found = listing(root)
+    notes = "; ".join(found.notes)
     assert f"video of the tables has no file here: {GONE}" in notes
-    assert "video is in no table; not used: stranger" in notes
-    assert "name came again; not used" in notes
+    assert "video is in no table; not used: videos/stranger.mp4" in notes
+    assert found.ignored == {"video of no row": 1}
+    assert found.unused == {"row without a file": 1}
+    assert found.tables == ("panda70m_testing.csv",)
+    again = next(entry for entry in found.entries if entry.id == f"videos/{HERE}.mp4")
+    assert again.problem == "duplicate_id"
+    assert again.detail == f"by its name it is what {HERE}.webm is, which is used"
 
 
-def test_an_id_in_two_tables_counts_once(root: Path) -> None:
-    write_table(root, row(), name="panda70m_more.csv")
-    assert [entry.problem for entry in entries(root)] == ["", "", "duplicate_id", "duplicate_id"]
+def test_a_clip_that_another_table_has_too_counts_once(root: Path) -> None:
+    second = row(spans="[['0:00:02.000', '0:00:03.750']]", captions='["it\'s done"]')
+    second[-1] = "[0.51]"
+    write_table(root, second, name="panda70m_few.csv")
+    assert [entry.problem for entry in entries(root)] == ["", ""]
+    assert [entry.span_s for entry in entries(root)] == [(0.5, 2.0), (2.0, 3.75)]
+    assert listing(root).unused == {"repeated clip": 1, "row without a file": 1}
+
+
+def test_another_clip_of_an_id_that_is_taken_is_a_reject(root: Path) -> None:
+    other = row(spans="[['0:00:00.100', '0:00:00.200']]", captions="['x']")
+    other[-1] = "[0.5]"
+    write_table(root, other, name="panda70m_more.csv")
+    assert [entry.problem for entry in entries(root)] == ["", "", "duplicate_id"]
     assert "duplicate id" in "; ".join(listing(root).notes)
+
+
+def test_clips_as_the_authors_downloader_stores_them_carry_their_captions(root: Path) -> None:
+    folder = root / "00000"
+    folder.mkdir()
+    url = f"https://www.youtube.com/watch?v={GONE}"
+    for clip, text in ((0, "a man cuts bread"), (1, "")):
+        stem = f"0000012_{clip:05d}"
+        meta = {"url": url, "caption": "from the JSON", "key": stem, "matching_score": "0.43"}
+        (folder / f"{stem}.mp4").write_bytes(b"x")
+        (folder / f"{stem}.txt").write_text(text)
+        (folder / f"{stem}.json").write_text(json.dumps(meta))
+    (folder / "0000013.txt").write_text("['of a video', 'that was taken down']")
+    (folder / "0000013.json").write_text('{"status": "failed_to_download"}')
+    found = listing(root)
+    texts = {entry.id: entry.text for entry in found.entries}
+    assert texts["00000/0000012_00000"] == "a man cuts bread"
+    assert texts["00000/0000012_00001"] == "from the JSON"
+    assert len(found.entries) == 4
+    assert found.unused == {"row of clips that are cut already": 1, "sample without a video": 1}
+    assert found.ignored == {}
+    assert len(found.tables) == 7
 
 
 @pytest.mark.parametrize("spans", ["[['0:00:03', '0:00:01']]", "[['soon', '0:00:01']]"])

@@ -13,6 +13,7 @@ def test_a_folder_that_cannot_be_read_is_counted_as_one(tmp_path: Path) -> None:
     os.mkdir(os.fsencode(tmp_path) + b"/odd\xfe")
     for name in ("a.mp4", "notes.txt", "table.csv", ".hidden"):
         (tmp_path / name).touch()
-    found = find_videos(Tree(str(tmp_path)), ("table.csv",))
+    found = find_videos(Tree(str(tmp_path)), lambda item: item.rel == "table.csv")
+    assert [item.rel for item in found.claimed] == ["table.csv"]
     assert list(found.by_stem) == ["a"]
     assert found.ignored == {"unreadable folder": 1, ".txt": 1, "hidden": 1}

@@ -161,8 +161,33 @@ def test_of_several_files_of_an_id_one_is_used(tmp_path: Path) -> None:
     write(tmp_path, "20bn-something-something-v2/78687.mp4", WEBM)
     result = listing(tmp_path)
     assert result.entries[0].uri == "20bn-something-something-v2/78687.webm"
+    assert len(result.entries) == 6
+    again = {entry.id: entry for entry in result.entries[4:]}
+    assert set(again) == {"20bn-something-something-v2/78687.mp4", "backup/78687.webm"}
+    assert {entry.problem for entry in again.values()} == {"duplicate_id"}
+    assert result.notes == ()
+
+
+def test_a_label_that_is_repeated_word_for_word_is_counted(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    write(tmp_path, "labels/train.json", [*TRAIN, TRAIN[0]])
+    write(tmp_path, "labels/test-answers.csv", b"1420;x\n99;y\n")
+    result = listing(tmp_path)
+    assert result.unused == {"answer for no clip": 1, "repeated row": 1}
     assert len(result.entries) == 4
-    assert result.notes == ("1 x id has several files; one is used: 78687",)
+    assert "labels/test-answers.csv" in result.tables
+
+
+def test_label_files_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    write(tmp_path, "something-something-v2-train.json", TRAIN)
+    write(tmp_path, "labels.zip", b"x")
+    assert listing(tmp_path).ignored == {".json": 1, ".zip": 1}
+
+
+def test_clips_in_other_containers_are_read(tmp_path: Path) -> None:
+    corpus(tmp_path, video="v/{}.AVI")
+    assert [entry.uri for entry in listing(tmp_path).entries] == [f"v/{id}.AVI" for id in IDS]
 
 
 def test_other_files_and_other_videos_are_counted(tmp_path: Path) -> None:

@@ -310,8 +310,10 @@ def test_a_clip_that_comes_twice_counts_once_and_an_empty_one_is_a_reject(tmp_pa
     write_parts(tmp_path / "s", split(gzipped(tar_of(clips)), 5))
     found = listing(tmp_path / "s")
     problems = {entry.id: entry.problem for entry in found.entries}
-    assert problems == {"5": "", "6": "empty_file", "100": "no_file"}
-    assert "1 x id has several files; one is used: 5" in found.notes
+    again = f"{FOLDER}/5.mp4"
+    assert problems == {"5": "", "6": "empty_file", "100": "no_file", again: "duplicate_id"}
+    detail = {entry.id: entry.detail for entry in found.entries}[again]
+    assert detail == f"it has the id of {FOLDER}/5.webm, which is used"
 
 
 def test_parts_beside_the_unpacked_clips_are_not_read(corpus: Path, tmp_path: Path) -> None:
@@ -320,6 +322,7 @@ def test_parts_beside_the_unpacked_clips_are_not_read(corpus: Path, tmp_path: Pa
     found = listing(root)
     assert "4 x part of an archive lies beside the clips; not read" in found.notes[0]
     assert all(entry.uri.startswith(f"{FOLDER}/") for entry in found.entries)
+    assert found.ignored == {"part of an archive": 4}
 
 
 def test_labels_in_a_zip_are_named_where_they_are_wrong(corpus: Path, tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ def test_failed_downloads_and_lone_texts_are_told(tmp_path: Path, clip: bytes) -
     notes = "; ".join(listing(root).notes)
     assert "00000.parquet: 1 downloads failed (failed_to_download 1)" in notes
     assert "00002.tar: 1 samples have no video" in notes
+    assert listing(root).unused == {"download that failed": 1, "sample without a video": 1}
+    assert listing(root).tables == ("00000.parquet", "00000_stats.json")
 
 
 def test_a_tar_that_is_cut_off_gives_the_videos_before_the_cut(tmp_path: Path, clip: bytes) -> None:
@@ -203,7 +205,49 @@ def test_a_text_that_cannot_be_read_is_left_out_and_told(
 def test_empty_videos_and_other_members_are_counted(tmp_path: Path, clip: bytes) -> None:
     write_tar(tmp_path / "00000.tar", [("a.mp4", b""), ("b.mp4", clip), ("b.jpg", b"x")])
     assert entries(tmp_path)["00000/a"].problem == "empty_file"
-    assert listing(tmp_path).ignored == {".jpg": 1}
+    assert listing(tmp_path).ignored == {".jpg in a tar": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["shard-00000.tar", "train-000000.tar", "part/000000.tar", "webvid.0001.tar"]
+)
+def test_tars_of_other_names_are_found(tmp_path: Path, clip: bytes, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write_tar(tmp_path / name, sample("k", clip))
+    corpus, why = find_corpus(Tree(str(tmp_path)))
+    assert (corpus.name, name in why) == ("video2dataset", True)
+    assert entries(tmp_path)[f"{name.removesuffix('.tar')}/k"].text == "a cat"
+
+
+def test_a_tar_given_as_the_source_is_read(tmp_path: Path, clip: bytes) -> None:
+    path = write_tar(tmp_path / "some.tar", sample("k", clip))
+    assert find_corpus(Tree(str(path)))[0].name == "video2dataset"
+    assert ingest(path, tmp_path / "d", *SETTINGS).dataset.counts.done == 1
+
+
+@pytest.mark.parametrize("field", ["caption", "text", "prompt", "description", "title"])
+def test_a_caption_is_found_under_its_usual_names(tmp_path: Path, clip: bytes, field: str) -> None:
+    record = json.dumps({"other": "x", field: "a cat"}).encode()
+    write_tar(tmp_path / "00000.tar", [("k.mp4", clip), ("k.json", record)])
+    assert entries(tmp_path)["00000/k"].text == "a cat"
+
+
+def test_keys_may_end_at_the_first_dot_as_webdataset_reads_them(
+    tmp_path: Path, clip: bytes
+) -> None:
+    members = [("a.video.mp4", clip), ("a.caption.txt", b"a cat"), ("b.0.mp4", clip)]
+    write_tar(tmp_path / "00000.tar", [*members, ("b.1.mp4", clip), ("b.1.txt", b"a dog")])
+    found = {entry.id: entry.text for entry in listing(tmp_path).entries}
+    assert found == {"00000/a.video": "a cat", "00000/b.0": "", "00000/b.1": "a dog"}
+    assert listing(tmp_path).unused == {}
+
+
+def test_a_tar_without_videos_and_hidden_members_are_counted(tmp_path: Path, clip: bytes) -> None:
+    write_tar(tmp_path / "00000.tar", [*sample("a", clip), ("._a.mp4", b"x")])
+    write_tar(tmp_path / "00001.tar", [("a.txt", b"x")])
+    found = listing(tmp_path)
+    assert found.ignored == {"hidden in a tar": 1, "tar without a video": 1}
+    assert found.unused == {"sample without a video": 1}
 
 
 def test_a_folder_without_tars_says_so(tmp_path: Path) -> None:

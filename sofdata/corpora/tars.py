@@ -1,0 +1,210 @@
+"""WebDataset tars: a sample is the members of one key, a video and its texts.
+
+    KEY.mp4 (or another video), KEY.txt, KEY.json; also KEY.video.mp4, KEY.caption.txt
+
+A video is named by its place in the tar, from which it is copied alone. Nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sofdata.corpora import jsonfile
+from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Entry, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.sidecars import MAX_TEXT, NO_VIDEO, SUFFIXES, caption, clean, parse_json
+from sofdata.storage import Tree
+from sofdata.uris import part_of
+from sofdata.walk import Item
+
+EMPTY = "tar without a video"
+_BLOCK = tarfile.BLOCKSIZE
+_FIRST = 8  # members that are looked at to see whether a tar holds videos
+
+
+@dataclass(slots=True)
+class _Sample:
+    """The members of one key in a tar."""
+
+    video: tarfile.TarInfo | None = None
+    text: str = ""
+    caption: str = ""
+
+
+@dataclass(slots=True)
+class Found:
+    """What tars and tables hold, as they are gone through; `ignored` and `unused` as of `Listing`.
+
+    odd: members that are no files. silent: texts that cannot be read.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+    odd: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def begins_with_video(tree: Tree, rel: str) -> bool:
+    """Whether a video is among the first members of a tar."""
+    try:
+        with tree.open(rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
+            for number, member in enumerate(tar):
+                if suffix(member.name) in VIDEO_SUFFIXES:
+                    return True
+                if number >= _FIRST:
+                    break
+    except (tarfile.TarError, OSError):
+        return False
+    return False
+
+
+def read_tar(tree: Tree, item: Item, found: Found) -> None:
+    """Add the samples of a tar. Reads the headers of all members, and texts.
+
+    A tar that is cut off gives the whole videos before the cut; the one that it runs through
+    becomes an entry with the problem "truncated". One without videos is counted in `ignored`.
+    """
+    if item.problem:
+        found.entries.append(_whole_tar(item, item.problem, item.detail))
+        return
+    samples: dict[str, _Sample] = {}
+    again: list[Entry] = []
+    try:
+        with tree.open(item.rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
+            for member in tar:
+                _take(tar, member, item, samples, again, found)
+            whole = _is_end(tree, item, tar.offset)
+    except tarfile.TarError as error:
+        whole = False
+        if not samples:
+            told = f"no tar can be read from it: {error}"
+            found.entries.append(_whole_tar(item, "bad_archive", told))
+            return
+    except OSError as error:
+        found.entries.append(_whole_tar(item, "unreadable", error.strerror or str(error)))
+        return
+    if not whole:
+        found.notes.append(f"{item.rel} ends without the mark of a tar's end: it may be cut off")
+    _add(item, samples, again, found)
+
+
+def _add(item: Item, samples: dict[str, _Sample], again: list[Entry], found: Found) -> None:
+    _join(samples)
+    keyed = [(key, sample) for key, sample in samples.items() if sample.video]
+    found.entries += [_entry(item, key, sample) for key, sample in keyed] + again
+    lone = len(samples) - len(keyed)
+    if lone:
+        found.unused[NO_VIDEO] += lone
+        found.notes.append(f"{item.rel}: {lone} samples have no video")
+    if not keyed:
+        found.ignored[EMPTY] += 1
+
+
+def _join(samples: dict[str, _Sample]) -> None:
+    """Give the texts of KEY.caption.txt to KEY.video.mp4, as WebDataset reads names.
+
+    There a key ends at the first dot; here it ends at the last one, where that fits, since names of
+    videos may hold dots.
+    """
+    videos: dict[str, list[_Sample]] = {}
+    for key, sample in samples.items():
+        if sample.video:
+            videos.setdefault(_first_dot(key), []).append(sample)
+    for key, sample in list(samples.items()):
+        fitting = videos.get(_first_dot(key), [])
+        if not sample.video and len(fitting) == 1:
+            fitting[0].text = fitting[0].text or sample.text
+            fitting[0].caption = fitting[0].caption or sample.caption
+            del samples[key]
+
+
+def _first_dot(key: str) -> str:
+    folder, slash, name = key.rpartition("/")
+    return folder + slash + name.partition(".")[0]
+
+
+def _take(
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    item: Item,
+    samples: dict[str, _Sample],
+    again: list[Entry],
+    found: Found,
+) -> None:
+    """Note one member: a video by its place, a text by what it says."""
+    if member.isdir():
+        return
+    place = f"{item.rel}: {member.name}"
+    if not member.isreg() or member.issparse():
+        found.odd.append(place)
+        found.ignored["link in a tar"] += 1
+        return
+    end, key = suffix(member.name), member.name.rpartition(".")[0].removeprefix("./")
+    if is_hidden(member.name):
+        found.ignored[f"{HIDDEN} in a tar"] += 1
+    elif end in VIDEO_SUFFIXES:
+        sample = samples.setdefault(key, _Sample())
+        if sample.video is None:
+            sample.video = member
+        else:  # told by `Listing.of`, as any id that comes again
+            again.append(_entry(item, key, _Sample(member)))
+    elif end in SUFFIXES and _whole(member, item):
+        sample = samples.setdefault(key, _Sample())
+        try:
+            _read_text(tar, member, end, sample)
+        except (ValueError, RecursionError):
+            found.silent.append(place)
+    else:
+        found.ignored[f"{end or NO_SUFFIX} in a tar"] += 1
+
+
+def _read_text(tar: tarfile.TarFile, member: tarfile.TarInfo, end: str, sample: _Sample) -> None:
+    """Raises `ValueError` for a text that is too long, no UTF-8 or no JSON object."""
+    stream = tar.extractfile(member)
+    if member.size > MAX_TEXT or stream is None:
+        raise ValueError(f"{member.size} bytes")
+    data = stream.read()
+    if end == ".txt":
+        sample.text = clean(data.decode())
+    else:
+        sample.caption = caption(parse_json(data))
+
+
+def _whole(member: tarfile.TarInfo, item: Item) -> bool:
+    return member.offset_data + member.size <= item.size_bytes
+
+
+def _entry(item: Item, key: str, sample: _Sample) -> Entry:
+    member = sample.video
+    assert member is not None
+    start, end = member.offset_data, member.offset_data + member.size
+    problem = detail = ""
+    if not _whole(member, item):
+        problem = "truncated"
+        detail = f"{member.name} goes to byte {end}, and {item.rel} ends at {item.size_bytes}"
+    elif not member.size:
+        problem, detail = "empty_file", f"{member.name} in {item.rel} has no bytes"
+    return Entry(
+        id=f"{item.rel.removesuffix('.tar')}/{jsonfile.clean(key)}",
+        uri=part_of(item.rel, start, end),
+        size_bytes=member.size,
+        text=sample.text or sample.caption,
+        labels={"key": jsonfile.clean(key)},
+        problem=problem,
+        detail=detail,
+    )
+
+
+def _whole_tar(item: Item, problem: str, detail: str) -> Entry:
+    id = item.rel.removesuffix(".tar")
+    return Entry(id, item.rel, item.size_bytes, problem=problem, detail=detail)
+
+
+def _is_end(tree: Tree, item: Item, offset: int) -> bool:
+    """Whether the empty block that ends a tar lies where its last member does."""
+    begin = max(0, offset - _BLOCK)
+    return b"\0" * _BLOCK in tree.read_range(item.rel, begin, offset + _BLOCK)
