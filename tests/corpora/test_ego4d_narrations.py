@@ -12,7 +12,6 @@ import pytest
 from sofdata.corpora.ego4d import Ego4D
 from sofdata.corpora.ego4d_narrations import plain
 from sofdata.storage import Tree
-from tests.conftest import _shared
 from tests.ego4ds import KITCHEN, metadata, narrations, put
 from tests.helpers import ingest
 
@@ -103,9 +102,8 @@ def test_a_narration_without_words_is_none(tmp_path: Path) -> None:
     assert _texts(tmp_path, moments) == []
 
 
-def test_a_summary_is_read_without_its_tag(tmp_path: Path) -> None:
-    """The shared case `ego4d_summary`."""
-    ingest(_shared("cases") / "ego4d_summary" / "v2", tmp_path / "d", "flow.size=64")
+def test_a_summary_is_read_without_its_tag(shared_cases: Path, tmp_path: Path) -> None:
+    ingest(shared_cases / "ego4d_summary" / "v2", tmp_path / "d", "flow.size=64")
     texts = set(pq.read_table(tmp_path / "d" / "index.parquet")["text"].to_pylist())
     assert texts <= {
         "picks up a cup",

@@ -16,7 +16,6 @@ from sofdata.corpora.lerobot import LeRobot
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 from sofdata.types import ActionTrack, TimedText
-from tests.conftest import _shared
 from tests.helpers import ingest
 from tests.lerobots import (
     DATA,
@@ -74,8 +73,10 @@ def assert_all_accounted(root: Path) -> None:
 # A camera that was off
 
 
-def test_a_camera_missing_in_one_episode_is_one_reject_that_names_its_row(tmp_path: Path) -> None:
-    root = _shared("cases") / "lerobot_missing_camera"
+def test_a_camera_missing_in_one_episode_is_one_reject_that_names_its_row(
+    shared_cases: Path, tmp_path: Path
+) -> None:
+    root = shared_cases / "lerobot_missing_camera"
     found = listing(root)
     rejects = [entry for entry in found.entries if entry.problem]
     assert (len(found.entries), len(rejects)) == (8, 1)
