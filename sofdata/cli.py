@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
 from sofdata.cli_train import encode, train
 from sofdata.console import (
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turn action-free video into shards of optical-flow skill windows, and train on them.\n\n"
     "Exit codes: 0 done; 1 more videos were quarantined than allowed; 2 wrong usage or "
-    "configuration; 3 the run failed, or verify found something wrong; 130 interrupted.",
+    "configuration; 3 the run failed, or verify or audit found something wrong; 130 interrupted.",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
@@ -277,6 +278,7 @@ def demo(
     run_demo(folder, Size(clips=clips), stdout())
 
 
+app.command()(audit)
 app.command()(train)
 app.command()(encode)
 app.add_typer(bench)

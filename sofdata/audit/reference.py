@@ -26,7 +26,7 @@ import itertools
 import os
 import statistics
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,9 @@ from sofdata.video.container import FORMATS
 
 Picture = NDArray[np.uint8]
 
+HDR_TRANSFERS = (16, 18)  # PQ and HLG, ITU-T H.273
+# No camera's pixels are longer in one direction by more: such a number is a slip.
+MAX_ASPECT = 4.0
 # No codec shows a frame more than this many frames later than the order of coding.
 MAX_REORDERED = 16
 # How long after the last frame of one clock the first frame of the next is put, s: nobody knows.
@@ -84,38 +87,57 @@ class Timeline:
     times_s: seconds since the start of the file's timeline, in order.
     lost: packets or frames that could not be decoded.
     restarts: how many times the clock started anew.
+    is_hdr: whether brightness is coded for displays of high dynamic range (PQ or HLG).
     """
 
     times_s: tuple[float, ...]
     lost: int
     restarts: int
+    is_hdr: bool
 
 
-def frames(path: str, timeline: Timeline | None = None) -> Iterator[Shown]:
-    """All frames of a local file, in the order of showing.
+def frames(
+    path: str, timeline: Timeline | None = None, wanted: Collection[int] | None = None
+) -> Iterator[Shown]:
+    """All frames of a local file, in the order of showing; or those of these numbers only.
 
     Raises `DecodeError` where the file cannot be opened or holds no video.
     """
     times_s = (timeline or time_frames(path)).times_s
+    last = len(times_s) - 1 if wanted is None else max(wanted, default=-1)
     decoded = _Decoded(path)
     held = Lying()
-    for time_s, frame in zip(times_s, decoded, strict=False):
+    for number, (time_s, frame) in enumerate(zip(times_s, decoded, strict=False)):
+        if number > last:
+            return
         held = lying(frame) or held  # a stream that says so at key frames only means all frames
-        yield Shown(time_s, _picture(frame, held, decoded.pixel_aspect))
+        if wanted is None or number in wanted:
+            yield Shown(time_s, _picture(frame, held, decoded.pixel_aspect))
 
 
 def time_frames(path: str) -> Timeline:
     """The times of all frames of a local file. Raises `DecodeError` as `frames` does."""
     decoded = _Decoded(path)
-    ticks = [frame.pts for frame in decoded]
+    ticks, is_hdr = list[int | None](), False
+    for frame in decoded:
+        ticks.append(frame.pts)
+        is_hdr = is_hdr or frame.color_trc in HDR_TRANSFERS
     if not ticks:
         raise DecodeError(f"{path}: no frame of it can be decoded")
     if decoded.slots is not None and len(decoded.slots) == len(ticks):
-        ticks = decoded.slots
+        ticks = list(decoded.slots)
     times_s = [None if t is None else float(t * decoded.time_base) for t in ticks]
     true_s, restarts = _believable(times_s, decoded.step_s)
     zero_s = decoded.zero_s if decoded.zero_s is not None else max(0.0, true_s[0])
-    return Timeline(tuple(t - zero_s for t in true_s), decoded.lost, restarts)
+    return Timeline(tuple(t - zero_s for t in true_s), decoded.lost, restarts, is_hdr)
+
+
+def duration_s(path: str) -> float:
+    """How long a local file says that it is, s; 0 if it does not. Raises as `frames` does."""
+    with _open(path) as container:
+        stream = _video(container, path)
+        of_stream = float((stream.duration or 0) * stream.time_base)
+        return max(of_stream, float(container.duration or 0) / 1e6)
 
 
 def lying(frame: Any) -> Lying | None:
@@ -164,21 +186,15 @@ class _Decoded:
     def __iter__(self) -> Iterator[Any]:
         import av
 
-        try:
-            container = av.open(
-                os.path.abspath(self.path),
-                options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-            )
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise DecodeError(f"{self.path}: cannot be opened: {error}") from None
-        with container:
+        with _open(self.path) as container:
             stream = _video(container, self.path)
             stream.codec_context.thread_count = 1
             stream.codec_context.thread_type = "NONE"
             self.time_base = stream.time_base
             rate = stream.average_rate or stream.guessed_rate
             self.step_s = float(1 / rate) if rate else None
-            self.pixel_aspect = float(stream.sample_aspect_ratio or 1)
+            aspect = float(stream.sample_aspect_ratio or 1)
+            self.pixel_aspect = aspect if 1 / MAX_ASPECT <= aspect <= MAX_ASPECT else 1.0
             self.zero_s = _zero_s(container, stream, self.path)
             waiting: deque[int] = deque()
             slots: list[int] = []
@@ -202,6 +218,19 @@ class _Decoded:
                     yield frame
             if container.format.name == "avi" and not waiting:
                 self.slots = slots
+
+
+def _open(path: str) -> Any:
+    import av
+
+    try:
+        return av.open(
+            os.path.abspath(path),
+            options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+            **({"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}),
+        )
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise DecodeError(f"{path}: cannot be opened: {error}") from None
 
 
 def _video(container: Any, path: str) -> Any:

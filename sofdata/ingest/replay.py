@@ -50,7 +50,7 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
     config = IngestConfig.parse(dataset.config)
     found = dataset.actions
     actions = ActionSpec(tuple(found.names), found.fps) if found else None
-    job = Job(Tree(source or _last_source(dest)), dest, config, dataset.corpus, actions)
+    job = Job(Tree(source or last_source(dest)), dest, config, dataset.corpus, actions)
     return _run(ref, job, console)
 
 
@@ -95,7 +95,8 @@ def _find(plan: Plan, video: str) -> VideoRef | None:
     return videos.get(video)
 
 
-def _last_source(dest: Tree) -> str:
+def last_source(dest: Tree) -> str:
+    """Where the corpus lay for the last run. Raises `ConfigError` where no run says so."""
     names = dest.names(RUNS)
     if not names:
         raise ConfigError("no run tells where the source lies: give it with --source")

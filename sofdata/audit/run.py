@@ -1,0 +1,239 @@
+"""`audit`: a sample of a dataset's videos decoded again by plain means, beside their windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sofdata.audit.compare import Finding, check_pictures, check_place, check_times
+from sofdata.audit.motion import check_flow
+from sofdata.audit.seen import Seen, look
+from sofdata.config import IngestConfig
+from sofdata.errors import ConfigError, DecodeError, InputError
+from sofdata.flow.estimator import Estimator, make_estimator
+from sofdata.ingest.destination import read_dataset
+from sofdata.ingest.plan import fingerprint, load_plan
+from sofdata.ingest.replay import last_source
+from sofdata.shards.layout import DATASET, INDEX, SHARDS
+from sofdata.shards.parquet import read_table
+from sofdata.shards.sample import DecodedSample, decode_sample
+from sofdata.shards.tar import read_sample_at
+from sofdata.storage import Tree
+from sofdata.types import VideoRef
+
+# Of a long video, so many windows are compared picture by picture; of all, the times.
+WINDOWS_COMPARED = 100
+PICTURES_BYTES = 512 << 20
+PICTURES_A_WINDOW = 17  # at most: of nine times, and four beside each end
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(slots=True)
+class VideoAudit:
+    """What became of one video.
+
+    windows: how many it has. compared: of how many the pictures and the flow were compared.
+    blind: of these, how many look the same a frame earlier and later.
+    not_compared: why nothing could be compared, "" if it could. notes: what else could not be.
+    """
+
+    id: str
+    windows: int
+    compared: int = 0
+    blind: int = 0
+    not_compared: str = ""
+    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Audit:
+    """The audit of a dataset: its source, how many videos have windows, and those looked at."""
+
+    dest: str
+    source: str
+    videos_with_windows: int
+    videos: list[VideoAudit]
+
+    @property
+    def findings(self) -> int:
+        return sum(len(video.findings) for video in self.videos)
+
+
+def audit(
+    dest: Tree,
+    source: str | None = None,
+    videos: int = 20,
+    seed: int = 0,
+    progress: Progress = lambda done, total, video: None,
+) -> Audit:
+    """Compare the windows of some videos of a dataset with a plain decode of these.
+
+    source: where the corpus lies now, None for where the last run found it. videos: how many, 0
+    for all. seed: which ones.
+
+    Raises `ConfigError` for what is no complete dataset, has no windows, or where the source, or
+    every file that was chosen, is not to be found. Takes a few times what decoding takes.
+    """
+    dataset, plan = read_dataset(dest), load_plan(dest)
+    if dataset is None or plan is None:
+        raise ConfigError(f"{dest.name} holds no {DATASET} or no plan: it is no dataset of sofdata")
+    if not dataset.complete:
+        raise ConfigError(f"the ingest into {dest.name} is not complete; run it again to resume")
+    config = IngestConfig.parse(dataset.config)
+    tree = Tree(source or last_source(dest))
+    if not tree.exists():
+        raise ConfigError(f"{tree.name} does not exist; say with --source where the corpus lies")
+    windows = _windows(dest)
+    refs = {ref.id: ref for unit in plan.units for ref in unit.videos}
+    chosen = _choose(sorted(windows), videos, seed)
+    auditor = _Auditor(dest, tree, config)
+    result = Audit(dest.name, tree.name, len(windows), [])
+    for number, video in enumerate(chosen):
+        progress(number, len(chosen), video)
+        result.videos.append(auditor.video(refs.get(video), video, windows[video]))
+    if all(video.not_compared for video in result.videos):
+        first = result.videos[0]
+        raise ConfigError(
+            f"none of {len(result.videos)} videos could be compared; {first.id}: "
+            f"{first.not_compared}. Is the corpus at {tree.name}? --source says where it lies"
+        )
+    return result
+
+
+def _windows(dest: Tree) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the index by video. Raises `ConfigError` where there are none."""
+    try:
+        rows = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"]).to_pylist()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' mends it"
+        ) from None
+    if not rows:
+        raise ConfigError(f"{dest.name} holds no windows: there is nothing to compare")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["source"], []).append(row)
+    return found
+
+
+def _choose(ids: Sequence[str], videos: int, seed: int) -> list[str]:
+    if not videos or videos >= len(ids):
+        return list(ids)
+    places = np.random.default_rng(seed).choice(len(ids), videos, replace=False)
+    return [ids[place] for place in sorted(places.tolist())]
+
+
+class _Auditor:
+    """Compares one video after the other."""
+
+    def __init__(self, dest: Tree, source: Tree, config: IngestConfig) -> None:
+        self._dest = dest
+        self._source = source
+        self._config = config
+        self._estimator, self._lacks = _estimator(config)
+
+    def video(self, ref: VideoRef | None, name: str, rows: list[dict[str, Any]]) -> VideoAudit:
+        result = VideoAudit(name, len(rows))
+        if ref is None:
+            text = "has windows, but the plan does not list it"
+            result.findings.append(Finding(None, "", "sample", text))
+            return result
+        samples = list(self._samples(rows, result))
+        for sample in samples:
+            longest_s = self._config.flow.max_step_s
+            result.findings += check_place(sample.record, ref, longest_s)
+        compared = self._some(samples)
+        with ExitStack() as stack:
+            try:
+                copy = self._source.local_copy(ref.uri, ref.size_bytes)
+                path = stack.enter_context(copy)
+                size = Tree("/").size(path)
+                if ref.fingerprint != fingerprint(self._source, ref.uri, size, ref.actions, path):
+                    result.not_compared = "the file has changed since the dataset was made"
+                    return result
+            except (InputError, OSError) as error:
+                result.not_compared = f"the file cannot be had: {error}"
+                return result
+            try:
+                pts_s = [sample.record.pts_s for sample in compared]
+                seen = look(path, pts_s, self._config, ref.annotations.eye)
+            except DecodeError as error:
+                text = str(error).replace(path, ref.id)
+                result.findings.append(Finding(None, "", "decode", text))
+                return result
+        self._compare(samples, compared, ref, seen, result)
+        return result
+
+    def _compare(
+        self,
+        samples: Sequence[DecodedSample],
+        compared: Sequence[DecodedSample],
+        ref: VideoRef,
+        seen: Seen,
+        result: VideoAudit,
+    ) -> None:
+        step_s = self._config.flow.step_s
+        wrong = set[str]()
+        for sample in samples:
+            if found := check_times(sample.record, ref, seen, step_s):
+                result.findings += found
+                wrong.add(sample.record.key)
+        if len(compared) < len(samples):
+            result.notes.append(f"pictures and flow of {len(compared)} windows of {len(samples)}")
+        if seen.is_hdr:
+            result.notes.append("no pictures and no flow: brightness of high dynamic range")
+            return
+        if self._lacks:
+            result.notes.append(self._lacks)
+        for sample in compared:
+            record = sample.record
+            result.compared += 1
+            found, tells = check_pictures(record, sample.first, sample.last, seen, step_s)
+            result.blind += not tells
+            result.findings += found
+            result.findings += check_flow(record, sample.flow, seen, self._estimator, self._config)
+        result.findings.sort(key=lambda each: -1 if each.window is None else each.window)
+
+    def _some(self, samples: list[DecodedSample]) -> list[DecodedSample]:
+        """As many windows as fit into memory with their pictures, spread evenly."""
+        size = self._config.flow.size
+        fits = PICTURES_BYTES // (PICTURES_A_WINDOW * 3 * size * size)
+        most = max(1, min(WINDOWS_COMPARED, fits))
+        if len(samples) <= most:
+            return samples
+        places = np.unique(np.linspace(0, len(samples) - 1, most).round().astype(int))
+        return [samples[place] for place in places.tolist()]
+
+    def _samples(self, rows: list[dict[str, Any]], result: VideoAudit) -> Iterator[DecodedSample]:
+        for row in rows:
+            try:
+                yield _read(self._dest, row)
+            except (InputError, FileNotFoundError) as error:
+                text = f"cannot be read: {error}"
+                result.findings.append(Finding(row["window"], row["key"], "sample", text))
+
+
+def _read(dest: Tree, row: dict[str, Any]) -> DecodedSample:
+    name = f"{SHARDS}/{row['shard']}"
+    with dest.open(name) as stream:
+        key, members = read_sample_at(stream, row["offset"], name)
+    if key != row["key"]:
+        raise InputError(f"at byte {row['offset']} of {name} stands {key}")
+    return decode_sample(key, members)
+
+
+def _estimator(config: IngestConfig) -> tuple[Estimator, str]:
+    """The dataset's own estimator, or DIS where that cannot run here; and a note if so."""
+    try:
+        return make_estimator(config.flow), ""
+    except ConfigError:
+        plain = {"estimator": "dis", "device": "cpu", "checkpoint": None, "weights_sha256": None}
+        flow = config.flow.model_copy(update={**plain, "model_size": None, "model_args": {}})
+        note = f"flow against DIS: {config.flow.estimator} cannot run here"
+        return make_estimator(flow), note
