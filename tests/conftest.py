@@ -40,6 +40,12 @@ def shared_clips() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Small inputs that were read wrongly once, with their right values in CASES.md."""
+    return _shared("cases")
+
+
+@pytest.fixture(scope="session")
 def shared_flow_gt() -> Path:
     """A real pair of frames with true flow."""
     return _shared("flow_gt")
