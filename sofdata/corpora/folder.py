@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from sofdata.corpora.base import Entry, Listing, count_ignored, is_hidden, suffix
+from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, bare_stream, is_video
 from sofdata.storage import Tree
 from sofdata.walk import Item
 
+TABLES = (".csv", ".jsonl", ".parquet", ".tsv")
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
 
 
@@ -28,12 +29,16 @@ class Folder:
             return Listing((_single(tree),))
         entries: list[Entry] = []
         ignored: Counter[str] = Counter()
+        tables: list[str] = []
         for item in tree.walk(folders=True):
             if _belongs(tree, item):
                 entries.append(_entry(item, bare_stream(tree, item.rel)))
             elif item.problem != "is_a_directory":
                 count_ignored(ignored, item.rel)
-        return Listing.of(entries, ignored)
+                if suffix(item.rel) in TABLES and not is_hidden(item.rel):
+                    tables.append(item.rel)
+        note = "table beside the videos was not read; as a manifest it may name them"
+        return Listing.of(entries, ignored, [counted(tables, note)] if tables else [])
 
 
 def _belongs(tree: Tree, item: Item) -> bool:
