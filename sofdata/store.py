@@ -169,6 +169,8 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         path = self.path(folder)
+        if self._is_http and self.is_file(folder):  # it would be sent whole, as a page of links
+            return []
         try:
             found = self.call(f"list {folder}", lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:

@@ -28,7 +28,7 @@ def refuse_other_files(tree: Tree) -> None:
             head = handle.read(HEAD_BYTES)
     except OSError:
         return  # an input that cannot be read
-    if not head or container(head):
+    if container(head):
         return
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
     kind = kind or ("text" if is_text(head) else "")

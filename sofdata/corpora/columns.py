@@ -6,8 +6,9 @@ Reads in this thread and without read-ahead: what is not asked for is not touche
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,10 +182,17 @@ def brief(error: BaseException) -> str:
 
 @contextmanager
 def _open(tree: Tree, rel: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file, of which the end is read first: one that cannot seek is copied."""
     import pyarrow.parquet as pq
 
-    with tree.open(rel) as handle, pq.ParquetFile(handle, pre_buffer=False) as file:
-        yield file
+    with ExitStack() as stack:
+        handle = stack.enter_context(tree.open(rel))
+        try:
+            handle.seek(0, os.SEEK_END)
+        except ValueError:  # of fsspec, for what a server sends without its size
+            copy = stack.enter_context(tree.local_copy(rel))
+            handle = stack.enter_context(open(copy, "rb"))
+        yield stack.enter_context(pq.ParquetFile(handle, pre_buffer=False))
 
 
 def _may_hold(group: Any, key: str, value: int) -> bool:
