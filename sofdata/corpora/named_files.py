@@ -35,7 +35,7 @@ class NamedFiles:
             name = item.rel.rsplit("/", 1)[-1]
             if searched:
                 self._named.setdefault(name, []).append(item.rel)
-            if _is_video(tree, item):
+            if _is_video(tree, item, searched):
                 self._videos.add(item.rel)
                 if searched:
                     self._stems.setdefault(_stem(name), []).append(item.rel)
@@ -86,9 +86,9 @@ class NamedFiles:
         return path == name or (anywhere and path.endswith(f"/{name}"))
 
 
-def _is_video(tree: Tree, item: Item) -> bool:
-    """What cannot be read is judged by its name."""
-    if item.problem:
+def _is_video(tree: Tree, item: Item, look: bool) -> bool:
+    """Judged by its name, and by a look into it only where it may be found by that."""
+    if item.problem or not look:
         return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
     return is_video(tree, item.rel, item.size_bytes)
 

@@ -92,7 +92,7 @@ FORMATS = (
     Format("nut", ("nut",), (), _begins(b"nut/multimedia container\0")),
     Format("ivf", ("ivf",), (".ivf",), _begins(b"DKIF")),
     Format("realmedia", ("rm",), (".rm", ".rmvb"), _begins(b".RMF")),
-    Format("dv", ("dv",), (".dif", ".dv"), _dv),
+    Format("dv", ("dv",), (".dv",), _dv),
     Format("mpeg-ts", ("mpegts",), (".m2t", ".m2ts", ".mts"), _transport_stream),
 )
 
