@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
+from sofdata.corpora.config import ManifestConfig
 from sofdata.errors import ConfigError
 from sofdata.flow.codec import CodecConfig
 from sofdata.flow.config import FlowConfig
@@ -22,6 +23,7 @@ from sofdata.video.isolate import LimitConfig
 from sofdata.windows.config import WindowConfig
 
 S = TypeVar("S", bound=Section)
+_PATTERN = re.compile(r"\{[^{}:,]+\}[^,]")  # of columns: "{a}_{b}.mp4", which is no YAML
 INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
 
 
@@ -123,6 +125,7 @@ class IngestConfig(Section):
     codec: CodecConfig = CodecConfig()
     images: ImageConfig = ImageConfig()
     units: UnitConfig = UnitConfig()
+    manifest: ManifestConfig = ManifestConfig()
     with_actions: bool = Field(
         False,
         description="Store the actions of demonstrations beside their windows, where the corpus "
@@ -133,11 +136,13 @@ class IngestConfig(Section):
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
-        Weights count by their hash, not by the path at which they lie. `with_actions` and
-        `windows.texts` are left out where they change nothing, as in datasets made before there
+        Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`
+        and `windows.texts` are left out where they change nothing, as in datasets made before there
         were such keys.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
+        if self.manifest == ManifestConfig():
+            left_out.add("manifest")
         content = self.model_dump(mode="json", exclude=left_out)
         if self.windows.texts == "label":
             del content["windows"]["texts"]
@@ -242,6 +247,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     try:
         values[last] = _yaml(text)
     except yaml.YAMLError as error:
+        if _PATTERN.match(text):
+            values[last] = text
+            return
         raise ConfigError(f"'--set {override}': the value is not YAML: {error}") from None
 
 

@@ -6,6 +6,7 @@ What S3 can do beyond fsspec is used where the store is one (see `sofdata.s3`).
 from __future__ import annotations
 
 import errno
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from sofdata.walk import Item
 T = TypeVar("T")
 
 READ_AHEAD = 4 << 20  # bytes of an open file
+READ_BUFFER = 1 << 16
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "hf": "hf"}
 
 
@@ -124,13 +126,14 @@ class Store:
 
     @contextmanager
     def open(self, rel: str) -> Iterator[BinaryIO]:
+        """Python's own reader over the file: those of fsspec know no `readline(size)`."""
         shown = public_url(rel or self.name)
         handle = self.call(
             f"open {shown}",
             lambda: self.fs.open(self.path(rel), "rb", block_size=READ_AHEAD),
         )
         try:
-            yield handle
+            yield io.BufferedReader(handle, READ_BUFFER)
         except Exception as error:
             if not is_remote_failure(error):
                 raise
@@ -166,6 +169,8 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         path = self.path(folder)
+        if self._is_http and self.is_file(folder):  # it would be sent whole, as a page of links
+            return []
         try:
             found = self.call(f"list {folder}", lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:

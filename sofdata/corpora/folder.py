@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from sofdata.corpora.base import Entry, Listing, count_ignored, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
+from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES, bare_stream, is_video
 from sofdata.storage import Tree
 from sofdata.walk import Item
 
+TABLES = (".csv", ".jsonl", ".parquet", ".tsv")
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
 
 
@@ -28,12 +29,16 @@ class Folder:
             return Listing((_single(tree),))
         entries: list[Entry] = []
         ignored: Counter[str] = Counter()
+        tables: list[str] = []
         for item in tree.walk(folders=True):
             if _belongs(tree, item):
-                entries.append(_entry(item))
+                entries.append(_entry(item, bare_stream(tree, item.rel)))
             elif item.problem != "is_a_directory":
                 count_ignored(ignored, item.rel)
-        return Listing.of(entries, ignored)
+                if suffix(item.rel) in TABLES and not is_hidden(item.rel):
+                    tables.append(item.rel)
+        note = "table beside the videos was not read; as a manifest it may name them"
+        return Listing.of(entries, ignored, [counted(tables, note)] if tables else [])
 
 
 def _belongs(tree: Tree, item: Item) -> bool:
@@ -44,18 +49,19 @@ def _belongs(tree: Tree, item: Item) -> bool:
         return True
     if item.problem:
         return suffix(item.rel) in VIDEO_SUFFIXES
-    return is_video(tree, item.rel, item.size_bytes)
+    return is_video(tree, item.rel, item.size_bytes) or bool(bare_stream(tree, item.rel))
 
 
-def _entry(item: Item) -> Entry:
+def _entry(item: Item, bare: str) -> Entry:
+    """bare: why a file is a bare stream of a codec, if it is one."""
     parent = item.rel.rpartition("/")[0]
     return Entry(
         id=item.rel,
         uri=item.rel,
         size_bytes=item.size_bytes,
         labels={"folder": parent} if parent else {},
-        problem=item.problem,
-        detail=item.detail or _DETAIL.get(item.problem, ""),
+        problem=item.problem or ("bare_stream" if bare else ""),
+        detail=item.detail or _DETAIL.get(item.problem, bare),
     )
 
 
@@ -68,4 +74,5 @@ def _single(tree: Tree) -> Entry:
     if tree.is_local and not os.access(tree.root, os.R_OK):
         detail = "no permission to read it"
         return Entry(name, name, tree.size(""), problem="unreadable", detail=detail)
-    return Entry(name, name, tree.size(""))
+    bare = bare_stream(tree.parent(), name)
+    return Entry(name, name, tree.size(""), problem="bare_stream" if bare else "", detail=bare)

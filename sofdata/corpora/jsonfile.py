@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import json
-from collections.abc import Iterator
-from typing import Any, BinaryIO, TypeVar
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from io import BufferedReader
+from typing import Any, TypeVar
 
+from sofdata.corpora.textfile import open_utf8
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
@@ -47,24 +51,81 @@ def read_json(tree: Tree, rel: str, top: type[T]) -> T:
 
 
 def lines(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file with one a line, each with its line; UTF-8, with or without a mark.
+    """The objects of a file with one a line, each with its line; in any Unicode, see `textfile`.
 
     Raises `ConfigError` that names the line.
     """
+    number = 0
     try:
-        with tree.open(rel) as handle:
-            number = 0
+        with open_utf8(tree, rel) as handle:
             while data := handle.readline(MAX_VALUE):
                 number += 1
-                if value := data.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").strip():
+                if value := data.strip():
                     yield number, _object(tree, rel, number, value)
+    except UnicodeDecodeError as error:
+        what = f"line {number + 1} or after is no {error.encoding.upper()}; save it as UTF-8"
+        raise wrong(tree, rel, what) from None
     except OSError as error:
         raise wrong(tree, rel, error.strerror or type(error).__name__) from None
 
 
+def records(tree: Tree, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file that is a list of them, or holds one a line; each with its place.
+
+    Memory is that of the largest object. Raises `ConfigError` that names the place.
+    """
+    if _first(tree, rel) == b"[":
+        yield from _listed(tree, rel)
+    else:
+        yield from ((f"line {number}", row) for number, row in lines(tree, rel))
+
+
+def _listed(tree: Tree, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    import ijson
+
+    number = 0
+    with _metered(tree, rel) as file:
+        # Not as floats: a long id would overflow.
+        for value in ijson.items(file, "item", buf_size=PIECE, map_type=_Once):
+            file.begin()
+            number += 1
+            if not isinstance(value, _Once):
+                raise ValueError(f"object {number} should be an object, found {value!r:.60}")
+            value.check()
+            yield f"object {number}", {key: _plain(each) for key, each in value.items()}
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+class _Once(dict[str, Any]):
+    """An object that knows whether a key came twice; ijson cannot take an error from it."""
+
+    twice = ""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self:
+            self.twice = key
+        super().__setitem__(key, value)
+
+    def check(self) -> None:
+        """Raise `ValueError` for a key that came twice."""
+        if self.twice:
+            raise ValueError(f"two values are called {self.twice!r:.60}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = _Once()
+    for key, value in pairs:
+        found[key] = value
+    found.check()
+    return found
+
+
 def _object(tree: Tree, rel: str, number: int, data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data.decode())
+        value = json.loads(data.decode(), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         what = f"line {number} is not UTF-8 (byte {data[error.start]:#x}); save it as UTF-8"
         raise wrong(tree, rel, what) from None
@@ -96,35 +157,48 @@ def items(tree: Tree, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]:
 def _items(tree: Tree, rel: str, prefix: str) -> Iterator[tuple[str, Any]]:
     import ijson
 
+    with _metered(tree, rel) as file:
+        if file.first() != b"{":
+            raise ValueError("expected an object at the top")
+        for key, value in ijson.kvitems(file, prefix, use_float=True, buf_size=PIECE):
+            file.begin()
+            yield key, value
+
+
+def _first(tree: Tree, rel: str) -> bytes:
+    with _metered(tree, rel) as file:
+        return file.first()
+
+
+@contextmanager
+def _metered(tree: Tree, rel: str) -> Iterator[_Metered]:
+    """A file to read piece by piece; what goes wrong is told with how far that is."""
+    import ijson
+
+    file = None
     try:
-        with tree.open(rel) as handle:
-            metered = _Metered(handle)
-            if metered.first() != b"{":
-                raise ValueError("expected an object at the top")
-            for key, value in ijson.kvitems(metered, prefix, use_float=True, buf_size=PIECE):
-                metered.begin()
-                yield key, value
+        with open_utf8(tree, rel) as handle:
+            file = _Metered(handle)
+            yield file
     except OSError as error:
         raise wrong(tree, rel, error.strerror or type(error).__name__) from None
     except (ijson.JSONError, ValueError) as error:
         told = " ".join(str(error).split())[:120]
-        raise wrong(tree, rel, f"no valid JSON within {metered.total} bytes: {told}") from None
+        read = file.total if file else 0
+        raise wrong(tree, rel, f"no valid JSON within {read} bytes: {told}") from None
 
 
 class _Metered:
     """A file that counts what is read of it, and refuses to give too much for one value."""
 
-    def __init__(self, handle: BinaryIO) -> None:
+    def __init__(self, handle: BufferedReader) -> None:
         self.total = 0
         self._since = 0
         self._handle = handle
 
     def first(self) -> bytes:
-        """The first byte that counts: behind a byte order mark and white space."""
-        head = self._handle.read(HEAD)
-        skipped = 3 if head.startswith(codecs.BOM_UTF8) else 0
-        self._handle.seek(skipped)
-        return head[skipped:].lstrip()[:1]
+        """The first byte that is no white space, which stays to be read."""
+        return self._handle.peek(HEAD).lstrip()[:1]
 
     def begin(self) -> None:
         """The next value begins."""
@@ -137,6 +211,14 @@ class _Metered:
         if self._since > MAX_VALUE + PIECE:
             raise ValueError(f"a value of more than {MAX_VALUE} bytes")
         return data
+
+
+def check_names(tree: Tree, rel: str, names: Sequence[str]) -> None:
+    """Raise `ConfigError` where two columns have one name: nobody can tell which is meant."""
+    name, times = next(iter(Counter(names).most_common(1)), ("", 0))
+    if times > 1:
+        what = f"{times} columns are called {name!r:.60}; rename all but one"
+        raise wrong(tree, rel, what)
 
 
 def field(tree: Tree, rel: str, record: dict[str, Any], at: int, key: str, kind: type[T]) -> T:

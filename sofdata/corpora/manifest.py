@@ -1,146 +1,330 @@
 """Manifests: a table of videos, or of spans of them, wherever they lie.
 
-A CSV, TSV, JSONL or Parquet file given as the source itself, or a folder that holds one by the
-name of manifest.csv (.tsv, .jsonl, .parquet). Its columns:
+A CSV, TSV, JSON, JSONL or Parquet file given as the source itself, or a folder that holds one by
+the name of manifest.csv (.tsv, .jsonl, .parquet). Its columns:
 
     uri              required: a path relative to the manifest, an absolute one, or an fsspec URL
     id               stable name of the input; default: the uri, and the span where there is one
     start_s, end_s   the span to use, in s or as 00:01:02.5; both or none
     text             what is done
     any other        becomes a label, as text
+
+Other names that are known stand in `headings`. The section `manifest` of the configuration maps
+columns of other names, finds files by a column of ids, and names a table within a folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fnmatch
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urljoin
 
-from sofdata.corpora import csvfile, jsonfile
+from sofdata.corpora import csvfile, headings, jsonfile
 from sofdata.corpora.base import Entry, Listing, suffix
-from sofdata.corpora.columns import column_types, read_columns
+from sofdata.corpora.config import ManifestConfig
+from sofdata.corpora.content import bare_stream
+from sofdata.corpora.headings import Roles, file_of
+from sofdata.corpora.named_files import NamedFiles
 from sofdata.corpora.spans import Span, span_entry
+from sofdata.corpora.tablefile import SUFFIXES, TableFile
+from sofdata.errors import ConfigError, StorageError
 from sofdata.storage import Tree
 from sofdata.uris import public_url
 from sofdata.walk import Item
 
-URI = "uri"
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-_OWN = (URI, "id", "start_s", "end_s", "text")
-Value = str | int | float | bool | None
+NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
+_DAYS = re.compile(r"([0-9]+) days? ([0-9:.]+)")  # a length of time as pandas writes it
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9:.]+)Z?")
 
 
 class Manifest:
     """Each row of a table is an input."""
 
     name = "manifest"
-    summary = "a CSV, TSV, JSONL or Parquet table with a column uri; also id, start_s, end_s, text"
+    summary = "a table with a column uri (CSV, JSON, Parquet); also id, start_s, end_s, text"
     example = "sofdata ingest clips.csv DEST"
 
+    def __init__(self, config: ManifestConfig | None = None) -> None:
+        self.config = config or ManifestConfig()
+
     def detect(self, tree: Tree) -> str:
-        found = _find(tree)
-        if found is None:
+        if self.config.decides:
+            return "a manifest, as manifest.* says"
+        if tree.is_file() and suffix(tree.root) not in SUFFIXES:
             return ""
-        folder, rel = found
-        heads = _columns(folder, rel)
-        return f"a manifest: {rel} with the columns {', '.join(heads)}" if URI in heads else ""
+        found = _tables(tree, self.config)
+        if not found:
+            return ""
+        heads = found[0].heads()
+        if not headings.uri_columns(heads):
+            return ""
+        return f"a manifest: {found[0].rel} with the columns {', '.join(heads)}"
 
     def listing(self, tree: Tree) -> Listing:
         """Raises `ConfigError` for a table that cannot be read, with its row.
 
-        A row whose span is none becomes an entry with the problem "bad_span".
+        A row whose span is none becomes an entry with the problem "bad_span", one that several
+        files fit "ambiguous_file". Of a folder, all files are gone through.
         """
-        found = _find(tree)
-        if found is None:
-            names = ", ".join(f"manifest{end}" for end in SUFFIXES)
-            raise jsonfile.wrong(tree, names, "none is there, and the source is no such file")
-        folder, rel = found
-        return Listing.of((_entry(folder, rel, at, row) for at, row in _rows(folder, rel)), {})
+        tables = _tables(tree, self.config)
+        if not tables:
+            raise _no_table(tree, self.config)
+        return _Rows(tree, tables, self.config).listing()
 
 
-def _find(tree: Tree) -> tuple[Tree, str] | None:
-    """The folder that a manifest's uris are relative to, and its name there."""
+@dataclass(slots=True)
+class _Rows:
+    """The rows of all tables, on their way to a listing."""
+
+    tree: Tree
+    tables: Sequence[TableFile]
+    config: ManifestConfig
+    files: NamedFiles | None = None
+    unused: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    first_away: str = ""
+
+    def listing(self) -> Listing:
+        self.files = self._look()
+        entries = [entry for table in self.tables for entry in self._entries(table)]
+        if not entries and self.first_away:
+            raise self._none_found()
+        tables = [table.rel for table in self.tables]
+        ignored = self.files.count(tables) if self.files else {}
+        return Listing.of(entries, ignored, self.notes, tables=tables, unused=self.unused)
+
+    def _look(self) -> NamedFiles | None:
+        """The files that are there: all of a folder, and those that rows are searched among."""
+        home, root = self.tables[0].tree, _prefix(self.config)
+        if not self.config.searches and self.tree.is_file():
+            return None
+        try:
+            items: list[Item] = []
+            if not self.tree.is_file() or not root:
+                items += home.walk()
+            elif not _is_absolute(root):
+                items += (replace(item, rel=root + item.rel) for item in home.walk(root[:-1]))
+            if _is_absolute(root) and self.config.searches:
+                there = Tree(root[:-1] or "/", home.options)
+                items += (replace(item, rel=root + item.rel) for item in there.walk())
+        except (OSError, StorageError) as error:
+            self._cannot_list(str(error))
+            return None
+        if not items:
+            self._cannot_list("it shows no files")
+            return None
+        return NamedFiles(home, items, root, self.config.searches)
+
+    def _cannot_list(self, why: str) -> None:
+        """Go on without looking, where a server does not list its files and rows say enough."""
+        if self.config.find == "anywhere":
+            raise ConfigError(
+                f"the files of {self.tables[0].tree.name} cannot be listed ({why}), so that none "
+                "can be found by its name: give manifest.find=path and a whole path as manifest.uri"
+            )
+        self.notes.append("the files beside the table could not be listed, so none are counted")
+
+    def _entries(self, table: TableFile) -> Iterator[Entry]:
+        """Columns are known from the heading; a JSON object may have some that come later."""
+        heads = dict.fromkeys(table.heads())
+        roles = headings.roles(table.tree, table.rel, list(heads), self.config)
+        unread = sorted({*table.unread()} & {*roles.columns})
+        if unread:
+            raise jsonfile.wrong(table.tree, table.rel, f"{unread[0]!r} holds no plain values")
+        decimal = table.decimal()
+        for at, row in table.rows(roles.columns):
+            if not row.keys() <= heads.keys():
+                heads.update(dict.fromkeys(row))
+                roles = headings.roles(table.tree, table.rel, list(heads), self.config)
+            entry = self._entry(_Row(table, at, roles, row, decimal))
+            if entry:
+                yield entry
+        if note := headings.doubtful(roles):
+            self.notes.append(f"{table.rel}: {note}")
+
+    def _entry(self, row: _Row) -> Entry | None:
+        """A row as an entry; None for one whose file is looked for and not there."""
+        name = row.uri()
+        if not name and self.config.searches:
+            self.unused[f"row of {row.table.rel} that names no file"] += 1
+            return None
+        row.check(name)
+        if self.files is None or not self.config.searches or _is_absolute(name):
+            root = "" if _is_absolute(name) else _prefix(self.config)
+            return row.entry(name, [self._at(row, root + name)])
+        found = self.files.find(posixpath.normpath(name), self.config.find == "anywhere")
+        if not found:
+            self.first_away = self.first_away or f"{row.at}: {name}"
+            self.unused[f"row of {row.table.rel} without a file here"] += 1
+            return None
+        return row.entry(name, found)
+
+    def _at(self, row: _Row, uri: str) -> Item:
+        """The file at a path or a URL, which may be elsewhere: what is known of it."""
+        home = row.table.tree
+        uri = _resolved(home, uri)
+        here = home.root if home.is_local else home.url.rstrip("/")
+        inside = posixpath.normpath(uri.removeprefix(f"{here}/"))
+        item = self.files.at(inside) if self.files else None
+        problem, detail = (item.problem, item.detail) if item else ("", "")
+        return Item(uri, item.size_bytes if item else 0, problem, detail)
+
+    def _none_found(self) -> ConfigError:
+        table = self.tables[0]
+        rows = sum(self.unused.values())
+        return jsonfile.wrong(
+            table.tree,
+            table.rel,
+            f"none of the files that its {rows} rows name is below {_prefix(self.config) or '.'}: "
+            f"the first is {self.first_away!r:.120}. Check manifest.uri, manifest.find and "
+            "manifest.root",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of a table. at: where it stands; decimal: the mark before decimals."""
+
+    table: TableFile
+    at: str
+    roles: Roles
+    cells: Mapping[str, Any]
+    decimal: str
+
+    def uri(self) -> str:
+        names = {name: _name(self.cells.get(name)) for name in self.roles.uri[1::2]}
+        return file_of(self.roles, names)
+
+    def check(self, uri: str) -> None:
+        """Raise `ConfigError` for a uri that cannot be one, or that may hold a secret."""
+        from fsspec import available_protocols
+
+        head = self.roles.uri[1]
+        if not uri or "\0" in uri:
+            raise self._wrong(f"{self.at} needs a {head}, found {uri!r:.40}")
+        if "://" in uri and uri != public_url(uri):
+            what = f"{self.at}: its {head} holds a user, a query or a fragment, which may be secret"
+            raise self._wrong(f"{what} and would be stored; set credentials as fsspec reads them")
+        protocol, remote, _ = uri.partition("://")
+        if remote and protocol not in available_protocols():
+            what = f"{self.at}: nothing here reads {protocol[:40]!r}:// URLs; fsspec knows no such"
+            raise self._wrong(what)
+
+    def entry(self, name: str, found: Sequence[Item]) -> Entry:
+        """found: the files that the row may mean: one, or several, which is a reject."""
+        item, roles, place = found[0], self.roles, f"{self.table.rel}, {self.at}"
+        if len(found) > 1:
+            several = ", ".join(each.rel for each in found[:3])
+            item = replace(item, problem="ambiguous_file", detail=f"{name} may be {several}")
+        elif not item.problem and (bare := bare_stream(self.table.tree, item.rel)):
+            item = replace(item, problem="bare_stream", detail=bare)
+        span = self._span()
+        id = _name(self.cells.get(roles.id)) if roles.id else ""
+        if not id:
+            id = name if span is None else f"{name}#{_short(span[0])}-{_short(span[1])}"
+        text = _text(self.cells.get(roles.text)) if roles.text else ""
+        labels = {key: _text(self.cells.get(key)) for key in roles.labels}
+        return span_entry(id, item, span, place, text, labels)
+
+    def _span(self) -> Span | None:
+        names = (self.roles.start, self.roles.end)
+        start, end = (_text(self.cells.get(name)) if name else "" for name in names)
+        if not start and not end:
+            return None
+        try:
+            days = [found[1] for each in (start, end) if (found := _MOMENT.fullmatch(each))]
+            if len(set(days)) > 1:
+                raise ValueError(f"{start[:40]!r} and {end[:40]!r} are of different days")
+            return _seconds(start, self.decimal), _seconds(end, self.decimal)
+        except ValueError as error:
+            raise self._wrong(f"{self.at}: {' and '.join(names)}: {error}") from None
+
+    def _wrong(self, what: str) -> ConfigError:
+        return jsonfile.wrong(self.table.tree, self.table.rel, what)
+
+
+def _tables(tree: Tree, config: ManifestConfig) -> list[TableFile]:
+    """The tables of a source: itself, or those of a folder by the names that they should have."""
+    wanted = headings.wanted(config)
     if tree.is_file():
-        name = tree.root.rsplit("/", 1)[-1]
-        return (tree.parent(), name) if suffix(name) in SUFFIXES else None
-    names = (f"manifest{end}" for end in SUFFIXES)
-    return next(((tree, name) for name in names if tree.exists(name)), None)
+        return [TableFile(tree.parent(), tree.root.rsplit("/", 1)[-1], wanted)]
+    if config.table is None:
+        rel = next((name for name in NAMES if tree.exists(name)), "")
+        return [TableFile(tree, rel, wanted)] if rel else []
+    table = posixpath.normpath(config.table)
+    if tree.exists(table):
+        return [TableFile(tree, table, wanted)]
+    found = [item.rel for item in tree.walk() if not item.problem and _is_called(item.rel, table)]
+    return [TableFile(tree, rel, wanted) for rel in found]
 
 
-def _columns(tree: Tree, rel: str) -> list[str]:
-    end = suffix(rel)
-    if end == ".parquet":
-        return list(column_types(tree, rel))
-    if end == ".jsonl":
-        return list(next((row for _, row in _json_rows(tree, rel)), {}))
-    return csvfile.columns(tree, rel, _delimiter(rel))
+def _is_called(rel: str, name: str) -> bool:
+    """Whether a path has a name, or is a path, in which * and ? stand for other characters."""
+    pairs = [(rel.rsplit("/", 1)[-1], name)]
+    if "/" in name:
+        pairs = list(zip(rel.split("/"), name.split("/"), strict=False))
+        if rel.count("/") != name.count("/"):
+            return False
+    return all(fnmatch.fnmatchcase(part, pattern) for part, pattern in pairs)
 
 
-def _rows(tree: Tree, rel: str) -> Iterator[tuple[str, dict[str, Value]]]:
-    """Each row, and where it stands."""
-    end = suffix(rel)
-    if end == ".parquet":
-        rows = read_columns(tree, rel, _parquet_columns(tree, rel)).to_pylist()
-        yield from ((f"row {number}", row) for number, row in enumerate(rows))
-    elif end == ".jsonl":
-        yield from ((f"line {line}", row) for line, row in _json_rows(tree, rel))
-    else:
-        for line, cells in csvfile.read_rows(tree, rel, [URI], _delimiter(rel)):
-            yield f"line {line}", dict(cells)
+def _no_table(tree: Tree, config: ManifestConfig) -> ConfigError:
+    if config.table is None:
+        return jsonfile.wrong(tree, ", ".join(NAMES), "none is there, and the source is no such")
+    there = [name for name in tree.names("") if suffix(name) in SUFFIXES]
+    what = f"no file has this name; at the top there are {', '.join(there)[:200] or 'no tables'}"
+    return jsonfile.wrong(tree, config.table, what)
 
 
-def _delimiter(rel: str) -> str:
-    return "\t" if suffix(rel) == ".tsv" else ","
+def _prefix(config: ManifestConfig) -> str:
+    """What the path of every file begins with, "" where they lie at the source."""
+    root = (config.root or "").rstrip("/") or ("/" if config.root else "")
+    root = root if _is_absolute(root) else posixpath.normpath(root or ".")
+    return "" if root == "." else f"{root.rstrip('/')}/"
 
 
-def _parquet_columns(tree: Tree, rel: str) -> list[str]:
-    """Columns that hold plain values; others, such as lists and bytes, are not read."""
-    import pyarrow as pa
-
-    types = column_types(tree, rel)
-    if URI not in types:
-        raise jsonfile.wrong(tree, rel, f"it lacks the column {URI}; found {', '.join(types)}")
-    kinds = ("string", "large_string", "integer", "floating", "boolean")
-    plain = [getattr(pa.types, f"is_{kind}") for kind in kinds]
-    return [name for name, kind in types.items() if any(fits(kind) for fits in plain)]
+def _is_absolute(path: str) -> bool:
+    return path.startswith("/") or "://" in path
 
 
-def _json_rows(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Value]]]:
-    for number, row in jsonfile.lines(tree, rel):
-        nested = [key for key, value in row.items() if isinstance(value, list | dict)]
-        if nested:
-            what = f"line {number}: {nested[0]!r} should be a plain value, no list or object"
-            raise jsonfile.wrong(tree, rel, what)
-        yield number, row
+def _resolved(home: Tree, uri: str) -> str:
+    """A uri as it counts beside a remote manifest: stores know no "..", and HTTP has a root."""
+    if home.is_local or "://" in uri:
+        return uri
+    url, parts = public_url(home.url), uri.split("/")
+    if uri.startswith("/"):
+        return urljoin(url, uri) if url.startswith(("http://", "https://")) else uri
+    if not {".", ".."} & set(parts):
+        return uri
+    scheme, _, path = url.partition("://")
+    whole = posixpath.normpath(f"{path}/{uri}")
+    return whole.removeprefix(f"{path}/") if whole.startswith(f"{path}/") else f"{scheme}://{whole}"
 
 
-def _entry(tree: Tree, rel: str, at: str, row: dict[str, Value]) -> Entry:
-    from fsspec import available_protocols
-
-    uri, id, text = (_text(row.get(name)) for name in (URI, "id", "text"))
-    if not uri or "\0" in uri:
-        raise jsonfile.wrong(tree, rel, f"{at} needs a {URI}, found {uri!r:.40}")
-    if "://" in uri and uri != public_url(uri):
-        what = f"{at}: its {URI} holds a user, a query or a fragment, which may be secret and would"
-        raise jsonfile.wrong(tree, rel, f"{what} be stored; set credentials as fsspec reads them")
-    protocol, remote, _ = uri.partition("://")
-    if remote and protocol not in available_protocols():
-        what = f"{at}: nothing here reads {protocol[:40]!r}:// URLs; fsspec knows no such"
-        raise jsonfile.wrong(tree, rel, what)
-    span = _span(tree, rel, at, row)
-    if not id:
-        id = uri if span is None else f"{uri}#{span[0]:g}-{span[1]:g}"
-    labels = {key: _text(value) for key, value in row.items() if key not in _OWN}
-    return span_entry(id, Item(uri, 0), span, f"{rel}, {at}", text, labels)
+def _seconds(text: str, decimal: str) -> float:
+    """Seconds, also from a length of time as pandas writes it, and from a time of a day."""
+    if found := _DAYS.fullmatch(text):
+        return 86400.0 * int(found[1]) + csvfile.seconds(found[2])
+    if found := _MOMENT.fullmatch(text):
+        return csvfile.seconds(found[2])
+    return csvfile.seconds(text, decimal)
 
 
-def _span(tree: Tree, rel: str, at: str, row: dict[str, Value]) -> Span | None:
-    start, end = (_text(row.get(name)) for name in ("start_s", "end_s"))
-    if not start and not end:
-        return None
-    try:
-        return csvfile.seconds(start), csvfile.seconds(end)
-    except ValueError as error:
-        raise jsonfile.wrong(tree, rel, f"{at}: start_s and end_s: {error}") from None
+def _short(seconds: float) -> str:
+    """Seconds in six digits, or in more where these are less than microseconds."""
+    text = f"{seconds:g}"
+    return text if abs(float(text) - seconds) < 1e-6 else f"{seconds:.12g}"
+
+
+def _name(value: Any) -> str:
+    """An id; pandas makes 5.0 of 5 where other rows have none."""
+    whole = isinstance(value, float) and value.is_integer()
+    return _text(int(value) if whole else value)
 
 
 def _text(value: Any) -> str:

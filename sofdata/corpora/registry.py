@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 
+from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
+from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.ego4d import Ego4D
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
@@ -36,11 +38,16 @@ CORPORA: tuple[Corpus, ...] = (
 )
 
 
-def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
+def find_corpus(
+    tree: Tree, name: str = AUTO, manifest: ManifestConfig | None = None
+) -> tuple[Corpus, str]:
     """The corpus adapter to use, and why.
 
-    name: one of `CORPORA`, or "auto" to look at the source.
-    Raises `ConfigError` for a source that does not exist and for an unknown name.
+    name: one of `CORPORA`, or "auto" to look at the source. manifest: how a table's columns are
+    read, if it is one.
+
+    Raises `ConfigError` for a source that does not exist, for an unknown name, for a single file
+    that is plainly no video, and where `manifest` says what nothing heeds.
     """
     if not tree.is_local and "?" in tree.url:
         raise ConfigError(
@@ -52,9 +59,33 @@ def find_corpus(tree: Tree, name: str = AUTO) -> tuple[Corpus, str]:
             f"there is nothing at {tree.name}, or you may not look there; expected a folder of"
             " videos or one video file"
         )
-    if name != AUTO:
-        return _named(name), f"--corpus {name}"
-    for corpus in CORPORA:
+    corpus, why = _find(tree, name, manifest or ManifestConfig())
+    if isinstance(corpus, Folder):
+        refuse_other_files(tree)
+    return corpus, why
+
+
+def _find(tree: Tree, name: str, config: ManifestConfig) -> tuple[Corpus, str]:
+    if name == Manifest.name or (name == AUTO and config.decides):
+        why = f"--corpus {name}" if name != AUTO else "the settings manifest.* say so"
+        return _configured(_named(Manifest.name), config), why
+    found = (_named(name), f"--corpus {name}") if name != AUTO else _detected(tree, config)
+    if found[0].name != Manifest.name and config != ManifestConfig():
+        raise ConfigError(
+            f"manifest.* is set, but {tree.name} is read as {found[0].name} ({found[1]}); leave it "
+            "out, or name the table and its column: manifest.table, manifest.uri"
+        )
+    return found
+
+
+def _configured(corpus: Corpus, config: ManifestConfig) -> Corpus:
+    own = isinstance(corpus, Manifest) and config != ManifestConfig()
+    return Manifest(config) if own else corpus
+
+
+def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
+    for each in CORPORA:
+        corpus = _configured(each, config)
         why = corpus.detect(tree)
         if why:
             return corpus, why

@@ -106,7 +106,7 @@ def prepare(
     check_can_run(config, dest)
     on_cluster = config.run.engine == "ray" and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
-    adapter, why = find_corpus(source, corpus)
+    adapter, why = find_corpus(source, corpus, config.manifest)
     listing = list_source(adapter, source, config.with_actions)
     if source.is_file():
         source = source.parent()

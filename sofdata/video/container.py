@@ -13,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.clock import JoinedClock
+from sofdata.video.formats import DEMUXERS
 from sofdata.video.keys import is_whole
 from sofdata.video.ranges import RangeFile, Source
 
-# Self-contained formats. Playlists (hls, dash, concat), image sequences and network formats are
-# left out, since they make FFmpeg open what they name.
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,nut,ivf,rm,dv"
-)
+FORMATS = ",".join(DEMUXERS)
 
 # Packets to try for a first frame. Enough for any stream that starts between two key frames.
 MAX_PACKETS_TO_FIRST_FRAME = 600

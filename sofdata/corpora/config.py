@@ -1,0 +1,86 @@
+"""How the columns of a table of videos are read: the section `manifest` of the configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from sofdata.settings import Section
+
+_FIELD = re.compile(r"\{([^{}]+)\}")
+
+
+class ManifestConfig(Section):
+    """A table of videos. Left alone, a column counts by its name; see docs/corpora.md.
+
+    Where a table is named, or how it names its files, the source is read as a manifest whatever
+    else it looks like.
+    """
+
+    table: str | None = Field(
+        None,
+        description="The table in a source that is a folder: a name, in any folder, or a path; '*' "
+        "and '?' stand for what they do in file names, and of several tables all are read. "
+        "Default: manifest.csv, or another suffix, at the top.",
+    )
+    uri: str | None = Field(
+        None,
+        description="What names a row's file: a column, or a pattern of columns such as "
+        "'videos/{page_dir}/{videoid}.mp4'. The suffix may be missing where `find` looks for it.",
+    )
+    find: Literal["path", "anywhere"] = Field(
+        "path",
+        description="'path': the file lies where `uri` says, below `root`. 'anywhere': in any "
+        "folder below `root`; a path then means the end of one. Where `uri` is a pattern or `find` "
+        "is 'anywhere', files are found without their suffix too, and a row without a file is no "
+        "input but is counted.",
+    )
+    root: str | None = Field(
+        None,
+        description="The folder in which the files lie, relative to the source, a path or a URL; "
+        "default: the source, or the folder of a table that is the source itself.",
+    )
+    id: str | None = Field(
+        None, description="The column of a stable name; default: id, or else what names the file."
+    )
+    text: str | None = Field(
+        None,
+        description="The column of what is done; default: text or caption. '': none of them.",
+    )
+    start: str | None = Field(
+        None, description="The column at which to begin, s; default: start_s. '': the whole video."
+    )
+    end: str | None = Field(
+        None, description="The column at which to end, s; default: end_s. '': the whole video."
+    )
+
+    @field_validator("uri", mode="before")
+    @classmethod
+    def _one_column_in_braces(cls, uri: Any) -> Any:
+        """To YAML, "{column}" alone is an object."""
+        alone = isinstance(uri, dict) and list(uri.values()) == [None]
+        return f"{{{next(iter(uri))}}}" if alone else uri
+
+    @field_validator("uri")
+    @classmethod
+    def _is_a_pattern(cls, uri: str | None) -> str | None:
+        if uri is not None and (not uri.strip() or set("{}") & set("".join(pieces_of(uri)[::2]))):
+            raise ValueError("expected a column, or a pattern with columns in braces")
+        return uri
+
+    @property
+    def searches(self) -> bool:
+        """Whether the files of the rows are looked for among those that are there."""
+        return self.find == "anywhere" or "{" in (self.uri or "")
+
+    @property
+    def decides(self) -> bool:
+        """Whether it makes a manifest of a source that would else be taken for something else."""
+        return self.table is not None or self.uri is not None
+
+
+def pieces_of(uri: str) -> tuple[str, ...]:
+    """A pattern as text, column, text, ..., text. A column alone stands between two empty texts."""
+    return tuple(_FIELD.split(uri)) if {"{", "}"} & set(uri) else ("", uri, "")
