@@ -7,6 +7,7 @@ arrays, nothing of which is pickled.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from sofdata.audit import reference
 from sofdata.audit.seen import Picture, numbers_wanted
 from sofdata.errors import InputError
+from sofdata.faults import reached
 from sofdata.processes import end_with_parent
 
 WRITTEN_BYTES = 2 << 30
@@ -29,6 +31,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (WRITTEN_BYTES, resource.RLIM_INFINITY))
     try:
+        reached(f"audit {os.path.basename(request['path'])}")
         _say({"duration_s": reference.duration_s(request["path"])})
         _look(request)
     except (InputError, OSError, MemoryError) as error:

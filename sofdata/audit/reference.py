@@ -317,10 +317,8 @@ def _believable(times_s: Sequence[float | None], step_s: float | None) -> tuple[
     if _is_scrambled(given):
         in_order = iter(sorted(given))
         times_s = [None if t is None else next(in_order) for t in times_s]
-        given = sorted(given)
-    step = _usual_step(times_s) or step_s or 0.04
     joined, restarts = _join(times_s)
-    return _fill(joined, step), restarts
+    return _fill(joined, _usual_step(joined) or step_s or 0.04), restarts
 
 
 def _is_scrambled(times_s: Sequence[float]) -> bool:
@@ -332,11 +330,11 @@ def _is_scrambled(times_s: Sequence[float]) -> bool:
 
 
 def _usual_step(times_s: Sequence[float | None]) -> float | None:
-    """The median time from frame to frame, None where no two neighbours have one."""
+    """The median time from frame to frame, None where fewer than two have one."""
+    known = [(place, time_s) for place, time_s in enumerate(times_s) if time_s is not None]
     steps = [
-        later - earlier
-        for earlier, later in itertools.pairwise(times_s)
-        if earlier is not None and later is not None and later > earlier
+        (later - earlier) / (there - here)
+        for (here, earlier), (there, later) in itertools.pairwise(known)
     ]
     return statistics.median(steps) if steps else None
 
