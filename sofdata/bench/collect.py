@@ -46,6 +46,7 @@ RECORD = "collect.json"
 CAMERA = "observation.images.front"
 WORK = "work"
 _FORMAT = 1
+_ATTEMPT_FORMAT = 2  # of the files of single attempts
 _JOB = 6  # attempts that a process makes before it tells of them
 
 Follow = Callable[["Told"], None]
@@ -129,7 +130,7 @@ def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
     """What decides the bytes of a single attempt; more or fewer of them share their files."""
     content = config.content()
     return {
-        "format": _FORMAT,
+        "format": _ATTEMPT_FORMAT,
         "sofdata": __version__,
         "fps": suite.fps,
         **{name: content[name] for name in ("suite", "size", "hold_steps")},
@@ -269,13 +270,15 @@ def _assemble_demos(
             folder,
             fps=round(suite.fps),
             action_names=suite.action_names,
+            state_names=suite.state_names,
             robot_type=suite.name,
             episodes_per_file=50,
         )
         for task in tasks:
             for seed in _kept_seeds(made["demos", task.name]):
-                frames, actions = read_demonstration(work / "demos" / task.name / f"{seed}.npz")
-                writer.add(Episode({CAMERA: frames}, actions, task.text))
+                path = work / "demos" / task.name / f"{seed}.npz"
+                frames, actions, states = read_demonstration(path)
+                writer.add(Episode({CAMERA: frames}, actions, task.text, states))
         writer.finish()
 
 

@@ -2,7 +2,7 @@
 
     WORK/PART/TASK/SEED.json       written last: success, steps, hash of the layout
     WORK/videos/TASK/SEED.mp4      of one that succeeded; frames and nothing else
-    WORK/demos/TASK/SEED.npz       of one that succeeded: frames, actions
+    WORK/demos/TASK/SEED.npz       of one that succeeded: frames, actions, states
 
 An attempt follows from its suite, task, seed and settings alone, whatever its process did before.
 """
@@ -42,10 +42,11 @@ class Attempt:
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
     """What happened: frames uint8 [T,S,S,3]; actions float32 [T,A], the one of row t taken at frame
-    t; and whether the task succeeded within its steps."""
+    t; states float32 [T,S] of the robot then; and whether the task succeeded within its steps."""
 
     frames: NDArray[np.uint8]
     actions: NDArray[np.float32]
+    states: NDArray[np.float32]
     layout: NDArray[np.float64]
     success: bool
 
@@ -58,12 +59,14 @@ def perform(suite: Suite, env: Env, task: Task, seed: int, hold_steps: int) -> P
     layout = env.layout()
     frames = list[NDArray[np.uint8]]()
     actions = list[NDArray[np.float32]]()
+    states = list[NDArray[np.float32]]()
     done = 0  # steps since the task has succeeded, that one included
     while done <= hold_steps and (done or len(actions) < task.max_steps):
         frames.append(env.image())
+        states.append(env.state())
         actions.append(expert.act(env))
         done += env.step(actions[-1]) or done > 0
-    return Performance(np.stack(frames), np.stack(actions), layout, done > 0)
+    return Performance(np.stack(frames), np.stack(actions), np.stack(states), layout, done > 0)
 
 
 def layout_hash(layout: NDArray[np.float64]) -> str:
@@ -106,10 +109,12 @@ def read_attempt(folder: Path, seed: int) -> Attempt | None:
         return None
 
 
-def read_demonstration(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Frames and actions of a demonstration."""
+def read_demonstration(
+    path: Path,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Frames, actions and states of a demonstration."""
     with np.load(path, allow_pickle=False) as arrays:
-        return arrays["frames"], arrays["actions"]
+        return arrays["frames"], arrays["actions"], arrays["states"]
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
@@ -121,7 +126,8 @@ def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
 def _write_arrays(path: Path, made: Performance) -> None:
     file: BinaryIO
     with open(path, "wb") as file:
-        np.savez_compressed(file, frames=made.frames, actions=made.actions)
+        frames, actions, states = made.frames, made.actions, made.states
+        np.savez_compressed(file, frames=frames, actions=actions, states=states)
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:

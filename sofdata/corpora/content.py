@@ -9,8 +9,17 @@ from __future__ import annotations
 from sofdata.corpora.base import suffix
 from sofdata.storage import Tree
 from sofdata.video.formats import BARE_SUFFIXES, HEAD_BYTES, SUFFIXES, container
+from sofdata.walk import Item
 
-__all__ = ["HEAD_BYTES", "OTHER_SUFFIXES", "VIDEO_SUFFIXES", "bare_stream", "container", "is_video"]
+__all__ = [
+    "HEAD_BYTES",
+    "OTHER_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "bare_stream",
+    "container",
+    "is_meant_as_video",
+    "is_video",
+]
 
 _OTHER = """
     .aac .avif .bmp .csv .flac .gif .gz .h5 .hdf5 .heic .htm .html .ini .jpeg .jpg .json .jsonl
@@ -36,6 +45,13 @@ def is_video(tree: Tree, rel: str, size_bytes: int) -> bool:
             return bool(container(handle.read(HEAD_BYTES)))
     except OSError:  # it vanished or went bad since it was listed; by its name it is no video
         return False
+
+
+def is_meant_as_video(tree: Tree, item: Item) -> bool:
+    """Whether an item of a walk is meant as a video; one that cannot be read, by its name."""
+    if item.problem:
+        return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
+    return is_video(tree, item.rel, item.size_bytes)
 
 
 def bare_stream(tree: Tree, rel: str) -> str:

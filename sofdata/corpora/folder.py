@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES, bare_stream, is_video
+from sofdata.corpora.content import bare_stream, is_meant_as_video
 from sofdata.storage import Tree
 from sofdata.walk import Item
 
@@ -47,9 +47,7 @@ def _belongs(tree: Tree, item: Item) -> bool:
         return False
     if item.problem == "unreadable_folder":  # it may hold videos
         return True
-    if item.problem:
-        return suffix(item.rel) in VIDEO_SUFFIXES
-    return is_video(tree, item.rel, item.size_bytes) or bool(bare_stream(tree, item.rel))
+    return is_meant_as_video(tree, item) or (not item.problem and bool(bare_stream(tree, item.rel)))
 
 
 def _entry(item: Item, bare: str) -> Entry:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from sofdata.corpora.base import count_ignored, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video
 from sofdata.storage import Tree
 from sofdata.walk import Item
 
@@ -88,9 +88,9 @@ class NamedFiles:
 
 def _is_video(tree: Tree, item: Item, look: bool) -> bool:
     """Judged by its name, and by a look into it only where it may be found by that."""
-    if item.problem or not look:
-        return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
-    return is_video(tree, item.rel, item.size_bytes)
+    if look:
+        return is_meant_as_video(tree, item)
+    return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
 
 
 def _stem(path: str) -> str:

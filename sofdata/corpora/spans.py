@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from sofdata.corpora import csvfile
 from sofdata.corpora.base import Entry, count_ignored, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 from sofdata.walk import Item
@@ -63,7 +63,7 @@ def find_videos(
     claim: Callable[[Item], bool] = lambda item: False,
     last: Callable[[str], bool] = lambda rel: False,
 ) -> VideoFiles:
-    """Look through a folder.
+    """Look through a folder. Files of other suffixes than videos have are known by their content.
 
     claim: whether the adapter wants a file that is neither hidden nor a video.
     last: whether a file, by its path, is to be used only if there is no other of its stem.
@@ -72,10 +72,10 @@ def find_videos(
     for item in tree.walk():
         if is_hidden(item.rel):
             count_ignored(found.ignored, item.rel, item.problem)
-        elif suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder":
-            found.by_stem.setdefault(stem_of(item.rel), []).append(item)
-        elif claim(item):
+        elif claim(item) and suffix(item.rel) not in VIDEO_SUFFIXES:
             found.claimed.append(item)
+        elif is_meant_as_video(tree, item):
+            found.by_stem.setdefault(stem_of(item.rel), []).append(item)
         else:
             count_ignored(found.ignored, item.rel, item.problem)
     for items in found.by_stem.values():

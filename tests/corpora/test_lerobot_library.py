@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sofdata.bench.collect import collect
+from sofdata.bench.collect_config import CollectConfig
 from sofdata.corpora.base import Entry
 from sofdata.corpora.lerobot import LeRobot
 from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
@@ -101,15 +104,33 @@ def test_the_library_reads_every_frame_of_what_is_written(tmp_path: Path) -> Non
     assert found["shapes"]["action/q99"] == [2]
 
 
+def _write_scene(folder: Path) -> Path:
+    write_pushing_demonstrations(folder, 1, episodes_per_file=3)
+    return folder
+
+
+def _collect(folder: Path) -> Path:
+    settings = {"suite": "pushing", "tasks": ["push-left", "carry"], "videos": 1, "demos": 2}
+    collect(CollectConfig.parse(settings), folder, workers=1)
+    return folder / "pushing" / "demos"
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("write", "settings"),
     [
-        (),  # statistics of ImageNet in place of the dataset's own, which lerobot asks for, too
-        ("--dataset.use_imagenet_stats=false", f"--policy.normalization_mapping={QUANTILES}"),
+        # Statistics of ImageNet in place of the dataset's own, which lerobot asks for, too.
+        (_write_scene, ()),
+        (
+            _write_scene,
+            ("--dataset.use_imagenet_stats=false", f"--policy.normalization_mapping={QUANTILES}"),
+        ),
+        (_collect, ("--dataset.use_imagenet_stats=false",)),
     ],
 )
-def test_the_library_trains_on_what_is_written(tmp_path: Path, settings: tuple[str, ...]) -> None:
-    write_pushing_demonstrations(tmp_path / "demos", 1, episodes_per_file=3)
+def test_the_library_trains_on_what_is_written(
+    tmp_path: Path, write: Callable[[Path], Path], settings: tuple[str, ...]
+) -> None:
+    root = write(tmp_path / "demos")
     small = {
         "dim_model": 32,
         "n_heads": 2,
@@ -121,7 +142,7 @@ def test_the_library_trains_on_what_is_written(tmp_path: Path, settings: tuple[s
     }
     arguments = {
         "dataset.repo_id": "local/demos",
-        "dataset.root": tmp_path / "demos",
+        "dataset.root": root,
         "dataset.video_backend": "pyav",
         "policy.type": "act",
         "policy.device": "cpu",

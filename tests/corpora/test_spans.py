@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sofdata.corpora.spans import find_videos
 from sofdata.storage import Tree
+from tests.videos import moving_square, write_video
 
 
 def test_a_folder_that_cannot_be_read_is_counted_as_one(tmp_path: Path) -> None:
@@ -17,3 +18,11 @@ def test_a_folder_that_cannot_be_read_is_counted_as_one(tmp_path: Path) -> None:
     assert [item.rel for item in found.claimed] == ["table.csv"]
     assert list(found.by_stem) == ["a"]
     assert found.ignored == {"unreadable folder": 1, ".txt": 1, "hidden": 1}
+
+
+def test_videos_are_found_by_content_where_their_names_do_not_say(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.ts", moving_square(4), 10, options={"bf": "0"})
+    (tmp_path / "b.ts").write_text("export const a = 1;\n")
+    found = find_videos(Tree(str(tmp_path)))
+    assert list(found.by_stem) == ["a"]
+    assert found.ignored == {".ts": 1}

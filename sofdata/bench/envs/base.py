@@ -40,6 +40,12 @@ class Env(Protocol):
     def image(self) -> NDArray[np.uint8]:
         """What the camera sees; drawn when it is asked for."""
 
+    def state(self) -> NDArray[np.float32]:
+        """What the robot feels of itself, [S]: its hand and gripper, and nothing of the scene.
+
+        No policy of the benchmark is told; demonstrations carry it for those of others.
+        """
+
     def layout(self) -> NDArray[np.float64]:
         """The initial state and the goal of this episode, [n]."""
 
@@ -60,12 +66,14 @@ class Expert(Protocol):
 class Suite(Protocol):
     """Tasks of one kind of simulator.
 
-    fps: nominal frames/s of videos; one frame a control step. action_names: of each dimension.
+    fps: nominal frames/s of videos; one frame a control step. action_names, state_names: of each
+        dimension.
     """
 
     name: str
     fps: float
     action_names: tuple[str, ...]
+    state_names: tuple[str, ...]
 
     @property
     def tasks(self) -> tuple[Task, ...]:

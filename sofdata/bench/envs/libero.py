@@ -94,6 +94,10 @@ class LiberoEnv:
         """See `Env`."""
         return self._renderer.draw(self._env.sim.data._data)
 
+    def state(self) -> NDArray[np.float32]:
+        """See `Env`. Nothing is collected here, so nobody asks."""
+        return np.zeros(0, np.float32)
+
     def layout(self) -> NDArray[np.float64]:
         """See `Env`."""
         return np.array(self._state, np.float64)
@@ -109,6 +113,7 @@ class LiberoSuite:
 
     fps = 20.0
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "droll", "dpitch", "dyaw", "gripper")
+    state_names: tuple[str, ...] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name

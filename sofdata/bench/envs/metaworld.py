@@ -36,6 +36,9 @@ CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "ele
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 
 
+STATE_NAMES = ("x", "y", "z", "gripper")
+
+
 class MetaWorldEnv:
     """One task."""
 
@@ -74,6 +77,10 @@ class MetaWorldEnv:
     def image(self) -> NDArray[np.uint8]:
         """See `Env`."""
         return self._renderer.draw(self._env.data)
+
+    def state(self) -> NDArray[np.float32]:
+        """See `Env`. The first numbers of an observation are the hand's."""
+        return self.observation[: len(STATE_NAMES)].astype(np.float32)
 
     def layout(self) -> NDArray[np.float64]:
         """See `Env`."""
@@ -118,6 +125,7 @@ class MetaWorldSuite:
     name = "metaworld"
     fps = 30.0
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "gripper")
+    state_names: tuple[str, ...] = STATE_NAMES
     tasks = tuple(Task(name, text, MAX_STEPS) for name, text in TEXTS.items())
 
     def make(self, task: Task, size: int) -> MetaWorldEnv:

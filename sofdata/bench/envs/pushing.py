@@ -12,6 +12,7 @@ from sofdata.scenes.pushing_scene import (
     FPS,
     MAX_STEP_PX,
     SIZE,
+    STATE_NAMES,
     TASKS,
     PushingScene,
 )
@@ -44,6 +45,10 @@ class PushingEnv:
 
         side = (self._size, self._size)
         return np.asarray(Image.fromarray(image).resize(side, Image.Resampling.BOX))
+
+    def state(self) -> NDArray[np.float32]:
+        """See `Env`."""
+        return self.scene.state()
 
     def layout(self) -> NDArray[np.float64]:
         """See `Env`."""
@@ -79,6 +84,7 @@ class PushingSuite:
     name = "pushing"
     fps = float(FPS)
     action_names: tuple[str, ...] = ACTION_NAMES
+    state_names: tuple[str, ...] = STATE_NAMES
     tasks: tuple[Task, ...] = tuple(
         Task(
             "carry"

@@ -66,6 +66,12 @@ class SceneEnv:
         """See `Env`."""
         return self._renderer.draw(self._env.data)
 
+    def state(self) -> NDArray[np.float32]:
+        """See `Env`."""
+        parts = ("effector_pos", "effector_yaw", "gripper_opening")
+        felt = [np.ravel(self.info[f"proprio/{part}"]) for part in parts]
+        return np.concatenate(felt).astype(np.float32)
+
     def layout(self) -> NDArray[np.float64]:
         """See `Env`."""
         parts = [self._env.data.qpos, self.info["button_states"], self._env.data.mocap_pos.ravel()]
@@ -246,6 +252,7 @@ class SceneSuite:
     name = "scene"
     fps = 30.0
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "dyaw", "gripper")
+    state_names: tuple[str, ...] = ("x", "y", "z", "yaw", "gripper")
     tasks: tuple[Task, ...] = TASKS
 
     def make(self, task: Task, size: int) -> SceneEnv:
