@@ -74,7 +74,7 @@ def encode(
     *,
     container: str,
     codec: str,
-    rate: int = FPS,
+    rate: Fraction | int = FPS,
     times: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     options: Mapping[str, str] | None = None,
@@ -92,7 +92,7 @@ def encode(
     import av
 
     height, width = frames[0].shape[:2]
-    base = time_base or Fraction(1, rate)
+    base = time_base or 1 / Fraction(rate)
     try:
         with av.open(str(path), "w", format=container, options=dict(muxing or {})) as out:
             stream = out.add_stream(codec, rate=rate, options=dict(options or {}))

@@ -6,6 +6,7 @@ The table that these tests make is printed at the end. `-k` picks from it, as in
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from tests.conformance.damage import cut_films
 from tests.conformance.encoding import NotEncodable
 from tests.conformance.films import Film, plain_films
 from tests.conformance.held import aspect_films, turned_films
+from tests.conformance.lengths import long_films, pixel_films, rate_films
 from tests.conformance.packets import empty_films, field_films
 from tests.conformance.rule import ROUNDING_S, Shown, on_our_clock, sampled
 from tests.conformance.table import STEPS_S, Cell, Table
@@ -40,6 +42,9 @@ FILMS = [
     *clock_films(),
     *aspect_films(),
     *turned_films(),
+    *long_films(),
+    *rate_films(),
+    *pixel_films(),
     *cut_films(),
 ]
 
@@ -235,10 +240,13 @@ def _random_spans(film: Film, shown: Sequence[Shown]) -> list[tuple[float, float
 def _spans_on_frames(film: Film, shown: Sequence[Shown]) -> list[tuple[float, float]]:
     """Spans whose bounds are times of frames, as files of labels have them: the end is not in it.
 
-    Of whole tenths of a second where there are such frames, which containers do not round.
+    Of whole tenths of a second where there are such frames, which containers do not round; else cut
+    to milliseconds.
     """
     times = [f.time_s for f in shown]
-    exact = [t for t in times if abs(t * 10 - round(t * 10)) < 1e-6] or times
+    exact = [t for t in times if abs(t * 10 - round(t * 10)) < 1e-6]
+    if len(exact) < 4:
+        exact = [math.floor(t * 1000 + 1e-6) / 1000 for t in times]
     rng = np.random.default_rng(zlib.crc32(film.name.encode()) + 1)
     spans = []
     for _ in range(2):
