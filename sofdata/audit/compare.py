@@ -129,10 +129,10 @@ def check_pictures(
 ) -> tuple[list[Finding], bool]:
     """Whether the first and last picture are what is shown then.
 
-    Returns the findings, and whether a shift by a frame would have been seen: not where the frames
-    beside look the same.
+    Returns the findings, and whether a shift by a frame either way would have been seen: not where
+    the frames beside look the same.
     """
-    findings, tells = [], False
+    findings, ways = [], set[int]()
     ends = ("first", first, record.pts_s[0]), ("last", last, record.pts_s[-1])
     for name, picture, time_s in ends:
         here = seen.nearest(time_s)
@@ -140,14 +140,16 @@ def check_pictures(
             text = f"there is no frame to compare the {name} picture with"
             findings.append(_finding(record, "picture", text))
             continue
-        beside = [seen.pictures[here + way] for way in (-1, 1) if here + way in seen.pictures]
-        tells = tells or any(differ(seen.pictures[here], frame) for frame in beside)
+        for way in (-1, 1):
+            beside = seen.pictures.get(here + way)
+            if beside is not None and differ(seen.pictures[here], beside):
+                ways.add(way)
         if instead := _what_instead(picture, here, _others(seen, here, time_s, step_s), seen):
             kind, what = instead
             findings.append(_finding(record, kind, f"the {name} picture {what}"))
     if not findings:
         findings += _repeated(record, first, last, seen)
-    return findings, tells
+    return findings, len(ways) == 2
 
 
 def _others(seen: Seen, here: int, time_s: float, step_s: float) -> list[int]:
