@@ -52,6 +52,16 @@ def small_thing(wall: float, noise: float) -> Film:
     return noisy(film, noise)
 
 
+def plain_arm() -> Film:
+    """A grey bar without any texture of its own that swings over a white table."""
+    film = np.full((COUNT, SIDE, SIDE, 3), 240.0)
+    for step, frame in enumerate(film):
+        angle = np.radians(30 + 3 * step)
+        tip = (round(64 + 50 * np.cos(angle)), round(10 + 80 * np.sin(angle)))
+        cv2.line(frame, (64, 0), tip, (120, 120, 120), 9, cv2.LINE_AA)
+    return noisy(film, 2)
+
+
 def letterboxed(film: Film) -> Film:
     film = film.copy()
     film[:, :28] = film[:, -28:] = 0
@@ -126,10 +136,11 @@ def test_what_a_codec_leaves_of_noise_is_no_window(
         letterboxed(noisy(moving(), 2)),
         small_thing(235, 2),
         small_thing(10, 4),
+        plain_arm(),
     ],
     ids=[
         *("textured", "dark", "low contrast and noise", "fog", "out of focus", "letterboxed"),
-        *("small, before a white table", "small, in the dark"),
+        *("small, before a white table", "small, in the dark", "plain arm"),
     ],
 )
 @pytest.mark.parametrize("codec", ["", "vp9", "h264"])
