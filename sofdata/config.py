@@ -136,9 +136,9 @@ class IngestConfig(Section):
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
-        Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`
-        and `windows.texts` are left out where they change nothing, as in datasets made before there
-        were such keys.
+        Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
+        `windows.texts` and `windows.min_texture` are left out where they change nothing, as in
+        datasets made before there were such keys (see `stored_config`).
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if self.manifest == ManifestConfig():
@@ -146,6 +146,8 @@ class IngestConfig(Section):
         content = self.model_dump(mode="json", exclude=left_out)
         if self.windows.texts == "label":
             del content["windows"]["texts"]
+        if not self.windows.min_texture:
+            del content["windows"]["min_texture"]
         if self.flow.weights_sha256:
             content["flow"]["checkpoint"] = None
         return content
@@ -199,6 +201,15 @@ def carried(folder: str) -> Path:
     package = Path(str(files("sofdata")))
     inside = package / f"_{folder}"
     return inside if inside.is_dir() else package.parent / folder
+
+
+def stored_config(content: dict[str, Any]) -> IngestConfig:
+    """The configuration of a dataset from its `content`; raises `ConfigError` as `parse` does.
+
+    A key that is not in it was left out because it changed nothing, whatever its default is now.
+    """
+    windows = {"min_texture": 0.0, **content.get("windows", {})}
+    return IngestConfig.parse({**content, "windows": windows})
 
 
 def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -80,7 +80,9 @@ class BenchConfig(Section):
         "suite's frame rate.",
     )
     ingest: IngestConfig = Field(
-        IngestConfig.parse({"windows": {"length": 4, "stride": 1, "size": 32, "static_px": 0}}),
+        IngestConfig.parse(
+            {"windows": {"length": 4, "stride": 1, "size": 32, "static_px": 0, "min_texture": 0}}
+        ),
         description="How videos and demonstrations become windows, as for 'sofdata ingest'.",
     )
     skill: SkillStage = SkillStage()

@@ -41,8 +41,14 @@ NOT_CHOSEN: Any = {
 
 
 def chosen(config: BenchConfig) -> dict[str, Any]:
-    """The settings that are hyper-parameters."""
-    return config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    """The settings that are hyper-parameters.
+
+    Without `min_texture` where it is 0, as in settings frozen before there was such a key.
+    """
+    settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    if not config.ingest.windows.min_texture:
+        del settings["ingest"]["windows"]["min_texture"]
+    return settings
 
 
 def chosen_hash(config: BenchConfig) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from sofdata.config import IngestConfig
+from sofdata.config import stored_config
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.decoders import Isolated
@@ -47,7 +47,7 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
         refused = next(refused for refused in plan.refused if refused.id == video)
         _tell(console, "refused before any work", f"{refused.reason}: {refused.detail}")
         return None
-    config = IngestConfig.parse(dataset.config)
+    config = stored_config(dataset.config)
     found = dataset.actions
     actions = ActionSpec(tuple(found.names), found.fps) if found else None
     job = Job(Tree(source or last_source(dest)), dest, config, dataset.corpus, actions)

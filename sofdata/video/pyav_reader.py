@@ -25,6 +25,7 @@ from sofdata.types import Eye
 from sofdata.video.config import Fit
 from sofdata.video.container import Entry, open_container, packets, shown_pts
 from sofdata.video.geometry import crop_square, square_size, working_size
+from sofdata.video.hdr import hdr_transfer, tone_map
 from sofdata.video.orientation import Orientation, orientation_of
 from sofdata.video.probe import VideoInfo
 from sofdata.video.ranges import Source
@@ -233,7 +234,7 @@ class _Decoder:
 
 
 class _Converter:
-    """Turns a decoded frame into RGB at the working size, upright, and of one eye.
+    """Turns a decoded frame into RGB at the working size, upright, of one eye and standard range.
 
     Two views side by side are resized together and parted afterwards, so that the last column of
     the left one is blended with the right one.
@@ -255,13 +256,17 @@ class _Converter:
         view = working_size(shown_width / self.views, shown_height, self.size, self.fit)
         # The frame is resized as it is stored and turned afterwards.
         width, height = orientation.shown_size(self.views * view[0], view[1])
+        transfer = hdr_transfer(frame.color_trc)
         small: Any = self.reformatter.reformat(
             frame,
             width=int(width),
             height=int(height),
-            format="rgb24",
+            format="rgb48le" if transfer else "rgb24",
             interpolation="BICUBIC",  # as decord does
             threads=1,
         )
-        upright = orientation.apply(small.to_ndarray())
+        rgb = small.to_ndarray()
+        if transfer:
+            rgb = tone_map(rgb, transfer, frame.color_primaries)
+        upright = orientation.apply(rgb)
         return np.ascontiguousarray(crop_square(upright[:, : view[0]], self.size))

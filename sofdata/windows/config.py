@@ -37,6 +37,13 @@ class WindowConfig(Section):
         "magnitude lies below this many px a step at size; 0 keeps all. Default ours: a little "
         "above what codec noise gave in still scenes at 64 px.",
     )
+    min_texture: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.4,
+        description="A window that moves is rejected as no_texture when in none of 8 x 8 cells of "
+        "the frame the gradients of moving pixels agree with those that the flow leads to, as "
+        "sofdata.windows.texture measures it, to this degree: 1 for the same picture, 0.1 to 0.3 "
+        "for noise; 0 keeps all. Default ours, from synthetic videos of known motion.",
+    )
     active_px: Annotated[float, Field(gt=0)] = Field(
         0.5,
         description="A pixel counts towards active_share when its flow is larger than this many px "

@@ -22,6 +22,7 @@ from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import flow_statistics
 from sofdata.windows.steps import Step, make_step
+from sofdata.windows.texture import seen_motion
 
 BREAKS = ("", "shot", "gap", "redacted", "text")
 Outcome = SkillWindow | RejectedWindow
@@ -34,7 +35,8 @@ class Windower:
     `stride`; where the last of them does not reach the stretch's end, one more is cut that does, so
     that every step lies in a window. A stretch shorter than `length` is one short window, or, below
     `min_steps`, one `RejectedWindow` "too_short". A window whose stored flow hardly moves is a
-    `RejectedWindow` "static". All of these are numbered in the order in which they end.
+    `RejectedWindow` "static"; one that moves, but whose frames hold too little texture to see it,
+    "no_texture". All of these are numbered in the order in which they end.
     """
 
     def __init__(self, config: WindowConfig) -> None:
@@ -68,7 +70,8 @@ class Windower:
                     yield RejectedWindow(self._number(), before_s, after_s, reason)
                 self._begin_stretch(reason, frames, step + 1)
             else:
-                self._steps.append(make_step(flow.flow[step], self._config))
+                pair = frames.rgb[step : step + 2]
+                self._steps.append(make_step(flow.flow[step], self._config, pair))
                 self._add_frame(frames, step + 1)
                 self._taken += 1
                 yield from self._full_window()
@@ -127,6 +130,8 @@ class Windower:
         statistics = flow_statistics(flow, self._config.active_px)
         if statistics["p99_px"] < self._config.static_px:
             return self._reject("static")
+        if self._seen() < self._config.min_texture:
+            return self._reject("no_texture")
         for name in self._steps[0].camera:
             mean = np.mean([step.camera[name] for step in self._steps])
             statistics[name] = float(f"{mean:.6g}")
@@ -139,6 +144,10 @@ class Windower:
             cut=self._cut,
             motion=statistics,
         )
+
+    def _seen(self) -> float:
+        """How well the frames show the motion of the last steps; see `texture.seen_motion`."""
+        return seen_motion([step.evidence for step in self._steps])
 
     def _reject(self, reason: str) -> RejectedWindow:
         return RejectedWindow(self._number(), self._pts_s[0], self._pts_s[-1], reason)

@@ -1,4 +1,4 @@
-"""One step of flow as it is stored: reduced, and with or without the camera's motion."""
+"""One step of flow as it is stored, with what its frames show of it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,37 @@ from sofdata.flow.opencv import load_cv2
 from sofdata.windows.camera import camera_flow, camera_motion
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import mean_px
+from sofdata.windows.texture import step_evidence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """flow: float32 [size,size,2]; px a step. camera: its statistics, empty when it is off."""
+    """flow: float32 [size,size,2]; px a step. camera: its statistics, empty when it is off.
+
+    evidence: what the frames show of the motion, see `texture.step_evidence`; None for a step
+        without flow, and where `min_texture` is 0.
+    """
 
     flow: NDArray[np.float32]
     camera: dict[str, float] = field(default_factory=dict)
+    evidence: NDArray[np.float64] | None = None
 
 
-def make_step(flow: NDArray[np.float32], config: WindowConfig) -> Step:
-    """Reduce flow [H,W,2] to `config.size` and treat the camera's motion as configured."""
+def make_step(
+    flow: NDArray[np.float32], config: WindowConfig, frames: NDArray[np.uint8] | None = None
+) -> Step:
+    """Reduce flow [H,W,2] to `config.size` and treat the camera's motion as configured.
+
+    frames: uint8 [2,H,W,3], the two that the flow leads between; without them, no `evidence`.
+    """
     if not flow.any():  # a still step, as most clips have some: nothing to reduce or to fit
         return Step(np.zeros((config.size, config.size, 2), np.float32), _still(config))
+    evidence = None
+    if frames is not None and config.min_texture > 0:
+        evidence = step_evidence(frames[0], frames[1], flow)
     small = resize_flow(flow, config.size)
     if config.camera == "off":
-        return Step(small)
+        return Step(small, evidence=evidence)
     maps, shares = camera_motion(small[None], config.camera_inlier_px)
     camera = camera_flow(maps[0], config.size, config.size)
     residual = small - camera
@@ -36,7 +50,7 @@ def make_step(flow: NDArray[np.float32], config: WindowConfig) -> Step:
         "camera_share": float(shares[0]),
         "residual_px": mean_px(residual),
     }
-    return Step(residual if config.camera == "subtract" else small, statistics)
+    return Step(residual if config.camera == "subtract" else small, statistics, evidence)
 
 
 def _still(config: WindowConfig) -> dict[str, float]:

@@ -18,7 +18,8 @@ from sofdata.windows.motion import MOTION_FIELDS
 from sofdata.windows.segment import Outcome, Windower
 
 SIDE = 16
-CONFIG = WindowConfig(size=SIDE, camera="off", static_px=0.25)
+# The frames are plain, so that none of their motion could be seen.
+CONFIG = WindowConfig(size=SIDE, camera="off", static_px=0.25, min_texture=0)
 
 
 def clip(steps: int) -> tuple[Frames, FlowClip, list[str]]:
@@ -205,7 +206,7 @@ def test_static_px_zero_keeps_a_still_window() -> None:
 
 def test_a_pan_is_kept_when_recorded_and_static_when_subtracted() -> None:
     for mode, kind in (("record", SkillWindow), ("subtract", RejectedWindow)):
-        config = WindowConfig.parse({"size": SIDE, "camera": mode})
+        config = WindowConfig.parse({"size": SIDE, "camera": mode, "min_texture": 0})
         outcomes = cut(8, config=config)
         assert [type(outcome) for outcome in outcomes] == [kind]
         for outcome in outcomes:
