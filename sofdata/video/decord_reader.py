@@ -74,6 +74,8 @@ def refusal(info: VideoInfo, size: int, fit: Fit) -> str:
         return "it would choose another stream"
     if info.by_order or info.restarts or info.repeats:
         return "its packets do not say when each frame is shown"
+    if info.is_hdr:
+        return "it would leave the picture as pale as it is stored"
     if info.orientation.is_mirrored:
         return "it would leave the picture mirrored"
     if fit == "crop" and info.pixel_aspect != 1:

@@ -34,6 +34,7 @@ from sofdata.video.container import (
     shown_pts,
 )
 from sofdata.video.geometry import pixel_aspect, square_size
+from sofdata.video.hdr import hdr_transfer
 from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.ranges import RangeFile, Source
 
@@ -74,6 +75,7 @@ class VideoInfo:
     width, height: pixels as shown, upright and square.
     orientation: how the first frame has to be turned and mirrored to be upright.
     pixel_aspect: width of a stored pixel over its height.
+    is_hdr: whether the first frame is of high dynamic range (`sofdata.video.hdr`).
     fps: average frame rate that the container states, 0 where it states none.
     duration_s: length of the stream that the container states, None where it states none.
     start_s: first presentation time of the stream, on the container's own clock.
@@ -101,6 +103,7 @@ class VideoInfo:
     height: int
     orientation: Orientation
     pixel_aspect: float
+    is_hdr: bool
     fps: float
     duration_s: float | None
     start_s: float
@@ -258,6 +261,7 @@ def _read(
         height=round(height),
         orientation=orientation,
         pixel_aspect=aspect,
+        is_hdr=bool(scan.first and hdr_transfer(scan.first.color_trc)),
         fps=float(stream.average_rate or 0),
         duration_s=_duration_s(container, stream),
         start_s=float(

@@ -23,6 +23,7 @@ from sofdata.video.hdr import (
     tone_curve,
     tone_map,
 )
+from tests.cases import read_frames
 
 PQ, HLG, SDR = 16, 18, 1  # FFmpeg's numbers of transfers
 BT709, BT2020 = 1, 9  # and of primaries, the same as of matrices
@@ -186,3 +187,14 @@ def test_one_scene_in_hdr_comes_out_as_in_standard_range(
     after = np.abs(np.array(mapped, int) - standard).mean()
     assert before > 8
     assert after < 2
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_frames_of_an_hdr_video_are_those_of_the_same_scene_in_standard_range(
+    tmp_path: Path, transfer: int
+) -> None:
+    standard = read_frames(write(tmp_path / "sdr.mkv", SDR), size=128)
+    hdr = read_frames(write(tmp_path / "hdr.mkv", transfer), size=128)
+    assert hdr.stream.info.is_hdr
+    assert not standard.stream.info.is_hdr
+    assert np.abs(hdr.rgb.astype(int) - standard.rgb).mean() < 3
