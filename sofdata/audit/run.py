@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sofdata.audit.compare import Finding, check_pictures, check_place, check_times
+from sofdata.audit.compare import Finding, by_rank, check_pictures, check_place, check_times
 from sofdata.audit.motion import check_flow
 from sofdata.audit.seen import Seen, look
 from sofdata.config import IngestConfig
@@ -187,14 +187,16 @@ class _Auditor:
         if len(compared) < len(samples):
             result.notes.append(f"pictures and flow of {len(compared)} windows of {len(samples)}")
         if seen.is_hdr:
-            result.notes.append("no pictures and no flow: brightness of high dynamic range")
-            return
+            result.notes.append("high dynamic range: what is where is compared, not how bright")
+            seen = replace(seen, pictures={n: by_rank(p) for n, p in seen.pictures.items()})
         if self._lacks:
             result.notes.append(self._lacks)
         for sample in compared:
             record = sample.record
             result.compared += 1
-            found, tells = check_pictures(record, sample.first, sample.last, seen, step_s)
+            ends = (sample.first, sample.last)
+            first, last = (by_rank(end) if seen.is_hdr else end for end in ends)
+            found, tells = check_pictures(record, first, last, seen, step_s)
             result.blind += not tells
             result.findings += found
             result.findings += check_flow(record, sample.flow, seen, self._estimator, self._config)

@@ -97,6 +97,7 @@ AWKWARD = (
     "MP4 H.264 B SEI: 90 degrees, flip horizontal",
     "MP4 H.264 B edit list of two pieces",
     "MP4 H.264 B wide pixels, crop",
+    "MP4 HEVC PQ",
     "MXF H.264 B plain",
     "PS H.264 B plain",
     "PS MPEG-2 two joined by cat",

@@ -86,6 +86,8 @@ def pixel_films() -> list[Film]:
     """Ten bits, colour at full resolution, no colour, sizes that are no multiples of anything."""
     return [
         film_of("MP4", "HEVC", "ten bits", _pixels("HEVC", "yuv420p10le", (WIDTH, HEIGHT))),
+        film_of("MP4", "HEVC", "PQ", _high_range("smpte2084")),
+        film_of("MKV", "HEVC", "HLG", _high_range("arib-std-b67")),
         film_of("MP4", "H.264 B", "ten bits", _pixels("H.264 B", "yuv420p10le", (WIDTH, HEIGHT))),
         film_of("MP4", "H.264 B", "4:4:4", _pixels("H.264 B", "yuv444p", (WIDTH, HEIGHT))),
         film_of("MKV", "VP9", "4:4:4", _pixels("VP9", "yuv444p", (WIDTH, HEIGHT))),
@@ -101,6 +103,20 @@ def _pixels(codec: str, pixel_format: str, size: tuple[int, int]) -> Make:
         wrapper = CONTAINERS["MP4" if path.suffix == ".mp4" else "MKV"][0]
         arguments = {**how.arguments, "pixel_format": pixel_format, "rate": FPS}
         encode(path, pictures(FRAMES, *size), container=wrapper, codec=how.encoder, **arguments)
+        return steady(FRAMES)
+
+    return make
+
+
+def _high_range(transfer: str) -> Make:
+    """The same pictures, said to be of high dynamic range."""
+
+    def make(path: Path) -> Sequence[Shown]:
+        options = dict(CODECS["HEVC"].arguments["options"])
+        options["x265-params"] += f":colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
+        container = "MP4" if path.suffix == ".mp4" else "MKV"
+        frames = pictures(FRAMES, WIDTH, HEIGHT)
+        write(path, container, "HEVC", frames, options=options, pixel_format="yuv420p10le")
         return steady(FRAMES)
 
     return make
