@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sofdata.shards.verify import Verdict
 
 SHOWN_VIDEOS = 20
+SAME_CRASHES = 5  # so many decoding processes that end alike, and no video done, are no accident
 
 
 def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -> dict[str, Any]:
@@ -67,6 +68,8 @@ def print_ingest(
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
         told = f"to look into one: {printable(command)}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
+    if hint := same_crash(dataset, rejects):
+        console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if summary:
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
@@ -178,6 +181,18 @@ def salvaged_videos(dest: Tree) -> list[dict[str, Any]]:
 
 def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:
     return [row for row in read_table(dest, REJECTS).to_pylist() if row["kind"] == "video"]
+
+
+def same_crash(dataset: DatasetRecord, rejects: list[dict[str, Any]]) -> str:
+    """A hint where no video was done and every decoding process that died ended alike."""
+    details = [row["detail"] for row in rejects if row["reason"] == "decoder_crash"]
+    if dataset.counts.done or len(details) < SAME_CRASHES or len(set(details)) > 1:
+        return ""
+    return (
+        f"all {len(details)} decoding processes ended in the same way, and no video was done: this "
+        "looks like a fault of this installation rather than of the videos. Once it is mended, the "
+        "same command with --retry-quarantined tries them again"
+    )
 
 
 def _videos_table(videos: list[dict[str, Any]], title: str, file: str) -> Table:

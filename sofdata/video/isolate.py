@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ from sofdata.video.probe import Unusable
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, Source
 from sofdata.video.sampling import Sampling
 from sofdata.video.tally import StreamReport
+from sofdata.video.words import last_line
 
 MAX_HEADER_BYTES = 1 << 24
 MAX_PAYLOAD_BYTES = 1 << 30
@@ -45,7 +47,8 @@ POLL_S = 0.5
 class DecoderDied(DecodeError):
     """The decoding process hung, crashed or used too much memory over this video.
 
-    reason: "timeout" or "crash". tail: the end of what it wrote to standard error.
+    reason: "timeout" or "crash". message: of a crash, it ends with the last line that the process
+    wrote over this video. tail: the end of what it wrote, as it is.
     """
 
     def __init__(self, reason: str, message: str, tail: str = "") -> None:
@@ -94,6 +97,8 @@ class DecoderProcess:
         self._answers = -1
         self._is_idle = True
         self._remote: RangeFile | None = None
+        self._path = ""
+        self._stderr_from = 0  # where that begins which is written over this video
         self.fetched_s = 0.0  # spent on what was fetched for the child, all videos together
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
 
@@ -112,9 +117,10 @@ class DecoderProcess:
         self._start()
         self._is_idle = False
         self._remote = path if isinstance(path, RangeFile) else None
+        self._path = str(path)
         self._request(
             {
-                "path": str(path),
+                "path": self._path,
                 "size_bytes": self._remote.size if self._remote else None,
                 "video": config.model_dump(mode="json"),
                 "sampling": asdict(sampling),
@@ -122,18 +128,19 @@ class DecoderProcess:
                 "memory_mib": self._limits.memory_mib,
             }
         )
-        return IsolatedStream(self, str(path), self._limits)
+        return IsolatedStream(self, self._path, self._limits)
 
     def close(self) -> None:
         """Kill the child if there is one."""
         if self._child is None:
             return
-        self._child.kill()
-        self._child.wait()
+        child, self._child = self._child, None
+        child.kill()
+        child.wait()
         os.close(self._answers)
-        if self._child.stdin:
-            self._child.stdin.close()
-        self._child = None
+        if child.stdin:
+            with suppress(BrokenPipeError):  # it was gone before it read all
+                child.stdin.close()
 
     def receive(self, deadline_s: float) -> tuple[dict[str, Any], memoryview]:
         """The next header and its bytes. Raises `DecoderDied` after `deadline_s` (monotonic).
@@ -178,6 +185,7 @@ class DecoderProcess:
     def _start(self) -> None:
         # A child that still sends a video which nobody reads to its end cannot serve the next.
         if self._child is not None and self._child.poll() is None and self._is_idle:
+            self._stderr_from = os.fstat(self._stderr.fileno()).st_size
             return
         self.close()
         self._answers, child_end = os.pipe()
@@ -189,6 +197,7 @@ class DecoderProcess:
         }
         self._stderr.seek(0)
         self._stderr.truncate()
+        self._stderr_from = 0
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "sofdata.video.child", str(child_end)],
@@ -208,7 +217,7 @@ class DecoderProcess:
             self._child.stdin.write(json.dumps(request).encode() + b"\n")
             self._child.stdin.flush()
         except BrokenPipeError:
-            raise self._died("crash", "the decoding process is gone") from None
+            raise self._crashed() from None
 
     def _send(self, data: bytes, deadline_s: float) -> None:
         """Write to the child's standard input, which it may never read."""
@@ -223,7 +232,7 @@ class DecoderProcess:
                 if time.monotonic() > deadline_s:
                     raise self._died("timeout", "decoding took longer than its time limit")
         except BrokenPipeError:
-            raise self._died("crash", self._last_words()) from None
+            raise self._crashed() from None
         if self._child is not None:
             os.set_blocking(pipe, True)
 
@@ -235,23 +244,30 @@ class DecoderProcess:
             if ready:
                 read = os.readv(self._answers, [data[filled:]])
                 if not read:
-                    raise self._died("crash", self._last_words())
+                    raise self._crashed()
                 filled += read
             if time.monotonic() > deadline_s:
                 raise self._died("timeout", "decoding took longer than its time limit")
         return data
 
-    def _last_words(self) -> str:
+    def _crashed(self) -> DecoderDied:
+        """The error for a child that is gone: how it ended, and the last line that it wrote."""
         assert self._child is not None
         code = self._child.wait()
-        if code == -signal.SIGKILL:
-            return "the decoding process was killed, perhaps for want of memory"
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"the decoding process crashed ({name})"
+        message = f"the decoding process crashed ({name})"
+        if code == -signal.SIGKILL:
+            message = "the decoding process was killed, perhaps for want of memory"
+        died = self._died("crash", message)
+        if line := last_line(died.tail, self._path):
+            return DecoderDied(died.reason, f"{message}: {line}", died.tail)
+        return died
 
     def _died(self, reason: str, message: str) -> DecoderDied:
+        """End the child. Of one that was too slow, the last line would tell of the clock only."""
         self.close()
-        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - STDERR_TAIL_BYTES))
+        end = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(self._stderr_from, end - STDERR_TAIL_BYTES))
         return DecoderDied(reason, message, self._stderr.read().decode("utf-8", "replace"))
 
 

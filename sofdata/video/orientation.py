@@ -47,10 +47,10 @@ UPRIGHT = Orientation()
 
 def orientation_of(frame: Any) -> Orientation | None:
     """How a decoded frame (of PyAV) has to be turned; None where it says nothing."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return from_matrix(bytes(data))
-    return None
+    from av.sidedata.sidedata import Type
+
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    return None if data is None else from_matrix(bytes(data))
 
 
 def from_matrix(data: bytes) -> Orientation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,38 @@ def test_the_command_tells_of_bad_input_without_a_traceback(
     )
     assert strict.returncode == 1
     assert "quarantined" in strict.stderr
+
+
+FAILS_ALL = """
+def injector(argument):
+    def reached(step):
+        if step.startswith("decode "):
+            raise TypeError(f"open() got an unexpected keyword argument at {id(step):#x}")
+    return reached
+"""
+
+
+def test_what_ended_the_decoding_process_is_in_the_row_the_same_each_time_and_hinted_at(
+    corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "fails_all.py").write_text(FAILS_ALL)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number, clip in enumerate(sorted(corpus.rglob("*.webm"))[:5]):
+        shutil.copy(clip, source / f"{number}.webm")
+    faults = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}", "SOFDATA_FAULTS": "fails_all:"}
+    command = ("ingest", source, tmp_path / "d", "--engine", "ray", "--workers", "1")
+    done = sofdata(*command, env={**os.environ, **faults})
+    assert done.returncode == 1, done.stderr
+    rows = pq.read_table(tmp_path / "d" / "videos.parquet").to_pylist()
+    told = (
+        "the decoding process crashed (exit code 1): "
+        "TypeError: open() got an unexpected keyword argument at 0x"
+    )
+    assert [(row["reason"], row["detail"]) for row in rows] == [("decoder_crash", told)] * 5
+    assert "a fault of this installation" in done.stdout
+    notes = [json.loads(path.read_text()) for path in (tmp_path / "d" / "quarantine").iterdir()]
+    assert all("Traceback" in note["stderr"] for note in notes)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that another cannot read")

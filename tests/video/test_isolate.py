@@ -19,6 +19,7 @@ from sofdata.video.isolate import DecoderDied, DecoderProcess, LimitConfig
 from sofdata.video.probe import Unusable
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
+from sofdata.video.words import MAX_CHARS, last_line
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,108 @@ def test_nonsense_from_the_child_costs_one_video(clips: list[Path], answer: byte
     assert (error.value.reason, "nonsense" in str(error.value)) == ("crash", True)
     assert len(frames(process, clips[1])) > 4
     process.close()
+
+
+# What a lost child wrote
+
+BROKEN = """
+import os, signal, sys
+
+def injector(argument):
+    def reached(step):
+        if step == "decode 0.webm":
+            print("of the first video", file=sys.stderr)
+            if argument == "raise":
+                raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
+        if step == "decode 1.webm" and argument == "kill":
+            os.kill(os.getpid(), signal.SIGSEGV)
+    return reached
+"""
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A module by which a decoding process, and only that, can be made to fail."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return monkeypatch
+
+
+def died(process: DecoderProcess, path: Path) -> DecoderDied:
+    with pytest.raises(DecoderDied) as error:
+        frames(process, path)
+    return error.value
+
+
+def test_a_child_that_raises_is_a_crash_that_names_the_exception(
+    clips: list[Path], process: DecoderProcess, broken: pytest.MonkeyPatch
+) -> None:
+    broken.setenv("SOFDATA_FAULTS", "broken:raise")
+    error = died(process, clips[0])
+    assert str(error) == (
+        "the decoding process crashed (exit code 1): "
+        "TypeError: open() got an unexpected keyword argument 'metadata_errors'"
+    )
+    assert "Traceback" in error.tail
+    assert len(frames(process, clips[1])) > 4
+    process.close()
+
+
+def test_a_child_that_cannot_start_says_why_whenever_that_is_noticed(
+    clips: list[Path], process: DecoderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOFDATA_FAULTS", "no_such_module:")
+    expected = (
+        "the decoding process crashed (exit code 1): "
+        "ModuleNotFoundError: No module named 'no_such_module'"
+    )
+    assert str(died(process, clips[0])) == expected
+    start = process._start
+
+    def start_and_wait() -> None:
+        start()
+        assert process._child is not None
+        process._child.wait()
+
+    monkeypatch.setattr(process, "_start", start_and_wait)
+    assert str(died(process, clips[0])) == expected
+
+
+def test_what_an_earlier_video_made_the_child_write_is_not_its_last_line(
+    clips: list[Path], process: DecoderProcess, broken: pytest.MonkeyPatch
+) -> None:
+    broken.setenv("SOFDATA_FAULTS", "broken:kill")
+    assert len(frames(process, clips[0])) > 4
+    error = died(process, clips[1])
+    assert str(error) == "the decoding process crashed (SIGSEGV)"
+    assert error.tail == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("", ""),
+        (" \n\n", ""),
+        ("Traceback\n  File 'x'\nValueError: no\n\n", "ValueError: no"),
+        ("[h264 @ 0x55d0c8a3b2c0] no frame!", "[h264] no frame!"),
+        ("[12:30:59] /github/workspace/src/video.cc:97: Check failed", "video.cc:97: Check failed"),
+        ("2026-11-28 12:30:59,123 died", "died"),
+        ("Duration: 00:01:00", "Duration: 00:01:00"),
+        ("free(): invalid pointer: 0x00007f0012345678 ***", "free(): invalid pointer: 0x ***"),
+        ("bad tag 0x1F, code 0xdead", "bad tag 0x1F, code 0xdead"),
+        ("received by PID 4711 (TID 4712)", "received by PID (TID)"),
+        ("cannot read '/data/of mine/a.mp4': cut off", "cannot read 'the video': cut off"),
+        ("OSError: /tmp/tmpab12/libx.so.3: no such file", "OSError: libx.so.3: no such file"),
+        ("see https://example.org/a/b", "see https://example.org/a/b"),
+        ("\x1b[1;31mTypeError\x1b[0m: a\x00b\x07", "TypeError: a b"),
+        ("12/30 frames; 3 / 4 kept", "12/30 frames; 3 / 4 kept"),
+    ],
+)
+def test_a_last_line_holds_nothing_that_differs_from_run_to_run(written: str, line: str) -> None:
+    assert last_line(written, "/data/of mine/a.mp4") == line
+
+
+def test_a_last_line_without_end_is_cut() -> None:
+    line = last_line("x" * 10_000)
+    assert len(line) == MAX_CHARS
+    assert line.endswith("x…")

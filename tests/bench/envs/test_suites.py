@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ TASK = {"metaworld": "drawer-open", "scene": "open", "pushing": "push-left"}
 @pytest.fixture(scope="module", params=SUITES)
 def suite(request: pytest.FixtureRequest) -> Suite:
     found = find_suite(request.param)
+    if found.name == "scene" and sys.version_info >= (3, 13):
+        pytest.skip("ogbench needs labmaze, which has no wheel for Python 3.13")
     if found.name != "pushing":
         can_draw()
     found.check()
