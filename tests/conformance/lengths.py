@@ -50,8 +50,8 @@ def _long(container: str, codec: str, more: dict[str, Any]) -> Make:
     def make(path: Path) -> Sequence[Shown]:
         options = dict(CODECS[codec].arguments.get("options", {}))
         if "x264-params" in options:
-            group = f"bframes=2:b-adapt=0:keyint={LONG_GROUP}:min-keyint={LONG_GROUP}:scenecut=0"
-            options["x264-params"] = group
+            group = f"keyint={LONG_GROUP}:min-keyint={LONG_GROUP}:scenecut=0"
+            options["x264-params"] = f"no-asm=1:bframes=2:b-adapt=0:{group}"
         frames = pictures(LONG, WIDTH, HEIGHT)
         write(path, container, codec, frames, gop=LONG_GROUP, options=options, **more)
         return steady(LONG)
