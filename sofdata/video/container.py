@@ -147,14 +147,15 @@ class Key:
 class Scan:
     """What the packets of a stream tell.
 
-    pts: of the frames that are shown, in decoding order; times of decoding where `by_order`.
+    pts: of the frames that are shown, each once; times of decoding where `by_order`.
     keys: the packets that a decoder can begin with.
     packets, packet_bytes: all that have content. repeats: packets without.
-    undated: packets without a presentation time. restarts: how often the clock begins again.
+    undated: packets without a presentation time, or with that of another.
+    restarts: how often the clock begins again.
     is_end: whether the end of the file was reached. first: the first frame that decodes.
     """
 
-    pts: list[int] = field(default_factory=list)
+    pts: set[int] = field(default_factory=set)
     keys: list[Key] = field(default_factory=list)
     packets: int = 0
     packet_bytes: int = 0
@@ -180,7 +181,8 @@ def scan_stream(
         scan.undated += packet.pts is None
         pts = packet.dts if by_order and not packet.is_discard else shown_pts(packet)
         if pts is not None:
-            scan.pts.append(pts)
+            scan.undated += pts in scan.pts
+            scan.pts.add(pts)
             if packet.is_keyframe:
                 dts = pts if packet.dts is None else packet.dts
                 whole = is_whole(packet, stream.codec_context)

@@ -88,7 +88,7 @@ class VideoInfo:
     packets: number of packets, those that are not shown and those without a time included.
     packet_bytes: their size.
     repeats: packets without content, which repeat the frame before.
-    undated: packets without a presentation time of their own (their decoding time stands in).
+    undated: packets without a presentation time of their own.
     restarts: how often the container's clock begins again.
     stream_index: which stream of the container this is.
     is_best: whether FFmpeg's own choice of stream is this one.
@@ -246,7 +246,7 @@ def _read(
     by_order = head.by_order or has_decoding_times_only(container, stream)
     span = _ticks(span_s, zero, stream.time_base) if span_s else None
     scan, entries = _scan(container, stream, by_order, span)
-    pts = np.sort(np.array(scan.pts, dtype=np.int64))
+    pts = np.array(sorted(scan.pts), dtype=np.int64)
     if not len(pts):
         raise _no_packets(stream, span_s, str(source))
     stored = (scan.first.width, scan.first.height) if scan.first else (stream.width, stream.height)

@@ -213,10 +213,17 @@ class _Decoder:
                 self._tally.decode_errors += 1
 
     def _time(self, pts: int | None) -> int | None:
-        """The time of the next frame: its own, or a frame after the one before."""
-        if pts is None and self._last is not None and self._info.frame_s:
+        """The time of the next frame; without one of its own, between the frame before and others.
+
+        That is a frame after the one before, or where another has that time, half way to it.
+        """
+        frame = round(self._info.frame_s / self._info.time_base)
+        if pts in (None, self._last) and self._last is not None and frame:
             self._tally.frames_spread += 1
-            pts = self._last + round(self._info.frame_s / self._info.time_base)
+            after = self._info.pts[np.searchsorted(self._info.pts, self._last, "right") :][:1]
+            pts = self._last + frame
+            if len(after) and pts > after[0] - frame // 2:
+                pts = (self._last + int(after[0])) // 2
         self._last = pts
         return pts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -47,6 +48,7 @@ def clock_films() -> list[Film]:
         make = _after_sound(container)
         films.append(film_of(container, "H.264 B", "sound before it", make, begins_s=begins_s))
     films.append(film_of("TS", "H.264 B", "clock jumps ahead", _jumping))
+    films.append(film_of("TS", "H.264", "times that repeat", _repeating, undated=True))
     for container, codec in (
         ("MP4", "H.264 B"),
         ("MOV", "MJPEG"),
@@ -110,6 +112,20 @@ def _jumping(path: Path) -> Sequence[Shown]:
         parts.append(part.read_bytes())
     path.write_bytes(b"".join(parts))
     return steady(FRAMES) + steady(FRAMES, first=FRAMES, start_s=10.0)
+
+
+def _repeating(path: Path) -> Sequence[Shown]:
+    """Two frames with the time of the one before: a time that is no time."""
+    write(path, "TS", "H.264", pictures(FRAMES, WIDTH, HEIGHT), b_frames=0)
+    data = bytearray(path.read_bytes())
+    starts = [match.start() for match in re.finditer(b"\x00\x00\x01\xe0", data)]
+    assert len(starts) == FRAMES
+    for number in (31, 50):
+        here, before = starts[number], starts[number - 1]
+        assert data[here + 7] >> 6 == data[before + 7] >> 6 == 2  # one time, of showing
+        data[here + 9 : here + 14] = data[before + 9 : before + 14]
+    path.write_bytes(data)
+    return steady(FRAMES)
 
 
 def _uneven(container: str, codec: str) -> Make:
