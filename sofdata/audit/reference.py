@@ -125,13 +125,12 @@ def lying(frame: Any) -> Lying | None:
     One that makes no axis of an axis is taken for the nearest that does; one without an inverse
     means nothing.
     """
-    from av.sidedata.sidedata import Type
-
-    for data in frame.side_data:
-        if data.type == Type.DISPLAYMATRIX:
-            numbers = np.frombuffer(bytes(data)[:36], np.int32).astype(np.float64)
-            return _from_matrix(numbers[0], numbers[1], numbers[3], numbers[4])
-    return None
+    # By its name: what a loop over side data gives is not the same in PyAV 18 and 19.
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    numbers = np.frombuffer(bytes(data)[:36], np.int32).astype(np.float64)
+    return _from_matrix(numbers[0], numbers[1], numbers[3], numbers[4])
 
 
 def _from_matrix(a: float, b: float, c: float, d: float) -> Lying:

@@ -47,10 +47,9 @@ UPRIGHT = Orientation()
 
 def orientation_of(frame: Any) -> Orientation | None:
     """How a decoded frame (of PyAV) has to be turned; None where it says nothing."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return from_matrix(bytes(data))
-    return None
+    # By its name: what a loop over side data gives is not the same in PyAV 18 and 19.
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return None if data is None else from_matrix(bytes(data))
 
 
 def from_matrix(data: bytes) -> Orientation:
