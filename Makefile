@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo train test faults check format schemas clean
+.PHONY: demo train test faults lerobot check format schemas clean
 
 demo: $(VENV)/.train
 	$(BIN)/sofdata demo demo
@@ -22,6 +22,17 @@ test: $(VENV)/.test
 # The full fault campaign: half an hour on two cores that do nothing else. Interrupted, it goes on where it was.
 faults: $(VENV)/.test
 	$(BIN)/python -m tests.faults.campaign --kills 240 --storage 110 --videos 2000 --state faults-state
+
+# What sofdata writes in LeRobot's format, loaded and trained on by lerobot itself, which needs Python 3.12
+# or newer and an older PyAV: it gets an environment of its own (2 min, 5.5 GB).
+LEROBOT_PYTHON ?= python3.12
+lerobot: $(VENV)/.test | .venv-lerobot/bin/lerobot-train
+	SOFDATA_LEROBOT_PYTHON=$(CURDIR)/.venv-lerobot/bin/python \
+		$(BIN)/python -m pytest -rP tests/corpora/test_lerobot_library.py
+
+.venv-lerobot/bin/lerobot-train:
+	$(LEROBOT_PYTHON) -m venv .venv-lerobot
+	.venv-lerobot/bin/python -m pip --disable-pip-version-check install -q 'lerobot[training]==0.6.1'
 
 # Lint and types, as CI runs them.
 check: $(VENV)/.test
@@ -54,4 +65,4 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.train
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-lerobot demo
