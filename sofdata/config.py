@@ -203,13 +203,19 @@ def carried(folder: str) -> Path:
     return inside if inside.is_dir() else package.parent / folder
 
 
-def stored_config(content: dict[str, Any]) -> IngestConfig:
-    """The configuration of a dataset from its `content`; raises `ConfigError` as `parse` does.
+def completed(content: dict[str, Any]) -> dict[str, Any]:
+    """A dataset's `content` with the keys that were left out of it because they changed nothing.
 
-    A key that is not in it was left out because it changed nothing, whatever its default is now.
+    They get the values that change nothing, whatever their defaults are now.
     """
-    windows = {"min_texture": 0.0, **content.get("windows", {})}
-    return IngestConfig.parse({**content, "windows": windows})
+    windows = {"texts": "label", "min_texture": 0.0, **content.get("windows", {})}
+    manifest = ManifestConfig().model_dump(mode="json")
+    return {"with_actions": False, "manifest": manifest, **content, "windows": windows}
+
+
+def stored_config(content: dict[str, Any]) -> IngestConfig:
+    """The configuration of a dataset from its `content`; raises `ConfigError` as `parse` does."""
+    return IngestConfig.parse(completed(content))
 
 
 def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:

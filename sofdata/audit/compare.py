@@ -61,7 +61,7 @@ class Finding:
     text: str
 
 
-def check_times(record: SampleRecord, ref: VideoRef, seen: Seen, step_s: float) -> list[Finding]:
+def check_times(record: SampleRecord, seen: Seen, step_s: float) -> list[Finding]:
     """Whether a window's times are those of frames, and follow each other as they should."""
     pts_s = record.pts_s
     places = [seen.nearest(time_s) for time_s in pts_s]

@@ -12,7 +12,7 @@ import numpy as np
 from sofdata.audit.compare import Finding, by_rank, check_pictures, check_place, check_times
 from sofdata.audit.motion import check_flow
 from sofdata.audit.seen import Seen, look
-from sofdata.config import IngestConfig
+from sofdata.config import IngestConfig, stored_config
 from sofdata.errors import ConfigError, DecodeError, InputError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.destination import read_dataset
@@ -85,7 +85,7 @@ def audit(
         raise ConfigError(f"{dest.name} holds no {DATASET} or no plan: it is no dataset of sofdata")
     if not dataset.complete:
         raise ConfigError(f"the ingest into {dest.name} is not complete; run it again to resume")
-    config = IngestConfig.parse(dataset.config)
+    config = stored_config(dataset.config)
     tree = Tree(source or last_source(dest))
     if not tree.exists():
         raise ConfigError(f"{tree.name} does not exist; say with --source where the corpus lies")
@@ -181,7 +181,7 @@ class _Auditor:
         step_s = self._config.flow.step_s
         wrong = set[str]()
         for sample in samples:
-            if found := check_times(sample.record, ref, seen, step_s):
+            if found := check_times(sample.record, seen, step_s):
                 result.findings += found
                 wrong.add(sample.record.key)
         if len(compared) < len(samples):

@@ -7,7 +7,7 @@ import os
 
 from pydantic import ValidationError
 
-from sofdata.config import IngestConfig, differing_keys
+from sofdata.config import IngestConfig, completed, differing_keys
 from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError
 from sofdata.faults import reached
@@ -86,7 +86,7 @@ def check_files(dest: Tree) -> None:
 
 def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -> None:
     """Raise `ConfigError` that names each setting in which the dataset differs."""
-    differences = list(differing_keys(config.content(), stored.config))
+    differences = list(differing_keys(completed(config.content()), completed(stored.config)))
     if differences:
         raise ConfigError(
             f"{dest.name} was made with another configuration: {'; '.join(differences)}. "

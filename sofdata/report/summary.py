@@ -174,9 +174,13 @@ def _losses(counts: Counts) -> str:
 
 
 def salvaged_videos(dest: Tree) -> list[dict[str, Any]]:
-    """The rows of videos that are done and of which something was lost."""
+    """The rows of videos that are done and of which something was lost.
+
+    Of a dataset made before losses were counted, they are 0.
+    """
+    uncounted = {"frames_lost": 0, "frames_undated": 0, "missing_s": 0.0}
     rows = read_table(dest, VIDEOS).to_pylist()
-    return [row for row in rows if row["status"] == "done" and row["salvaged"]]
+    return [uncounted | row for row in rows if row["status"] == "done" and row["salvaged"]]
 
 
 def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:

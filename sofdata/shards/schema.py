@@ -298,6 +298,10 @@ def rejects_schema() -> pa.Schema:
     )
 
 
+# Of `videos_schema`: datasets made before there were such columns are whole without them.
+LATER_COLUMNS = frozenset({"frames_lost", "frames_undated", "missing_s"})
+
+
 def videos_schema() -> pa.Schema:
     """`videos.parquet`: a row a planned video and how it ended."""
     import pyarrow as pa
