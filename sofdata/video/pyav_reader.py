@@ -176,6 +176,7 @@ class _Decoder:
         self._taken = 0  # frames
         self._lost: list[int] = []  # numbers of packets that did not decode
         self._orientation = info.orientation
+        self._frame = round(info.frame_s / info.time_base)  # a median of all times: asked for once
         self._last: int | None = None
 
     def decode(self, packet: Any, skip: bool) -> Iterator[_Picture]:
@@ -217,7 +218,7 @@ class _Decoder:
 
         That is a frame after the one before, or where another has that time, half way to it.
         """
-        frame = round(self._info.frame_s / self._info.time_base)
+        frame = self._frame
         if pts in (None, self._last) and self._last is not None and frame:
             self._tally.frames_spread += 1
             after = self._info.pts[np.searchsorted(self._info.pts, self._last, "right") :][:1]

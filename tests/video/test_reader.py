@@ -15,7 +15,7 @@ from sofdata.types import Frames
 from sofdata.video import decord_reader
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
-from sofdata.video.probe import Unusable
+from sofdata.video.probe import Unusable, VideoInfo
 from sofdata.video.reader import VideoStream, open_video
 from sofdata.video.sampling import Sampling
 from tests.videos import cut_off, moving_square, quadrants, write_audio, write_video
@@ -60,6 +60,25 @@ def test_frames_are_square_and_carry_their_times(tmp_path: Path, decoder: Decode
     assert stream.report.frames_sampled == 17
     assert stream.report.salvaged == ""
     assert stream.report.covered_s == pytest.approx(1.92)
+
+
+def test_a_frame_of_a_long_video_costs_what_one_of_a_short_video_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual time between frames is a median of all times: it is not for every frame."""
+    usual, asked = VideoInfo.frame_s, []
+
+    def counted(info: VideoInfo) -> float:
+        asked.append(info)
+        return float(usual.__get__(info))
+
+    monkeypatch.setattr(VideoInfo, "frame_s", property(counted))
+    numbers = []
+    for frames in (20, 200):
+        asked.clear()
+        _read(write_video(tmp_path / f"{frames}.mp4", moving_square(frames), 25))
+        numbers.append(len(asked))
+    assert 0 < numbers[0] == numbers[1]
 
 
 @both_decoders
