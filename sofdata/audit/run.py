@@ -167,14 +167,13 @@ class _Auditor:
                 text = str(error).replace(path, ref.id)
                 result.findings.append(Finding(None, "", "decode", text))
                 return result
-        self._compare(samples, compared, ref, seen, result)
+        self._compare(samples, compared, seen, result)
         return result
 
     def _compare(
         self,
         samples: Sequence[DecodedSample],
         compared: Sequence[DecodedSample],
-        ref: VideoRef,
         seen: Seen,
         result: VideoAudit,
     ) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from sofdata.corpora.base import count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video
+from sofdata.corpora.spans import NO_ROW
 from sofdata.storage import Tree
 from sofdata.walk import Item
 
-NO_ROW = "video of no row"
 SAME_NAME = "video of the same name as another"
 
 

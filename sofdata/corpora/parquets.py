@@ -20,7 +20,7 @@ from typing import Any
 from sofdata import cells
 from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry
-from sofdata.corpora.columns import column_types, read_columns
+from sofdata.corpora.columns import column_types, is_bytes, read_columns
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.sidecars import FIELDS, NO_VIDEO, caption, clean
 from sofdata.corpora.tars import Found
@@ -50,10 +50,10 @@ def video_columns(tree: Tree, rel: str) -> list[str]:
             and "video" not in name.lower()
         ):
             continue
-        if _is_bytes(kind):
+        if is_bytes(kind):
             found.append(name)
         elif pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            found += [f"{name}.bytes"] * _is_bytes(kind.field("bytes").type)
+            found += [f"{name}.bytes"] * is_bytes(kind.field("bytes").type)
     return found
 
 
@@ -98,12 +98,6 @@ def failures(tree: Tree, rel: str) -> Counter[str]:
         return Counter()
     status = Counter(read_columns(tree, rel, [_STATUS])[_STATUS].to_pylist())
     return Counter({str(name): number for name, number in status.items() if name != "success"})
-
-
-def _is_bytes(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_text(kind: Any) -> bool:

@@ -132,8 +132,3 @@ def span_entry(
         problem=problem,
         detail=detail,
     )
-
-
-def missing(uri: str, what: str) -> Item:
-    """Stands for a file that a table names and that is not there."""
-    return Item(uri, 0, "no_file", what)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 STEPS_S = (0.04, 0.13, 0.25)
 KINDS = ("whole", "spans", "spans on frames")
 
-MARKS = {"ok": "ok", "FAIL": "FAIL", "n/a": "n/a"}
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:
