@@ -26,7 +26,7 @@ import itertools
 import os
 import statistics
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,14 +105,14 @@ def frames(
     """
     times_s = (timeline or time_frames(path)).times_s
     last = len(times_s) - 1 if wanted is None else max(wanted, default=-1)
-    decoded = _Decoded(path)
+    decoded, convert = _Decoded(path), _converter()
     held = Lying()
     for number, (time_s, frame) in enumerate(zip(times_s, decoded, strict=False)):
         if number > last:
             return
         held = lying(frame) or held  # a stream that says so at key frames only means all frames
         if wanted is None or number in wanted:
-            yield Shown(time_s, _picture(frame, held, decoded.pixel_aspect))
+            yield Shown(time_s, _picture(convert(frame), held, decoded.pixel_aspect))
 
 
 def time_frames(path: str) -> Timeline:
@@ -147,9 +147,11 @@ def lying(frame: Any) -> Lying | None:
     One that makes no axis of an axis is taken for the nearest that does; one without an inverse
     means nothing.
     """
-    from av.sidedata.sidedata import Type
+    from av.sidedata import sidedata
 
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    kinds: Any = sidedata
+    # Not as `frame.side_data`, with which the frame would stay in memory.
+    data = kinds.SideDataContainer(frame).get(kinds.Type.DISPLAYMATRIX)
     if data is None:
         return None
     numbers = np.frombuffer(bytes(data)[:36], np.int32).astype(np.float64)
@@ -292,14 +294,30 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     yield end
 
 
-def _picture(frame: Any, held: Lying, pixel_aspect: float) -> Picture:
+def _converter() -> Callable[[Any], Picture]:
+    """What makes RGB of frames at their full size, in this thread.
+
+    Without it every frame has a converter of its own with a thread for each core, which lives on
+    with it: memory that is limited is full of stacks of threads after some hundred frames.
+    """
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()
+
+    def convert(frame: Any) -> Picture:
+        rgb: Any = reformatter.reformat(frame, format="rgb24", threads=1)
+        return np.asarray(rgb.to_ndarray(), np.uint8)
+
+    return convert
+
+
+def _picture(rgb: Picture, held: Lying, pixel_aspect: float) -> Picture:
     """A frame at its full size, RGB, upright, of square pixels.
 
-    pixel_aspect: width of a stored pixel by its height.
+    rgb: as it is stored. pixel_aspect: width of a stored pixel by its height.
     """
     import cv2
 
-    rgb: Any = frame.to_ndarray(format="rgb24")
     height, width = rgb.shape[:2]
     if pixel_aspect > 1:
         rgb = cv2.resize(rgb, (round(width * pixel_aspect), height), interpolation=cv2.INTER_LINEAR)

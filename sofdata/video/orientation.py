@@ -46,10 +46,15 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(frame: Any) -> Orientation | None:
-    """How a decoded frame (of PyAV) has to be turned; None where it says nothing."""
-    from av.sidedata.sidedata import Type
+    """How a decoded frame (of PyAV) has to be turned; None where it says nothing.
 
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    `frame.side_data` is not asked: the frame would keep it, and it the frame, so that both stay in
+    memory until Python looks for such circles, which may be hundreds of frames later.
+    """
+    from av.sidedata import sidedata
+
+    kinds: Any = sidedata  # its stubs know no arguments
+    data = kinds.SideDataContainer(frame).get(kinds.Type.DISPLAYMATRIX)
     return None if data is None else from_matrix(bytes(data))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_some_frames_are_the_same_as_among_all(tmp_path: Path) -> None:
     some = list(frames(path, wanted=[3, 7]))
     assert [frame.time_s for frame in some] == pytest.approx([0.3, 0.7])
     np.testing.assert_array_equal(some[1].picture, every[7].picture)
+
+
+def test_frames_leave_no_threads_behind(tmp_path: Path) -> None:
+    """The memory of the process is limited, and each thread has a stack in it."""
+    path = write_video(tmp_path / "a.mp4", moving_square(20, 640, 480), 25)
+    numbers = [len(os.listdir("/proc/self/task")) for _ in frames(str(path))]
+    assert len(set(numbers)) == 1
 
 
 def test_the_left_one_of_two_views_is_looked_at() -> None:

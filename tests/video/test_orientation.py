@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from sofdata.video.orientation import UPRIGHT, Orientation, from_matrix
+from sofdata.audit.reference import lying
+from sofdata.video.orientation import UPRIGHT, Orientation, from_matrix, orientation_of
+from tests.videos import moving_square, write_video
 
 ONE = 1 << 16
 STORED = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
@@ -56,3 +62,14 @@ def test_a_reflection_is_told_from_a_turn() -> None:
     assert Orientation(transpose=True).is_mirrored
     assert not Orientation(flip_x=True, flip_y=True).is_mirrored
     assert not Orientation(transpose=True, flip_x=True).is_mirrored
+
+
+@pytest.mark.parametrize("ask", [orientation_of, lying])
+def test_a_frame_that_was_asked_for_its_matrix_can_leave_the_memory(
+    tmp_path: Path, ask: Callable[[av.VideoFrame], object]
+) -> None:
+    with av.open(str(write_video(tmp_path / "a.mp4", moving_square(2), 25))) as container:
+        frame = next(container.decode(video=0))
+        before = sys.getrefcount(frame)
+        ask(frame)
+        assert sys.getrefcount(frame) == before
