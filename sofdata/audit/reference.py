@@ -129,11 +129,11 @@ def lying(frame: Any) -> Lying | None:
     """
     from av.sidedata.sidedata import Type
 
-    for data in frame.side_data:
-        if data.type == Type.DISPLAYMATRIX:
-            numbers = np.frombuffer(bytes(data)[:36], np.int32).astype(np.float64)
-            return _from_matrix(numbers[0], numbers[1], numbers[3], numbers[4])
-    return None
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return None
+    numbers = np.frombuffer(bytes(data)[:36], np.int32).astype(np.float64)
+    return _from_matrix(numbers[0], numbers[1], numbers[3], numbers[4])
 
 
 def _from_matrix(a: float, b: float, c: float, d: float) -> Lying:
