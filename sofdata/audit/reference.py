@@ -128,7 +128,9 @@ def time_frames(path: str) -> Timeline:
         ticks = list(decoded.slots)
     times_s = [None if t is None else float(t * decoded.time_base) for t in ticks]
     true_s, restarts = _believable(times_s, decoded.step_s)
-    zero_s = decoded.zero_s if decoded.zero_s is not None else max(0.0, true_s[0])
+    zero_s = decoded.zero_s
+    if zero_s is None:
+        zero_s = max(0.0, min([true_s[0], *decoded.early_s]))
     return Timeline(tuple(t - zero_s for t in true_s), decoded.lost, restarts, is_hdr)
 
 
@@ -173,6 +175,8 @@ def _sign(value: float) -> int:
 class _Decoded:
     """The frames of a file as PyAV decodes them, with what is known once they are all read.
 
+    early_s: the times of packets up to the first frame: what cannot be decoded there is a part of
+        the video all the same.
     slots: for AVI, the places in the file that belong to the frames, in order.
     """
 
@@ -182,6 +186,7 @@ class _Decoded:
         self.step_s: float | None = None
         self.pixel_aspect = 1.0
         self.zero_s: float | None = None
+        self.early_s: list[float] = []
         self.time_base: Any = 1
         self.slots: list[int] | None = None
 
@@ -203,6 +208,8 @@ class _Decoded:
             for packet in _packets(container, stream):
                 if packet.dts is not None:
                     waiting.append(packet.dts)
+                if not slots and packet.pts is not None and not packet.is_discard:
+                    self.early_s.append(float(packet.pts * self.time_base))
                 try:
                     decoded = packet.decode()
                 except av.FFmpegError:
@@ -257,7 +264,9 @@ def _zero_s(container: Any, stream: Any, path: str) -> float | None:
             pack = file.read(9)
         if pack[:4] == b"\x00\x00\x01\xba":
             return max(0.0, _pack_clock_s(pack[4:]))
-    if len(container.streams) == 1:
+        return max(0.0, (container.start_time or 0) / 1e6)
+    states_it = container.format.name.startswith(("mov", "matroska"))
+    if len(container.streams) == 1 and not states_it:
         return None
     return max(0.0, (container.start_time or 0) / 1e6)
 

@@ -245,7 +245,7 @@ def _read(
     zero = zero_pts(container, stream, source, head.first_pts)
     by_order = head.by_order or has_decoding_times_only(container, stream)
     span = _ticks(span_s, zero, stream.time_base) if span_s else None
-    scan, entries = _scan(container, stream, by_order, span)
+    scan, entries = _scan(container, stream, by_order, span, source)
     pts = np.array(sorted(scan.pts), dtype=np.int64)
     if not len(pts):
         raise _no_packets(stream, span_s, str(source))
@@ -327,7 +327,7 @@ def _ticks(span_s: tuple[float, float], zero: int, time_base: Fraction) -> tuple
 
 
 def _scan(
-    container: Any, stream: Any, by_order: bool, span: tuple[int, int] | None
+    container: Any, stream: Any, by_order: bool, span: tuple[int, int] | None, source: Source
 ) -> tuple[Scan, tuple[Entry, ...]]:
     """Read the packets around a span, or all; and where to begin to decode, the nearest first.
 
@@ -340,10 +340,14 @@ def _scan(
     if by_order:
         margin = int(ORDER_MARGIN_S / stream.time_base)
         return scan_stream(container, stream, True, START, end + margin), (START,)
-    if container.format.name in INDEXED and (entered := _enter(container, stream, span)):
+    if container.format.name not in INDEXED:
+        found = scan_stream(container, stream, False, START, end)
+        return found, _entries_before(found.keys, span[0])
+    if entered := _enter(container, stream, span):
         return entered
-    found = scan_stream(container, stream, False, START, end)
-    return found, _entries_before(found.keys, span[0])
+    with _open(source) as again:  # what cannot seek cannot go back to the start either
+        found = scan_stream(again, again.streams[stream.index], False, START, end)
+        return found, _entries_before(found.keys, span[0])
 
 
 def _enter(
@@ -370,7 +374,6 @@ def _enter(
     except av.FFmpegError:
         found = []
     if not found or scan is None:
-        container.seek(0)
         return None
     nearest = found[-1].seek_pts or first
     earlier = (nearest - back for back in backs[1:])
@@ -378,8 +381,15 @@ def _enter(
 
 
 def _entries_before(keys: Sequence[Key], start: int) -> tuple[Entry, ...]:
-    """The packets to begin with for a span: the last key before it, and ever earlier ones."""
-    before = [key for key in keys if key.pts <= start]
+    """The packets to begin with for a span: the last key before it, and ever earlier ones.
+
+    Keys count only as long as their times increase: some files show a time twice.
+    """
+    before = [
+        key
+        for latest, key in zip(itertools.accumulate((k.pts for k in keys), max), keys, strict=True)
+        if latest == key.pts <= start
+    ]
     if before and not before[-1].is_whole:
         before.pop()  # what lies between makes the last one whole
     chosen = [before[-back].number for back in KEYS_BACK if back <= len(before)]

@@ -35,6 +35,8 @@ from sofdata.video.tally import Tally
 Sample = tuple[float, NDArray[np.uint8]]
 Ticks = tuple[int, int]
 
+MAX_REORDERED = 16  # places by which H.264 and HEVC may move a picture
+
 
 class _Picture(NamedTuple):
     """A decoded frame, when it is shown, and how it has to be turned."""
@@ -206,7 +208,7 @@ class _Decoder:
         for frame in frames:
             # A stream may say with its key frames only how all of them are to be turned.
             self._orientation = orientation_of(frame) or self._orientation
-            pts = self._time_by_order(frame.pts) if self._info.by_order else self._time(frame.pts)
+            pts = self._time_by_order(frame) if self._info.by_order else self._time(frame.pts)
             if not frame.is_corrupt:
                 self._tally.frames_decoded += 1
                 yield _Picture(pts, frame, self._orientation)
@@ -228,17 +230,31 @@ class _Decoder:
         self._last = pts
         return pts
 
-    def _time_by_order(self, packet: int | None) -> int | None:
+    def _time_by_order(self, frame: Any) -> int | None:
         """The time of the next frame, where frames take the times of packets in their order.
 
-        packet: number of the packet that the frame was in. Those before it that did not decode
-        had a frame each.
+        Packets that gave an error and no frame had one each. Decoders also pass over packets in
+        silence, as before the first key frame: a frame is never shown before its packet's turn.
         """
         place = self._taken
+        if frame.pts is not None:  # the number of its packet
+            lost = sum(lost < frame.pts for lost in self._lost)
+            place = max(place + lost, frame.pts - self._moved_up(frame))
+            self._taken = place - lost
         self._taken += 1
-        if packet is not None:
-            place += sum(lost < packet for lost in self._lost)
         return int(self._info.pts[place]) if place < len(self._info.pts) else None
+
+    def _moved_up(self, frame: Any) -> int:
+        """By how many places, at most, a frame is shown before its packet's turn.
+
+        Only pictures of kind B are: one place, before the picture after them, but in H.264 and HEVC
+        as many as those have references.
+        """
+        from av.video.frame import PictureType
+
+        if frame.pict_type not in (PictureType.B, PictureType.BI):
+            return 0
+        return MAX_REORDERED if self._info.codec in ("h264", "hevc") else 1
 
 
 class _Converter:

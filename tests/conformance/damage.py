@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sofdata.audit import reference
 from tests.conformance.barcode import read
-from tests.conformance.encoding import HEIGHT, WIDTH, pictures
-from tests.conformance.films import FRAMES, Film, Make, film_of, write
+from tests.conformance.encoding import FPS, HEIGHT, WIDTH, pictures, rewrap
+from tests.conformance.films import FRAMES, Film, Make, film_of, steady, write
 from tests.conformance.rule import Shown
 
 
@@ -41,7 +41,31 @@ def cut_films() -> list[Film]:
                 begins_s=lambda path: reference.time_frames(str(path)).times_s[0],
             )
         )
+    for container in FIRST_LEFT:
+        films.append(
+            film_of(
+                *(container, "H.264 B", "starts between key frames", _beheaded),
+                damaged=None,
+                begins_s=(KEY - FIRST_LEFT[container]) / FPS,
+            )
+        )
     return films
+
+
+# In groups of 24 with pairs of B-frames, the first ten packets hold the frames 0 to 9; after them
+# come 12, 10 and 11. Decoding begins with the next key frame, 24. Where FFmpeg looks at the first
+# packet only for when a file begins, it is taken at its word.
+BEHEADED, KEY = 10, 24
+FIRST_LEFT = {"MP4": 12, "MKV": 12, "FLV": 10, "NUT": 10}
+
+
+def _beheaded(path: Path) -> Sequence[Shown]:
+    """The first packets are left out, so that some of what follows cannot be decoded."""
+    whole = path.with_suffix(".whole.mp4")
+    write(whole, "MP4", "H.264 B", pictures(FRAMES, WIDTH, HEIGHT))
+    wrapper = {".mp4": "mp4", ".mkv": "matroska", ".flv": "flv", ".nut": "nut"}[path.suffix]
+    rewrap(whole, path, container=wrapper, change=lambda n, p: p if n >= BEHEADED else None)
+    return steady(FRAMES - KEY, first=KEY, start_s=KEY / FPS)
 
 
 def _cut_off(container: str, codec: str) -> Make:
