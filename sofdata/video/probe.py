@@ -7,11 +7,9 @@ network address: only the demuxers of self-contained formats may run, over local
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,33 +20,24 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.video.clock import zero_pts
-from sofdata.video.container import (
-    START,
-    Entry,
-    Key,
-    Scan,
-    open_container,
-    packets,
-    scan_stream,
-    seconds,
-    shown_pts,
+from sofdata.video.container import Entry, open_container, seconds
+from sofdata.video.entries import (
+    ORDER_MARGIN_S,
+    TRUSTED,
+    Head,
+    has_decoding_times_only,
+    look_ahead,
+    scan_packets,
 )
+from sofdata.video.formats import HEAD_BYTES
+from sofdata.video.formats import container as format_of
 from sofdata.video.geometry import pixel_aspect, square_size
 from sofdata.video.hdr import hdr_transfer
 from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.ranges import RangeFile, Source
 
-# Containers whose index says where a time lies.
-INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
-# Those that say well where their timeline begins, and when frames are shown.
-TRUSTED = INDEXED | {"mpegts", "mpeg", "avi"}
-HEAD_PACKETS = 32
-# How far before a span to seek to, s, and which key packets before it to begin with, counted back,
-# where a decoder needs longer to recover than its container promises.
-SEEK_BACK_S = (0.0, 2.0, 8.0, 32.0)
-KEYS_BACK = (1, 2, 4, 8, 16)
-ORDER_MARGIN_S = 2.0
 NEVER = 1 << 62
+_TITLES = {"iso-bmff": "MP4", "quicktime": "MP4", "ebml": "WebM or Matroska", "avi": "AVI"}
 
 
 class Unusable(InputError):
@@ -223,15 +212,14 @@ def _signature(source: Source) -> str:
     """The container that the first bytes promise, "" for none."""
     if isinstance(source, RangeFile):
         source.seek(0)
-        head = source.read(12)
+        head = source.read(HEAD_BYTES)
     else:
         with open(source, "rb") as file:
-            head = file.read(12)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat"):
+            head = file.read(HEAD_BYTES)
+    if head[4:8] in (b"moov", b"mdat"):  # of any size
         return "MP4"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "WebM or Matroska"
-    return "AVI" if head.startswith(b"RIFF") and head[8:12] == b"AVI " else ""
+    found = format_of(head)
+    return _TITLES.get(found, found)
 
 
 def _streams(container: Any) -> str:
@@ -241,11 +229,11 @@ def _streams(container: Any) -> str:
 def _read(
     container: Any, stream: Any, span_s: tuple[float, float] | None, source: Source
 ) -> VideoInfo:
-    head = _look_ahead(source, stream.index) if container.format.name not in TRUSTED else _Head()
+    head = look_ahead(source, stream.index) if container.format.name not in TRUSTED else Head()
     zero = zero_pts(container, stream, source, head.first_pts)
     by_order = head.by_order or has_decoding_times_only(container, stream)
     span = _ticks(span_s, zero, stream.time_base) if span_s else None
-    scan, entries = _scan(container, stream, by_order, span, source)
+    scan, entries = scan_packets(container, stream, by_order, span, source)
     pts = np.array(sorted(scan.pts), dtype=np.int64)
     if not len(pts):
         raise _no_packets(stream, span_s, str(source))
@@ -286,114 +274,10 @@ def _read(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """The first packets of a stream: when the first frame is shown; whether all lack that time."""
-
-    first_pts: int | None = None
-    by_order: bool = False
-
-
-def _look_ahead(source: Source, index: int) -> _Head:
-    """Look at the first packets, for what the container itself does not say well."""
-    with _open(source) as container:
-        stream = container.streams[index]
-        first = list(itertools.islice(packets(container, stream), HEAD_PACKETS))
-        times = [pts for packet in first if (pts := shown_pts(packet)) is not None]
-        by_order = container.format.name == "mxf" and all(
-            packet.pts in (None, packet.dts) for packet in first
-        )
-        return _Head(min(times, default=None), by_order)
-
-
-def has_decoding_times_only(container: Any, stream: Any) -> bool:
-    """Whether packets state when they are decoded and never when they are shown.
-
-    That is so in AVI, and in Matroska for streams that were taken over from AVI (V_MS/VFW/FOURCC,
-    the only ones there that have a tag).
-    """
-    name = container.format.name
-    return name == "avi" or ("matroska" in name and _has_tag(stream.codec_context.codec_tag))
-
-
-def _has_tag(tag: str) -> bool:
-    return bool(tag.strip("\0")) and "[0]" not in tag
-
-
 def _ticks(span_s: tuple[float, float], zero: int, time_base: Fraction) -> tuple[int, int]:
     """A span on the clock of the container."""
     start, end = (Fraction(each) / time_base for each in span_s)
     return zero + math.floor(start), zero + math.ceil(end)
-
-
-def _scan(
-    container: Any, stream: Any, by_order: bool, span: tuple[int, int] | None, source: Source
-) -> tuple[Scan, tuple[Entry, ...]]:
-    """Read the packets around a span, or all; and where to begin to decode, the nearest first.
-
-    Only containers with an index, and a clock that never begins again, are entered in the middle;
-    others are read up to the span.
-    """
-    if span is None:
-        return scan_stream(container, stream, by_order), (START,)
-    end = span[1]
-    if by_order:
-        margin = int(ORDER_MARGIN_S / stream.time_base)
-        return scan_stream(container, stream, True, START, end + margin), (START,)
-    if container.format.name not in INDEXED:
-        found = scan_stream(container, stream, False, START, end)
-        return found, _entries_before(found.keys, span[0])
-    if entered := _enter(container, stream, span):
-        return entered
-    with _open(source) as again:  # what cannot seek cannot go back to the start either
-        found = scan_stream(again, again.streams[stream.index], False, START, end)
-        return found, _entries_before(found.keys, span[0])
-
-
-def _enter(
-    container: Any, stream: Any, span: tuple[int, int]
-) -> tuple[Scan, tuple[Entry, ...]] | None:
-    """Seek to before a span; None where only the start of the file is before it."""
-    import av
-
-    backs = [int(each / stream.time_base) for each in SEEK_BACK_S]
-    first, target = stream.start_time or 0, span[0]
-    found: list[Entry] = []
-    scan = None
-    try:
-        while len(found) < len(backs) and target > first:
-            scan = scan_stream(container, stream, False, Entry(target), span[1])
-            key = scan.keys[0] if scan.keys else None
-            if key and key.number == 0 and key.pts <= span[0]:
-                found.append(Entry(target))
-                if key.is_whole or len(found) > 1:
-                    break
-                target = key.dts - 1  # to the key before: what lies between makes it whole
-            else:
-                target -= max(1, backs[len(found) + 1])
-    except av.FFmpegError:
-        found = []
-    if not found or scan is None:
-        return None
-    nearest = found[-1].seek_pts or first
-    earlier = (nearest - back for back in backs[1:])
-    return scan, (found[-1], *(Entry(each) for each in earlier if each > first), START)
-
-
-def _entries_before(keys: Sequence[Key], start: int) -> tuple[Entry, ...]:
-    """The packets to begin with for a span: the last key before it, and ever earlier ones.
-
-    Keys count only as long as their times increase: some files show a time twice.
-    """
-    before = [
-        key
-        for latest, key in zip(itertools.accumulate((k.pts for k in keys), max), keys, strict=True)
-        if latest == key.pts <= start
-    ]
-    if before and not before[-1].is_whole:
-        before.pop()  # what lies between makes the last one whole
-    chosen = [before[-back].number for back in KEYS_BACK if back <= len(before)]
-    return (*(Entry(skipped=number) for number in chosen if number), START)
 
 
 def _no_packets(stream: Any, span_s: tuple[float, float] | None, path: str) -> InputError:
