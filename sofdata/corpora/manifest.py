@@ -67,10 +67,9 @@ class Manifest:
         found = _tables(tree, self.config)
         if not found:
             return ""
-        heads = found[0].heads()
-        if not headings.uri_columns(heads) or found[0].holds_videos():
+        if not _names_files(found[0]):
             return ""
-        return f"a manifest: {found[0].rel} with the columns {', '.join(heads)}"
+        return f"a manifest: {found[0].rel} with the columns {', '.join(found[0].heads())}"
 
     def listing(self, tree: Tree) -> Listing:
         """Raises `ConfigError` for a table that cannot be read, with its row.
@@ -103,6 +102,9 @@ class _Rows:
         entries = [entry for table in self.tables for entry in self._entries(table)]
         if not entries and self.first_away:
             raise self._none_found()
+        if not entries:
+            names = ", ".join(table.rel for table in self.tables)
+            raise headings.misread(self.tree, names, "no row of it names a file")
         if self.absent:
             told = ", ".join(f"{each!r} {number}" for each, number in self.absent.most_common())
             self.notes.append(f"{self.absent.total()} x text or time is taken for none: {told}")
@@ -110,6 +112,9 @@ class _Rows:
             what = "file is not there as its row spells it, and is read without \\ or %"
             self.notes.append(counted(self.respelled, what))
         tables = [table.rel for table in self.tables]
+        if self.files and self.config.table is None and not self.tree.is_file():
+            others = [name for name in NAMES if name not in tables and self.tree.exists(name)]
+            self.notes += [f"{name} is not read, since {tables[0]} is there" for name in others]
         ignored = self.files.count(tables) if self.files else {}
         return Listing.of(entries, ignored, self.notes, tables=tables, unused=self.unused)
 
@@ -288,13 +293,18 @@ def _tables(tree: Tree, config: ManifestConfig) -> list[TableFile]:
     if tree.is_file():
         return [TableFile(tree.parent(), tree.root.rsplit("/", 1)[-1], wanted)]
     if config.table is None:
-        rel = next((name for name in NAMES if tree.exists(name)), "")
-        return [TableFile(tree, rel, wanted)] if rel else []
+        there = [TableFile(tree, name, wanted) for name in NAMES if tree.exists(name)]
+        first = next((each for each in there if _names_files(each)), None)
+        return [first] if first else there[:1]
     table = posixpath.normpath(config.table)
     if tree.exists(table):
         return [TableFile(tree, table, wanted)]
     found = [item.rel for item in tree.walk() if not item.problem and _is_called(item.rel, table)]
     return [TableFile(tree, rel, wanted) for rel in found]
+
+
+def _names_files(table: TableFile) -> bool:
+    return bool(headings.uri_columns(table.heads())) and not table.holds_videos()
 
 
 def _is_called(rel: str, name: str) -> bool:

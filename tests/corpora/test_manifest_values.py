@@ -178,3 +178,19 @@ def test_a_table_with_videos_in_it_is_no_manifest_of_them(tmp_path: Path) -> Non
 )
 def test_a_url_without_secrets_is_shown_as_it_is(url: str, shown: str) -> None:
     assert public_url(url) == shown
+
+
+def test_of_several_manifests_the_first_that_names_files_is_read_and_the_others_are_named(
+    source: Path,
+) -> None:
+    (source / "manifest.jsonl").write_text('{"uri": "clips/b c.mp4"}\n')
+    assert only(of_csv(source, "uri\nclips/a.mp4\n")).uri == "clips/a.mp4"
+    assert listing(source).notes == ("manifest.jsonl is not read, since manifest.csv is there",)
+    assert only(of_csv(source, "name\na\n")).uri == "clips/b c.mp4"
+    assert listing(source).notes == ("manifest.csv is not read, since manifest.jsonl is there",)
+
+
+@pytest.mark.parametrize("content", ["uri,text\n", "uri,text\n\n,\n"])
+def test_a_manifest_without_a_row_is_said_to_have_none(source: Path, content: str) -> None:
+    with pytest.raises(ConfigError, match=r"table manifest.csv in .*: no row of it names a file"):
+        of_csv(source, content)
