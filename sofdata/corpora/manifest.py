@@ -104,7 +104,7 @@ class _Rows:
             raise self._none_found()
         if not entries:
             names = ", ".join(table.rel for table in self.tables)
-            raise headings.misread(self.tree, names, "no row of it names a file")
+            raise headings.misread(self.tables[0].tree, names, "no row of it names a file")
         if self.absent:
             told = ", ".join(f"{each!r} {number}" for each, number in self.absent.most_common())
             self.notes.append(f"{self.absent.total()} x text or time is taken for none: {told}")
