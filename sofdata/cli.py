@@ -114,7 +114,8 @@ def ingest(
         console.print("nothing to do: every unit is committed", highlight=False)
         dataset, summary = prepared.complete, None
     else:
-        with following(console, prepared.plan.videos, prepared.ended, quiet) as follow:
+        plan = prepared.plan
+        with following(console, plan.videos, prepared.ended, quiet, reasons=plan.reasons) as follow:
             summary = execute(prepared, follow)
         dataset = summary.dataset
     if json_:
@@ -343,6 +344,7 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
         "corpus": prepared.corpus,
         "videos": prepared.plan.videos,
         "refused": len(prepared.plan.refused),
+        "reasons": prepared.plan.reasons,
         "units": len(prepared.plan.units),
         "units_waiting": len(prepared.waiting),
         "ignored_files": dict(prepared.plan.beside.ignored),
@@ -357,19 +359,22 @@ def _tell_plan(console: Console, prepared: Prepared) -> None:
     from sofdata.report.text import printable
 
     plan, beside = prepared.plan, prepared.plan.beside
-    console.print(f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False)
+    console.print(
+        f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False, soft_wrap=True
+    )
     for note in beside.notes:
-        console.print(f"note: {printable(note)}", highlight=False, markup=False)
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     line = f"plan: {plan.videos} videos in {len(plan.units)} units"
     if prepared.resumed:
         line += f", {prepared.resumed} of them committed before"
     if beside.label_files:
-        line += f"; {beside.label_files} files of labels"
+        line += f"; {beside.label_files} label files"
     for what, counts in (
+        ("videos rejected as they are listed", plan.reasons),
         ("other files ignored", beside.ignored),
         ("rows unused", beside.unused_rows),
     ):
         if counts:
             parts = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
             line += f"; {sum(counts.values())} {what} ({printable(parts)})"
-    console.print(line, highlight=False, markup=False)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -48,11 +48,11 @@ class Sums:
 class Tally:
     """Counts events. A unit that is retried gives back what its failed try had counted."""
 
-    def __init__(self, videos: int, already: int) -> None:
+    def __init__(self, videos: int, already: int, reasons: Mapping[str, int] | None = None) -> None:
         self.total = videos
         self.already = already
         self.started = time.monotonic()
-        self._sums = Sums()
+        self._sums = Sums(reasons=Counter(reasons or {}))
         self._open: dict[str, Sums] = {}  # of the units that are not committed
 
     def add(self, event: Event) -> None:
@@ -99,13 +99,19 @@ class Follow(Protocol):
 
 
 @contextmanager
-def following(console: Console, videos: int, already: int, quiet: bool) -> Iterator[Follow]:
+def following(
+    console: Console,
+    videos: int,
+    already: int,
+    quiet: bool,
+    reasons: Mapping[str, int] | None = None,
+) -> Iterator[Follow]:
     """Show the progress of an ingest on `console` until the block ends.
 
-    videos: all of the plan; already: those that an earlier run has finished.
-    quiet: show nothing.
+    videos: all of the plan; already: those that need no work any more. quiet: show nothing.
+    reasons: of those that were rejected when the plan was made, and are among `already`.
     """
-    tally = Tally(videos, already)
+    tally = Tally(videos, already, reasons)
     if quiet:
         yield tally.add
     elif console.is_terminal:

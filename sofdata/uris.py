@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 SAFE_SUFFIX = 8  # characters
 UNPACKED = "#unpacked"  # after a pattern of parts: the tar that they make up, see `sofdata.packed`
@@ -15,9 +15,10 @@ def public_url(url: str) -> str:
     """A URL without user name, password, query and fragment."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
-    host = parts.netloc.rsplit("@", 1)[-1]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    scheme, _, rest = url.partition("://")
+    place = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rsplit('@', 1)[-1]}{slash}{path}"
 
 
 def part_of(rel: str, start: int, end: int) -> str:

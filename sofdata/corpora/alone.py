@@ -48,7 +48,8 @@ def _message(tree: Tree, name: str, head: bytes, kind: str) -> str:
         found = ", ".join(heads)[:300]
         return f"{what}: a table with the columns {found}; read it with --corpus manifest"
     if suffix(name) in SUFFIXES or len(heads) > 1:
-        return f"{what}: as a table of videos, {headings.no_uri(heads)}"
+        told = f"{what}: as a table of videos, {headings.no_uri(heads)}"
+        return f"{told}. If it is a table of a corpus, give the folder that also has its videos"
     begins = f", which begins with {head[:40]!r}" if kind == "text" else ""
     return (
         f"{what}{begins}. Expected a video, a folder of videos, or a table with a column uri "

@@ -58,6 +58,26 @@ def column_types(tree: Tree, rel: str) -> dict[str, Any]:
         raise jsonfile.wrong(tree, rel, f"no readable Parquet: {brief(error)}") from None
 
 
+def mean_bytes(tree: Tree, rel: str, path: str) -> float:
+    """How long the values of a column are, from the footer; 0 for none. Raises `ConfigError`.
+
+    path: its name, of a field in a struct with those above it: video.bytes.
+    """
+    import pyarrow as pa
+
+    try:
+        with _open(tree, rel) as file:
+            told = file.metadata
+            groups = (told.row_group(number) for number in range(told.num_row_groups))
+            columns = (group.column(at) for group in groups for at in range(group.num_columns))
+            sizes = (
+                each.total_uncompressed_size for each in columns if each.path_in_schema == path
+            )
+            return float(sum(sizes) / max(1, told.num_rows))
+    except (pa.ArrowException, OSError) as error:
+        raise jsonfile.wrong(tree, rel, f"no readable Parquet: {brief(error)}") from None
+
+
 def plain_rows(tree: Tree, rel: str, texts: Sequence[str] = ()) -> Iterator[dict[str, Value]]:
     """The rows of a table, of all columns that hold plain values; lists and bytes are not read.
 

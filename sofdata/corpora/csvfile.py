@@ -23,6 +23,7 @@ DELIMITERS = (",", ";", "\t", "|")
 Row = dict[str, str]
 _NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _CLOCK = re.compile(r"([0-9]+:){1,2}[0-9]+(\.[0-9]*)?")
+_BLANK = re.compile(rb"([ \t]*\r?\n)+")  # lines before the heading
 _SEP = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)  # as Excel writes it, and reads it
 
 
@@ -120,12 +121,15 @@ def _read_form(tree: Tree, rel: str, delimiter: str | None, wanted: Sequence[str
 def _form(handle: io.BufferedReader, delimiter: str | None, wanted: Sequence[str]) -> Form:
     """Looks ahead without reading."""
     data = handle.peek(PIECE)
+    blank = _BLANK.match(data)
+    skipped = blank[0].count(b"\n") if blank else 0
+    data = data[blank.end() :] if blank else data
     said = _SEP.match(data)
     if said:
         data, delimiter = data[said.end() :], said[1].decode("latin-1")
     text = data.decode("utf-8", "replace")
     forms = [
-        Form(each, _heads(text, each), 1 if said else 0)
+        Form(each, _heads(text, each), skipped + bool(said))
         for each in ([delimiter] if delimiter else DELIMITERS)
     ]
     names = {name.casefold() for name in wanted}

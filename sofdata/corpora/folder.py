@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import bare_stream, is_meant_as_video
@@ -37,8 +38,15 @@ class Folder:
                 count_ignored(ignored, item.rel)
                 if suffix(item.rel) in TABLES and not is_hidden(item.rel):
                     tables.append(item.rel)
-        note = "table beside the videos was not read; as a manifest it may name them"
-        return Listing.of(entries, ignored, [counted(tables, note)] if tables else [])
+        notes = []
+        if tables:
+            what = "table beside the videos was not read; as a manifest it may name them"
+            how = "--set manifest.table=NAME --set manifest.uri=COLUMN reads one"
+            notes.append(f"{counted(tables, what)}; {how}")
+        if twice := _linked(tree, entries):
+            what = "file is a link to another one that is here; both are used"
+            notes.append(counted(twice, what))
+        return Listing.of(entries, ignored, notes)
 
 
 def _belongs(tree: Tree, item: Item) -> bool:
@@ -48,6 +56,27 @@ def _belongs(tree: Tree, item: Item) -> bool:
     if item.problem == "unreadable_folder":  # it may hold videos
         return True
     return is_meant_as_video(tree, item) or (not item.problem and bool(bare_stream(tree, item.rel)))
+
+
+def _linked(tree: Tree, entries: Sequence[Entry]) -> list[str]:
+    """The files that are others of them by another name, itself a link or below one."""
+    if not tree.is_local:
+        return []
+    folders: dict[str, str] = {}
+    seen: set[str] = set()
+    twice = []
+    for entry in entries:
+        if entry.problem:
+            continue
+        folder, _, name = entry.uri.rpartition("/")
+        if folder not in folders:
+            folders[folder] = os.path.realpath(tree.path(folder))
+        path = os.path.join(folders[folder], name)
+        path = os.path.realpath(path) if os.path.islink(path) else path
+        if path in seen:
+            twice.append(entry.uri)
+        seen.add(path)
+    return twice
 
 
 def _entry(item: Item, bare: str) -> Entry:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sofdata.corpora import jsonfile
 from sofdata.corpora.config import ManifestConfig, pieces_of
+from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 
 Role = Literal["uri", "id", "text", "start", "end"]
@@ -96,9 +97,8 @@ def roles(tree: Tree, rel: str, heads: Sequence[str], config: ManifestConfig) ->
     )
     if bool(start) != bool(end):
         found = start or end
-        raise jsonfile.wrong(
-            tree, rel, f"of start and end it has {found!r} alone; name both, or neither with ''"
-        )
+        told = f"of start and end it has {found!r} alone; name both, or neither with ''"
+        raise misread(tree, rel, told)
     own = {id, text, start, end} | ({uri[1]} if len(uri) == 3 and not uri[0] + uri[2] else set())
     return Roles(uri, id, text, start, end, tuple(name for name in heads if name not in own))
 
@@ -142,7 +142,7 @@ def _uri(tree: Tree, rel: str, heads: Sequence[str], config: ManifestConfig) -> 
         return pieces
     found = _by_name("uri", heads)
     if not found:
-        raise jsonfile.wrong(tree, rel, no_uri(heads))
+        raise misread(tree, rel, no_uri(heads))
     return ("", _only(tree, rel, "uri", found), "")
 
 
@@ -172,10 +172,22 @@ def _only(tree: Tree, rel: str, role: Role, found: Sequence[str]) -> str:
     if len(found) == 1:
         return found[0]
     what = f"{', '.join(found)} may each be its {role}; say which: --set manifest.{role}={found[0]}"
-    raise jsonfile.wrong(tree, rel, what)
+    raise misread(tree, rel, what)
 
 
 def _known(tree: Tree, rel: str, heads: Sequence[str], role: Role, name: str) -> None:
     if name not in heads:
         what = f"manifest.{role} asks for the column {name!r}; found {', '.join(heads)[:300]}"
-        raise jsonfile.wrong(tree, rel, what)
+        raise misread(tree, rel, what + nearest(name, heads))
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint at the name that may be meant, "" for none."""
+    by_key = {_key(each): each for each in known}
+    near = difflib.get_close_matches(_key(name), list(by_key), n=1, cutoff=0.6)
+    return f". Did you mean {by_key[near[0]]!r}?" if near else ""
+
+
+def misread(tree: Tree, rel: str, what: str) -> ConfigError:
+    """The error where a table is as it should be, and the configuration does not fit it."""
+    return ConfigError(f"table {rel} in {tree.name}: {what}")

@@ -59,7 +59,7 @@ def read_info(tree: Tree) -> Info:
     if not isinstance(features, dict):
         raise jsonfile.wrong(tree, INFO, "it lacks 'features'")
     fps = values.get("fps")
-    if not isinstance(fps, int | float) or not 0 < fps < 10_000:
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < 10_000:
         raise jsonfile.wrong(tree, INFO, f"'fps' should be frames a second, found {fps!r}")
     cameras = find_cameras(features)
     if not cameras.used:

@@ -16,19 +16,28 @@ columns of other names, finds files by a column of ids, and names a table within
 from __future__ import annotations
 
 import fnmatch
+import os
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
 
-from sofdata.corpora import csvfile, headings, jsonfile
-from sofdata.corpora.base import Entry, Listing, suffix
+from sofdata.corpora import headings, jsonfile
+from sofdata.corpora.base import Entry, Listing, counted, suffix
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.content import bare_stream
 from sofdata.corpora.headings import Roles, file_of
+from sofdata.corpora.manifest_values import (
+    ABSENT,
+    name_of,
+    other_spelling,
+    said,
+    short,
+    span_of,
+    text_of,
+)
 from sofdata.corpora.named_files import NamedFiles
 from sofdata.corpora.spans import Span, span_entry
 from sofdata.corpora.tablefile import SUFFIXES, TableFile
@@ -38,8 +47,6 @@ from sofdata.uris import public_url
 from sofdata.walk import Item
 
 NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
-_DAYS = re.compile(r"([0-9]+) days? ([0-9:.]+)")  # a length of time as pandas writes it
-_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9:.]+)Z?")
 
 
 class Manifest:
@@ -60,10 +67,9 @@ class Manifest:
         found = _tables(tree, self.config)
         if not found:
             return ""
-        heads = found[0].heads()
-        if not headings.uri_columns(heads):
+        if not _names_files(found[0]):
             return ""
-        return f"a manifest: {found[0].rel} with the columns {', '.join(heads)}"
+        return f"a manifest: {found[0].rel} with the columns {', '.join(found[0].heads())}"
 
     def listing(self, tree: Tree) -> Listing:
         """Raises `ConfigError` for a table that cannot be read, with its row.
@@ -87,6 +93,8 @@ class _Rows:
     files: NamedFiles | None = None
     unused: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    absent: Counter[str] = field(default_factory=Counter)
+    respelled: list[str] = field(default_factory=list)
     first_away: str = ""
 
     def listing(self) -> Listing:
@@ -94,7 +102,19 @@ class _Rows:
         entries = [entry for table in self.tables for entry in self._entries(table)]
         if not entries and self.first_away:
             raise self._none_found()
+        if not entries:
+            names = ", ".join(table.rel for table in self.tables)
+            raise headings.misread(self.tables[0].tree, names, "no row of it names a file")
+        if self.absent:
+            told = ", ".join(f"{each!r} {number}" for each, number in self.absent.most_common())
+            self.notes.append(f"{self.absent.total()} x text or time is taken for none: {told}")
+        if self.respelled:
+            what = "file is not there as its row spells it, and is read without \\ or %"
+            self.notes.append(counted(self.respelled, what))
         tables = [table.rel for table in self.tables]
+        if self.files and self.config.table is None and not self.tree.is_file():
+            others = [name for name in NAMES if name not in tables and self.tree.exists(name)]
+            self.notes += [f"{name} is not read, since {tables[0]} is there" for name in others]
         ignored = self.files.count(tables) if self.files else {}
         return Listing.of(entries, ignored, self.notes, tables=tables, unused=self.unused)
 
@@ -141,9 +161,12 @@ class _Rows:
             if not row.keys() <= heads.keys():
                 heads.update(dict.fromkeys(row))
                 roles = headings.roles(table.tree, table.rel, list(heads), self.config)
-            entry = self._entry(_Row(table, at, roles, row, decimal))
-            if entry:
-                yield entry
+            found = _Row(table, at, roles, row, decimal)
+            if (entry := self._entry(found)) is None:
+                continue
+            if absent := found.absent():
+                self.absent[absent] += 1
+            yield entry
         if note := headings.doubtful(roles):
             self.notes.append(f"{table.rel}: {note}")
 
@@ -157,7 +180,11 @@ class _Rows:
         if self.files is None or not self.config.searches or _is_absolute(name):
             root = "" if _is_absolute(name) else _prefix(self.config)
             return row.entry(name, [self._at(row, root + name)])
-        found = self.files.find(posixpath.normpath(name), self.config.find == "anywhere")
+        anywhere = self.config.find == "anywhere"
+        found = self.files.find(posixpath.normpath(name), anywhere)
+        if not found and (other := other_spelling(name)):
+            found = self.files.find(posixpath.normpath(other), anywhere)
+            self.respelled += [name] * bool(found)
         if not found:
             self.first_away = self.first_away or f"{row.at}: {name}"
             self.unused[f"row of {row.table.rel} without a file here"] += 1
@@ -167,22 +194,33 @@ class _Rows:
     def _at(self, row: _Row, uri: str) -> Item:
         """The file at a path or a URL, which may be elsewhere: what is known of it."""
         home = row.table.tree
-        uri = _resolved(home, uri)
+        uri = _resolved(home, self._spelled(home, uri))
         here = home.root if home.is_local else home.url.rstrip("/")
-        inside = posixpath.normpath(uri.removeprefix(f"{here}/"))
+        path = uri.removeprefix("file://").removeprefix("local://") if home.is_local else uri
+        if home.is_local and not path.startswith(f"{here}/"):
+            path = path.removeprefix(f"{os.path.realpath(here)}/")
+        inside = posixpath.normpath(path.removeprefix(f"{here}/"))
         item = self.files.at(inside) if self.files else None
         problem, detail = (item.problem, item.detail) if item else ("", "")
         return Item(uri, item.size_bytes if item else 0, problem, detail)
 
+    def _spelled(self, home: Tree, uri: str) -> str:
+        """A uri as it stands, or in its other spelling where a file is there only by that."""
+        other = other_spelling(uri)
+        if not other or _is_there(home, uri) or not _is_there(home, other):
+            return uri
+        self.respelled.append(uri)
+        return other
+
     def _none_found(self) -> ConfigError:
         table = self.tables[0]
         rows = sum(self.unused.values())
-        return jsonfile.wrong(
+        place = _prefix(self.config) or table.tree.name
+        return headings.misread(
             table.tree,
             table.rel,
-            f"none of the files that its {rows} rows name is below {_prefix(self.config) or '.'}: "
-            f"the first is {self.first_away!r:.120}. Check manifest.uri, manifest.find and "
-            "manifest.root",
+            f"none of the files that its {rows} rows name is below {place}: the first is "
+            f"{self.first_away!r:.120}. Check manifest.uri, manifest.find and manifest.root",
         )
 
 
@@ -197,7 +235,7 @@ class _Row:
     decimal: str
 
     def uri(self) -> str:
-        names = {name: _name(self.cells.get(name)) for name in self.roles.uri[1::2]}
+        names = {name: name_of(self.cells.get(name)) for name in self.roles.uri[1::2]}
         return file_of(self.roles, names)
 
     def check(self, uri: str) -> None:
@@ -224,23 +262,24 @@ class _Row:
         elif not item.problem and (bare := bare_stream(self.table.tree, item.rel)):
             item = replace(item, problem="bare_stream", detail=bare)
         span = self._span()
-        id = _name(self.cells.get(roles.id)) if roles.id else ""
+        id = said(name_of(self.cells.get(roles.id))) if roles.id else ""
         if not id:
-            id = name if span is None else f"{name}#{_short(span[0])}-{_short(span[1])}"
-        text = _text(self.cells.get(roles.text)) if roles.text else ""
-        labels = {key: _text(self.cells.get(key)) for key in roles.labels}
+            id = name if span is None else f"{name}#{short(span[0])}-{short(span[1])}"
+        text = said(text_of(self.cells.get(roles.text))) if roles.text else ""
+        labels = {key: text_of(self.cells.get(key)) for key in roles.labels}
         return span_entry(id, item, span, place, text, labels)
+
+    def absent(self) -> str:
+        """What stands for no text or no time, such as NaN, "" if nothing does."""
+        names = (self.roles.text, self.roles.start, self.roles.end)
+        found = (text_of(self.cells.get(name)) for name in names if name)
+        return next((each for each in found if each in ABSENT), "")
 
     def _span(self) -> Span | None:
         names = (self.roles.start, self.roles.end)
-        start, end = (_text(self.cells.get(name)) if name else "" for name in names)
-        if not start and not end:
-            return None
+        start, end = (text_of(self.cells.get(name)) if name else "" for name in names)
         try:
-            days = [found[1] for each in (start, end) if (found := _MOMENT.fullmatch(each))]
-            if len(set(days)) > 1:
-                raise ValueError(f"{start[:40]!r} and {end[:40]!r} are of different days")
-            return _seconds(start, self.decimal), _seconds(end, self.decimal)
+            return span_of(start, end, self.decimal)
         except ValueError as error:
             raise self._wrong(f"{self.at}: {' and '.join(names)}: {error}") from None
 
@@ -254,13 +293,18 @@ def _tables(tree: Tree, config: ManifestConfig) -> list[TableFile]:
     if tree.is_file():
         return [TableFile(tree.parent(), tree.root.rsplit("/", 1)[-1], wanted)]
     if config.table is None:
-        rel = next((name for name in NAMES if tree.exists(name)), "")
-        return [TableFile(tree, rel, wanted)] if rel else []
+        there = [TableFile(tree, name, wanted) for name in NAMES if tree.exists(name)]
+        first = next((each for each in there if _names_files(each)), None)
+        return [first] if first else there[:1]
     table = posixpath.normpath(config.table)
     if tree.exists(table):
         return [TableFile(tree, table, wanted)]
     found = [item.rel for item in tree.walk() if not item.problem and _is_called(item.rel, table)]
     return [TableFile(tree, rel, wanted) for rel in found]
+
+
+def _names_files(table: TableFile) -> bool:
+    return bool(headings.uri_columns(table.heads())) and not table.holds_videos()
 
 
 def _is_called(rel: str, name: str) -> bool:
@@ -278,7 +322,7 @@ def _no_table(tree: Tree, config: ManifestConfig) -> ConfigError:
         return jsonfile.wrong(tree, ", ".join(NAMES), "none is there, and the source is no such")
     there = [name for name in tree.names("") if suffix(name) in SUFFIXES]
     what = f"no file has this name; at the top there are {', '.join(there)[:200] or 'no tables'}"
-    return jsonfile.wrong(tree, config.table, what)
+    return headings.misread(tree, config.table, what + headings.nearest(config.table, there))
 
 
 def _prefix(config: ManifestConfig) -> str:
@@ -286,6 +330,10 @@ def _prefix(config: ManifestConfig) -> str:
     root = (config.root or "").rstrip("/") or ("/" if config.root else "")
     root = root if _is_absolute(root) else posixpath.normpath(root or ".")
     return "" if root == "." else f"{root.rstrip('/')}/"
+
+
+def _is_there(home: Tree, uri: str) -> bool:
+    return os.path.exists(uri[7:]) if uri.startswith("file://") else home.exists(uri)
 
 
 def _is_absolute(path: str) -> bool:
@@ -304,30 +352,3 @@ def _resolved(home: Tree, uri: str) -> str:
     scheme, _, path = url.partition("://")
     whole = posixpath.normpath(f"{path}/{uri}")
     return whole.removeprefix(f"{path}/") if whole.startswith(f"{path}/") else f"{scheme}://{whole}"
-
-
-def _seconds(text: str, decimal: str) -> float:
-    """Seconds, also from a length of time as pandas writes it, and from a time of a day."""
-    if found := _DAYS.fullmatch(text):
-        return 86400.0 * int(found[1]) + csvfile.seconds(found[2])
-    if found := _MOMENT.fullmatch(text):
-        return csvfile.seconds(found[2])
-    return csvfile.seconds(text, decimal)
-
-
-def _short(seconds: float) -> str:
-    """Seconds in six digits, or in more where these are less than microseconds."""
-    text = f"{seconds:g}"
-    return text if abs(float(text) - seconds) < 1e-6 else f"{seconds:.12g}"
-
-
-def _name(value: Any) -> str:
-    """An id; pandas makes 5.0 of 5 where other rows have none."""
-    whole = isinstance(value, float) and value.is_integer()
-    return _text(int(value) if whole else value)
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):  # NaN, as pandas has it
-        return ""
-    return jsonfile.clean(str(value)).strip()

@@ -157,7 +157,10 @@ def _videos(tree: Tree, rel: str) -> Iterator[_Video]:
             what = f"line {line}: timestamp should hold pairs of times, found {spans!r:.60}"
             raise jsonfile.wrong(tree, rel, what)
         lists = {
-            name: [str(each) for each in csvfile.literal_list(tree, rel, line, row[name])]
+            name: [
+                "" if each is None else str(each)
+                for each in csvfile.literal_list(tree, rel, line, row[name])
+            ]
             for name in ("caption", *_EXTRA)
             if row.get(name)
         }

@@ -8,12 +8,21 @@ from typing import Any
 
 from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import suffix
-from sofdata.corpora.columns import Value, column_types, is_bytes, is_plain, plain_rows
+from sofdata.corpora.columns import (
+    Value,
+    column_types,
+    is_bytes,
+    is_plain,
+    mean_bytes,
+    plain_rows,
+)
+from sofdata.corpora.parquets import video_columns
 from sofdata.storage import Tree
 
 PARQUET = (".parquet", ".pq")
 JSON = (".json", ".jsonl", ".ndjson")
 TABS = (".tab", ".tsv")
+MAX_NAME = 1024  # bytes; shorter values of a binary column may be names of files
 SUFFIXES = (".csv", *TABS, *JSON, *PARQUET)
 
 
@@ -69,6 +78,13 @@ class TableFile:
             return []
         types = column_types(self.tree, self.rel)
         return [name for name, kind in types.items() if not (is_plain(kind) or is_bytes(kind))]
+
+    def holds_videos(self) -> bool:
+        """Whether a column of Parquet holds videos themselves rather than their names."""
+        if suffix(self.rel) not in PARQUET:
+            return False
+        found = video_columns(self.tree, self.rel)
+        return any(mean_bytes(self.tree, self.rel, name) > MAX_NAME for name in found)
 
     def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for at, row in jsonfile.records(self.tree, self.rel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
@@ -73,6 +74,11 @@ class Plan:
     @property
     def videos(self) -> int:
         return len(self.refused) + sum(len(unit.videos) for unit in self.units)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many inputs are refused, by reason."""
+        return dict(Counter(each.reason for each in self.refused).most_common())
 
     @property
     def with_actions(self) -> bool:

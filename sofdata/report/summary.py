@@ -153,6 +153,8 @@ def _account(dataset: DatasetRecord) -> Table:
     table.add_row("windows", str(counts.windows + counts.windows_rejected), "candidates")
     table.add_row("  written", str(counts.windows), f"in {counts.shards} shards, {_mib(counts)}")
     table.add_row("  rejected", str(counts.windows_rejected), _told(counts.window_reasons))
+    if counts.label_files:
+        table.add_row("label files", str(counts.label_files), "")
     for name, parts in (
         ("ignored files", counts.ignored_files),
         ("unused rows", counts.unused_rows),

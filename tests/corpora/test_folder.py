@@ -159,3 +159,17 @@ def test_the_shared_clips_are_21_inputs(shared_clips: Path) -> None:
     listing = Folder().listing(Tree(str(shared_clips)))
     assert len(listing.entries) == 21
     assert listing.ignored == {".tsv": 1}
+
+
+def test_files_that_are_here_twice_by_links_are_named(tmp_path: Path) -> None:
+    """As in a cache of the Hugging Face hub: blobs, and snapshots of links to them."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshots").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "blobs" / f"{name}.mp4").write_bytes(b"x")
+    (tmp_path / "snapshots" / "one.mp4").symlink_to("../blobs/a.mp4")
+    (tmp_path / "again").symlink_to("blobs")
+    notes = Folder().listing(Tree(str(tmp_path))).notes
+    told = "file is a link to another one that is here; both are used"
+    assert notes == (f"3 x {told}: blobs/a.mp4, blobs/b.mp4, snapshots/one.mp4",)
+    assert not Folder().listing(Tree(str(tmp_path / "blobs"))).notes

@@ -169,6 +169,7 @@ def test_cameras_of_another_kind_are_left_out_and_named(grey: Path) -> None:
         (lambda info: info.pop("codebase_version"), "codebase_version is None"),
         (lambda info: info.pop("features"), "lacks 'features'"),
         (lambda info: info.update(fps=0), "frames a second, found 0"),
+        (lambda info: info.update(fps=True), "frames a second, found True"),
         (lambda info: info.update(video_path=None), "'video_path' should be a path, found None"),
         (lambda info: info.update(data_path="/etc/{chunk_index}/{file_index}"), "relative path"),
         (lambda info: info.update(data_path="../{chunk_index}/{file_index}"), "relative path"),

@@ -160,3 +160,8 @@ def test_without_a_table_it_says_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id\n1\n")
     with pytest.raises(ConfigError, match="columns videoID, timestamp, caption"):
         listing(tmp_path)
+
+
+def test_a_caption_that_is_none_is_no_text(root: Path) -> None:
+    write_table(root, row(captions="[None, 'None of them moves']"))
+    assert [entry.text for entry in entries(root)] == ["", "None of them moves"]
