@@ -36,7 +36,7 @@ NOT_CHOSEN: Any = {
     "planner": {"run"},
     "decoder": {"run"},
     "lapa": {"run"},
-    "ingest": {"run"},
+    "ingest": {"run", "manifest"},
 }
 
 
