@@ -166,10 +166,10 @@ def test_nothing_tells_of_actions_where_they_were_not_asked_for(copy: Path, tmp_
 def test_with_actions_is_another_dataset_than_without(
     source: Path, demonstrations: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="with_actions is None, there True"):
+    with pytest.raises(ConfigError, match="with_actions is False, there True"):
         ingest(source, demonstrations)
     ingest(source, tmp_path / "d", "flow.estimator=farneback")
-    with pytest.raises(ConfigError, match="with_actions is True, there None"):
+    with pytest.raises(ConfigError, match="with_actions is True, there False"):
         ingest(source, tmp_path / "d", "flow.estimator=farneback", ACTIONS)
 
 
