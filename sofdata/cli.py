@@ -297,8 +297,9 @@ def main() -> None:
     allow()
     try:
         app()
-    except Interrupted:
-        _fail("interrupted; the same command goes on from what is committed", EXIT_INTERRUPTED)
+    except Interrupted as error:
+        goes_on = "interrupted; the same command goes on from what is committed"
+        _fail(str(error) or goes_on, EXIT_INTERRUPTED)
     except OSError as error:
         _fail(f"{error}; 'sofdata verify' tells whether the dataset is whole", EXIT_FAILED)
     except SofdataError as error:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sofdata.console import EXIT_FAILED, print_json, stderr, stdout
+from sofdata.errors import Interrupted
 
 
 def audit(
@@ -37,7 +38,10 @@ def audit(
             if console.is_terminal:
                 status.update(f"video {done + 1}/{total}: {video}")
 
-        result = run(Tree(dest), source, videos, seed, tell)
+        try:
+            result = run(Tree(dest), source, videos, seed, tell)
+        except Interrupted:
+            raise Interrupted("interrupted; an audit that was not finished says nothing") from None
     if json_:
         print_json(audit_summary(result))
     else:

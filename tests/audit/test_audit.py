@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -396,3 +400,18 @@ def test_a_wrong_source_is_wrong_usage(moving: Path, tmp_path: Path) -> None:
     done = sofdata("audit", moving, "--source", tmp_path / "nowhere")
     assert done.returncode == 2
     assert done.stderr.startswith("sofdata: ")
+
+
+def test_an_audit_that_is_interrupted_says_that_it_says_nothing(
+    moving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOFDATA_FAULTS", "tests.audit.hang:left.mp4")  # it would go on for a minute
+    command = [sys.executable, "-m", "sofdata", "audit", str(moving)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        time.sleep(6)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said == "sofdata: interrupted; an audit that was not finished says nothing\n"
