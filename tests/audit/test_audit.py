@@ -402,6 +402,10 @@ def test_a_wrong_source_is_wrong_usage(moving: Path, tmp_path: Path) -> None:
     assert done.stderr.startswith("sofdata: ")
 
 
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
 def test_an_audit_that_is_interrupted_says_that_it_says_nothing(
     moving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,7 +414,9 @@ def test_an_audit_that_is_interrupted_says_that_it_says_nothing(
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
-        time.sleep(6)
+        while not _children(run.pid):  # until it decodes
+            assert run.poll() is None
+            time.sleep(0.1)
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=60)
     assert run.returncode == 130
