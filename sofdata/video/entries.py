@@ -31,7 +31,7 @@ TRUSTED = INDEXED | {"mpegts", "mpeg", "avi"}
 HEAD_PACKETS = 32
 # How far before a span to seek to, s, and which key packets before it to begin with, counted back,
 # where a decoder needs longer to recover than its container promises.
-SEEK_BACK_S = (0.0, 2.0, 8.0, 32.0)
+SEEK_BACK_S = (2.0, 8.0, 32.0)
 KEYS_BACK = (1, 2, 4, 8, 16)
 ORDER_MARGIN_S = 2.0
 
@@ -100,12 +100,12 @@ def _enter(
     """Seek to before a span; None where only the start of the file is before it."""
     import av
 
-    backs = [int(each / stream.time_base) for each in SEEK_BACK_S]
-    first, target = stream.start_time or 0, span[0]
+    backs = [max(1, int(each / stream.time_base)) for each in SEEK_BACK_S]
+    first, target, back = stream.start_time or 0, span[0], backs[0]
     found: list[Entry] = []
     scan = None
     try:
-        while len(found) < len(backs) and target > first:
+        while target > first:
             scan = scan_stream(container, stream, False, Entry(target), span[1])
             key = scan.keys[0] if scan.keys else None
             if key and key.number == 0 and key.pts <= span[0]:
@@ -114,13 +114,13 @@ def _enter(
                     break
                 target = key.dts - 1  # to the key before: what lies between makes it whole
             else:
-                target -= max(1, backs[len(found) + 1])
+                target, back = target - back, 4 * back  # each try reads on to the span's end
     except av.FFmpegError:
         found = []
     if not found or scan is None:
         return None
     nearest = found[-1].seek_pts or first
-    earlier = (nearest - back for back in backs[1:])
+    earlier = (nearest - each for each in backs)
     return scan, (found[-1], *(Entry(each) for each in earlier if each > first), START)
 
 

@@ -24,8 +24,10 @@ def settled(sampling: Sampling, info: VideoInfo, path: str) -> Sampling:
     if not sampling.hidden_s:
         return sampling
     if info.restarts:
-        told = f"{path}: its clock begins again, so that what to hide after that is not known"
-        raise Unusable("bad_redaction", told)
+        raise Unusable(
+            "bad_redaction",
+            f"{path}: its clock begins again, so that what to hide after that is not known",
+        )
     if sampling.lasts_s is not None and not _lasts(info, sampling.lasts_s):
         raise Unusable(
             "bad_redaction",
