@@ -24,6 +24,7 @@ from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage import Tree
 from sofdata.types import VideoRef
+from sofdata.uris import local
 
 # Of a long video, so many windows are compared picture by picture; of all, the times.
 WINDOWS_COMPARED = 100
@@ -151,9 +152,9 @@ class _Auditor:
         compared = self._some(samples)
         with ExitStack() as stack:
             try:
-                copy = self._source.local_copy(ref.uri, ref.size_bytes)
+                copy = self._source.local_copy(ref.where, ref.size_bytes)
                 path = stack.enter_context(copy)
-                size = Tree("/").size(path)
+                size = Tree("/").size(local(path))
                 if ref.fingerprint != fingerprint(self._source, ref.uri, size, ref.actions, path):
                     result.not_compared = "the file has changed since the dataset was made"
                     return result

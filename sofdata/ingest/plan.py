@@ -20,6 +20,7 @@ from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
+from sofdata.uris import local, parse
 
 MIB = 1 << 20
 LISTING_THREADS = 16
@@ -182,10 +183,13 @@ def fingerprint(
 
     copy: a local copy of the video, if there is one.
     """
-    video = Tree("/").fingerprint(copy, size_bytes) if copy else source.fingerprint(uri, size_bytes)
+    if copy:
+        video = Tree("/").fingerprint(local(copy), size_bytes)
+    else:
+        video = source.fingerprint(parse(uri), size_bytes)
     if actions is None:
         return video
-    both = video + source.fingerprint(actions.uri, source.size(actions.uri))
+    both = video + source.fingerprint(actions.where, source.size(actions.where))
     return hashlib.sha256(both.encode()).hexdigest()[:32]
 
 
@@ -194,7 +198,7 @@ def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
     if entry.problem:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
     try:
-        size = entry.size_bytes or source.size(entry.uri)
+        size = entry.size_bytes or source.size(parse(entry.uri))
         hashed = entry.fingerprint or fingerprint(source, entry.uri, size, entry.actions)
     except FileNotFoundError:
         return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
