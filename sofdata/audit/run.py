@@ -19,6 +19,7 @@ from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.plan import fingerprint, load_plan
 from sofdata.ingest.replay import last_source
 from sofdata.shards.layout import DATASET, INDEX, SHARDS
+from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_sample_at
@@ -110,15 +111,16 @@ def audit(
 def _windows(dest: Tree) -> dict[str, list[dict[str, Any]]]:
     """The rows of the index by video. Raises `ConfigError` where there are none."""
     try:
-        rows = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"]).to_pylist()
+        index = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"])
     except FileNotFoundError:
         raise ConfigError(
             f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' mends it"
         ) from None
-    if not rows:
+    check_shards(index, f"{INDEX} of {dest.name}")
+    if not index.num_rows:
         raise ConfigError(f"{dest.name} holds no windows: there is nothing to compare")
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in index.to_pylist():
         found.setdefault(row["source"], []).append(row)
     return found
 

@@ -16,6 +16,7 @@ from sofdata.config import IngestConfig, UnitConfig
 from sofdata.corpora.base import Entry, Listing
 from sofdata.errors import ConfigError, InputError
 from sofdata.shards.layout import PLAN
+from sofdata.shards.names import check_file_names
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
@@ -161,6 +162,8 @@ def load_plan(dest: Tree) -> Plan | None:
     if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
     rows = table.to_pylist()
+    names = {row["unit"] for row in rows if not row["problem"]}
+    check_file_names(names, f"{PLAN} in {dest.name}")  # a unit's record is a file of its name
     units: dict[tuple[int, str], list[VideoRef]] = {}
     refused = []
     for row in rows:
