@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,8 @@ PIECES += ["quoted+", "%3A", "?", " ", "\n", "\N{LATIN SMALL LETTER E WITH ACUTE
 
 def test_every_location_is_read_back_from_its_uri() -> None:
     draw = random.Random(1)
-    parts = [{}, {"part": (0, 12)}, {"cell": (3, "video.b/ü#")}, {"unpacked": True}]
-    parts.append({"unpacked": True, "part": (5, 7)})
+    parts: list[dict[str, Any]] = [{}, {"part": (0, 12)}, {"cell": (3, "video.b/ü#")}]
+    parts += [{"unpacked": True}, {"unpacked": True, "part": (5, 7)}]
     for number in range(20_000):
         file = "".join(draw.choices(PIECES, k=draw.randint(1, 6)))
         for elsewhere in (False, True):
@@ -47,9 +49,7 @@ def test_only_what_a_manifest_names_leads_away() -> None:
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../b", "a\0b"])
-def test_no_name_leads_out_of_a_local_folder(
-    name: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_no_name_leads_out_of_a_local_folder(name: str, tmp_path: Path) -> None:
     tree = Tree(str(tmp_path))
     assert not tree.exists(name)
     assert not tree.is_file(name)
@@ -60,7 +60,7 @@ def test_no_name_leads_out_of_a_local_folder(
 
 
 def test_a_file_of_this_machine_is_reached_from_any_tree(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "a#bytes=0-1"
     path.write_bytes(b"abc")
