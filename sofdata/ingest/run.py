@@ -31,7 +31,7 @@ from sofdata.ingest.destination import (
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.inline import run_inline
-from sofdata.ingest.lock import only_driver
+from sofdata.ingest.lock import Lock, only_driver
 from sofdata.ingest.plan import Plan, Unit, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.commit import committed_units, read_record, remove_unit
@@ -111,7 +111,7 @@ def prepare(
     if source.is_file():
         source = source.parent()
     now = make_plan(source, listing, config)
-    with only_driver(dest) if write else nullcontext():
+    with only_driver(dest, "ingest", config.run.lock) if write else nullcontext():
         stored = read_dataset(dest)
         if stored:
             check_same_config(stored, config, dest)
@@ -144,12 +144,13 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     on_event: told of every video and unit as it ends.
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
-    `ConfigError` if another driver is at work on the same destination.
+    `ConfigError` if another driver is at work on the same destination, `StorageError` if another
+    has taken over its lock.
     """
     job = prepared.job
-    with only_driver(job.dest):
-        name = _note_start(job)
-        summary = _execute(prepared, on_event)
+    with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
+        name = _note_start(job, lock)
+        summary = _execute(prepared, on_event, lock)
         _note_end(job, name, summary)
     return summary
 
@@ -195,7 +196,7 @@ def _reopen_quarantined(dest: Tree, plan: Plan, done: set[str], write: bool) -> 
     return reopened
 
 
-def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
+def _execute(prepared: Prepared, on_event: Callable[[Event], None], lock: Lock) -> Summary:
     job, started = prepared.job, time.monotonic()
     ready_at = ended_at = started
     frames = 0
@@ -207,12 +208,15 @@ def _execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
                 ready_at = time.monotonic()
             elif isinstance(event, VideoDone):
                 frames += event.video.frames
-            elif isinstance(event, UnitDone) and event.node:
-                nodes[event.node] += 1
+            elif isinstance(event, UnitDone):
+                lock.check()
+                if event.node:
+                    nodes[event.node] += 1
             elif isinstance(event, NodeLost):
                 lost.append(event.node)
             ended_at = time.monotonic()
             on_event(event)
+    lock.check()
     planned = read_dataset(job.dest)
     if planned is None:
         raise StorageError(f"{job.dest.name} has lost its dataset.json during the ingest")
@@ -240,7 +244,7 @@ def _events(prepared: Prepared) -> Generator[Event, None, None]:
         yield from run_ray(units, job)
 
 
-def _note_start(job: Job) -> str:
+def _note_start(job: Job, lock: Lock) -> str:
     """Keep what is known of this run: `runs/` alone differs from run to run."""
     began = datetime.now(UTC)
     name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.json"
@@ -249,6 +253,7 @@ def _note_start(job: Job) -> str:
         "source": job.source.name,
         "sofdata": __version__,
         "run": job.config.run.model_dump(mode="json"),
+        "lock": lock.kind,
         "cores": os.cpu_count(),
         "machine": platform.platform(),
     }
