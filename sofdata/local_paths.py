@@ -32,7 +32,7 @@ def local_path(given: str | os.PathLike[str], what: str = "this") -> str:
         return Tree(text).root
     if _URL.match(text) or _LOST.match(text):
         raise ConfigError(
-            f"{what} is {public_url(text)}, and has to be on this machine: give a local path (a "
+            f"{what} is {_shown(text)}, and has to be on this machine: give a local path (a "
             "mounted bucket has one), and copy from or to the store with its own tool"
         )
     return text
@@ -50,9 +50,17 @@ def whole_url(given: str, what: str = "this") -> str:
     """A path or a URL as it is. Raises `ConfigError` for a URL that has lost a slash."""
     lost = _LOST.match(given)
     if lost and not _URL.match(given):
-        meant = f"{lost[1]}://{given[lost.end() :]}"
+        shown = _shown(given)
         raise ConfigError(
-            f"{what} is {given}, which would be a folder named {lost[1]}: here; give "
-            f"{public_url(meant)} for the store, or ./{given} for that folder"
+            f"{what} is {shown}, which would be a folder named {lost[1]}: here; give "
+            f"{shown.replace(':/', '://', 1)} for the store, or ./{shown} for that folder"
         )
     return given
+
+
+def _shown(text: str) -> str:
+    """What of a URL may be shown, also of one that lost a slash."""
+    if "://" in text:
+        return public_url(text)
+    scheme, _, rest = text.partition(":/")
+    return public_url(f"{scheme}://{rest.lstrip('/')}").replace("://", ":/", 1)

@@ -156,7 +156,7 @@ def _locked(dest: Tree, holder: Holder, choice: Choice, tell: Tell) -> Iterator[
 
 @contextmanager
 def _flocked(dest: Tree, holder: Holder) -> Iterator[Lock]:
-    path = os.path.join(dest.root, LOCK)
+    path, made = os.path.join(dest.root, LOCK), not os.path.isdir(dest.root)
     handle = _acquire(path, dest)
 
     def check() -> None:
@@ -176,6 +176,8 @@ def _flocked(dest: Tree, holder: Holder) -> Iterator[Lock]:
         if _is_current(handle, path):
             with suppress(OSError):
                 os.unlink(path)  # while it is held, so that no one else can hold it
+                if made:
+                    os.rmdir(dest.root)  # where nothing came of it, nothing is left
         os.close(handle)
 
 
@@ -184,7 +186,12 @@ def _acquire(path: str, dest: Tree) -> int:
     while True:
         with explained(f"write to {dest.root}"):
             os.makedirs(dest.root, exist_ok=True)
-            handle = _open(path)
+            try:
+                handle = _open(path)
+            except FileNotFoundError:  # another that has just ended has removed its empty folder
+                if time.monotonic() < until:
+                    continue
+                raise
         try:
             with explained(f"lock {path}"):
                 known = _try(handle)

@@ -292,9 +292,10 @@ def _dataset_digest(tree: Tree) -> str:
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
+        lacks = os.path.basename(str(error.filename))
         raise ConfigError(
-            f"there is no complete dataset at {tree.name} ({os.path.basename(str(error))} is "
-            "missing): 'sofdata ingest' makes one"
+            f"there is no complete dataset at {tree.name} ({lacks} is missing): 'sofdata ingest' "
+            "makes one"
         ) from None
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
