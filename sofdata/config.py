@@ -98,6 +98,12 @@ class RunConfig(Section):
         True, description="Decode each video in a process of its own that can be killed (Ray only)."
     )
     limits: LimitConfig = LimitConfig()
+    lock: Literal["auto", "none"] = Field(
+        "auto",
+        description="'auto': only one command at a time writes to a destination, by a lock of its "
+        "file system or, in an object store, by a lease. 'none': none is taken, for a file system "
+        "without locks of which you are sure that nothing else writes there.",
+    )
     stall_s: float = Field(
         14400.0,
         gt=0,

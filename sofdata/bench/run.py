@@ -33,7 +33,10 @@ from sofdata.bench.evaluate import Simulators
 from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
 from sofdata.errors import TransientError
+from sofdata.ingest.lock import only_driver
+from sofdata.local_paths import local_folder
 from sofdata.processes import end_with_parent
+from sofdata.storage import Tree
 
 Follow = Callable[["Done"], None]
 
@@ -79,9 +82,23 @@ def run(
 
     workers: processes; default: one for each core.
 
-    Raises `ConfigError` for data, tasks or settings that do not fit, and on test seeds for
-    settings that were not frozen before.
+    Raises `ConfigError` for data, tasks or settings that do not fit, on test seeds for settings
+    that were not frozen before, for a folder that is not on this machine, and if another command is
+    at work in it.
     """
+    place = Tree(local_folder(out, "the benchmark's folder"))
+    with only_driver(place, "benchmark", config.ingest.run.lock):
+        return _run(config, collected, out, purpose, workers, follow)
+
+
+def _run(
+    config: BenchConfig,
+    collected: Path,
+    out: Path,
+    purpose: Purpose,
+    workers: int | None,
+    follow: Follow,
+) -> list[Path]:
     keep_memory()
     suite = find_suite(config.suite)
     suite.check()

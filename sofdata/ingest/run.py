@@ -7,8 +7,8 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -38,7 +38,7 @@ from sofdata.ingest.generation import (
     with_earlier,
 )
 from sofdata.ingest.inline import run_inline
-from sofdata.ingest.lock import only_driver
+from sofdata.ingest.lock import Lock, only_driver
 from sofdata.ingest.plan import Plan, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
@@ -102,6 +102,19 @@ class Summary:
     lost: tuple[str, ...] = ()
 
 
+@contextmanager
+def working_on(
+    source: Tree, dest: Tree, config: IngestConfig, write: bool = True
+) -> Iterator[None]:
+    """Hold the lock of a destination from the plan to the end, so that what is planned is run.
+
+    write: False for a dry run, which needs no lock. Raises as `prepare` for places that cannot be.
+    """
+    check_places(source, dest)
+    with only_driver(dest, "ingest", config.run.lock) if write else nullcontext():
+        yield
+
+
 def prepare(
     source: Tree,
     dest: Tree,
@@ -132,7 +145,7 @@ def prepare(
     if source.is_file():
         source = source.parent()
     now = make_plan(source, listing, config)
-    with only_driver(dest) if write else nullcontext():
+    with only_driver(dest, "ingest", config.run.lock) if write else nullcontext():
         stored = read_dataset(dest)
         if stored:
             check_same_config(stored, config, dest)
@@ -169,14 +182,14 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
     `ConfigError` if another driver is at work on the same destination, or has planned it anew
-    since, and `WorseError` if the earlier result of a damaged unit was better than what its videos
-    give now: then nothing is replaced.
+    since, `StorageError` if another has taken over its lock, and `WorseError` if the earlier result
+    of a damaged unit was better than what its videos give now: then nothing is replaced.
     """
     job = prepared.job
-    with only_driver(job.dest):
+    with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
         generation = _as_planned(prepared)
-        name = _note_start(job)
-        summary = _execute(job, generation, on_event)
+        name = _note_start(job, lock)
+        summary = _execute(job, generation, on_event, lock)
         _note_end(job, name, summary)
     return summary
 
@@ -219,7 +232,9 @@ def _as_planned(prepared: Prepared) -> Generation:
     return now
 
 
-def _execute(job: Job, generation: Generation, on_event: Callable[[Event], None]) -> Summary:
+def _execute(
+    job: Job, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+) -> Summary:
     started = time.monotonic()
     ready_at = ended_at = started
     frames = taken_over = 0
@@ -237,6 +252,7 @@ def _execute(job: Job, generation: Generation, on_event: Callable[[Event], None]
             elif isinstance(event, VideoDone):
                 frames += event.video.frames
             elif isinstance(event, UnitDone):
+                lock.check()
                 kept += event.kept
                 nodes.update([event.node] if event.node else [])
             elif isinstance(event, UnitKept):
@@ -252,6 +268,7 @@ def _execute(job: Job, generation: Generation, on_event: Callable[[Event], None]
             "complete: see that the source can be read, and raise limits if they were reached; "
             "then run the same command again"
         )
+    lock.check()
     done = read_generation(job.dest)
     if done is None:
         raise StorageError(f"{job.dest.name} has lost its plan or dataset.json during the ingest")
@@ -285,7 +302,7 @@ def _events(units: tuple[Unit, ...], job: Job) -> Generator[Event, None, None]:
         yield from run_ray(units, job)
 
 
-def _note_start(job: Job) -> str:
+def _note_start(job: Job, lock: Lock) -> str:
     """Keep what is known of this run: `runs/` alone differs from run to run."""
     began = datetime.now(UTC)
     name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.json"
@@ -294,6 +311,7 @@ def _note_start(job: Job) -> str:
         "source": job.source.name,
         "sofdata": __version__,
         "run": job.config.run.model_dump(mode="json"),
+        "lock": lock.kind,
         "cores": os.cpu_count(),
         "machine": platform.platform(),
     }

@@ -14,6 +14,7 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
 from sofdata.ingest.generation import next_shards
+from sofdata.ingest.lock import held
 from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.tables import TABLES, Table
 from sofdata.ingest.units import Unit, unit_id
@@ -62,12 +63,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `verify` found. The dataset is whole if there are no findings."""
+    """What `verify` found. The dataset is whole if there are no findings.
+
+    fast: no shard was read. lock: the token of the lock under which it was taken, "" for none.
+    """
 
     findings: tuple[Finding, ...]
     videos: int
     windows: int
     shards: int
+    fast: bool = False
+    lock: str = ""
 
     @property
     def whole(self) -> bool:
@@ -86,15 +92,15 @@ def verify(
 
     Raises `ConfigError` if there is no dataset at `dest` at all.
     """
-    dataset = read_dataset(dest)
+    lock, dataset = held(dest), read_dataset(dest)
     if dataset is None:
         raise ConfigError(f"{dest.name} holds no {DATASET}: it is no dataset of sofdata")
     try:
         plan = load_plan(dest)
     except InputError as error:
-        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0)
+        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0, fast, lock)
     if plan is None:
-        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0)
+        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0, fast, lock)
     findings: list[Finding] = []
     if config_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
@@ -118,7 +124,8 @@ def verify(
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    return Verdict(tuple(findings), plan.videos, account.windows, len(account.shards))
+    shards = len(account.shards)
+    return Verdict(tuple(findings), plan.videos, account.windows, shards, fast, lock)
 
 
 def _check_units(
