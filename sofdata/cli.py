@@ -77,6 +77,13 @@ def ingest(
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
     ] = False,
+    other_libraries: Annotated[
+        bool,
+        typer.Option(
+            "--other-libraries",
+            help="Go on though the dataset was begun with other libraries; its records tell.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -104,6 +111,7 @@ def ingest(
         write=not dry_run,
         update=update,
         retry_quarantined=retry_quarantined,
+        other_libraries=other_libraries,
     )
     if not quiet:
         _tell_plan(console, prepared)

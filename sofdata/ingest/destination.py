@@ -12,6 +12,7 @@ from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError
 from sofdata.faults import reached
 from sofdata.ingest.finish import provenance
+from sofdata.ingest.libraries import with_stored
 from sofdata.ingest.lock import LOCK
 from sofdata.ingest.plan import Plan, save_plan
 from sofdata.ingest.unit import Job
@@ -107,6 +108,7 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
 def begin(job: Job, plan: Plan) -> None:
     """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
     dest, config, beside = job.dest, job.config, plan.beside
+    before = read_dataset(dest)
     dataset = DatasetRecord(
         complete=False,
         corpus=job.corpus,
@@ -119,7 +121,8 @@ def begin(job: Job, plan: Plan) -> None:
             unused_rows=dict(sorted(beside.unused_rows.items())),
         ),
         flow={},
-        provenance=provenance(config),
+        provenance=before.provenance if before else provenance(config),
+        libraries=with_stored(before, job.libraries),
         notes=list(beside.notes),
         actions=_describe(job.actions),
     )
@@ -127,6 +130,16 @@ def begin(job: Job, plan: Plan) -> None:
     reached("begin: dataset begun")
     save_plan(dest, plan)
     reached("begin: plan saved")
+
+
+def note_libraries(job: Job) -> None:
+    """Let `dataset.json` explain the libraries of the units that are about to be made."""
+    dataset = read_dataset(job.dest)
+    if dataset is None:
+        return
+    libraries = with_stored(dataset, job.libraries)
+    if libraries != dataset.libraries:
+        job.dest.write(DATASET, dataset.model_copy(update={"libraries": libraries}).to_json())
 
 
 def _describe(actions: ActionSpec | None) -> DatasetActions | None:

@@ -11,6 +11,12 @@ from typing import Any
 from sofdata import __version__
 from sofdata.config import IngestConfig
 from sofdata.faults import reached
+from sofdata.ingest.libraries import (
+    merged_provenance,
+    recorded,
+    split_digests,
+    with_sets_note,
+)
 from sofdata.ingest.plan import Plan
 from sofdata.ingest.tables import TABLES
 from sofdata.shards.commit import read_records
@@ -58,10 +64,14 @@ def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
             reached(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
     reached("finish: shards listed")
+    libraries = recorded(dataset, account.digests)
     changes = {
         "complete": True,
         "counts": account.counts(dataset.counts),
         "flow": account.flow(),
+        "libraries": libraries,
+        "provenance": merged_provenance(dataset.provenance, libraries),
+        "notes": with_sets_note(dataset.notes, libraries),
     }
     complete = dataset.model_copy(update=changes)
     dest.write(DATASET, complete.to_json())
@@ -81,6 +91,7 @@ class Account:
         self._parts: Counter[str] = Counter()
         self._shards: list[ShardRecord] = []
         self._flow = Merged()
+        self.digests: set[str] = set()  # of the libraries that computed the units
 
     def add(self, record: LedgerRecord) -> None:
         """Count a unit. Units come in the order of the plan."""
@@ -94,6 +105,7 @@ class Account:
         self._window_reasons.update(window.reason for window in record.rejected_windows)
         self._windows += len(record.windows)
         self._flow.add(record.statistics)
+        self.digests.update(split_digests(record.libraries))
         if record.shard:
             self._shards.append(record.shard)
 

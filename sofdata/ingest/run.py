@@ -26,11 +26,17 @@ from sofdata.ingest.destination import (
     check_same_actions,
     check_same_config,
     mark_incomplete,
+    note_libraries,
     read_dataset,
 )
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.inline import run_inline
+from sofdata.ingest.libraries import (
+    compare_libraries,
+    libraries_digest,
+    used_libraries,
+)
 from sofdata.ingest.lock import only_driver
 from sofdata.ingest.plan import Plan, Unit, load_plan, make_plan
 from sofdata.ingest.unit import Job
@@ -92,15 +98,18 @@ def prepare(
     write: bool = True,
     update: bool = False,
     retry_quarantined: bool = False,
+    other_libraries: bool = False,
 ) -> Prepared:
     """List the corpus, make the plan, and compare it with what lies at the destination.
 
     write: store the plan; False for a dry run, which changes nothing.
     update: if the source has changed, plan what is new or changed, and keep all other units.
     retry_quarantined: run those units again in which a video was quarantined.
+    other_libraries: go on with other libraries than those that the units so far were made with.
 
     Raises `ConfigError` before any work if the destination holds something else, another
-    configuration or, without `update`, was planned from another source.
+    configuration or, without `update`, was planned from another source; and where there is work,
+    if it was made with other libraries, unless `other_libraries` says to go on.
     """
     check_places(source, dest)
     check_can_run(config, dest)
@@ -116,13 +125,21 @@ def prepare(
         if stored:
             check_same_config(stored, config, dest)
             check_same_actions(stored, listing.actions, dest)
-        job = Job(source, dest, config, adapter.name, listing.actions)
-        plan = _settle(job, now, write, update)
+        compared = compare_libraries(stored, config, dest.name, bool(committed_units(dest)))
+        allowed, mixes = compared.allowed(other_libraries), bool(compared.differing)
+        job = Job(source, dest, config, adapter.name, listing.actions, allowed, mixes)
+
+        def check_work() -> None:
+            compared.check(other_libraries)
+
+        plan = _settle(job, now, write, update, check_work)
         if write:
             dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
         done = committed_units(dest)
         if retry_quarantined:
-            done -= _reopen_quarantined(dest, plan, done, write)
+            done -= _reopen_quarantined(dest, plan, done, write, check_work)
+        if any(unit.id not in done for unit in plan.units):
+            check_work()
     waiting = [unit for unit in plan.units if unit.id not in done]
     waiting.sort(key=lambda unit: -unit.size_bytes)  # the longest first, so that none is last
     complete = read_dataset(dest) if not waiting else None
@@ -149,13 +166,17 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     job = prepared.job
     with only_driver(job.dest):
         name = _note_start(job)
+        note_libraries(job)
         summary = _execute(prepared, on_event)
         _note_end(job, name, summary)
     return summary
 
 
-def _settle(job: Job, now: Plan, write: bool, update: bool) -> Plan:
-    """The plan to work by: the stored one as long as the source is what it was."""
+def _settle(job: Job, now: Plan, write: bool, update: bool, check_work: Callable[[], None]) -> Plan:
+    """The plan to work by: the stored one as long as the source is what it was.
+
+    check_work: called before anything that lies at the destination is touched.
+    """
     dest = job.dest
     known = load_plan(dest)
     if known is None:
@@ -170,6 +191,7 @@ def _settle(job: Job, now: Plan, write: bool, update: bool) -> Plan:
             f"the source is not what {dest.name} was planned from: {changes}. '--update' takes in "
             "what changed and keeps the rest; or use another destination"
         )
+    check_work()
     plan, retired = merge(known, now, job.config)
     if write:
         mark_incomplete(dest)
@@ -179,7 +201,9 @@ def _settle(job: Job, now: Plan, write: bool, update: bool) -> Plan:
     return plan
 
 
-def _reopen_quarantined(dest: Tree, plan: Plan, done: set[str], write: bool) -> set[str]:
+def _reopen_quarantined(
+    dest: Tree, plan: Plan, done: set[str], write: bool, check_work: Callable[[], None]
+) -> set[str]:
     """Ids of the committed units with a quarantined video; their records are removed."""
     reopened = set()
     for unit in plan.units:
@@ -187,6 +211,8 @@ def _reopen_quarantined(dest: Tree, plan: Plan, done: set[str], write: bool) -> 
             videos = read_record(dest, unit.id).videos
             if any(video.status == "quarantined" for video in videos):
                 reopened.add(unit.id)
+    if reopened:
+        check_work()
     if write and reopened:
         mark_incomplete(dest)
         for unit in plan.units:
@@ -248,6 +274,8 @@ def _note_start(job: Job) -> str:
         "began": began.isoformat(timespec="seconds"),
         "source": job.source.name,
         "sofdata": __version__,
+        "libraries": libraries_digest(used_libraries(job.config)),
+        "other_libraries": job.mixes,
         "run": job.config.run.model_dump(mode="json"),
         "cores": os.cpu_count(),
         "machine": platform.platform(),

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from sofdata.errors import ActionError, DecodeError, FlowError, InputError
 from sofdata.faults import reached
 from sofdata.ingest.events import UnitDone, VideoDone
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.libraries import Libraries, own_digest
 from sofdata.ingest.plan import Unit, fingerprint
 from sofdata.ingest.process import FlowSource, windows_of
 from sofdata.shards.commit import commit_record, commit_shard, committed
@@ -47,6 +48,8 @@ class Job:
     """What all units of an ingest share. It travels to every worker.
 
     corpus, actions: name of the corpus, and what its actions are where they were asked for.
+    libraries: with what units may be computed, by digest; anything if empty. mixes: whether the
+        user has chosen to go on with others than those that the units so far were made with.
     """
 
     source: Tree
@@ -54,6 +57,8 @@ class Job:
     config: IngestConfig
     corpus: str = ""
     actions: ActionSpec | None = None
+    libraries: Mapping[str, Libraries] = field(default_factory=dict)
+    mixes: bool = False
 
 
 class Size(Protocol):
@@ -141,6 +146,7 @@ def _commit(
         windows=output.rows,
         rejected_windows=output.rejected,
         statistics=output.sums.record(),
+        libraries=own_digest(job.config, job.libraries),
     )
     return commit_record(job.dest, record, writer.path)
 

@@ -13,6 +13,7 @@ from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
+from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
 from sofdata.ingest.tables import TABLES, Table
 from sofdata.remote import in_order
@@ -60,12 +61,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `verify` found. The dataset is whole if there are no findings."""
+    """What `verify` found. The dataset is whole if there are no findings.
+
+    notes: what is no fault, and should be known.
+    """
 
     findings: tuple[Finding, ...]
     videos: int
     windows: int
     shards: int
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -114,7 +119,9 @@ def verify(
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    return Verdict(tuple(findings), plan.videos, account.windows, len(account.shards))
+    note = sets_note(recorded(dataset, account.digests))
+    figures = plan.videos, account.windows, len(account.shards)
+    return Verdict(tuple(findings), *figures, (note,) if note else ())
 
 
 def _check_units(
@@ -329,6 +336,9 @@ def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Itera
         yield Finding(WIDS, "it is missing", Remedy.TABLES)
     if not dataset.complete:
         return
+    if dataset.libraries and dataset.libraries.keys() != account.digests:
+        what = "its libraries are not those that the ledger names"
+        yield Finding(DATASET, what, Remedy.TABLES)
     counts = account.counts(dataset.counts)
     known = dataset.counts.model_fields_set  # an older dataset lacks some
     if counts.model_dump(include=known) != dataset.counts.model_dump(include=known):
