@@ -37,10 +37,14 @@ from sofdata.types import (
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
+from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangesSpent, Source
 from sofdata.video.tally import StreamReport
 from sofdata.windows.actions import attach_actions
+
+# Errors after which PyAV tries a video that decord was given.
+_DECORDS_OWN = DecoderMisbehaved | DecoderDied | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,7 @@ def run_video(
             if isinstance(error, DecoderDied) and error.reason == "crash" and not spared:
                 spared = True
                 continue
-            if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "decord":
+            if not isinstance(error, _DECORDS_OWN) or decoder != "decord":
                 detail = _detail(error, path, ref)
                 stderr = error.tail if isinstance(error, DecoderDied) else ""
                 return _failed(ref, error, detail, decoder, tries), Output(stderr=stderr)
@@ -306,6 +310,8 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
     if isinstance(error, Unusable):
         rejected = error.reason not in ("changed", "missing", "unreadable")
         status, reason = "rejected" if rejected else "quarantined", error.reason
+    elif isinstance(error, OverLimit):
+        status, reason = "quarantined", error.reason
     elif isinstance(error, DecoderDied):
         status, reason = "quarantined", f"decoder_{error.reason}"
     elif isinstance(error, OSError):
