@@ -91,6 +91,13 @@ def ingest(
         bool, typer.Option("--yes", help="Update even if less than half of the videos remain.")
     ] = False,
     no_lock: NoLock = False,
+    other_libraries: Annotated[
+        bool,
+        typer.Option(
+            "--other-libraries",
+            help="Go on though the dataset was begun with other libraries; its records tell.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -121,6 +128,7 @@ def ingest(
             update=update,
             retry_quarantined=retry_quarantined,
             yes=yes,
+            other_libraries=other_libraries,
         )
         plan = prepared.plan
         if not quiet:

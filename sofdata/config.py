@@ -19,7 +19,7 @@ from sofdata.flow.config import FlowConfig
 from sofdata.settings import Section
 from sofdata.shards.sample import ImageConfig
 from sofdata.video.config import VideoConfig
-from sofdata.video.isolate import LimitConfig
+from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
 
 S = TypeVar("S", bound=Section)
@@ -43,7 +43,11 @@ class UnitConfig(Section):
 
 
 class RunConfig(Section):
-    """How an ingest is run. Nothing here changes a byte of the dataset."""
+    """How an ingest is run. Nothing here changes a byte of the dataset.
+
+    A video that a limit of memory or time keeps from being decoded is quarantined, and its reason
+    is `over_memory` or `over_time`: it is not decoded in part.
+    """
 
     engine: Literal["ray", "inline"] = Field(
         "ray", description="'ray': worker processes. 'inline': this process, for debugging."
@@ -144,12 +148,15 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
         `windows.texts` and `windows.min_texture` are left out where they change nothing, as in
-        datasets made before there were such keys (see `stored_config`).
+        datasets made before there were such keys (see `stored_config`); so is
+        `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
         content = self.model_dump(mode="json", exclude=left_out)
+        if self.video.max_pixels == VideoConfig().max_pixels:
+            del content["video"]["max_pixels"]
         if self.windows.texts == "label":
             del content["windows"]["texts"]
         if not self.windows.min_texture:
@@ -216,7 +223,14 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     """
     windows = {"texts": "label", "min_texture": 0.0, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
-    return {"with_actions": False, "manifest": manifest, **content, "windows": windows}
+    video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
+    return {
+        "with_actions": False,
+        "manifest": manifest,
+        **content,
+        "windows": windows,
+        "video": video,
+    }
 
 
 def stored_config(content: dict[str, Any]) -> IngestConfig:

@@ -8,6 +8,7 @@ outcome is that of a fresh run. So neither time is lost, nor can a video come ou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from functools import cache
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 from sofdata.errors import InputError
 from sofdata.flow.codec import decode
+from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.outcome import Output
 from sofdata.ingest.units import Unit, video_inputs
 from sofdata.shards.layout import SHARDS
@@ -27,12 +29,17 @@ _RANK = {"quarantined": 0, "rejected": 1, "done": 2}
 
 
 class Carrier:
-    """The earlier results of a unit's videos.
+    """The earlier results of a unit's videos. A context: it closes the shards that it opened.
 
-    A context: shards that were opened are closed at its end.
+    libraries: digests of those whose results may be taken over; any if there are none. What an
+        older version made, which recorded none, may be.
     """
 
-    def __init__(self, dest: Tree, unit: Unit, config_sha256: str) -> None:
+    def __init__(
+        self, dest: Tree, unit: Unit, config_sha256: str, libraries: Collection[str] = ()
+    ) -> None:
+        self.digests: set[str] = set()  # of the libraries that computed what was taken
+        self._libraries = {*libraries, UNKNOWN} if libraries else None
         self._dest = dest
         self._unit = unit
         self._config_sha256 = config_sha256
@@ -57,7 +64,7 @@ class Carrier:
             if earlier.usable and ref.id in earlier.videos:
                 record = self._record(earlier.path)
                 video = _video(record, ref)
-                if record is None or video is None or video.status == "quarantined":
+                if record is None or video is None or not self._may_take(record, video):
                     continue
                 mark = writer.mark()
                 try:
@@ -65,6 +72,7 @@ class Carrier:
                 except (InputError, ValueError):  # damaged: computed again
                     writer.rollback(mark)
                     continue
+                self.digests.add(record.libraries)
                 return video.model_copy(update={"inputs": video_inputs(ref)}), output
         return None
 
@@ -96,6 +104,11 @@ class Carrier:
             if own and record and (record.shard is None or self._shard(earlier.path)):
                 return record
         return None
+
+    def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
+        known = self._libraries
+        same = known is None or known.issuperset(split_digests(record.libraries))
+        return same and video.status != "quarantined"
 
     def _copy(self, record: LedgerRecord, video: VideoRecord, writer: TarWriter) -> Output:
         """Raises `InputError` where record and shard do not agree."""

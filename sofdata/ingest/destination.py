@@ -11,6 +11,7 @@ from sofdata.config import IngestConfig, completed, differing_keys
 from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError
 from sofdata.ingest.finish import provenance
+from sofdata.ingest.libraries import with_stored
 from sofdata.ingest.lock import LOCK
 from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
@@ -103,8 +104,8 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
         )
 
 
-def new_record(job: Job, plan: Plan) -> DatasetRecord:
-    """What `dataset.json` says of a plan before it is carried out."""
+def new_record(job: Job, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
+    """What `dataset.json` says of a plan before it is carried out. before: what it says now."""
     beside = plan.beside
     return DatasetRecord(
         complete=False,
@@ -118,7 +119,8 @@ def new_record(job: Job, plan: Plan) -> DatasetRecord:
             unused_rows=dict(sorted(beside.unused_rows.items())),
         ),
         flow={},
-        provenance=provenance(job.config),
+        provenance=before.provenance if before else provenance(job.config),
+        libraries=with_stored(before, job.libraries),
         notes=list(beside.notes),
         actions=_describe(job.actions),
     )

@@ -38,12 +38,18 @@ from sofdata.ingest.generation import (
     with_earlier,
 )
 from sofdata.ingest.inline import run_inline
+from sofdata.ingest.libraries import (
+    compare_libraries,
+    libraries_digest,
+    used_libraries,
+    with_stored,
+)
 from sofdata.ingest.lock import Lock, only_driver
 from sofdata.ingest.plan import Plan, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
-from sofdata.shards.layout import RUNS
+from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage import Tree
 
@@ -125,6 +131,7 @@ def prepare(
     update: bool = False,
     retry_quarantined: bool = False,
     yes: bool = False,
+    other_libraries: bool = False,
 ) -> Prepared:
     """List the corpus, make the plan, and compare it with what lies at the destination.
 
@@ -132,9 +139,11 @@ def prepare(
     update: if the source has changed, plan what is there now; units that have not changed stay.
     retry_quarantined: run those units again in which a video was quarantined.
     yes: update also from a source that shares less than half of the planned videos.
+    other_libraries: go on with other libraries than those that the units so far were made with.
 
     Raises `ConfigError` before any work if the destination holds something else, another
-    configuration or, without `update`, was planned from another source.
+    configuration or, without `update`, was planned from another source; and where there is work,
+    if it was made with other libraries, unless `other_libraries` says to go on.
     """
     check_places(source, dest)
     check_can_run(config, dest)
@@ -150,18 +159,25 @@ def prepare(
         if stored:
             check_same_config(stored, config, dest)
             check_same_actions(stored, listing.actions, dest)
-        job = Job(source, dest, config, adapter.name, listing.actions)
         known = read_generation(dest)
+        compared = compare_libraries(
+            known.record if known else stored, config, dest.name, bool(known and known.done)
+        )
+        allowed, mixes = compared.allowed(other_libraries), bool(compared.differing)
+        job = Job(source, dest, config, adapter.name, listing.actions, libraries=allowed)
+        job = replace(job, mixes=mixes)
         generation = _settle(job, known, now, update, yes)
         if retry_quarantined:
             generation = generation.run_again(quarantined_units(dest, generation))
+        waiting = generation.waiting
+        if waiting or generation is not known:
+            compared.check(other_libraries)
         if write:
             dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
             if generation is not known:
                 save_generation(dest, generation)
             elif not generation.staged:
                 clear_next(dest)  # of a generation that is in place, or was never ready
-        waiting = generation.waiting
     complete = None if waiting or generation.staged else read_dataset(dest)
     if complete and complete.complete:
         check_files(dest)
@@ -189,6 +205,7 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
         generation = _as_planned(prepared)
         name = _note_start(job, lock)
+        generation = _note_libraries(job, generation)
         summary = _execute(job, generation, on_event, lock)
         _note_end(job, name, summary)
     return summary
@@ -199,7 +216,7 @@ def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bo
     dest = job.dest
     if known is None:
         committed = committed_units(dest)
-        return Generation(now, new_record(job, now), frozenset(committed))
+        return Generation(now, new_record(job, now, read_dataset(dest)), frozenset(committed))
     changes = find_changes(known.plan, now)
     if not changes:
         return known
@@ -213,7 +230,7 @@ def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bo
     return replace(
         known,
         plan=now,
-        record=new_record(job, now),
+        record=new_record(job, now, known.record),
         staged=known.staged or known.record.complete,
     )
 
@@ -230,6 +247,16 @@ def _as_planned(prepared: Prepared) -> Generation:
             "at it; run the command again"
         )
     return now
+
+
+def _note_libraries(job: Job, generation: Generation) -> Generation:
+    """Let a generation explain the libraries of the units that are about to be made."""
+    libraries = with_stored(generation.record, job.libraries)
+    if not generation.waiting or libraries == generation.record.libraries:
+        return generation
+    record = generation.record.model_copy(update={"libraries": libraries})
+    job.dest.write(NEXT_DATASET if generation.staged else DATASET, record.to_json())
+    return replace(generation, record=record)
 
 
 def _execute(
@@ -310,6 +337,8 @@ def _note_start(job: Job, lock: Lock) -> str:
         "began": began.isoformat(timespec="seconds"),
         "source": job.source.name,
         "sofdata": __version__,
+        "libraries": libraries_digest(used_libraries(job.config)),
+        "other_libraries": job.mixes,
         "run": job.config.run.model_dump(mode="json"),
         "lock": lock.kind,
         "cores": os.cpu_count(),

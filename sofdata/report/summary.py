@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
+from sofdata.ingest.libraries import NOTE
 from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import read_table
@@ -52,6 +53,7 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "actions": dataset.actions.model_dump(mode="json") if dataset.actions else None,
         "config_sha256": dataset.config_sha256,
         "provenance": dataset.provenance,
+        "libraries": dataset.libraries,
         "notes": dataset.notes,
     }
 
@@ -70,6 +72,8 @@ def print_ingest(
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
         told = f"to look into one: {printable(command)}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
+    for note in [note for note in dataset.notes if note.startswith(NOTE)]:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     if hint := same_crash(dataset, rejects):
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if summary:
@@ -108,6 +112,8 @@ def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
         f"config {dataset.config_sha256[:12]}",
         highlight=False,
     )
+    for note in dataset.notes:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"dataset: {dest}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -118,6 +124,7 @@ def verdict_summary(verdict: Verdict) -> dict[str, Any]:
         "videos": verdict.videos,
         "windows": verdict.windows,
         "shards": verdict.shards,
+        "notes": list(verdict.notes),
         "findings": [{"where": found.where, "what": found.what} for found in verdict.findings],
     }
 
@@ -130,6 +137,8 @@ def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> Non
             highlight=False,
             soft_wrap=True,
         )
+    for note in verdict.notes:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     told = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
     if verdict.whole:
         checked = "all sizes, records and sums" if fast else "all hashes, samples and sums"

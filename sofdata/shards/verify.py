@@ -14,6 +14,7 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
 from sofdata.ingest.generation import next_shards
+from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.lock import held
 from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.tables import TABLES, Table
@@ -66,6 +67,7 @@ class Verdict:
     """What `verify` found. The dataset is whole if there are no findings.
 
     fast: no shard was read. lock: the token of the lock under which it was taken, "" for none.
+    notes: what is no fault, and should be known.
     """
 
     findings: tuple[Finding, ...]
@@ -74,6 +76,7 @@ class Verdict:
     shards: int
     fast: bool = False
     lock: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -124,8 +127,9 @@ def verify(
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    shards = len(account.shards)
-    return Verdict(tuple(findings), plan.videos, account.windows, shards, fast, lock)
+    note = sets_note(recorded(dataset, account.digests))
+    figures = plan.videos, account.windows, len(account.shards)
+    return Verdict(tuple(findings), *figures, fast, lock, (note,) if note else ())
 
 
 def _check_units(
@@ -344,6 +348,9 @@ def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Itera
         yield Finding(WIDS, "it is missing", Remedy.TABLES)
     if not dataset.complete:
         return
+    if dataset.libraries and dataset.libraries.keys() != account.digests:
+        what = "its libraries are not those that the ledger names"
+        yield Finding(DATASET, what, Remedy.TABLES)
     counts = account.counts(dataset.counts)
     known = dataset.counts.model_fields_set  # an older dataset lacks some
     if counts.model_dump(include=known) != dataset.counts.model_dump(include=known):
