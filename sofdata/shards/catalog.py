@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from sofdata.types import SCHEMA_VERSION
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Location = str | os.PathLike[str]
 NEEDED = ("key", "shard", "offset", "source", "text", "start_s", "end_s")
 TO_THE_END = -1
 EVEN = 1e-3  # of the time between two actions
@@ -121,6 +124,23 @@ class Catalog:
         return merged.summary()
 
 
+def trees_of(url: Location | Sequence[Location], options: dict[str, Any]) -> list[Tree]:
+    """The datasets, where they are now: a working directory may change, and workers have others."""
+    given = [url] if isinstance(url, str | os.PathLike) else list(url)
+    if not given:
+        raise ConfigError("no dataset is given: expected a path or URL, or several")
+    trees = []
+    for each in given:
+        text = os.fspath(each) if isinstance(each, str | os.PathLike) else None
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"a dataset is given as a path or URL, not as {each!r:.60}")
+        if not isinstance(each, str) and re.match(r"[A-Za-z][\w+.-]+:/[^/]", text):
+            raise ConfigError(f"{text} was a URL before it was made a path: give it as text")
+        tree = Tree(text, options)
+        trees.append(Tree(tree.root, options) if tree.is_local else tree)
+    return trees
+
+
 def open_catalog(trees: Sequence[Tree], columns: Sequence[str] = ()) -> Catalog:
     """Open datasets that are to be read together, with these further columns of their index.
 
@@ -129,7 +149,7 @@ def open_catalog(trees: Sequence[Tree], columns: Sequence[str] = ()) -> Catalog:
     """
     import pyarrow as pa
 
-    if len({tree.root for tree in trees}) < len(trees):
+    if len({_place(tree) for tree in trees}) < len(trees):
         raise ConfigError("the same dataset is given twice: its windows would count double")
     records = [_open(tree) for tree in trees]
     for tree, record in zip(trees[1:], records[1:], strict=True):
@@ -150,6 +170,11 @@ def open_catalog(trees: Sequence[Tree], columns: Sequence[str] = ()) -> Catalog:
         texts=tuple(sorted(index["text"].unique().to_pylist())),
         geometry=_geometry(records[0], index),
     )
+
+
+def _place(tree: Tree) -> str:
+    """The same for the same folder, by whatever path it is given."""
+    return os.path.realpath(tree.root) if tree.is_local else tree.root
 
 
 def _geometry(record: DatasetRecord, index: pa.Table) -> Geometry:

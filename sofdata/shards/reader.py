@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from sofdata.brief import Brief
 from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.shards.cache import ShardCache
@@ -18,8 +19,8 @@ from sofdata.shards.tar import read_sample_at
 from sofdata.storage import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+@dataclass(frozen=True, slots=True, repr=False)
+class Stored(Brief):
     """A sample as it stands in its shard: its key, and the bytes of its members by suffix."""
 
     key: str
