@@ -115,6 +115,7 @@ def run_unit(
         try:
             for ref in unit.videos:
                 video, brought = run_video(ref, job, writer, flow, open_video, fetcher)
+                video = video.model_copy(update={"labels": dict(ref.labels)})
                 output.extend(brought)
                 videos.append(video)
                 if video.status == "quarantined":
