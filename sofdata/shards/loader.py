@@ -23,7 +23,7 @@ from sofdata.shards.collate import Collate, Collated, Large
 from sofdata.shards.order import Order, Share
 from sofdata.shards.reader import Reader
 from sofdata.shards.schema import index_schema
-from sofdata.shards.selection import Split, choose
+from sofdata.shards.selection import Split, checked_split, choose, sides_of
 from sofdata.shards.sharing import (
     check_ranks,
     foreign_worker,
@@ -33,6 +33,7 @@ from sofdata.shards.sharing import (
 )
 from sofdata.shards.slots import Slots
 from sofdata.shards.source import Source, shared_numbers
+from sofdata.shards.split import HeldOut
 from sofdata.shards.where import columns_of
 from sofdata.types import ActionBatch, Batch
 
@@ -55,8 +56,10 @@ class Loader:
     rank, world: this process of so many that share each batch: it gets every `world`-th window.
         By default as `torch.distributed` says, where it is initialised.
     where: a filter on the columns of the index, such as "motion > 0.5"; see `sofdata.shards.where`.
-    split: ("train", 0.1) leaves out about a tenth of the videos, ("held_out", 0.1) gives only
-        these. No video is on both sides.
+    split: ("train", 0.1) leaves out a tenth of the files, the nearest number there is, and
+        ("held_out", 0.1) gives only these. No file is on both sides, nor two cameras of an episode,
+        nor two clips of a recording. In place of the share: the path of a list of what to hold out,
+        or `sofdata.shards.split.HeldOut`, or `Sides` that were decided before.
     drop_last: leave out a last batch that is not full, in each epoch other windows. With several
         ranks it is left out in any case: they could not share it evenly.
     cache_dir: where copies of remote shards are kept, up to `cache_bytes`; by default in the
@@ -72,7 +75,7 @@ class Loader:
     rows, videos: how many windows, and videos with any, are selected.
     batches: how many batches an epoch has, the same on each rank; dropped: windows of an epoch that
         are in none.
-    geometry: the sizes of a batch's arrays.
+    geometry: the sizes of a batch's arrays. sides: where each file is, None without a split.
     """
 
     def __init__(
@@ -98,9 +101,15 @@ class Loader:
         self._ranks = ranks_of(rank, world)
         rank, world, _ = self._ranks
         _check_numbers(batch_size, seed, workers, rank, world, buffer_shards)
-        columns = columns_of(where, index_schema().names) if where.strip() else []
-        catalog = open_catalog(trees_of(url, options or {}), columns)
-        chosen = choose(catalog, where, columns, split)
+        asked = checked_split(split)
+        known = index_schema().names
+        columns = columns_of(where, known) if where.strip() else []
+        further = asked[1].columns(known) if asked and isinstance(asked[1], HeldOut) else []
+        trees = trees_of(url, options or {})
+        catalog = open_catalog(trees, [*columns, *further], by_file=asked is not None)
+        decided = (asked[0], sides_of(catalog, asked[1])) if asked else None
+        chosen = choose(catalog, where, columns, decided)
+        self.sides = decided[1] if decided else None
         drop_last = drop_last or world > 1
         self._workers = workers
         self.texts = catalog.texts

@@ -309,8 +309,8 @@ def _restore(
 ) -> Position:
     if state["digest"] != digest:
         raise ConfigError(
-            f"{folder} holds checkpoints of another training: its settings, data or the model "
-            "before it are not these. Choose another folder, or give --restart to begin anew"
+            f"{folder} holds checkpoints of another training: its settings, data, split or the "
+            "model before it are not these. Choose another folder, or give --restart to begin anew"
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
