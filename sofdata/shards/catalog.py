@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +129,8 @@ class Catalog:
 
 def trees_of(url: Location | Sequence[Location], options: dict[str, Any]) -> list[Tree]:
     """The datasets, where they are now: a working directory may change, and workers have others."""
-    given = [url] if isinstance(url, str | os.PathLike) else list(url)
+    one = isinstance(url, str | bytes) or not isinstance(url, Iterable)
+    given: list[Any] = [url] if one else list(url)
     if not given:
         raise ConfigError("no dataset is given: expected a path or URL, or several")
     trees = []
