@@ -129,8 +129,9 @@ class Catalog:
 
 def trees_of(url: Location | Sequence[Location], options: dict[str, Any]) -> list[Tree]:
     """The datasets, where they are now: a working directory may change, and workers have others."""
-    one = isinstance(url, str | bytes) or not isinstance(url, Iterable)
-    given: list[Any] = [url] if one else list(url)
+    given: list[Any] = [url]
+    if isinstance(url, Iterable) and not isinstance(url, str | bytes):
+        given = list(url)
     if not given:
         raise ConfigError("no dataset is given: expected a path or URL, or several")
     trees = []
