@@ -18,7 +18,7 @@ from sofdata.errors import InputError
 from sofdata.flow.codec import decode
 from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.outcome import Output
-from sofdata.ingest.units import Unit, video_inputs
+from sofdata.ingest.units import Unit
 from sofdata.shards.layout import SHARDS
 from sofdata.shards.schema import LedgerRecord, SampleRecord, VideoRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
@@ -73,7 +73,7 @@ class Carrier:
                     writer.rollback(mark)
                     continue
                 self.digests.add(record.libraries)
-                return video.model_copy(update={"inputs": video_inputs(ref)}), output
+                return video, output
         return None
 
     def is_likely(self, ref: VideoRef) -> bool:

@@ -119,9 +119,11 @@ def run_unit(
         digests = carrier.digests
         for ref in unit.videos:
             taken = carrier.take(ref, writer)
-            video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
             if taken is None:
                 digests.add(own_digest(job.config, job.libraries))
+            video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
+            said = {"labels": dict(ref.labels), "inputs": video_inputs(ref)}
+            video = video.model_copy(update=said)
             output.extend(brought)
             videos.append(video)
             if video.status == "quarantined":
@@ -309,7 +311,6 @@ def _ended(ref: VideoRef, stream: DecodedVideo, output: Output, tries: int) -> V
         covered_s=report.covered_s,
         windows=kept,
         windows_rejected=dict(sorted(reasons.items())),
-        inputs=video_inputs(ref),
     )
 
 
@@ -346,7 +347,6 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
             "detail": detail,
             "decoder": decoder,
             "tries": tries,
-            "inputs": video_inputs(ref),
         }
     )
 

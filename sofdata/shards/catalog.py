@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +19,19 @@ from sofdata.ingest.destination import read_dataset
 from sofdata.shards.commit import read_record
 from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS, unit_of
 from sofdata.shards.parquet import read_table
+from sofdata.shards.planned import files_of, labels_of
 from sofdata.shards.schema import DatasetRecord
 from sofdata.shards.stats import Merged
+from sofdata.shards.where import LABELS
 from sofdata.storage import Tree
 from sofdata.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Location = str | os.PathLike[str]
 NEEDED = ("key", "shard", "offset", "source", "text", "start_s", "end_s")
+FILE = "file"  # beside the columns of the index; see `open_catalog`
 TO_THE_END = -1
 EVEN = 1e-3  # of the time between two actions
 # What batches of one model must have in common. Thresholds, the estimator and the codec may differ.
@@ -91,7 +97,7 @@ class Windows:
 class Catalog:
     """One dataset, or several that fit each other: their windows, one dataset after the other.
 
-    index: the columns of the index that were asked for, a row a window.
+    index: the columns of the index that were asked for, a row a window; `FILE` if that was.
     texts: all different texts, sorted.
     """
 
@@ -120,15 +126,38 @@ class Catalog:
         return merged.summary()
 
 
-def open_catalog(trees: Sequence[Tree], columns: Sequence[str] = ()) -> Catalog:
+def trees_of(url: Location | Sequence[Location], options: dict[str, Any]) -> list[Tree]:
+    """The datasets, where they are now: a working directory may change, and workers have others."""
+    given: list[Any] = [url]
+    if isinstance(url, Iterable) and not isinstance(url, str | bytes):
+        given = list(url)
+    if not given:
+        raise ConfigError("no dataset is given: expected a path or URL, or several")
+    trees = []
+    for each in given:
+        text = os.fspath(each) if isinstance(each, str | os.PathLike) else None
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"a dataset is given as a path or URL, not as {each!r:.60}")
+        if not isinstance(each, str) and re.match(r"[A-Za-z][\w+.-]+:/[^/]", text):
+            raise ConfigError(f"{text} was a URL before it was made a path: give it as text")
+        tree = Tree(text, options)
+        trees.append(Tree(tree.root, options) if tree.is_local else tree)
+    return trees
+
+
+def open_catalog(
+    trees: Sequence[Tree], columns: Sequence[str] = (), by_file: bool = False
+) -> Catalog:
     """Open datasets that are to be read together, with these further columns of their index.
+
+    by_file: also the column `FILE`, what must not be divided (`sofdata.shards.planned.files_of`).
 
     Raises `ConfigError` for a dataset that does not exist, is not complete, is of another schema
     version or is empty, and for datasets that do not fit each other, with the settings that differ.
     """
     import pyarrow as pa
 
-    if len({tree.root for tree in trees}) < len(trees):
+    if len({_place(tree) for tree in trees}) < len(trees):
         raise ConfigError("the same dataset is given twice: its windows would count double")
     records = [_open(tree) for tree in trees]
     for tree, record in zip(trees[1:], records[1:], strict=True):
@@ -139,16 +168,26 @@ def open_catalog(trees: Sequence[Tree], columns: Sequence[str] = ()) -> Catalog:
         names, windows = _locate(tree, table, first_shard=len(shards))
         shards += _shard_files(tree, names)
         parts.append(windows)
+    if by_file:
+        corpora, sources = [each.corpus for each in records], [each["source"] for each in tables]
+        files = files_of(trees, corpora, sources)
+        tables = [each.append_column(FILE, file) for each, file in zip(tables, files, strict=True)]
     index = pa.concat_tables(tables, promote_options="default")
+    further = [*columns, FILE] if by_file else columns
     return Catalog(
         trees=tuple(trees),
         records=tuple(records),
         shards=tuple(shards),
         windows=_joined(parts),
-        index=index.select(list(dict.fromkeys(["source", "text", *columns]))),
+        index=index.select(list(dict.fromkeys(["source", "text", *further]))),
         texts=tuple(sorted(index["text"].unique().to_pylist())),
         geometry=_geometry(records[0], index),
     )
+
+
+def _place(tree: Tree) -> str:
+    """The same for the same folder, by whatever path it is given."""
+    return os.path.realpath(tree.root) if tree.is_local else tree.root
 
 
 def _geometry(record: DatasetRecord, index: pa.Table) -> Geometry:
@@ -208,6 +247,8 @@ def _shared(record: DatasetRecord) -> dict[str, Any]:
 def _read_index(tree: Tree, columns: Sequence[str]) -> pa.Table:
     try:
         table = read_table(tree, INDEX, columns)
+        if LABELS in columns and (LABELS not in table.column_names or table[LABELS].null_count):
+            table = _with_labels(tree, table)
     except FileNotFoundError:
         raise ConfigError(
             f"{tree.name} lacks {INDEX}; 'sofdata verify --repair' writes it anew"
@@ -217,6 +258,12 @@ def _read_index(tree: Tree, columns: Sequence[str]) -> pa.Table:
     if not table.num_rows:
         raise ConfigError(f"{tree.name} holds no windows: every candidate was rejected")
     return table
+
+
+def _with_labels(tree: Tree, table: pa.Table) -> pa.Table:
+    """With those of the plan, where windows were written before labels stood in the index."""
+    kept = table.drop_columns(LABELS) if LABELS in table.column_names else table
+    return kept.append_column(LABELS, labels_of(tree, table["source"]))
 
 
 def _locate(tree: Tree, table: pa.Table, first_shard: int) -> tuple[list[str], Windows]:

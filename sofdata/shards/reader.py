@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from sofdata.brief import Brief
 from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.shards.cache import ShardCache
@@ -18,8 +19,8 @@ from sofdata.shards.tar import read_sample_at
 from sofdata.storage import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+@dataclass(frozen=True, slots=True, repr=False)
+class Stored(Brief):
     """A sample as it stands in its shard: its key, and the bytes of its members by suffix."""
 
     key: str
@@ -57,11 +58,25 @@ class Reader:
         offset, length = int(windows.offset[row]), int(windows.length[row])
         shard = self._shards[number]
         with blamed(key, shard):
-            data = files.read(number, offset, length)
-            found, members = read_sample_at(io.BytesIO(data), 0, f"its bytes from {offset} on")
-            if found != key:
-                raise InputError(f"at byte {offset} stands {found}")
+            try:
+                members = _sample(files, number, offset, length, key)
+            except InputError:
+                if shard.tree.is_local:
+                    raise
+                files.forget(number)  # the copy may have been damaged since it was opened
+                members = _sample(files, number, offset, length, key)
         return Stored(key, members, shard)
+
+
+def _sample(
+    files: OpenShards, number: int, offset: int, length: int, key: str
+) -> Mapping[str, bytes]:
+    """The members of the sample that lies there, which must be the one of this key."""
+    data = files.read(number, offset, length)
+    found, members = read_sample_at(io.BytesIO(data), 0, f"its bytes from {offset} on")
+    if found != key:
+        raise InputError(f"at byte {offset} stands {found}")
+    return members
 
 
 @contextmanager
@@ -99,6 +114,11 @@ class OpenShards:
             if length == TO_THE_END:
                 length = max(0, os.fstat(handle).st_size - offset)
             return os.pread(handle, length, offset)
+
+    def forget(self, number: int) -> None:
+        """Close a shard, which is opened and checked again when it is next read."""
+        if number in self._open:
+            self._open.pop(number).close()
 
     def close(self) -> None:
         """Close all."""

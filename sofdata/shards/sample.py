@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from sofdata.brief import Brief
 from sofdata.errors import ContractError, InputError
 from sofdata.flow.codec import CodecConfig, check, decode, encode
 from sofdata.settings import Section
@@ -41,8 +42,8 @@ class VideoContext:
     action_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sample(Brief):
     """A sample as stored: its record, the bytes of its members by suffix, its flow read back."""
 
     record: SampleRecord
@@ -50,8 +51,8 @@ class Sample:
     flow: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodedSample:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DecodedSample(Brief):
     """A sample read back: flow float32 [L,h,w,2], first and last uint8 [H,W,3].
 
     actions: float32 [N,A]; None in a dataset without actions.

@@ -110,6 +110,10 @@ class VideoRecord(Record):
     inputs: str = Field(
         "", description="Hash of what decided its samples beside the configuration."
     )
+    labels: dict[str, str] | None = Field(
+        None,
+        description="Further fields of the corpus; null in records made before they were kept.",
+    )
 
 
 class RejectedWindowRecord(Record):
@@ -290,7 +294,7 @@ def index_schema() -> pa.Schema:
     for name, info in WindowRow.model_fields.items():
         nullable = info.annotation == float | None
         fields.append(pa.field(name, columns[info.annotation], nullable=nullable))
-    return pa.schema(fields)
+    return pa.schema([*fields, _labels()])
 
 
 def rejects_schema() -> pa.Schema:
@@ -314,8 +318,15 @@ def rejects_schema() -> pa.Schema:
     )
 
 
-# Of `videos_schema`: datasets made before there were such columns are whole without them.
-LATER_COLUMNS = frozenset({"frames_lost", "frames_undated", "missing_s"})
+# Of videos and index: datasets made before there were such columns are whole without them.
+LATER_COLUMNS = frozenset({"frames_lost", "frames_undated", "missing_s", "labels"})
+
+
+def _labels() -> pa.Field:
+    """Labels of a video by name; null where they were not kept, see `VideoRecord`."""
+    import pyarrow as pa
+
+    return pa.field("labels", pa.map_(pa.string(), pa.string()))
 
 
 def videos_schema() -> pa.Schema:
@@ -340,5 +351,6 @@ def videos_schema() -> pa.Schema:
             pa.field("windows", pa.int64(), nullable=False),
             pa.field("windows_rejected", pa.int64(), nullable=False),
             pa.field("unit", pa.string(), nullable=False),
+            _labels(),
         ]
     )
