@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sofdata.brief import Brief
 from sofdata.errors import ContractError
+from sofdata.uris import Location, parse
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,7 @@ def _expect_increasing(name: str, seconds: NDArray[np.float64]) -> None:
 class ActionRef:
     """Where the actions of a demonstration lie, known but not read.
 
-    uri: the file, relative to the corpus's root.
+    uri: the file of the corpus, as `sofdata.uris` writes it.
     part: which part of the file is this demonstration's, in the words of the corpus.
     start_s: the presentation time of the video at which the clock of the actions shows zero.
     rows: how many actions the corpus says there are.
@@ -58,6 +59,11 @@ class ActionRef:
     part: str
     start_s: float
     rows: int
+
+    @property
+    def where(self) -> Location:
+        """The file."""
+        return parse(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ class VideoRef:
 
     id: stable within the corpus and independent of where the corpus lies (a relative path, or the
         corpus's own id).
-    uri: where to read it: relative to the corpus's root, or an absolute path or fsspec URL.
+    uri: where to read it, as `sofdata.uris` writes it.
     size_bytes: size of the file.
     fingerprint: hash of the content (see `sofdata.storage.Tree.fingerprint`).
     span_s: (start, end) in seconds of presentation time to use, or None for the whole video.
@@ -197,6 +203,11 @@ class VideoRef:
             raise ContractError(f"a video needs an id and a uri, got {self.id!r} and {self.uri!r}")
         if self.span_s is not None and not self.span_s[0] < self.span_s[1]:
             raise ContractError(f"{self.id}: span {self.span_s} must start before it ends")
+
+    @property
+    def where(self) -> Location:
+        """Where its bytes lie."""
+        return parse(self.uri)
 
     def text_at(self, start_s: float, end_s: float) -> str:
         """What is done from `start_s` to `end_s`: the text of that time, or of the whole video."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sofdata.remote import brief
+from sofdata.uris import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Item:
     """A file found in a tree.
 
     problem: "" or the reason why it cannot be read. fingerprint: where it is known already.
+    where: how to get at it, if `rel` is not simply its name in the tree: of a table that says so.
     """
 
     rel: str
@@ -23,6 +25,17 @@ class Item:
     problem: str = ""
     detail: str = ""
     fingerprint: str = ""
+    where: Location | None = None
+
+    @property
+    def place(self) -> Location:
+        """Where it lies."""
+        return self.where or Location(self.rel)
+
+    @property
+    def uri(self) -> str:
+        """That as a text for plans."""
+        return self.place.uri
 
 
 Level: TypeAlias = "Iterator[Item | Level]"

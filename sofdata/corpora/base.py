@@ -23,7 +23,7 @@ class Entry:
     """One video that a corpus holds or names.
 
     id: stable, and independent of where the corpus lies.
-    uri: path relative to the corpus's root, or an absolute path or URL.
+    uri: where it lies, as `sofdata.uris` writes it: `Item.uri` of a file that was found.
     size_bytes: size of the file, 0 where it cannot be known.
     span_s: (start, end) in seconds to use, or None for the whole video.
     text: what the corpus says is done in it, "" where it says nothing.

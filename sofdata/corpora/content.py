@@ -7,7 +7,7 @@ containers there are stands in `sofdata.video.formats`.
 from __future__ import annotations
 
 from sofdata.corpora.base import suffix
-from sofdata.storage import Tree
+from sofdata.storage import Tree, Where
 from sofdata.video.formats import BARE_SUFFIXES, HEAD_BYTES, SUFFIXES, container
 from sofdata.walk import Item
 
@@ -33,15 +33,15 @@ VIDEO_SUFFIXES = SUFFIXES
 OTHER_SUFFIXES = frozenset(_OTHER.split())
 
 
-def is_video(tree: Tree, rel: str, size_bytes: int) -> bool:
+def is_video(tree: Tree, where: Where, size_bytes: int) -> bool:
     """Whether a readable file is meant as a video. Opens it only where the suffix leaves doubt."""
-    end = suffix(rel)
+    end = suffix(where if isinstance(where, str) else where.file)
     if end in VIDEO_SUFFIXES:
         return True
     if end in OTHER_SUFFIXES or size_bytes == 0:
         return False
     try:
-        with tree.open(rel) as handle:
+        with tree.open(where) as handle:
             return bool(container(handle.read(HEAD_BYTES)))
     except OSError:  # it vanished or went bad since it was listed; by its name it is no video
         return False
@@ -51,16 +51,17 @@ def is_meant_as_video(tree: Tree, item: Item) -> bool:
     """Whether an item of a walk is meant as a video; one that cannot be read, by its name."""
     if item.problem:
         return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
-    return is_video(tree, item.rel, item.size_bytes)
+    return is_video(tree, item.place, item.size_bytes)
 
 
-def bare_stream(tree: Tree, rel: str) -> str:
+def bare_stream(tree: Tree, where: Where) -> str:
     """Why a file is a bare stream of one codec, which cannot be used, in words; else "".
 
     Its name decides, unless it holds a container after all.
     """
-    codec = BARE_SUFFIXES.get(suffix(rel), "")
-    if not codec or is_video(tree, rel, 1):
+    name = where if isinstance(where, str) else where.file
+    codec = BARE_SUFFIXES.get(suffix(name), "")
+    if not codec or is_video(tree, where, 1):
         return ""
     return (
         f"a bare {codec} stream holds no times of its frames; put it into a container, as by "

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import bare_stream, is_meant_as_video
 from sofdata.storage import Tree
+from sofdata.uris import Location, parse
 from sofdata.walk import Item
 
 TABLES = (".csv", ".jsonl", ".parquet", ".tsv")
@@ -68,13 +69,13 @@ def _linked(tree: Tree, entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if entry.problem:
             continue
-        folder, _, name = entry.uri.rpartition("/")
+        folder, _, name = parse(entry.uri).file.rpartition("/")
         if folder not in folders:
             folders[folder] = os.path.realpath(tree.path(folder))
         path = os.path.join(folders[folder], name)
         path = os.path.realpath(path) if os.path.islink(path) else path
         if path in seen:
-            twice.append(entry.uri)
+            twice.append(entry.id)
         seen.add(path)
     return twice
 
@@ -84,7 +85,7 @@ def _entry(item: Item, bare: str) -> Entry:
     parent = item.rel.rpartition("/")[0]
     return Entry(
         id=item.rel,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         labels={"folder": parent} if parent else {},
         problem=item.problem or ("bare_stream" if bare else ""),
@@ -98,8 +99,9 @@ def _single(tree: Tree) -> Entry:
     Its uri is relative to the folder that holds it.
     """
     name = tree.root.rsplit("/", 1)[-1]
+    uri = Location(name).uri
     if tree.is_local and not os.access(tree.root, os.R_OK):
         detail = "no permission to read it"
-        return Entry(name, name, tree.size(""), problem="unreadable", detail=detail)
+        return Entry(name, uri, tree.size(""), problem="unreadable", detail=detail)
     bare = bare_stream(tree.parent(), name)
-    return Entry(name, name, tree.size(""), problem="bare_stream" if bare else "", detail=bare)
+    return Entry(name, uri, tree.size(""), problem="bare_stream" if bare else "", detail=bare)

@@ -46,6 +46,7 @@ from sofdata.corpora.lerobot_info import INFO, Info, read_info
 from sofdata.corpora.lerobot_tasks import THREADS, Tasks, texts_by_time
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations, TimedText
+from sofdata.uris import Location, parse
 from sofdata.walk import Item
 
 SPARE = "video of no episode"
@@ -70,7 +71,7 @@ class LeRobot:
         info = read_info(tree)
         actions = find_actions(tree, info)
         listing = _list(tree, info, actions)
-        files = sorted({entry.actions.uri for entry in listing.entries if entry.actions})
+        files = sorted({entry.actions.where.file for entry in listing.entries if entry.actions})
         with ThreadPoolExecutor(THREADS) as threads:  # v2 has a file for every episode
             for _ in threads.map(lambda rel: check_type(tree, rel, actions), files):
                 pass
@@ -126,7 +127,7 @@ def _others(
     info: Info, found: Mapping[str, Item], entries: Iterable[Entry]
 ) -> tuple[list[str], Counter[str], list[str]]:
     """The files that hold no input: labels, what is ignored by why, and videos of no episode."""
-    used = {entry.uri for entry in entries}
+    used = {parse(entry.uri).file for entry in entries}
     tables, spare = [], []
     ignored: Counter[str] = Counter()
     folders = ("meta/", f"{info.data_path.partition('/')[0]}/")
@@ -172,13 +173,15 @@ def _entry(
         span_s = (start_s - info.half_frame_s, view.span_s[1] - info.half_frame_s)
     ref = None
     if actions is not None and not problem:
-        ref = ActionRef(episode.data, actions.part(episode.number), start_s, episode.rows)
-        if ref.uri not in found:
-            what = f"{ref.uri} is missing" if ref.uri else "no file of its rows is given"
+        ref = ActionRef(
+            Location(episode.data).uri, actions.part(episode.number), start_s, episode.rows
+        )
+        if episode.data not in found:
+            what = f"{episode.data} is missing" if episode.data else "no file of its rows is given"
             problem, detail = "no_actions_file", f"{episode.place}: {what}"
     return Entry(
         id=id,
-        uri=view.uri,
+        uri=Location(view.uri).uri,
         size_bytes=size,
         span_s=None if problem else span_s,
         text="; ".join(episode.tasks),

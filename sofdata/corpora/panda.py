@@ -88,7 +88,7 @@ class Panda70M:
         files.ignore(beside.spare)
         entries, unused, notes = _of_tables(tree, tables, files, beside.urls)
         used = {entry.uri for entry in (*entries, *beside.entries)}
-        bare = sorted(item.rel for item in files if item.rel not in used)
+        bare = sorted(item.rel for item in files if item.uri not in used)
         if bare:
             notes.append(counted(bare, "video is in no table; not used"))
             files.ignored[NO_ROW] += len(bare)

@@ -20,6 +20,7 @@ from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
+from sofdata.urls import has_query
 
 AUTO = "auto"
 
@@ -49,7 +50,7 @@ def find_corpus(
     Raises `ConfigError` for a source that does not exist, for an unknown name, for a single file
     that is plainly no video, and where `manifest` says what nothing heeds.
     """
-    if not tree.is_local and "?" in tree.url:
+    if not tree.is_local and has_query(tree.url):
         raise ConfigError(
             f"{tree.name} is given with a query, which may be secret and would have to be stored; "
             "download the file, or set credentials as fsspec reads them"

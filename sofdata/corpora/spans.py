@@ -100,7 +100,7 @@ def spare_entry(item: Item, used: Item) -> Entry:
     """A file that by its name holds what another file holds, as a reject under its path."""
     return Entry(
         id=item.rel,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         problem=item.problem or "duplicate_id",
         detail=item.detail or f"by its name it is what {used.rel} is, which is used",
@@ -124,7 +124,7 @@ def span_entry(
         detail = f"{place}: {span_s[0]} s to {span_s[1]} s is no stretch of a video"
     return Entry(
         id=id,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         span_s=None if problem else span_s,
         text=text,

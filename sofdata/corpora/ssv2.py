@@ -33,9 +33,9 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.spans import REPEATED, spare_entry
 from sofdata.errors import ConfigError
 from sofdata.joined import WILD, part_names
-from sofdata.packed import members, unpacked
+from sofdata.packed import members
 from sofdata.storage import Tree
-from sofdata.uris import part_of
+from sofdata.uris import Location
 from sofdata.walk import Item
 from sofdata.zipped import open_zip
 
@@ -318,7 +318,7 @@ def _entry(label: _Label, files: dict[str, Item]) -> Entry:
         return _entry(label, {label.id: missing})
     return Entry(
         id=label.id,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         text=label.text,
         labels=label.labels,
@@ -351,11 +351,13 @@ def _members(tree: Tree, pattern: str, notes: list[str]) -> Iterator[tuple[str, 
         if not member.regular or not member.name or ".." in member.name.split("/"):
             odd.append(member.name)
             continue
-        uri = part_of(unpacked(pattern), member.start, member.start + member.size)
+        part = (member.start, member.start + member.size)
+        where = Location(pattern, part=part, unpacked=True)
         problem, detail = "", ""
         if not member.size:
             problem, detail = "empty_file", f"{member.name} in {pattern} has no bytes"
-        yield member.name, Item(uri, member.size, problem, detail, member.fingerprint)
+        mark = member.fingerprint
+        yield member.name, Item(where.uri, member.size, problem, detail, mark, where)
     if odd:
         notes.append(counted(odd, "member of the archive is a link or has a name that leaves it"))
 

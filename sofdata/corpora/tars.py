@@ -201,7 +201,7 @@ def _entry(item: Item, key: str, sample: _Sample) -> Entry:
 
 def _whole_tar(item: Item, problem: str, detail: str) -> Entry:
     id = item.rel.removesuffix(".tar")
-    return Entry(id, item.rel, item.size_bytes, problem=problem, detail=detail)
+    return Entry(id, item.uri, item.size_bytes, problem=problem, detail=detail)
 
 
 def _is_end(tree: Tree, item: Item, offset: int) -> bool:

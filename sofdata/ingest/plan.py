@@ -17,10 +17,12 @@ from sofdata.corpora.base import Entry, Listing
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.units import Unit, cut
 from sofdata.shards.layout import PLAN
+from sofdata.shards.names import check_file_names
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
+from sofdata.uris import local, parse
 
 LISTING_THREADS = 16
 
@@ -132,6 +134,8 @@ def load_plan(dest: Tree, name: str = PLAN) -> Plan | None:
     if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{name} in {dest.name} is damaged: its columns are not those of a plan")
     rows = table.to_pylist()
+    names = {row["unit"] for row in rows if not row["problem"]}
+    check_file_names(names, f"{PLAN} in {dest.name}")  # a unit's record is a file of its name
     units: dict[tuple[int, str], list[VideoRef]] = {}
     refused = []
     for row in rows:
@@ -154,10 +158,13 @@ def fingerprint(
 
     copy: a local copy of the video, if there is one.
     """
-    video = Tree("/").fingerprint(copy, size_bytes) if copy else source.fingerprint(uri, size_bytes)
+    if copy:
+        video = Tree("/").fingerprint(local(copy), size_bytes)
+    else:
+        video = source.fingerprint(parse(uri), size_bytes)
     if actions is None:
         return video
-    both = video + source.fingerprint(actions.uri, source.size(actions.uri))
+    both = video + source.fingerprint(actions.where, source.size(actions.where))
     return hashlib.sha256(both.encode()).hexdigest()[:32]
 
 
@@ -166,7 +173,7 @@ def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
     if entry.problem:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
     try:
-        size = entry.size_bytes or source.size(entry.uri)
+        size = entry.size_bytes or source.size(parse(entry.uri))
         hashed = entry.fingerprint or fingerprint(source, entry.uri, size, entry.actions)
     except FileNotFoundError:
         return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")

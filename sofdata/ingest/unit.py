@@ -37,6 +37,7 @@ from sofdata.types import (
     SkillWindow,
     VideoRef,
 )
+from sofdata.uris import local
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
@@ -188,7 +189,7 @@ def run_video(
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
-    path, tries, spared = job.source.path(ref.uri), 1, False
+    path, tries, spared = job.source.path(ref.where), 1, False
     while True:
         try:
             with fetcher.video(ref, decoder) as (source, path):
@@ -283,7 +284,7 @@ def _check_unchanged(ref: VideoRef, source: Tree, path: str) -> None:
 
     path: of the file or of its copy, "" if it is read where it lies.
     """
-    size = Tree("/").size(path) if path else source.size(ref.uri)
+    size = Tree("/").size(local(path)) if path else source.size(ref.where)
     if size != ref.size_bytes or ref.fingerprint != fingerprint(
         source, ref.uri, size, ref.actions, path
     ):

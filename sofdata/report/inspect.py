@@ -10,6 +10,7 @@ import numpy as np
 from sofdata.errors import ConfigError, StorageError
 from sofdata.report.sheet import SheetRow, contact_sheet
 from sofdata.shards.layout import INDEX, SHARDS
+from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
 from sofdata.shards.sample import decode_sample
 from sofdata.shards.tar import read_sample_at
@@ -49,6 +50,7 @@ def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[
     Raises `ConfigError` if there is none.
     """
     index = read_table(tree, INDEX, ["shard", "offset", "key", "source"])
+    check_shards(index, f"{INDEX} of {tree.name}")
     if video is not None:
         index = index.filter(np.array(index["source"].to_pylist()) == video)
     if not index.num_rows:

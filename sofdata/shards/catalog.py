@@ -18,6 +18,7 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.shards.commit import read_record
 from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS, unit_of
+from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
 from sofdata.shards.planned import files_of, labels_of
 from sofdata.shards.schema import DatasetRecord
@@ -255,6 +256,7 @@ def _read_index(tree: Tree, columns: Sequence[str]) -> pa.Table:
         ) from None
     if missing := sorted({*columns} - {*table.column_names}):
         raise InputError(f"{INDEX} of {tree.name} lacks the columns {', '.join(missing)}")
+    check_shards(table, f"{INDEX} of {tree.name}")
     if not table.num_rows:
         raise ConfigError(f"{tree.name} holds no windows: every candidate was rejected")
     return table
@@ -286,15 +288,23 @@ def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
         return [ShardFile(tree, f"{SHARDS}/{name}") for name in names]
     try:
         listed = {shard["url"]: shard for shard in json.loads(tree.read(WIDS))["shardlist"]}
-        return [
-            ShardFile(tree, f"{SHARDS}/{name}", listed[name]["filesize"], listed[name]["md5sum"])
-            for name in names
-        ]
+        return [_shard_file(tree, name, listed[name]) for name in names]
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{WIDS} of {tree.name} does not list the shards of its index ({error!r}); "
             f"'sofdata verify --repair {tree.name}' writes it anew"
         ) from None
+
+
+def _shard_file(tree: Tree, name: str, told: dict[str, Any]) -> ShardFile:
+    """A remote shard. Its sum becomes the name of a local file: it must be one.
+
+    Raises `KeyError`, `TypeError` or `ValueError` for what is no size or no sum.
+    """
+    size, md5 = told["filesize"], told["md5sum"]
+    if type(size) is not int or size < 0 or not re.fullmatch("[0-9a-f]{32}", md5):
+        raise ValueError(f"{name}: {size!r:.40} and {md5!r:.40} are no size and no md5")
+    return ShardFile(tree, f"{SHARDS}/{name}", size, md5)
 
 
 def _joined(parts: Sequence[Windows]) -> Windows:

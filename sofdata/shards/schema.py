@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sofdata.shards.names import is_file_name
 from sofdata.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -81,6 +82,13 @@ class ShardRecord(Record):
     size_bytes: int
     sha256: str
     md5: str = Field(description="For wids, which checks with md5.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_path(cls, name: str) -> str:
+        if not is_file_name(name):
+            raise ValueError("a shard's name is the name of a file in shards/, not a path")
+        return name
 
 
 class VideoRecord(Record):
