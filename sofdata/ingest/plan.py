@@ -12,9 +12,10 @@ from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from typing import Any
 
+from sofdata.bounded.jsons import check_numbers, parse
 from sofdata.config import IngestConfig, UnitConfig
 from sofdata.corpora.base import Entry, Listing
-from sofdata.errors import ConfigError, InputError
+from sofdata.errors import ConfigError, ContractError, InputError
 from sofdata.shards.layout import PLAN
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
@@ -23,6 +24,7 @@ from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 
 MIB = 1 << 20
 LISTING_THREADS = 16
+MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +161,20 @@ def load_plan(dest: Tree) -> Plan | None:
     kinds = itertools.product((False, True), repeat=2)
     if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
-    rows = table.to_pylist()
     units: dict[tuple[int, str], list[VideoRef]] = {}
     refused = []
-    for row in rows:
-        if row["problem"]:
-            refused.append(
-                Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
-            )
-        else:
-            units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+    for number, row in enumerate(row for batch in table.to_batches() for row in batch.to_pylist()):
+        try:
+            check_numbers(row)
+            if row["problem"]:
+                refused.append(
+                    Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
+                )
+            else:
+                units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+        except (ValueError, KeyError, TypeError, AttributeError, ContractError) as error:
+            told = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
+            raise InputError(f"{PLAN} in {dest.name} is damaged: {told}") from None
     return Plan(
         units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),
         refused=tuple(refused),
@@ -245,16 +251,23 @@ def _video(row: dict[str, Any]) -> VideoRef:
         fingerprint=row["fingerprint"],
         span_s=span,
         text=row["text"],
-        labels=json.loads(row["labels"]),
+        labels=_labels(row["labels"]),
         actions=_actions(row),
         annotations=_annotations(row.get("annotations")),
     )
 
 
+def _labels(text: str) -> dict[str, str]:
+    found = parse(text, MOST_JSON)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("labels are texts")
+    return dict(found)
+
+
 def _annotations(text: str | None) -> Annotations:
     if not text:
         return Annotations()
-    found = json.loads(text)
+    found = parse(text, MOST_JSON)
     return Annotations(
         texts=tuple(TimedText(*each) for each in found["texts"]),
         hidden_s=tuple((start, end) for start, end in found["hidden_s"]),

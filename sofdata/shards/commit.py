@@ -15,8 +15,8 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from pydantic import ValidationError
-
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import brief
 from sofdata.errors import ContractError, InputError, TransientError
 from sofdata.faults import reached
 from sofdata.remote import in_order
@@ -114,11 +114,11 @@ def read_record(dest: Tree, unit: str) -> LedgerRecord:
     """A unit's ledger record. Raises `InputError` if it is missing or does not fit the schema."""
     name = f"{LEDGER}/{ledger_name(unit)}"
     try:
-        return LedgerRecord.model_validate_json(dest.read(name))
+        return LedgerRecord.parse(read_small(dest, name, LedgerRecord.MOST_BYTES))
     except FileNotFoundError:
         raise InputError(f"{name} is missing") from None
-    except ValidationError as error:
-        raise InputError(f"{name} does not fit the schema: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{name} does not fit the schema: {brief(error)}") from None
 
 
 def _verify(writer: TarWriter) -> None:

@@ -14,7 +14,7 @@ from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.shards.cache import ShardCache
 from sofdata.shards.catalog import TO_THE_END, ShardFile, Windows
-from sofdata.shards.tar import read_sample_at
+from sofdata.shards.tar import MAX_SAMPLE_BYTES, read_sample_at
 from sofdata.storage import Tree
 
 
@@ -96,8 +96,12 @@ class OpenShards:
         self._open.move_to_end(number)
         handle = self._open[number].fileno()
         with explained(f"read {self._shards[number].rel}"):
-            if length == TO_THE_END:
-                length = max(0, os.fstat(handle).st_size - offset)
+            size = os.fstat(handle).st_size
+            if not 0 <= offset <= size:
+                raise InputError(f"it should begin at byte {offset}, and the shard has {size}")
+            length = size - offset if length == TO_THE_END else min(length, size - offset)
+            if length > 2 * MAX_SAMPLE_BYTES:  # with headers and what fills up blocks
+                raise InputError(f"by the index it has {length} bytes, more than a sample can have")
             return os.pread(handle, length, offset)
 
     def close(self) -> None:
