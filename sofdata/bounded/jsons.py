@@ -75,6 +75,5 @@ def brief(error: ValueError) -> str:
     for each in found[:SHOWN_PLACES]:
         place = ".".join(str(part)[:60] for part in each["loc"])
         parts.append(f"{place}: {each['msg']}"[:200] if place else each["msg"][:200])
-    return "; ".join(parts) + (
-        f"; and {number - SHOWN_PLACES} more" if found[SHOWN_PLACES:] else ""
-    )
+    more = f"; and {number - SHOWN_PLACES} more" if number > SHOWN_PLACES else ""
+    return "; ".join(parts) + more

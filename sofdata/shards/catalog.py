@@ -196,8 +196,8 @@ def _open(tree: Tree) -> DatasetRecord:
         maker = told.get("sofdata") if isinstance(told, dict) else None
         maker = maker if isinstance(maker, str) else "another version"
         raise ConfigError(
-            f"{tree.name} has schema version {version!r:.60} and was made by sofdata {maker:.60}; this "
-            f"version reads {SCHEMA_VERSION}: ingest its source again, or use that sofdata"
+            f"{tree.name} has schema version {version!r:.60} and was made by sofdata {maker:.60}; "
+            f"this version reads {SCHEMA_VERSION}: ingest its source again, or use that sofdata"
         )
     record = read_dataset(tree)
     assert record is not None

@@ -310,13 +310,11 @@ class DatasetRecord(Record):
             yield "config.codec.name"
         if not isinstance(self.provenance.get("estimator"), str):
             yield "provenance.estimator"
-        pairs = [self.flow.get(name) for name in ("mean_px", "std_px")]
-        if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            yield "flow.mean_px or flow.std_px"
-            return
-        figures = [*pairs[0], *pairs[1], self.flow.get("p99_px")]
-        if not all(type(figure) in (int, float) for figure in figures):
-            yield "flow"
+        for name, number in (("mean_px", 2), ("std_px", 2), ("p99_px", 1)):
+            found = self.flow.get(name)
+            figures = found if number > 1 and isinstance(found, list) else [found]
+            if [type(figure) in (int, float) for figure in figures] != [True] * number:
+                yield f"flow.{name}"
 
 
 def _within(values: dict[str, Any], section: str, key: str) -> Any:
