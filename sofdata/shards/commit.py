@@ -17,7 +17,7 @@ from functools import partial
 
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
-from sofdata.errors import ContractError, InputError, TransientError
+from sofdata.errors import ConfigError, ContractError, InputError, TransientError
 from sofdata.faults import reached
 from sofdata.remote import in_order
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
@@ -65,6 +65,12 @@ def commit_record(dest: Tree, record: LedgerRecord, shard_path: str) -> LedgerRe
     Returns the record that stands in the end: this one, or that of another driver that was first.
     """
     name = f"{LEDGER}/{ledger_name(record.unit)}"
+    if (size := len(record.to_json())) > LedgerRecord.MOST_BYTES:
+        raise ConfigError(
+            f"the record of unit {record.unit} has {size} bytes, more than the "
+            f"{LedgerRecord.MOST_BYTES} that are read: make units smaller (units.max_videos), or "
+            "take spans of its videos"
+        )
     if dest.is_local:
         dest.write(name, record.to_json())
         reached("commit: record written")

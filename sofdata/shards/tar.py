@@ -131,9 +131,8 @@ def read_sample_at(stream: BinaryIO, offset: int, name: str) -> tuple[str, dict[
         try:
             info, found, suffix = _member(header, name, offset)
         except InputError as error:
-            raise (
-                error if key else InputError(f"{name}: no sample at byte {offset}: {error}")
-            ) from None
+            told = str(error) if key else f"{name}: no sample at byte {offset}: {error}"
+            raise InputError(told) from None
         if key and found != key:
             break
         key, place = found, stream.tell()
