@@ -112,4 +112,12 @@ class OpenShards:
     def _open_shard(self, shard: ShardFile) -> BinaryIO:
         if not shard.tree.is_local:
             return self._cache.open(shard)
-        return open(shard.tree.path(shard.rel), "rb")
+        path = shard.tree.path(shard.rel)
+        try:
+            if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+                raise InputError("it is no file")
+            return open(path, "rb")
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:  # also where its name can be none
+            raise InputError(f"it cannot be opened: {error}") from None

@@ -87,7 +87,7 @@ def as_nobody(work: Callable[[], T], *folders: Path) -> T:
                 os.setgid(NOBODY)
                 os.setuid(NOBODY)
             told = json.dumps({"value": work()})
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is told to the other process
             told = json.dumps({"error": f"{type(error).__name__}: {error}"})
         os.write(writing, told.encode())
         os._exit(0)
