@@ -14,6 +14,7 @@ from functools import cache
 from types import TracebackType
 from typing import BinaryIO
 
+from sofdata.bounded.files import read_small
 from sofdata.errors import InputError
 from sofdata.flow.codec import decode
 from sofdata.ingest.libraries import UNKNOWN, split_digests
@@ -138,8 +139,8 @@ class Carrier:
 
     def _read_record(self, path: str) -> LedgerRecord | None:
         try:
-            record = LedgerRecord.model_validate_json(self._dest.read(path))
-        except (FileNotFoundError, ValueError):
+            record = LedgerRecord.parse(read_small(self._dest, path, LedgerRecord.MOST_BYTES))
+        except (FileNotFoundError, InputError, ValueError):
             return None
         return record if record.config_sha256 == self._config_sha256 else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -13,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import parse
+from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.config import differing_keys
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
@@ -24,6 +26,7 @@ from sofdata.shards.planned import files_of, labels_of
 from sofdata.shards.schema import DatasetRecord
 from sofdata.shards.stats import Merged
 from sofdata.shards.where import LABELS
+from sofdata.shards.wids import listed_shards
 from sofdata.storage import Tree
 from sofdata.types import SCHEMA_VERSION
 
@@ -192,30 +195,48 @@ def _place(tree: Tree) -> str:
 
 
 def _geometry(record: DatasetRecord, index: pa.Table) -> Geometry:
-    longest_s = np.max(index["end_s"].to_numpy() - index["start_s"].to_numpy())
+    longest_s = float(np.max(index["end_s"].to_numpy() - index["start_s"].to_numpy()))
     actions = record.actions
-    return Geometry(
+    number = longest_s * actions.fps - EVEN if actions else 0.0
+    if not 0 <= number <= MOST_VALUES:  # also what is no number
+        raise InputError(f"{INDEX} lists a window of {longest_s} s, which no actions fill")
+    found = Geometry(
         steps=record.config["windows"]["length"],
         flow_px=record.config["windows"]["size"],
         frame_px=record.config["flow"]["size"],
-        actions=math.ceil(longest_s * actions.fps - EVEN) if actions else 0,
+        actions=math.ceil(number),
         dimension=actions.dimension if actions else 0,
     )
+    values = {
+        "flow": 2 * found.steps * found.flow_px**2,
+        "a frame": 3 * found.frame_px**2,
+        "actions": found.actions * found.dimension,
+    }
+    for what, each in values.items():
+        if each > MOST_VALUES:
+            raise ConfigError(
+                f"{DATASET} says that {what} of a window has {each} values, more than the "
+                f"{MOST_VALUES} that are read"
+            )
+    return found
 
 
 def _open(tree: Tree) -> DatasetRecord:
     try:
-        found = json.loads(tree.read(DATASET))
+        most = DatasetRecord.MOST_BYTES
+        found = parse(read_small(tree, DATASET, most), most)
     except FileNotFoundError:
         raise ConfigError(f"there is no dataset at {tree.name}: it has no {DATASET}") from None
-    except ValueError:
+    except (ValueError, InputError, NotADirectoryError):
         found = None  # `read_dataset` says so
     version = found.get("schema_version") if isinstance(found, dict) else SCHEMA_VERSION
     if version != SCHEMA_VERSION:
-        maker = found.get("provenance", {}).get("sofdata", "another version")
+        told = found.get("provenance")
+        maker = told.get("sofdata") if isinstance(told, dict) else None
+        maker = maker if isinstance(maker, str) else "another version"
         raise ConfigError(
-            f"{tree.name} has schema version {version} and was made by sofdata {maker}; this "
-            f"version reads {SCHEMA_VERSION}: ingest its source again, or use that sofdata"
+            f"{tree.name} has schema version {version!r:.60} and was made by sofdata {maker:.60}; "
+            f"this version reads {SCHEMA_VERSION}: ingest its source again, or use that sofdata"
         )
     record = read_dataset(tree)
     assert record is not None
@@ -273,6 +294,8 @@ def _locate(tree: Tree, table: pa.Table, first_shard: int) -> tuple[list[str], W
     names = table["shard"].combine_chunks().dictionary_encode()
     shard = names.indices.to_numpy().astype(np.int32)
     offset = table["offset"].to_numpy().astype(np.int64)
+    if offset.min() < 0:
+        raise InputError(f"{INDEX} of {tree.name} lists a window before the start of its shard")
     same = np.diff(shard) == 0
     length = np.append(np.where(same, np.diff(offset), TO_THE_END), TO_THE_END)
     if (np.diff(shard) < 0).any() or (length[:-1][same] <= 0).any():
@@ -287,24 +310,16 @@ def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
     if tree.is_local:
         return [ShardFile(tree, f"{SHARDS}/{name}") for name in names]
     try:
-        listed = {shard["url"]: shard for shard in json.loads(tree.read(WIDS))["shardlist"]}
-        return [_shard_file(tree, name, listed[name]) for name in names]
-    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        listed = listed_shards(tree)
+        return [
+            ShardFile(tree, f"{SHARDS}/{name}", listed[name].size_bytes, listed[name].md5)
+            for name in names
+        ]
+    except (FileNotFoundError, KeyError) as error:
         raise InputError(
             f"{WIDS} of {tree.name} does not list the shards of its index ({error!r}); "
             f"'sofdata verify --repair {tree.name}' writes it anew"
         ) from None
-
-
-def _shard_file(tree: Tree, name: str, told: dict[str, Any]) -> ShardFile:
-    """A remote shard. Its sum becomes the name of a local file: it must be one.
-
-    Raises `KeyError`, `TypeError` or `ValueError` for what is no size or no sum.
-    """
-    size, md5 = told["filesize"], told["md5sum"]
-    if type(size) is not int or size < 0 or not re.fullmatch("[0-9a-f]{32}", md5):
-        raise ValueError(f"{name}: {size!r:.40} and {md5!r:.40} are no size and no md5")
-    return ShardFile(tree, f"{SHARDS}/{name}", size, md5)
 
 
 def _joined(parts: Sequence[Windows]) -> Windows:

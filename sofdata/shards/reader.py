@@ -15,7 +15,7 @@ from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.shards.cache import ShardCache
 from sofdata.shards.catalog import TO_THE_END, ShardFile, Windows
-from sofdata.shards.tar import read_sample_at
+from sofdata.shards.tar import MAX_SAMPLE_BYTES, read_sample_at
 from sofdata.storage import Tree
 
 
@@ -111,8 +111,12 @@ class OpenShards:
         self._open.move_to_end(number)
         handle = self._open[number].fileno()
         with explained(f"read {self._shards[number].rel}"):
-            if length == TO_THE_END:
-                length = max(0, os.fstat(handle).st_size - offset)
+            size = os.fstat(handle).st_size
+            if not 0 <= offset <= size:
+                raise InputError(f"it should begin at byte {offset}, and the shard has {size}")
+            length = size - offset if length == TO_THE_END else min(length, size - offset)
+            if length > 2 * MAX_SAMPLE_BYTES:  # with headers and what fills up blocks
+                raise InputError(f"by the index it has {length} bytes, more than a sample can have")
             return os.pread(handle, length, offset)
 
     def forget(self, number: int) -> None:
@@ -128,4 +132,12 @@ class OpenShards:
     def _open_shard(self, shard: ShardFile) -> BinaryIO:
         if not shard.tree.is_local:
             return self._cache.open(shard)
-        return open(shard.tree.path(shard.rel), "rb")
+        path = shard.tree.path(shard.rel)
+        try:
+            if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+                raise InputError("it is no file")
+            return open(path, "rb")
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:  # also where its name can be none
+            raise InputError(f"it cannot be opened: {error}") from None
