@@ -119,12 +119,16 @@ def encode(
     _check_installed()
     from pathlib import Path
 
+    import torch
+
+    from sofdata.cores import cores
     from sofdata.models.encode import encode as run
     from sofdata.models.saved import load_skill
     from sofdata.storage import Tree
     from sofdata.train.display import counting
 
     tree = Tree(dest)
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     with counting(stderr(), "windows", quiet) as follow:
         path = run(tree, load_skill(Path(model)), name, follow)
     if json_:

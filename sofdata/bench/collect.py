@@ -37,6 +37,7 @@ from sofdata.bench.episodes import (
 )
 from sofdata.bench.seeds import seeds_for
 from sofdata.config import config_digest, differing_keys
+from sofdata.cores import cores
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
 from sofdata.processes import end_with_parent
@@ -96,7 +97,7 @@ def collect(
         return told
     suite.check()
     began, work = time.monotonic(), root / WORK / config_digest(_of_attempts(suite, config))[:16]
-    made = _attempts(config, tasks, work, workers or os.cpu_count() or 1, follow)
+    made = _attempts(config, tasks, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
     _assemble_videos(root, tasks, made, work)

@@ -32,6 +32,7 @@ from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.evaluate import Simulators
 from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
+from sofdata.cores import cores
 from sofdata.errors import TransientError
 from sofdata.processes import end_with_parent
 
@@ -100,7 +101,7 @@ def run(
         if known.exists():
             claim(known, config)
     works = plan(left)
-    number = workers or os.cpu_count() or 1
+    number = workers or cores()
     setting = Setting(config, data, str(out))
     made = _alone(works, setting) if number == 1 else _side_by_side(works, setting, number)
     for count, (work, path) in enumerate(made, 1):

@@ -19,6 +19,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sofdata.cores import cores
 from sofdata.errors import (
     ConfigError,
     ContractError,
@@ -68,7 +69,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
         else:
             ray.init(
                 address="local",  # whatever else runs here
-                num_cpus=workers or os.cpu_count(),
+                num_cpus=workers or cores(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **quiet,

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from sofdata import __version__
 from sofdata.config import IngestConfig
+from sofdata.cores import cores
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, StorageError
 from sofdata.flow.estimator import resolve
@@ -249,7 +250,7 @@ def _note_start(job: Job) -> str:
         "source": job.source.name,
         "sofdata": __version__,
         "run": job.config.run.model_dump(mode="json"),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "machine": platform.platform(),
     }
     job.dest.write(name, json.dumps(record, indent=1).encode())

@@ -24,6 +24,7 @@ import torch
 
 from sofdata import __version__
 from sofdata.allocation import keep_memory
+from sofdata.cores import cores
 from sofdata.errors import ConfigError
 from sofdata.models.action_decoder import ActionDecoder, measure_actions
 from sofdata.models.planner import Planner
@@ -173,8 +174,7 @@ def prepare_torch(config: TrainConfig, ranks: Ranks) -> None:
     """Set threads, memory and determinism of this process."""
     keep_memory()
     machine = config.machine
-    cores = os.cpu_count() or 1
-    torch.set_num_threads(machine.threads or max(1, (cores - 1) // ranks.world))
+    torch.set_num_threads(machine.threads or max(1, (cores() - 1) // ranks.world))
     torch.use_deterministic_algorithms(machine.deterministic, warn_only=True)
     if machine.deterministic and ranks.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
