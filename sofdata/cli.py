@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import sys
-import time
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
+from sofdata.cli_places import place
 from sofdata.cli_train import encode, train
 from sofdata.console import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     EXIT_SET_ASIDE,
-    EXIT_USAGE,
     print_json,
     stderr,
     stdout,
 )
-from sofdata.errors import ConfigError, Interrupted, SofdataError
+from sofdata.ending import GOES_ON, Escaped, run
+from sofdata.errors import ConfigError
+from sofdata.interrupts import listen
+from sofdata.streams import mend
 from sofdata.supervise import allow, supervise
 
 if TYPE_CHECKING:
@@ -31,12 +31,20 @@ if TYPE_CHECKING:
     from sofdata.ingest.run import Prepared
     from sofdata.storage import Tree
 
-REPEAT_S = 1.0
 
-_interrupted_s = -math.inf
+class _Commands(TyperGroup):
+    """Hands over the errors that typer would end the process for, with words of its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError, KeyboardInterrupt) as error:
+            raise Escaped from error
+
 
 app = typer.Typer(
     name="sofdata",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,15 +54,20 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
-Dest = Annotated[str, typer.Argument(help="The dataset: a path or an fsspec URL.")]
+Dest = Annotated[str, typer.Argument(callback=place, help="The dataset: a path or an fsspec URL.")]
 
 
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Argument(help="Videos: a folder, one file, or an fsspec URL.")],
-    dest: Annotated[str, typer.Argument(help="Where the dataset goes: a path or an fsspec URL.")],
+    source: Annotated[
+        str, typer.Argument(callback=place, help="Videos: a folder, one file, or an fsspec URL.")
+    ],
+    dest: Annotated[
+        str, typer.Argument(callback=place, help="Where the dataset goes: a path or an fsspec URL.")
+    ],
     recipe: Annotated[
-        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+        str | None,
+        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
@@ -81,12 +94,12 @@ def ingest(
     json_: Json = False,
 ) -> None:
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
-    from sofdata.config import load_config
+    from sofdata.config import load_config, once
 
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
-    config = load_config(recipe, [*(set_ or []), *options])
+    config = load_config(recipe, once([*(set_ or []), *options]))
     if config.run.engine == "ray" and not dry_run:
         supervise()
     from sofdata.display import following
@@ -173,7 +186,10 @@ def verify(
 def inspect(
     dest: Dest,
     sheet: Annotated[
-        str | None, typer.Option(help="Where the contact sheet goes; default: into the dataset.")
+        str | None,
+        typer.Option(
+            callback=place, help="Where the contact sheet goes; default: into the dataset."
+        ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
     rows: Annotated[int, typer.Option(min=1, max=200, help="Windows on the contact sheet.")] = 12,
@@ -198,7 +214,10 @@ def inspect(
 def report(
     dest: Dest,
     out: Annotated[
-        str | None, typer.Option(help="Where the page goes; default: report.html in the dataset.")
+        str | None,
+        typer.Option(
+            callback=place, help="Where the page goes; default: report.html in the dataset."
+        ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
     json_: Json = False,
@@ -223,7 +242,8 @@ def replay(
     dest: Dest,
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
     source: Annotated[
-        str | None, typer.Option(help="Where the corpus lies; default: as in the last run.")
+        str | None,
+        typer.Option(callback=place, help="Where the corpus lies; default: as in the last run."),
     ] = None,
 ) -> None:
     """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""
@@ -269,8 +289,8 @@ def corpora(json_: Json = False) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[str, typer.Argument(help="Where everything goes.")] = "demo",
-    clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
+    folder: Annotated[str, typer.Argument(callback=place, help="Where everything goes.")] = "demo",
+    clips: Annotated[int, typer.Option(min=1, max=10_000, help="Rendered clips.")] = 24,
 ) -> None:
     """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
     supervise()
@@ -286,42 +306,20 @@ app.add_typer(bench)
 
 
 def main() -> None:
-    """Entry point: runs the command and turns errors into messages and exit codes."""
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
+    mend()
+    listen()
     allow()
-    try:
-        app()
-    except Interrupted as error:
-        goes_on = "interrupted; the same command goes on from what is committed"
-        _fail(str(error) or goes_on, EXIT_INTERRUPTED)
-    except OSError as error:
-        _fail(f"{error}; 'sofdata verify' tells whether the dataset is whole", EXIT_FAILED)
-    except SofdataError as error:
-        _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    run(app, _if_interrupted)
 
 
-def _interrupt(*_: object) -> None:
-    """Ctrl-C, or SIGTERM, with which batch systems announce preemption.
-
-    A signal that was sent to all processes of a command arrives again from the one that supervises:
-    what comes within `REPEAT_S` is the same, and does not disturb the cleaning up.
-    """
-    global _interrupted_s
-    now_s = time.monotonic()
-    if now_s - _interrupted_s > REPEAT_S:
-        _interrupted_s = now_s
-        raise Interrupted
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"sofdata: {message}", file=sys.stderr)
-    sys.exit(code)
+def _if_interrupted() -> str:
+    """What is true of the command that was given, once it has been interrupted."""
+    looks_only = {"inspect", "report", "replay", "flows", "corpora"}
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "verify":
+        return "interrupted; a verification that was not finished says nothing"
+    return "interrupted" if command in looks_only else GOES_ON
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

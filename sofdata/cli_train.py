@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sofdata.cli_places import place, places
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -27,23 +28,31 @@ def train(
     what: Annotated[What, typer.Argument(help="One stage, or all of them in this order.")],
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset of 'sofdata ingest' for skill and planner; may be repeated."),
+        typer.Option(
+            callback=places,
+            help="Dataset of 'sofdata ingest' for skill and planner; may be repeated.",
+        ),
     ] = None,
     demos: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset made with --with-actions, for the decoder; may be repeated."),
+        typer.Option(
+            callback=places,
+            help="Dataset made with --with-actions, for the decoder; may be repeated.",
+        ),
     ] = None,
-    out: Annotated[str, typer.Option(help="Folder of the models and all that is told of them.")] = (
-        "models"
-    ),
+    out: Annotated[
+        str, typer.Option(callback=place, help="Folder of the models and all that is told of them.")
+    ] = ("models"),
     recipe: Annotated[
-        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+        str | None,
+        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: skill.optim.steps=500")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers of Ray Train; default: this process.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Workers of Ray Train; default: this process."),
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away an earlier training in these folders.")
@@ -72,10 +81,11 @@ def train(
     Every setting is described in schemas/train.schema.json and docs/models.md.
     """
     _check_installed()
+    from sofdata.config import once
     from sofdata.train.config import STAGES, load_train_config
 
     given = [f"machine.workers={workers}"] if workers else []
-    config = load_train_config(recipe, [*(set_ or []), *given])
+    config = load_train_config(recipe, once([*(set_ or []), *given]))
     sources = {"skill": data or [], "planner": data or [], "decoder": demos or []}
     stages = STAGES if what is What.all else [stage for stage in STAGES if stage == what.value]
     if what is What.all and not demos:
@@ -105,10 +115,12 @@ def train(
 
 
 def encode(
-    dest: Annotated[str, typer.Argument(help="The dataset: a path or an fsspec URL.")],
-    model: Annotated[str, typer.Option(help="The folder that 'sofdata train' has written.")] = (
-        "models"
-    ),
+    dest: Annotated[
+        str, typer.Argument(callback=place, help="The dataset: a path or an fsspec URL.")
+    ],
+    model: Annotated[
+        str, typer.Option(callback=place, help="The folder that 'sofdata train' has written.")
+    ] = ("models"),
     name: Annotated[
         str, typer.Option(help="Of the file; default: the beginning of the model's hash.")
     ] = "",

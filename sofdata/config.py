@@ -182,8 +182,9 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     overrides: `key=value` with a dotted key. The value of a text is taken as it stands, any other
         is read as YAML.
 
-    Raises `ConfigError` for a recipe that does not exist or does not parse, for an override
-    without "=", for a key that is given two values, and for any key or value that does not fit.
+    Of several values for a key the last one counts. Raises `ConfigError` for a recipe that does not
+    exist or does not parse, for an override without "=", and for any key or value that does not
+    fit.
     """
     return load_section(IngestConfig, recipe, overrides)
 
@@ -199,10 +200,20 @@ def load_section(
     folder: where sofdata carries the recipes of this kind.
     """
     values = _read_recipe(recipe, folder) if recipe is not None else {}
-    given: dict[str, Any] = {}
     for override in overrides:
-        _apply(values, override, section, given)
+        _apply(values, override, section)
     return section.parse(values)
+
+
+def once(overrides: Iterable[str]) -> list[str]:
+    """The overrides of a command line. Raises `ConfigError` for a key with two values: which?"""
+    given: dict[str, str] = {}
+    overrides = list(overrides)
+    for override in overrides:
+        key, _, text = (part.strip() for part in override.partition("="))
+        if given.setdefault(key, text) != text:
+            raise ConfigError(f"'{key}' is given twice, as '{given[key]}' and as '{text}'")
+    return overrides
 
 
 def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
@@ -257,20 +268,13 @@ def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
     return read_recipe(data, recipe)
 
 
-def _apply(
-    values: dict[str, Any], override: str, section: type[Section], given: dict[str, Any]
-) -> None:
-    """Put an override into `values`; `given` holds what overrides have set before."""
+def _apply(values: dict[str, Any], override: str, section: type[Section]) -> None:
     key, separator, text = override.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not separator or not all(path):
         raise ConfigError(f"'--set {override}' needs the form key=value, such as flow.step_s=0.1")
     value = _value(text.strip(), field_of(section, path), f"'--set {override}'")
     for each, leaf in _leaves(section, path, value):
-        name = ".".join(each)
-        if name in given and given[name] != leaf:
-            raise ConfigError(f"'{name}' is given twice, as '{given[name]}' and as '{leaf}'")
-        given[name] = leaf
         _put(values, each, leaf, override)
 
 

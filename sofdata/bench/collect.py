@@ -40,7 +40,8 @@ from sofdata.config import config_digest, differing_keys
 from sofdata.cores import cores
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
-from sofdata.processes import end_with_parent
+from sofdata.interrupts import held
+from sofdata.processes import end_with_parent, end_workers
 from sofdata.versions import installed
 
 RECORD = "collect.json"
@@ -202,9 +203,11 @@ class _Pool:
     def __enter__(self) -> _Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         _close_simulator()
         if self._pool:
+            if kind is not None:
+                end_workers()  # rather than wait for what they do, which is made again
             self._pool.shutdown(cancel_futures=True)
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, list[Attempt]]]:
@@ -213,7 +216,8 @@ class _Pool:
             yield from ((job, _do(job)) for job in jobs)
             return
         try:
-            running = {self._pool.submit(_do, job): job for job in jobs}
+            with held():
+                running = {self._pool.submit(_do, job): job for job in jobs}
             for future in as_completed(running):
                 yield running[future], future.result()
         except BrokenExecutor as error:

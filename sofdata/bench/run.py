@@ -34,7 +34,8 @@ from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
 from sofdata.cores import cores
 from sofdata.errors import TransientError
-from sofdata.processes import end_with_parent
+from sofdata.interrupts import held
+from sofdata.processes import end_with_parent, end_workers
 
 Follow = Callable[["Done"], None]
 
@@ -201,7 +202,8 @@ def _side_by_side(
                 able = [work for work in waiting if work.needs in ready]
                 for work in able[: number - len(running)]:
                     waiting.remove(work)
-                    running[pool.submit(_do, work)] = work
+                    with held():
+                        running[pool.submit(_do, work)] = work
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     work = running.pop(future)
                     path = future.result()
@@ -213,5 +215,8 @@ def _side_by_side(
                 f"a process of the benchmark died: {error} If memory ran out, take fewer with "
                 "--workers; the same command goes on from here"
             ) from None
+        except BaseException:
+            end_workers()  # rather than wait for what they do, which is made again
+            raise
         finally:
             pool.shutdown(cancel_futures=True)

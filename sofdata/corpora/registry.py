@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
@@ -59,6 +60,8 @@ def find_corpus(
             f"there is nothing at {tree.name}, or you may not look there; expected a folder of"
             " videos or one video file"
         )
+    if tree.is_local and not os.path.isdir(tree.root) and not tree.is_file():
+        raise ConfigError(f"{tree.name} is neither a folder nor a file, but a device or the like")
     corpus, why = _find(tree, name, manifest or ManifestConfig())
     if isinstance(corpus, Folder):
         refuse_other_files(tree)

@@ -244,7 +244,7 @@ def _raise_if_final(error: Exception, cause: Any, unit: Unit) -> None:
         raise cause
     if isinstance(cause, OSError):  # not the destination's, which would be a StorageError
         raise StorageError(f"unit {unit.id}: {cause}; does its node have room for temporary files?")
-    raise ContractError(f"unit {unit.id} failed: {cause!r}\n{error}") from None
+    raise ContractError(f"unit {unit.id} failed: {cause!r}") from error
 
 
 def _nobody(pool: Pool, start_up_s: float) -> str:

@@ -189,8 +189,14 @@ def _device(config: TrainConfig) -> torch.device:
         device = torch.device(wanted)
     except RuntimeError:
         raise ConfigError(f"machine.device is '{wanted}'; give auto, cpu, cuda or cuda:1") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"machine.device is '{wanted}', which is not supported: cpu or cuda")
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and not number:
         raise ConfigError(f"machine.device is '{wanted}', but torch finds no CUDA device here")
+    if device.type == "cuda" and (device.index or 0) >= number:
+        last = f"cuda:{number - 1}" if number > 1 else "cuda"
+        raise ConfigError(f"machine.device is '{wanted}', but the last device here is {last}")
     return device
 
 

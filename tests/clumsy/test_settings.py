@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sofdata.bench.config import load_bench_config
-from sofdata.config import load_config
+from sofdata.config import load_config, once
 from sofdata.errors import ConfigError
 from sofdata.settings import Section
 from sofdata.train.config import load_train_config
@@ -173,10 +173,12 @@ def test_one_setting_changes_no_other(load: Load) -> None:
             assert value(key, plain) == value(key, changed), key
 
 
-def test_a_setting_that_is_given_two_values_is_refused_with_both() -> None:
-    told = refusal("flow.size=64", "flow.size=128")
-    assert "'flow.size' is given twice, as '64' and as '128'" in told
-    assert value("flow.size", load_config(None, ["flow.size=64", "flow.size=64"])) == 64
+def test_a_setting_that_is_given_two_values_is_refused_with_both(tmp_path: Path) -> None:
+    twice = ("--set", "flow.size=64", "--set", "flow.size=128")
+    done = sofdata("ingest", tmp_path, tmp_path / "d", *twice)
+    assert done.returncode == 2
+    assert "'flow.size' is given twice, as '64' and as '128'" in done.stderr
+    assert once(["flow.size=64", "flow.size = 64"])
 
 
 def test_an_option_and_a_setting_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
