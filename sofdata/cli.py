@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
 from sofdata.cli_places import place
+from sofdata.cli_places import source as source_
 from sofdata.cli_train import encode, train
 from sofdata.console import (
     EXIT_FAILED,
@@ -60,7 +61,7 @@ Dest = Annotated[str, typer.Argument(callback=place, help="The dataset: a path o
 @app.command()
 def ingest(
     source: Annotated[
-        str, typer.Argument(callback=place, help="Videos: a folder, one file, or an fsspec URL.")
+        str, typer.Argument(callback=source_, help="Videos: a folder, one file, or an fsspec URL.")
     ],
     dest: Annotated[
         str, typer.Argument(callback=place, help="Where the dataset goes: a path or an fsspec URL.")
@@ -243,7 +244,7 @@ def replay(
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
     source: Annotated[
         str | None,
-        typer.Option(callback=place, help="Where the corpus lies; default: as in the last run."),
+        typer.Option(callback=source_, help="Where the corpus lies; default: as in the last run."),
     ] = None,
 ) -> None:
     """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sofdata.cli_places import place
+from sofdata.cli_places import source as source_
 from sofdata.console import EXIT_FAILED, print_json, stderr, stdout
 from sofdata.errors import Interrupted
 
@@ -20,7 +21,7 @@ def audit(
     ] = 20,
     source: Annotated[
         str | None,
-        typer.Option(callback=place, help="Where the corpus lies; default: as in the last run."),
+        typer.Option(callback=source_, help="Where the corpus lies; default: as in the last run."),
     ] = None,
     seed: Annotated[
         int,

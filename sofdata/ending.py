@@ -112,8 +112,8 @@ def print_end(error: BaseException, interrupted: Callable[[], str] = lambda: GOE
 def words_for(error: BaseException) -> str:
     """One line for an error; what it does not hold is kept in a log, which the line names."""
     if isinstance(error, SofdataError):
-        line, foreseen = _without_traceback(str(error)), True
-        if isinstance(error, ContractError) or line != str(error):
+        line, foreseen = _without_traceback(str(error)), _TRACEBACK not in str(error)
+        if isinstance(error, ContractError) or not foreseen:
             line, foreseen = f"{line}; this is a fault of sofdata's", False
     else:
         line, foreseen = _foreseen(error)
@@ -168,7 +168,7 @@ def _foreseen(error: BaseException) -> tuple[str, bool]:
         return f"the package {package} is not installed; see README, 'Install'", False
     if isinstance(error, UnicodeError):
         return f"a name or text here is no Unicode, and cannot be stored ({text})", False
-    if kinds & _OFFLINE:
+    if kinds & _OFFLINE and not isinstance(error, BrokenPipeError):
         advice = "is there a network? What was to be fetched can be given as a file instead"
         return f"a place on the network cannot be reached ({text}): {advice}", False
     if isinstance(error, OSError) and error.errno in _ADVICE:
@@ -201,9 +201,9 @@ def _dataset_around(path: Path) -> Path | None:
 
 def _without_traceback(text: str) -> str:
     """A message in one line, where another process's traceback is part of it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     if _TRACEBACK not in text:
-        return text
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return " ".join(lines)
     return f"{lines[0]} ... {lines[-1]}" if len(lines) > 1 else lines[0]
 
 

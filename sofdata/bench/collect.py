@@ -35,6 +35,7 @@ from sofdata.bench.episodes import (
     read_demonstration,
     write_whole,
 )
+from sofdata.bench.records import read_record
 from sofdata.bench.seeds import seeds_for
 from sofdata.config import config_digest, differing_keys
 from sofdata.cores import cores
@@ -114,7 +115,7 @@ def collect(
 def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
     """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
     try:
-        told: dict[str, Any] = json.loads((root / RECORD).read_text())
+        told = read_record(root / RECORD)
     except FileNotFoundError:
         return None
     if "config" not in told:

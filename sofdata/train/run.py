@@ -164,10 +164,10 @@ def stage_digest(job: Job) -> str:
 def read_done(folder: Path) -> dict[str, Any] | None:
     """What a stage that has ended says of itself, None if it has not."""
     try:
-        done: dict[str, Any] = json.loads((folder / DONE).read_text())
+        done = json.loads((folder / DONE).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return done
+    return done if isinstance(done, dict) and "digest" in done else None
 
 
 def prepare_torch(config: TrainConfig, ranks: Ranks) -> None:
@@ -287,9 +287,10 @@ def _dataset_digest(tree: Tree) -> str:
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
+        name = os.path.basename(str(error.filename or DATASET))
         raise ConfigError(
-            f"there is no complete dataset at {tree.name} ({os.path.basename(str(error))} is "
-            "missing): 'sofdata ingest' makes one"
+            f"there is no complete dataset at {tree.name} ({name} is missing): 'sofdata ingest' "
+            "makes one"
         ) from None
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
