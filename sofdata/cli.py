@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import sys
-import time
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
-from sofdata.cli_options import LOCAL, LOCAL_FOLDER, WHOLE_URL, NoLock
+from sofdata.cli_options import LOCAL, LOCAL_FOLDER, SOURCE, WHOLE_URL, NoLock
+from sofdata.cli_places import place
 from sofdata.cli_train import encode, train
 from sofdata.console import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     EXIT_SET_ASIDE,
-    EXIT_USAGE,
     print_json,
     stderr,
     stdout,
 )
-from sofdata.errors import ConfigError, Interrupted, SofdataError
+from sofdata.ending import GOES_ON, Escaped, run
+from sofdata.errors import ConfigError
+from sofdata.interrupts import listen
+from sofdata.streams import mend
 from sofdata.supervise import allow, supervise
 
 if TYPE_CHECKING:
@@ -33,12 +33,20 @@ if TYPE_CHECKING:
     from sofdata.shards.verify import Verdict
     from sofdata.storage import Tree
 
-REPEAT_S = 1.0
 
-_interrupted_s = -math.inf
+class _Commands(TyperGroup):
+    """Hands over the errors that typer would end the process for, with words of its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError, KeyboardInterrupt) as error:
+            raise Escaped from error
+
 
 app = typer.Typer(
     name="sofdata",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,14 +65,15 @@ Dest = Annotated[
 def ingest(
     source: Annotated[
         str,
-        typer.Argument(help="Videos: a folder, one file, or an fsspec URL.", callback=WHOLE_URL),
+        typer.Argument(help="Videos: a folder, one file, or an fsspec URL.", callback=SOURCE),
     ],
     dest: Annotated[
         str,
         typer.Argument(help="Where the dataset goes: a path or an fsspec URL.", callback=WHOLE_URL),
     ],
     recipe: Annotated[
-        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+        str | None,
+        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
@@ -102,13 +111,13 @@ def ingest(
     json_: Json = False,
 ) -> None:
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
-    from sofdata.config import load_config
+    from sofdata.config import load_config, once
 
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     options += ["run.lock=none"] if no_lock else []
-    config = load_config(recipe, [*(set_ or []), *options])
+    config = load_config(recipe, once([*(set_ or []), *options]))
     if config.run.engine == "ray" and not dry_run:
         supervise()
     from sofdata.display import following
@@ -268,7 +277,8 @@ def replay(
     dest: Dest,
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
     source: Annotated[
-        str | None, typer.Option(help="Where the corpus lies; default: as in the last run.")
+        str | None,
+        typer.Option(callback=SOURCE, help="Where the corpus lies; default: as in the last run."),
     ] = None,
 ) -> None:
     """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""
@@ -317,7 +327,7 @@ def demo(
     folder: Annotated[
         str, typer.Argument(help="Local folder of everything.", callback=LOCAL_FOLDER)
     ] = "demo",
-    clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
+    clips: Annotated[int, typer.Option(min=1, max=10_000, help="Rendered clips.")] = 24,
     no_lock: NoLock = False,
 ) -> None:
     """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
@@ -334,42 +344,20 @@ app.add_typer(bench)
 
 
 def main() -> None:
-    """Entry point: runs the command and turns errors into messages and exit codes."""
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
+    mend()
+    listen()
     allow()
-    try:
-        app()
-    except Interrupted as error:
-        goes_on = "interrupted; the same command goes on from what is committed"
-        _fail(str(error) or goes_on, EXIT_INTERRUPTED)
-    except OSError as error:
-        _fail(f"{error}; 'sofdata verify' tells whether the dataset is whole", EXIT_FAILED)
-    except SofdataError as error:
-        _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    run(app, _if_interrupted)
 
 
-def _interrupt(*_: object) -> None:
-    """Ctrl-C, or SIGTERM, with which batch systems announce preemption.
-
-    A signal that was sent to all processes of a command arrives again from the one that supervises:
-    what comes within `REPEAT_S` is the same, and does not disturb the cleaning up.
-    """
-    global _interrupted_s
-    now_s = time.monotonic()
-    if now_s - _interrupted_s > REPEAT_S:
-        _interrupted_s = now_s
-        raise Interrupted
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"sofdata: {message}", file=sys.stderr)
-    sys.exit(code)
+def _if_interrupted() -> str:
+    """What is true of the command that was given, once it has been interrupted."""
+    looks_only = {"inspect", "report", "replay", "flows", "corpora"}
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "verify":
+        return "interrupted; a verification that was not finished says nothing"
+    return "interrupted" if command in looks_only else GOES_ON
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sofdata.cli_options import LOCAL, LOCAL_FOLDER, NoLock
+from sofdata.cli_places import place
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -20,7 +21,8 @@ bench = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
 Preset = Annotated[
-    str, typer.Option(help="smoke, standard, another carried preset, or a YAML file.")
+    str,
+    typer.Option(callback=place, help="smoke, standard, another carried preset, or a YAML file."),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: evaluation.episodes=5")
@@ -47,7 +49,7 @@ def collect(
         list[str] | None, typer.Option("--set", help="Override a setting: videos=20")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+        int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
     ] = None,
     no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -65,9 +67,7 @@ def collect(
     from sofdata.config import load_section
     from sofdata.report.collected import following, print_collected
 
-    config = load_section(
-        CollectConfig, None, [*([f"suite={suite}"] if suite else []), *(set_ or [])]
-    )
+    config = load_section(CollectConfig, None, _overrides(suite, set_))
     with following(stderr(), quiet) as follow:
         told = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
     if json_:
@@ -92,7 +92,7 @@ def run(
         bool, typer.Option("--validation", help="Use validation seeds, to choose settings by.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+        int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
     ] = None,
     no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -108,7 +108,7 @@ def run(
     _check_installed()
     from sofdata.bench.config import load_bench_config
 
-    given = [*([f"suite={suite}"] if suite else []), *(set_ or [])]
+    given = _overrides(suite, set_)
     config = load_bench_config(preset, [*given, *(["ingest.run.lock=none"] if no_lock else [])])
     if config.ingest.run.engine == "ray":
         supervise()
@@ -145,7 +145,7 @@ def freeze(
     from sofdata.bench.config import load_bench_config
     from sofdata.bench.frozen import freeze as record
 
-    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
+    config = load_bench_config(preset, _overrides(suite, set_))
     path = record(config, Path(out), note)
     stdout().print(f"frozen: {path}", highlight=False, markup=False, soft_wrap=True)
 
@@ -239,6 +239,12 @@ def _tell_left_out(number: int) -> None:
         stderr().print(
             f"{number} results of other settings, data or episodes are left out", highlight=False
         )
+
+
+def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
+    from sofdata.config import once
+
+    return once([*([f"suite={suite}"] if suite is not None else []), *(set_ or [])])
 
 
 def _check_installed() -> None:

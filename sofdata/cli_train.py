@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sofdata.cli_options import LOCAL_FOLDER, WHOLE_URL, NoLock
+from sofdata.cli_places import place, places
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -28,11 +29,17 @@ def train(
     what: Annotated[What, typer.Argument(help="One stage, or all of them in this order.")],
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset of 'sofdata ingest' for skill and planner; may be repeated."),
+        typer.Option(
+            callback=places,
+            help="Dataset of 'sofdata ingest' for skill and planner; may be repeated.",
+        ),
     ] = None,
     demos: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset made with --with-actions, for the decoder; may be repeated."),
+        typer.Option(
+            callback=places,
+            help="Dataset made with --with-actions, for the decoder; may be repeated.",
+        ),
     ] = None,
     out: Annotated[
         str,
@@ -41,13 +48,15 @@ def train(
         ),
     ] = "models",
     recipe: Annotated[
-        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+        str | None,
+        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: skill.optim.steps=500")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers of Ray Train; default: this process.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Workers of Ray Train; default: this process."),
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away an earlier training in these folders.")
@@ -77,10 +86,11 @@ def train(
     Every setting is described in schemas/train.schema.json and docs/models.md.
     """
     _check_installed()
+    from sofdata.config import once
     from sofdata.train.config import STAGES, load_train_config
 
     given = [f"machine.workers={workers}"] if workers else []
-    config = load_train_config(recipe, [*(set_ or []), *given])
+    config = load_train_config(recipe, once([*(set_ or []), *given]))
     sources = {"skill": data or [], "planner": data or [], "decoder": demos or []}
     stages = STAGES if what is What.all else [stage for stage in STAGES if stage == what.value]
     if what is What.all and not demos:
@@ -133,12 +143,16 @@ def encode(
     _check_installed()
     from pathlib import Path
 
+    import torch
+
+    from sofdata.cores import cores
     from sofdata.models.encode import encode as run
     from sofdata.models.saved import load_skill
     from sofdata.storage import Tree
     from sofdata.train.display import counting
 
     tree, skill = Tree(dest), load_skill(Path(model))
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     with counting(stderr(), "windows", quiet) as follow:
         path = run(tree, skill, name, follow, "none" if no_lock else "auto")
     if json_:

@@ -10,7 +10,6 @@ when it is done already.
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sofdata.config import load_config
+from sofdata.cores import cores
 from sofdata.display import following
 from sofdata.errors import ConfigError, ContractError
 from sofdata.ingest.lock import Choice, only_driver
@@ -131,7 +131,7 @@ def _collect(out: Path, suite: str, size: Size, console: Console, choice: Choice
     console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks={named}")
     config = CollectConfig(suite=suite, tasks=tasks, videos=size.videos, demos=size.demos)
     # In processes of their own, since what draws does not mix well with all that is to come here.
-    told = collect(config, out, max(2, os.cpu_count() or 1), choice=choice)
+    told = collect(config, out, max(2, cores()), choice=choice)
     print_collected(console, told, out / suite)
     return out / suite
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _ZERO = 128  # the grey level of no motion
 _LEVELS = 127  # levels on each side of it
-_JPEG_SIDE = 65_500  # the longest side that libjpeg writes
+LONGEST_SIDE_PX = 65_500  # the longest side that libjpeg writes
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -148,9 +148,9 @@ def _encode_q8(
     from PIL import Image
 
     steps, height, width, _ = flow.shape
-    if max(steps * height, 2 * width) > _JPEG_SIDE:
+    if max(steps * height, 2 * width) > LONGEST_SIDE_PX:
         raise ContractError(
-            f"q8 holds at most {_JPEG_SIDE} px a side, a window of {list(flow.shape)} needs "
+            f"q8 holds at most {LONGEST_SIDE_PX} px a side, a window of {list(flow.shape)} needs "
             f"{2 * width} x {steps * height}: shorten window.length or use float16"
         )
     largest_px = np.abs(flow).reshape(steps, -1).max(axis=1)
@@ -209,7 +209,7 @@ def _shape(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
     if (
         not isinstance(found, list)
         or len(found) != 4
-        or not all(type(side) is int and 0 < side <= _JPEG_SIDE for side in found)
+        or not all(type(side) is int and 0 < side <= LONGEST_SIDE_PX for side in found)
         or found[3] != 2
     ):
         raise ValueError(f"{found!r:.80} is no shape of flow [L, h, w, 2]")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from sofdata import __version__
 from sofdata.config import IngestConfig
+from sofdata.cores import cores
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, StorageError, WorseError
 from sofdata.flow.estimator import resolve
@@ -341,7 +342,7 @@ def _note_start(job: Job, lock: Lock) -> str:
         "other_libraries": job.mixes,
         "run": job.config.run.model_dump(mode="json"),
         "lock": lock.kind,
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "machine": platform.platform(),
     }
     job.dest.write(name, json.dumps(record, indent=1).encode())

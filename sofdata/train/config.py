@@ -12,7 +12,7 @@ from sofdata.config import TRAIN_RECIPES, load_section
 from sofdata.models.action_config import DecoderConfig
 from sofdata.models.planner import PlannerConfig
 from sofdata.models.skill_vae import SkillConfig
-from sofdata.settings import Section
+from sofdata.settings import Section, Seed
 
 StageName = Literal["skill", "planner", "decoder"]
 STAGES: tuple[StageName, ...] = ("skill", "planner", "decoder")
@@ -45,7 +45,10 @@ class DataConfig(Section):
     )
     buffer_shards: int = Field(8, ge=1, description="Shards whose windows are mixed at a time.")
     loaders: int = Field(
-        1, ge=0, description="Processes that read and decode ahead; 0: a thread of this process."
+        1,
+        ge=0,
+        le=256,
+        description="Processes that read and decode ahead; 0: a thread of this process.",
     )
 
 
@@ -123,11 +126,12 @@ class DecoderStage(Section):
 class MachineConfig(Section):
     """Where training runs. `workers` changes results by rounding only, all else by precision."""
 
-    seed: int = Field(0, ge=0, description="Of the weights, the order of windows and all noise.")
+    seed: Seed = Field(0, description="Of the weights, the order of windows and all noise.")
     device: str = Field("auto", description="auto: CUDA if there is any; or cpu, cuda, cuda:1.")
     threads: int | None = Field(
         None,
         ge=1,
+        le=1024,
         description="Threads of torch on a CPU; default: one for each core but one, which the "
         "loader needs: torch waits busily, and is many times slower where it has to share.",
     )
@@ -142,6 +146,7 @@ class MachineConfig(Section):
     workers: int = Field(
         0,
         ge=0,
+        le=10_000,
         description="Workers of Ray Train, one GPU each where there are GPUs; 0: this process.",
     )
     address: str | None = Field(None, description="A running Ray cluster; default: start one here.")

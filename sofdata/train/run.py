@@ -25,6 +25,7 @@ import torch
 
 from sofdata import __version__
 from sofdata.allocation import keep_memory
+from sofdata.cores import cores
 from sofdata.errors import ConfigError
 from sofdata.ingest.lock import Choice, only_driver
 from sofdata.local_paths import local_folder
@@ -197,18 +198,17 @@ def stage_digest(job: Job) -> str:
 def read_done(folder: Path) -> dict[str, Any] | None:
     """What a stage that has ended says of itself, None if it has not."""
     try:
-        done: dict[str, Any] = json.loads((folder / DONE).read_text())
+        done = json.loads((folder / DONE).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return done
+    return done if isinstance(done, dict) and "digest" in done else None
 
 
 def prepare_torch(config: TrainConfig, ranks: Ranks) -> None:
     """Set threads, memory and determinism of this process."""
     keep_memory()
     machine = config.machine
-    cores = os.cpu_count() or 1
-    torch.set_num_threads(machine.threads or max(1, (cores - 1) // ranks.world))
+    torch.set_num_threads(machine.threads or max(1, (cores() - 1) // ranks.world))
     torch.use_deterministic_algorithms(machine.deterministic, warn_only=True)
     if machine.deterministic and ranks.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -223,8 +223,14 @@ def _device(config: TrainConfig) -> torch.device:
         device = torch.device(wanted)
     except RuntimeError:
         raise ConfigError(f"machine.device is '{wanted}'; give auto, cpu, cuda or cuda:1") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"machine.device is '{wanted}', which is not supported: cpu or cuda")
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and not number:
         raise ConfigError(f"machine.device is '{wanted}', but torch finds no CUDA device here")
+    if device.type == "cuda" and (device.index or 0) >= number:
+        last = f"cuda:{number - 1}" if number > 1 else "cuda"
+        raise ConfigError(f"machine.device is '{wanted}', but the last device here is {last}")
     return device
 
 
@@ -320,7 +326,7 @@ def _dataset_digest(tree: Tree) -> str:
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
-        lacks = os.path.basename(str(error.filename))
+        lacks = os.path.basename(str(error.filename or DATASET))
         raise ConfigError(
             f"there is no complete dataset at {tree.name} ({lacks} is missing): 'sofdata ingest' "
             "makes one"
