@@ -77,6 +77,9 @@ def ingest(
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Update even if less than half of the videos remain.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -104,6 +107,7 @@ def ingest(
         write=not dry_run,
         update=update,
         retry_quarantined=retry_quarantined,
+        yes=yes,
     )
     if not quiet:
         _tell_plan(console, prepared)

@@ -32,6 +32,8 @@ def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -
         run = {
             "units_run": summary.units_run,
             "units_resumed": summary.units_resumed,
+            "videos_taken_over": summary.taken_over,
+            "kept": list(summary.kept),
             "frames": summary.frames,
             "start_up_s": round(summary.start_up_s, 3),
             "work_s": round(summary.work_s, 3),
@@ -71,6 +73,12 @@ def print_ingest(
     if hint := same_crash(dataset, rejects):
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if summary:
+        for kept in summary.kept:
+            what = f"kept as it was: {printable(kept)}"
+            console.print(what, highlight=False, markup=False, soft_wrap=True)
+        if summary.taken_over:
+            what = f"{summary.taken_over} videos were taken over from what was committed before"
+            console.print(what, highlight=False)
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
             f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s), "

@@ -107,6 +107,9 @@ class VideoRecord(Record):
     covered_s: float = Field(0.0, description="Seconds between the first and last sampled frame.")
     windows: int = Field(0, description="Windows written.")
     windows_rejected: dict[str, int] = Field(default_factory=dict, description="By reason.")
+    inputs: str = Field(
+        "", description="Hash of what decided its samples beside the configuration."
+    )
 
 
 class RejectedWindowRecord(Record):

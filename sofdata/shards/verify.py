@@ -13,8 +13,10 @@ from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
-from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
+from sofdata.ingest.generation import next_shards
+from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.tables import TABLES, Table
+from sofdata.ingest.units import Unit, unit_id
 from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
@@ -106,7 +108,9 @@ def verify(
             account.add(record)
             for table in tables:
                 table.expect(table.rows.record_rows(record))
-    findings.extend(_check_strays(dest, plan, account.shards))
+    if dataset.complete:  # else the same ingest clears what nothing owns when it ends
+        findings.extend(_check_strays(dest, plan, account.shards))
+    findings.extend(_check_uploads(dest))
     if records == len(plan.units):
         for table in tables:
             findings.extend(table.findings())
@@ -265,8 +269,12 @@ def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding
     for unit in sorted(committed_units(dest) - known):
         what = "no unit of the plan has this id"
         yield Finding(f"{LEDGER}/{unit}.json", what, Remedy.REMOVE)
-    for name in sorted(set(dest.names(SHARDS)) - {*shards, WIDS.rsplit("/", 1)[-1]}):
+    known_files = {*shards, *next_shards(dest), WIDS.rsplit("/", 1)[-1]}
+    for name in sorted(set(dest.names(SHARDS)) - known_files):
         yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
+
+
+def _check_uploads(dest: Tree) -> Iterator[Finding]:
     for name in dest.unfinished():
         what = "an upload of it was begun and not ended, by a process that was killed or is at it"
         yield Finding(name, what, Remedy.ABORT)
