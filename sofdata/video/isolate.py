@@ -68,19 +68,23 @@ class DecoderDied(DecodeError):
 class Deadline:
     """When a child that is waited for has had its time, on the monotonic clock.
 
-    stall_s: how long it may go on without progress. over_s: when its time is up, progress or not.
+    stall_s: how long it may go on without progress. over_s: from when on progress comes too late.
+    stalled_s, is_over: when it has made no progress for too long; whether it made some too late.
     """
 
     stall_s: float
     over_s: float
     stalled_s: float = 0.0
+    is_over: bool = False
 
     def __post_init__(self) -> None:
         self.progress()
 
     def progress(self) -> None:
         """Something has come of it."""
-        self.stalled_s = time.monotonic() + self.stall_s
+        now_s = time.monotonic()
+        self.stalled_s = now_s + self.stall_s
+        self.is_over = now_s > self.over_s
 
     def extend(self, took_s: float) -> None:
         """So long was spent on what the child is not to blame for."""
@@ -265,14 +269,13 @@ class DecoderProcess:
 
     def _check(self, deadline: Deadline) -> None:
         """End a child whose time is up."""
-        now_s = time.monotonic()
-        if now_s > deadline.over_s:
+        if deadline.is_over:
             self.close()
             raise OverLimit(
                 "over_time",
                 "decoding takes longer than it may; run.limits sets how long that is",
             )
-        if now_s > deadline.stalled_s:
+        if time.monotonic() > deadline.stalled_s:
             raise self._died(
                 "timeout",
                 f"the decoder made no progress for {deadline.stall_s:g} s (run.limits.floor_s): it "
