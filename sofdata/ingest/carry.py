@@ -8,15 +8,18 @@ outcome is that of a fresh run. So neither time is lost, nor can a video come ou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from functools import cache
 from types import TracebackType
 from typing import BinaryIO
 
+from sofdata.bounded.files import read_small
 from sofdata.errors import InputError
 from sofdata.flow.codec import decode
+from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.outcome import Output
-from sofdata.ingest.units import Unit, video_inputs
+from sofdata.ingest.units import Unit
 from sofdata.shards.layout import SHARDS
 from sofdata.shards.schema import LedgerRecord, SampleRecord, VideoRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
@@ -27,12 +30,17 @@ _RANK = {"quarantined": 0, "rejected": 1, "done": 2}
 
 
 class Carrier:
-    """The earlier results of a unit's videos.
+    """The earlier results of a unit's videos. A context: it closes the shards that it opened.
 
-    A context: shards that were opened are closed at its end.
+    libraries: digests of those whose results may be taken over; any if there are none. What an
+        older version made, which recorded none, may be.
     """
 
-    def __init__(self, dest: Tree, unit: Unit, config_sha256: str) -> None:
+    def __init__(
+        self, dest: Tree, unit: Unit, config_sha256: str, libraries: Collection[str] = ()
+    ) -> None:
+        self.digests: set[str] = set()  # of the libraries that computed what was taken
+        self._libraries = {*libraries, UNKNOWN} if libraries else None
         self._dest = dest
         self._unit = unit
         self._config_sha256 = config_sha256
@@ -57,7 +65,7 @@ class Carrier:
             if earlier.usable and ref.id in earlier.videos:
                 record = self._record(earlier.path)
                 video = _video(record, ref)
-                if record is None or video is None or video.status == "quarantined":
+                if record is None or video is None or not self._may_take(record, video):
                     continue
                 mark = writer.mark()
                 try:
@@ -65,7 +73,8 @@ class Carrier:
                 except (InputError, ValueError):  # damaged: computed again
                     writer.rollback(mark)
                     continue
-                return video.model_copy(update={"inputs": video_inputs(ref)}), output
+                self.digests.add(record.libraries)
+                return video, output
         return None
 
     def is_likely(self, ref: VideoRef) -> bool:
@@ -97,6 +106,11 @@ class Carrier:
                 return record
         return None
 
+    def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
+        known = self._libraries
+        same = known is None or known.issuperset(split_digests(record.libraries))
+        return same and video.status != "quarantined"
+
     def _copy(self, record: LedgerRecord, video: VideoRecord, writer: TarWriter) -> Output:
         """Raises `InputError` where record and shard do not agree."""
         output = Output()
@@ -125,8 +139,8 @@ class Carrier:
 
     def _read_record(self, path: str) -> LedgerRecord | None:
         try:
-            record = LedgerRecord.model_validate_json(self._dest.read(path))
-        except (FileNotFoundError, ValueError):
+            record = LedgerRecord.parse(read_small(self._dest, path, LedgerRecord.MOST_BYTES))
+        except (FileNotFoundError, InputError, ValueError):
             return None
         return record if record.config_sha256 == self._config_sha256 else None
 

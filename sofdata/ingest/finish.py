@@ -12,6 +12,12 @@ from sofdata import __version__
 from sofdata.config import IngestConfig
 from sofdata.faults import reached
 from sofdata.ingest.generation import Generation, clear_next, read_records
+from sofdata.ingest.libraries import (
+    merged_provenance,
+    recorded,
+    split_digests,
+    with_sets_note,
+)
 from sofdata.ingest.plan import Plan, save_plan
 from sofdata.ingest.tables import TABLES
 from sofdata.shards.commit import committed_units
@@ -76,10 +82,14 @@ def finish(dest: Tree, generation: Generation) -> DatasetRecord:
     reached("finish: shards listed")
     _retire(dest, plan, account)
     reached("finish: retired")
+    libraries = recorded(generation.record, account.digests)
     changes = {
         "complete": True,
         "counts": account.counts(generation.record.counts),
         "flow": account.flow(),
+        "libraries": libraries,
+        "provenance": merged_provenance(generation.record.provenance, libraries),
+        "notes": with_sets_note(generation.record.notes, libraries),
     }
     complete = generation.record.model_copy(update=changes)
     dest.write(DATASET, complete.to_json())
@@ -128,6 +138,7 @@ class Account:
         self._shards: list[ShardRecord] = []
         self._flow = Merged()
         self.quarantine_notes: set[str] = set()
+        self.digests: set[str] = set()  # of the libraries that computed the units
 
     def add(self, record: LedgerRecord) -> None:
         """Count a unit. Units come in the order of the plan."""
@@ -143,6 +154,7 @@ class Account:
         self._window_reasons.update(window.reason for window in record.rejected_windows)
         self._windows += len(record.windows)
         self._flow.add(record.statistics)
+        self.digests.update(split_digests(record.libraries))
         if record.shard:
             self._shards.append(record.shard)
 

@@ -24,6 +24,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
 from sofdata.faults import reached
 from sofdata.ingest.plan import Plan, load_plan, save_plan
@@ -246,16 +248,16 @@ def _inputs_of(units: Mapping[str, Unit], record: LedgerRecord) -> dict[str, str
 
 def _read_dataset(dest: Tree, name: str) -> DatasetRecord | None:
     try:
-        return DatasetRecord.model_validate_json(dest.read(name))
+        return DatasetRecord.parse(read_small(dest, name, DatasetRecord.MOST_BYTES))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise InputError(f"{name} in {dest.name} does not fit the schema: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{name} in {dest.name} does not fit the schema: {brief(error)}") from None
 
 
 def _read_again(dest: Tree) -> dict[str, Why]:
     try:
-        return _AGAIN.validate_json(dest.read(NEXT_AGAIN))
+        return _AGAIN.validate_json(read_small(dest, NEXT_AGAIN, DatasetRecord.MOST_BYTES))
     except FileNotFoundError:
         return {}
     except ValidationError as error:

@@ -7,13 +7,14 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sofdata import __version__
 from sofdata.config import IngestConfig
+from sofdata.cores import cores
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, StorageError, WorseError
 from sofdata.flow.estimator import resolve
@@ -38,12 +39,18 @@ from sofdata.ingest.generation import (
     with_earlier,
 )
 from sofdata.ingest.inline import run_inline
-from sofdata.ingest.lock import only_driver
+from sofdata.ingest.libraries import (
+    compare_libraries,
+    libraries_digest,
+    used_libraries,
+    with_stored,
+)
+from sofdata.ingest.lock import Lock, only_driver
 from sofdata.ingest.plan import Plan, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
-from sofdata.shards.layout import RUNS
+from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage import Tree
 
@@ -102,6 +109,19 @@ class Summary:
     lost: tuple[str, ...] = ()
 
 
+@contextmanager
+def working_on(
+    source: Tree, dest: Tree, config: IngestConfig, write: bool = True
+) -> Iterator[None]:
+    """Hold the lock of a destination from the plan to the end, so that what is planned is run.
+
+    write: False for a dry run, which needs no lock. Raises as `prepare` for places that cannot be.
+    """
+    check_places(source, dest)
+    with only_driver(dest, "ingest", config.run.lock) if write else nullcontext():
+        yield
+
+
 def prepare(
     source: Tree,
     dest: Tree,
@@ -112,6 +132,7 @@ def prepare(
     update: bool = False,
     retry_quarantined: bool = False,
     yes: bool = False,
+    other_libraries: bool = False,
 ) -> Prepared:
     """List the corpus, make the plan, and compare it with what lies at the destination.
 
@@ -119,9 +140,11 @@ def prepare(
     update: if the source has changed, plan what is there now; units that have not changed stay.
     retry_quarantined: run those units again in which a video was quarantined.
     yes: update also from a source that shares less than half of the planned videos.
+    other_libraries: go on with other libraries than those that the units so far were made with.
 
     Raises `ConfigError` before any work if the destination holds something else, another
-    configuration or, without `update`, was planned from another source.
+    configuration or, without `update`, was planned from another source; and where there is work,
+    if it was made with other libraries, unless `other_libraries` says to go on.
     """
     check_places(source, dest)
     check_can_run(config, dest)
@@ -132,23 +155,30 @@ def prepare(
     if source.is_file():
         source = source.parent()
     now = make_plan(source, listing, config)
-    with only_driver(dest) if write else nullcontext():
+    with only_driver(dest, "ingest", config.run.lock) if write else nullcontext():
         stored = read_dataset(dest)
         if stored:
             check_same_config(stored, config, dest)
             check_same_actions(stored, listing.actions, dest)
-        job = Job(source, dest, config, adapter.name, listing.actions)
         known = read_generation(dest)
+        compared = compare_libraries(
+            known.record if known else stored, config, dest.name, bool(known and known.done)
+        )
+        allowed, mixes = compared.allowed(other_libraries), bool(compared.differing)
+        job = Job(source, dest, config, adapter.name, listing.actions, libraries=allowed)
+        job = replace(job, mixes=mixes)
         generation = _settle(job, known, now, update, yes)
         if retry_quarantined:
             generation = generation.run_again(quarantined_units(dest, generation))
+        waiting = generation.waiting
+        if waiting or generation is not known:
+            compared.check(other_libraries)
         if write:
             dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
             if generation is not known:
                 save_generation(dest, generation)
             elif not generation.staged:
                 clear_next(dest)  # of a generation that is in place, or was never ready
-        waiting = generation.waiting
     complete = None if waiting or generation.staged else read_dataset(dest)
     if complete and complete.complete:
         check_files(dest)
@@ -169,14 +199,15 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
     `ConfigError` if another driver is at work on the same destination, or has planned it anew
-    since, and `WorseError` if the earlier result of a damaged unit was better than what its videos
-    give now: then nothing is replaced.
+    since, `StorageError` if another has taken over its lock, and `WorseError` if the earlier result
+    of a damaged unit was better than what its videos give now: then nothing is replaced.
     """
     job = prepared.job
-    with only_driver(job.dest):
+    with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
         generation = _as_planned(prepared)
-        name = _note_start(job)
-        summary = _execute(job, generation, on_event)
+        name = _note_start(job, lock)
+        generation = _note_libraries(job, generation)
+        summary = _execute(job, generation, on_event, lock)
         _note_end(job, name, summary)
     return summary
 
@@ -186,7 +217,7 @@ def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bo
     dest = job.dest
     if known is None:
         committed = committed_units(dest)
-        return Generation(now, new_record(job, now), frozenset(committed))
+        return Generation(now, new_record(job, now, read_dataset(dest)), frozenset(committed))
     changes = find_changes(known.plan, now)
     if not changes:
         return known
@@ -200,7 +231,7 @@ def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bo
     return replace(
         known,
         plan=now,
-        record=new_record(job, now),
+        record=new_record(job, now, known.record),
         staged=known.staged or known.record.complete,
     )
 
@@ -219,7 +250,19 @@ def _as_planned(prepared: Prepared) -> Generation:
     return now
 
 
-def _execute(job: Job, generation: Generation, on_event: Callable[[Event], None]) -> Summary:
+def _note_libraries(job: Job, generation: Generation) -> Generation:
+    """Let a generation explain the libraries of the units that are about to be made."""
+    libraries = with_stored(generation.record, job.libraries)
+    if not generation.waiting or libraries == generation.record.libraries:
+        return generation
+    record = generation.record.model_copy(update={"libraries": libraries})
+    job.dest.write(NEXT_DATASET if generation.staged else DATASET, record.to_json())
+    return replace(generation, record=record)
+
+
+def _execute(
+    job: Job, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+) -> Summary:
     started = time.monotonic()
     ready_at = ended_at = started
     frames = taken_over = 0
@@ -237,6 +280,7 @@ def _execute(job: Job, generation: Generation, on_event: Callable[[Event], None]
             elif isinstance(event, VideoDone):
                 frames += event.video.frames
             elif isinstance(event, UnitDone):
+                lock.check()
                 kept += event.kept
                 nodes.update([event.node] if event.node else [])
             elif isinstance(event, UnitKept):
@@ -252,6 +296,7 @@ def _execute(job: Job, generation: Generation, on_event: Callable[[Event], None]
             "complete: see that the source can be read, and raise limits if they were reached; "
             "then run the same command again"
         )
+    lock.check()
     done = read_generation(job.dest)
     if done is None:
         raise StorageError(f"{job.dest.name} has lost its plan or dataset.json during the ingest")
@@ -285,7 +330,7 @@ def _events(units: tuple[Unit, ...], job: Job) -> Generator[Event, None, None]:
         yield from run_ray(units, job)
 
 
-def _note_start(job: Job) -> str:
+def _note_start(job: Job, lock: Lock) -> str:
     """Keep what is known of this run: `runs/` alone differs from run to run."""
     began = datetime.now(UTC)
     name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.json"
@@ -293,8 +338,11 @@ def _note_start(job: Job) -> str:
         "began": began.isoformat(timespec="seconds"),
         "source": job.source.name,
         "sofdata": __version__,
+        "libraries": libraries_digest(used_libraries(job.config)),
+        "other_libraries": job.mixes,
         "run": job.config.run.model_dump(mode="json"),
-        "cores": os.cpu_count(),
+        "lock": lock.kind,
+        "cores": cores(),
         "machine": platform.platform(),
     }
     job.dest.write(name, json.dumps(record, indent=1).encode())

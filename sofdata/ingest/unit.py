@@ -6,9 +6,9 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sofdata.config import IngestConfig
@@ -18,6 +18,7 @@ from sofdata.faults import reached
 from sofdata.ingest.carry import Carrier
 from sofdata.ingest.events import UnitDone, UnitKept, VideoDone
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.libraries import Libraries, join_digests, own_digest
 from sofdata.ingest.outcome import Output
 from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.process import FlowSource, windows_of
@@ -36,13 +37,18 @@ from sofdata.types import (
     SkillWindow,
     VideoRef,
 )
+from sofdata.uris import local
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
+from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangesSpent, Source
 from sofdata.video.tally import StreamReport
 from sofdata.windows.actions import attach_actions
+
+# Errors after which PyAV tries a video that decord was given.
+_DECORDS_OWN = DecoderMisbehaved | DecoderDied | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Job:
 
     corpus, actions: name of the corpus, and what its actions are where they were asked for.
     ledger: the folder of the destination to which units are committed.
+    libraries: with what units may be computed, by digest; anything if empty. mixes: whether the
+        user has chosen to go on with others than those that the units so far were made with.
     """
 
     source: Tree
@@ -59,6 +67,8 @@ class Job:
     corpus: str = ""
     actions: ActionSpec | None = None
     ledger: str = LEDGER
+    libraries: Mapping[str, Libraries] = field(default_factory=dict)
+    mixes: bool = False
 
 
 class Size(Protocol):
@@ -100,14 +110,21 @@ def run_unit(
     output, videos = Output(), []
     with ExitStack() as stack:
         folder = stack.enter_context(job.dest.scratch())
-        carrier = stack.enter_context(Carrier(job.dest, unit, job.config.digest()))
+        carrier = stack.enter_context(
+            Carrier(job.dest, unit, job.config.digest(), job.libraries.keys())
+        )
         wanted = [ref for ref in unit.videos if not carrier.is_likely(ref)]
         fetcher = stack.enter_context(Fetcher(job.source, wanted, job.config.run))
         writer = TarWriter(os.path.join(folder, "shard.tar"))
         stack.callback(writer.discard)
+        digests = carrier.digests
         for ref in unit.videos:
             taken = carrier.take(ref, writer)
+            if taken is None:
+                digests.add(own_digest(job.config, job.libraries))
             video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
+            said = {"labels": dict(ref.labels), "inputs": video_inputs(ref)}
+            video = video.model_copy(update=said)
             output.extend(brought)
             videos.append(video)
             if video.status == "quarantined":
@@ -117,7 +134,7 @@ def run_unit(
         if worse := carrier.worse(videos):
             yield _keep(unit, job, carrier.standing(), writer.path, worse)
         else:
-            yield UnitDone(_commit(unit, job, writer, output, videos))
+            yield UnitDone(_commit(unit, job, writer, output, videos, join_digests(*digests)))
 
 
 def _keep(
@@ -130,7 +147,12 @@ def _keep(
 
 
 def _commit(
-    unit: Unit, job: Job, writer: TarWriter, output: Output, videos: list[VideoRecord]
+    unit: Unit,
+    job: Job,
+    writer: TarWriter,
+    output: Output,
+    videos: list[VideoRecord],
+    libraries: str,
 ) -> LedgerRecord:
     """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
     if not job.dest.is_local and (standing := committed(job.dest, unit.id, job.ledger)):
@@ -144,6 +166,7 @@ def _commit(
         windows=output.rows,
         rejected_windows=output.rejected,
         statistics=output.sums.record(),
+        libraries=libraries,
     )
     return commit_record(job.dest, record, writer.path, job.ledger)
 
@@ -166,7 +189,7 @@ def run_video(
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
-    path, tries, spared = job.source.path(ref.uri), 1, False
+    path, tries, spared = job.source.path(ref.where), 1, False
     while True:
         try:
             with fetcher.video(ref, decoder) as (source, path):
@@ -186,7 +209,7 @@ def run_video(
             if isinstance(error, DecoderDied) and error.reason == "crash" and not spared:
                 spared = True
                 continue
-            if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "decord":
+            if not isinstance(error, _DECORDS_OWN) or decoder != "decord":
                 detail = _detail(error, path, ref)
                 stderr = error.tail if isinstance(error, DecoderDied) else ""
                 return _failed(ref, error, detail, decoder, tries), Output(stderr=stderr)
@@ -261,7 +284,7 @@ def _check_unchanged(ref: VideoRef, source: Tree, path: str) -> None:
 
     path: of the file or of its copy, "" if it is read where it lies.
     """
-    size = Tree("/").size(path) if path else source.size(ref.uri)
+    size = Tree("/").size(local(path)) if path else source.size(ref.where)
     if size != ref.size_bytes or ref.fingerprint != fingerprint(
         source, ref.uri, size, ref.actions, path
     ):
@@ -289,7 +312,6 @@ def _ended(ref: VideoRef, stream: DecodedVideo, output: Output, tries: int) -> V
         covered_s=report.covered_s,
         windows=kept,
         windows_rejected=dict(sorted(reasons.items())),
-        inputs=video_inputs(ref),
     )
 
 
@@ -304,6 +326,8 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
     if isinstance(error, Unusable):
         rejected = error.reason not in ("changed", "missing", "unreadable")
         status, reason = "rejected" if rejected else "quarantined", error.reason
+    elif isinstance(error, OverLimit):
+        status, reason = "quarantined", error.reason
     elif isinstance(error, DecoderDied):
         status, reason = "quarantined", f"decoder_{error.reason}"
     elif isinstance(error, OSError):
@@ -324,7 +348,6 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
             "detail": detail,
             "decoder": decoder,
             "tries": tries,
-            "inputs": video_inputs(ref),
         }
     )
 

@@ -6,21 +6,31 @@ from sofdata.errors import ConfigError
 from sofdata.ingest.destination import mark_incomplete
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import Why, read_generation, save_generation
-from sofdata.ingest.lock import only_driver
+from sofdata.ingest.lock import Choice, only_driver
 from sofdata.shards.layout import LEDGER, PLAN
-from sofdata.shards.verify import Finding, Remedy, Verdict
+from sofdata.shards.verify import Finding, Remedy, Verdict, verify
 from sofdata.storage import Tree
 
 
-def repair(dest: Tree, verdict: Verdict) -> list[str]:
+def repair(dest: Tree, verdict: Verdict, choice: Choice = "auto") -> list[str]:
     """Do away with what `verify` found, and return what was done, a sentence each.
 
     Files that no unit owns are removed. Units whose record or shard is damaged are noted, so that
     the same `sofdata ingest` makes them again, to the same bytes; until these are committed, what
     is left of the old ones stays. Tables are written anew from the ledger if every unit has a
-    record. No source is read. Raises `ConfigError` if an ingest is at work on the dataset.
+    record. No source is read.
+
+    verdict: taken anew, unless it was taken under the lock that is held here: what it names may be
+    another's finished work by now. choice: as of `only_driver`.
+
+    Raises `ConfigError` if another command is at work on the dataset.
     """
-    with only_driver(dest):
+    with only_driver(dest, "repair", choice) as lock:
+        if verdict.lock != lock.token:
+            verdict = verify(dest, verdict.fast)
+        if verdict.whole:
+            return ["nothing to mend: the dataset is whole, as it is now"]
+        lock.check()  # a verdict may have taken hours
         return _repair(dest, verdict)
 
 
