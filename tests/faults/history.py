@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import TypeVar
 
@@ -137,7 +138,8 @@ class Life:
         )
 
     def update_killed(self) -> None:
-        """Kill an update, then go on with it, or change the source first."""
+        """Kill an update, then go on with it, change the source first, or change it back."""
+        before = deepcopy(self.wanted)
         self.mix()
         for _ in range(int(self.rng.integers(1, MOST_KILLS + 1))):
             if not self.killed(self.ingest):
@@ -145,6 +147,26 @@ class Life:
             if self.rng.random() < 0.3:
                 self.told.append("the source changes in between")
                 self.mix()
+        if self.rng.random() < 0.3:
+            self.back_to(before)
+        self.complete()
+
+    def back_to(self, before: Source) -> None:
+        """Let the source be what it was, and give the command that the dataset was made with."""
+        self.told.append("the source is what it was")
+        self.wanted = before
+        with suppress(ConfigError):  # right if another plan is under way
+            self.ingest(update=False)
+
+    def killed_at_the_end(self) -> None:
+        """Kill updates while they retire what they have replaced; what is gone may come back."""
+        states = [deepcopy(self.wanted)]
+        for _ in range(int(self.rng.integers(1, MOST_KILLS + 1))):
+            self.mix()
+            states.append(deepcopy(self.wanted))
+            self.killed(self.ingest, after="finish: shards listed")
+            if self.rng.random() < 0.5:
+                self.wanted = deepcopy(states[int(self.rng.integers(len(states)))])
         self.complete()
 
     def goes_on_plainly(self) -> None:
@@ -244,24 +266,31 @@ class Life:
         """A whole verdict on the dataset."""
         return verify(Tree(str(self.dest)))
 
-    def killed(self, act: Callable[[], None]) -> bool:
-        """Kill something at a step that such runs reach; says whether it came to that."""
+    def killed(self, act: Callable[[], None], after: str = "") -> bool:
+        """Kill something at a step that such runs reach; says whether it came to that.
+
+        after: a step; it is killed within the 40 steps that come after it.
+        """
         names = sorted(self.steps)
         name = names[int(self.rng.integers(len(names)))]
         steps = Steps(name, int(self.rng.integers(1, self.steps[name] + 1)))
+        if after:
+            steps = Steps(after, 1, late=int(self.rng.integers(40)))
         try:
             with told(steps):
                 act()
         except Killed:
-            self.told.append(f"killed at '{name}', {steps.nth}")
+            late = f" and {steps.late}" if steps.late else ""
+            self.told.append(f"killed at '{steps.step}', {steps.nth}{late}")
             self.kills += 1
+            happened = True
         else:
-            name = ""
+            happened = False
         self.steps |= steps.seen  # the most of each
         self.promoting |= PROMOTION in steps.seen
-        if name and self.whole is not None:
+        if happened and self.whole is not None:
             self._check_loads(self.whole)
-        return bool(name)
+        return happened
 
     # The judge
 
@@ -360,6 +389,7 @@ EVENTS: dict[str, tuple[Callable[[Life], None], int]] = {
     "change": (_then(lambda life: life.change(int(life.rng.integers(1, 12)))), 2),
     "damage": (Life.damaged, 3),
     "go on plainly": (Life.goes_on_plainly, 2),
+    "killed at the end": (Life.killed_at_the_end, 4),
     "nothing new": (Life.complete, 1),
     "remove": (_then(lambda life: life.remove(int(life.rng.integers(2, 40)))), 2),
     "remove one": (lambda life: life.one(life.remove), 3),

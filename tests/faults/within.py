@@ -21,16 +21,23 @@ class Killed(BaseException):
 
 @dataclass(slots=True)
 class Steps:
-    """Counts the steps of a run, and ends it at the `nth` time that it reaches `step`."""
+    """Counts the steps of a run, and ends it at the `nth` time that it reaches `step`.
+
+    late: so many steps after that.
+    """
 
     step: str = ""
     nth: int = 1
+    late: int = 0
     seen: Counter[str] = field(default_factory=Counter)
+    after: int = 0
 
     def __call__(self, step: str) -> None:
         self.seen[step] += 1
-        if step == self.step and self.seen[step] == self.nth:
-            raise Killed
+        if self.step and self.seen[self.step] >= self.nth:
+            if self.after >= self.late:
+                raise Killed  # again at each later step: a killed process does nothing more
+            self.after += 1
 
 
 @contextmanager
