@@ -141,6 +141,7 @@ def _commit(
     """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
     if not job.dest.is_local and (standing := committed(job.dest, unit.id)):
         return standing
+    digest = own_digest(job.config, job.libraries)  # before anything is written
     record = LedgerRecord(
         unit=unit.id,
         ordinal=unit.ordinal,
@@ -150,7 +151,7 @@ def _commit(
         windows=output.rows,
         rejected_windows=output.rejected,
         statistics=output.sums.record(),
-        libraries=own_digest(job.config, job.libraries),
+        libraries=digest,
     )
     return commit_record(job.dest, record, writer.path)
 
