@@ -127,16 +127,28 @@ def save_generation(dest: Tree, generation: Generation) -> None:
     reached("stage: ready")
 
 
-def clear_next(dest: Tree) -> None:
-    """Remove `next/`: what it held is in place, or of no generation."""
-    there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
-    for name in (NEXT_DATASET, NEXT_AGAIN, NEXT_PLAN):
-        if name in there:
-            dest.remove(name)
-            reached("next: file removed")
+def clear_records(dest: Tree) -> None:
+    """Remove the records of `next/`, which are in place: before any shard that they name.
+
+    What is to be run again goes first, so that what stands is taken as done should this end midway.
+    """
+    if NEXT_AGAIN.rsplit("/", 1)[-1] in dest.names(NEXT):
+        dest.remove(NEXT_AGAIN)
+        reached("next: nothing to run again")
     for folder in (NEXT_LEDGER, NEXT_EARLIER):
         for name in dest.names(folder):
             dest.remove(f"{folder}/{name}")
+            reached("next: record removed")
+
+
+def clear_next(dest: Tree) -> None:
+    """Remove `next/`: what it held is in place, or of no generation."""
+    clear_records(dest)
+    there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
+    for name in (NEXT_DATASET, NEXT_PLAN):
+        if name in there:
+            dest.remove(name)
+            reached("next: file removed")
     for folder in (NEXT_LEDGER, NEXT_EARLIER, NEXT):
         dest.remove_folder(folder)
 
