@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic.fields import FieldInfo
 
 from sofdata.corpora.config import ManifestConfig
 from sofdata.errors import ConfigError
-from sofdata.flow.codec import CodecConfig
+from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig
-from sofdata.settings import Section
+from sofdata.settings import Section, field_of, is_text, section_of
 from sofdata.shards.sample import ImageConfig
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
+from sofdata.written import LARGEST_BYTES, read_recipe, read_value
 
 S = TypeVar("S", bound=Section)
-_PATTERN = re.compile(r"\{[^{}:,]+\}[^,]")  # of columns: "{a}_{b}.mp4", which is no YAML
 INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
 
 
@@ -55,6 +55,7 @@ class RunConfig(Section):
     workers: int | None = Field(
         None,
         ge=1,
+        le=10_000,
         description="Ray workers, one core each, over all nodes; default: one for each core that "
         "is free, also on nodes that join later.",
     )
@@ -70,6 +71,7 @@ class RunConfig(Section):
     flow_actors: int = Field(
         0,
         ge=0,
+        le=1024,
         description="Ray actors that estimate flow for all workers of a node, one GPU each when "
         "flow.device is cuda (then 0 means one for each GPU of the node). 0: each worker "
         "estimates its own flow.",
@@ -102,6 +104,12 @@ class RunConfig(Section):
         True, description="Decode each video in a process of its own that can be killed (Ray only)."
     )
     limits: LimitConfig = LimitConfig()
+    lock: Literal["auto", "none"] = Field(
+        "auto",
+        description="'auto': only one command at a time writes to a destination, by a lock of its "
+        "file system or, in an object store, by a lease. 'none': none is taken, for a file system "
+        "without locks of which you are sure that nothing else writes there.",
+    )
     stall_s: float = Field(
         14400.0,
         gt=0,
@@ -136,6 +144,17 @@ class IngestConfig(Section):
         "has any. Never read otherwise. Such a dataset is another than the one without.",
     )
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _a_window_can_be_stored(self) -> Self:
+        side = self.windows.length * self.windows.size
+        if self.codec.name == "q8" and side > LONGEST_SIDE_PX:
+            raise ValueError(
+                f"windows.length {self.windows.length} times windows.size {self.windows.size} is "
+                f"{side}, and codec.name q8 stores at most {LONGEST_SIDE_PX}: take less of either, "
+                "or codec.name float16"
+            )
+        return self
 
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
@@ -173,10 +192,12 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     """Read a recipe, apply `a.b=c` overrides, and check the result.
 
     recipe: path of a YAML file, or the name of one that sofdata carries; None for the defaults.
-    overrides: `key=value` with a dotted key; the value is read as YAML.
+    overrides: `key=value` with a dotted key. The value of a text is taken as it stands, any other
+        is read as YAML.
 
-    Raises `ConfigError` for a recipe that does not exist or does not parse, for an override
-    without "=", and for any key or value that does not fit.
+    Of several values for a key the last one counts. Raises `ConfigError` for a recipe that does not
+    exist or does not parse, for an override without "=", and for any key or value that does not
+    fit.
     """
     return load_section(IngestConfig, recipe, overrides)
 
@@ -191,10 +212,21 @@ def load_section(
 
     folder: where sofdata carries the recipes of this kind.
     """
-    values = _read_recipe(recipe, folder) if recipe else {}
+    values = _read_recipe(recipe, folder) if recipe is not None else {}
     for override in overrides:
-        _apply(values, override)
+        _apply(values, override, section)
     return section.parse(values)
+
+
+def once(overrides: Iterable[str]) -> list[str]:
+    """The overrides of a command line. Raises `ConfigError` for a key with two values: which?"""
+    given: dict[str, str] = {}
+    overrides = list(overrides)
+    for override in overrides:
+        key, _, text = (part.strip() for part in override.partition("="))
+        if given.setdefault(key, text) != text:
+            raise ConfigError(f"'{key}' is given twice, as '{given[key]}' and as '{text}'")
+    return overrides
 
 
 def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
@@ -243,57 +275,62 @@ def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "
 
 
 def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
-    import yaml
-
     path = recipes(folder).get(recipe, Path(recipe))
     try:
-        values = _yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except (OSError, ValueError) as error:
         known = ", ".join(recipes(folder)) or "none"
         raise ConfigError(
-            f"cannot read recipe '{recipe}' ({error.strerror}); "
+            f"cannot read recipe '{recipe}' ({getattr(error, 'strerror', error)}); "
             f"give a path to a YAML file or one of: {known}"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe '{recipe}' is not YAML: {error}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"recipe '{recipe}' must hold keys and values, not a {type(values)}")
-    return values
+    return read_recipe(data, recipe)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    import yaml
-
+def _apply(values: dict[str, Any], override: str, section: type[Section]) -> None:
     key, separator, text = override.partition("=")
-    if not separator or not key.strip():
+    path = [part.strip() for part in key.split(".")]
+    if not separator or not all(path):
         raise ConfigError(f"'--set {override}' needs the form key=value, such as flow.step_s=0.1")
-    *path, last = key.strip().split(".")
-    for part in path:
-        inner = values.setdefault(part, {})
+    value = _value(text.strip(), field_of(section, path), f"'--set {override}'")
+    for each, leaf in _leaves(section, path, value):
+        _put(values, each, leaf, override)
+
+
+def _value(text: str, field: FieldInfo | None, what: str) -> Any:
+    """What stands after "=": of a text every character, of all else YAML."""
+    if field is not None and is_text(field):
+        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+        if not quoted:
+            return None if text in ("null", "~") and field.default is None else text
+        try:
+            found = read_value(text, what)
+        except ConfigError:  # quotes within, as in 'a' == 'b'
+            return text
+        return found if isinstance(found, str) else text
+    if not text:
+        raise ConfigError(f"{what} has no value; null is the word for none")
+    return read_value(text, what)
+
+
+def _leaves(section: type[Section], path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
+    """The settings of a value: one, or those of a section that is given as {key: value}."""
+    field = field_of(section, path)
+    if isinstance(value, dict) and value and field is not None and section_of(field):
+        for key, inner in value.items():
+            yield from _leaves(section, [*path, key], inner)
+    else:
+        yield path, value
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+    *outer, last = path
+    for part in outer:
+        inner = values.get(part)
+        if inner is None:
+            inner = values[part] = {}
         if not isinstance(inner, dict):
             raise ConfigError(f"'--set {override}': '{part}' holds a value, not keys")
         values = inner
-    try:
-        values[last] = _yaml(text)
-    except yaml.YAMLError as error:
-        if _PATTERN.match(text):
-            values[last] = text
-            return
-        raise ConfigError(f"'--set {override}': the value is not YAML: {error}") from None
-
-
-def _yaml(text: str) -> Any:
-    """Read YAML, in which only `true` and `false` are truth values: `off` and `no` are words."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
-    return yaml.load(text, Loader)  # noqa: S506 - a safe loader
+    values[last] = value

@@ -15,9 +15,9 @@ from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event
 from sofdata.ingest.libraries import Libraries, own_digest
-from sofdata.ingest.plan import Unit
 from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import Decoder, Job, run_unit
+from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage import Tree
 

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,16 +15,18 @@ from sofdata.config import IngestConfig
 from sofdata.corpora.registry import demonstration_corpus
 from sofdata.errors import ActionError, DecodeError, FlowError, InputError
 from sofdata.faults import reached
-from sofdata.ingest.events import UnitDone, VideoDone
+from sofdata.ingest.carry import Carrier
+from sofdata.ingest.events import UnitDone, UnitKept, VideoDone
 from sofdata.ingest.fetch import Fetcher
-from sofdata.ingest.libraries import Libraries, own_digest
-from sofdata.ingest.plan import Unit, fingerprint
+from sofdata.ingest.libraries import Libraries, join_digests, own_digest
+from sofdata.ingest.outcome import Output
+from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.process import FlowSource, windows_of
+from sofdata.ingest.units import Unit, video_inputs
 from sofdata.shards.commit import commit_record, commit_shard, committed
-from sofdata.shards.layout import QUARANTINE
-from sofdata.shards.sample import Sample, VideoContext, encode_sample, sample_key
+from sofdata.shards.layout import LEDGER, QUARANTINE
+from sofdata.shards.sample import Sample, VideoContext, encode_sample, quarantine_name
 from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
-from sofdata.shards.stats import FlowSums
 from sofdata.shards.tar import TarWriter
 from sofdata.storage import Tree
 from sofdata.types import (
@@ -34,6 +37,7 @@ from sofdata.types import (
     SkillWindow,
     VideoRef,
 )
+from sofdata.uris import local
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
@@ -52,6 +56,7 @@ class Job:
     """What all units of an ingest share. It travels to every worker.
 
     corpus, actions: name of the corpus, and what its actions are where they were asked for.
+    ledger: the folder of the destination to which units are committed.
     libraries: with what units may be computed, by digest; anything if empty. mixes: whether the
         user has chosen to go on with others than those that the units so far were made with.
     """
@@ -61,6 +66,7 @@ class Job:
     config: IngestConfig
     corpus: str = ""
     actions: ActionSpec | None = None
+    ledger: str = LEDGER
     libraries: Mapping[str, Libraries] = field(default_factory=dict)
     mixes: bool = False
 
@@ -92,56 +98,65 @@ class Decoder(Protocol):
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo: ...
 
 
-@dataclass(slots=True)
-class Output:
-    """What a unit, or one try at one of its videos, has brought so far.
-
-    stderr: the end of what a decoder wrote before it died.
-    """
-
-    rows: list[WindowRow] = field(default_factory=list)
-    rejected: list[RejectedWindowRecord] = field(default_factory=list)
-    sums: FlowSums = field(default_factory=FlowSums)
-    stderr: str = ""
-
-    def extend(self, other: Output) -> None:
-        self.rows.extend(other.rows)
-        self.rejected.extend(other.rejected)
-        self.sums.merge(other.sums)
-
-
 def run_unit(
     unit: Unit, job: Job, flow: FlowSource, open_video: Decoder
-) -> Iterator[VideoDone | UnitDone]:
+) -> Iterator[VideoDone | UnitDone | UnitKept]:
     """Turn a unit into a committed shard, telling of each video as it ends.
 
-    A bad video costs that video only. Raises `StorageError` or `TransientError` if the
+    Videos whose earlier result stands are taken over. A bad video costs that video only, and a
+    result that was better before is kept. Raises `StorageError` or `TransientError` if the
     destination fails; the unit is then not committed and may be run again.
     """
     output, videos = Output(), []
-    with job.dest.scratch() as folder, Fetcher(job.source, unit.videos, job.config.run) as fetcher:
+    with ExitStack() as stack:
+        folder = stack.enter_context(job.dest.scratch())
+        carrier = stack.enter_context(
+            Carrier(job.dest, unit, job.config.digest(), job.libraries.keys())
+        )
+        wanted = [ref for ref in unit.videos if not carrier.is_likely(ref)]
+        fetcher = stack.enter_context(Fetcher(job.source, wanted, job.config.run))
         writer = TarWriter(os.path.join(folder, "shard.tar"))
-        try:
-            for ref in unit.videos:
-                video, brought = run_video(ref, job, writer, flow, open_video, fetcher)
-                output.extend(brought)
-                videos.append(video)
-                if video.status == "quarantined":
-                    _note_quarantine(job.dest, video, brought.stderr)
-                reached("unit: video ended")
-                yield VideoDone(unit.id, video)
-            yield UnitDone(_commit(unit, job, writer, output, videos))
-        finally:
-            writer.discard()
+        stack.callback(writer.discard)
+        digests = carrier.digests
+        for ref in unit.videos:
+            taken = carrier.take(ref, writer)
+            if taken is None:
+                digests.add(own_digest(job.config, job.libraries))
+            video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
+            said = {"labels": dict(ref.labels), "inputs": video_inputs(ref)}
+            video = video.model_copy(update=said)
+            output.extend(brought)
+            videos.append(video)
+            if video.status == "quarantined":
+                _note_quarantine(job.dest, video, brought.stderr)
+            reached("unit: video ended")
+            yield VideoDone(unit.id, video, taken is not None)
+        if worse := carrier.worse(videos):
+            yield _keep(unit, job, carrier.standing(), writer.path, worse)
+        else:
+            yield UnitDone(_commit(unit, job, writer, output, videos, join_digests(*digests)))
+
+
+def _keep(
+    unit: Unit, job: Job, standing: LedgerRecord | None, path: str, worse: list[str]
+) -> UnitDone | UnitKept:
+    """Let the earlier result of a unit stand, since the new one is worse."""
+    if standing is None:
+        return UnitKept(unit.id, tuple(worse))
+    return UnitDone(commit_record(job.dest, standing, path, job.ledger), kept=tuple(worse))
 
 
 def _commit(
-    unit: Unit, job: Job, writer: TarWriter, output: Output, videos: list[VideoRecord]
+    unit: Unit,
+    job: Job,
+    writer: TarWriter,
+    output: Output,
+    videos: list[VideoRecord],
+    libraries: str,
 ) -> LedgerRecord:
     """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
-    if not job.dest.is_local and (standing := committed(job.dest, unit.id)):
+    if not job.dest.is_local and (standing := committed(job.dest, unit.id, job.ledger)):
         return standing
-    digest = own_digest(job.config, job.libraries)  # before anything is written
     record = LedgerRecord(
         unit=unit.id,
         ordinal=unit.ordinal,
@@ -151,9 +166,9 @@ def _commit(
         windows=output.rows,
         rejected_windows=output.rejected,
         statistics=output.sums.record(),
-        libraries=digest,
+        libraries=libraries,
     )
-    return commit_record(job.dest, record, writer.path)
+    return commit_record(job.dest, record, writer.path, job.ledger)
 
 
 def run_video(
@@ -174,7 +189,7 @@ def run_video(
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
-    path, tries, spared = job.source.path(ref.uri), 1, False
+    path, tries, spared = job.source.path(ref.where), 1, False
     while True:
         try:
             with fetcher.video(ref, decoder) as (source, path):
@@ -215,7 +230,7 @@ def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:
         "stderr": stderr,
         "replay": f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(video.id)}",
     }
-    name = f"{QUARANTINE}/{sample_key(video.id, 0)}.json"
+    name = f"{QUARANTINE}/{quarantine_name(video.id)}"
     dest.write(name, json.dumps(note, indent=1).encode())
 
 
@@ -252,7 +267,7 @@ def _write_windows(
         sample = encode_sample(window, context, config.codec, config.images)
         offset = writer.add(sample.record.key, sample.members)
         output.rows.append(_row(sample, window, offset))
-        output.sums.add(window.flow)
+        output.sums.add(sample.flow)
     return output
 
 
@@ -269,7 +284,7 @@ def _check_unchanged(ref: VideoRef, source: Tree, path: str) -> None:
 
     path: of the file or of its copy, "" if it is read where it lies.
     """
-    size = Tree("/").size(path) if path else source.size(ref.uri)
+    size = Tree("/").size(local(path)) if path else source.size(ref.where)
     if size != ref.size_bytes or ref.fingerprint != fingerprint(
         source, ref.uri, size, ref.actions, path
     ):

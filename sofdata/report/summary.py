@@ -14,7 +14,7 @@ from sofdata.flow.estimator import EstimatorStatus
 from sofdata.ingest.libraries import NOTE
 from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS, VIDEOS
-from sofdata.shards.parquet import read_table
+from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage import Tree
 
@@ -33,6 +33,8 @@ def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -
         run = {
             "units_run": summary.units_run,
             "units_resumed": summary.units_resumed,
+            "videos_taken_over": summary.taken_over,
+            "kept": list(summary.kept),
             "frames": summary.frames,
             "start_up_s": round(summary.start_up_s, 3),
             "work_s": round(summary.work_s, 3),
@@ -61,7 +63,7 @@ def print_ingest(
 ) -> None:
     """Print the account of all files and videos, why some are not done, and what was lost."""
     console.print(_account(dataset))
-    rejects = _rejected_videos(dest)
+    rejects = rejected_videos(dest)
     if rejects:
         console.print(_videos_table(rejects, "not done", REJECTS))
     if dataset.counts.salvaged:
@@ -75,6 +77,12 @@ def print_ingest(
     if hint := same_crash(dataset, rejects):
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if summary:
+        for kept in summary.kept:
+            what = f"kept as it was: {printable(kept)}"
+            console.print(what, highlight=False, markup=False, soft_wrap=True)
+        if summary.taken_over:
+            what = f"{summary.taken_over} videos were taken over from what was committed before"
+            console.print(what, highlight=False)
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
             f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s), "
@@ -189,13 +197,20 @@ def salvaged_videos(dest: Tree) -> list[dict[str, Any]]:
 
     Of a dataset made before losses were counted, they are 0.
     """
+    import pyarrow.compute as pc
+
     uncounted = {"frames_lost": 0, "frames_undated": 0, "missing_s": 0.0}
-    rows = read_table(dest, VIDEOS).to_pylist()
-    return [uncounted | row for row in rows if row["status"] == "done" and row["salvaged"]]
+    table = needed_table(dest, VIDEOS)
+    chosen = pc.and_(pc.equal(table["status"], "done"), pc.not_equal(table["salvaged"], ""))
+    return [uncounted | row for row in table.filter(chosen).to_pylist()]
 
 
-def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:
-    return [row for row in read_table(dest, REJECTS).to_pylist() if row["kind"] == "video"]
+def rejected_videos(dest: Tree) -> list[dict[str, Any]]:
+    """The rows of videos that are not done."""
+    import pyarrow.compute as pc
+
+    table = needed_table(dest, REJECTS)
+    return list(table.filter(pc.equal(table["kind"], "video")).to_pylist())
 
 
 def same_crash(dataset: DatasetRecord, rejects: list[dict[str, Any]]) -> str:

@@ -36,6 +36,7 @@ class VideoConfig(Section):
     chunk_frames: int = Field(
         default=64,
         ge=1,
+        le=65_536,
         description="Sampled frames decoded at a time; bounds the memory of a worker. Default "
         "ours.",
     )

@@ -5,7 +5,7 @@ video, or takes longer than its limit in all, and starts again for the next one.
 and one copy of the sampled frames.
 
 A remote video that is read in ranges is fetched by the parent, block by block as the child asks for
-it: the child gets no credentials, no variables that hold any, and no address.
+it: the child gets no credentials, no variable that it does not need, and no address.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import ContractError, DecodeError
-from sofdata.remote import is_secret_name
+from sofdata.processes import decoding_environment
 from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
@@ -209,12 +209,6 @@ class DecoderProcess:
             return
         self.close()
         self._answers, child_end = os.pipe()
-        environment = {
-            **{name: value for name, value in os.environ.items() if not is_secret_name(name)},
-            "OMP_NUM_THREADS": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # wherever sofdata came from
-        }
         self._stderr.seek(0)
         self._stderr.truncate()
         self._stderr_from = 0
@@ -224,7 +218,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=self._stderr,
                 stderr=self._stderr,
-                env=environment,
+                env=decoding_environment() | {"PYTHONUNBUFFERED": "1"},
                 pass_fds=(child_end,),
             )
         finally:
