@@ -10,8 +10,7 @@ from typer.core import TyperGroup
 
 from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
-from sofdata.cli_places import place
-from sofdata.cli_places import source as source_
+from sofdata.cli_options import GIVEN, LOCAL, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.cli_train import encode, train
 from sofdata.console import (
     EXIT_FAILED,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sofdata.ingest.run import Prepared
+    from sofdata.shards.verify import Verdict
     from sofdata.storage import Tree
 
 
@@ -55,20 +55,24 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
-Dest = Annotated[str, typer.Argument(callback=place, help="The dataset: a path or an fsspec URL.")]
+Dest = Annotated[
+    str, typer.Argument(help="The dataset: a path or an fsspec URL.", callback=WHOLE_URL)
+]
 
 
 @app.command()
 def ingest(
     source: Annotated[
-        str, typer.Argument(callback=source_, help="Videos: a folder, one file, or an fsspec URL.")
+        str,
+        typer.Argument(help="Videos: a folder, one file, or an fsspec URL.", callback=WHOLE_URL),
     ],
     dest: Annotated[
-        str, typer.Argument(callback=place, help="Where the dataset goes: a path or an fsspec URL.")
+        str,
+        typer.Argument(help="Where the dataset goes: a path or an fsspec URL.", callback=WHOLE_URL),
     ],
     recipe: Annotated[
         str | None,
-        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
+        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
@@ -91,47 +95,63 @@ def ingest(
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Update even if less than half of the videos remain.")
+    ] = False,
+    no_lock: NoLock = False,
+    other_libraries: Annotated[
+        bool,
+        typer.Option(
+            "--other-libraries",
+            help="Go on though the dataset was begun with other libraries; its records tell.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
-    from sofdata.config import load_config, once
+    from sofdata.config import load_config
+    from sofdata.overrides import once
 
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
+    options += ["run.lock=none"] if no_lock else []
     config = load_config(recipe, once([*(set_ or []), *options]))
     if config.run.engine == "ray" and not dry_run:
         supervise()
     from sofdata.display import following
-    from sofdata.ingest.run import execute, prepare
+    from sofdata.ingest.run import execute, prepare, working_on
     from sofdata.report.summary import ingest_summary, print_ingest
     from sofdata.storage import Tree
 
     if not quiet:
         console.print(f"looking at {Tree(source).name}", highlight=False, markup=False)
-    prepared = prepare(
-        Tree(source),
-        Tree(dest),
-        config,
-        corpus,
-        write=not dry_run,
-        update=update,
-        retry_quarantined=retry_quarantined,
-    )
-    if not quiet:
-        _tell_plan(console, prepared)
-    if dry_run:
-        print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
-        return
-    if prepared.complete:
-        console.print("nothing to do: every unit is committed", highlight=False)
-        dataset, summary = prepared.complete, None
-    else:
+    with working_on(Tree(source), Tree(dest), config, write=not dry_run):
+        prepared = prepare(
+            Tree(source),
+            Tree(dest),
+            config,
+            corpus,
+            write=not dry_run,
+            update=update,
+            retry_quarantined=retry_quarantined,
+            yes=yes,
+            other_libraries=other_libraries,
+        )
         plan = prepared.plan
-        with following(console, plan.videos, prepared.ended, quiet, reasons=plan.reasons) as follow:
-            summary = execute(prepared, follow)
-        dataset = summary.dataset
+        if not quiet:
+            _tell_plan(console, prepared)
+        if dry_run:
+            print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
+            return
+        if prepared.complete:
+            console.print("nothing to do: every unit is committed", highlight=False)
+            dataset, summary = prepared.complete, None
+        else:
+            with following(console, plan.videos, prepared.ended, quiet, plan.reasons) as follow:
+                summary = execute(prepared, follow)
+            dataset = summary.dataset
     if json_:
         print_json(ingest_summary(dataset, summary, dest))
     else:
@@ -156,31 +176,45 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what is found; damaged units are queued again.")
     ] = False,
+    no_lock: NoLock = False,
     json_: Json = False,
 ) -> None:
     """Check a dataset: hashes, every sample, and that all sums balance."""
+    from contextlib import nullcontext
+
+    from sofdata.ingest.lock import only_driver
     from sofdata.report.summary import print_verdict, verdict_summary
+    from sofdata.shards.layout import DATASET
     from sofdata.shards.repair import repair as mend
     from sofdata.shards.verify import verify as check
     from sofdata.storage import Tree
 
-    tree, console = Tree(dest), stderr()
-    if console.is_terminal:
-        with console.status("verifying") as status:
-            verdict = check(
-                tree, fast, lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
-            )
-    else:
-        verdict = check(tree, fast)
-    done = mend(tree, verdict) if repair and not verdict.whole else []
+    tree = Tree(dest)
+    mends = repair and tree.exists(DATASET)
+    with only_driver(tree, "repair", "none" if no_lock else "auto") if mends else nullcontext():
+        verdict = _verified(tree, fast)
+        done = mend(tree, verdict) if mends and not verdict.whole else []
+        whole = verdict.whole or (mends and check(tree, fast=True).whole)
     if json_:
         print_json({**verdict_summary(verdict), "repaired": done})
     else:
         print_verdict(stdout(), verdict, fast)
         for line in done:
             stdout().print(line, highlight=False, markup=False, soft_wrap=True)
-    if not verdict.whole and not (repair and check(tree, fast=True).whole):
+    if not whole:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _verified(tree: Tree, fast: bool) -> Verdict:
+    from sofdata.shards.verify import verify
+
+    console = stderr()
+    if not console.is_terminal:
+        return verify(tree, fast)
+    with console.status("verifying") as status:
+        return verify(
+            tree, fast, lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
+        )
 
 
 @app.command()
@@ -189,7 +223,7 @@ def inspect(
     sheet: Annotated[
         str | None,
         typer.Option(
-            callback=place, help="Where the contact sheet goes; default: into the dataset."
+            help="A local file for the contact sheet; default: into the dataset.", callback=LOCAL
         ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
@@ -217,7 +251,7 @@ def report(
     out: Annotated[
         str | None,
         typer.Option(
-            callback=place, help="Where the page goes; default: report.html in the dataset."
+            help="A local file for the page; default: report.html in the dataset.", callback=LOCAL
         ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
@@ -244,7 +278,7 @@ def replay(
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
     source: Annotated[
         str | None,
-        typer.Option(callback=source_, help="Where the corpus lies; default: as in the last run."),
+        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
     ] = None,
 ) -> None:
     """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""
@@ -290,14 +324,17 @@ def corpora(json_: Json = False) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[str, typer.Argument(callback=place, help="Where everything goes.")] = "demo",
+    folder: Annotated[
+        str, typer.Argument(help="Local folder of everything.", callback=LOCAL_FOLDER)
+    ] = "demo",
     clips: Annotated[int, typer.Option(min=1, max=10_000, help="Rendered clips.")] = 24,
+    no_lock: NoLock = False,
 ) -> None:
     """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
     supervise()
     from sofdata.demo import Size, run_demo
 
-    run_demo(folder, Size(clips=clips), stdout())
+    run_demo(folder, Size(clips=clips), stdout(), "none" if no_lock else "auto")
 
 
 app.command()(audit)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sofdata.cli_places import place, places
+from sofdata.cli_options import GIVEN, LOCAL, LOCAL_FOLDER, NoLock
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -21,20 +21,26 @@ bench = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
 Preset = Annotated[
     str,
-    typer.Option(callback=place, help="smoke, standard, another carried preset, or a YAML file."),
+    typer.Option(callback=GIVEN, help="smoke, standard, another carried preset, or a YAML file."),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: evaluation.episodes=5")
 ]
-Out = Annotated[str, typer.Option(callback=place, help="Folder of data, models, cells and strips.")]
+Out = Annotated[
+    str,
+    typer.Option(help="Local folder of data, models, cells and strips.", callback=LOCAL_FOLDER),
+]
 SuiteName = Annotated[str | None, typer.Option(help="The suite; default: the preset's.")]
 
 
 @bench.command()
 def collect(
     out: Annotated[
-        str, typer.Argument(callback=place, help="Folder that gets SUITE/videos and SUITE/demos.")
-    ] = ("collected"),
+        str,
+        typer.Argument(
+            help="Local folder that gets SUITE/videos and SUITE/demos.", callback=LOCAL_FOLDER
+        ),
+    ] = "collected",
     suite: Annotated[
         str | None, typer.Option(help="metaworld (default), scene or pushing.")
     ] = None,
@@ -44,6 +50,7 @@ def collect(
     workers: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
     ] = None,
+    no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -61,7 +68,7 @@ def collect(
 
     config = load_section(CollectConfig, None, _overrides(suite, set_))
     with following(stderr(), quiet) as follow:
-        told = collect_all(config, Path(out), workers, follow)
+        told = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
     if json_:
         print_json({"out": str(Path(out) / config.suite), **told})
     else:
@@ -71,7 +78,10 @@ def collect(
 @bench.command()
 def run(
     data: Annotated[
-        str, typer.Option(callback=place, help="What 'sofdata bench collect' wrote: OUT/SUITE.")
+        str,
+        typer.Option(
+            help="What 'sofdata bench collect' wrote: OUT/SUITE, local.", callback=LOCAL_FOLDER
+        ),
     ],
     out: Out = "bench",
     preset: Preset = "standard",
@@ -83,6 +93,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
     ] = None,
+    no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -96,7 +107,8 @@ def run(
     _check_installed()
     from sofdata.bench.config import load_bench_config
 
-    config = load_bench_config(preset, _overrides(suite, set_))
+    given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
+    config = load_bench_config(preset, _overrides(suite, given))
     if config.ingest.run.engine == "ray":
         supervise()
     from sofdata.bench.run import Done
@@ -142,17 +154,18 @@ def report(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            callback=places, help="Folders of 'run', or files that 'export' wrote; default: bench."
+            help="Folders of 'run', or files that 'export' wrote; default: bench.", callback=LOCAL
         ),
     ] = None,
     out: Annotated[
         str | None,
         typer.Option(
-            callback=place, help="Where report.html and report.md go; default: the first."
+            help="Local folder of report.html and report.md; default: the first.",
+            callback=LOCAL_FOLDER,
         ),
     ] = None,
     html: Annotated[
-        str | None, typer.Option(callback=place, help="Where the page goes instead.")
+        str | None, typer.Option(help="A local file for the page instead.", callback=LOCAL)
     ] = None,
     validation: Annotated[
         bool, typer.Option("--validation", help="Show results on validation seeds.")
@@ -178,12 +191,12 @@ def report(
 def table(
     results: Annotated[
         list[str],
-        typer.Argument(callback=places, help="Folders with cells, or files that 'export' wrote."),
+        typer.Argument(help="Folders with cells, or files that 'export' wrote.", callback=LOCAL),
     ],
     into: Annotated[
         str | None,
         typer.Option(
-            callback=place, help="A Markdown file: written between its <!-- bench --> marks."
+            help="A Markdown file: written between its <!-- bench --> marks.", callback=LOCAL
         ),
     ] = None,
     validation: Annotated[
@@ -208,7 +221,7 @@ def table(
 def export(
     out: Out = "bench",
     into: Annotated[
-        str, typer.Option(callback=place, help="Folder of result files.")
+        str, typer.Option(help="Local folder of result files.", callback=LOCAL_FOLDER)
     ] = "benchmarks/results",
 ) -> None:
     """Write the test cells of OUT into one JSON file a suite, to keep under version control."""
@@ -228,7 +241,7 @@ def _tell_left_out(number: int) -> None:
 
 
 def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
-    from sofdata.config import once
+    from sofdata.overrides import once
 
     return once([*([f"suite={suite}"] if suite is not None else []), *(set_ or [])])
 

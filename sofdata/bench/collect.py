@@ -41,8 +41,11 @@ from sofdata.config import config_digest, differing_keys
 from sofdata.cores import cores
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
+from sofdata.ingest.lock import Choice, only_driver
 from sofdata.interrupts import held
+from sofdata.local_paths import local_folder
 from sofdata.processes import end_with_parent, end_workers
+from sofdata.storage import Tree
 from sofdata.versions import installed
 
 RECORD = "collect.json"
@@ -83,21 +86,35 @@ def collect(
     out: Path,
     workers: int | None = None,
     follow: Follow = lambda told: None,
+    choice: Choice = "auto",
 ) -> dict[str, Any]:
     """Collect into OUT/SUITE; returns what is in `collect.json`. Does nothing if that is there.
 
-    workers: processes; default: one for each core.
+    workers: processes; default: one for each core. choice: as of `only_driver`.
 
     Raises `ConfigError` where packages or libraries are missing, where other settings were
-    collected before, and for an expert that succeeds too rarely.
+    collected before, for an expert that succeeds too rarely, for a folder that is not on this
+    machine, and if another command collects into it.
     """
     suite = find_suite(config.suite)
+    root = Path(local_folder(out, "the folder to collect into")) / suite.name
     tasks = tasks_of(suite, config.tasks)
-    root = out / suite.name
     told = _collected(root, config)
     if told:
         return told
     suite.check()
+    with only_driver(Tree(str(root)), "collection", choice):
+        return _collected(root, config) or _collect(config, suite, tasks, root, workers, follow)
+
+
+def _collect(
+    config: CollectConfig,
+    suite: Suite,
+    tasks: tuple[Task, ...],
+    root: Path,
+    workers: int | None,
+    follow: Follow,
+) -> dict[str, Any]:
     began, work = time.monotonic(), root / WORK / config_digest(_of_attempts(suite, config))[:16]
     made = _attempts(config, tasks, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)

@@ -34,8 +34,11 @@ from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
 from sofdata.cores import cores
 from sofdata.errors import TransientError
+from sofdata.ingest.lock import only_driver
 from sofdata.interrupts import held
+from sofdata.local_paths import local_folder
 from sofdata.processes import end_with_parent, end_workers
+from sofdata.storage import Tree
 
 Follow = Callable[["Done"], None]
 
@@ -81,9 +84,23 @@ def run(
 
     workers: processes; default: one for each core.
 
-    Raises `ConfigError` for data, tasks or settings that do not fit, and on test seeds for
-    settings that were not frozen before.
+    Raises `ConfigError` for data, tasks or settings that do not fit, on test seeds for settings
+    that were not frozen before, for a folder that is not on this machine, and if another command is
+    at work in it.
     """
+    place = Tree(local_folder(out, "the benchmark's folder"))
+    with only_driver(place, "benchmark", config.ingest.run.lock):
+        return _run(config, collected, out, purpose, workers, follow)
+
+
+def _run(
+    config: BenchConfig,
+    collected: Path,
+    out: Path,
+    purpose: Purpose,
+    workers: int | None,
+    follow: Follow,
+) -> list[Path]:
     keep_memory()
     suite = find_suite(config.suite)
     suite.check()

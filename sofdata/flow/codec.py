@@ -69,10 +69,12 @@ class EncodedFlow:
     members: from the suffix of the file in the shard ("flow.jpg" or "flow.npy") to its bytes.
     meta: what `decode` needs and what was measured, as JSON-able values: codec, shape [L, h, w, 2],
         step_px (q8: px a level for each step), error_mean_px and error_max_px (end-point error).
+    stored: what `decode` gives back, float32 [L,h,w,2] in px a step.
     """
 
     members: dict[str, bytes]
     meta: dict[str, Any]
+    stored: NDArray[np.float32]
 
 
 def encode(flow: NDArray[np.float32], config: CodecConfig) -> EncodedFlow:
@@ -84,11 +86,12 @@ def encode(flow: NDArray[np.float32], config: CodecConfig) -> EncodedFlow:
     _check(flow)
     members, extra = _ENCODERS[config.name](flow, config)
     meta = {"codec": config.name, "shape": list(flow.shape), **extra}
-    error = decode(members, meta) - flow
+    stored = decode(members, meta)
+    error = stored - flow
     error_px = np.sqrt(error[..., 0] ** 2 + error[..., 1] ** 2)
     meta["error_mean_px"] = round(float(error_px.mean(dtype=np.float64)), 5)
     meta["error_max_px"] = round(float(error_px.max()), 5)
-    return EncodedFlow(members, meta)
+    return EncodedFlow(members, meta, stored)
 
 
 def decode(

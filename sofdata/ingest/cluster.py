@@ -29,9 +29,9 @@ from sofdata.errors import (
     TransientError,
 )
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
-from sofdata.ingest.plan import Unit
 from sofdata.ingest.pool import Member, Pool
 from sofdata.ingest.unit import Job
+from sofdata.ingest.units import Unit
 
 UNIT_TRIES = 3
 NODE_TRIES = 10

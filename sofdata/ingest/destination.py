@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from sofdata.config import IngestConfig, completed, differing_keys
 from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError
-from sofdata.faults import reached
 from sofdata.ingest.finish import provenance
+from sofdata.ingest.libraries import with_stored
 from sofdata.ingest.lock import LOCK
-from sofdata.ingest.plan import Plan, save_plan
+from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord
@@ -104,14 +104,14 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
         )
 
 
-def begin(job: Job, plan: Plan) -> None:
-    """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
-    dest, config, beside = job.dest, job.config, plan.beside
-    dataset = DatasetRecord(
+def new_record(job: Job, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
+    """What `dataset.json` says of a plan before it is carried out. before: what it says now."""
+    beside = plan.beside
+    return DatasetRecord(
         complete=False,
         corpus=job.corpus,
-        config=config.content(),
-        config_sha256=config.digest(),
+        config=job.config.content(),
+        config_sha256=job.config.digest(),
         counts=Counts(
             videos=plan.videos,
             ignored_files=dict(sorted(beside.ignored.items())),
@@ -119,14 +119,11 @@ def begin(job: Job, plan: Plan) -> None:
             unused_rows=dict(sorted(beside.unused_rows.items())),
         ),
         flow={},
-        provenance=provenance(config),
+        provenance=before.provenance if before else provenance(job.config),
+        libraries=with_stored(before, job.libraries),
         notes=list(beside.notes),
         actions=_describe(job.actions),
     )
-    dest.write(DATASET, dataset.to_json())
-    reached("begin: dataset begun")
-    save_plan(dest, plan)
-    reached("begin: plan saved")
 
 
 def _describe(actions: ActionSpec | None) -> DatasetActions | None:
@@ -136,7 +133,7 @@ def _describe(actions: ActionSpec | None) -> DatasetActions | None:
 
 
 def mark_incomplete(dest: Tree) -> None:
-    """Note in `dataset.json` that units are to be run again."""
+    """Note in `dataset.json` that the ingest is to be run again."""
     dataset = read_dataset(dest)
     if dataset is not None and dataset.complete:
         dest.write(DATASET, dataset.model_copy(update={"complete": False}).to_json())

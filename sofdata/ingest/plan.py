@@ -1,4 +1,4 @@
-"""Corpus to plan: videos sorted by id and cut into units, each named by what decides its bytes."""
+"""Corpus to plan: what is listed, fingerprinted and cut into units; see `sofdata.ingest.units`."""
 
 from __future__ import annotations
 
@@ -6,37 +6,23 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from typing import Any
 
-from sofdata.config import IngestConfig, UnitConfig
+from sofdata.config import IngestConfig
 from sofdata.corpora.base import Entry, Listing
 from sofdata.errors import ConfigError, InputError
+from sofdata.ingest.units import Unit, cut
 from sofdata.shards.layout import PLAN
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 
-MIB = 1 << 20
 LISTING_THREADS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Videos that one worker turns into one shard."""
-
-    id: str
-    ordinal: int
-    videos: tuple[VideoRef, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the files that it reads, each counted once however many of its spans are videos."""
-        return sum({video.uri: video.size_bytes for video in self.videos}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +61,10 @@ class Plan:
     def videos(self) -> int:
         return len(self.refused) + sum(len(unit.videos) for unit in self.units)
 
+    def all_videos(self) -> Iterator[VideoRef]:
+        """The videos of all units."""
+        return (video for unit in self.units for video in unit.videos)
+
     @property
     def reasons(self) -> dict[str, int]:
         """How many inputs are refused, by reason."""
@@ -83,12 +73,12 @@ class Plan:
     @property
     def with_actions(self) -> bool:
         """Whether any video comes with its actions."""
-        return any(video.actions for unit in self.units for video in unit.videos)
+        return any(video.actions for video in self.all_videos())
 
     @property
     def annotated(self) -> bool:
         """Whether the corpus says anything of stretches of any video."""
-        return any(video.annotations for unit in self.units for video in unit.videos)
+        return any(video.annotations for video in self.all_videos())
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of `plan.parquet`, sorted by id."""
@@ -113,7 +103,7 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
         found = list(threads.map(lambda entry: _look_at(files, entry), entries))
     videos = [item for item in found if isinstance(item, VideoRef)]
     return Plan(
-        units=tuple(cut(videos, config)),
+        units=cut(videos, config),
         refused=tuple(item for item in found if isinstance(item, Refused)),
         beside=Beside(listing.ignored, len(listing.tables), listing.unused, listing.notes),
     )
@@ -127,38 +117,20 @@ class _Files:
         self.fingerprint = cache(source.fingerprint)
 
 
-def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
-    """Hash of all that decides a unit's bytes: its videos and the resolved configuration."""
-    inputs = [
-        [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
-        + ([astuple(video.actions)] if video.actions else [])
-        + ([_said(video.annotations)] if video.annotations else [])
-        for video in videos
-    ]
-    text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def save_plan(dest: Tree, plan: Plan, name: str = PLAN) -> None:
+    """Write `plan.parquet`, or the same under another name."""
+    write_table(dest, name, plan_schema(plan.with_actions, plan.annotated), plan.rows())
 
 
-def _said(annotations: Annotations) -> dict[str, Any]:
-    """All that annotations say, without a length that is not known: names of units stay."""
-    said = asdict(annotations)
-    return said if annotations.lasts_s is not None else {k: said[k] for k in said if k != "lasts_s"}
-
-
-def save_plan(dest: Tree, plan: Plan) -> None:
-    """Write `plan.parquet`."""
-    write_table(dest, PLAN, plan_schema(plan.with_actions, plan.annotated), plan.rows())
-
-
-def load_plan(dest: Tree) -> Plan | None:
+def load_plan(dest: Tree, name: str = PLAN) -> Plan | None:
     """Read `plan.parquet`; None if there is none. Raises `InputError` if it is damaged."""
     try:
-        table = read_table(dest, PLAN)
+        table = read_table(dest, name)
     except FileNotFoundError:
         return None
     kinds = itertools.product((False, True), repeat=2)
     if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
-        raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
+        raise InputError(f"{name} in {dest.name} is damaged: its columns are not those of a plan")
     rows = table.to_pylist()
     units: dict[tuple[int, str], list[VideoRef]] = {}
     refused = []
@@ -211,27 +183,6 @@ def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
         actions=entry.actions,
         annotations=entry.annotations,
     )
-
-
-def cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
-    """Cut videos, sorted by id, into units."""
-    digest = config.digest()
-    for ordinal, group in enumerate(_groups(videos, config.units)):
-        yield Unit(unit_id(group, digest), ordinal, tuple(group))
-
-
-def _groups(videos: Sequence[VideoRef], config: UnitConfig) -> Iterator[list[VideoRef]]:
-    most = min(config.max_videos, max(1, len(videos) // config.min_units))
-    group: list[VideoRef] = []
-    files: dict[str, int] = {}  # several videos may be spans of one
-    for video in videos:
-        group.append(video)
-        files[video.uri] = video.size_bytes
-        if len(group) >= most or sum(files.values()) >= config.max_source_mib * MIB:
-            yield group
-            group, files = [], {}
-    if group:
-        yield group
 
 
 def _video(row: dict[str, Any]) -> VideoRef:

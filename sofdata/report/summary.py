@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
+from sofdata.ingest.libraries import NOTE
 from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import read_table
@@ -32,6 +33,8 @@ def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -
         run = {
             "units_run": summary.units_run,
             "units_resumed": summary.units_resumed,
+            "videos_taken_over": summary.taken_over,
+            "kept": list(summary.kept),
             "frames": summary.frames,
             "start_up_s": round(summary.start_up_s, 3),
             "work_s": round(summary.work_s, 3),
@@ -50,6 +53,7 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "actions": dataset.actions.model_dump(mode="json") if dataset.actions else None,
         "config_sha256": dataset.config_sha256,
         "provenance": dataset.provenance,
+        "libraries": dataset.libraries,
         "notes": dataset.notes,
     }
 
@@ -68,9 +72,17 @@ def print_ingest(
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
         told = f"to look into one: {printable(command)}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
+    for note in [note for note in dataset.notes if note.startswith(NOTE)]:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     if hint := same_crash(dataset, rejects):
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if summary:
+        for kept in summary.kept:
+            what = f"kept as it was: {printable(kept)}"
+            console.print(what, highlight=False, markup=False, soft_wrap=True)
+        if summary.taken_over:
+            what = f"{summary.taken_over} videos were taken over from what was committed before"
+            console.print(what, highlight=False)
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
             f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s), "
@@ -100,6 +112,8 @@ def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
         f"config {dataset.config_sha256[:12]}",
         highlight=False,
     )
+    for note in dataset.notes:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"dataset: {dest}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -110,6 +124,7 @@ def verdict_summary(verdict: Verdict) -> dict[str, Any]:
         "videos": verdict.videos,
         "windows": verdict.windows,
         "shards": verdict.shards,
+        "notes": list(verdict.notes),
         "findings": [{"where": found.where, "what": found.what} for found in verdict.findings],
     }
 
@@ -122,6 +137,8 @@ def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> Non
             highlight=False,
             soft_wrap=True,
         )
+    for note in verdict.notes:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     told = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
     if verdict.whole:
         checked = "all sizes, records and sums" if fast else "all hashes, samples and sums"

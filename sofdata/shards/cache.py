@@ -9,7 +9,6 @@ there.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from sofdata.disk import explained
 from sofdata.errors import ConfigError, InputError
+from sofdata.flocks import flock
 from sofdata.shards.catalog import ShardFile
 from sofdata.shards.tar import hash_file
 
@@ -99,7 +99,7 @@ class ShardCache:
         """Hold the lock of this copy, which the kernel releases if the process dies."""
         number = zlib.crc32(os.path.basename(path).encode()) % LOCKS
         with open(os.path.join(self.folder, f".lock-{number:02d}"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            flock(lock.fileno())  # without locks it may be fetched twice, and is whole anyway
             yield
 
 

@@ -15,7 +15,7 @@ from sofdata.config import differing_keys
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.shards.commit import read_record
-from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS
+from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS, unit_of
 from sofdata.shards.parquet import read_table
 from sofdata.shards.schema import DatasetRecord
 from sofdata.shards.stats import Merged
@@ -116,8 +116,7 @@ class Catalog:
             return self.records[0].flow
         merged = Merged()
         for shard in self.shards:
-            unit = shard.rel.removesuffix(".tar").rpartition("-")[2]
-            merged.add(read_record(shard.tree, unit).statistics)
+            merged.add(read_record(shard.tree, unit_of(shard.rel)).statistics)
         return merged.summary()
 
 

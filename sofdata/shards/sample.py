@@ -43,10 +43,11 @@ class VideoContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A sample as stored: its record, and the bytes of its members by suffix."""
+    """A sample as stored: its record, the bytes of its members by suffix, its flow read back."""
 
     record: SampleRecord
     members: Mapping[str, bytes]
+    flow: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,11 @@ def sample_key(video_id: str, window: int) -> str:
     readable = re.sub(r"[^A-Za-z0-9]+", "_", video_id.rsplit("/", 1)[-1].rsplit(".", 1)[0])
     digest = hashlib.sha256(video_id.encode()).hexdigest()[:16]
     return f"{readable.strip('_')[:24] or 'video'}-{digest}-{window:06d}"
+
+
+def quarantine_name(video_id: str) -> str:
+    """File name of the note about a quarantined video."""
+    return f"{sample_key(video_id, 0)}.json"
 
 
 def encode_sample(
@@ -105,7 +111,7 @@ def encode_sample(
         "last.jpg": _jpeg(window.last, images.jpeg_quality),
         "json": record.to_json(),
     }
-    return Sample(record, members)
+    return Sample(record, members, encoded.stored)
 
 
 def decode_sample(

@@ -107,6 +107,9 @@ class VideoRecord(Record):
     covered_s: float = Field(0.0, description="Seconds between the first and last sampled frame.")
     windows: int = Field(0, description="Windows written.")
     windows_rejected: dict[str, int] = Field(default_factory=dict, description="By reason.")
+    inputs: str = Field(
+        "", description="Hash of what decided its samples beside the configuration."
+    )
 
 
 class RejectedWindowRecord(Record):
@@ -167,6 +170,11 @@ class LedgerRecord(Record):
     windows: list[WindowRow]
     rejected_windows: list[RejectedWindowRecord]
     statistics: FlowStatistics
+    libraries: str = Field(
+        "",
+        description="Digest of the libraries that computed it, of several joined by +: a key of "
+        "`libraries` in dataset.json. Empty in records made before there were digests.",
+    )
 
 
 class Counts(Record):
@@ -221,7 +229,15 @@ class DatasetRecord(Record):
     config_sha256: str
     counts: Counts
     flow: dict[str, Any] = Field(description="mean_px and std_px of (dx, dy), p99_px of magnitude.")
-    provenance: dict[str, Any] = Field(description="Versions, and the hash of learned weights.")
+    provenance: dict[str, Any] = Field(
+        description="Versions, and the hash of learned weights; where units were made with several "
+        "versions, all of them, between semicolons."
+    )
+    libraries: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="What computed the units, by the digest that stands in their records; the "
+        "empty one stands for units made before there were digests.",
+    )
     notes: list[str] = Field(
         default_factory=list, description="What was odd about the corpus when it was listed."
     )

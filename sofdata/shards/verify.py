@@ -13,8 +13,12 @@ from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
-from sofdata.ingest.plan import Plan, Unit, load_plan, unit_id
+from sofdata.ingest.generation import next_shards
+from sofdata.ingest.libraries import recorded, sets_note
+from sofdata.ingest.lock import held
+from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.tables import TABLES, Table
+from sofdata.ingest.units import Unit, unit_id
 from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
@@ -60,12 +64,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `verify` found. The dataset is whole if there are no findings."""
+    """What `verify` found. The dataset is whole if there are no findings.
+
+    fast: no shard was read. lock: the token of the lock under which it was taken, "" for none.
+    notes: what is no fault, and should be known.
+    """
 
     findings: tuple[Finding, ...]
     videos: int
     windows: int
     shards: int
+    fast: bool = False
+    lock: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -84,15 +95,15 @@ def verify(
 
     Raises `ConfigError` if there is no dataset at `dest` at all.
     """
-    dataset = read_dataset(dest)
+    lock, dataset = held(dest), read_dataset(dest)
     if dataset is None:
         raise ConfigError(f"{dest.name} holds no {DATASET}: it is no dataset of sofdata")
     try:
         plan = load_plan(dest)
     except InputError as error:
-        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0)
+        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0, fast, lock)
     if plan is None:
-        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0)
+        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0, fast, lock)
     findings: list[Finding] = []
     if config_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
@@ -106,7 +117,9 @@ def verify(
             account.add(record)
             for table in tables:
                 table.expect(table.rows.record_rows(record))
-    findings.extend(_check_strays(dest, plan, account.shards))
+    if dataset.complete:  # else the same ingest clears what nothing owns when it ends
+        findings.extend(_check_strays(dest, plan, account.shards))
+    findings.extend(_check_uploads(dest))
     if records == len(plan.units):
         for table in tables:
             findings.extend(table.findings())
@@ -114,7 +127,9 @@ def verify(
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    return Verdict(tuple(findings), plan.videos, account.windows, len(account.shards))
+    note = sets_note(recorded(dataset, account.digests))
+    figures = plan.videos, account.windows, len(account.shards)
+    return Verdict(tuple(findings), *figures, fast, lock, (note,) if note else ())
 
 
 def _check_units(
@@ -265,8 +280,12 @@ def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding
     for unit in sorted(committed_units(dest) - known):
         what = "no unit of the plan has this id"
         yield Finding(f"{LEDGER}/{unit}.json", what, Remedy.REMOVE)
-    for name in sorted(set(dest.names(SHARDS)) - {*shards, WIDS.rsplit("/", 1)[-1]}):
+    known_files = {*shards, *next_shards(dest), WIDS.rsplit("/", 1)[-1]}
+    for name in sorted(set(dest.names(SHARDS)) - known_files):
         yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
+
+
+def _check_uploads(dest: Tree) -> Iterator[Finding]:
     for name in dest.unfinished():
         what = "an upload of it was begun and not ended, by a process that was killed or is at it"
         yield Finding(name, what, Remedy.ABORT)
@@ -329,6 +348,9 @@ def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Itera
         yield Finding(WIDS, "it is missing", Remedy.TABLES)
     if not dataset.complete:
         return
+    if dataset.libraries and dataset.libraries.keys() != account.digests:
+        what = "its libraries are not those that the ledger names"
+        yield Finding(DATASET, what, Remedy.TABLES)
     counts = account.counts(dataset.counts)
     known = dataset.counts.model_fields_set  # an older dataset lacks some
     if counts.model_dump(include=known) != dataset.counts.model_dump(include=known):

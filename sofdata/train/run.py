@@ -26,6 +26,8 @@ from sofdata import __version__
 from sofdata.allocation import keep_memory
 from sofdata.cores import cores
 from sofdata.errors import ConfigError
+from sofdata.ingest.lock import Choice, only_driver
+from sofdata.local_paths import local_folder
 from sofdata.models.action_decoder import ActionDecoder, measure_actions
 from sofdata.models.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
@@ -77,13 +79,22 @@ class StageResult:
     skipped: bool
 
 
-def train_stage(job: Job, follow: Follow, restart: bool = False) -> StageResult:
+def train_stage(
+    job: Job, follow: Follow, restart: bool = False, choice: Choice = "auto"
+) -> StageResult:
     """Train one stage, go on from its checkpoint, or do nothing if it is up to date.
 
-    restart: throw away what an earlier training has left in the folder of this stage.
+    restart: throw away what an earlier training has left in the folder of this stage. choice: as of
+    `only_driver`, whose lock the folder of all stages gets.
 
-    Raises `ConfigError` for settings, data or an earlier training that do not fit.
+    Raises `ConfigError` for settings, data or an earlier training that do not fit, for a folder
+    that is not on this machine, and if another command trains into it.
     """
+    with only_driver(Tree(local_folder(job.out, "the folder to train into")), "training", choice):
+        return _train_stage(job, follow, restart)
+
+
+def _train_stage(job: Job, follow: Follow, restart: bool) -> StageResult:
     if restart:
         shutil.rmtree(job.folder, ignore_errors=True)
     digest = stage_digest(job)
@@ -287,9 +298,9 @@ def _dataset_digest(tree: Tree) -> str:
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
-        name = os.path.basename(str(error.filename or DATASET))
+        lacks = os.path.basename(str(error.filename))
         raise ConfigError(
-            f"there is no complete dataset at {tree.name} ({name} is missing): 'sofdata ingest' "
+            f"there is no complete dataset at {tree.name} ({lacks} is missing): 'sofdata ingest' "
             "makes one"
         ) from None
     return hashlib.sha256(b"".join(parts)).hexdigest()
