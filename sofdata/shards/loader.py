@@ -124,7 +124,7 @@ class Loader:
                 f"{self.rows} windows do not fill a batch of {batch_size}: take a smaller batch"
             )
         self._catalog = replace(
-            catalog, windows=catalog.windows.take(chosen), index=catalog.index.slice(0, 0)
+            catalog, windows=catalog.windows.take(chosen), index=catalog.index.schema.empty_table()
         )
         self._order = Order(self._catalog.windows.shard, shuffle, seed, buffer_shards)
         self._share = Share(batch_size, self.batches, rank, world)
