@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sofdata.storage import Tree, Where
+from sofdata.urls import public_text
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -130,7 +131,7 @@ def _explained() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:  # of the file, not of what it holds
             raise
         told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise OSError(errno.EIO, f"no readable Parquet: {told}") from None
+        raise OSError(errno.EIO, f"no readable Parquet: {public_text(told)}") from None
 
 
 def _there(cell: bytes | None, rel: Where) -> bytes:

@@ -10,8 +10,7 @@ from typer.core import TyperGroup
 
 from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
-from sofdata.cli_options import LOCAL, LOCAL_FOLDER, SOURCE, WHOLE_URL, NoLock
-from sofdata.cli_places import place
+from sofdata.cli_options import GIVEN, LOCAL, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.cli_train import encode, train
 from sofdata.console import (
     EXIT_FAILED,
@@ -65,7 +64,7 @@ Dest = Annotated[
 def ingest(
     source: Annotated[
         str,
-        typer.Argument(help="Videos: a folder, one file, or an fsspec URL.", callback=SOURCE),
+        typer.Argument(help="Videos: a folder, one file, or an fsspec URL.", callback=WHOLE_URL),
     ],
     dest: Annotated[
         str,
@@ -73,7 +72,7 @@ def ingest(
     ],
     recipe: Annotated[
         str | None,
-        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
+        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
@@ -111,7 +110,8 @@ def ingest(
     json_: Json = False,
 ) -> None:
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
-    from sofdata.config import load_config, once
+    from sofdata.config import load_config
+    from sofdata.overrides import once
 
     console = stderr()
     options = _run_options(engine, workers, address)
@@ -278,7 +278,7 @@ def replay(
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
     source: Annotated[
         str | None,
-        typer.Option(callback=SOURCE, help="Where the corpus lies; default: as in the last run."),
+        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
     ] = None,
 ) -> None:
     """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""

@@ -6,22 +6,21 @@ from typing import Annotated
 
 import typer
 
-from sofdata.cli_places import place
-from sofdata.cli_places import source as source_
+from sofdata.cli_options import GIVEN, WHOLE_URL
 from sofdata.console import EXIT_FAILED, print_json, stderr, stdout
 from sofdata.errors import Interrupted
 
 
 def audit(
     dest: Annotated[
-        str, typer.Argument(callback=place, help="The dataset: a path or an fsspec URL.")
+        str, typer.Argument(callback=WHOLE_URL, help="The dataset: a path or an fsspec URL.")
     ],
     videos: Annotated[
         int, typer.Option(min=0, help="How many videos to decode again; 0: all.")
     ] = 20,
     source: Annotated[
         str | None,
-        typer.Option(callback=source_, help="Where the corpus lies; default: as in the last run."),
+        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
     ] = None,
     seed: Annotated[
         int,

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sofdata.cli_options import LOCAL, LOCAL_FOLDER, NoLock
-from sofdata.cli_places import place
+from sofdata.cli_options import GIVEN, LOCAL, LOCAL_FOLDER, NoLock
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -22,7 +21,7 @@ bench = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
 Preset = Annotated[
     str,
-    typer.Option(callback=place, help="smoke, standard, another carried preset, or a YAML file."),
+    typer.Option(callback=GIVEN, help="smoke, standard, another carried preset, or a YAML file."),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: evaluation.episodes=5")
@@ -108,8 +107,8 @@ def run(
     _check_installed()
     from sofdata.bench.config import load_bench_config
 
-    given = _overrides(suite, set_)
-    config = load_bench_config(preset, [*given, *(["ingest.run.lock=none"] if no_lock else [])])
+    given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
+    config = load_bench_config(preset, _overrides(suite, given))
     if config.ingest.run.engine == "ray":
         supervise()
     from sofdata.bench.run import Done
@@ -242,7 +241,7 @@ def _tell_left_out(number: int) -> None:
 
 
 def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
-    from sofdata.config import once
+    from sofdata.overrides import once
 
     return once([*([f"suite={suite}"] if suite is not None else []), *(set_ or [])])
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sofdata.cli_options import LOCAL_FOLDER, WHOLE_URL, NoLock
-from sofdata.cli_places import place, places
+from sofdata.cli_options import GIVEN, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -30,14 +29,14 @@ def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            callback=places,
+            callback=GIVEN,
             help="Dataset of 'sofdata ingest' for skill and planner; may be repeated.",
         ),
     ] = None,
     demos: Annotated[
         list[str] | None,
         typer.Option(
-            callback=places,
+            callback=GIVEN,
             help="Dataset made with --with-actions, for the decoder; may be repeated.",
         ),
     ] = None,
@@ -49,7 +48,7 @@ def train(
     ] = "models",
     recipe: Annotated[
         str | None,
-        typer.Option(callback=place, help="A YAML file, or the name of a carried recipe."),
+        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: skill.optim.steps=500")
@@ -86,7 +85,7 @@ def train(
     Every setting is described in schemas/train.schema.json and docs/models.md.
     """
     _check_installed()
-    from sofdata.config import once
+    from sofdata.overrides import once
     from sofdata.train.config import STAGES, load_train_config
 
     given = [f"machine.workers={workers}"] if workers else []

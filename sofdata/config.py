@@ -10,35 +10,38 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
-from pydantic.fields import FieldInfo
 
 from sofdata.corpora.config import ManifestConfig
 from sofdata.errors import ConfigError
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig
-from sofdata.settings import Section, field_of, is_text, section_of
+from sofdata.overrides import apply
+from sofdata.settings import Section
 from sofdata.shards.sample import ImageConfig
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
-from sofdata.written import LARGEST_BYTES, read_recipe, read_value
+from sofdata.written import LARGEST_BYTES, read_recipe
 
 S = TypeVar("S", bound=Section)
 INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
 
 
 class UnitConfig(Section):
-    """How the sorted videos are cut into units. Each unit becomes one shard. Defaults are ours."""
+    """How videos are cut into units. Each unit becomes one shard. Defaults are ours."""
 
     max_videos: int = Field(64, ge=1, description="A unit holds at most this many videos.")
     max_source_mib: float = Field(
-        64.0, gt=0, description="A unit closes once its videos together reach this many MiB."
+        64.0,
+        gt=0,
+        description="Files of a unit have at most this many MiB together; a larger one is alone.",
     )
     min_units: int = Field(
         16,
         ge=1,
-        description="A small corpus is cut into at least this many units, as far as it has videos, "
-        "so that several workers have work. Independent of the number of workers.",
+        description="A small corpus is cut into about this many units, as far as it has videos, so "
+        "that several workers have work: the next power of two, less those that stay empty. "
+        "Independent of the number of workers.",
     )
 
 
@@ -214,19 +217,8 @@ def load_section(
     """
     values = _read_recipe(recipe, folder) if recipe is not None else {}
     for override in overrides:
-        _apply(values, override, section)
+        apply(values, override, section)
     return section.parse(values)
-
-
-def once(overrides: Iterable[str]) -> list[str]:
-    """The overrides of a command line. Raises `ConfigError` for a key with two values: which?"""
-    given: dict[str, str] = {}
-    overrides = list(overrides)
-    for override in overrides:
-        key, _, text = (part.strip() for part in override.partition("="))
-        if given.setdefault(key, text) != text:
-            raise ConfigError(f"'{key}' is given twice, as '{given[key]}' and as '{text}'")
-    return overrides
 
 
 def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
@@ -286,51 +278,3 @@ def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
             f"give a path to a YAML file or one of: {known}"
         ) from None
     return read_recipe(data, recipe)
-
-
-def _apply(values: dict[str, Any], override: str, section: type[Section]) -> None:
-    key, separator, text = override.partition("=")
-    path = [part.strip() for part in key.split(".")]
-    if not separator or not all(path):
-        raise ConfigError(f"'--set {override}' needs the form key=value, such as flow.step_s=0.1")
-    value = _value(text.strip(), field_of(section, path), f"'--set {override}'")
-    for each, leaf in _leaves(section, path, value):
-        _put(values, each, leaf, override)
-
-
-def _value(text: str, field: FieldInfo | None, what: str) -> Any:
-    """What stands after "=": of a text every character, of all else YAML."""
-    if field is not None and is_text(field):
-        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-        if not quoted:
-            return None if text in ("null", "~") and field.default is None else text
-        try:
-            found = read_value(text, what)
-        except ConfigError:  # quotes within, as in 'a' == 'b'
-            return text
-        return found if isinstance(found, str) else text
-    if not text:
-        raise ConfigError(f"{what} has no value; null is the word for none")
-    return read_value(text, what)
-
-
-def _leaves(section: type[Section], path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
-    """The settings of a value: one, or those of a section that is given as {key: value}."""
-    field = field_of(section, path)
-    if isinstance(value, dict) and value and field is not None and section_of(field):
-        for key, inner in value.items():
-            yield from _leaves(section, [*path, key], inner)
-    else:
-        yield path, value
-
-
-def _put(values: dict[str, Any], path: list[str], value: Any, override: str) -> None:
-    *outer, last = path
-    for part in outer:
-        inner = values.get(part)
-        if inner is None:
-            inner = values[part] = {}
-        if not isinstance(inner, dict):
-            raise ConfigError(f"'--set {override}': '{part}' holds a value, not keys")
-        values = inner
-    values[last] = value

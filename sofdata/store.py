@@ -182,7 +182,12 @@ class Store:
         for path in sorted(found):
             if not path.startswith(below) or (self._is_http and _climbs(path[len(below) :])):
                 continue
-            yield Item(self._listed(path[len(below) :]), int(found[path].get("size") or 0))
+            name, query, _ = path[len(below) :].partition("?")
+            if not self._is_http or not query:
+                yield Item(self._listed(path[len(below) :]), int(found[path].get("size") or 0))
+            elif name:  # else a link of the page to itself, in another order
+                what = "a link with a query, which may be secret and would be stored"
+                yield Item(self._listed(name), 0, "bad_name", what)
 
     def _listed(self, rel: str) -> str:
         """The name of a listed file: HTTP servers list links, in which it is quoted."""

@@ -201,8 +201,10 @@ class _Rows:
         path = uri.removeprefix("file://").removeprefix("local://") if home.is_local else uri
         if home.is_local and not path.startswith(f"{here}/"):
             path = path.removeprefix(f"{os.path.realpath(here)}/")
-        inside = posixpath.normpath(path.removeprefix(f"{here}/"))
-        item = self.files.at(inside) if self.files else None
+        inside = path.removeprefix(f"{here}/")
+        item = None
+        if self.files:
+            item = self.files.at(inside) or self.files.at(posixpath.normpath(inside))
         problem, detail = (item.problem, item.detail) if item else ("", "")
         return Item(uri, item.size_bytes if item else 0, problem, detail, where=named(uri))
 
@@ -261,7 +263,8 @@ class _Row:
         head = self.roles.uri[1]
         if not uri or "\0" in uri:
             raise self._wrong(f"{self.at} needs a {head}, found {uri!r:.40}")
-        if "://" in uri and uri != public_url(uri):
+        on_web = self.table.tree.url.startswith(("http://", "https://"))
+        if uri != public_url(uri) or (on_web and "?" in uri):
             what = f"{self.at}: its {head} holds a user, a query or a fragment, which may be secret"
             raise self._wrong(f"{what} and would be stored; set credentials as fsspec reads them")
         protocol, remote, _ = uri.partition("://")

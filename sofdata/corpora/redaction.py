@@ -20,6 +20,7 @@ from sofdata.errors import ConfigError, StorageError
 from sofdata.storage import Tree
 from sofdata.types import Annotations, Eye, merged
 from sofdata.uris import Location, parse
+from sofdata.urls import public_url
 
 # Folders that Ego4D's own command line downloads; all of them at the full frame rate.
 OFFICIAL = ("video_540ss", "full_scale", "clips_540ss", "clips")
@@ -229,7 +230,7 @@ def refuse_strangers(found: Sequence[tuple[str, Found]]) -> None:
     """Raise `ConfigError` where the files (uri and what is said of it) are all unknown by name."""
     if not found or any(each.video for _, each in found):
         return
-    uri, root = found[0][0], found[0][1].roots[0]
+    uri, root = found[0][0], public_url(found[0][1].roots[0])
     raise ConfigError(
         f"{METADATA} lies in {root}, above what is to be read (files: {len(found)}, such as"
         f" {uri}), and knows none of them by name: nobody can tell what of them is redacted. If"

@@ -38,6 +38,7 @@ from sofdata.types import (
     VideoRef,
 )
 from sofdata.uris import local
+from sofdata.urls import public_text
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
@@ -220,7 +221,8 @@ def _detail(error: Exception, path: str, ref: VideoRef) -> str:
     """An error's text without the path, which is this machine's: it has no place in a dataset."""
     if isinstance(error, OSError) and error.filename:
         error = OSError(error.errno, error.strerror, ref.id)
-    return str(error).replace(path or ref.uri, ref.id).removeprefix(f"{ref.id}: ")
+    told = str(error).replace(path or ref.uri, ref.id).removeprefix(f"{ref.id}: ")
+    return public_text(told)
 
 
 def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:

@@ -13,7 +13,7 @@ from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
-from sofdata.ingest.generation import next_shards
+from sofdata.ingest.generation import next_shards, read_generation
 from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.lock import held
 from sofdata.ingest.plan import Plan, load_plan
@@ -21,7 +21,16 @@ from sofdata.ingest.tables import TABLES, Table
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
-from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
+from sofdata.shards.layout import (
+    DATASET,
+    LEDGER,
+    NEXT_DATASET,
+    NEXT_LEDGER,
+    PLAN,
+    SHARDS,
+    WIDS,
+    ledger_name,
+)
 from sofdata.shards.parquet import StoredTable
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import (
@@ -128,9 +137,46 @@ def verify(
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    note = sets_note(recorded(dataset, account.digests))
+    findings.extend(_check_next(dest, fast))
+    notes = (sets_note(recorded(dataset, account.digests)), _next_note(dest))
     figures = plan.videos, account.windows, len(account.shards)
-    return Verdict(tuple(findings), *figures, fast, lock, (note,) if note else ())
+    return Verdict(tuple(findings), *figures, fast, lock, tuple(filter(None, notes)))
+
+
+def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
+    """Check what was written so far for an update, a retry or a repair that is under way."""
+    try:
+        read_generation(dest)
+    except InputError as error:
+        yield Finding(NEXT_DATASET, str(error), Remedy.REMOVE)
+    for unit in sorted(committed_units(dest, NEXT_LEDGER)):
+        where = f"{NEXT_LEDGER}/{ledger_name(unit)}"
+        try:
+            shard = read_record(dest, unit, NEXT_LEDGER).shard
+        except InputError as error:
+            yield Finding(where, str(error), Remedy.REMOVE)
+            continue
+        if shard is None:
+            continue
+        name = f"{SHARDS}/{shard.name}"
+        whole = dest.exists(name) if fast else dest.holds(name, shard.sha256)
+        if not whole:
+            yield Finding(where, f"{name} is missing or damaged", Remedy.REMOVE)
+
+
+def _next_note(dest: Tree) -> str:
+    """What is under way beside the dataset, in words."""
+    try:
+        generation = read_generation(dest)
+    except InputError:
+        return ""
+    if generation is None or not generation.staged:
+        return ""
+    done, units = len(generation.plan.units) - len(generation.waiting), len(generation.plan.units)
+    return (
+        f"an update, a retry or a repair is under way: {done} of {units} units are there; the same "
+        "ingest goes on"
+    )
 
 
 def _check_units(

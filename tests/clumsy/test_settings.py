@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sofdata.bench.config import load_bench_config
-from sofdata.config import load_config, once
+from sofdata.config import load_config
 from sofdata.errors import ConfigError
+from sofdata.overrides import once
 from sofdata.settings import Section
 from sofdata.train.config import load_train_config
 from tests.helpers import sofdata

@@ -339,7 +339,7 @@ TABLE_CHANGES: dict[str, Callable[[pa.Table, Rng, dict[str, Any]], pa.Table]] = 
 
 
 @dataclass
-class _Shard:
+class Shard:
     """A shard to be altered, and the record that lists it."""
 
     path: Path
@@ -347,13 +347,24 @@ class _Shard:
     samples: dict[str, Members]
 
     @classmethod
-    def choose(cls, folder: Path, rng: Rng) -> _Shard:
-        records = [
-            path
-            for path in sorted((folder / "ledger").iterdir())
-            if b'"shard":{' in path.read_bytes()
-        ]
-        record = pick(rng, records)
+    def first(cls, folder: Path) -> Shard:
+        """The shard of the first record that has one."""
+        return cls.of(folder, cls.records(folder)[0])
+
+    @classmethod
+    def choose(cls, folder: Path, rng: Rng) -> Shard:
+        """Any of a dataset's."""
+        return cls.of(folder, pick(rng, cls.records(folder)))
+
+    @staticmethod
+    def records(folder: Path) -> list[Path]:
+        """The records that have a shard."""
+        found = sorted((folder / "ledger").iterdir())
+        return [path for path in found if b'"shard":{' in path.read_bytes()]
+
+    @classmethod
+    def of(cls, folder: Path, record: Path) -> Shard:
+        """The shard of a record."""
         path = folder / "shards" / json.loads(record.read_bytes())["shard"]["name"]
         with path.open("rb") as stream:
             samples = {key: members for key, _, members in read_samples(stream, path.name)}
@@ -392,7 +403,7 @@ class _Shard:
 
 def _member(folder: Path, rng: Rng) -> str:
     """One member of a sample, behind hashes that are right."""
-    shard = _Shard.choose(folder, rng)
+    shard = Shard.choose(folder, rng)
     key = pick(rng, sorted(shard.samples))
     members = shard.samples[key]
     suffix = pick(rng, sorted(members))
@@ -446,14 +457,19 @@ def lying_jpeg(data: bytes, rng: Rng) -> bytes:
 
 def _header(folder: Path, rng: Rng) -> str:
     """A header in a shard, with its checksum and the hashes made right."""
-    shard = _Shard.choose(folder, rng)
+    shard = Shard.choose(folder, rng)
     data = bytearray(shard.path.read_bytes())
     with io.BytesIO(bytes(data)) as stream:
         starts = [offset for _, offset, _ in read_samples(stream, shard.path.name)]
     at = pick(rng, starts)
     how = pick(rng, ("size", "type", "name", "checksum"))
     if how == "size":
-        sizes = (b"00000000000\0", b"77777777777\0", b"00010000000\0", b"-0000000001\0")
+        sizes: tuple[bytes, ...] = (
+            b"00000000000\0",
+            b"77777777777\0",
+            b"00010000000\0",
+            b"-0000000001\0",
+        )
         sizes += (b"\x80" + b"\xff" * 11, b"           \0", b"0000_000_10\0")
         data[at + 124 : at + 136] = pick(rng, sizes)
     elif how == "type":
@@ -476,7 +492,7 @@ def _header(folder: Path, rng: Rng) -> str:
 
 def _samples(folder: Path, rng: Rng) -> str:
     """Whole samples moved about, behind hashes that are right."""
-    shard = _Shard.choose(folder, rng)
+    shard = Shard.choose(folder, rng)
     keys = sorted(shard.samples)
     one, other = pick(rng, keys), pick(rng, keys)
     how = pick(rng, ("gone", "swapped", "renamed", "another's", "a member of its own"))

@@ -25,6 +25,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
 from sofdata.errors import SofdataError
 from sofdata.scenes import write_clip
 from sofdata.storage import Tree
@@ -109,9 +111,7 @@ def _load(folder: Path) -> str:
     return "done"
 
 
-def _console() -> object:
-    from rich.console import Console
-
+def _console() -> Console:
     return Console(file=io.StringIO(), width=160)
 
 
