@@ -39,7 +39,7 @@ def life(pool: Path, tmp_path: Path, known: dict[str, dict[str, str]]) -> Life:
 
 
 def of(numbers: range) -> Source:
-    return Source({number: "a text" for number in numbers})
+    return Source(dict.fromkeys(numbers, "a text"))
 
 
 def update_killed_at(life: Life, step: str, nth: int = 1) -> None:
