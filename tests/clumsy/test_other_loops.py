@@ -104,7 +104,8 @@ def test_ranks_that_are_given_within_a_worker_are_refused(dataset: Path) -> None
 def test_a_dataloader_that_would_make_batches_of_batches_is_refused(dataset: Path) -> None:
     for size in (1, 4):
         with pytest.raises(ConfigError, match=r"DataLoader\(loader, batch_size=None\)"):
-            next(iter(DataLoader(Loader(dataset, batch_size=4), batch_size=size)))
+            loader: Any = Loader(dataset, batch_size=4)
+            next(iter(DataLoader(loader, batch_size=size)))
 
 
 def test_processes_within_processes_are_refused(dataset: Path) -> None:
@@ -116,7 +117,7 @@ def test_processes_within_processes_are_refused(dataset: Path) -> None:
 
 def test_pinning_gives_a_batch_again(dataset: Path) -> None:
     batch = next(iter(load(dataset, batch_size=4)))
-    pinned = pin_memory(batch)
+    pinned = pin_memory(batch)  # type: ignore[no-untyped-call]
     assert isinstance(pinned, Batch)
     assert torch.equal(pinned.flow, batch.flow)
     assert pinned.flow.is_pinned() == torch.accelerator.is_available()
@@ -173,7 +174,8 @@ def test_a_loader_made_before_the_ranks_were_known_is_refused(
 
 
 def test_a_rank_without_a_world_is_refused(dataset: Path) -> None:
-    for given in ({"rank": 0}, {"world": 2}):
+    alone: list[dict[str, Any]] = [{"rank": 0}, {"world": 2}]
+    for given in alone:
         with pytest.raises(ConfigError, match="is given alone"):
             Loader(dataset, batch_size=4, **given)
 
@@ -321,7 +323,7 @@ def test_a_pickled_loader_gives_the_same_from_anywhere(
     again = pickle.loads(pickle.dumps(loader))
     assert keys(again.epoch(1)) == keys(loader.epoch(1))
     assert len(again) == len(loader) == loader.batches
-    assert again.sides.held_out == loader.sides.held_out
+    assert again.sides == loader.sides
 
 
 # Damaged copies of remote shards
