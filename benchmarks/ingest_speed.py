@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.config import IngestConfig, load_config
+from sofdata.cores import cores
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.events import Event, Ready, UnitDone
 from sofdata.ingest.process import windows_of
@@ -197,7 +198,7 @@ class Clock:
         """Seconds, and the share of the machine that other processes took."""
         wall_s, own_s = time.perf_counter() - self._wall_s, cpu_s() - self._cpu_s
         others_s = max(0.0, busy_s() - self._busy_s - own_s)
-        return {"wall": wall_s, "cpu": own_s, "others": others_s / wall_s / (os.cpu_count() or 1)}
+        return {"wall": wall_s, "cpu": own_s, "others": others_s / wall_s / cores()}
 
 
 def cpu_s() -> float:

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import math
 import sys
-import time
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sofdata.cli_audit import audit
 from sofdata.cli_bench import bench
+from sofdata.cli_options import GIVEN, LOCAL, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.cli_train import encode, train
 from sofdata.console import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     EXIT_SET_ASIDE,
-    EXIT_USAGE,
     print_json,
     stderr,
     stdout,
 )
-from sofdata.errors import ConfigError, Interrupted, SofdataError
+from sofdata.ending import GOES_ON, Escaped, run
+from sofdata.errors import ConfigError
+from sofdata.interrupts import listen
+from sofdata.streams import mend
 from sofdata.supervise import allow, supervise
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sofdata.ingest.run import Prepared
+    from sofdata.shards.verify import Verdict
     from sofdata.storage import Tree
 
-REPEAT_S = 1.0
 
-_interrupted_s = -math.inf
+class _Commands(TyperGroup):
+    """Hands over the errors that typer would end the process for, with words of its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError, KeyboardInterrupt) as error:
+            raise Escaped from error
+
 
 app = typer.Typer(
     name="sofdata",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,15 +55,24 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
-Dest = Annotated[str, typer.Argument(help="The dataset: a path or an fsspec URL.")]
+Dest = Annotated[
+    str, typer.Argument(help="The dataset: a path or an fsspec URL.", callback=WHOLE_URL)
+]
 
 
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Argument(help="Videos: a folder, one file, or an fsspec URL.")],
-    dest: Annotated[str, typer.Argument(help="Where the dataset goes: a path or an fsspec URL.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="Videos: a folder, one file, or an fsspec URL.", callback=WHOLE_URL),
+    ],
+    dest: Annotated[
+        str,
+        typer.Argument(help="Where the dataset goes: a path or an fsspec URL.", callback=WHOLE_URL),
+    ],
     recipe: Annotated[
-        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+        str | None,
+        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
@@ -77,47 +95,63 @@ def ingest(
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Update even if less than half of the videos remain.")
+    ] = False,
+    no_lock: NoLock = False,
+    other_libraries: Annotated[
+        bool,
+        typer.Option(
+            "--other-libraries",
+            help="Go on though the dataset was begun with other libraries; its records tell.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
     from sofdata.config import load_config
+    from sofdata.overrides import once
 
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
-    config = load_config(recipe, [*(set_ or []), *options])
+    options += ["run.lock=none"] if no_lock else []
+    config = load_config(recipe, once([*(set_ or []), *options]))
     if config.run.engine == "ray" and not dry_run:
         supervise()
     from sofdata.display import following
-    from sofdata.ingest.run import execute, prepare
+    from sofdata.ingest.run import execute, prepare, working_on
     from sofdata.report.summary import ingest_summary, print_ingest
     from sofdata.storage import Tree
 
     if not quiet:
         console.print(f"looking at {Tree(source).name}", highlight=False, markup=False)
-    prepared = prepare(
-        Tree(source),
-        Tree(dest),
-        config,
-        corpus,
-        write=not dry_run,
-        update=update,
-        retry_quarantined=retry_quarantined,
-    )
-    if not quiet:
-        _tell_plan(console, prepared)
-    if dry_run:
-        print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
-        return
-    if prepared.complete:
-        console.print("nothing to do: every unit is committed", highlight=False)
-        dataset, summary = prepared.complete, None
-    else:
+    with working_on(Tree(source), Tree(dest), config, write=not dry_run):
+        prepared = prepare(
+            Tree(source),
+            Tree(dest),
+            config,
+            corpus,
+            write=not dry_run,
+            update=update,
+            retry_quarantined=retry_quarantined,
+            yes=yes,
+            other_libraries=other_libraries,
+        )
         plan = prepared.plan
-        with following(console, plan.videos, prepared.ended, quiet, reasons=plan.reasons) as follow:
-            summary = execute(prepared, follow)
-        dataset = summary.dataset
+        if not quiet:
+            _tell_plan(console, prepared)
+        if dry_run:
+            print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
+            return
+        if prepared.complete:
+            console.print("nothing to do: every unit is committed", highlight=False)
+            dataset, summary = prepared.complete, None
+        else:
+            with following(console, plan.videos, prepared.ended, quiet, plan.reasons) as follow:
+                summary = execute(prepared, follow)
+            dataset = summary.dataset
     if json_:
         print_json(ingest_summary(dataset, summary, dest))
     else:
@@ -142,38 +176,55 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what is found; damaged units are queued again.")
     ] = False,
+    no_lock: NoLock = False,
     json_: Json = False,
 ) -> None:
     """Check a dataset: hashes, every sample, and that all sums balance."""
+    from contextlib import nullcontext
+
+    from sofdata.ingest.lock import only_driver
     from sofdata.report.summary import print_verdict, verdict_summary
+    from sofdata.shards.layout import DATASET
     from sofdata.shards.repair import repair as mend
     from sofdata.shards.verify import verify as check
     from sofdata.storage import Tree
 
-    tree, console = Tree(dest), stderr()
-    if console.is_terminal:
-        with console.status("verifying") as status:
-            verdict = check(
-                tree, fast, lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
-            )
-    else:
-        verdict = check(tree, fast)
-    done = mend(tree, verdict) if repair and not verdict.whole else []
+    tree = Tree(dest)
+    mends = repair and tree.exists(DATASET)
+    with only_driver(tree, "repair", "none" if no_lock else "auto") if mends else nullcontext():
+        verdict = _verified(tree, fast)
+        done = mend(tree, verdict) if mends and not verdict.whole else []
+        whole = verdict.whole or (mends and check(tree, fast=True).whole)
     if json_:
         print_json({**verdict_summary(verdict), "repaired": done})
     else:
         print_verdict(stdout(), verdict, fast)
         for line in done:
             stdout().print(line, highlight=False, markup=False, soft_wrap=True)
-    if not verdict.whole and not (repair and check(tree, fast=True).whole):
+    if not whole:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _verified(tree: Tree, fast: bool) -> Verdict:
+    from sofdata.shards.verify import verify
+
+    console = stderr()
+    if not console.is_terminal:
+        return verify(tree, fast)
+    with console.status("verifying") as status:
+        return verify(
+            tree, fast, lambda done, total: status.update(f"verifying unit {done + 1}/{total}")
+        )
 
 
 @app.command()
 def inspect(
     dest: Dest,
     sheet: Annotated[
-        str | None, typer.Option(help="Where the contact sheet goes; default: into the dataset.")
+        str | None,
+        typer.Option(
+            help="A local file for the contact sheet; default: into the dataset.", callback=LOCAL
+        ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
     rows: Annotated[int, typer.Option(min=1, max=200, help="Windows on the contact sheet.")] = 12,
@@ -198,7 +249,10 @@ def inspect(
 def report(
     dest: Dest,
     out: Annotated[
-        str | None, typer.Option(help="Where the page goes; default: report.html in the dataset.")
+        str | None,
+        typer.Option(
+            help="A local file for the page; default: report.html in the dataset.", callback=LOCAL
+        ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
     json_: Json = False,
@@ -223,7 +277,8 @@ def replay(
     dest: Dest,
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
     source: Annotated[
-        str | None, typer.Option(help="Where the corpus lies; default: as in the last run.")
+        str | None,
+        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
     ] = None,
 ) -> None:
     """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""
@@ -269,14 +324,17 @@ def corpora(json_: Json = False) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[str, typer.Argument(help="Where everything goes.")] = "demo",
-    clips: Annotated[int, typer.Option(min=1, help="Rendered clips.")] = 24,
+    folder: Annotated[
+        str, typer.Argument(help="Local folder of everything.", callback=LOCAL_FOLDER)
+    ] = "demo",
+    clips: Annotated[int, typer.Option(min=1, max=10_000, help="Rendered clips.")] = 24,
+    no_lock: NoLock = False,
 ) -> None:
     """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
     supervise()
     from sofdata.demo import Size, run_demo
 
-    run_demo(folder, Size(clips=clips), stdout())
+    run_demo(folder, Size(clips=clips), stdout(), "none" if no_lock else "auto")
 
 
 app.command()(audit)
@@ -286,42 +344,20 @@ app.add_typer(bench)
 
 
 def main() -> None:
-    """Entry point: runs the command and turns errors into messages and exit codes."""
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
+    mend()
+    listen()
     allow()
-    try:
-        app()
-    except Interrupted as error:
-        goes_on = "interrupted; the same command goes on from what is committed"
-        _fail(str(error) or goes_on, EXIT_INTERRUPTED)
-    except OSError as error:
-        _fail(f"{error}; 'sofdata verify' tells whether the dataset is whole", EXIT_FAILED)
-    except SofdataError as error:
-        _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    run(app, _if_interrupted)
 
 
-def _interrupt(*_: object) -> None:
-    """Ctrl-C, or SIGTERM, with which batch systems announce preemption.
-
-    A signal that was sent to all processes of a command arrives again from the one that supervises:
-    what comes within `REPEAT_S` is the same, and does not disturb the cleaning up.
-    """
-    global _interrupted_s
-    now_s = time.monotonic()
-    if now_s - _interrupted_s > REPEAT_S:
-        _interrupted_s = now_s
-        raise Interrupted
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"sofdata: {message}", file=sys.stderr)
-    sys.exit(code)
+def _if_interrupted() -> str:
+    """What is true of the command that was given, once it has been interrupted."""
+    looks_only = {"inspect", "report", "replay", "flows", "corpora"}
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "verify":
+        return "interrupted; a verification that was not finished says nothing"
+    return "interrupted" if command in looks_only else GOES_ON
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

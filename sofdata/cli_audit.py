@@ -6,19 +6,26 @@ from typing import Annotated
 
 import typer
 
+from sofdata.cli_options import GIVEN, WHOLE_URL
 from sofdata.console import EXIT_FAILED, print_json, stderr, stdout
 from sofdata.errors import Interrupted
 
 
 def audit(
-    dest: Annotated[str, typer.Argument(help="The dataset: a path or an fsspec URL.")],
+    dest: Annotated[
+        str, typer.Argument(callback=WHOLE_URL, help="The dataset: a path or an fsspec URL.")
+    ],
     videos: Annotated[
         int, typer.Option(min=0, help="How many videos to decode again; 0: all.")
     ] = 20,
     source: Annotated[
-        str | None, typer.Option(help="Where the corpus lies; default: as in the last run.")
+        str | None,
+        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which videos: another seed takes others.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**63 - 1, help="Which videos: another seed takes others."),
+    ] = 0,
     json_: Annotated[
         bool, typer.Option("--json", help="Print a machine-readable summary.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sofdata.cli_options import GIVEN, LOCAL, LOCAL_FOLDER, NoLock
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -19,20 +20,27 @@ bench = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
 Preset = Annotated[
-    str, typer.Option(help="smoke, standard, another carried preset, or a YAML file.")
+    str,
+    typer.Option(callback=GIVEN, help="smoke, standard, another carried preset, or a YAML file."),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: evaluation.episodes=5")
 ]
-Out = Annotated[str, typer.Option(help="Folder of data, models, cells and strips.")]
+Out = Annotated[
+    str,
+    typer.Option(help="Local folder of data, models, cells and strips.", callback=LOCAL_FOLDER),
+]
 SuiteName = Annotated[str | None, typer.Option(help="The suite; default: the preset's.")]
 
 
 @bench.command()
 def collect(
-    out: Annotated[str, typer.Argument(help="Folder that gets SUITE/videos and SUITE/demos.")] = (
-        "collected"
-    ),
+    out: Annotated[
+        str,
+        typer.Argument(
+            help="Local folder that gets SUITE/videos and SUITE/demos.", callback=LOCAL_FOLDER
+        ),
+    ] = "collected",
     suite: Annotated[
         str | None, typer.Option(help="metaworld (default), scene or pushing.")
     ] = None,
@@ -40,8 +48,9 @@ def collect(
         list[str] | None, typer.Option("--set", help="Override a setting: videos=20")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+        int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
     ] = None,
+    no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -57,11 +66,9 @@ def collect(
     from sofdata.config import load_section
     from sofdata.report.collected import following, print_collected
 
-    config = load_section(
-        CollectConfig, None, [*([f"suite={suite}"] if suite else []), *(set_ or [])]
-    )
+    config = load_section(CollectConfig, None, _overrides(suite, set_))
     with following(stderr(), quiet) as follow:
-        told = collect_all(config, Path(out), workers, follow)
+        told = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
     if json_:
         print_json({"out": str(Path(out) / config.suite), **told})
     else:
@@ -70,7 +77,12 @@ def collect(
 
 @bench.command()
 def run(
-    data: Annotated[str, typer.Option(help="What 'sofdata bench collect' wrote: OUT/SUITE.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="What 'sofdata bench collect' wrote: OUT/SUITE, local.", callback=LOCAL_FOLDER
+        ),
+    ],
     out: Out = "bench",
     preset: Preset = "standard",
     suite: SuiteName = None,
@@ -79,8 +91,9 @@ def run(
         bool, typer.Option("--validation", help="Use validation seeds, to choose settings by.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+        int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
     ] = None,
+    no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -94,7 +107,8 @@ def run(
     _check_installed()
     from sofdata.bench.config import load_bench_config
 
-    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
+    given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
+    config = load_bench_config(preset, _overrides(suite, given))
     if config.ingest.run.engine == "ray":
         supervise()
     from sofdata.bench.run import Done
@@ -130,7 +144,7 @@ def freeze(
     from sofdata.bench.config import load_bench_config
     from sofdata.bench.frozen import freeze as record
 
-    config = load_bench_config(preset, [*([f"suite={suite}"] if suite else []), *(set_ or [])])
+    config = load_bench_config(preset, _overrides(suite, set_))
     path = record(config, Path(out), note)
     stdout().print(f"frozen: {path}", highlight=False, markup=False, soft_wrap=True)
 
@@ -139,12 +153,20 @@ def freeze(
 def report(
     results: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders of 'run', or files that 'export' wrote; default: bench."),
+        typer.Argument(
+            help="Folders of 'run', or files that 'export' wrote; default: bench.", callback=LOCAL
+        ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="Where report.html and report.md go; default: the first.")
+        str | None,
+        typer.Option(
+            help="Local folder of report.html and report.md; default: the first.",
+            callback=LOCAL_FOLDER,
+        ),
     ] = None,
-    html: Annotated[str | None, typer.Option(help="Where the page goes instead.")] = None,
+    html: Annotated[
+        str | None, typer.Option(help="A local file for the page instead.", callback=LOCAL)
+    ] = None,
     validation: Annotated[
         bool, typer.Option("--validation", help="Show results on validation seeds.")
     ] = False,
@@ -168,11 +190,14 @@ def report(
 @bench.command()
 def table(
     results: Annotated[
-        list[str], typer.Argument(help="Folders with cells, or files that 'export' wrote.")
+        list[str],
+        typer.Argument(help="Folders with cells, or files that 'export' wrote.", callback=LOCAL),
     ],
     into: Annotated[
         str | None,
-        typer.Option(help="A Markdown file: written between its <!-- bench --> marks."),
+        typer.Option(
+            help="A Markdown file: written between its <!-- bench --> marks.", callback=LOCAL
+        ),
     ] = None,
     validation: Annotated[
         bool, typer.Option("--validation", help="Of results on validation seeds.")
@@ -195,7 +220,9 @@ def table(
 @bench.command()
 def export(
     out: Out = "bench",
-    into: Annotated[str, typer.Option(help="Folder of result files.")] = "benchmarks/results",
+    into: Annotated[
+        str, typer.Option(help="Local folder of result files.", callback=LOCAL_FOLDER)
+    ] = "benchmarks/results",
 ) -> None:
     """Write the test cells of OUT into one JSON file a suite, to keep under version control."""
     _check_installed()
@@ -211,6 +238,12 @@ def _tell_left_out(number: int) -> None:
         stderr().print(
             f"{number} results of other settings, data or episodes are left out", highlight=False
         )
+
+
+def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
+    from sofdata.overrides import once
+
+    return once([*([f"suite={suite}"] if suite is not None else []), *(set_ or [])])
 
 
 def _check_installed() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sofdata.cli_options import GIVEN, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.console import print_json, stderr, stdout
 from sofdata.errors import ConfigError
 from sofdata.supervise import supervise
@@ -27,27 +28,39 @@ def train(
     what: Annotated[What, typer.Argument(help="One stage, or all of them in this order.")],
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset of 'sofdata ingest' for skill and planner; may be repeated."),
+        typer.Option(
+            callback=GIVEN,
+            help="Dataset of 'sofdata ingest' for skill and planner; may be repeated.",
+        ),
     ] = None,
     demos: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset made with --with-actions, for the decoder; may be repeated."),
+        typer.Option(
+            callback=GIVEN,
+            help="Dataset made with --with-actions, for the decoder; may be repeated.",
+        ),
     ] = None,
-    out: Annotated[str, typer.Option(help="Folder of the models and all that is told of them.")] = (
-        "models"
-    ),
+    out: Annotated[
+        str,
+        typer.Option(
+            help="Local folder of the models and all that is told of them.", callback=LOCAL_FOLDER
+        ),
+    ] = "models",
     recipe: Annotated[
-        str | None, typer.Option(help="A YAML file, or the name of a carried recipe.")
+        str | None,
+        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: skill.optim.steps=500")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers of Ray Train; default: this process.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Workers of Ray Train; default: this process."),
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away an earlier training in these folders.")
     ] = False,
+    no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -72,10 +85,11 @@ def train(
     Every setting is described in schemas/train.schema.json and docs/models.md.
     """
     _check_installed()
+    from sofdata.overrides import once
     from sofdata.train.config import STAGES, load_train_config
 
     given = [f"machine.workers={workers}"] if workers else []
-    config = load_train_config(recipe, [*(set_ or []), *given])
+    config = load_train_config(recipe, once([*(set_ or []), *given]))
     sources = {"skill": data or [], "planner": data or [], "decoder": demos or []}
     stages = STAGES if what is What.all else [stage for stage in STAGES if stage == what.value]
     if what is What.all and not demos:
@@ -87,17 +101,20 @@ def train(
             raise ConfigError(f"'sofdata train {what.value}' needs {option}: a dataset of ingest")
     if config.machine.workers:
         supervise()
+    from sofdata.ingest.lock import only_driver
     from sofdata.report.training import print_results, results_summary
+    from sofdata.storage import Tree
     from sofdata.train.display import following
     from sofdata.train.report import write_report
     from sofdata.train.run import Job, train_stage
 
     results = []
-    with following(stderr(), quiet) as follow:
-        for stage in stages:
-            job = Job(stage, config, tuple(sources[stage]), out, {})
-            results.append(train_stage(job, follow, restart))
-    report = write_report(out)
+    with only_driver(Tree(out), "training", "none" if no_lock else "auto"):
+        with following(stderr(), quiet) as follow:
+            for stage in stages:
+                job = Job(stage, config, tuple(sources[stage]), out, {})
+                results.append(train_stage(job, follow, restart))
+        report = write_report(out)
     if json_:
         print_json({"out": out, "report": str(report), "stages": results_summary(results)})
     else:
@@ -105,13 +122,19 @@ def train(
 
 
 def encode(
-    dest: Annotated[str, typer.Argument(help="The dataset: a path or an fsspec URL.")],
-    model: Annotated[str, typer.Option(help="The folder that 'sofdata train' has written.")] = (
-        "models"
-    ),
+    dest: Annotated[
+        str, typer.Argument(help="The dataset: a path or an fsspec URL.", callback=WHOLE_URL)
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The local folder that 'sofdata train' has written.", callback=LOCAL_FOLDER
+        ),
+    ] = "models",
     name: Annotated[
         str, typer.Option(help="Of the file; default: the beginning of the model's hash.")
     ] = "",
+    no_lock: NoLock = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json_: Json = False,
 ) -> None:
@@ -119,14 +142,18 @@ def encode(
     _check_installed()
     from pathlib import Path
 
+    import torch
+
+    from sofdata.cores import cores
     from sofdata.models.encode import encode as run
     from sofdata.models.saved import load_skill
     from sofdata.storage import Tree
     from sofdata.train.display import counting
 
-    tree = Tree(dest)
+    tree, skill = Tree(dest), load_skill(Path(model))
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     with counting(stderr(), "windows", quiet) as follow:
-        path = run(tree, load_skill(Path(model)), name, follow)
+        path = run(tree, skill, name, follow, "none" if no_lock else "auto")
     if json_:
         print_json({"dest": tree.name, "skills": path})
     else:

@@ -4,46 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sofdata.corpora.config import ManifestConfig
 from sofdata.errors import ConfigError
-from sofdata.flow.codec import CodecConfig
+from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig
+from sofdata.overrides import apply
 from sofdata.settings import Section
 from sofdata.shards.sample import ImageConfig
 from sofdata.video.config import VideoConfig
-from sofdata.video.isolate import LimitConfig
+from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
+from sofdata.written import LARGEST_BYTES, read_recipe
 
 S = TypeVar("S", bound=Section)
-_PATTERN = re.compile(r"\{[^{}:,]+\}[^,]")  # of columns: "{a}_{b}.mp4", which is no YAML
 INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
 
 
 class UnitConfig(Section):
-    """How the sorted videos are cut into units. Each unit becomes one shard. Defaults are ours."""
+    """How videos are cut into units. Each unit becomes one shard. Defaults are ours."""
 
     max_videos: int = Field(64, ge=1, description="A unit holds at most this many videos.")
     max_source_mib: float = Field(
-        64.0, gt=0, description="A unit closes once its videos together reach this many MiB."
+        64.0,
+        gt=0,
+        description="Files of a unit have at most this many MiB together; a larger one is alone.",
     )
     min_units: int = Field(
         16,
         ge=1,
-        description="A small corpus is cut into at least this many units, as far as it has videos, "
-        "so that several workers have work. Independent of the number of workers.",
+        description="A small corpus is cut into about this many units, as far as it has videos, so "
+        "that several workers have work: the next power of two, less those that stay empty. "
+        "Independent of the number of workers.",
     )
 
 
 class RunConfig(Section):
-    """How an ingest is run. Nothing here changes a byte of the dataset."""
+    """How an ingest is run. Nothing here changes a byte of the dataset.
+
+    A video that a limit of memory or time keeps from being decoded is quarantined, and its reason
+    is `over_memory` or `over_time`: it is not decoded in part.
+    """
 
     engine: Literal["ray", "inline"] = Field(
         "ray", description="'ray': worker processes. 'inline': this process, for debugging."
@@ -51,6 +58,7 @@ class RunConfig(Section):
     workers: int | None = Field(
         None,
         ge=1,
+        le=10_000,
         description="Ray workers, one core each, over all nodes; default: one for each core that "
         "is free, also on nodes that join later.",
     )
@@ -66,6 +74,7 @@ class RunConfig(Section):
     flow_actors: int = Field(
         0,
         ge=0,
+        le=1024,
         description="Ray actors that estimate flow for all workers of a node, one GPU each when "
         "flow.device is cuda (then 0 means one for each GPU of the node). 0: each worker "
         "estimates its own flow.",
@@ -98,6 +107,12 @@ class RunConfig(Section):
         True, description="Decode each video in a process of its own that can be killed (Ray only)."
     )
     limits: LimitConfig = LimitConfig()
+    lock: Literal["auto", "none"] = Field(
+        "auto",
+        description="'auto': only one command at a time writes to a destination, by a lock of its "
+        "file system or, in an object store, by a lease. 'none': none is taken, for a file system "
+        "without locks of which you are sure that nothing else writes there.",
+    )
     stall_s: float = Field(
         14400.0,
         gt=0,
@@ -133,17 +148,31 @@ class IngestConfig(Section):
     )
     run: RunConfig = RunConfig()
 
+    @model_validator(mode="after")
+    def _a_window_can_be_stored(self) -> Self:
+        side = self.windows.length * self.windows.size
+        if self.codec.name == "q8" and side > LONGEST_SIDE_PX:
+            raise ValueError(
+                f"windows.length {self.windows.length} times windows.size {self.windows.size} is "
+                f"{side}, and codec.name q8 stores at most {LONGEST_SIDE_PX}: take less of either, "
+                "or codec.name float16"
+            )
+        return self
+
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
         Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
         `windows.texts` and `windows.min_texture` are left out where they change nothing, as in
-        datasets made before there were such keys (see `stored_config`).
+        datasets made before there were such keys (see `stored_config`); so is
+        `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
         content = self.model_dump(mode="json", exclude=left_out)
+        if self.video.max_pixels == VideoConfig().max_pixels:
+            del content["video"]["max_pixels"]
         if self.windows.texts == "label":
             del content["windows"]["texts"]
         if not self.windows.min_texture:
@@ -166,10 +195,12 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     """Read a recipe, apply `a.b=c` overrides, and check the result.
 
     recipe: path of a YAML file, or the name of one that sofdata carries; None for the defaults.
-    overrides: `key=value` with a dotted key; the value is read as YAML.
+    overrides: `key=value` with a dotted key. The value of a text is taken as it stands, any other
+        is read as YAML.
 
-    Raises `ConfigError` for a recipe that does not exist or does not parse, for an override
-    without "=", and for any key or value that does not fit.
+    Of several values for a key the last one counts. Raises `ConfigError` for a recipe that does not
+    exist or does not parse, for an override without "=", and for any key or value that does not
+    fit.
     """
     return load_section(IngestConfig, recipe, overrides)
 
@@ -184,9 +215,9 @@ def load_section(
 
     folder: where sofdata carries the recipes of this kind.
     """
-    values = _read_recipe(recipe, folder) if recipe else {}
+    values = _read_recipe(recipe, folder) if recipe is not None else {}
     for override in overrides:
-        _apply(values, override)
+        apply(values, override, section)
     return section.parse(values)
 
 
@@ -210,7 +241,14 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     """
     windows = {"texts": "label", "min_texture": 0.0, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
-    return {"with_actions": False, "manifest": manifest, **content, "windows": windows}
+    video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
+    return {
+        "with_actions": False,
+        "manifest": manifest,
+        **content,
+        "windows": windows,
+        "video": video,
+    }
 
 
 def stored_config(content: dict[str, Any]) -> IngestConfig:
@@ -229,57 +267,14 @@ def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "
 
 
 def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
-    import yaml
-
     path = recipes(folder).get(recipe, Path(recipe))
     try:
-        values = _yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except (OSError, ValueError) as error:
         known = ", ".join(recipes(folder)) or "none"
         raise ConfigError(
-            f"cannot read recipe '{recipe}' ({error.strerror}); "
+            f"cannot read recipe '{recipe}' ({getattr(error, 'strerror', error)}); "
             f"give a path to a YAML file or one of: {known}"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe '{recipe}' is not YAML: {error}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"recipe '{recipe}' must hold keys and values, not a {type(values)}")
-    return values
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    import yaml
-
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"'--set {override}' needs the form key=value, such as flow.step_s=0.1")
-    *path, last = key.strip().split(".")
-    for part in path:
-        inner = values.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"'--set {override}': '{part}' holds a value, not keys")
-        values = inner
-    try:
-        values[last] = _yaml(text)
-    except yaml.YAMLError as error:
-        if _PATTERN.match(text):
-            values[last] = text
-            return
-        raise ConfigError(f"'--set {override}': the value is not YAML: {error}") from None
-
-
-def _yaml(text: str) -> Any:
-    """Read YAML, in which only `true` and `false` are truth values: `off` and `no` are words."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
-    return yaml.load(text, Loader)  # noqa: S506 - a safe loader
+    return read_recipe(data, recipe)

@@ -10,17 +10,19 @@ when it is done already.
 
 from __future__ import annotations
 
-import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sofdata.config import load_config
+from sofdata.cores import cores
 from sofdata.display import following
 from sofdata.errors import ConfigError, ContractError
+from sofdata.ingest.lock import Choice, only_driver
 from sofdata.ingest.run import execute, prepare
+from sofdata.local_paths import local_folder
 from sofdata.report.inspect import draw_sheet
 from sofdata.report.summary import print_ingest, print_verdict
 from sofdata.scenes.corpus import write_ssv2_corpus
@@ -60,15 +62,25 @@ class Size:
     bench: tuple[str, ...] = ()
 
 
-def run_demo(folder: str, size: Size, console: Console) -> None:
+def run_demo(folder: str, size: Size, console: Console, choice: Choice = "auto") -> None:
     """Do all of it. Without torch, training, benchmark and report are left out, and it says so.
 
     folder: gets film/, ssv2/ and collected/ (the sources), for each a dataset such as
         film-dataset/, and models/ and bench/.
+    choice: as of `only_driver`.
 
-    Raises `ConfigError` if the film's package is not installed.
+    Raises `ConfigError` if the film's package is not installed, for a folder that is not on this
+    machine, and if another command is at work in it.
     """
-    root = Path(folder)
+    root = Path(local_folder(folder, "the demo's folder"))
+    if choice == "none":
+        ingest, bench = (*size.ingest, "run.lock=none"), (*size.bench, "ingest.run.lock=none")
+        size = replace(size, ingest=ingest, bench=bench)
+    with only_driver(Tree(str(root)), "demo", choice):
+        _run_demo(root, size, console, choice)
+
+
+def _run_demo(root: Path, size: Size, console: Console, choice: Choice) -> None:
     film, ssv2 = root / "film", root / "ssv2"
     copy_film(film)
     if len(list(ssv2.rglob("*.webm"))) != size.clips:
@@ -77,7 +89,7 @@ def run_demo(folder: str, size: Size, console: Console) -> None:
     for source in (film, ssv2):
         _ingest(source, root / f"{source.name}-dataset", console, *size.ingest)
     suite = size.suite or _suite(root / "collected", console)
-    collected = _collect(root / "collected", suite, size, console)
+    collected = _collect(root / "collected", suite, size, console, choice)
     videos, demos = root / "videos-dataset", root / "demonstrations-dataset"
     _ingest(collected / "videos", videos, console, *size.ingest)
     _ingest(collected / "demos", demos, console, "with_actions=true", *size.ingest)
@@ -88,7 +100,7 @@ def run_demo(folder: str, size: Size, console: Console) -> None:
         text = f"left out, since {lacking} is not installed: pip install 'sofdata[demo,train]'"
         console.print(text, highlight=False, markup=False)
         return
-    _train(videos, demos, root / "models", size, console)
+    _train(videos, demos, root / "models", size, console, choice)
     _compare(collected, root / "bench", suite, size, console)
 
 
@@ -108,7 +120,7 @@ def _suite(collected: Path, console: Console) -> str:
     return "metaworld"
 
 
-def _collect(out: Path, suite: str, size: Size, console: Console) -> Path:
+def _collect(out: Path, suite: str, size: Size, console: Console, choice: Choice) -> Path:
     """Let the experts of the suite act, and return its folder."""
     from sofdata.bench.collect import collect
     from sofdata.bench.collect_config import CollectConfig
@@ -119,12 +131,14 @@ def _collect(out: Path, suite: str, size: Size, console: Console) -> Path:
     console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks={named}")
     config = CollectConfig(suite=suite, tasks=tasks, videos=size.videos, demos=size.demos)
     # In processes of their own, since what draws does not mix well with all that is to come here.
-    told = collect(config, out, max(2, os.cpu_count() or 1))
+    told = collect(config, out, max(2, cores()), choice=choice)
     print_collected(console, told, out / suite)
     return out / suite
 
 
-def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -> None:
+def _train(
+    videos: Path, demos: Path, out: Path, size: Size, console: Console, choice: Choice
+) -> None:
     """The three models, for a few steps, and what they are like on held-out videos."""
     from sofdata.report.training import print_results
     from sofdata.train.config import STAGES, load_train_config
@@ -135,12 +149,14 @@ def _train(videos: Path, demos: Path, out: Path, size: Size, console: Console) -
     console.rule(f"sofdata train all --data {videos} --demos {demos} --out {out}")
     config = load_train_config("small", size.train)
     sources = {"skill": videos, "planner": videos, "decoder": demos}
-    with following_training(console, quiet=False) as follow:
-        results = [
-            train_stage(Job(stage, config, (str(sources[stage]),), str(out), {}), follow)
-            for stage in STAGES
-        ]
-    print_results(console, results, write_report(str(out)))
+    with only_driver(Tree(str(out)), "training", choice):
+        with following_training(console, quiet=False) as follow:
+            results = [
+                train_stage(Job(stage, config, (str(sources[stage]),), str(out), {}), follow)
+                for stage in STAGES
+            ]
+        report = write_report(str(out))
+    print_results(console, results, report)
 
 
 def _compare(collected: Path, out: Path, suite: str, size: Size, console: Console) -> None:

@@ -15,6 +15,7 @@ from sofdata.ingest.events import (
     NodeLost,
     Ready,
     UnitDone,
+    UnitKept,
     UnitRetried,
     VideoDone,
 )
@@ -63,12 +64,16 @@ class Tally:
             video = event.video
             reasons = Counter([video.reason] if video.reason else [])
             salvaged = int(video.status == "done" and bool(video.salvaged))
-            sums = Sums(1, video.windows, video.frames, salvaged, reasons)
+            frames = 0 if event.taken_over else video.frames
+            sums = Sums(1, video.windows, frames, salvaged, reasons)
             self._open.setdefault(event.unit, Sums()).add(sums)
             self._sums.add(sums)
         elif isinstance(event, UnitRetried):
             self._sums.add(self._open.pop(event.unit, Sums()), sign=-1)
         elif isinstance(event, UnitDone):
+            if event.kept:  # what its videos came to does not count
+                self._sums.add(self._open[event.record.unit], sign=-1)
+                self._sums.videos += len(event.record.videos)
             self._open.pop(event.record.unit, None)
 
     def line(self) -> str:
@@ -157,6 +162,10 @@ def _tell(console: Console, event: Event) -> None:
     """Print what a user should see even when all goes on."""
     if isinstance(event, UnitRetried):
         line = f"unit {event.unit} starts again: {event.why}"
+    elif isinstance(event, UnitDone) and event.kept:
+        line = f"unit {event.record.unit} stays as it was: {'; '.join(event.kept)}"
+    elif isinstance(event, UnitKept):
+        line = f"unit {event.unit} is not replaced: {'; '.join(event.worse)}"
     elif isinstance(event, NodeJoined):
         line = f"node {event.node} takes part"
     elif isinstance(event, NodeLost):

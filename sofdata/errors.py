@@ -41,5 +41,9 @@ class StorageError(SofdataError):
     """The source or destination cannot be read or written: stop; the same command resumes."""
 
 
+class WorseError(SofdataError):
+    """What would replace a result is worse than it: that one is kept."""
+
+
 class ContractError(SofdataError):
     """sofdata broke its own rules: abort the run and report the bug."""

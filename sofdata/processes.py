@@ -124,6 +124,14 @@ def end_descendants(
             time.sleep(POLL_S)
 
 
+def end_workers() -> None:
+    """End the processes that `multiprocessing` has begun for this one, whatever they are doing."""
+    import multiprocessing
+
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+
+
 def _follow(parent: int, with_descendants: bool) -> None:
     ended = select.poll()
     with suppress(AttributeError, OSError):  # without it, the parent is looked at each second

@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -302,6 +302,12 @@ class Tree:
     def remove(self, rel: str) -> None:
         """Remove a file; nothing happens if there is none."""
         self._files.remove(rel)
+
+    def remove_folder(self, rel: str) -> None:
+        """Remove a folder if it is empty; stores have no folders."""
+        if isinstance(self._files, Disk):
+            with suppress(OSError):
+                os.rmdir(self._files.path(rel))
 
     def scratch(self) -> AbstractContextManager[str]:
         """A temporary local folder, on the destination's own file system where that is local."""

@@ -20,6 +20,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import NoReturn
 
+from sofdata import interrupts
 from sofdata.console import EXIT_FAILED
 from sofdata.processes import adopt_orphans, descendants, end_descendants, end_with_parent, reap
 
@@ -53,6 +54,7 @@ def supervise() -> None:
     _allowed = False
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    interrupts.leave()
     others = descendants()  # of whoever became this command by exec
     relayed = [number for number in RELAYED if signal.getsignal(number) != signal.SIG_IGN]
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take away how the child ended
@@ -65,6 +67,7 @@ def supervise() -> None:
             adopt_orphans()
         _watch(child, {*relayed, signal.SIGCHLD}, notes, others)
     os.close(notes)
+    interrupts.own()
     end_with_parent(supervisor, with_descendants=True)
     # Registered before all others, hence called after all others, and not by a native exit.
     atexit.register(_note_end, note, os.getpid())
@@ -81,14 +84,22 @@ def _watch(
     child: int, signals: set[signal.Signals], notes: int, others: Collection[int]
 ) -> NoReturn:
     """Wait for the child, relay signals to it, end what it leaves, and end as it did."""
-    status = None
+    status, presses, is_stopped = None, interrupts.Presses(), False
     while status is None:
         info = signal.sigwaitinfo(signals)
         if info.si_signo == signal.SIGCHLD:
             status = reap().get(child)
+            continue
+        if info.si_signo in interrupts.SIGNALS and presses.answer(info.si_signo):
+            is_stopped = True
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         elif info.si_code != _FROM_KERNEL:
             with suppress(ProcessLookupError):
                 os.kill(child, info.si_signo)
+    if is_stopped:
+        end_descendants(0.0, 0.0, others)
+        interrupts.stop_hard()
     os.set_blocking(notes, False)
     code = os.waitstatus_to_exitcode(status)
     orderly = code >= 0 and _is_noted(notes)

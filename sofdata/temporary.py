@@ -6,7 +6,6 @@ user that nobody holds any more: a process was killed there.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -14,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+
+from sofdata.flocks import flock
 
 PREFIX = "sofdata-tmp-"
 YOUNG_S = 60.0  # one that was just made may not be locked yet
@@ -25,7 +26,7 @@ def temporary_file(suffix: str = "") -> Iterator[str]:
     _sweep(tempfile.gettempdir())
     handle, path = tempfile.mkstemp(prefix=PREFIX, suffix=suffix)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        flock(handle)  # without locks nobody sweeps, so that it is safe all the same
         yield path
     finally:
         os.unlink(path)
@@ -39,7 +40,7 @@ def temporary_folder() -> Iterator[str]:
     path = tempfile.mkdtemp(prefix=PREFIX)
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        flock(handle)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -61,7 +62,8 @@ def _remove_if_dead(path: str) -> None:
         return
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not flock(handle, wait=False):
+            return
         if os.path.isdir(path):
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -20,6 +20,14 @@ def pytest_report_header() -> str:
     return f"clusters in tests: {kind_of_network()}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where commands keep logs of what nobody foresaw: not in the home of who runs the tests."""
+    folder = tmp_path_factory.mktemp("state")
+    os.environ["XDG_STATE_HOME"] = str(folder)
+    return folder
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

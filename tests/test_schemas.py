@@ -52,7 +52,7 @@ def test_overrides_win_over_the_recipe_and_are_typed() -> None:
         ("flow.steps=1", "did you mean 'flow.step_s'"),
         ("windos.length=4", "did you mean 'windows'"),
         ("flow.step_s=fast", "'flow.step_s'"),
-        ("flow.step_s=-1", "greater than 0"),
+        ("flow.step_s=-1", "greater than or equal to 0.0001"),
         ("windows.length=0", "greater than or equal to 1"),
         ("flow", "needs the form key=value"),
         ("flow.step_s=[", "not YAML"),

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from sofdata.interrupts import STOPPED, STOPPING
 from sofdata.processes import descendants
 from tests.faults.runs import Strike, run
 from tests.faults.schedule import DRIVER_CONNECTS
+
+GOES_ON = "; the same command goes on from what is committed"
 
 # A command of the real command line, which does what a test wants in the place of an ingest.
 PROBE = """
@@ -43,7 +46,6 @@ BODY
 sys.argv = ["sofdata", "probe"]
 cli.main()
 """
-GOES_ON = "; the same command goes on from what is committed"
 
 
 def words(body: str) -> list[str]:
@@ -98,7 +100,7 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
         (
             "raise Interrupted",
             130,
-            "sofdata: interrupted; the same command goes on from what is committed\n",
+            f"sofdata: interrupted{GOES_ON}\n",
         ),
     ],
 )
@@ -108,11 +110,14 @@ def test_an_end_of_its_own_is_passed_on_and_told_once(body: str, code: int, told
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_an_unexpected_error_shows_its_traceback_and_no_more() -> None:
+def test_an_unexpected_error_is_a_line_whose_log_has_the_traceback() -> None:
     done = probe("raise RuntimeError('odd')")
-    assert done.returncode == 1
-    assert done.stderr.count("Traceback") == 1
-    assert done.stderr.endswith("RuntimeError: odd\n")
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sofdata: something unforeseen has ended the command: RuntimeError: odd")
+    log = Path(line.rpartition(" ")[2]).read_text()
+    assert log.count("Traceback") == 1
+    assert log.endswith("RuntimeError: odd\n\n")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_a_signal_interrupts_once_whether_the_child_gets_it_too_or_not(
     out, told = process.communicate(timeout=10)
     assert process.returncode == 130, told
     assert out == "cleaned up\n"
-    assert told == f"sofdata: interrupted{GOES_ON}\n"
+    assert told == f"sofdata: {STOPPING}\nsofdata: interrupted{GOES_ON}\n"
 
 
 def test_a_second_interrupt_ends_a_clean_up_that_takes_long() -> None:
@@ -176,6 +181,7 @@ def test_a_second_interrupt_ends_a_clean_up_that_takes_long() -> None:
     out, told = process.communicate(timeout=10)
     assert process.returncode == 130, told
     assert out == ""
+    assert told == f"sofdata: {STOPPING}\nsofdata: {STOPPED}\n"
 
 
 def test_what_a_terminal_sends_to_both_is_not_relayed() -> None:

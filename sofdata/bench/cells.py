@@ -30,6 +30,7 @@ from sofdata.bench.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.frozen import chosen_hash
 from sofdata.bench.locks import locked
 from sofdata.bench.memory import MemoryLoader, Windows
+from sofdata.bench.records import CELL, read_record
 from sofdata.bench.seeds import seeds_for
 from sofdata.bench.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.strips import save_strip
@@ -128,7 +129,7 @@ def claim(path: Path, config: BenchConfig) -> None:
     A cell is made once for all settings that differ in nothing that its arm depends on.
     """
     with locked(path.parent.parent / "locks" / f"{path.stem}.lock"):
-        result = json.loads(path.read_text())
+        result = read_record(path, *CELL)
         if chosen_hash(config) not in result["chosen_sha256"]:
             result["chosen_sha256"].append(chosen_hash(config))
             write_json(path, result)

@@ -35,11 +35,17 @@ from sofdata.bench.episodes import (
     read_demonstration,
     write_whole,
 )
+from sofdata.bench.records import read_record
 from sofdata.bench.seeds import seeds_for
 from sofdata.config import config_digest, differing_keys
+from sofdata.cores import cores
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
-from sofdata.processes import end_with_parent
+from sofdata.ingest.lock import Choice, only_driver
+from sofdata.interrupts import held
+from sofdata.local_paths import local_folder
+from sofdata.processes import end_with_parent, end_workers
+from sofdata.storage import Tree
 from sofdata.versions import installed
 
 RECORD = "collect.json"
@@ -80,23 +86,37 @@ def collect(
     out: Path,
     workers: int | None = None,
     follow: Follow = lambda told: None,
+    choice: Choice = "auto",
 ) -> dict[str, Any]:
     """Collect into OUT/SUITE; returns what is in `collect.json`. Does nothing if that is there.
 
-    workers: processes; default: one for each core.
+    workers: processes; default: one for each core. choice: as of `only_driver`.
 
     Raises `ConfigError` where packages or libraries are missing, where other settings were
-    collected before, and for an expert that succeeds too rarely.
+    collected before, for an expert that succeeds too rarely, for a folder that is not on this
+    machine, and if another command collects into it.
     """
     suite = find_suite(config.suite)
+    root = Path(local_folder(out, "the folder to collect into")) / suite.name
     tasks = tasks_of(suite, config.tasks)
-    root = out / suite.name
     told = _collected(root, config)
     if told:
         return told
     suite.check()
+    with only_driver(Tree(str(root)), "collection", choice):
+        return _collected(root, config) or _collect(config, suite, tasks, root, workers, follow)
+
+
+def _collect(
+    config: CollectConfig,
+    suite: Suite,
+    tasks: tuple[Task, ...],
+    root: Path,
+    workers: int | None,
+    follow: Follow,
+) -> dict[str, Any]:
     began, work = time.monotonic(), root / WORK / config_digest(_of_attempts(suite, config))[:16]
-    made = _attempts(config, tasks, work, workers or os.cpu_count() or 1, follow)
+    made = _attempts(config, tasks, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
     _assemble_videos(root, tasks, made, work)
@@ -112,7 +132,7 @@ def collect(
 def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
     """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
     try:
-        told: dict[str, Any] = json.loads((root / RECORD).read_text())
+        told = read_record(root / RECORD)
     except FileNotFoundError:
         return None
     if "config" not in told:
@@ -201,9 +221,11 @@ class _Pool:
     def __enter__(self) -> _Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         _close_simulator()
         if self._pool:
+            if kind is not None:
+                end_workers()  # rather than wait for what they do, which is made again
             self._pool.shutdown(cancel_futures=True)
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, list[Attempt]]]:
@@ -212,7 +234,8 @@ class _Pool:
             yield from ((job, _do(job)) for job in jobs)
             return
         try:
-            running = {self._pool.submit(_do, job): job for job in jobs}
+            with held():
+                running = {self._pool.submit(_do, job): job for job in jobs}
             for future in as_completed(running):
                 yield running[future], future.result()
         except BrokenExecutor as error:

@@ -23,11 +23,11 @@ class CollectConfig(Section):
         description="Demonstrations of each task, with actions: 50 to learn from at most, and four "
         "for held-out errors.",
     )
-    size: Annotated[int, Field(ge=16, multiple_of=2)] = Field(
+    size: Annotated[int, Field(ge=16, le=4096, multiple_of=2)] = Field(
         128, description="Side of a frame, px."
     )
     hold_steps: int = Field(3, ge=0, description="Steps that go on after the task has succeeded.")
-    least_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+    least_rate: Annotated[float, Field(ge=1e-6, le=1)] = Field(
         0.2, description="An expert that succeeds less often than this is given up."
     )
 

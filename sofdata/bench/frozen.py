@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.bench.config import BENCH_RECIPES, BenchConfig, load_bench_config
+from sofdata.bench.records import CELL, read_record
 from sofdata.config import carried, differing_keys, recipes
 from sofdata.errors import ConfigError
 
@@ -93,7 +94,7 @@ def check_frozen(config: BenchConfig, out: Path) -> None:
     """Raises `ConfigError` unless the settings are frozen, or only explored with."""
     if config.exploratory:
         return
-    records = [json.loads(path.read_text()) for path in _records(out)]
+    records = [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
     if chosen_hash(config) in [record["chosen_sha256"] for record in records]:
         return
     same = [record for record in records if record["settings"]["suite"] == config.suite]
@@ -110,7 +111,7 @@ def check_frozen(config: BenchConfig, out: Path) -> None:
 
 def read_cells(out: Path) -> list[dict[str, Any]]:
     """All finished cells of a folder, by name of their files."""
-    return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
+    return [read_record(path, *CELL) for path in sorted((out / "cells").glob("*.json"))]
 
 
 def _records(out: Path) -> list[Path]:

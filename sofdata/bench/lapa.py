@@ -26,7 +26,7 @@ from sofdata.models.fsq import FSQ
 from sofdata.models.layers import StepBlock
 from sofdata.models.pixels import FrameEncoder, reduced, unit
 from sofdata.models.skill_vae import PLACES, FlowShape
-from sofdata.settings import Section
+from sofdata.settings import LARGEST_WHOLE, Section
 from sofdata.train.config import DataConfig, OptimConfig, StageRun
 from sofdata.types import Batch, Skill
 
@@ -48,6 +48,8 @@ class LapaConfig(Section):
     def _check_heads(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if not self.levels or min(self.levels) < 3 or math.prod(self.levels) > LARGEST_WHOLE:
+            raise ValueError(f"levels {list(self.levels)}: as those of skill.model.levels")
         return self
 
 

@@ -32,8 +32,13 @@ from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.evaluate import Simulators
 from sofdata.bench.frozen import check_frozen
 from sofdata.bench.stages import Share, Trainer
+from sofdata.cores import cores
 from sofdata.errors import TransientError
-from sofdata.processes import end_with_parent
+from sofdata.ingest.lock import only_driver
+from sofdata.interrupts import held
+from sofdata.local_paths import local_folder
+from sofdata.processes import end_with_parent, end_workers
+from sofdata.storage import Tree
 
 Follow = Callable[["Done"], None]
 
@@ -79,9 +84,23 @@ def run(
 
     workers: processes; default: one for each core.
 
-    Raises `ConfigError` for data, tasks or settings that do not fit, and on test seeds for
-    settings that were not frozen before.
+    Raises `ConfigError` for data, tasks or settings that do not fit, on test seeds for settings
+    that were not frozen before, for a folder that is not on this machine, and if another command is
+    at work in it.
     """
+    place = Tree(local_folder(out, "the benchmark's folder"))
+    with only_driver(place, "benchmark", config.ingest.run.lock):
+        return _run(config, collected, out, purpose, workers, follow)
+
+
+def _run(
+    config: BenchConfig,
+    collected: Path,
+    out: Path,
+    purpose: Purpose,
+    workers: int | None,
+    follow: Follow,
+) -> list[Path]:
     keep_memory()
     suite = find_suite(config.suite)
     suite.check()
@@ -100,7 +119,7 @@ def run(
         if known.exists():
             claim(known, config)
     works = plan(left)
-    number = workers or os.cpu_count() or 1
+    number = workers or cores()
     setting = Setting(config, data, str(out))
     made = _alone(works, setting) if number == 1 else _side_by_side(works, setting, number)
     for count, (work, path) in enumerate(made, 1):
@@ -200,7 +219,8 @@ def _side_by_side(
                 able = [work for work in waiting if work.needs in ready]
                 for work in able[: number - len(running)]:
                     waiting.remove(work)
-                    running[pool.submit(_do, work)] = work
+                    with held():
+                        running[pool.submit(_do, work)] = work
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     work = running.pop(future)
                     path = future.result()
@@ -212,5 +232,8 @@ def _side_by_side(
                 f"a process of the benchmark died: {error} If memory ran out, take fewer with "
                 "--workers; the same command goes on from here"
             ) from None
+        except BaseException:
+            end_workers()  # rather than wait for what they do, which is made again
+            raise
         finally:
             pool.shutdown(cancel_futures=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from sofdata.bench.arms import ARMS
 from sofdata.bench.frozen import FROZEN
+from sofdata.bench.records import CELL, read_record
 from sofdata.bench.stats import Interval, Outcomes, paired_difference, success_interval
 from sofdata.errors import ConfigError
 
@@ -25,8 +26,8 @@ def read_results(paths: Iterable[Path]) -> Results:
     """Cells from their own files, or from files of many that `export` wrote."""
     results: Results = []
     for path in paths:
-        value = json.loads(path.read_text())
-        results += value.get("cells", [value])
+        value = read_record(path)
+        results += value["cells"] if "cells" in value else [read_record(path, *CELL)]
     return results
 
 
@@ -61,7 +62,9 @@ def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Resul
             "the benchmark first ('sofdata bench run')"
         )
     records = [Path(place) / FROZEN for place in places]
-    frozen = [json.loads(path.read_text())["chosen_sha256"] for path in records if path.exists()]
+    frozen = [
+        read_record(path, "chosen_sha256")["chosen_sha256"] for path in records if path.exists()
+    ]
     by_suite: dict[str, Results] = {}
     for result in found.values():
         by_suite.setdefault(result["cell"]["suite"], []).append(result)

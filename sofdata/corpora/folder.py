@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 
-from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.base import (
+    Entry,
+    Ignored,
+    Listing,
+    count_ignored,
+    counted,
+    is_hidden,
+    may_be_input,
+    suffix,
+)
 from sofdata.corpora.content import bare_stream, is_meant_as_video
 from sofdata.storage import Tree
 from sofdata.uris import Location, parse
@@ -30,13 +38,13 @@ class Folder:
         if tree.is_file():
             return Listing((_single(tree),))
         entries: list[Entry] = []
-        ignored: Counter[str] = Counter()
+        ignored = Ignored()
         tables: list[str] = []
         for item in tree.walk(folders=True):
             if _belongs(tree, item):
                 entries.append(_entry(item, bare_stream(tree, item.rel)))
             elif item.problem != "is_a_directory":
-                count_ignored(ignored, item.rel)
+                count_ignored(ignored, item)
                 if suffix(item.rel) in TABLES and not is_hidden(item.rel):
                     tables.append(item.rel)
         notes = []
@@ -54,7 +62,7 @@ def _belongs(tree: Tree, item: Item) -> bool:
     """Whether an item is an input, which it remains when it cannot be read."""
     if is_hidden(item.rel):
         return False
-    if item.problem == "unreadable_folder":  # it may hold videos
+    if may_be_input(item):
         return True
     return is_meant_as_video(tree, item) or (not item.problem and bool(bare_stream(tree, item.rel)))
 

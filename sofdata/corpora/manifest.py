@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from sofdata.corpora import headings, jsonfile
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.content import bare_stream
 from sofdata.corpora.headings import Roles, file_of
@@ -45,7 +45,7 @@ from sofdata.errors import ConfigError, StorageError
 from sofdata.storage import Tree
 from sofdata.uris import Location, leads_away, named
 from sofdata.urls import public_url
-from sofdata.walk import Item
+from sofdata.walk import LINKED_FOLDER, Item
 
 NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
 
@@ -129,7 +129,7 @@ class _Rows:
             if not self.tree.is_file() or not root:
                 items += home.walk()
             elif not leads_away(root):
-                items += (replace(item, rel=root + item.rel) for item in home.walk(root[:-1]))
+                items += (_below(root, item) for item in home.walk(root[:-1]))
             if leads_away(root) and self.config.searches:
                 there = Tree(home.path(named(root[:-1] or "/")), home.options)
                 items += (_away(item, root) for item in there.walk())
@@ -339,9 +339,15 @@ def _is_called(rel: str, name: str) -> bool:
 def _no_table(tree: Tree, config: ManifestConfig) -> ConfigError:
     if config.table is None:
         return jsonfile.wrong(tree, ", ".join(NAMES), "none is there, and the source is no such")
-    there = [name for name in tree.names("") if suffix(name) in SUFFIXES]
+    there = [name for name in names_in(tree) if suffix(name) in SUFFIXES]
     what = f"no file has this name; at the top there are {', '.join(there)[:200] or 'no tables'}"
     return headings.misread(tree, config.table, what + headings.nearest(config.table, there))
+
+
+def _below(root: str, item: Item) -> Item:
+    """An item of a walk that began at `root`, as seen from above."""
+    target = root + item.target if item.problem == LINKED_FOLDER else ""
+    return replace(item, rel=root + item.rel, target=target.rstrip("/"))
 
 
 def _prefix(config: ManifestConfig) -> str:
@@ -353,7 +359,7 @@ def _prefix(config: ManifestConfig) -> str:
 
 def _away(item: Item, root: str) -> Item:
     """A file that was found below a root that lies elsewhere."""
-    return replace(item, rel=root + item.rel, where=Location(root + item.rel, elsewhere=True))
+    return replace(_below(root, item), where=Location(root + item.rel, elsewhere=True))
 
 
 def _is_there(home: Tree, uri: str) -> bool:

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sofdata.corpora import csvfile, jsonfile, sidecars
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.spans import (
     NO_FILE,
     NO_ROW,
@@ -146,7 +146,7 @@ def _of_tables(
 def _tables(tree: Tree) -> list[str]:
     if tree.is_file():
         return []
-    names = [name for name in tree.names("") if suffix(name) == ".csv"]
+    names = [name for name in names_in(tree) if suffix(name) == ".csv"]
     return [name for name in names if has_columns(tree, name, _COLUMNS)]
 
 

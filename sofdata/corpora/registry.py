@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
@@ -59,6 +60,12 @@ def find_corpus(
         raise ConfigError(
             f"there is nothing at {tree.name}, or you may not look there; expected a folder of"
             " videos or one video file"
+        )
+    if tree.is_local and not os.path.isdir(tree.root) and not tree.is_file():
+        raise ConfigError(f"{tree.name} is neither a folder nor a file, but a device or the like")
+    if tree.is_local and os.path.isdir(tree.root) and not os.access(tree.root, os.R_OK | os.X_OK):
+        raise ConfigError(
+            f"you may not look into {tree.name}: ask for the right to read and enter it"
         )
     corpus, why = _find(tree, name, manifest or ManifestConfig())
     if isinstance(corpus, Folder):

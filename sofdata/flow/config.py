@@ -84,7 +84,10 @@ class FlowConfig(Section):
         128, description="Side of the square frame that flow is estimated on, px. Default ours."
     )
     step_s: float = Field(
-        0.13, gt=0, description="Seconds between the two frames of a step of flow. Default ours."
+        0.13,
+        ge=1e-4,
+        le=3600,
+        description="Seconds between the two frames of a step of flow. Default ours.",
     )
     max_step_s: float | None = Field(
         0.5,

@@ -9,6 +9,7 @@ import hashlib
 import pickle
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -74,7 +75,7 @@ def _fetch(estimator: str, name: str, url: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         hub.download_url_to_file(url, str(path), progress=False)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise ConfigError(
             f"{estimator} needs its weights '{name}', which are not in torch hub's cache and could "
             f"not be fetched ({error}). Fetch {url} on a machine with network and put it at "

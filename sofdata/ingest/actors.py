@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,10 +14,10 @@ from sofdata.errors import ConfigError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event
-from sofdata.ingest.finish import provenance
-from sofdata.ingest.plan import Unit
+from sofdata.ingest.libraries import Libraries, own_digest
 from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import Decoder, Job, run_unit
+from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage import Tree
 
@@ -39,18 +39,17 @@ class UnitWorker:
         opens = Isolated if job.config.run.isolate else InProcess
         self._decoder: Decoder = opens(job.config)
 
-    def start(self, versions: dict[str, Any]) -> Place:
+    def start(self) -> Place:
         """Check that this node can do the work as the driver would, load the flow model and connect
         to the stores.
 
-        versions: the driver's `provenance`.
         Raises `ConfigError` where the node does not see the source or the destination, or has
         other versions of what decides the bytes.
         """
         place = here()
         _check_sees(self._job.source, "", place)
         _check_sees(self._job.dest, DATASET, place)
-        _check_versions(versions, provenance(self._job.config), place)
+        own_digest(self._job.config, self._job.libraries, place.address)
         for tree in (self._job.source, self._job.dest):
             tree.connect()
         if not self._job.config.run.flow_is_elsewhere(self._job.config.flow):
@@ -67,13 +66,19 @@ class UnitWorker:
 class FlowActor:
     """Actor: estimates flow for the workers of its node, or of all."""
 
-    def __init__(self, config: IngestConfig) -> None:
+    def __init__(self, config: IngestConfig, libraries: Mapping[str, Libraries]) -> None:
         self._config = config
+        self._libraries = libraries
 
     def start(self) -> Place:
-        """Load the model, and tell where this actor runs."""
+        """Load the model, and tell where this actor runs.
+
+        Raises `ConfigError` where its node has other libraries than the driver.
+        """
+        place = here()
+        own_digest(self._config, self._libraries, place.address)
         self.name()
-        return here()
+        return place
 
     def name(self) -> str:
         """Name of the estimator."""
@@ -123,24 +128,3 @@ def _check_sees(tree: Tree, rel: str, place: Place) -> None:
             f"node {place.address} has no {tree.path(rel)}: a local path must lie on a file system "
             "that all nodes share, at the same place; or use an object store (s3://...)"
         )
-
-
-def _check_versions(ours: dict[str, Any], theirs: dict[str, Any], place: Place) -> None:
-    """Other libraries give other bytes. What only one of the two has, the other does not use."""
-    known, there = _flat(ours), _flat(theirs)
-    for what in sorted(known.keys() & there.keys()):
-        if known[what] != there[what]:
-            raise ConfigError(
-                f"node {place.address} has {what} {there[what]}, the driver {known[what]}: which "
-                "node runs a unit would then decide its bytes. Use one image, or one environment, "
-                "on all nodes"
-            )
-
-
-def _flat(versions: dict[str, Any]) -> dict[str, str]:
-    """Only what a node must share with the driver; Ray itself compares the versions of Python."""
-    return {
-        "sofdata": str(versions["sofdata"]),
-        "the machine type": str(versions["machine"]),
-        **{name: str(version) for name, version in versions["packages"].items()},
-    }

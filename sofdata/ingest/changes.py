@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sofdata.config import IngestConfig
-from sofdata.ingest.plan import Plan, Unit, cut
+from sofdata.errors import ConfigError
+from sofdata.ingest.plan import Plan
 
 SHOWN = 3
+LEAST_SHARED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +40,31 @@ def find_changes(known: Plan, now: Plan) -> Changes:
     )
 
 
-def merge(known: Plan, now: Plan, config: IngestConfig) -> tuple[Plan, tuple[Unit, ...]]:
-    """A plan for what is there now that keeps every unit whose videos are all as they were.
+def shared(known: Plan, now: Plan) -> int:
+    """How many of the planned videos are there now with the same content, whatever is said of them.
 
-    The other videos are cut into new units with numbers of their own. Returns the plan and the
-    units of the old one that are no more.
+    Those that were refused when they were planned count if they are there.
     """
-    changes = find_changes(known, now)
-    touched = {*changes.gone, *changes.changed}
-    kept = [unit for unit in known.units if not any(v.id in touched for v in unit.videos)]
-    in_kept = {video.id for unit in kept for video in unit.videos}
-    videos = [video for unit in now.units for video in unit.videos if video.id not in in_kept]
-    first = 1 + max((unit.ordinal for unit in known.units), default=-1)
-    added = [
-        replace(unit, ordinal=first + unit.ordinal)
-        for unit in cut(sorted(videos, key=lambda video: video.id), config)
-    ]
-    retired = tuple(unit for unit in known.units if unit not in kept)
-    return replace(now, units=(*kept, *added)), retired
+    there = {video.id: (video.size_bytes, video.fingerprint) for video in now.all_videos()}
+    names = there.keys() | {refused.id for refused in now.refused}
+    same = sum(
+        there.get(video.id) == (video.size_bytes, video.fingerprint) for video in known.all_videos()
+    )
+    return same + sum(refused.id in names for refused in known.refused)
+
+
+def check_is_the_source(known: Plan, now: Plan, source: str, dest: str) -> None:
+    """Raise `ConfigError` if a source shares less than half of the planned videos.
+
+    It is the wrong folder then, more often than not, and an update would retire what was done.
+    """
+    same = shared(known, now)
+    if same < LEAST_SHARED * known.videos:
+        raise ConfigError(
+            f"{source} holds {same} of the {known.videos} videos that {dest} was planned from, and "
+            f"{now.videos - same} others: is it the right source? '--update' would retire the "
+            f"results of {known.videos - same} videos; '--update --yes' does so"
+        )
 
 
 def _inputs(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sofdata.cores import cores
 from sofdata.errors import (
     ConfigError,
     ContractError,
@@ -28,9 +29,9 @@ from sofdata.errors import (
     TransientError,
 )
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
-from sofdata.ingest.plan import Unit
 from sofdata.ingest.pool import Member, Pool
 from sofdata.ingest.unit import Job
+from sofdata.ingest.units import Unit
 
 UNIT_TRIES = 3
 NODE_TRIES = 10
@@ -68,7 +69,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
         else:
             ray.init(
                 address="local",  # whatever else runs here
-                num_cpus=workers or os.cpu_count(),
+                num_cpus=workers or cores(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **quiet,
@@ -243,7 +244,7 @@ def _raise_if_final(error: Exception, cause: Any, unit: Unit) -> None:
         raise cause
     if isinstance(cause, OSError):  # not the destination's, which would be a StorageError
         raise StorageError(f"unit {unit.id}: {cause}; does its node have room for temporary files?")
-    raise ContractError(f"unit {unit.id} failed: {cause!r}\n{error}") from None
+    raise ContractError(f"unit {unit.id} failed: {cause!r}") from error
 
 
 def _nobody(pool: Pool, start_up_s: float) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from pydantic import ValidationError
 
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import COUNTED_PLACES, SHOWN_PLACES, brief
 from sofdata.config import IngestConfig, completed, differing_keys
 from sofdata.disk import SCRATCH
-from sofdata.errors import ConfigError
-from sofdata.faults import reached
+from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.finish import provenance
+from sofdata.ingest.libraries import with_stored
 from sofdata.ingest.lock import LOCK
-from sofdata.ingest.plan import Plan, save_plan
+from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord
+from sofdata.shards.wids import listed_shards
 from sofdata.storage import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import is_installed
@@ -30,15 +32,23 @@ def read_dataset(dest: Tree) -> DatasetRecord | None:
     Raises `ConfigError` if it is not one of ours.
     """
     try:
-        return DatasetRecord.model_validate_json(dest.read(DATASET))
+        return DatasetRecord.parse(read_small(dest, DATASET, DatasetRecord.MOST_BYTES))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise ConfigError(f"{dest.name} lies in a file; a dataset is a folder") from None
     except ValidationError as error:
-        where = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
+        few = error.error_count() <= COUNTED_PLACES
+        found = error.errors(include_url=False, include_input=False) if few else []
+        places = [".".join(str(part)[:60] for part in each["loc"]) for each in found]
+        where = ", ".join(places[:SHOWN_PLACES]) + ", ..." * (len(places) > SHOWN_PLACES)
         raise ConfigError(
             f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where or 'all'})"
+        ) from None
+    except (ValueError, InputError) as error:
+        told = brief(error) if isinstance(error, ValueError) else str(error)
+        raise ConfigError(
+            f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {told})"
         ) from None
 
 
@@ -73,9 +83,13 @@ def check_can_run(config: IngestConfig, dest: Tree) -> None:
 
 
 def check_files(dest: Tree) -> None:
-    """Raise `ConfigError` if a file that a complete dataset needs is not there."""
-    listed = {shard["url"] for shard in json.loads(dest.read(WIDS))["shardlist"]}
-    missing = sorted(listed - set(dest.names(SHARDS)))
+    """Raise `ConfigError` if a file that a complete dataset needs is not there, or is no such."""
+    try:
+        missing = sorted(listed_shards(dest).keys() - set(dest.names(SHARDS)))
+    except FileNotFoundError:
+        missing = [WIDS]
+    except InputError as error:
+        raise ConfigError(str(error)) from None
     missing += [name for name in (INDEX, REJECTS, VIDEOS) if not dest.exists(name)]
     if missing:
         raise ConfigError(
@@ -104,14 +118,14 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
         )
 
 
-def begin(job: Job, plan: Plan) -> None:
-    """Write an incomplete `dataset.json`, then the plan: the destination is now ours."""
-    dest, config, beside = job.dest, job.config, plan.beside
-    dataset = DatasetRecord(
+def new_record(job: Job, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
+    """What `dataset.json` says of a plan before it is carried out. before: what it says now."""
+    beside = plan.beside
+    return DatasetRecord(
         complete=False,
         corpus=job.corpus,
-        config=config.content(),
-        config_sha256=config.digest(),
+        config=job.config.content(),
+        config_sha256=job.config.digest(),
         counts=Counts(
             videos=plan.videos,
             ignored_files=dict(sorted(beside.ignored.items())),
@@ -119,14 +133,11 @@ def begin(job: Job, plan: Plan) -> None:
             unused_rows=dict(sorted(beside.unused_rows.items())),
         ),
         flow={},
-        provenance=provenance(config),
+        provenance=before.provenance if before else provenance(job.config),
+        libraries=with_stored(before, job.libraries),
         notes=list(beside.notes),
         actions=_describe(job.actions),
     )
-    dest.write(DATASET, dataset.to_json())
-    reached("begin: dataset begun")
-    save_plan(dest, plan)
-    reached("begin: plan saved")
 
 
 def _describe(actions: ActionSpec | None) -> DatasetActions | None:
@@ -136,7 +147,7 @@ def _describe(actions: ActionSpec | None) -> DatasetActions | None:
 
 
 def mark_incomplete(dest: Tree) -> None:
-    """Note in `dataset.json` that units are to be run again."""
+    """Note in `dataset.json` that the ingest is to be run again."""
     dataset = read_dataset(dest)
     if dataset is not None and dataset.complete:
         dest.write(DATASET, dataset.model_copy(update={"complete": False}).to_json())

@@ -14,10 +14,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class VideoDone:
-    """A video has ended, in one way or another; its unit is not committed yet."""
+    """A video has ended, in one way or another; its unit is not committed yet.
+
+    taken_over: its samples were there before; nothing was decoded.
+    """
 
     unit: str
     video: VideoRecord
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,23 @@ class UnitDone:
     """A unit is committed.
 
     node: address of the node that ran it; "" for this process.
+    kept: why the record is the one that stood before: what would have become worse.
     """
 
     record: LedgerRecord
     node: str = ""
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnitKept:
+    """A unit is not committed, since its damaged earlier result was better; that one is kept.
+
+    worse: what would have become worse, a sentence each.
+    """
+
+    unit: str
+    worse: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +70,4 @@ class NodeLost:
     node: str
 
 
-Event = Ready | VideoDone | UnitDone | UnitRetried | NodeJoined | NodeLost
+Event = Ready | VideoDone | UnitDone | UnitKept | UnitRetried | NodeJoined | NodeLost

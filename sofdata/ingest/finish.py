@@ -11,11 +11,28 @@ from typing import Any
 from sofdata import __version__
 from sofdata.config import IngestConfig
 from sofdata.faults import reached
-from sofdata.ingest.plan import Plan
+from sofdata.ingest.generation import Generation, clear_next, clear_records, read_records
+from sofdata.ingest.libraries import (
+    merged_provenance,
+    recorded,
+    split_digests,
+    with_sets_note,
+)
+from sofdata.ingest.plan import Plan, save_plan
 from sofdata.ingest.tables import TABLES
-from sofdata.shards.commit import read_records
-from sofdata.shards.layout import DATASET, WIDS
+from sofdata.shards.commit import committed_units
+from sofdata.shards.layout import (
+    DATASET,
+    LEDGER,
+    NEXT_LEDGER,
+    QUARANTINE,
+    SHARDS,
+    WIDS,
+    is_shard_name,
+    ledger_name,
+)
 from sofdata.shards.parquet import TableFile
+from sofdata.shards.sample import quarantine_name
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
 from sofdata.shards.stats import Merged
 from sofdata.storage import Tree
@@ -33,40 +50,80 @@ RECORDED_PACKAGES = (
 )
 
 
-def finish(dest: Tree, plan: Plan, dataset: DatasetRecord) -> DatasetRecord:
-    """Write index, rejects, videos, the wids index and, last, a complete `dataset.json`.
-
-    dataset: what `dataset.json` said when the plan was made.
+def finish(dest: Tree, generation: Generation) -> DatasetRecord:
+    """Put a generation in place whose units are all committed, and retire what it replaces.
 
     Everything here follows from the plan and the ledger, so that it can be made again at any
-    time and comes out the same. Each ledger record is read once and forgotten.
+    time and comes out the same: an interrupted finish is repeated from its beginning. What stood
+    before stays whole until all tables are made, and is removed only once they are in place.
+    Each ledger record is read once and forgotten.
     """
-    account = Account(plan)
+    plan, account = generation.plan, Account(generation.plan)
     with dest.scratch() as folder:
         files = {
             table: TableFile(os.path.join(folder, table.name), table.schema()) for table in TABLES
         }
         for table, file in files.items():
             file.write(table.refused_rows(plan))
-        for record in read_records(dest, (unit.id for unit in plan.units)):
+        for record in read_records(dest, generation):
             account.add(record)
             for table, file in files.items():
                 file.write(table.record_rows(record))
-        for table, file in files.items():
+        for file in files.values():
             file.finish()
+        reached("finish: tables made")
+        dest.write(DATASET, generation.record.to_json())
+        reached("finish: dataset begun")
+        _put_in_place(dest, generation)
+        for table, file in files.items():
             dest.put(file.path, table.name)
             reached(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
     reached("finish: shards listed")
+    clear_records(dest)
+    _retire(dest, plan, account)
+    reached("finish: retired")
+    libraries = recorded(generation.record, account.digests)
     changes = {
         "complete": True,
-        "counts": account.counts(dataset.counts),
+        "counts": account.counts(generation.record.counts),
         "flow": account.flow(),
+        "libraries": libraries,
+        "provenance": merged_provenance(generation.record.provenance, libraries),
+        "notes": with_sets_note(generation.record.notes, libraries),
     }
-    complete = dataset.model_copy(update=changes)
+    complete = generation.record.model_copy(update=changes)
     dest.write(DATASET, complete.to_json())
     reached("finish: dataset completed")
+    clear_next(dest)
     return complete
+
+
+def _put_in_place(dest: Tree, generation: Generation) -> None:
+    """Bring the records and the plan of a generation that lies in `next/` to their places."""
+    if not generation.staged:
+        return
+    for unit in sorted(committed_units(dest, NEXT_LEDGER)):
+        name = ledger_name(unit)
+        dest.write(f"{LEDGER}/{name}", dest.read(f"{NEXT_LEDGER}/{name}"))
+        reached("finish: record in place")
+    save_plan(dest, generation.plan)
+    reached("finish: plan in place")
+
+
+def _retire(dest: Tree, plan: Plan, account: Account) -> None:
+    """Remove records, shards and notes that no unit of the plan has; all that has replaced them
+    is committed. Only files that have our names are touched.
+    """
+    planned = {unit.id for unit in plan.units}
+    for unit in sorted(committed_units(dest) - planned):
+        dest.remove(f"{LEDGER}/{ledger_name(unit)}")
+        reached("finish: record retired")
+    for name in sorted({*filter(is_shard_name, dest.names(SHARDS))} - {*account.shards}):
+        dest.remove(f"{SHARDS}/{name}")
+        reached("finish: shard retired")
+    for name in sorted({*dest.names(QUARANTINE)} - account.quarantine_notes):
+        dest.remove(f"{QUARANTINE}/{name}")
 
 
 class Account:
@@ -81,6 +138,8 @@ class Account:
         self._parts: Counter[str] = Counter()
         self._shards: list[ShardRecord] = []
         self._flow = Merged()
+        self.quarantine_notes: set[str] = set()
+        self.digests: set[str] = set()  # of the libraries that computed the units
 
     def add(self, record: LedgerRecord) -> None:
         """Count a unit. Units come in the order of the plan."""
@@ -89,11 +148,14 @@ class Account:
         for video in record.videos:
             self._parts["salvaged"] += video.status == "done" and bool(video.salvaged)
             self._parts["spans_cut"] += video.missing_s > 0
+            if video.status == "quarantined":
+                self.quarantine_notes.add(quarantine_name(video.id))
             for name in ("frames", "frames_lost", "frames_undated"):
                 self._parts[name] += getattr(video, name)
         self._window_reasons.update(window.reason for window in record.rejected_windows)
         self._windows += len(record.windows)
         self._flow.add(record.statistics)
+        self.digests.update(split_digests(record.libraries))
         if record.shard:
             self._shards.append(record.shard)
 

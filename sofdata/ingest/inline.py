@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.decoders import InProcess
 from sofdata.ingest.events import Event, Ready
-from sofdata.ingest.plan import Unit
 from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.unit import Job, run_unit
+from sofdata.ingest.units import Unit
 
 
 def run_inline(units: Iterable[Unit], job: Job) -> Iterator[Event]:

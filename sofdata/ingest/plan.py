@@ -1,4 +1,4 @@
-"""Corpus to plan: videos sorted by id and cut into units, each named by what decides its bytes."""
+"""Corpus to plan: what is listed, fingerprinted and cut into units; see `sofdata.ingest.units`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from typing import Any
 
-from sofdata.config import IngestConfig, UnitConfig
+from sofdata.bounded.jsons import check_numbers
+from sofdata.bounded.jsons import parse as parse_json
+from sofdata.config import IngestConfig
 from sofdata.corpora.base import Entry, Listing
-from sofdata.errors import ConfigError, InputError
+from sofdata.errors import ConfigError, ContractError, InputError
+from sofdata.ingest.units import MIB, Unit, cut
 from sofdata.shards.layout import PLAN
 from sofdata.shards.names import check_file_names
 from sofdata.shards.parquet import read_table, write_table
@@ -23,22 +26,8 @@ from sofdata.storage import Tree
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 from sofdata.uris import local, parse
 
-MIB = 1 << 20
 LISTING_THREADS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Videos that one worker turns into one shard."""
-
-    id: str
-    ordinal: int
-    videos: tuple[VideoRef, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the files that it reads, each counted once however many of its spans are videos."""
-        return sum({video.uri: video.size_bytes for video in self.videos}.values())
+MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +66,10 @@ class Plan:
     def videos(self) -> int:
         return len(self.refused) + sum(len(unit.videos) for unit in self.units)
 
+    def all_videos(self) -> Iterator[VideoRef]:
+        """The videos of all units."""
+        return (video for unit in self.units for video in unit.videos)
+
     @property
     def reasons(self) -> dict[str, int]:
         """How many inputs are refused, by reason."""
@@ -85,12 +78,12 @@ class Plan:
     @property
     def with_actions(self) -> bool:
         """Whether any video comes with its actions."""
-        return any(video.actions for unit in self.units for video in unit.videos)
+        return any(video.actions for video in self.all_videos())
 
     @property
     def annotated(self) -> bool:
         """Whether the corpus says anything of stretches of any video."""
-        return any(video.annotations for unit in self.units for video in unit.videos)
+        return any(video.annotations for video in self.all_videos())
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of `plan.parquet`, sorted by id."""
@@ -115,7 +108,7 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
         found = list(threads.map(lambda entry: _look_at(files, entry), entries))
     videos = [item for item in found if isinstance(item, VideoRef)]
     return Plan(
-        units=tuple(cut(videos, config)),
+        units=cut(videos, config),
         refused=tuple(item for item in found if isinstance(item, Refused)),
         beside=Beside(listing.ignored, len(listing.tables), listing.unused, listing.notes),
     )
@@ -129,50 +122,35 @@ class _Files:
         self.fingerprint = cache(source.fingerprint)
 
 
-def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
-    """Hash of all that decides a unit's bytes: its videos and the resolved configuration."""
-    inputs = [
-        [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
-        + ([astuple(video.actions)] if video.actions else [])
-        + ([_said(video.annotations)] if video.annotations else [])
-        for video in videos
-    ]
-    text = json.dumps([config_sha256, inputs], sort_keys=True, default=dict)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def save_plan(dest: Tree, plan: Plan, name: str = PLAN) -> None:
+    """Write `plan.parquet`, or the same under another name."""
+    write_table(dest, name, plan_schema(plan.with_actions, plan.annotated), plan.rows())
 
 
-def _said(annotations: Annotations) -> dict[str, Any]:
-    """All that annotations say, without a length that is not known: names of units stay."""
-    said = asdict(annotations)
-    return said if annotations.lasts_s is not None else {k: said[k] for k in said if k != "lasts_s"}
-
-
-def save_plan(dest: Tree, plan: Plan) -> None:
-    """Write `plan.parquet`."""
-    write_table(dest, PLAN, plan_schema(plan.with_actions, plan.annotated), plan.rows())
-
-
-def load_plan(dest: Tree) -> Plan | None:
+def load_plan(dest: Tree, name: str = PLAN) -> Plan | None:
     """Read `plan.parquet`; None if there is none. Raises `InputError` if it is damaged."""
     try:
-        table = read_table(dest, PLAN)
+        table = read_table(dest, name)
     except FileNotFoundError:
         return None
     kinds = itertools.product((False, True), repeat=2)
     if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
-        raise InputError(f"{PLAN} in {dest.name} is damaged: its columns are not those of a plan")
-    rows = table.to_pylist()
-    names = {row["unit"] for row in rows if not row["problem"]}
-    check_file_names(names, f"{PLAN} in {dest.name}")  # a unit's record is a file of its name
+        raise InputError(f"{name} in {dest.name} is damaged: its columns are not those of a plan")
     units: dict[tuple[int, str], list[VideoRef]] = {}
     refused = []
-    for row in rows:
-        if row["problem"]:
-            refused.append(
-                Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
-            )
-        else:
-            units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+    for number, row in enumerate(row for batch in table.to_batches() for row in batch.to_pylist()):
+        try:
+            check_numbers(row)
+            if row["problem"]:
+                refused.append(
+                    Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
+                )
+            else:
+                units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+        except (ValueError, KeyError, TypeError, AttributeError, ContractError) as error:
+            told = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
+            raise InputError(f"{name} in {dest.name} is damaged: {told}") from None
+    check_file_names({unit for _, unit in units}, f"{name} in {dest.name}")  # of their records
     return Plan(
         units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),
         refused=tuple(refused),
@@ -220,27 +198,6 @@ def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
     )
 
 
-def cut(videos: Sequence[VideoRef], config: IngestConfig) -> Iterator[Unit]:
-    """Cut videos, sorted by id, into units."""
-    digest = config.digest()
-    for ordinal, group in enumerate(_groups(videos, config.units)):
-        yield Unit(unit_id(group, digest), ordinal, tuple(group))
-
-
-def _groups(videos: Sequence[VideoRef], config: UnitConfig) -> Iterator[list[VideoRef]]:
-    most = min(config.max_videos, max(1, len(videos) // config.min_units))
-    group: list[VideoRef] = []
-    files: dict[str, int] = {}  # several videos may be spans of one
-    for video in videos:
-        group.append(video)
-        files[video.uri] = video.size_bytes
-        if len(group) >= most or sum(files.values()) >= config.max_source_mib * MIB:
-            yield group
-            group, files = [], {}
-    if group:
-        yield group
-
-
 def _video(row: dict[str, Any]) -> VideoRef:
     span = None
     if row["span_start_s"] is not None:
@@ -252,16 +209,23 @@ def _video(row: dict[str, Any]) -> VideoRef:
         fingerprint=row["fingerprint"],
         span_s=span,
         text=row["text"],
-        labels=json.loads(row["labels"]),
+        labels=_labels(row["labels"]),
         actions=_actions(row),
         annotations=_annotations(row.get("annotations")),
     )
 
 
+def _labels(text: str) -> dict[str, str]:
+    found = parse_json(text, MOST_JSON)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("labels are texts")
+    return dict(found)
+
+
 def _annotations(text: str | None) -> Annotations:
     if not text:
         return Annotations()
-    found = json.loads(text)
+    found = parse_json(text, MOST_JSON)
     return Annotations(
         texts=tuple(TimedText(*each) for each in found["texts"]),
         hidden_s=tuple((start, end) for start, end in found["hidden_s"]),

@@ -15,7 +15,6 @@ from typing import Any
 from sofdata.errors import SofdataError, TransientError
 from sofdata.ingest.actors import FlowActor, Place, UnitWorker
 from sofdata.ingest.events import Event, NodeJoined, NodeLost
-from sofdata.ingest.finish import provenance
 from sofdata.ingest.nodes import Node, demand_of, read_nodes, workers_to_start
 from sofdata.ingest.unit import Job
 
@@ -193,10 +192,9 @@ class Pool:
         )
         self._most = max(self._most, running + missing)
         remote = ray.remote(**self._demand.worker_options())(UnitWorker)
-        versions = provenance(self._job.config) if missing else {}
         for _ in range(missing):
             actor = remote.options(scheduling_strategy="SPREAD").remote(self._job)
-            self._starting[actor.start.remote(versions)] = Member(actor)
+            self._starting[actor.start.remote()] = Member(actor)
 
     def _ask_for_flow(self) -> None:
         there = Counter(member.serves for member in [*self._flow, *self._starting.values()])
@@ -221,7 +219,9 @@ class Pool:
             where = NodeAffinitySchedulingStrategy(side, soft=False)
             lives = {"max_restarts": -1, "max_task_retries": TRIES}
         remote = ray.remote(**self._demand.flow_options(), **lives)(FlowActor)
-        actor = remote.options(scheduling_strategy=where).remote(self._job.config)
+        actor = remote.options(scheduling_strategy=where).remote(
+            self._job.config, self._job.libraries
+        )
         self._starting[actor.start.remote()] = Member(actor, side)
 
     def _count_failed_start(self, error: Exception) -> None:

@@ -6,7 +6,8 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,15 +15,18 @@ from sofdata.config import IngestConfig
 from sofdata.corpora.registry import demonstration_corpus
 from sofdata.errors import ActionError, DecodeError, FlowError, InputError
 from sofdata.faults import reached
-from sofdata.ingest.events import UnitDone, VideoDone
+from sofdata.ingest.carry import Carrier
+from sofdata.ingest.events import UnitDone, UnitKept, VideoDone
 from sofdata.ingest.fetch import Fetcher
-from sofdata.ingest.plan import Unit, fingerprint
+from sofdata.ingest.libraries import Libraries, join_digests, own_digest
+from sofdata.ingest.outcome import Output
+from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.process import FlowSource, windows_of
+from sofdata.ingest.units import Unit, video_inputs
 from sofdata.shards.commit import commit_record, commit_shard, committed
-from sofdata.shards.layout import QUARANTINE
-from sofdata.shards.sample import Sample, VideoContext, encode_sample, sample_key
+from sofdata.shards.layout import LEDGER, QUARANTINE
+from sofdata.shards.sample import Sample, VideoContext, encode_sample, quarantine_name
 from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
-from sofdata.shards.stats import FlowSums
 from sofdata.shards.tar import TarWriter
 from sofdata.storage import Tree
 from sofdata.types import (
@@ -38,10 +42,14 @@ from sofdata.urls import public_text
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
+from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangesSpent, Source
 from sofdata.video.tally import StreamReport
 from sofdata.windows.actions import attach_actions
+
+# Errors after which PyAV tries a video that decord was given.
+_DECORDS_OWN = DecoderMisbehaved | DecoderDied | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,9 @@ class Job:
     """What all units of an ingest share. It travels to every worker.
 
     corpus, actions: name of the corpus, and what its actions are where they were asked for.
+    ledger: the folder of the destination to which units are committed.
+    libraries: with what units may be computed, by digest; anything if empty. mixes: whether the
+        user has chosen to go on with others than those that the units so far were made with.
     """
 
     source: Tree
@@ -56,6 +67,9 @@ class Job:
     config: IngestConfig
     corpus: str = ""
     actions: ActionSpec | None = None
+    ledger: str = LEDGER
+    libraries: Mapping[str, Libraries] = field(default_factory=dict)
+    mixes: bool = False
 
 
 class Size(Protocol):
@@ -85,54 +99,64 @@ class Decoder(Protocol):
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo: ...
 
 
-@dataclass(slots=True)
-class Output:
-    """What a unit, or one try at one of its videos, has brought so far.
-
-    stderr: the end of what a decoder wrote before it died.
-    """
-
-    rows: list[WindowRow] = field(default_factory=list)
-    rejected: list[RejectedWindowRecord] = field(default_factory=list)
-    sums: FlowSums = field(default_factory=FlowSums)
-    stderr: str = ""
-
-    def extend(self, other: Output) -> None:
-        self.rows.extend(other.rows)
-        self.rejected.extend(other.rejected)
-        self.sums.merge(other.sums)
-
-
 def run_unit(
     unit: Unit, job: Job, flow: FlowSource, open_video: Decoder
-) -> Iterator[VideoDone | UnitDone]:
+) -> Iterator[VideoDone | UnitDone | UnitKept]:
     """Turn a unit into a committed shard, telling of each video as it ends.
 
-    A bad video costs that video only. Raises `StorageError` or `TransientError` if the
+    Videos whose earlier result stands are taken over. A bad video costs that video only, and a
+    result that was better before is kept. Raises `StorageError` or `TransientError` if the
     destination fails; the unit is then not committed and may be run again.
     """
     output, videos = Output(), []
-    with job.dest.scratch() as folder, Fetcher(job.source, unit.videos, job.config.run) as fetcher:
+    with ExitStack() as stack:
+        folder = stack.enter_context(job.dest.scratch())
+        carrier = stack.enter_context(
+            Carrier(job.dest, unit, job.config.digest(), job.libraries.keys())
+        )
+        wanted = [ref for ref in unit.videos if not carrier.is_likely(ref)]
+        fetcher = stack.enter_context(Fetcher(job.source, wanted, job.config.run))
         writer = TarWriter(os.path.join(folder, "shard.tar"))
-        try:
-            for ref in unit.videos:
-                video, brought = run_video(ref, job, writer, flow, open_video, fetcher)
-                output.extend(brought)
-                videos.append(video)
-                if video.status == "quarantined":
-                    _note_quarantine(job.dest, video, brought.stderr)
-                reached("unit: video ended")
-                yield VideoDone(unit.id, video)
-            yield UnitDone(_commit(unit, job, writer, output, videos))
-        finally:
-            writer.discard()
+        stack.callback(writer.discard)
+        digests = carrier.digests
+        for ref in unit.videos:
+            taken = carrier.take(ref, writer)
+            if taken is None:
+                digests.add(own_digest(job.config, job.libraries))
+            video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
+            said = {"labels": dict(ref.labels), "inputs": video_inputs(ref)}
+            video = video.model_copy(update=said)
+            output.extend(brought)
+            videos.append(video)
+            if video.status == "quarantined":
+                _note_quarantine(job.dest, video, brought.stderr)
+            reached("unit: video ended")
+            yield VideoDone(unit.id, video, taken is not None)
+        if worse := carrier.worse(videos):
+            yield _keep(unit, job, carrier.standing(), writer.path, worse)
+        else:
+            yield UnitDone(_commit(unit, job, writer, output, videos, join_digests(*digests)))
+
+
+def _keep(
+    unit: Unit, job: Job, standing: LedgerRecord | None, path: str, worse: list[str]
+) -> UnitDone | UnitKept:
+    """Let the earlier result of a unit stand, since the new one is worse."""
+    if standing is None:
+        return UnitKept(unit.id, tuple(worse))
+    return UnitDone(commit_record(job.dest, standing, path, job.ledger), kept=tuple(worse))
 
 
 def _commit(
-    unit: Unit, job: Job, writer: TarWriter, output: Output, videos: list[VideoRecord]
+    unit: Unit,
+    job: Job,
+    writer: TarWriter,
+    output: Output,
+    videos: list[VideoRecord],
+    libraries: str,
 ) -> LedgerRecord:
     """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
-    if not job.dest.is_local and (standing := committed(job.dest, unit.id)):
+    if not job.dest.is_local and (standing := committed(job.dest, unit.id, job.ledger)):
         return standing
     record = LedgerRecord(
         unit=unit.id,
@@ -143,8 +167,9 @@ def _commit(
         windows=output.rows,
         rejected_windows=output.rejected,
         statistics=output.sums.record(),
+        libraries=libraries,
     )
-    return commit_record(job.dest, record, writer.path)
+    return commit_record(job.dest, record, writer.path, job.ledger)
 
 
 def run_video(
@@ -185,7 +210,7 @@ def run_video(
             if isinstance(error, DecoderDied) and error.reason == "crash" and not spared:
                 spared = True
                 continue
-            if not isinstance(error, DecoderMisbehaved | DecoderDied) or decoder != "decord":
+            if not isinstance(error, _DECORDS_OWN) or decoder != "decord":
                 detail = _detail(error, path, ref)
                 stderr = error.tail if isinstance(error, DecoderDied) else ""
                 return _failed(ref, error, detail, decoder, tries), Output(stderr=stderr)
@@ -207,7 +232,7 @@ def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:
         "stderr": stderr,
         "replay": f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(video.id)}",
     }
-    name = f"{QUARANTINE}/{sample_key(video.id, 0)}.json"
+    name = f"{QUARANTINE}/{quarantine_name(video.id)}"
     dest.write(name, json.dumps(note, indent=1).encode())
 
 
@@ -244,7 +269,7 @@ def _write_windows(
         sample = encode_sample(window, context, config.codec, config.images)
         offset = writer.add(sample.record.key, sample.members)
         output.rows.append(_row(sample, window, offset))
-        output.sums.add(window.flow)
+        output.sums.add(sample.flow)
     return output
 
 
@@ -303,6 +328,8 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
     if isinstance(error, Unusable):
         rejected = error.reason not in ("changed", "missing", "unreadable")
         status, reason = "rejected" if rejected else "quarantined", error.reason
+    elif isinstance(error, OverLimit):
+        status, reason = "quarantined", error.reason
     elif isinstance(error, DecoderDied):
         status, reason = "quarantined", f"decoder_{error.reason}"
     elif isinstance(error, OSError):

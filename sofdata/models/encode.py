@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sofdata.errors import ConfigError
+from sofdata.ingest.lock import Choice, only_driver
 from sofdata.models.saved import fingerprint
 from sofdata.models.skill_vae import SkillVAE
 from sofdata.shards.loader import Loader
@@ -32,18 +33,30 @@ def encode(
     model: SkillVAE,
     name: str = "",
     follow: Callable[[int, int], None] = lambda done, rows: None,
+    choice: Choice = "auto",
 ) -> str:
     """Encode every window of a dataset; returns the path of the file within it.
 
-    name: of the file, without its suffix; default: the beginning of the model's hash.
+    name: of the file, without its suffix; default: the beginning of the model's hash. choice: as of
+    `only_driver`, whose lock keeps the windows as they are until the file stands beside them.
 
-    Raises `ConfigError` for a dataset of other windows than the model's.
+    Raises `ConfigError` for a dataset of other windows than the model's, for a name that is a path,
+    and if another command is at work on the dataset.
     """
+    if "/" in name or name.startswith("."):
+        raise ConfigError(f"the name '{name}' has to be that of a file in {SKILLS}/, not a path")
+    with only_driver(tree, "encoding", choice):
+        return _encode(tree, model, name, follow)
+
+
+def _encode(tree: Tree, model: SkillVAE, name: str, follow: Callable[[int, int], None]) -> str:
     import pyarrow.parquet as pq
 
     sha256 = fingerprint(model)
     path = f"{SKILLS}/{name or sha256[:16]}.parquet"
-    loader = Loader(tree.url, batch_size=BATCH, shuffle=False, options=tree.options)
+    loader = Loader(
+        tree.url, batch_size=BATCH, shuffle=False, rank=0, world=1, options=tree.options
+    )
     size = loader.geometry
     if (size.steps, size.flow_px) != (model.shape.steps, model.shape.size):
         raise ConfigError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sofdata.models.pixels import GRID
-from sofdata.settings import Section
+from sofdata.settings import LARGEST_WHOLE, Section
 
 
 class SkillConfig(Section):
@@ -90,6 +91,8 @@ class SkillConfig(Section):
     def _check(self) -> Self:
         if not self.levels or min(self.levels) < 3:
             raise ValueError(f"levels {list(self.levels)} must be three or more in each dimension")
+        if math.prod(self.levels) > LARGEST_WHOLE:
+            raise ValueError(f"levels {list(self.levels)} make more codes than can be numbered")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
         if self.detail % GRID:

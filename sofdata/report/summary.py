@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
+from sofdata.ingest.libraries import NOTE
 from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS, VIDEOS
-from sofdata.shards.parquet import read_table
+from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage import Tree
 
@@ -32,6 +33,8 @@ def ingest_summary(dataset: DatasetRecord, summary: Summary | None, dest: str) -
         run = {
             "units_run": summary.units_run,
             "units_resumed": summary.units_resumed,
+            "videos_taken_over": summary.taken_over,
+            "kept": list(summary.kept),
             "frames": summary.frames,
             "start_up_s": round(summary.start_up_s, 3),
             "work_s": round(summary.work_s, 3),
@@ -50,6 +53,7 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "actions": dataset.actions.model_dump(mode="json") if dataset.actions else None,
         "config_sha256": dataset.config_sha256,
         "provenance": dataset.provenance,
+        "libraries": dataset.libraries,
         "notes": dataset.notes,
     }
 
@@ -59,7 +63,7 @@ def print_ingest(
 ) -> None:
     """Print the account of all files and videos, why some are not done, and what was lost."""
     console.print(_account(dataset))
-    rejects = _rejected_videos(dest)
+    rejects = rejected_videos(dest)
     if rejects:
         console.print(_videos_table(rejects, "not done", REJECTS))
     if dataset.counts.salvaged:
@@ -68,9 +72,17 @@ def print_ingest(
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
         told = f"to look into one: {printable(command)}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
+    for note in [note for note in dataset.notes if note.startswith(NOTE)]:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     if hint := same_crash(dataset, rejects):
         console.print(hint, highlight=False, markup=False, soft_wrap=True)
     if summary:
+        for kept in summary.kept:
+            what = f"kept as it was: {printable(kept)}"
+            console.print(what, highlight=False, markup=False, soft_wrap=True)
+        if summary.taken_over:
+            what = f"{summary.taken_over} videos were taken over from what was committed before"
+            console.print(what, highlight=False)
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
         console.print(
             f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s), "
@@ -100,6 +112,8 @@ def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
         f"config {dataset.config_sha256[:12]}",
         highlight=False,
     )
+    for note in dataset.notes:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"dataset: {dest}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -110,6 +124,7 @@ def verdict_summary(verdict: Verdict) -> dict[str, Any]:
         "videos": verdict.videos,
         "windows": verdict.windows,
         "shards": verdict.shards,
+        "notes": list(verdict.notes),
         "findings": [{"where": found.where, "what": found.what} for found in verdict.findings],
     }
 
@@ -122,6 +137,8 @@ def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> Non
             highlight=False,
             soft_wrap=True,
         )
+    for note in verdict.notes:
+        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     told = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
     if verdict.whole:
         checked = "all sizes, records and sums" if fast else "all hashes, samples and sums"
@@ -180,13 +197,20 @@ def salvaged_videos(dest: Tree) -> list[dict[str, Any]]:
 
     Of a dataset made before losses were counted, they are 0.
     """
+    import pyarrow.compute as pc
+
     uncounted = {"frames_lost": 0, "frames_undated": 0, "missing_s": 0.0}
-    rows = read_table(dest, VIDEOS).to_pylist()
-    return [uncounted | row for row in rows if row["status"] == "done" and row["salvaged"]]
+    table = needed_table(dest, VIDEOS)
+    chosen = pc.and_(pc.equal(table["status"], "done"), pc.not_equal(table["salvaged"], ""))
+    return [uncounted | row for row in table.filter(chosen).to_pylist()]
 
 
-def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:
-    return [row for row in read_table(dest, REJECTS).to_pylist() if row["kind"] == "video"]
+def rejected_videos(dest: Tree) -> list[dict[str, Any]]:
+    """The rows of videos that are not done."""
+    import pyarrow.compute as pc
+
+    table = needed_table(dest, REJECTS)
+    return list(table.filter(pc.equal(table["kind"], "video")).to_pylist())
 
 
 def same_crash(dataset: DatasetRecord, rejects: list[dict[str, Any]]) -> str:

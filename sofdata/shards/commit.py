@@ -1,25 +1,21 @@
 """The commit of a unit: its shard is verified and put in place, then its ledger record is written.
 
-The record comes last, so that a unit without one does not exist, whatever else lies about. Both
-files have names that hold the unit's id; a second commit of the same unit writes the same bytes.
+The record comes last, so that a unit without one does not exist, whatever else lies about. A
+shard's name holds its hash: no commit overwrites the shard that another record names.
 
 In an object store two drivers may commit the same unit. The record is created there only if there
-is none, so that one of them wins; the other takes over the winner's. Their bytes are equal, unless
-a video ended otherwise for one of them (a time limit, say): then the record that is written last
-and the shard in place are made to belong together.
+is none, so that one of them wins; the other takes over the winner's, and its own shard, if its
+bytes are others, is removed when the ingest is finished.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from functools import partial
 
-from pydantic import ValidationError
-
-from sofdata.errors import ContractError, InputError, TransientError
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import brief
+from sofdata.errors import ConfigError, ContractError, InputError, TransientError
 from sofdata.faults import reached
-from sofdata.remote import in_order
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
 from sofdata.shards.sample import check_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
@@ -27,7 +23,6 @@ from sofdata.shards.tar import TarWriter, hash_file, read_samples
 from sofdata.storage import Tree
 
 COMMIT_TRIES = 5
-READERS = 8
 
 
 def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> ShardRecord | None:
@@ -45,7 +40,7 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
     reached("commit: shard verified")
     sha256, md5 = hash_file(writer.path)
     record = ShardRecord(
-        name=shard_name(ordinal, unit),
+        name=shard_name(ordinal, unit, sha256),
         samples=writer.samples,
         size_bytes=os.path.getsize(writer.path),
         sha256=sha256,
@@ -57,14 +52,23 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
     return record
 
 
-def commit_record(dest: Tree, record: LedgerRecord, shard_path: str) -> LedgerRecord:
+def commit_record(
+    dest: Tree, record: LedgerRecord, shard_path: str, ledger: str = LEDGER
+) -> LedgerRecord:
     """Write a unit's ledger record: from here on the unit is done.
 
     shard_path: the unit's shard, which remote destinations may ask for once more.
+    ledger: the folder that records go to.
 
     Returns the record that stands in the end: this one, or that of another driver that was first.
     """
-    name = f"{LEDGER}/{ledger_name(record.unit)}"
+    name = f"{ledger}/{ledger_name(record.unit)}"
+    if (size := len(record.to_json())) > LedgerRecord.MOST_BYTES:
+        raise ConfigError(
+            f"the record of unit {record.unit} has {size} bytes, more than the "
+            f"{LedgerRecord.MOST_BYTES} that are read: make units smaller (units.max_videos), or "
+            "take spans of its videos"
+        )
     if dest.is_local:
         dest.write(name, record.to_json())
         reached("commit: record written")
@@ -73,7 +77,7 @@ def commit_record(dest: Tree, record: LedgerRecord, shard_path: str) -> LedgerRe
     reached("commit: record written")
     for _ in range(COMMIT_TRIES):
         # Read back, since a store may not know conditions. A pair that fits is left as it is.
-        if standing := committed(dest, record.unit):
+        if standing := committed(dest, record.unit, ledger):
             return standing
         if record.shard:
             dest.put(shard_path, f"{SHARDS}/{record.shard.name}", record.shard.sha256)
@@ -81,10 +85,10 @@ def commit_record(dest: Tree, record: LedgerRecord, shard_path: str) -> LedgerRe
     raise TransientError(f"another driver commits unit {record.unit} otherwise, again and again")
 
 
-def committed(dest: Tree, unit: str) -> LedgerRecord | None:
+def committed(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerRecord | None:
     """A unit's record if it is there and the shard in place is the one that it names."""
     try:
-        record = read_record(dest, unit)
+        record = read_record(dest, unit, ledger)
     except InputError:
         return None
     shard = record.shard
@@ -92,33 +96,20 @@ def committed(dest: Tree, unit: str) -> LedgerRecord | None:
     return record if fits else None
 
 
-def remove_unit(dest: Tree, ordinal: int, unit: str) -> None:
-    """Undo a commit: the record goes first, so that there is never one without its shard."""
-    dest.remove(f"{LEDGER}/{ledger_name(unit)}")
-    dest.remove(f"{SHARDS}/{shard_name(ordinal, unit)}")
-
-
-def committed_units(dest: Tree) -> set[str]:
+def committed_units(dest: Tree, ledger: str = LEDGER) -> set[str]:
     """Ids of the units that have a ledger record."""
-    return {name.removesuffix(".json") for name in dest.names(LEDGER) if name.endswith(".json")}
+    return {name.removesuffix(".json") for name in dest.names(ledger) if name.endswith(".json")}
 
 
-def read_records(dest: Tree, units: Iterable[str]) -> Iterator[LedgerRecord]:
-    """Ledger records in this order, remote ones several at a time. Raises as `read_record`."""
-    if dest.is_local:
-        return (read_record(dest, unit) for unit in units)
-    return in_order(partial(read_record, dest), units, READERS)
-
-
-def read_record(dest: Tree, unit: str) -> LedgerRecord:
+def read_record(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerRecord:
     """A unit's ledger record. Raises `InputError` if it is missing or does not fit the schema."""
-    name = f"{LEDGER}/{ledger_name(unit)}"
+    name = f"{ledger}/{ledger_name(unit)}"
     try:
-        return LedgerRecord.model_validate_json(dest.read(name))
+        return LedgerRecord.parse(read_small(dest, name, LedgerRecord.MOST_BYTES))
     except FileNotFoundError:
         raise InputError(f"{name} is missing") from None
-    except ValidationError as error:
-        raise InputError(f"{name} does not fit the schema: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{name} does not fit the schema: {brief(error)}") from None
 
 
 def _verify(writer: TarWriter) -> None:

@@ -12,9 +12,33 @@ RUNS = "runs"
 QUARANTINE = "quarantine"
 
 
-def shard_name(ordinal: int, unit: str) -> str:
-    """File name of a unit's shard."""
-    return f"sof-{ordinal:06d}-{unit}.tar"
+# A generation that is being written beside the one that stands; see `sofdata.ingest.generation`.
+NEXT = "next"
+NEXT_DATASET = f"{NEXT}/{DATASET}"
+NEXT_PLAN = f"{NEXT}/{PLAN}"
+NEXT_LEDGER = f"{NEXT}/ledger"
+NEXT_EARLIER = f"{NEXT}/earlier"
+NEXT_AGAIN = f"{NEXT}/again.json"
+
+
+def shard_name(ordinal: int, unit: str, sha256: str) -> str:
+    """File name of a unit's shard, in whose order the units stand.
+
+    It holds a part of the content's hash, so that what is written never takes the place of
+    another result of the same unit.
+    """
+    return f"sof-{ordinal >> 31:08x}-{unit}-{sha256[:8]}.tar"
+
+
+def unit_of(shard: str) -> str:
+    """Id of the unit of a shard, from its name; in earlier versions that held no hash."""
+    parts = shard.rsplit("/", 1)[-1].removesuffix(".tar").split("-")
+    return parts[2] if len(parts) > 2 else ""
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether a file has the name of a shard, of this or an earlier version."""
+    return name.startswith("sof-") and name.endswith(".tar")
 
 
 def ledger_name(unit: str) -> str:

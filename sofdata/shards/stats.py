@@ -18,7 +18,7 @@ _SMALLEST_PX2 = np.float32(1e-6)  # the bin of this square holds all smaller one
 
 
 class FlowSums:
-    """Sums over the flow vectors that are stored, before the codec, fed window by window."""
+    """Sums over the flow vectors as they are read back from shards, fed window by window."""
 
     def __init__(self) -> None:
         self.vectors = 0

@@ -12,7 +12,7 @@ from sofdata.config import TRAIN_RECIPES, load_section
 from sofdata.models.action_config import DecoderConfig
 from sofdata.models.planner import PlannerConfig
 from sofdata.models.skill_vae import SkillConfig
-from sofdata.settings import Section
+from sofdata.settings import Section, Seed
 
 StageName = Literal["skill", "planner", "decoder"]
 STAGES: tuple[StageName, ...] = ("skill", "planner", "decoder")
@@ -26,15 +26,29 @@ class DataConfig(Section):
         0.1,
         gt=0,
         lt=1,
-        description="Share of the videos that are kept from training and measured on, chosen by "
-        "a hash of their names.",
+        description="Share of the files that are kept from training and measured on: the nearest "
+        "number there is, chosen by a hash of their names. All spans of a file, cameras of an "
+        "episode and clips of a recording are on one side.",
+    )
+    held_out_list: str = Field(
+        "",
+        description="A list of what is held out instead: a name a line of a video (its id) or a "
+        "file (its uri), a JSON list of them, or the split.json of another training.",
+    )
+    held_out_where: str = Field(
+        "",
+        description="A filter that holds for what is held out instead: labels.split == "
+        "'validation'",
     )
     where: str = Field(
         "", description="Only windows for which this holds, by columns of the index: mean_px > 0.5"
     )
     buffer_shards: int = Field(8, ge=1, description="Shards whose windows are mixed at a time.")
     loaders: int = Field(
-        1, ge=0, description="Processes that read and decode ahead; 0: a thread of this process."
+        1,
+        ge=0,
+        le=256,
+        description="Processes that read and decode ahead; 0: a thread of this process.",
     )
 
 
@@ -112,11 +126,12 @@ class DecoderStage(Section):
 class MachineConfig(Section):
     """Where training runs. `workers` changes results by rounding only, all else by precision."""
 
-    seed: int = Field(0, ge=0, description="Of the weights, the order of windows and all noise.")
+    seed: Seed = Field(0, description="Of the weights, the order of windows and all noise.")
     device: str = Field("auto", description="auto: CUDA if there is any; or cpu, cuda, cuda:1.")
     threads: int | None = Field(
         None,
         ge=1,
+        le=1024,
         description="Threads of torch on a CPU; default: one for each core but one, which the "
         "loader needs: torch waits busily, and is many times slower where it has to share.",
     )
@@ -131,6 +146,7 @@ class MachineConfig(Section):
     workers: int = Field(
         0,
         ge=0,
+        le=10_000,
         description="Workers of Ray Train, one GPU each where there are GPUs; 0: this process.",
     )
     address: str | None = Field(None, description="A running Ray cluster; default: start one here.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def fit(
             here.bad_steps += 1
             log.skipped(here.step + 1, suspects(used))
             if here.bad_steps > run.max_bad_steps:
-                raise InputError(_too_many(name, here, suspects(used)))
+                raise InputError(_too_many(name, here, used))
         here.step += 1
         reached(f"{name}: step {here.step}")
         ended = here.step == optim.steps
@@ -212,26 +212,22 @@ def measure(
 
 def suspects(batches: Iterable[Batch]) -> list[str]:
     """Keys of samples that hold values which are not finite; of all samples if none does."""
-    keys: list[str] = []
+    used = list(batches)
+    return _not_finite(used) or [key for batch in used for key in batch.keys]
+
+
+def _not_finite(batches: Iterable[Batch]) -> list[str]:
     found: list[str] = []
     for batch in batches:
         values = [batch.flow, batch.actions] if isinstance(batch, ActionBatch) else [batch.flow]
         whole = [torch.isfinite(value).flatten(1).all(1).tolist() for value in values]
-        keys += batch.keys
         found += [key for key, *good in zip(batch.keys, *whole, strict=True) if not all(good)]
-    return found or keys
+    return found
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The same batch with its tensors on a device."""
-    if device.type == "cpu":
-        return batch
-    moved = {
-        item.name: getattr(batch, item.name).to(device, non_blocking=True)
-        for item in fields(batch)
-        if isinstance(getattr(batch, item.name), Tensor)
-    }
-    return replace(batch, **moved)
+    return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
 
 class Sums:
@@ -316,8 +312,8 @@ def _restore(
 ) -> Position:
     if state["digest"] != digest:
         raise ConfigError(
-            f"{folder} holds checkpoints of another training: its settings, data or the model "
-            "before it are not these. Choose another folder, or give --restart to begin anew"
+            f"{folder} holds checkpoints of another training: its settings, data, split or the "
+            "model before it are not these. Choose another folder, or give --restart to begin anew"
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
@@ -325,10 +321,18 @@ def _restore(
     return Position(**state["position"])
 
 
-def _too_many(name: str, here: Position, keys: list[str]) -> str:
+def _too_many(name: str, here: Position, used: list[Batch]) -> str:
+    """Why training ends: samples that cannot be learnt from, or else weights that have diverged."""
+    spoilt = _not_finite(used)
+    if spoilt:
+        shown = f"{', '.join(spoilt[:3])}{', ...' if len(spoilt) > 3 else ''}"
+        why = f"the last one, at step {here.step + 1}, with {shown}; leave such samples out (where)"
+    else:
+        why = (
+            f"the last one at step {here.step + 1}, though its samples are finite: training has "
+            f"diverged. Lower {name}.optim.lr and begin anew with --restart"
+        )
     return (
-        f"{name}: {here.bad_steps} steps gave values that are not finite, the last one, number "
-        f"{here.step}, with {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}. Check these "
-        f"samples with 'sofdata verify', or lower {name}.optim.lr; {name}.run.max_bad_steps sets "
-        "how many are borne"
+        f"{name}: {here.bad_steps} steps gave values that are not finite, {why}. Checkpoints up to "
+        f"then are kept; {name}.run.max_bad_steps sets how many such steps are borne"
     )

@@ -4,16 +4,21 @@ Speaks over two pipes with `sofdata.video.isolate`: requests come as lines of JS
 input; answers are JSON headers with raw bytes, on the descriptor that the first argument names.
 A remote video that is read in ranges comes through the parent, too: this process is given neither
 credentials nor an address.
+While a video is decoded a thread tells the parent of progress, and ends this process should it have
+more memory than it may (`sofdata.video.watch`).
 Nothing is pickled, since what a decoder says of an untrusted file is itself not to be trusted.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
+import select
 import struct
 import sys
+import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -24,24 +29,59 @@ from sofdata.faults import reached
 from sofdata.processes import end_with_parent
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.limits import MIB, OverLimit, out_of_memory
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
+from sofdata.video.watch import Watch
 
-STDERR_BYTES = 64 << 20
+STDERR_BYTES = 64 << 20  # the only file that this process writes
 
 
 def main() -> None:
     """Answer requests until the parent is gone."""
     end_with_parent()
-    with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as answers:
-        while line := sys.stdin.buffer.readline():
-            _decode(json.loads(line), answers)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, resource.RLIM_INFINITY))
+    answers = Answers(int(sys.argv[1]))
+    watch = Watch(answers.beat)
+    answers.beat()  # there it is
+    while line := sys.stdin.buffer.readline():
+        request = json.loads(line)
+        watch.begin(request["memory_mib"] * MIB, request["beat_s"])
+        _decode(request, answers)
+        watch.end()
 
 
-def _decode(request: dict[str, Any], answers: Any) -> None:
-    _limit(request["memory_mib"])
+class Answers:
+    """The pipe to the parent, for the thread that decodes and for the one that watches."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def send(self, header: dict[str, Any], payload: Any = b"") -> None:
+        """Write a header and the bytes of a buffer, without a copy."""
+        head = json.dumps(header).encode()
+        data = memoryview(payload).cast("B")
+        with self._lock:
+            for part in (struct.pack("<II", len(head), len(data)) + head, data):
+                while len(part):
+                    part = part[os.write(self._pipe, part) :]
+
+    def beat(self) -> None:
+        """Tell of progress, unless the parent has more to read than it has read."""
+        if not self._lock.acquire(blocking=False):
+            return  # what is being written is progress as well
+        try:
+            if select.select([], [self._pipe], [], 0)[1]:  # so there is room for a short message
+                head = b'{"kind": "beat"}'
+                os.write(self._pipe, struct.pack("<II", len(head), 0) + head)
+        finally:
+            self._lock.release()
+
+
+def _decode(request: dict[str, Any], answers: Answers) -> None:
     try:
         reached(f"decode {os.path.basename(request['path'])}")
         stream = open_video(
@@ -51,7 +91,7 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
             request["decoder"],
         )
         shown = {"height": stream.info.height, "width": stream.info.width}
-        _send(answers, {"kind": "info", "duration_s": _duration_s(stream.info), **shown})
+        answers.send({"kind": "info", "duration_s": _duration_s(stream.info), **shown})
         for frames in stream:
             header = {
                 "kind": "frames",
@@ -59,11 +99,11 @@ def _decode(request: dict[str, Any], answers: Any) -> None:
                 "shape": frames.rgb.shape,
                 "pts_s": frames.pts_s.tolist(),
             }
-            _send(answers, header, np.ascontiguousarray(frames.rgb).data)
+            answers.send(header, np.ascontiguousarray(frames.rgb).data)
         report = asdict(stream.report)
-        _send(answers, {"kind": "end", "decoder": stream.decoder, "report": report})
+        answers.send({"kind": "end", "decoder": stream.decoder, "report": report})
     except (InputError, OSError, MemoryError) as error:
-        _send(answers, _describe(error))
+        answers.send(_describe(error))
 
 
 def _sampling(told: dict[str, Any]) -> Sampling:
@@ -73,13 +113,13 @@ def _sampling(told: dict[str, Any]) -> Sampling:
     return Sampling(**told | {"span_s": span_s, "hidden_s": hidden_s})
 
 
-def _source(request: dict[str, Any], answers: Any) -> Source:
+def _source(request: dict[str, Any], answers: Answers) -> Source:
     """The file to open: a local path, or what the parent sends of a file that it can reach."""
     if request["size_bytes"] is None:
         return str(request["path"])
 
     def fetch(start: int, end: int) -> bytes:
-        _send(answers, {"kind": "want", "start": start, "end": end})
+        answers.send({"kind": "want", "start": start, "end": end})
         data = sys.stdin.buffer.read(end - start)
         if len(data) != end - start:
             os._exit(1)  # the parent is gone
@@ -91,7 +131,9 @@ def _source(request: dict[str, Any], answers: Any) -> Source:
 def _describe(error: Exception) -> dict[str, Any]:
     """An error as a header that the parent turns back into the same kind of error."""
     kind = "DecodeError"
-    if isinstance(error, Unusable | DecoderMisbehaved):
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        error = out_of_memory()
+    if isinstance(error, Unusable | DecoderMisbehaved | OverLimit):
         kind = type(error).__name__
     elif not isinstance(error, DecodeError):
         return {"kind": "error", "type": kind, "reason": "", "message": f"{error!r} while decoding"}
@@ -103,24 +145,6 @@ def _duration_s(info: Any) -> float:
     """The longest time that the header or the packets tell of."""
     covered = float(info.pts_s[-1] - info.pts_s[0]) if len(info.pts_s) else 0.0
     return max(covered, info.duration_s or 0.0)
-
-
-def _limit(memory_mib: int) -> None:
-    """Let allocations fail beyond a limit, so that a header cannot exhaust the machine.
-
-    The only file that this process writes is its standard error: that is limited too.
-    """
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_mib << 20, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, resource.RLIM_INFINITY))
-
-
-def _send(answers: Any, header: dict[str, Any], payload: Any = b"") -> None:
-    """Write a header and the bytes of a buffer, without a copy."""
-    head = json.dumps(header).encode()
-    data = memoryview(payload).cast("B")
-    for part in (struct.pack("<II", len(head), len(data)) + head, data):
-        while len(part):
-            part = part[answers.write(part) :]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,12 +17,16 @@ from numpy.typing import NDArray
 from sofdata.video.clock import JoinedClock
 from sofdata.video.formats import DEMUXERS
 from sofdata.video.keys import is_whole
+from sofdata.video.progress import MADE
 from sofdata.video.ranges import RangeFile, Source
 
 FORMATS = ",".join(DEMUXERS)
 
 # Packets to try for a first frame. Enough for any stream that starts between two key frames.
 MAX_PACKETS_TO_FIRST_FRAME = 600
+PACKETS_TO_REFUSAL = 3
+ADDED_PIXELS = 1 << 20
+_REFUSED = re.compile(r"Picture size (\d+)x(\d+) ")  # "exceeds ...", or "is invalid"
 
 # Containers that are written as they come, so that joining two files gives a file.
 RESTARTING = frozenset({"mpegts", "mpeg", "flv", "ogg", "asf"})
@@ -28,18 +34,52 @@ RESTARTING = frozenset({"mpegts", "mpeg", "flv", "ogg", "asf"})
 Ticks = TypeVar("Ticks", int, NDArray[np.int64])
 
 
-def open_container(source: Source) -> Any:
-    """Open a local file, or one that is read in ranges. Raises PyAV's errors."""
+def open_container(source: Source, max_pixels: int | None = None) -> Any:
+    """Open a local file, or one that is read in ranges. Raises PyAV's errors.
+
+    max_pixels: no frame of more than about twice as many is decoded, whatever the header says (some
+        decoders count what they add to its sides); None for FFmpeg's own bound.
+    """
     import av
 
     if isinstance(source, RangeFile):
         source.seek(0)
-    return av.open(
+    bound = {} if max_pixels is None else {"max_pixels": str(2 * max_pixels + ADDED_PIXELS)}
+    container = av.open(
         # A path is never taken for an address such as "http:...".
         source if isinstance(source, RangeFile) else os.path.abspath(source),
-        options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+        options={"protocol_whitelist": "file", "format_whitelist": FORMATS, **bound},
         **_tags_in_any_encoding(),
     )
+    for stream in container.streams.video:
+        if stream.codec_context:
+            stream.codec_context.options = bound
+    return container
+
+
+def refused_size(source: Source, index: int, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height of the first frame of a stream, if it is refused for being too large.
+
+    FFmpeg tells that in its log only: its own figures are 0 once it has refused a frame.
+    """
+    import av
+
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # also what was said of the video before
+    try:
+        with av.logging.Capture() as said, open_container(source, max_pixels) as container:
+            stream = container.streams[index]
+            for packet in itertools.islice(packets(container, stream), PACKETS_TO_REFUSAL):
+                next(_try_decode(packet), None)
+    except av.FFmpegError:
+        return None
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+    found = (_REFUSED.search(message) for _, _, message in said)
+    sizes = ((int(each[1]), int(each[2])) for each in found if each)
+    return next((size for size in sizes if size[0] * size[1] > max_pixels), None)
 
 
 @cache
@@ -93,6 +133,7 @@ def packets(
     clock = clock or joined_clock(container, stream)
     try:
         for number, packet in enumerate(container.demux(stream)):
+            MADE.packets += 1
             if not packet.size and packet.pts is None and packet.dts is None:
                 continue  # PyAV's sign to flush, not a packet of the file
             clock.move(packet)
@@ -100,6 +141,8 @@ def packets(
                 yield packet
             if _is_after(packet, end_pts):
                 return
+    except MemoryError:  # FFmpeg's own, too: the rest could be read with more
+        raise
     except av.FFmpegError:
         return  # the rest of the file cannot be read; what was found so far counts
 
@@ -198,5 +241,7 @@ def _try_decode(packet: Any) -> Iterator[Any]:
 
     try:
         yield from packet.decode()
+    except MemoryError:
+        raise
     except av.FFmpegError:
         return

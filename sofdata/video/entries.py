@@ -71,7 +71,12 @@ def _has_tag(tag: str) -> bool:
 
 
 def scan_packets(
-    container: Any, stream: Any, by_order: bool, span: tuple[int, int] | None, source: Source
+    container: Any,
+    stream: Any,
+    by_order: bool,
+    span: tuple[int, int] | None,
+    source: Source,
+    max_pixels: int | None = None,
 ) -> tuple[Scan, tuple[Entry, ...]]:
     """Read the packets around a span, or all; and where to begin to decode, the nearest first.
 
@@ -89,7 +94,9 @@ def scan_packets(
         return found, _entries_before(found.keys, span[0])
     if entered := _enter(container, stream, span):
         return entered
-    with open_container(source) as again:  # what cannot seek cannot go back to the start either
+    with open_container(
+        source, max_pixels
+    ) as again:  # what cannot seek cannot go back to the start either
         found = scan_stream(again, again.streams[stream.index], False, START, end)
         return found, _entries_before(found.keys, span[0])
 
@@ -115,6 +122,8 @@ def _enter(
                 target = key.dts - 1  # to the key before: what lies between makes it whole
             else:
                 target, back = target - back, 4 * back  # each try reads on to the span's end
+    except MemoryError:
+        raise
     except av.FFmpegError:
         found = []
     if not found or scan is None:

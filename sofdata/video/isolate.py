@@ -1,7 +1,8 @@
 """Decoding in a process of its own: a hang, a crash or a flood of memory costs one video only.
 
-One child serves a worker for as long as it behaves. It is killed when a video takes longer than its
-limit, and starts again for the next one. Costs 0.2 s a start and one copy of the sampled frames.
+One child serves a worker for as long as it behaves. It is killed when it makes no progress with a
+video, or takes longer than its limit in all, and starts again for the next one. Costs 0.2 s a start
+and one copy of the sampled frames.
 
 A remote video that is read in ranges is fetched by the parent, block by block as the child asks for
 it: the child gets no credentials, no variable that it does not need, and no address.
@@ -24,28 +25,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from sofdata.errors import ContractError, DecodeError
 from sofdata.processes import decoding_environment
-from sofdata.settings import Section
 from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.limits import LimitConfig, OverLimit
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, Source
 from sofdata.video.sampling import Sampling
 from sofdata.video.tally import StreamReport
+from sofdata.video.watch import OVER_MEMORY_CODE
 from sofdata.video.words import last_line
 
 MAX_HEADER_BYTES = 1 << 24
 MAX_PAYLOAD_BYTES = 1 << 30
 STDERR_TAIL_BYTES = 2000
 POLL_S = 0.5
+START_UP_S = 60.0  # a child may take this long to start, on a machine with much to do
+BEAT_S = 1.0  # how often a child tells of progress, or four times in its patience
 
 
 class DecoderDied(DecodeError):
-    """The decoding process hung, crashed or used too much memory over this video.
+    """The decoding process hung or crashed over this video.
 
     reason: "timeout" or "crash". message: of a crash, it ends with the last line that the process
     wrote over this video. tail: the end of what it wrote, as it is.
@@ -61,23 +64,32 @@ class DecoderDied(DecodeError):
         return self.message
 
 
-class LimitConfig(Section):
-    """What the decoding of one video may cost. Defaults are ours; none changes a byte."""
+@dataclass(slots=True)
+class Deadline:
+    """When a child that is waited for has had its time, on the monotonic clock.
 
-    floor_s: float = Field(60.0, gt=0, description="Every video may take this long, s.")
-    per_second: float = Field(
-        4.0, ge=0, description="Further seconds of decoding for each second of video."
-    )
-    ceiling_s: float = Field(7200.0, gt=0, description="No video may take longer, s.")
-    memory_mib: int = Field(
-        2048,
-        ge=256,
-        description="Data memory of the decoding process, MiB, all libraries included.",
-    )
+    stall_s: how long it may go on without progress. over_s: from when on progress comes too late.
+    stalled_s, is_over: when it has made no progress for too long; whether it made some too late.
+    """
 
-    def seconds(self, duration_s: float) -> float:
-        """Time limit for a video of this duration."""
-        return min(self.ceiling_s, self.floor_s + self.per_second * duration_s)
+    stall_s: float
+    over_s: float
+    stalled_s: float = 0.0
+    is_over: bool = False
+
+    def __post_init__(self) -> None:
+        self.progress()
+
+    def progress(self) -> None:
+        """Something has come of it."""
+        now_s = time.monotonic()
+        self.stalled_s = now_s + self.stall_s
+        self.is_over = now_s > self.over_s
+
+    def extend(self, took_s: float) -> None:
+        """So long was spent on what the child is not to blame for."""
+        self.over_s += took_s
+        self.progress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ class DecoderProcess:
         self._is_idle = False
         self._remote = path if isinstance(path, RangeFile) else None
         self._path = str(path)
+        size_bytes = self._remote.size if self._remote else _size_bytes(self._path)
         self._request(
             {
                 "path": self._path,
@@ -126,9 +139,10 @@ class DecoderProcess:
                 "sampling": asdict(sampling),
                 "decoder": decoder,
                 "memory_mib": self._limits.memory_mib,
+                "beat_s": min(BEAT_S, self._limits.floor_s / 4),
             }
         )
-        return IsolatedStream(self, self._path, self._limits)
+        return IsolatedStream(self, self._path, self._limits, size_bytes)
 
     def close(self) -> None:
         """Kill the child if there is one."""
@@ -142,21 +156,26 @@ class DecoderProcess:
             with suppress(BrokenPipeError):  # it was gone before it read all
                 child.stdin.close()
 
-    def receive(self, deadline_s: float) -> tuple[dict[str, Any], memoryview]:
-        """The next header and its bytes. Raises `DecoderDied` after `deadline_s` (monotonic).
+    def receive(self, left_s: float) -> tuple[dict[str, Any], memoryview]:
+        """The next header and its bytes.
 
-        What the child wants of a remote file is fetched meanwhile, at no cost of its time.
+        left_s: what is left of the time that this video may take. Raises `OverLimit` once that is
+        over, and `DecoderDied` if the child makes no progress before. What the child wants of a
+        remote file is fetched meanwhile, at no cost of its time.
         """
+        deadline = Deadline(self._limits.floor_s, time.monotonic() + left_s)
         while True:
-            header, payload = self._receive(deadline_s)
-            if header["kind"] != "want":
+            header, payload = self._receive(deadline)
+            deadline.progress()
+            if header["kind"] == "want":
+                began_s = time.monotonic()
+                data = self._wanted(header)
+                took_s = time.monotonic() - began_s
+                self.fetched_s += took_s
+                deadline.extend(took_s)
+                self._send(data, deadline)
+            elif header["kind"] != "beat":
                 return header, payload
-            began_s = time.monotonic()
-            data = self._wanted(header)
-            took_s = time.monotonic() - began_s
-            self.fetched_s += took_s
-            deadline_s += took_s
-            self._send(data, deadline_s)
 
     def _wanted(self, header: dict[str, Any]) -> bytes:
         """A block of the remote file that is being decoded, and of no other."""
@@ -167,16 +186,17 @@ class DecoderProcess:
             raise self.nonsense()
         return self._remote.fetch(start, end)
 
-    def _receive(self, deadline_s: float) -> tuple[dict[str, Any], memoryview]:
-        head, payload = struct.unpack("<II", self._read(8, deadline_s))
+    def _receive(self, deadline: Deadline) -> tuple[dict[str, Any], memoryview]:
+        head, payload = struct.unpack("<II", self._read(8, deadline))
         if head > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
             raise self.nonsense()
         try:
-            header = json.loads(bytes(self._read(head, deadline_s)))
-            self._is_idle = header["kind"] in ("end", "error")
+            header = json.loads(bytes(self._read(head, deadline)))
+            if header["kind"] != "beat":  # one may come late, after the end
+                self._is_idle = header["kind"] in ("end", "error")
         except (ValueError, KeyError, TypeError):
             raise self.nonsense() from None
-        return header, self._read(payload, deadline_s)
+        return header, self._read(payload, deadline)
 
     def nonsense(self) -> DecoderDied:
         """End the child, whose answers make no sense, and give the error to raise."""
@@ -203,6 +223,9 @@ class DecoderProcess:
             )
         finally:
             os.close(child_end)
+        patience_s = max(START_UP_S, self._limits.floor_s)
+        self._receive(Deadline(patience_s, time.monotonic() + 2 * patience_s))  # its first beat
+        self._is_idle = True
 
     def _request(self, request: dict[str, Any]) -> None:
         assert self._child is not None
@@ -213,7 +236,7 @@ class DecoderProcess:
         except BrokenPipeError:
             raise self._crashed() from None
 
-    def _send(self, data: bytes, deadline_s: float) -> None:
+    def _send(self, data: bytes, deadline: Deadline) -> None:
         """Write to the child's standard input, which it may never read."""
         assert self._child is not None
         assert self._child.stdin is not None
@@ -223,14 +246,14 @@ class DecoderProcess:
             while left:
                 if select.select([], [pipe], [], POLL_S)[1]:
                     left = left[os.write(pipe, left) :]
-                if time.monotonic() > deadline_s:
-                    raise self._died("timeout", "decoding took longer than its time limit")
+                    deadline.progress()
+                self._check(deadline)
         except BrokenPipeError:
             raise self._crashed() from None
         if self._child is not None:
             os.set_blocking(pipe, True)
 
-    def _read(self, size: int, deadline_s: float) -> memoryview:
+    def _read(self, size: int, deadline: Deadline) -> memoryview:
         data = np.empty(size, np.uint8).data
         filled = 0
         while filled < size:
@@ -240,14 +263,36 @@ class DecoderProcess:
                 if not read:
                     raise self._crashed()
                 filled += read
-            if time.monotonic() > deadline_s:
-                raise self._died("timeout", "decoding took longer than its time limit")
+                deadline.progress()
+            self._check(deadline)
         return data
 
-    def _crashed(self) -> DecoderDied:
+    def _check(self, deadline: Deadline) -> None:
+        """End a child whose time is up."""
+        if deadline.is_over:
+            self.close()
+            raise OverLimit(
+                "over_time",
+                "decoding takes longer than it may; run.limits sets how long that is",
+            )
+        if time.monotonic() > deadline.stalled_s:
+            raise self._died(
+                "timeout",
+                f"the decoder made no progress for {deadline.stall_s:g} s (run.limits.floor_s): it "
+                "read no byte, came upon no packet and gave no frame",
+            )
+
+    def _crashed(self) -> DecoderDied | OverLimit:
         """The error for a child that is gone: how it ended, and the last line that it wrote."""
         assert self._child is not None
         code = self._child.wait()
+        if code == OVER_MEMORY_CODE:
+            self.close()
+            return OverLimit(
+                "over_memory",
+                f"decoding it takes more than {self._limits.memory_mib} MiB of memory "
+                "(run.limits.memory_mib)",
+            )
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         message = f"the decoding process crashed ({name})"
         if code == -signal.SIGKILL:
@@ -268,16 +313,18 @@ class DecoderProcess:
 class IsolatedStream:
     """The frames of one video, decoded by the child; otherwise as `VideoStream`."""
 
-    def __init__(self, process: DecoderProcess, path: str, limits: LimitConfig) -> None:
+    def __init__(
+        self, process: DecoderProcess, path: str, limits: LimitConfig, size_bytes: int
+    ) -> None:
         self._process = process
         self._report: StreamReport | None = None
         self.path = path
         self.decoder = ""
-        self._waited_s, self._limit_s = 0.0, limits.seconds(0.0)
+        self._waited_s, self._limit_s = 0.0, limits.seconds(0.0, size_bytes)
         header, _ = self._next()
         try:
             self.info = Shown(int(header["height"]), int(header["width"]))
-            self._limit_s = limits.seconds(float(header["duration_s"]))
+            self._limit_s = limits.seconds(float(header["duration_s"]), size_bytes)
         except (KeyError, TypeError, ValueError):
             raise process.nonsense() from None
 
@@ -311,16 +358,26 @@ class IsolatedStream:
     def _next(self) -> tuple[dict[str, Any], memoryview]:
         """Wait for the child. Only time spent waiting for its work counts against the limit."""
         began_s, fetched_s = time.monotonic(), self._process.fetched_s
-        header, payload = self._process.receive(began_s + self._limit_s - self._waited_s)
+        header, payload = self._process.receive(self._limit_s - self._waited_s)
         self._waited_s += time.monotonic() - began_s - (self._process.fetched_s - fetched_s)
         if header["kind"] == "error":
             raise _error(self.path, header)
         return header, payload
 
 
+def _size_bytes(path: str) -> int:
+    """Size of a local file, 0 if it cannot be told: then there is nothing to read either."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def _error(path: str, header: dict[str, Any]) -> DecodeError | Unusable:
     if header["type"] == "Unusable":
         return Unusable(header["reason"], header["message"])
+    if header["type"] == "OverLimit":
+        return OverLimit(header["reason"], header["message"])
     if header["type"] == "DecoderMisbehaved":
         return DecoderMisbehaved(path, header["reason"])
     return DecodeError(header["message"])

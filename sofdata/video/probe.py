@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.video.clock import zero_pts
-from sofdata.video.container import Entry, open_container, seconds
+from sofdata.video.container import Entry, open_container, refused_size, seconds
 from sofdata.video.entries import (
     ORDER_MARGIN_S,
     TRUSTED,
@@ -33,6 +33,7 @@ from sofdata.video.formats import HEAD_BYTES
 from sofdata.video.formats import container as format_of
 from sofdata.video.geometry import pixel_aspect, square_size
 from sofdata.video.hdr import hdr_transfer
+from sofdata.video.limits import size_words, too_large
 from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.ranges import RangeFile, Source
 
@@ -44,7 +45,7 @@ class Unusable(InputError):
     """A file that holds no video to read, which is an outcome rather than a failure.
 
     reason: "missing", "is_a_directory", "unreadable", "empty_file", "not_a_video",
-        "no_video_stream" or "no_frames".
+        "no_video_stream", "no_frames" or "too_large".
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -84,6 +85,7 @@ class VideoInfo:
     whole: False where only the packets around a span were read.
     is_end: whether the end of the file was reached, which it is not where a span ends before.
     entries: where to begin to decode; the next one if what that gives begins too late.
+    max_pixels: no larger frame is to be decoded, whatever the header says.
     """
 
     container: str
@@ -112,6 +114,7 @@ class VideoInfo:
     whole: bool
     is_end: bool
     entries: tuple[Entry, ...]
+    max_pixels: int | None = None
 
     def seconds(self, pts: int) -> float:
         """A presentation time in seconds, counted from `zero_pts`."""
@@ -138,15 +141,19 @@ class VideoInfo:
         return float(np.median(np.diff(self.pts_s))) if len(self.pts_s) > 1 else 0.0
 
 
-def probe(path: Source, span_s: tuple[float, float] | None = None) -> VideoInfo:
+def probe(
+    path: Source, span_s: tuple[float, float] | None = None, max_pixels: int | None = None
+) -> VideoInfo:
     """Read what a file holds; with a span, only the packets around it.
 
-    Raises `Unusable` where there is no video to read, `DecodeError` where there is one that cannot
-    be read.
+    max_pixels: as `video.max_pixels`.
+
+    Raises `Unusable` where there is no video to read, or one of frames too large, and
+    `DecodeError` where there is one that cannot be read.
     """
     if not isinstance(path, RangeFile):
         _check_file(Path(path))
-    with _open(path) as container:
+    with _open(path, max_pixels) as container:
         if not container.streams:
             raise DecodeError(
                 f"{path}: begins like {container.format.long_name}, but lists no streams; the file "
@@ -157,7 +164,9 @@ def probe(path: Source, span_s: tuple[float, float] | None = None) -> VideoInfo:
             raise Unusable("no_video_stream", f"{path}: holds {_streams(container)}, but no video")
         if stream.codec_context is None:
             raise DecodeError(f"{path}: PyAV has no decoder for the video stream")
-        return _read(container, stream, span_s, path)
+        if why := too_large(stream.codec_context, max_pixels):
+            raise Unusable("too_large", f"{path}: {why}")
+        return _read(container, stream, span_s, path, max_pixels)
 
 
 def choose_stream(container: Any) -> Any:
@@ -190,11 +199,13 @@ def _check_file(path: Path) -> None:
         raise Unusable("empty_file", f"{path}: the file has 0 bytes")
 
 
-def _open(path: Source) -> Any:
+def _open(path: Source, max_pixels: int | None) -> Any:
     import av
 
     try:
-        return open_container(path)
+        return open_container(path, max_pixels)
+    except MemoryError:
+        raise
     except (av.FFmpegError, ValueError, OSError) as error:
         kind = _signature(path)
         reason = getattr(error, "strerror", None) or str(error)
@@ -227,13 +238,23 @@ def _streams(container: Any) -> str:
 
 
 def _read(
-    container: Any, stream: Any, span_s: tuple[float, float] | None, source: Source
+    container: Any,
+    stream: Any,
+    span_s: tuple[float, float] | None,
+    source: Source,
+    max_pixels: int | None,
 ) -> VideoInfo:
     head = look_ahead(source, stream.index) if container.format.name not in TRUSTED else Head()
     zero = zero_pts(container, stream, source, head.first_pts)
     by_order = head.by_order or has_decoding_times_only(container, stream)
     span = _ticks(span_s, zero, stream.time_base) if span_s else None
-    scan, entries = scan_packets(container, stream, by_order, span, source)
+    scan, entries = scan_packets(container, stream, by_order, span, source, max_pixels)
+    if scan.first is not None and (why := too_large(scan.first, max_pixels)):
+        raise Unusable("too_large", f"{source}: {why}")
+    if scan.first is None and max_pixels is not None:
+        size = refused_size(source, stream.index, max_pixels)
+        if size is not None:
+            raise Unusable("too_large", f"{source}: {size_words(*size, 8, max_pixels)}")
     pts = np.array(sorted(scan.pts), dtype=np.int64)
     if not len(pts):
         raise _no_packets(stream, span_s, str(source))
@@ -271,6 +292,7 @@ def _read(
         whole=span_s is None,
         is_end=scan.is_end,
         entries=entries,
+        max_pixels=max_pixels,
     )
 
 

@@ -28,6 +28,7 @@ from sofdata.video.geometry import crop_square, square_size, working_size
 from sofdata.video.hdr import hdr_transfer, tone_map
 from sofdata.video.orientation import Orientation, orientation_of
 from sofdata.video.probe import VideoInfo
+from sofdata.video.progress import MADE
 from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler, select
 from sofdata.video.tally import Tally
@@ -155,7 +156,7 @@ def _frames(
 ) -> Generator[_Picture, None, None]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
     needed = None if wanted is None else frozenset(wanted.tolist())
-    with open_container(source) as container:
+    with open_container(source, info.max_pixels) as container:
         stream = container.streams[info.stream_index]
         decoder = _Decoder(stream.codec_context, info, span[0], tally)
         for packet in packets(container, stream, entry, info.packets_end(span[1])):
@@ -200,11 +201,14 @@ class _Decoder:
 
         try:
             frames = self._codec.decode(packet)
+        except MemoryError:  # FFmpeg's own, too: no fault of the packet
+            raise
         except av.FFmpegError:
             self._lost.append(self._given - 1)
             if packet is None or self._info.by_order or (shown_pts(packet) or 0) >= self._start:
                 self._tally.decode_errors += 1
             return
+        MADE.frames += len(frames)
         for frame in frames:
             # A stream may say with its key frames only how all of them are to be turned.
             self._orientation = orientation_of(frame) or self._orientation

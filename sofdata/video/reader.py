@@ -13,6 +13,7 @@ from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.damage import damage_of
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.hidden import settled
+from sofdata.video.limits import out_of_memory
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
@@ -31,8 +32,8 @@ def open_video(
     decoder: overrides `config.decoder`.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
-    holds no video or what of it must not be shown cannot be told, and `DecodeError` where it holds
-    one that cannot be read.
+    holds no video, one of frames too large, or what of it must not be shown cannot be told,
+    `OverLimit` where it takes too much memory, and `DecodeError` where it cannot be read.
     """
     wanted = decoder or config.decoder
     if wanted == "decord" and not decord_reader.is_installed():
@@ -40,7 +41,10 @@ def open_video(
             "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
             "on x86-64 only); use 'pyav'"
         )
-    info = probe(path, sampling.span_s)
+    try:
+        info = probe(path, sampling.span_s, config.max_pixels)
+    except MemoryError:
+        raise out_of_memory() from None
     return VideoStream(path, info, config, settled(sampling, info, str(path)), wanted)
 
 
@@ -55,8 +59,8 @@ class VideoStream:
     report: what became of the video, once all chunks were read.
 
     While iterating: raises `DecodeError` if no frame decodes, `Unusable` if the span holds none,
-    and `DecoderMisbehaved` if decord turns out not to be trusted after it gave some chunks; open
-    the video again with decoder="pyav" then.
+    `OverLimit` where memory runs out, and `DecoderMisbehaved` if decord turns out not to be trusted
+    after it gave some chunks; open the video again with decoder="pyav" then.
     """
 
     def __init__(
@@ -87,6 +91,12 @@ class VideoStream:
         return self._report
 
     def _iterate(self) -> Iterator[Frames]:
+        try:
+            yield from self._decoded()
+        except MemoryError:
+            raise out_of_memory() from None
+
+    def _decoded(self) -> Iterator[Frames]:
         if self._use_decord():
             chunks = self._with_decord()
             try:

@@ -253,7 +253,7 @@ def test_where_no_file_is_found_the_first_that_was_looked_for_is_shown(tmp_path:
     ("settings", "told"),
     [
         (("manifest.uri=v/{n",), "a pattern with columns in braces"),
-        (("manifest.uri={n",), "is not YAML"),
+        (("manifest.uri={n",), "a pattern with columns in braces"),
         (("manifest.uri={m}.mp4",), "asks for the column 'm'; found n"),
         (
             ("manifest.uri=n", "manifest.text=caption"),

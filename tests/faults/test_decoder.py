@@ -32,7 +32,7 @@ POISON = {
     "misses-memory": ("bus", "decoder_crash"),
     "is-killed": ("kill", "decoder_crash"),
     "ends": ("exit", "decoder_crash"),
-    "allocates": ("memory", "decode_error"),
+    "allocates": ("memory", "over_memory"),
     "complains": ("flood stderr", "decode_error"),  # at the size limit of its standard error
 }
 
@@ -109,7 +109,7 @@ def test_a_decoder_that_sends_frames_without_end_is_stopped(source: Path, tmp_pa
     outcome = run(command, spec, ray=True)
     assert outcome.code == 1, outcome.output
     (row,) = pq.read_table(tmp_path / "dest" / "videos.parquet").to_pylist()
-    assert (row["status"], row["reason"]) == ("quarantined", "decoder_timeout")
+    assert (row["status"], row["reason"]) == ("quarantined", "over_time")
 
 
 def test_a_run_whose_own_ray_dies_ends_at_once_and_resumes(

@@ -16,7 +16,7 @@ from sofdata.flow.config import FlowConfig
         ({"estimater": "dis"}, "did you mean 'estimator'"),
         ({"dis": {"patch_strid": 3}}, "did you mean 'dis.patch_stride'"),
         ({"size": 16}, "greater than or equal to 32"),
-        ({"step_s": 0}, "greater than 0"),
+        ({"step_s": 0}, "greater than or equal to 0.0001"),
         ({"step_s": 1.0, "max_step_s": 0.5}, "every step would be a gap"),
         ({"dis": {"patch_size": 4, "patch_stride": 6}}, "leaves gaps between patches"),
         ({"model_size": [160]}, "model_size"),

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -154,15 +155,22 @@ def test_update_takes_in_what_changed_and_keeps_all_other_shards(
     tree = Tree(str(dest))
     config = load_config(None, ["run.engine=inline"])
     prepared = prepare(Tree(str(source)), tree, config, "auto", update=True)
-    assert len(prepared.waiting) == 2
-    execute(prepared, lambda event: None)
+    touched = {video.id for unit in prepared.waiting for video in unit.videos}
+    assert {"10001", "99999"} <= touched
+    assert len(touched) < 8
+    assert json.loads((dest / "dataset.json").read_text())["complete"], "until it is replaced"
+    summary = execute(prepared, lambda event: None)
+    assert summary.taken_over == len(touched) - 2, "what stood is not computed again"
     assert verify(tree).findings == ()
+    fresh = tmp_path / "fresh"
+    ingest(source, fresh)
+    assert hashes(dest) == hashes(fresh)
     rows = {row["id"]: row for row in table(dest, "videos")}
     assert rows["99999"]["status"] == "done"
     assert rows["10002"]["reason"] == "no_file"
     before, after = hashes(dataset), hashes(dest)
     kept = [name for name in before if name.startswith("shards/sof") and name in after]
-    assert len(kept) >= 6
+    assert len(kept) >= 4
     assert all(before[name] == after[name] for name in kept)
     assert ingest(source, dest).units_run == 0
 
@@ -171,8 +179,11 @@ def test_a_second_driver_is_refused_and_a_dead_one_leaves_no_lock(
     corpus: Path, tmp_path: Path
 ) -> None:
     dest = tmp_path / "d"
-    with only_driver(Tree(str(dest))), pytest.raises(ConfigError, match="another ingest works"):
-        ingest(corpus, dest)
+    with only_driver(Tree(str(dest)), "repair"), ThreadPoolExecutor() as other:
+        refused = other.submit(ingest, corpus, dest).exception()
+    assert isinstance(refused, ConfigError)
+    assert "a repair by" in str(refused)
+    dest.mkdir(exist_ok=True)
     (dest / ".lock").write_text('{"pid": 1}')  # as a killed driver would leave it
     ingest(corpus, dest)
     assert not (dest / ".lock").exists()

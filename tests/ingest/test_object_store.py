@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
 import sys
@@ -225,26 +226,32 @@ def wait_for_records(server: S3Server, dest: str, number: int) -> None:
         time.sleep(0.02)
 
 
-def test_two_drivers_at_once_both_end_with_one_result(
-    s3: S3Server,
+def test_a_second_driver_is_refused_and_told_of_the_first_and_a_killed_one_locks_nobody_out(
+    s3_env: S3Server,
     source: str,
     dest: str,
     dataset: Path,
+    tmp_path: Path,
     fetched: Callable[[str], dict[str, str]],
 ) -> None:
-    command = [sys.executable, "-m", "sofdata", "ingest", source, dest, "--engine", "inline"]
-    environment = {**os.environ, **s3.environment, THRESHOLD: "0"}
-    drivers = [
-        subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for driver in drivers:
-        _, told = driver.communicate(timeout=120)
-        assert driver.returncode == 0, told
+    faults = write_spec(tmp_path / "faults", [Fault("commit: record written", "hang", nth=3)])
+    words = ("ingest", source, dest, "--engine", "inline")
+    command = [sys.executable, "-m", "sofdata", *words]
+    environment = {**os.environ, "SOFDATA_FAULTS": faults, THRESHOLD: "0"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as first:
+        wait_for_records(s3_env, dest, 3)
+        for others in (words, (*words, "--update"), ("verify", dest, "--repair")):
+            refused = run(s3_env, *others)
+            assert refused.returncode == 2, refused.stderr
+            assert f"an ingest by {getpass.getuser()}" in refused.stderr
+            assert f"process {first.pid}" in refused.stderr
+        first.kill()
+    done = run(s3_env, *words)
+    assert done.returncode == 0, done.stderr
+    assert "that process has ended" in done.stderr
     assert fetched(dest) == hashes(dataset)
-    assert not s3.unfinished(bucket_of(dest))
-    done = run(s3, "verify", dest)
-    assert done.returncode == 0, done.stdout
+    assert not Tree(dest).exists(".lock")
+    assert not s3_env.unfinished(bucket_of(dest))
 
 
 def test_a_wrong_secret_and_a_missing_bucket_end_with_a_sentence(

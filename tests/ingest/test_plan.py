@@ -27,11 +27,11 @@ def files(folder: Path, sizes: dict[str, int]) -> Path:
     return folder
 
 
-def test_units_follow_the_sorted_ids_whatever_the_order_on_disk(tmp_path: Path) -> None:
+def test_units_are_the_same_whatever_the_order_on_disk(tmp_path: Path) -> None:
     first = plan(files(tmp_path / "1", {"b.mp4": 9, "a/z.mp4": 5, "c.mp4": 7}))
     second = plan(files(tmp_path / "2", {"c.mp4": 7, "a/z.mp4": 5, "b.mp4": 9}))
     assert [unit.id for unit in first.units] == [unit.id for unit in second.units]
-    assert [v.id for u in first.units for v in u.videos] == ["a/z.mp4", "b.mp4", "c.mp4"]
+    assert sorted(video.id for video in first.all_videos()) == ["a/z.mp4", "b.mp4", "c.mp4"]
 
 
 def test_a_unit_is_named_by_content_and_configuration_but_not_by_the_run(tmp_path: Path) -> None:
@@ -45,10 +45,14 @@ def test_a_unit_is_named_by_content_and_configuration_but_not_by_the_run(tmp_pat
 
 def test_a_small_corpus_is_cut_into_enough_units_and_a_large_one_by_size(tmp_path: Path) -> None:
     folder = files(tmp_path, {f"{number:03}.mp4": 1000 for number in range(40)})
-    assert len(plan(folder).units) == 20  # of two videos each, for at least 16 units wished
+    assert len(plan(folder).units) > 12  # 16 parts were wished; by chance one may be empty
     assert len(plan(folder, "units.min_units=1").units) == 1
-    assert len(plan(folder, "units.min_units=1", "units.max_videos=10").units) == 4
-    assert len(plan(folder, "units.min_units=1", "units.max_source_mib=0.01").units) == 20
+    by_number = plan(folder, "units.min_units=1", "units.max_videos=10").units
+    assert max(len(unit.videos) for unit in by_number) <= 10
+    assert len(by_number) < 10
+    by_size = plan(folder, "units.min_units=1", "units.max_source_mib=0.05").units
+    assert max(unit.size_bytes for unit in by_size) <= 0.05 * 2**20
+    assert len(by_size) < 16
 
 
 def test_every_input_is_in_one_unit_or_refused(tmp_path: Path) -> None:
@@ -98,6 +102,7 @@ def test_a_file_of_many_spans_counts_once_towards_a_unit_and_is_looked_at_once(
 
     monkeypatch.setattr(Tree, "fingerprint", look)
     found = plan(folder, "units.min_units=1", "units.max_source_mib=0.15")
-    assert [len(unit.videos) for unit in found.units] == [21, 19]
+    assert [len(unit.videos) for unit in found.units] == [20, 20]
+    assert all(len({video.uri for video in unit.videos}) == 1 for unit in found.units)
     assert set(looked) == {"a.mp4", "b.mp4"}
     assert len(looked) < 20  # threads may look at the same time

@@ -10,7 +10,8 @@ import pytest
 
 from sofdata.errors import InputError, TransientError
 from sofdata.video.config import VideoConfig
-from sofdata.video.isolate import DecoderDied, DecoderProcess, LimitConfig
+from sofdata.video.isolate import DecoderDied, DecoderProcess
+from sofdata.video.limits import LimitConfig
 from sofdata.video.ranges import BLOCK_BYTES, KEPT_BLOCKS, Budget, RangeFile, RangesSpent
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling

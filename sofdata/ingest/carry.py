@@ -1,0 +1,175 @@
+"""Results that stand are taken over and not computed again.
+
+A unit of the next generation holds mostly videos whose samples lie in shards already: those of the
+unit that one video joins or leaves, or that is run again for one quarantined video. Their samples
+are copied byte for byte, once the shard has proved to be the one that its record names; the
+outcome is that of a fresh run. So neither time is lost, nor can a video come out worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from functools import cache
+from types import TracebackType
+from typing import BinaryIO
+
+from sofdata.bounded.files import read_small
+from sofdata.errors import InputError
+from sofdata.flow.codec import decode
+from sofdata.ingest.libraries import UNKNOWN, split_digests
+from sofdata.ingest.outcome import Output
+from sofdata.ingest.units import Unit
+from sofdata.shards.layout import SHARDS
+from sofdata.shards.schema import LedgerRecord, SampleRecord, VideoRecord
+from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
+from sofdata.storage import Tree
+from sofdata.types import VideoRef
+
+_RANK = {"quarantined": 0, "rejected": 1, "done": 2}
+
+
+class Carrier:
+    """The earlier results of a unit's videos. A context: it closes the shards that it opened.
+
+    libraries: digests of those whose results may be taken over; any if there are none. What an
+        older version made, which recorded none, may be.
+    """
+
+    def __init__(
+        self, dest: Tree, unit: Unit, config_sha256: str, libraries: Collection[str] = ()
+    ) -> None:
+        self.digests: set[str] = set()  # of the libraries that computed what was taken
+        self._libraries = {*libraries, UNKNOWN} if libraries else None
+        self._dest = dest
+        self._unit = unit
+        self._config_sha256 = config_sha256
+        self._open = ExitStack()
+        self._record = cache(self._read_record)
+        self._shard = cache(self._open_shard)
+
+    def __enter__(self) -> Carrier:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def take(self, ref: VideoRef, writer: TarWriter) -> tuple[VideoRecord, Output] | None:
+        """Append a video's earlier samples to the shard; None if there are none to be trusted."""
+        for earlier in self._unit.earlier:
+            if earlier.usable and ref.id in earlier.videos:
+                record = self._record(earlier.path)
+                video = _video(record, ref)
+                if record is None or video is None or not self._may_take(record, video):
+                    continue
+                mark = writer.mark()
+                try:
+                    output = self._copy(record, video, writer)
+                except (InputError, ValueError):  # damaged: computed again
+                    writer.rollback(mark)
+                    continue
+                self.digests.add(record.libraries)
+                return video, output
+        return None
+
+    def is_likely(self, ref: VideoRef) -> bool:
+        """Whether `take` will find a video, unless its shard is damaged."""
+        return any(each.usable and ref.id in each.videos for each in self._unit.earlier)
+
+    def worse(self, videos: list[VideoRecord]) -> list[str]:
+        """What of a unit's outcome is worse than what stood before, a sentence each."""
+        before = [
+            video
+            for earlier in self._unit.earlier
+            if (record := self._record(earlier.path))
+            for video in record.videos
+            if video.id in earlier.videos
+        ]
+        now = {video.id: video for video in videos}
+        return [
+            f"{video.id} was {_said(video)}, now it is {_said(now[video.id])}"
+            for video in before
+            if _is_worse(now[video.id], video)
+        ]
+
+    def standing(self) -> LedgerRecord | None:
+        """The unit's own earlier record if its shard is whole."""
+        for earlier in self._unit.earlier:
+            record = self._record(earlier.path)
+            own = record is not None and record.unit == self._unit.id and earlier.usable
+            if own and record and (record.shard is None or self._shard(earlier.path)):
+                return record
+        return None
+
+    def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
+        known = self._libraries
+        same = known is None or known.issuperset(split_digests(record.libraries))
+        return same and video.status != "quarantined"
+
+    def _copy(self, record: LedgerRecord, video: VideoRecord, writer: TarWriter) -> Output:
+        """Raises `InputError` where record and shard do not agree."""
+        output = Output()
+        output.rejected = [each for each in record.rejected_windows if each.video == video.id]
+        rows = [row for row in record.windows if row.source == video.id]
+        if len(rows) != video.windows:
+            raise InputError(f"{video.id}: the record lists {len(rows)} windows")
+        for row in rows:
+            stream, name = self._stream(record)
+            key, members = read_sample_at(stream, row.offset, name)
+            sample = SampleRecord.model_validate_json(members.get("json", b""))
+            if (key, sample.key, sample.source) != (row.key, row.key, video.id):
+                raise InputError(f"{name}: sample {key} is not the one that its record lists")
+            flow = {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")}
+            output.sums.add(decode(flow, sample.flow))
+            offset = writer.add(key, members)
+            output.rows.append(row.model_copy(update={"offset": offset}))
+        return output
+
+    def _stream(self, record: LedgerRecord) -> tuple[BinaryIO, str]:
+        path = next(e.path for e in self._unit.earlier if self._record(e.path) is record)
+        stream = self._shard(path)
+        if stream is None or record.shard is None:
+            raise InputError(f"the shard of unit {record.unit} is not whole")
+        return stream, record.shard.name
+
+    def _read_record(self, path: str) -> LedgerRecord | None:
+        try:
+            record = LedgerRecord.parse(read_small(self._dest, path, LedgerRecord.MOST_BYTES))
+        except (FileNotFoundError, InputError, ValueError):
+            return None
+        return record if record.config_sha256 == self._config_sha256 else None
+
+    def _open_shard(self, path: str) -> BinaryIO | None:
+        """The shard that a record names, if its bytes have the record's hash."""
+        record = self._record(path)
+        if record is None or record.shard is None:
+            return None
+        try:
+            name = f"{SHARDS}/{record.shard.name}"
+            local = self._open.enter_context(self._dest.local_copy(name, record.shard.size_bytes))
+            if hash_file(local)[0] != record.shard.sha256:
+                return None
+            return self._open.enter_context(open(local, "rb"))
+        except OSError:
+            return None
+
+
+def _video(record: LedgerRecord | None, ref: VideoRef) -> VideoRecord | None:
+    if record is None:
+        return None
+    return next((video for video in record.videos if video.id == ref.id), None)
+
+
+def _is_worse(now: VideoRecord, before: VideoRecord) -> bool:
+    ranks = _RANK[now.status], _RANK[before.status]
+    return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and now.windows < before.windows)
+
+
+def _said(video: VideoRecord) -> str:
+    windows = f"{video.windows} windows" if video.status == "done" else video.reason
+    return f"{video.status} ({windows})"

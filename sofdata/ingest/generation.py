@@ -1,0 +1,276 @@
+"""Generations: what replaces finished work is written beside it, and takes its place at the end.
+
+A dataset that is complete stays as it is while an update, a retry or a repair works on the next one
+in its folder `next/`:
+
+    next/plan.parquet   the plan to be
+    next/dataset.json   what dataset.json is to say; written last, so that all of it stands
+    next/again.json     units whose committed result is to be replaced, and why
+    next/ledger/        records of the units that were run for it
+    next/earlier/       records of it whose units are run once more
+
+Shards of both lie in `shards/`, since their names hold their content's hash. When all units of the
+next generation are committed, `sofdata.ingest.finish` puts it in place and retires what it
+replaces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import brief
+from sofdata.errors import InputError
+from sofdata.faults import reached
+from sofdata.ingest.plan import Plan, load_plan, save_plan
+from sofdata.ingest.units import Earlier, Unit, video_inputs
+from sofdata.remote import in_order
+from sofdata.shards.commit import committed_units, read_record
+from sofdata.shards.layout import (
+    DATASET,
+    LEDGER,
+    NEXT,
+    NEXT_AGAIN,
+    NEXT_DATASET,
+    NEXT_EARLIER,
+    NEXT_LEDGER,
+    NEXT_PLAN,
+    ledger_name,
+)
+from sofdata.shards.schema import DatasetRecord, LedgerRecord, VideoRecord
+from sofdata.storage import Tree
+
+Why = Literal["quarantined", "shard", "record"]
+READERS = 8
+_AGAIN = TypeAdapter(dict[str, Why])
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What is to become of a dataset, and how far it is.
+
+    record: what `dataset.json` is to say, not complete.
+    done: ids of the units of the plan that are committed.
+    again: ids of committed units that are run once more, and why: a video of them is "quarantined",
+        their "shard" is damaged, or their "record".
+    staged: whether it is written to `next/`, beside one that stands.
+    """
+
+    plan: Plan
+    record: DatasetRecord
+    done: frozenset[str] = frozenset()
+    again: Mapping[str, Why] = field(default_factory=dict)
+    staged: bool = False
+
+    @property
+    def ledger(self) -> str:
+        """The folder to which its units are committed."""
+        return NEXT_LEDGER if self.staged else LEDGER
+
+    @property
+    def waiting(self) -> tuple[Unit, ...]:
+        """The units that are to be run, the largest first, so that none of them is last."""
+        waiting = [unit for unit in self.plan.units if unit.id not in self.done]
+        return tuple(sorted(waiting, key=lambda unit: -unit.size_bytes))
+
+    def run_again(self, units: Mapping[str, Why]) -> Generation:
+        """The same, but for units that are to be run once more, beside what stands."""
+        if not units:
+            return self
+        again = {**self.again, **units}
+        return replace(self, again=again, done=self.done - units.keys(), staged=True)
+
+
+def read_generation(dest: Tree) -> Generation | None:
+    """The generation that is under way, else the one that stands; None if there is neither.
+
+    Raises `InputError` if its files are damaged.
+    """
+    if staged := _read_dataset(dest, NEXT_DATASET):
+        plan = load_plan(dest, NEXT_PLAN)
+        if plan is None:
+            raise InputError(f"{NEXT_PLAN} in {dest.name} is missing; remove {NEXT}/ to begin anew")
+        again = _read_again(dest)
+        done = committed_units(dest, NEXT_LEDGER) | (committed_units(dest) - again.keys())
+        return Generation(plan, staged, frozenset(done), again, staged=True)
+    record, plan = _read_dataset(dest, DATASET), load_plan(dest)
+    if record is None or plan is None:
+        return None
+    return Generation(plan, record, frozenset(committed_units(dest)))
+
+
+def save_generation(dest: Tree, generation: Generation) -> None:
+    """Write a generation: to `next/` beside the one that stands, or in place where none does."""
+    incomplete = generation.record.model_copy(update={"complete": False}).to_json()
+    if not generation.staged:
+        dest.write(DATASET, incomplete)
+        reached("begin: dataset begun")
+        save_plan(dest, generation.plan)
+        reached("begin: plan saved")
+        return
+    dest.remove(NEXT_DATASET)  # from here on what is in next/ is of no generation
+    reached("stage: begun")
+    for unit in committed_units(dest, NEXT_LEDGER) & generation.again.keys() - generation.done:
+        name = ledger_name(unit)
+        dest.write(f"{NEXT_EARLIER}/{name}", dest.read(f"{NEXT_LEDGER}/{name}"))
+        dest.remove(f"{NEXT_LEDGER}/{name}")
+    dest.write(NEXT_AGAIN, json.dumps(dict(sorted(generation.again.items()))).encode())
+    save_plan(dest, generation.plan, NEXT_PLAN)
+    reached("stage: plan saved")
+    dest.write(NEXT_DATASET, incomplete)
+    reached("stage: ready")
+
+
+def clear_records(dest: Tree) -> None:
+    """Remove the records of `next/`, which are in place: before any shard that they name.
+
+    What is to be run again goes first, so that what stands is taken as done should this end midway.
+    """
+    if NEXT_AGAIN.rsplit("/", 1)[-1] in dest.names(NEXT):
+        dest.remove(NEXT_AGAIN)
+        reached("next: nothing to run again")
+    for folder in (NEXT_LEDGER, NEXT_EARLIER):
+        for name in dest.names(folder):
+            dest.remove(f"{folder}/{name}")
+            reached("next: record removed")
+
+
+def clear_next(dest: Tree) -> None:
+    """Remove `next/`: what it held is in place, or of no generation."""
+    clear_records(dest)
+    there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
+    for name in (NEXT_DATASET, NEXT_PLAN):
+        if name in there:
+            dest.remove(name)
+            reached("next: file removed")
+    for folder in (NEXT_LEDGER, NEXT_EARLIER, NEXT):
+        dest.remove_folder(folder)
+
+
+def quarantined_units(dest: Tree, generation: Generation) -> dict[str, Why]:
+    """The committed units of a generation in which a video was quarantined."""
+    return {
+        record.unit: "quarantined"
+        for record in read_records(dest, generation)
+        if any(video.status == "quarantined" for video in record.videos)
+    }
+
+
+def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerRecord]:
+    """The records of a generation's committed units in the order of its plan.
+
+    Remote ones are read several at a time. Raises as `read_record`.
+    """
+    staged = committed_units(dest, NEXT_LEDGER) if generation.staged else set()
+
+    def read(unit: str) -> LedgerRecord:
+        return read_record(dest, unit, NEXT_LEDGER if unit in staged else LEDGER)
+
+    units = (unit.id for unit in generation.plan.units if unit.id in generation.done)
+    return map(read, units) if dest.is_local else in_order(read, units, READERS)
+
+
+def next_shards(dest: Tree) -> set[str]:
+    """Names of the shards of a generation that is under way."""
+    names = set()
+    for folder in (NEXT_LEDGER, NEXT_EARLIER):
+        for unit in committed_units(dest, folder):
+            with suppress(InputError):
+                shard = read_record(dest, unit, folder).shard
+                names.update([shard.name] if shard else [])
+    return names
+
+
+def with_earlier(dest: Tree, generation: Generation, standing: Plan | None) -> tuple[Unit, ...]:
+    """The waiting units, each with the earlier results of its videos.
+
+    They lie in the records of units that the generation no more holds, or runs again.
+    standing: the plan of the dataset as it stands; says what older records do not of their videos.
+    """
+    waiting = generation.waiting
+    if not waiting:
+        return waiting
+    digest = generation.record.config_sha256
+    units = {unit.id: unit for unit in standing.units} if standing else {}
+    elsewhere: dict[str, str] = {}  # from what decides a video's samples to a record with them
+    for path, record in _retired(dest, generation):
+        if record.config_sha256 == digest:
+            known = _inputs_of(units, record)
+            for video in _ended(record):
+                if inputs := video.inputs or known.get(video.id, ""):
+                    elsewhere.setdefault(inputs, path)
+    return tuple(
+        replace(unit, earlier=(*_own(dest, generation, unit), *_others(unit, elsewhere)))
+        for unit in waiting
+    )
+
+
+def _own(dest: Tree, generation: Generation, unit: Unit) -> Iterator[Earlier]:
+    """What a unit that is run again has reached before."""
+    why = generation.again.get(unit.id)
+    if why in ("quarantined", "shard"):
+        folder = NEXT_EARLIER if unit.id in committed_units(dest, NEXT_EARLIER) else LEDGER
+        try:
+            record = read_record(dest, unit.id, folder)
+        except InputError:
+            return
+        videos = frozenset(video.id for video in _ended(record))
+        yield Earlier(f"{folder}/{ledger_name(unit.id)}", videos, usable=why == "quarantined")
+
+
+def _others(unit: Unit, elsewhere: Mapping[str, str]) -> Iterator[Earlier]:
+    by_path: dict[str, set[str]] = {}
+    for video in unit.videos:
+        if path := elsewhere.get(video_inputs(video)):
+            by_path.setdefault(path, set()).add(video.id)
+    for path, videos in by_path.items():
+        yield Earlier(path, frozenset(videos))
+
+
+def _retired(dest: Tree, generation: Generation) -> Iterator[tuple[str, LedgerRecord]]:
+    """Path and record of each unit that was committed and that the generation does not hold."""
+    planned = {unit.id for unit in generation.plan.units}
+    for folder in (LEDGER, NEXT_LEDGER, NEXT_EARLIER):
+        for unit in sorted(committed_units(dest, folder) - planned):
+            try:
+                record = read_record(dest, unit, folder)
+            except InputError:
+                continue  # its videos are run again
+            yield f"{folder}/{ledger_name(unit)}", record
+
+
+def _ended(record: LedgerRecord) -> Iterator[VideoRecord]:
+    """The videos whose end is a result, and not what hindered it."""
+    return (video for video in record.videos if video.status != "quarantined")
+
+
+def _inputs_of(units: Mapping[str, Unit], record: LedgerRecord) -> dict[str, str]:
+    """From the id of each video of a record to its `video_inputs`, where its unit is known."""
+    unit = units.get(record.unit)
+    if unit is None or all(video.inputs for video in record.videos):
+        return {}
+    return {video.id: video_inputs(video) for video in unit.videos}
+
+
+def _read_dataset(dest: Tree, name: str) -> DatasetRecord | None:
+    try:
+        return DatasetRecord.parse(read_small(dest, name, DatasetRecord.MOST_BYTES))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{name} in {dest.name} does not fit the schema: {brief(error)}") from None
+
+
+def _read_again(dest: Tree) -> dict[str, Why]:
+    try:
+        return _AGAIN.validate_json(read_small(dest, NEXT_AGAIN, DatasetRecord.MOST_BYTES))
+    except FileNotFoundError:
+        return {}
+    except ValidationError as error:
+        raise InputError(f"{NEXT_AGAIN} in {dest.name} is damaged: {error}") from None
