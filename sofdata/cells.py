@@ -16,7 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sofdata.storage import Tree
+from sofdata.storage import Tree, Where
+from sofdata.urls import public_text
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -78,7 +79,7 @@ class Column:
 class _Kept:
     """The cells of the group that was read last. file: which file, of what size, which column."""
 
-    file: tuple[str, str, int, str]
+    file: tuple[str, Where, int, str]
     first: int
     cells: list[bytes | None]
 
@@ -87,7 +88,7 @@ _lock = threading.Lock()  # one group is unpacked at a time, whatever the number
 _kept: _Kept | None = None
 
 
-def read_cell(tree: Tree, rel: str, row: int, column: str) -> bytes:
+def read_cell(tree: Tree, rel: Where, row: int, column: str) -> bytes:
     """The value in a row, counted from 0 over the file.
 
     Raises `FileNotFoundError` where there is none, another `OSError` where it cannot be read.
@@ -100,7 +101,7 @@ def read_cell(tree: Tree, rel: str, row: int, column: str) -> bytes:
             with opened(tree, rel, column) as found:
                 group = next((g for g in found.groups if 0 <= row - g.first < g.rows), None)
                 if group is None:
-                    raise FileNotFoundError(errno.ENOENT, f"it has no row {row}", rel)
+                    raise FileNotFoundError(errno.ENOENT, f"it has no row {row}", _name(rel))
                 values = found.cells(group)
                 if group.size_bytes > KEPT_BYTES:
                     return _there(next(itertools.islice(values, row - group.first, None)), rel)
@@ -109,7 +110,7 @@ def read_cell(tree: Tree, rel: str, row: int, column: str) -> bytes:
 
 
 @contextmanager
-def opened(tree: Tree, rel: str, column: str) -> Iterator[Column]:
+def opened(tree: Tree, rel: Where, column: str) -> Iterator[Column]:
     """A column of a file. Raises `OSError` where it cannot be read or has no such column."""
     import pyarrow.parquet as pq
 
@@ -130,10 +131,14 @@ def _explained() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:  # of the file, not of what it holds
             raise
         told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise OSError(errno.EIO, f"no readable Parquet: {told}") from None
+        raise OSError(errno.EIO, f"no readable Parquet: {public_text(told)}") from None
 
 
-def _there(cell: bytes | None, rel: str) -> bytes:
+def _there(cell: bytes | None, rel: Where) -> bytes:
     if cell is None:
-        raise FileNotFoundError(errno.ENOENT, "there is nothing in that row", rel)
+        raise FileNotFoundError(errno.ENOENT, "there is nothing in that row", _name(rel))
     return cell
+
+
+def _name(rel: Where) -> str:
+    return rel if isinstance(rel, str) else rel.uri

@@ -28,17 +28,20 @@ INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
 
 
 class UnitConfig(Section):
-    """How the sorted videos are cut into units. Each unit becomes one shard. Defaults are ours."""
+    """How videos are cut into units. Each unit becomes one shard. Defaults are ours."""
 
     max_videos: int = Field(64, ge=1, description="A unit holds at most this many videos.")
     max_source_mib: float = Field(
-        64.0, gt=0, description="A unit closes once its videos together reach this many MiB."
+        64.0,
+        gt=0,
+        description="Files of a unit have at most this many MiB together; a larger one is alone.",
     )
     min_units: int = Field(
         16,
         ge=1,
-        description="A small corpus is cut into at least this many units, as far as it has videos, "
-        "so that several workers have work. Independent of the number of workers.",
+        description="A small corpus is cut into about this many units, as far as it has videos, so "
+        "that several workers have work: the next power of two, less those that stay empty. "
+        "Independent of the number of workers.",
     )
 
 

@@ -31,16 +31,17 @@ class Disk:
     root: str
 
     def path(self, rel: str) -> str:
-        """Absolute path of `rel`, which may itself be one."""
-        if rel.startswith("/"):
-            return rel
+        """Absolute path of `rel`. Raises `FileNotFoundError` for a name that leads elsewhere."""
+        if not _is_inside(rel):
+            what = "no name of a file in this folder: it leads out of it"
+            raise FileNotFoundError(errno.ENOENT, what, rel)
         return f"{self.root}/{rel}" if rel else self.root
 
     def exists(self, rel: str) -> bool:
-        return os.path.exists(self.path(rel))
+        return _is_inside(rel) and os.path.exists(self.path(rel))
 
     def is_file(self, rel: str) -> bool:
-        return os.path.isfile(self.path(rel))
+        return _is_inside(rel) and os.path.isfile(self.path(rel))
 
     def size(self, rel: str) -> int:
         reached("size")
@@ -65,6 +66,8 @@ class Disk:
         return True
 
     def names(self, folder: str) -> list[str]:
+        if not _is_inside(folder):
+            return []
         path = self.path(folder)
         reached("names")
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
@@ -120,6 +123,11 @@ class Disk:
 
     def clear_scratch(self) -> None:
         shutil.rmtree(os.path.join(self.root, SCRATCH), ignore_errors=True)
+
+
+def _is_inside(rel: str) -> bool:
+    """Whether a name, which may come from anywhere, stays below the folder, links apart."""
+    return not rel.startswith("/") and "\0" not in rel and ".." not in rel.split("/")
 
 
 @contextmanager

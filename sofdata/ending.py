@@ -141,12 +141,10 @@ def without_secrets(text: str) -> str:
     """A text in which neither URLs nor the environment's credentials can be read."""
     try:
         from sofdata.remote import hide
-        from sofdata.uris import public_url
+        from sofdata.urls import public_text
     except ImportError:  # an installation that is broken
         return "(left out: what would hide secrets cannot be imported)\n"
-    import re
-
-    return hide(re.sub(r"[a-z0-9+]+://[^\s'\"]+", lambda url: public_url(url[0]), text), {})
+    return hide(public_text(text), {})
 
 
 def _is_usage(error: BaseException) -> bool:

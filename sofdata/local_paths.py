@@ -10,7 +10,7 @@ import re
 
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
-from sofdata.uris import public_url
+from sofdata.urls import public_url
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # One that lost a slash on its way, as in Path("s3://bucket/models").

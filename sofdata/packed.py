@@ -6,7 +6,7 @@ folder of the machine's cache, so that a machine needs that pass once:
 
     $SOFDATA_CACHE, else $XDG_CACHE_HOME/sofdata, else ~/.cache/sofdata
 
-A uri `clips-??#unpacked` names the tar that parts make up, and `part_of` it a member.
+A `Location` that is `unpacked` names the tar that the parts of a pattern make up, or a part of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from sofdata.errors import ConfigError, StorageError
 from sofdata.fingerprints import SAMPLE_BYTES, digest, offsets
 from sofdata.joined import Joined, Part, find_parts, opened
 from sofdata.storage import Tree
-from sofdata.uris import UNPACKED
 
 VERSION = 1
 PIECE = 1 << 18  # read at once; restart points lie at least so far apart
@@ -62,11 +61,6 @@ class _Index:
     @property
     def points(self) -> Path:
         return self.folder / POINTS
-
-
-def unpacked(pattern: str) -> str:
-    """The uri of the tar that the parts of a pattern such as `clips-??.zip` make up."""
-    return pattern + UNPACKED
 
 
 def members(tree: Tree, pattern: str) -> list[Member]:

@@ -6,15 +6,45 @@ import ctypes
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
 
+from sofdata.faults import VARIABLE as FAULTS
+from sofdata.remote import is_secret_name
+
+# The variables that a process gets which decodes files of strangers: what a system, its loader,
+# Python and the numeric libraries go by, and what bytes depend on. No other, as any may hold a
+# secret, whatever it is called.
+_PASSED = """
+    HOME LANG LANGUAGE LD_LIBRARY_PATH LD_PRELOAD LOGNAME NIX_LD NIX_LD_LIBRARY_PATH PATH TEMP TMP
+    TMPDIR TZ USER PYTHONDEVMODE PYTHONDONTWRITEBYTECODE PYTHONFAULTHANDLER PYTHONHASHSEED
+    PYTHONHOME PYTHONIOENCODING PYTHONMALLOC PYTHONNOUSERSITE PYTHONOPTIMIZE PYTHONPLATLIBDIR
+    PYTHONPYCACHEPREFIX PYTHONSAFEPATH PYTHONTRACEMALLOC PYTHONUNBUFFERED PYTHONUSERBASE
+    PYTHONUTF8 PYTHONWARNINGS
+"""
+PASSED = frozenset([*_PASSED.split(), FAULTS])
+PASSED_KINDS = ("DECORD_", "GLIBC_", "LC_", "MALLOC_", "MKL_", "OMP_", "OPENBLAS_", "OPENCV_")
 WATCH_S = 1.0
 POLL_S = 0.02
 KILL_S = 5.0  # more only where a process hangs in the kernel, as on a dead network file system
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+def decoding_environment() -> dict[str, str]:
+    """The variables of a process that decodes: some that are known to be needed, and no others.
+
+    Modules are found as here, and one thread works.
+    """
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in PASSED or name.startswith(PASSED_KINDS)) and not is_secret_name(name)
+    }
+    found = os.pathsep.join(filter(None, sys.path))  # wherever sofdata came from
+    return {**passed, "OMP_NUM_THREADS": "1", "PYTHONPATH": found}
 
 
 def end_with_parent(parent: int = 0, with_descendants: bool = False) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sofdata.errors import StorageError, TransientError
 from sofdata.faults import reached
-from sofdata.uris import public_url
+from sofdata.urls import public_text
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -62,8 +62,6 @@ def retrying(what: str, where: str, options: Mapping[str, Any], action: Callable
     `TransientError` once all tries have failed.
     """
     verb, _, rel = what.partition(" ")
-    rel = public_url(rel)
-    what = f"{verb} {rel}".rstrip()
     told = ""
     for attempt in range(TRIES):
         try:
@@ -108,7 +106,7 @@ def is_out_of_range(error: BaseException) -> bool:
 def brief(error: BaseException) -> str:
     """The message of an error, without whatever secret a URL in it may carry."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return re.sub(r"[a-z0-9+]+://[^\s'\"]+", lambda url: public_url(url[0]), text)
+    return public_text(text)
 
 
 def hide(text: str, options: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ error.
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 from sofdata.disk import explained
 from sofdata.errors import ConfigError, TransientError
 from sofdata.faults import reached
-from sofdata.remote import code_of, in_order
+from sofdata.remote import code_of, in_order, is_out_of_range
 
 T = TypeVar("T")
 
@@ -42,6 +43,11 @@ def is_s3(fs: Any) -> bool:
     """Whether a file system is that of s3fs."""
     protocol = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
     return "s3" in protocol and hasattr(fs, "call_s3")
+
+
+def is_misread(path: str) -> bool:
+    """Whether s3fs takes a path for another: for a version of a file, or for a folder."""
+    return "?versionId=" in path or path.endswith("/")
 
 
 def settings(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +152,28 @@ class S3Store:
                 raise
             self._request("put_object", path, Body=data)
 
+    def size(self, path: str) -> int:
+        """Bytes of a file. Raises `FileNotFoundError`."""
+        return int(self._ask("stat", "head_object", path)["ContentLength"])
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes of a file from `start` to `end`, fewer where it ends before."""
+
+        def get() -> bytes:
+            last = "" if end is None else end - 1
+            ranged = {"Range": f"bytes={start}-{last}"} if start or end is not None else {}
+            try:
+                body = self._request("get_object", path, **ranged)["Body"]
+            except OSError as error:
+                if is_out_of_range(error):
+                    return b""
+                raise
+            from fsspec.asyn import sync
+
+            return bytes(sync(self.fs.loop, body.read))
+
+        return self.call(f"read {path}", get)
+
     def mark(self, path: str) -> str:
         """The sha256 that a file was marked with, "" for none. Raises `FileNotFoundError`."""
         return str(self._ask("stat", "head_object", path).get("Metadata", {}).get(_MARK, ""))
@@ -189,8 +217,47 @@ class S3Store:
         return self.call(f"{verb} {path}", lambda: self._request(method, path, **arguments))
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
-        bucket, key, _ = self.fs.split_path(path)
+        bucket, key = self._split(path)
         return self.fs.call_s3(method, Bucket=bucket, Key=key, **arguments)
+
+    def _split(self, path: str) -> tuple[str, str]:
+        """Bucket and key, of which no letter means anything, as s3fs would have it."""
+        bucket, key, _ = self.fs.split_path(path)
+        if is_misread(path):
+            key = path[path.index(bucket) + len(bucket) + 1 :]
+        return bucket, key
+
+
+class OpenFile(io.RawIOBase):
+    """A file of S3 for reading, in blocks. For those whose names s3fs does not read as names."""
+
+    def __init__(self, store: S3Store, path: str, block_bytes: int) -> None:
+        self._store, self._path, self._block_bytes = store, path, block_bytes
+        self._size = store.size(path)
+        self._at, self._start, self._block = 0, 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        if self._at >= self._size or not len(buffer):
+            return 0
+        if not self._start <= self._at < self._start + len(self._block):
+            end = min(self._size, self._at + self._block_bytes)
+            self._start, self._block = self._at, self._store.read(self._path, self._at, end)
+        begin = self._at - self._start
+        data = self._block[begin : begin + len(buffer)]
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _size(file: BinaryIO) -> int:

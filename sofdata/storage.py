@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, BinaryIO
 
@@ -21,19 +21,23 @@ from sofdata.disk import Disk, explained
 from sofdata.remote import in_order
 from sofdata.store import Store, open_store
 from sofdata.temporary import temporary_file
-from sofdata.uris import UNPACKED, is_part, public_url, safe_suffix, split_cell, split_part
+from sofdata.uris import Location, local, safe_suffix
+from sofdata.urls import public_url
 from sofdata.walk import Item
 
 MIB = 1 << 20
 PIECE = 8 * MIB  # of a download; so much is in memory for each of these at once:
 PIECES_AT_ONCE = 4
 
+Where = str | Location  # the name of a file below the tree, whatever it looks like; or any other
+
 
 @dataclass(frozen=True, repr=False)
 class Tree:
     """A folder at `url`: a local path or an fsspec URL such as s3://bucket/folder.
 
-    What is read may also be a part of a file, see `sofdata.uris.part_of` and `cell_of`.
+    A text names a file below it, whatever it looks like, and never one elsewhere: that takes a
+    `Location`, which may also mean a part of a file.
 
     options: passed to fsspec's file system (endpoint, credentials, ...). Like what else may be
     secret they are kept out of `repr`.
@@ -72,18 +76,39 @@ class Tree:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def path(self, rel: str) -> str:
-        """Absolute path of `rel`, which may itself be an absolute path or a URL."""
-        return rel if "://" in rel else self._files.path(rel)
+    def path(self, where: Where) -> str:
+        """Absolute path of a file, or its URL where it lies in another store."""
+        if isinstance(where, Location) and "://" in where.file and where.elsewhere:
+            return where.file
+        files, rel = self._of(where)
+        return files.path(rel)
 
-    def _of(self, rel: str) -> tuple[Disk | Store, str]:
-        """Where `rel` lies, which may be a URL elsewhere, and the path to ask for there."""
-        return (Tree(rel, self.options)._files, "") if "://" in rel else (self._files, rel)
+    def is_on_disk(self, where: Where) -> bool:
+        """Whether a file lies on this machine, be it alone or as a part of another."""
+        return isinstance(self._of(where)[0], Disk)
+
+    def _of(self, where: Where) -> tuple[Disk | Store, str]:
+        """What holds a file, and the name to ask for there."""
+        if isinstance(where, str):
+            return self._files, where
+        if not where.elsewhere:
+            return self._files, where.file
+        if "://" in where.file:
+            return Tree(where.file, self.options)._files, ""
+        if isinstance(self._files, Disk):
+            path = os.path.join(self._files.root, where.file)
+            return Disk(path), ""
+        return replace(self._files, root=""), where.file.lstrip("/")
+
+    def _file(self, where: Where) -> Where:
+        """The whole file of which `where` may be a part."""
+        return Location(where.file, where.elsewhere) if isinstance(where, Location) else where
 
     # Reading
 
-    def exists(self, rel: str = "") -> bool:
-        return self._files.exists(rel)
+    def exists(self, where: Where = "") -> bool:
+        files, path = self._of(where)
+        return files.exists(path)
 
     def parent(self) -> Tree:
         """The folder that holds this one, or this file."""
@@ -94,70 +119,73 @@ class Tree:
     def is_file(self, rel: str = "") -> bool:
         return self._files.is_file(rel)
 
-    def size(self, rel: str) -> int:
+    def size(self, where: Where) -> int:
         """Bytes of a file, or of a part of one, which must be there.
 
         Raises `FileNotFoundError`. Costs a row group for a cell of a Parquet file.
         """
-        if split_cell(rel)[1]:
-            return len(self._cell(rel))
-        rel, part = split_part(rel)
-        if part:
-            if self.size(rel) < part[1]:
-                raise FileNotFoundError(errno.ENOENT, "the file ends before this part of it", rel)
-            return part[1] - part[0]
-        if rel.endswith(UNPACKED):
+        if isinstance(where, Location) and where.cell:
+            return len(self._cell(where))
+        if isinstance(where, Location) and where.part:
+            start, end = where.part
+            if self.size(replace(where, part=None)) < end:
+                what = "the file ends before this part of it"
+                raise FileNotFoundError(errno.ENOENT, what, where.file)
+            return end - start
+        if isinstance(where, Location) and where.unpacked:
             from sofdata.packed import unpacked_size
 
-            return unpacked_size(self, rel.removesuffix(UNPACKED))
-        files, path = self._of(rel)
+            return unpacked_size(self, where.file)
+        files, path = self._of(where)
         return files.size(path)
 
-    def read(self, rel: str) -> bytes:
+    def read(self, where: Where) -> bytes:
         """A whole file. Raises `FileNotFoundError`."""
-        files, path = self._of(rel)
+        files, path = self._of(where)
         return files.read(path)
 
-    def read_range(self, rel: str, start: int, end: int) -> bytes:
+    def read_range(self, where: Where, start: int, end: int) -> bytes:
         """The bytes from `start` to `end` of a file; fewer where it ends before.
 
         Raises `FileNotFoundError`. Costs one request; a server without ranges sends the whole file.
         """
-        if split_cell(rel)[1]:
-            return self._cell(rel)[start:end]
-        rel, part = split_part(rel)
-        if part:
-            start, end = part[0] + start, min(part[1], part[0] + end)
-        if rel.endswith(UNPACKED):
-            from sofdata.packed import read_unpacked
+        if isinstance(where, Location):
+            if where.cell:
+                return self._cell(where)[start:end]
+            if where.part:
+                start, end = where.part[0] + start, min(where.part[1], where.part[0] + end)
+            if where.unpacked:
+                from sofdata.packed import read_unpacked
 
-            return read_unpacked(self, rel.removesuffix(UNPACKED), start, end)
-        files, path = self._of(rel)
+                return read_unpacked(self, where.file, start, end)
+        files, path = self._of(where)
         return files.read_range(path, start, end)
 
-    def open(self, rel: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, where: Where) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading bytes; a remote one is read in blocks of some MiB."""
-        files, path = self._of(rel)
+        files, path = self._of(where)
         return files.open(path)
 
     @contextmanager
-    def local_copy(self, rel: str, size_bytes: int | None = None) -> Iterator[str]:
-        """A local path with the content of `rel`: the file itself, or a copy removed after.
+    def local_copy(self, where: Where, size_bytes: int | None = None) -> Iterator[str]:
+        """A local path with the content of a file: the file itself, or a copy removed after.
 
         size_bytes: what is known of its size, which saves a request for a small file.
         """
-        files, path = self._of(rel)
-        if isinstance(files, Disk) and not is_part(rel):
+        files, path = self._of(where)
+        if isinstance(files, Disk) and not _is_part(where):
             yield files.path(path)
             return
         # The suffix stays, since decoders look at it when they guess the container.
+        name = where if isinstance(where, str) else where.file
         with ExitStack() as stack:
             with explained(f"write to {tempfile.gettempdir()}"):
-                name = stack.enter_context(temporary_file(safe_suffix(rel)))
-            self.download(rel, name, size_bytes)
-            yield name
+                suffix = "" if _is_part(where) else safe_suffix(name)
+                copy = stack.enter_context(temporary_file(suffix))
+            self.download(where, copy, size_bytes)
+            yield copy
 
-    def download(self, rel: str, local_path: str, size_bytes: int | None = None) -> None:
+    def download(self, where: Where, local_path: str, size_bytes: int | None = None) -> None:
         """Copy a file of a store, or a part of any file, to a local one, in pieces if it is large.
 
         size_bytes: as of `local_copy`.
@@ -165,26 +193,27 @@ class Tree:
         Raises `FileNotFoundError`, another `OSError` where the file shrinks meanwhile,
         `StorageError` if there is no room for it, `TransientError`.
         """
-        if split_cell(rel)[1]:
-            data = self._cell(rel)
+        if isinstance(where, Location) and where.cell:
+            data = self._cell(where)
             with explained(f"write {local_path}"), open(local_path, "wb") as target:
                 target.write(data)
             return
-        files, path = self._of(rel)
-        part = split_part(rel)[1]
+        files, path = self._of(where)
+        part = _is_part(where)
         size = size_bytes or 0
         in_pieces = isinstance(files, Disk) or files.s3 is not None
         if part or (in_pieces and (size_bytes is None or size_bytes > PIECE)):
-            size = self.size(rel)
+            size = self.size(where)
         if isinstance(files, Store) and not part and (not in_pieces or size <= PIECE):
             files.download(path, local_path)
             return
 
         def fetch(start: int) -> tuple[int, bytes]:
             end = min(size, start + PIECE)
-            data = self.read_range(rel, start, end)
+            data = self.read_range(where, start, end)
             if len(data) != end - start:
-                raise OSError(errno.EIO, "the file has shrunk while it was read", public_url(rel))
+                name = public_url(where if isinstance(where, str) else where.file)
+                raise OSError(errno.EIO, "the file has shrunk while it was read", name)
             return start, data
 
         with open(local_path, "wb") as target:
@@ -192,40 +221,39 @@ class Tree:
                 with explained(f"write {local_path}"):
                     os.pwrite(target.fileno(), data, start)
 
-    def _cell(self, rel: str) -> bytes:
+    def _cell(self, where: Location) -> bytes:
         from sofdata.cells import read_cell
 
-        file, cell = split_cell(rel)
-        assert cell is not None
-        return read_cell(self, file, *cell)
+        assert where.cell is not None
+        return read_cell(self, self._file(where), *where.cell)
 
-    def fingerprint(self, rel: str, size_bytes: int) -> str:
+    def fingerprint(self, where: Where, size_bytes: int) -> str:
         """Hash of a file's size and of samples of it; see `sofdata.fingerprints`."""
-        return fingerprints.digest(size_bytes, self._samples(rel, size_bytes))
+        return fingerprints.digest(size_bytes, self._samples(where, size_bytes))
 
-    def _samples(self, rel: str, size_bytes: int) -> Iterator[bytes]:
+    def _samples(self, where: Where, size_bytes: int) -> Iterator[bytes]:
         offsets, length = fingerprints.offsets(size_bytes), fingerprints.SAMPLE_BYTES
-        files, path = self._of(rel)
-        if isinstance(files, Disk) and not is_part(rel):
+        files, path = self._of(where)
+        if isinstance(files, Disk) and not _is_part(where):
             with files.open(path) as handle:
                 for offset in offsets:
                     handle.seek(offset)
                     yield handle.read(length)
         elif size_bytes <= len(offsets) * length:  # one request instead of three
-            data = self.read_range(rel, 0, max(1, size_bytes))
+            data = self.read_range(where, 0, max(1, size_bytes))
             yield from (data[offset : offset + length] for offset in offsets)
-        elif self.has_ranges(rel):
+        elif self.has_ranges(where):
             for offset in offsets:
-                yield self.read_range(rel, offset, offset + length)
+                yield self.read_range(where, offset, offset + length)
         else:
-            with self.local_copy(rel) as copy:
-                yield from Tree("/")._samples(copy, size_bytes)
+            with self.local_copy(where) as copy:
+                yield from Tree("/")._samples(local(copy), size_bytes)
 
-    def has_ranges(self, rel: str) -> bool:
+    def has_ranges(self, where: Where) -> bool:
         """Whether parts of a file can be read alone; some HTTP servers send the whole only."""
-        if split_cell(rel)[1]:
+        if isinstance(where, Location) and where.cell:
             return False
-        files, path = self._of(split_part(rel)[0])
+        files, path = self._of(where)
         return files.has_ranges(path)
 
     def walk(self, rel: str = "", folders: bool = False) -> Iterator[Item]:
@@ -314,3 +342,7 @@ class Tree:
         """Raise `ConfigError` if this lies in a bucket that does not exist."""
         if isinstance(self._files, Store):
             self._files.check_bucket()
+
+
+def _is_part(where: Where) -> bool:
+    return isinstance(where, Location) and where.is_part

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
 
@@ -21,8 +22,9 @@ from sofdata.disk import explained
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.faults import reached
 from sofdata.remote import brief, hide, is_out_of_range, is_remote_failure, may_pass, retrying
+from sofdata.s3 import OpenFile, S3Store, is_misread
 from sofdata.temporary import temporary_folder
-from sofdata.uris import public_url
+from sofdata.urls import STORES, public_url, user_of
 from sofdata.walk import Item
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> Store:
 
     name = public_url(url)
     protocol = url.split("://", 1)[0]
+    _refuse_user(url, name, protocol)
     settings = s3.settings(options) if protocol in ("s3", "s3a") else options
     try:
         fs = fsspec.filesystem(protocol, **settings)
@@ -47,7 +50,8 @@ def open_store(url: str, options: Mapping[str, Any]) -> Store:
         raise ConfigError(f"cannot use {name}: {error}{hint}") from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"cannot use {name}: {hide(brief(error), options)}") from None
-    return Store(name, str(fs._strip_protocol(url)).rstrip("/"), fs, options)
+    known = {**options, "passwords": {"password": user_of(url).partition(":")[2]}}
+    return Store(name, str(fs._strip_protocol(url)).rstrip("/"), fs, known)
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,12 +74,11 @@ class Store:
 
     def call(self, what: str, action: Callable[[], T]) -> T:
         """Call the file system, and again while it fails; see `sofdata.remote.retrying`."""
+        what = what.partition("?")[0] if self._is_http else what  # a query may be a secret
         return retrying(what, self.name, self.options, action)
 
     def path(self, rel: str) -> str:
-        """The path of `rel`, which may itself be one."""
-        if "://" in rel or rel.startswith("/"):
-            return rel
+        """The path of `rel`, a name of which no letter means anything."""
         return f"{self.root}/{rel}" if rel else self.root
 
     @property
@@ -102,6 +105,8 @@ class Store:
         return bool(found["type"] == "file" and found.get("mimetype") != "text/html")
 
     def size(self, rel: str) -> int:
+        if odd := self._odd(rel):
+            return odd.size(self.path(rel))
         size = self._info(f"stat {rel or self.name}", rel)["size"]
         if size is None:
             raise StorageError(f"{self.name} does not say how large it is; download it first")
@@ -111,13 +116,21 @@ class Store:
         found: Mapping[str, Any] = self.call(what, lambda: _info(self.fs, self.path(rel)))
         return found
 
+    def _odd(self, rel: str) -> S3Store | None:
+        """The requests of S3, for a name that s3fs would take for another."""
+        return self.s3 if self.s3 and is_misread(self.path(rel)) else None
+
     def read(self, rel: str) -> bytes:
+        if odd := self._odd(rel):
+            return odd.read(self.path(rel))
         whole = {"start": 0} if self.s3 else {}  # else s3fs asks for the size first
         return self.call(f"read {rel or self.name}", lambda: _cat(self.fs, self.path(rel), **whole))
 
     def read_range(self, rel: str, start: int, end: int) -> bytes:
         if end <= start:
             return b""
+        if odd := self._odd(rel):
+            return odd.read(self.path(rel), start, end)
         data = self.call(
             f"read {rel or self.name}",
             lambda: _cat(self.fs, self.path(rel), start=start, end=end),
@@ -127,11 +140,15 @@ class Store:
     @contextmanager
     def open(self, rel: str) -> Iterator[BinaryIO]:
         """Python's own reader over the file: those of fsspec know no `readline(size)`."""
-        shown = public_url(rel or self.name)
-        handle = self.call(
-            f"open {shown}",
-            lambda: self.fs.open(self.path(rel), "rb", block_size=READ_AHEAD),
-        )
+        shown = rel or self.name
+        handle: Any
+        if odd := self._odd(rel):
+            handle = OpenFile(odd, self.path(rel), READ_AHEAD)
+        else:
+            handle = self.call(
+                f"open {shown}",
+                lambda: self.fs.open(self.path(rel), "rb", block_size=READ_AHEAD),
+            )
         try:
             yield io.BufferedReader(handle, READ_BUFFER)
         except Exception as error:
@@ -144,6 +161,11 @@ class Store:
 
     def download(self, rel: str, local_path: str) -> None:
         """Copy a whole file to a local one, in one piece."""
+        if odd := self._odd(rel):
+            data = odd.read(self.path(rel))
+            with explained(f"write {local_path}"):
+                Path(local_path).write_bytes(data)
+            return
         self.call(f"download {rel or self.name}", lambda: _get(self.fs, self.path(rel), local_path))
 
     def has_ranges(self, rel: str) -> bool:
@@ -154,11 +176,18 @@ class Store:
         )
 
     def walk(self, rel: str, folders: bool) -> Iterator[Item]:
-        """Stores have no folders to tell of."""
+        """Stores have no folders to tell of. What a page of HTTP links to elsewhere is left out."""
         found = self.call("list", lambda: self.fs.find(self.path(rel), detail=True))
-        skip = len(self.path(rel)) + 1
+        below = f"{self.path(rel)}/"
         for path in sorted(found):
-            yield Item(self._listed(path[skip:]), int(found[path].get("size") or 0))
+            if not path.startswith(below) or (self._is_http and _climbs(path[len(below) :])):
+                continue
+            name, query, _ = path[len(below) :].partition("?")
+            if not self._is_http or not query:
+                yield Item(self._listed(path[len(below) :]), int(found[path].get("size") or 0))
+            elif name:  # else a link of the page to itself, in another order
+                what = "a link with a query, which may be secret and would be stored"
+                yield Item(self._listed(name), 0, "bad_name", what)
 
     def _listed(self, rel: str) -> str:
         """The name of a listed file: HTTP servers list links, in which it is quoted."""
@@ -256,6 +285,25 @@ class Store:
                 f"cannot write {rel or 'anything'} to {self.name}: there is no such bucket or "
                 "folder; make it first, and check the endpoint"
             ) from None
+
+
+def _refuse_user(url: str, name: str, protocol: str) -> None:
+    """Raise `ConfigError` for a user and a password in a URL that cannot be used as such."""
+    user = user_of(url)
+    if user and protocol.lower() in STORES:
+        raise ConfigError(
+            f"{name} was given with a user or a key in the URL, which this store does not read and "
+            "which would end up in logs: take it out, and set credentials as fsspec reads them"
+        )
+    if "/" in user:
+        raise ConfigError(
+            f"{name} was given with a user and a password that hold a slash: write it as %2F"
+        )
+
+
+def _climbs(rel: str) -> bool:
+    """Whether a link leads out of the page's own folder, as servers and clients read it."""
+    return ".." in unquote(rel.replace("\\", "/")).split("/")
 
 
 def _info(fs: Any, path: str) -> Any:

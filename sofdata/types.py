@@ -9,14 +9,16 @@ trust what it receives. A value that does not fit raises `ContractError`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.brief import Brief
 from sofdata.errors import ContractError
+from sofdata.uris import Location, parse
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +49,7 @@ def _expect_increasing(name: str, seconds: NDArray[np.float64]) -> None:
 class ActionRef:
     """Where the actions of a demonstration lie, known but not read.
 
-    uri: the file, relative to the corpus's root.
+    uri: the file of the corpus, as `sofdata.uris` writes it.
     part: which part of the file is this demonstration's, in the words of the corpus.
     start_s: the presentation time of the video at which the clock of the actions shows zero.
     rows: how many actions the corpus says there are.
@@ -57,6 +59,11 @@ class ActionRef:
     part: str
     start_s: float
     rows: int
+
+    @property
+    def where(self) -> Location:
+        """The file."""
+        return parse(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +83,8 @@ class ActionSpec:
         return 0.5 / self.fps
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ActionTrack:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ActionTrack(Brief):
     """All actions of one demonstration.
 
     values: float32 [M,A]; in the units of the corpus, NaN where one is missing.
@@ -171,7 +178,7 @@ class VideoRef:
 
     id: stable within the corpus and independent of where the corpus lies (a relative path, or the
         corpus's own id).
-    uri: where to read it: relative to the corpus's root, or an absolute path or fsspec URL.
+    uri: where to read it, as `sofdata.uris` writes it.
     size_bytes: size of the file.
     fingerprint: hash of the content (see `sofdata.storage.Tree.fingerprint`).
     span_s: (start, end) in seconds of presentation time to use, or None for the whole video.
@@ -197,13 +204,18 @@ class VideoRef:
         if self.span_s is not None and not self.span_s[0] < self.span_s[1]:
             raise ContractError(f"{self.id}: span {self.span_s} must start before it ends")
 
+    @property
+    def where(self) -> Location:
+        """Where its bytes lie."""
+        return parse(self.uri)
+
     def text_at(self, start_s: float, end_s: float) -> str:
         """What is done from `start_s` to `end_s`: the text of that time, or of the whole video."""
         return self.annotations.text_at(start_s, end_s) or self.text
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frames:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frames(Brief):
     """Consecutive sampled frames: rgb uint8 [T,H,W,3] and their presentation times [T] in s."""
 
     rgb: NDArray[np.uint8]
@@ -218,8 +230,8 @@ class Frames:
         return len(self.rgb)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FlowClip:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FlowClip(Brief):
     """Flow between consecutive frames.
 
     flow: float32 [S,H,W,2]; (dx, dy) in px a step at this resolution: the point at (x, y) of a
@@ -238,8 +250,8 @@ class FlowClip:
         return len(self.flow)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SkillWindow:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SkillWindow(Brief):
     """A stretch of one video that may hold one skill: L steps of flow between L + 1 frames.
 
     index: number of the window within its video, counting rejected candidates too.
@@ -278,7 +290,7 @@ class SkillWindow:
         return float(self.pts_s[-1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ActionWindow(SkillWindow):
     """A window of a demonstration, with the actions that were taken in it.
 
@@ -324,8 +336,8 @@ class Shard:
     schema_version: int = SCHEMA_VERSION
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Batch(Brief):
     """Decoded samples, padded to the longest window, as torch tensors.
 
     flow: float32 [B,L,2,h,w]; (dx, dy) in px a step, zero where `mask` is False.
@@ -359,8 +371,37 @@ class Batch:
             if length != size:
                 raise ContractError(f"Batch.{name} has {length} entries for {size} samples")
 
+    def __len__(self) -> int:
+        return len(self.keys)
 
-@dataclass(frozen=True, slots=True, eq=False)
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
+        """The same batch with its tensors on a device, as `Tensor.to` puts them there.
+
+        This and `pin_memory` are what the loops of others look for (torch's `DataLoader`,
+        Lightning, accelerate).
+        """
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self, device: Any = None) -> Self:
+        """The same batch in memory from which a GPU copies by itself; as it is without a GPU."""
+        import torch
+
+        if not torch.accelerator.is_available():
+            return self
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """The same with other tensors."""
+        import torch
+
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in values.items() if isinstance(value, torch.Tensor)
+        }
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ActionBatch(Batch):
     """A batch of demonstrations: windows with the actions that were taken in them.
 
@@ -381,8 +422,8 @@ class ActionBatch(Batch):
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Skill:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Skill(Brief):
     """What happens in a window, as n points of the skill model's bottleneck.
 
     codes: float32 [B,n,D]; FSQ: levels scaled to [-1, 1]; KL: the latent z.
@@ -403,8 +444,8 @@ class Skill:
         return len(self.codes)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Plan(Brief):
     """Skills to carry out one after the other; only the first is meant to be, before planning anew.
 
     codes: float32 [B,K,n,D] and tokens: int64 [B,K,n] (or [B,K,0]) of K skills; see `Skill`.
@@ -428,8 +469,8 @@ class Plan:
         return Skill(self.codes[:, 0], self.tokens[:, 0])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Actions:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Actions(Brief):
     """A chunk of actions: float32 [B,N,A], in the units of the demonstrations."""
 
     values: torch.Tensor

@@ -11,7 +11,7 @@ import pytest
 
 from sofdata import cells
 from sofdata.storage import Tree
-from sofdata.uris import cell_of, is_part, part_of, safe_suffix, split_cell
+from sofdata.uris import Location, cell_of, parse
 
 CONTENTS = [bytes([number]) * (100 + number) for number in range(10)]
 
@@ -25,7 +25,8 @@ def tree(tmp_path: Path) -> Tree:
 def test_cells_are_read_in_any_order(tree: Tree) -> None:
     for row in (9, 0, 5, 4, 3, 8, 1):
         assert cells.read_cell(tree, "t.parquet", row, "v") == CONTENTS[row]
-        assert tree.read_range(cell_of("t.parquet", row, "v"), 90, 1000) == CONTENTS[row][90:]
+        where = Location("t.parquet", cell=(row, "v"))
+        assert tree.read_range(where, 90, 1000) == CONTENTS[row][90:]
 
 
 def test_a_group_is_unpacked_once_for_cells_that_come_one_after_the_other(
@@ -55,20 +56,17 @@ def test_a_file_that_was_written_again_is_read_again(tree: Tree, tmp_path: Path)
 @pytest.mark.parametrize(("row", "column"), [(10, "v"), (0, "w")])
 def test_what_is_not_there_is_no_file(tree: Tree, row: int, column: str) -> None:
     with pytest.raises(FileNotFoundError):
-        tree.size(cell_of("t.parquet", row, column))
+        tree.size(Location("t.parquet", cell=(row, column)))
 
 
 def test_a_file_that_is_no_table_cannot_be_read(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"rubbish")
     with pytest.raises(OSError, match="no readable Parquet"):
-        tree.size(cell_of("t.parquet", 0, "v"))
+        tree.size(Location("t.parquet", cell=(0, "v")))
 
 
 @pytest.mark.parametrize("column", ["mp4", "video.bytes", "a b&c=/#ü"])
 def test_uris_of_cells_name_file_row_and_column(column: str) -> None:
     uri = cell_of("a/00000.parquet", 12, column)
-    assert split_cell(uri) == ("a/00000.parquet", (12, column))
-    assert (is_part(uri), safe_suffix(uri)) == (True, "")
-    assert split_cell("a.mp4") == ("a.mp4", None)
-    assert is_part(part_of("a.tar", 1, 2))
-    assert not is_part("a.mp4")
+    assert parse(uri) == Location("a/00000.parquet", cell=(12, column))
+    assert parse(uri).is_part

@@ -17,6 +17,7 @@ from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.s3 import MIB, THRESHOLD, S3Store
 from sofdata.storage import PIECE, Tree
 from sofdata.store import open_store
+from sofdata.uris import named
 from tests.s3 import SECRET_KEY, S3Server
 
 BUCKET = "objects"
@@ -301,7 +302,7 @@ def test_ranges_are_read_alone_and_end_with_the_file(tree: Tree) -> None:
     assert tree.read_range("a", 10, 13) == bytes([10, 11, 12])
     assert tree.read_range("a", 98, 200) == bytes([98, 99])
     assert tree.read_range("a", 100, 200) == b""
-    assert tree.read_range(f"{tree.url}/a", 0, 2) == bytes([0, 1])
+    assert tree.read_range(named(f"{tree.url}/a"), 0, 2) == bytes([0, 1])
     with pytest.raises(FileNotFoundError):
         tree.read_range("b", 0, 1)
     tree.write("empty", b"")

@@ -7,13 +7,19 @@ import pytest
 from sofdata.errors import StorageError, TransientError
 from sofdata.storage import Tree
 from sofdata.store import open_store
-from sofdata.uris import public_url
+from sofdata.urls import public_url
 
 SECRET = "s3cr3t-m4rker"
 
 
 @pytest.mark.parametrize(
-    "url", [f"s3://key:{SECRET}@bucket/a", f"https://host/a?token={SECRET}", f"s3://b/a#{SECRET}"]
+    "url",
+    [
+        f"https://key:{SECRET}@host/a",
+        f"https://host/a?token={SECRET}",
+        f"https://host/a#{SECRET}",
+        f"s3://b/a?X-Amz-Signature={SECRET}",
+    ],
 )
 def test_a_secret_in_a_url_is_neither_shown_nor_told_in_errors(url: str) -> None:
     assert SECRET not in public_url(url) + repr(Tree(url, {"secret": SECRET}))

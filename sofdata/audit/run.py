@@ -19,11 +19,13 @@ from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.plan import fingerprint, load_plan
 from sofdata.ingest.replay import last_source
 from sofdata.shards.layout import DATASET, INDEX, SHARDS
+from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage import Tree
 from sofdata.types import VideoRef
+from sofdata.uris import local
 
 # Of a long video, so many windows are compared picture by picture; of all, the times.
 WINDOWS_COMPARED = 100
@@ -109,15 +111,16 @@ def audit(
 def _windows(dest: Tree) -> dict[str, list[dict[str, Any]]]:
     """The rows of the index by video. Raises `ConfigError` where there are none."""
     try:
-        rows = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"]).to_pylist()
+        index = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"])
     except FileNotFoundError:
         raise ConfigError(
             f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' mends it"
         ) from None
-    if not rows:
+    check_shards(index, f"{INDEX} of {dest.name}")
+    if not index.num_rows:
         raise ConfigError(f"{dest.name} holds no windows: there is nothing to compare")
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in index.to_pylist():
         found.setdefault(row["source"], []).append(row)
     return found
 
@@ -151,9 +154,9 @@ class _Auditor:
         compared = self._some(samples)
         with ExitStack() as stack:
             try:
-                copy = self._source.local_copy(ref.uri, ref.size_bytes)
+                copy = self._source.local_copy(ref.where, ref.size_bytes)
                 path = stack.enter_context(copy)
-                size = Tree("/").size(path)
+                size = Tree("/").size(local(path))
                 if ref.fingerprint != fingerprint(self._source, ref.uri, size, ref.actions, path):
                     result.not_compared = "the file has changed since the dataset was made"
                     return result

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sofdata.config import IngestConfig
 from sofdata.errors import DecodeError
-from sofdata.remote import is_secret_name
+from sofdata.processes import decoding_environment
 from sofdata.types import Eye
 
 # A plain decode converts every frame that it keeps at full size, and decodes twice.
@@ -105,18 +105,13 @@ def look(
 
 
 def _run(request: Mapping[str, object], config: IngestConfig, path: str) -> None:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not is_secret_name(name)},
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             [sys.executable, "-m", "sofdata.audit.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
-            env=environment,
+            env=decoding_environment(),
         )
         try:
             assert child.stdin is not None

@@ -4,7 +4,8 @@
 
 Ingest is that of every user; the videos' dataset holds no actions. Of each task, the training seed
 decides an order of the videos and one of the demonstrations, and the first so many are taken: ten
-videos are part of twenty-five, and the same for every arm.
+videos are part of twenty-five, and the same for every arm. All spans of a file and all cameras of
+an episode count as one and go together, so that none of them is held out from another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class BenchData:
     """Ingested data. digest: of all that it was made from and with.
 
     folders, sources: by part; sources by the task's text, in the order of their names.
+    files: by part, the file or episode that each source is of, where it is not the source itself.
     cpu_s: seconds of computing that collecting and ingesting took, as far as they are known.
     """
 
@@ -39,33 +41,49 @@ class BenchData:
     folders: dict[Part, str]
     sources: dict[Part, dict[str, tuple[str, ...]]]
     cpu_s: dict[str, float]
+    files: dict[Part, dict[str, str]] = field(default_factory=dict)
 
     def choose(self, part: Part, texts: Sequence[str], number: int, seed: int) -> list[str]:
         """The videos or demonstrations of each task that a training seed learns from.
 
         Raises `ConfigError` where there are not so many.
         """
-        return [
-            source for text in texts for source in self._enough(part, text, seed, number)[:number]
+        chosen = [
+            source
+            for text in texts
+            for together in self._enough(part, text, seed, number)[:number]
+            for source in together
         ]
+        return list(dict.fromkeys(chosen))
 
     def held_out(self, texts: Sequence[str], number: int, seed: int) -> list[str]:
         """Demonstrations that an arm with `number` of them does not learn from; may be none."""
-        chosen = []
+        learned = {
+            self._file("demos", source) for source in self.choose("demos", texts, number, seed)
+        }
+        chosen = list[str]()
         for text in texts:
             order = self._enough("demos", text, seed, number)
             left = min(MOST_HELD_OUT, len(order) - number)
-            chosen += order[len(order) - left :]
-        return chosen
+            for together in order[len(order) - left :]:
+                if self._file("demos", together[0]) not in learned:  # as may be for another task
+                    chosen += together
+        return list(dict.fromkeys(chosen))
 
-    def _enough(self, part: Part, text: str, seed: int, number: int) -> list[str]:
-        names = self.sources[part].get(text, ())
-        if len(names) < number:
+    def _file(self, part: Part, source: str) -> str:
+        return self.files.get(part, {}).get(source, source)
+
+    def _enough(self, part: Part, text: str, seed: int, number: int) -> list[list[str]]:
+        """The videos of a task in their order, those of one file together."""
+        files: dict[str, list[str]] = {}
+        for source in self.sources[part].get(text, ()):
+            files.setdefault(self._file(part, source), []).append(source)
+        if len(files) < number:
             raise ConfigError(
                 f"{number} {part} of '{text}' are wanted, and {self.folders[part]} has "
-                f"{len(names)}: collect more, or ask for fewer"
+                f"{len(files)}: collect more, or ask for fewer"
             )
-        return sorted(names, key=lambda name: _place(seed, name))
+        return sorted(files.values(), key=lambda together: _place(seed, together[0]))
 
 
 def _place(seed: int, name: str) -> bytes:
@@ -95,9 +113,11 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
         with locked(base / f"{part}.lock"):
             spent += _ingest(collected / part, base / part, chosen)
         folders[part] = str(base / part)
-    sources = {part: _sources(folder) for part, folder in folders.items()}
+    sources, files = dict[Part, dict[str, tuple[str, ...]]](), dict[Part, dict[str, str]]()
+    for part, folder in folders.items():
+        sources[part], files[part] = _sources(folder)
     cpu_s = {"collect": float(told.get("cpu_s", 0.0)), "ingest": spent}
-    return BenchData(digest, folders, sources, cpu_s)
+    return BenchData(digest, folders, sources, cpu_s, files)
 
 
 def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
@@ -168,13 +188,15 @@ def _cpu_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _sources(folder: str) -> dict[str, tuple[str, ...]]:
-    import pyarrow.parquet as pq
+def _sources(folder: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The videos of each text, and the file of each video."""
+    from sofdata.shards.catalog import FILE, open_catalog
 
-    from sofdata.shards.layout import INDEX
-
-    table = pq.read_table(Path(folder) / INDEX, columns=["source", "text"])
+    index = open_catalog([Tree(folder)], by_file=True).index
+    columns = (index[name].to_pylist() for name in ("source", "text", FILE))
     found: dict[str, set[str]] = {}
-    for source, text in zip(*(table[name].to_pylist() for name in table.schema.names), strict=True):
+    files: dict[str, str] = {}
+    for source, text, file in zip(*columns, strict=True):
         found.setdefault(text, set()).add(source)
-    return {text: tuple(sorted(names)) for text, names in sorted(found.items())}
+        files[source] = file
+    return {text: tuple(sorted(names)) for text, names in sorted(found.items())}, files

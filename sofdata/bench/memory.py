@@ -21,6 +21,7 @@ from sofdata.models.pixels import FRAME
 from sofdata.shards.catalog import Geometry
 from sofdata.shards.loader import Loader
 from sofdata.shards.order import Order
+from sofdata.shards.quotes import quoted
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
@@ -86,7 +87,7 @@ def read_windows(url: str, sources: Sequence[str] | None = None) -> Windows:
     sources: ids of videos, as in the index's column `source`.
     Raises `ConfigError` where the dataset or its windows cannot be read, or none is selected.
     """
-    where = "" if sources is None else f"source in ({', '.join(map(repr, sources))},)"
+    where = "" if sources is None else f"source in ({', '.join(map(quoted, sources))},)"
     loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
     parts = [_small(batch) for batch in loader.epoch(0)]
     loader.close()

@@ -29,6 +29,7 @@ from sofdata.bench.episodes import Part, write_whole
 from sofdata.bench.lapa import LatentActions
 from sofdata.bench.locks import locked
 from sofdata.bench.memory import MemoryLoader, Windows, read_windows
+from sofdata.bench.split import agreed_split
 from sofdata.models.action_decoder import ActionDecoder, measure_actions
 from sofdata.models.planner import Planner
 from sofdata.models.saved import load_model, save_model
@@ -99,8 +100,19 @@ class Trainer:
 
     def held_out(self, share: Share) -> Windows | None:
         """Demonstrations that the arm does not learn from, None if there are none."""
-        sources = self.data.held_out(self.texts, share.demos, share.seed)
+        return self._shown(self.data.held_out(self.texts, share.demos, share.seed))
+
+    def _shown(self, sources: Sequence[str]) -> Windows | None:
         return self.windows("demos", sources) if sources else None
+
+    def _learned(self, kind: str, share: Share) -> dict[Part, list[str]]:
+        """The videos and demonstrations that a stage learns from."""
+        demos, videos = share.demos, share.videos
+        shown = self.data.choose("demos", self.texts, demos, share.seed)
+        if kind == "decoder" or not videos:
+            return {"demos": shown}
+        watched = self.data.choose("videos", self.texts, videos, share.seed)
+        return {"videos": watched, "demos": shown} if kind == "clone" else {"videos": watched}
 
     def _unlabelled(self, share: Share) -> Windows:
         """What latent model and prior learn from; no actions are looked at."""
@@ -233,15 +245,16 @@ class Trainer:
         torch.manual_seed(share.seed)
         model = build()
         data = MemoryLoader(windows(share), stage.data.batch_size, seed=share.seed)
-        beside = self.held_out(share) or windows(share)
-        held_out = MemoryLoader(beside, _BATCH, shuffle=False)
+        kept = self.data.held_out(self.texts, share.demos, share.seed)
+        beside = self._shown(agreed_split(folder, self._learned(kind, share), kept))
+        held_out = MemoryLoader(beside or windows(share), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
         fitted = fit(kind, model, data, held_out, stage, machine, folder, key, ranks, clock)
         save_model(folder, kind, model)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         told = {
             "metrics": fitted.metrics,
-            "held_out": self.held_out(share) is not None,
+            "held_out": beside is not None,
             "cpu_s": round(clock.stop(), 2),
             "updates": fitted.steps,
             "windows": len(windows(share)),

@@ -5,6 +5,7 @@ Adding a corpus is one module with a class of this shape, and one line in `regis
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,34 @@ from typing import Protocol, runtime_checkable
 
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations
+from sofdata.walk import CLOSED, DANGLING_LINK, LINKED_FOLDER, UNREADABLE, Item
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
-UNREADABLE_FOLDER = "unreadable folder"
+_OTHER = """
+    .aac .avif .bmp .csv .flac .gif .gz .h5 .hdf5 .heic .htm .html .ini .jpeg .jpg .json .jsonl
+    .lock .log .m4a .md .mka .mp3 .npy .npz .oga .opus .parquet .pdf .pkl .png .pt .pth .py .rar
+    .safetensors .sh .srt .svg .tar .tfrecord .tgz .tiff .toml .tsv .txt .vtt .wav .webp .wma
+    .xlsx .xml .yaml .yml .zip
+"""
+# Known not to be video, so never opened: a corpus may hold millions of these, and each look at a
+# file in an object store is a request. Any other suffix, ".ts" say, is decided by the content.
+OTHER_SUFFIXES = frozenset(_OTHER.split())
+FOLDER_TWICE = "folder that is here twice"
+MOST_TEXT_BYTES = 1 << 18  # of a video's text and labels together: each window's record holds them
+
+
+class Ignored(Counter[str]):
+    """How many files are no input, by suffix or by why; see `count_ignored`.
+
+    unread: what may be or hold an input for all that can be seen, which makes it one. twice: paths
+    of folders whose files are used by another path.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread: list[Item] = []
+        self.twice: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +48,7 @@ class Entry:
     """One video that a corpus holds or names.
 
     id: stable, and independent of where the corpus lies.
-    uri: path relative to the corpus's root, or an absolute path or URL.
+    uri: where it lies, as `sofdata.uris` writes it: `Item.uri` of a file that was found.
     size_bytes: size of the file, 0 where it cannot be known.
     span_s: (start, end) in seconds to use, or None for the whole video.
     text: what the corpus says is done in it, "" where it says nothing.
@@ -81,15 +106,22 @@ class Listing:
         tables: Iterable[str] = (),
         unused: Mapping[str, int] | None = None,
     ) -> Listing:
-        """Reject all entries of an id but the first, under ids of their own."""
+        """Reject all entries of an id but the first, under ids of their own; and endless texts.
+
+        ignored: where it is `Ignored`, what could not be read of the source becomes entries, too.
+        """
         kept: dict[str, Entry] = {}
         again: list[str] = []
-        for entry in entries:
+        unread = ignored.unread if isinstance(ignored, Ignored) else ()
+        twice = ignored.twice if isinstance(ignored, Ignored) else []
+        for entry in itertools.chain(map(_bounded, entries), map(unread_entry, unread)):
             if entry.id in kept:
                 again.append(entry.id)
                 entry = _duplicate(entry, kept)
             kept[entry.id] = entry
         extra = [counted(again, "duplicate id; the first is kept")] if again else []
+        if twice:
+            extra.append(counted(twice, "folder is here twice by links; its files are used once"))
         return cls(
             entries=tuple(kept.values()),
             ignored=_sorted(ignored),
@@ -163,15 +195,71 @@ def is_hidden(rel: str) -> bool:
     return any(part.startswith(".") and part not in {".", ".."} for part in rel.split("/"))
 
 
-def count_ignored(ignored: Counter[str], rel: str, problem: str = "") -> None:
+def count_ignored(ignored: Ignored, item: Item) -> None:
     """Count a file that is no part of the corpus under its suffix.
 
-    problem: as of `Item`; a folder that cannot be read is counted as such, as it may hold anything.
+    What cannot be read and may be an input is kept as one: see `may_be_input`.
     """
-    if problem == "unreadable_folder":
-        ignored[UNREADABLE_FOLDER] += 1
+    if is_hidden(item.rel):
+        ignored[HIDDEN] += 1
+    elif may_be_input(item):
+        ignored.unread.append(item)
+    elif item.problem == LINKED_FOLDER:
+        ignored[FOLDER_TWICE] += 1
+        ignored.twice.append(item.rel)
     else:
-        ignored[HIDDEN if is_hidden(rel) else suffix(rel) or NO_SUFFIX] += 1
+        ignored[suffix(item.rel) or NO_SUFFIX] += 1
+
+
+def may_be_input(item: Item) -> bool:
+    """Whether an item that cannot be read may be an input, or a folder of them, in any layout.
+
+    That is a folder that cannot be entered, a path that is too long, and a link to nothing or a
+    closed file whose name is not that of another kind of file: a link to a folder on a disk that is
+    not there looks so.
+    """
+    if is_hidden(item.rel):
+        return False
+    if item.problem in (DANGLING_LINK, UNREADABLE):
+        return suffix(item.rel) not in OTHER_SUFFIXES
+    return item.problem in CLOSED
+
+
+def unread_entry(item: Item) -> Entry:
+    """What cannot be read, as a reject under its path."""
+    return Entry(item.rel, item.rel, item.size_bytes, problem=item.problem, detail=item.detail)
+
+
+def names_in(tree: Tree, folder: str = "") -> list[str]:
+    """The names in a folder; none where it cannot be entered, which a walk tells of."""
+    try:
+        return tree.names(folder)
+    except OSError:
+        return []
+
+
+def _bounded(entry: Entry) -> Entry:
+    """An entry, as a reject if it says more than the record of a window can hold."""
+    timed = max((len(each.text) for each in entry.annotations.texts), default=0)
+    least = sum(map(len, (entry.text, *entry.labels, *entry.labels.values())), timed)
+    if 4 * least <= MOST_TEXT_BYTES:  # as UTF-8 at the most
+        return entry
+    texts = (entry.text, *entry.labels, *entry.labels.values())
+    said = sum(len(each.encode("utf-8", "replace")) for each in texts)
+    said += max((len(each.text.encode()) for each in entry.annotations.texts), default=0)
+    if said <= MOST_TEXT_BYTES:
+        return entry
+    detail = f"its text and labels have {said} bytes, more than the {MOST_TEXT_BYTES} that are kept"
+    none = Annotations(hidden_s=entry.annotations.hidden_s, eye=entry.annotations.eye)
+    return replace(
+        entry,
+        text="",
+        labels={},
+        annotations=none,
+        actions=None,
+        problem=entry.problem or "text_too_long",
+        detail=entry.detail if entry.problem else detail,
+    )
 
 
 def counted(ids: list[str], what: str) -> str:

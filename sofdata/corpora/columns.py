@@ -16,6 +16,7 @@ import numpy as np
 
 from sofdata.corpora import jsonfile
 from sofdata.storage import Tree
+from sofdata.urls import public_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -198,7 +199,7 @@ def matching_rows(
 def brief(error: BaseException) -> str:
     """The first line of a message, which from Arrow may be long."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+    return public_text(lines[0])[:200]
 
 
 @contextmanager

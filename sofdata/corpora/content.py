@@ -6,10 +6,10 @@ containers there are stands in `sofdata.video.formats`.
 
 from __future__ import annotations
 
-from sofdata.corpora.base import suffix
-from sofdata.storage import Tree
+from sofdata.corpora.base import OTHER_SUFFIXES, suffix
+from sofdata.storage import Tree, Where
 from sofdata.video.formats import BARE_SUFFIXES, HEAD_BYTES, SUFFIXES, container
-from sofdata.walk import Item
+from sofdata.walk import CLOSED, LINKED_FOLDER, Item
 
 __all__ = [
     "HEAD_BYTES",
@@ -18,30 +18,22 @@ __all__ = [
     "bare_stream",
     "container",
     "is_meant_as_video",
+    "is_other_folder",
     "is_video",
 ]
 
-_OTHER = """
-    .aac .avif .bmp .csv .flac .gif .gz .h5 .hdf5 .heic .htm .html .ini .jpeg .jpg .json .jsonl
-    .lock .log .m4a .md .mka .mp3 .npy .npz .oga .opus .parquet .pdf .pkl .png .pt .pth .py .rar
-    .safetensors .sh .srt .svg .tar .tfrecord .tgz .tiff .toml .tsv .txt .vtt .wav .webp .wma
-    .xlsx .xml .yaml .yml .zip
-"""
 VIDEO_SUFFIXES = SUFFIXES
-# Known not to be video, so never opened: a corpus may hold millions of these, and each look at a
-# file in an object store is a request. Any other suffix, ".ts" say, is decided by the content.
-OTHER_SUFFIXES = frozenset(_OTHER.split())
 
 
-def is_video(tree: Tree, rel: str, size_bytes: int) -> bool:
+def is_video(tree: Tree, where: Where, size_bytes: int) -> bool:
     """Whether a readable file is meant as a video. Opens it only where the suffix leaves doubt."""
-    end = suffix(rel)
+    end = suffix(where if isinstance(where, str) else where.file)
     if end in VIDEO_SUFFIXES:
         return True
     if end in OTHER_SUFFIXES or size_bytes == 0:
         return False
     try:
-        with tree.open(rel) as handle:
+        with tree.open(where) as handle:
             return bool(container(handle.read(HEAD_BYTES)))
     except OSError:  # it vanished or went bad since it was listed; by its name it is no video
         return False
@@ -50,17 +42,23 @@ def is_video(tree: Tree, rel: str, size_bytes: int) -> bool:
 def is_meant_as_video(tree: Tree, item: Item) -> bool:
     """Whether an item of a walk is meant as a video; one that cannot be read, by its name."""
     if item.problem:
-        return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
-    return is_video(tree, item.rel, item.size_bytes)
+        return suffix(item.rel) in VIDEO_SUFFIXES and not is_other_folder(item)
+    return is_video(tree, item.place, item.size_bytes)
 
 
-def bare_stream(tree: Tree, rel: str) -> str:
+def is_other_folder(item: Item) -> bool:
+    """Whether an item is a folder that cannot be entered, or one whose files come elsewhere."""
+    return item.problem in CLOSED or item.problem == LINKED_FOLDER
+
+
+def bare_stream(tree: Tree, where: Where) -> str:
     """Why a file is a bare stream of one codec, which cannot be used, in words; else "".
 
     Its name decides, unless it holds a container after all.
     """
-    codec = BARE_SUFFIXES.get(suffix(rel), "")
-    if not codec or is_video(tree, rel, 1):
+    name = where if isinstance(where, str) else where.file
+    codec = BARE_SUFFIXES.get(suffix(name), "")
+    if not codec or is_video(tree, where, 1):
         return ""
     return (
         f"a bare {codec} stream holds no times of its frames; put it into a container, as by "

@@ -96,7 +96,7 @@ def _entry(file: VideoFile, narrations: Texts, late: Counter[str]) -> Entry:
     item, found, video = file.item, file.found, file.video
     entry = Entry(
         file.id,
-        item.rel,
+        item.uri,
         item.size_bytes,
         labels=video.labels if video else {},
         problem=item.problem,

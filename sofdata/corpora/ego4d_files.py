@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
-from sofdata.corpora.base import count_ignored, counted, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES, is_video
+from sofdata.corpora.base import Ignored, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder, is_video
 from sofdata.corpora.ego4d_metadata import METADATA, UID, Video
 from sofdata.corpora.ego4d_narrations import NARRATIONS
 from sofdata.corpora.redaction import OFFICIAL, Found, Redaction
@@ -51,7 +50,7 @@ class Files:
 
     videos: list[VideoFile] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: Ignored = field(default_factory=Ignored)
 
 
 def find_files(tree: Tree, redaction: Redaction) -> Files:
@@ -63,12 +62,12 @@ def find_files(tree: Tree, redaction: Redaction) -> Files:
     items = []
     for item in [_only(tree)] if tree.is_file() else tree.walk():
         hidden, name = is_hidden(item.rel), item.rel.rpartition("/")[2]
-        if name in (METADATA, MANIFEST, *NARRATIONS) and not hidden:
+        if name in (METADATA, MANIFEST, *NARRATIONS) and not (hidden or is_other_folder(item)):
             files.tables.append(item.rel)
         elif not hidden and _is_input(redaction.base, item):
             items.append(item)
         else:
-            count_ignored(files.ignored, item.rel, item.problem)
+            count_ignored(files.ignored, item)
     redaction.look(item.rel for item in items)
     files.videos = [VideoFile(item, redaction.of(item.rel)) for item in items]
     return files
@@ -80,6 +79,8 @@ def _only(tree: Tree) -> Item:
 
 def _is_input(base: Tree, item: Item) -> bool:
     """Whether a file is meant as a video; by its content only if it is named by a uid."""
+    if is_other_folder(item):
+        return False
     if suffix(item.rel) in VIDEO_SUFFIXES:
         return True
     named = UID.search(item.rel.rpartition("/")[2])

@@ -182,7 +182,7 @@ def _entry(segment: _Segment, item: Item, durations: Mapping[str, float]) -> Ent
         detail = f"{segment.place}: it starts at {span[0]} s, and the video ends at {length_s} s"
     return Entry(
         id=segment.id,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         span_s=None if problem else span,
         text=segment.text,
@@ -195,5 +195,5 @@ def _entry(segment: _Segment, item: Item, durations: Mapping[str, float]) -> Ent
 def _whole(video: str, item: Item) -> Entry:
     labels = {"split": UNLABELLED, "video_id": video}
     return Entry(
-        video, item.rel, item.size_bytes, labels=labels, problem=item.problem, detail=item.detail
+        video, item.uri, item.size_bytes, labels=labels, problem=item.problem, detail=item.detail
     )

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 
-from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.base import (
+    Entry,
+    Ignored,
+    Listing,
+    count_ignored,
+    counted,
+    is_hidden,
+    may_be_input,
+    suffix,
+)
 from sofdata.corpora.content import bare_stream, is_meant_as_video
 from sofdata.storage import Tree
+from sofdata.uris import Location, parse
 from sofdata.walk import Item
 
 TABLES = (".csv", ".jsonl", ".parquet", ".tsv")
@@ -29,13 +38,13 @@ class Folder:
         if tree.is_file():
             return Listing((_single(tree),))
         entries: list[Entry] = []
-        ignored: Counter[str] = Counter()
+        ignored = Ignored()
         tables: list[str] = []
         for item in tree.walk(folders=True):
             if _belongs(tree, item):
                 entries.append(_entry(item, bare_stream(tree, item.rel)))
             elif item.problem != "is_a_directory":
-                count_ignored(ignored, item.rel)
+                count_ignored(ignored, item)
                 if suffix(item.rel) in TABLES and not is_hidden(item.rel):
                     tables.append(item.rel)
         notes = []
@@ -53,7 +62,7 @@ def _belongs(tree: Tree, item: Item) -> bool:
     """Whether an item is an input, which it remains when it cannot be read."""
     if is_hidden(item.rel):
         return False
-    if item.problem == "unreadable_folder":  # it may hold videos
+    if may_be_input(item):
         return True
     return is_meant_as_video(tree, item) or (not item.problem and bool(bare_stream(tree, item.rel)))
 
@@ -68,13 +77,13 @@ def _linked(tree: Tree, entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if entry.problem:
             continue
-        folder, _, name = entry.uri.rpartition("/")
+        folder, _, name = parse(entry.uri).file.rpartition("/")
         if folder not in folders:
             folders[folder] = os.path.realpath(tree.path(folder))
         path = os.path.join(folders[folder], name)
         path = os.path.realpath(path) if os.path.islink(path) else path
         if path in seen:
-            twice.append(entry.uri)
+            twice.append(entry.id)
         seen.add(path)
     return twice
 
@@ -84,7 +93,7 @@ def _entry(item: Item, bare: str) -> Entry:
     parent = item.rel.rpartition("/")[0]
     return Entry(
         id=item.rel,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         labels={"folder": parent} if parent else {},
         problem=item.problem or ("bare_stream" if bare else ""),
@@ -98,8 +107,9 @@ def _single(tree: Tree) -> Entry:
     Its uri is relative to the folder that holds it.
     """
     name = tree.root.rsplit("/", 1)[-1]
+    uri = Location(name).uri
     if tree.is_local and not os.access(tree.root, os.R_OK):
         detail = "no permission to read it"
-        return Entry(name, name, tree.size(""), problem="unreadable", detail=detail)
+        return Entry(name, uri, tree.size(""), problem="unreadable", detail=detail)
     bare = bare_stream(tree.parent(), name)
-    return Entry(name, name, tree.size(""), problem="bare_stream" if bare else "", detail=bare)
+    return Entry(name, uri, tree.size(""), problem="bare_stream" if bare else "", detail=bare)

@@ -163,7 +163,7 @@ def _texts(tree: Tree, rel: str, id: str, record: Any) -> tuple[TimedText, ...]:
 def _entry(id: str, item: Item, labels: Mapping[str, str], texts: tuple[TimedText, ...]) -> Entry:
     return Entry(
         id=id,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         text=labels.get("task", ""),
         labels=labels,

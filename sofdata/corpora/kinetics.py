@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sofdata.corpora import csvfile, jsonfile
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.spans import (
     NO_FILE,
@@ -80,7 +80,9 @@ class Kinetics:
         if tables:
             return f"Kinetics-style: {', '.join(tables)} with {', '.join(_COLUMNS)}"
         for split in SPLITS:
-            classes = [name for name in tree.names(split) if _holds_clips(tree, f"{split}/{name}")]
+            classes = [
+                name for name in names_in(tree, split) if _holds_clips(tree, f"{split}/{name}")
+            ]
             if len(classes) >= _ENOUGH:
                 return f"Kinetics-style: folders of classes in {split}/, such as {classes[0]}"
         return ""
@@ -116,15 +118,15 @@ def _near(tree: Tree) -> Iterator[str]:
 
     Others are not listed, since of an object store a folder of clips is thousands of requests.
     """
-    top = tree.names("")
+    top = names_in(tree)
     yield from (name for name in top if suffix(name) == ".csv")
     for folder in [name for name in top if _HOLDS_TABLES.search(name.lower())]:
-        yield from (f"{folder}/{name}" for name in tree.names(folder) if suffix(name) == ".csv")
+        yield from (f"{folder}/{name}" for name in names_in(tree, folder) if suffix(name) == ".csv")
 
 
 def _holds_clips(tree: Tree, folder: str) -> bool:
     """Whether videos lie in a folder that is no shard of video2dataset, with texts beside them."""
-    names = tree.names(folder)
+    names = names_in(tree, folder)
     shard = _SHARD.fullmatch(folder.rsplit("/", 1)[-1])
     told = {stem_of(name) for name in names if shard and suffix(name) in (".txt", ".json")}
     clips = [name for name in names[:20] if suffix(name) in VIDEO_SUFFIXES]

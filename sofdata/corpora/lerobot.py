@@ -33,20 +33,28 @@ have rows: windows end with the frames.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from sofdata.corpora import jsonfile
-from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.base import (
+    Entry,
+    Ignored,
+    Listing,
+    count_ignored,
+    counted,
+    is_hidden,
+    suffix,
+)
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
 from sofdata.corpora.lerobot_actions import Actions, check_type, find_actions, read_track
 from sofdata.corpora.lerobot_episodes import Episode, View, read_episodes
 from sofdata.corpora.lerobot_info import INFO, Info, read_info
 from sofdata.corpora.lerobot_tasks import THREADS, Tasks, texts_by_time
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations, TimedText
-from sofdata.walk import Item
+from sofdata.uris import Location, parse
+from sofdata.walk import Found, Item
 
 SPARE = "video of no episode"
 _TABLES = {".json", ".jsonl", ".parquet"}  # in meta/, and where the rows are
@@ -70,7 +78,7 @@ class LeRobot:
         info = read_info(tree)
         actions = find_actions(tree, info)
         listing = _list(tree, info, actions)
-        files = sorted({entry.actions.uri for entry in listing.entries if entry.actions})
+        files = sorted({entry.actions.where.file for entry in listing.entries if entry.actions})
         with ThreadPoolExecutor(THREADS) as threads:  # v2 has a file for every episode
             for _ in threads.map(lambda rel: check_type(tree, rel, actions), files):
                 pass
@@ -81,7 +89,7 @@ class LeRobot:
 
 
 def _list(tree: Tree, info: Info, actions: Actions | None) -> Listing:
-    found = {item.rel: item for item in tree.walk()}
+    found = Found(tree.walk())
     tasks = Tasks(tree)
     episodes = list(read_episodes(tree, info, _visible(found), tasks))
     if not episodes:
@@ -103,8 +111,8 @@ def _list(tree: Tree, info: Info, actions: Actions | None) -> Listing:
     return Listing.of(entries, ignored, notes, spec, tables, tasks.unused())
 
 
-def _visible(found: Mapping[str, Item]) -> dict[str, Item]:
-    return {rel: item for rel, item in found.items() if not is_hidden(rel)}
+def _visible(found: Found) -> Found:
+    return Found(item for item in found.values() if not is_hidden(item.rel))
 
 
 def _several_tasks(
@@ -123,26 +131,27 @@ def _several_tasks(
 
 
 def _others(
-    info: Info, found: Mapping[str, Item], entries: Iterable[Entry]
-) -> tuple[list[str], Counter[str], list[str]]:
+    info: Info, found: Found, entries: Iterable[Entry]
+) -> tuple[list[str], Ignored, list[str]]:
     """The files that hold no input: labels, what is ignored by why, and videos of no episode."""
-    used = {entry.uri for entry in entries}
+    used = {found.real(parse(entry.uri).file) for entry in entries}
     tables, spare = [], []
-    ignored: Counter[str] = Counter()
+    ignored = Ignored()
     folders = ("meta/", f"{info.data_path.partition('/')[0]}/")
     for rel, item in found.items():
         if rel in used:
             continue
         kinds = {info.left_out[part] for part in rel.split("/") if part in info.left_out}
-        is_video = suffix(rel) in VIDEO_SUFFIXES and not is_hidden(rel)
+        other = is_hidden(rel) or is_other_folder(item)
+        is_video = suffix(rel) in VIDEO_SUFFIXES and not other
         if is_video and kinds:
             ignored[f"{min(kinds)} video"] += 1
         elif is_video:
             spare.append(rel)
-        elif rel.startswith(folders) and suffix(rel) in _TABLES and not is_hidden(rel):
+        elif rel.startswith(folders) and suffix(rel) in _TABLES and not other:
             tables.append(rel)
         else:
-            count_ignored(ignored, rel, item.problem)
+            count_ignored(ignored, item)
     ignored[SPARE] += len(spare)
     return tables, ignored, spare
 
@@ -172,13 +181,15 @@ def _entry(
         span_s = (start_s - info.half_frame_s, view.span_s[1] - info.half_frame_s)
     ref = None
     if actions is not None and not problem:
-        ref = ActionRef(episode.data, actions.part(episode.number), start_s, episode.rows)
-        if ref.uri not in found:
-            what = f"{ref.uri} is missing" if ref.uri else "no file of its rows is given"
+        ref = ActionRef(
+            Location(episode.data).uri, actions.part(episode.number), start_s, episode.rows
+        )
+        if episode.data not in found:
+            what = f"{episode.data} is missing" if episode.data else "no file of its rows is given"
             problem, detail = "no_actions_file", f"{episode.place}: {what}"
     return Entry(
         id=id,
-        uri=view.uri,
+        uri=Location(view.uri).uri,
         size_bytes=size,
         span_s=None if problem else span_s,
         text="; ".join(episode.tasks),

@@ -101,7 +101,7 @@ def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
     where = f"episode {episode} in {ref.uri}"
     names = ["timestamp", *(column.name for column in columns)]
     try:
-        parts = list(matching_rows(tree, ref.uri, names, "episode_index", [int(episode)]))
+        parts = list(matching_rows(tree, ref.where.file, names, "episode_index", [int(episode)]))
         rows = sum(part.num_rows for part in parts)
         if rows != ref.rows or not rows:
             raise ActionError(f"{where}: {rows} rows, where the metadata tells of {ref.rows}")

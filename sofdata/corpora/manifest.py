@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from sofdata.corpora import headings, jsonfile
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.content import bare_stream
 from sofdata.corpora.headings import Roles, file_of
@@ -43,8 +43,9 @@ from sofdata.corpora.spans import Span, span_entry
 from sofdata.corpora.tablefile import SUFFIXES, TableFile
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage import Tree
-from sofdata.uris import public_url
-from sofdata.walk import Item
+from sofdata.uris import Location, leads_away, named
+from sofdata.urls import public_url
+from sofdata.walk import LINKED_FOLDER, Item
 
 NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
 
@@ -127,11 +128,11 @@ class _Rows:
             items: list[Item] = []
             if not self.tree.is_file() or not root:
                 items += home.walk()
-            elif not _is_absolute(root):
-                items += (replace(item, rel=root + item.rel) for item in home.walk(root[:-1]))
-            if _is_absolute(root) and self.config.searches:
-                there = Tree(root[:-1] or "/", home.options)
-                items += (replace(item, rel=root + item.rel) for item in there.walk())
+            elif not leads_away(root):
+                items += (_below(root, item) for item in home.walk(root[:-1]))
+            if leads_away(root) and self.config.searches:
+                there = Tree(home.path(named(root[:-1] or "/")), home.options)
+                items += (_away(item, root) for item in there.walk())
         except (OSError, StorageError) as error:
             self._cannot_list(str(error))
             return None
@@ -178,6 +179,7 @@ class _Rows:
             return None
         row.check(name)
         if self.files is None or not self.config.searches or _is_absolute(name):
+            self._check_reach(row, name)
             root = "" if _is_absolute(name) else _prefix(self.config)
             return row.entry(name, [self._at(row, root + name)])
         anywhere = self.config.find == "anywhere"
@@ -199,10 +201,26 @@ class _Rows:
         path = uri.removeprefix("file://").removeprefix("local://") if home.is_local else uri
         if home.is_local and not path.startswith(f"{here}/"):
             path = path.removeprefix(f"{os.path.realpath(here)}/")
-        inside = posixpath.normpath(path.removeprefix(f"{here}/"))
-        item = self.files.at(inside) if self.files else None
+        inside = path.removeprefix(f"{here}/")
+        item = None
+        if self.files:
+            item = self.files.at(inside) or self.files.at(posixpath.normpath(inside))
         problem, detail = (item.problem, item.detail) if item else ("", "")
-        return Item(uri, item.size_bytes if item else 0, problem, detail)
+        return Item(uri, item.size_bytes if item else 0, problem, detail, where=named(uri))
+
+    def _check_reach(self, row: _Row, name: str) -> None:
+        """Raise `ConfigError` for a table on a web server that names files of this machine.
+
+        They would stand in a dataset that whoever wrote the table may get to see.
+        """
+        on_web = row.table.tree.url.startswith(("http://", "https://", "hf://"))
+        if on_web and name.lower().startswith(("file:", "local:")):
+            raise jsonfile.wrong(
+                row.table.tree,
+                row.table.rel,
+                f"{row.at} names a file of this machine, {name:.80}, which a table of "
+                "others may not do; copy the table here if that is meant",
+            )
 
     def _spelled(self, home: Tree, uri: str) -> str:
         """A uri as it stands, or in its other spelling where a file is there only by that."""
@@ -245,7 +263,8 @@ class _Row:
         head = self.roles.uri[1]
         if not uri or "\0" in uri:
             raise self._wrong(f"{self.at} needs a {head}, found {uri!r:.40}")
-        if "://" in uri and uri != public_url(uri):
+        on_web = self.table.tree.url.startswith(("http://", "https://"))
+        if uri != public_url(uri) or (on_web and "?" in uri):
             what = f"{self.at}: its {head} holds a user, a query or a fragment, which may be secret"
             raise self._wrong(f"{what} and would be stored; set credentials as fsspec reads them")
         protocol, remote, _ = uri.partition("://")
@@ -259,7 +278,7 @@ class _Row:
         if len(found) > 1:
             several = ", ".join(each.rel for each in found[:3])
             item = replace(item, problem="ambiguous_file", detail=f"{name} may be {several}")
-        elif not item.problem and (bare := bare_stream(self.table.tree, item.rel)):
+        elif not item.problem and (bare := bare_stream(self.table.tree, item.place)):
             item = replace(item, problem="bare_stream", detail=bare)
         span = self._span()
         id = said(name_of(self.cells.get(roles.id))) if roles.id else ""
@@ -320,9 +339,15 @@ def _is_called(rel: str, name: str) -> bool:
 def _no_table(tree: Tree, config: ManifestConfig) -> ConfigError:
     if config.table is None:
         return jsonfile.wrong(tree, ", ".join(NAMES), "none is there, and the source is no such")
-    there = [name for name in tree.names("") if suffix(name) in SUFFIXES]
+    there = [name for name in names_in(tree) if suffix(name) in SUFFIXES]
     what = f"no file has this name; at the top there are {', '.join(there)[:200] or 'no tables'}"
     return headings.misread(tree, config.table, what + headings.nearest(config.table, there))
+
+
+def _below(root: str, item: Item) -> Item:
+    """An item of a walk that began at `root`, as seen from above."""
+    target = root + item.target if item.problem == LINKED_FOLDER else ""
+    return replace(item, rel=root + item.rel, target=target.rstrip("/"))
 
 
 def _prefix(config: ManifestConfig) -> str:
@@ -332,8 +357,13 @@ def _prefix(config: ManifestConfig) -> str:
     return "" if root == "." else f"{root.rstrip('/')}/"
 
 
+def _away(item: Item, root: str) -> Item:
+    """A file that was found below a root that lies elsewhere."""
+    return replace(_below(root, item), where=Location(root + item.rel, elsewhere=True))
+
+
 def _is_there(home: Tree, uri: str) -> bool:
-    return os.path.exists(uri[7:]) if uri.startswith("file://") else home.exists(uri)
+    return os.path.exists(uri[7:]) if uri.startswith("file://") else home.exists(named(uri))
 
 
 def _is_absolute(path: str) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
-from sofdata.corpora.base import count_ignored, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video
+from sofdata.corpora.base import Ignored, count_ignored, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video, is_other_folder
 from sofdata.corpora.spans import NO_ROW
 from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.walk import Found, Item
 
 SAME_NAME = "video of the same name as another"
 
@@ -21,15 +20,14 @@ class NamedFiles:
     """
 
     def __init__(self, tree: Tree, items: Iterable[Item], prefix: str, searched: bool) -> None:
-        self._items: dict[str, Item] = {}
+        self._items = Found(items)
         self._videos: set[str] = set()
         self._named: dict[str, list[str]] = {}
         self._stems: dict[str, list[str]] = {}
         self._prefix = prefix
         self._used: set[str] = set()
         self._same: set[str] = set()
-        for item in items:
-            self._items[item.rel] = item
+        for item in self._items.values():
             if is_hidden(item.rel):
                 continue
             name = item.rel.rsplit("/", 1)[-1]
@@ -47,7 +45,7 @@ class NamedFiles:
         """The file at a path, if it is there."""
         item = self._items.get(path)
         if item:
-            self._used.add(path)
+            self._used.add(item.rel)
         return item
 
     def find(self, name: str, anywhere: bool) -> list[Item]:
@@ -60,13 +58,25 @@ class NamedFiles:
         if not found:
             stems = self._stems.get(last, ())
             found = [rel for rel in stems if self._fits(_stem(rel), name, anywhere)]
+        if not found:
+            by_links = (
+                self._items.ends_with(name) if anywhere else [self._items.real(self._prefix + name)]
+            )
+            found = [rel for rel in by_links if rel in self._items]
         self._used.update(found[:1])
         self._same.update(found[1:])
         return [self._items[rel] for rel in found]
 
-    def count(self, tables: Iterable[str]) -> Counter[str]:
+    def _by_links(self, name: str, anywhere: bool) -> list[str]:
+        """The files that are meant by a path through a folder that was gone through by another."""
+        if anywhere:
+            return self._items.ends_with(name)
+        rel = self._items.real(self._prefix + name)
+        return [rel] if rel in self._items else []
+
+    def count(self, tables: Iterable[str]) -> Ignored:
         """The files that no row has named, but for the tables: videos as such, others by suffix."""
-        ignored: Counter[str] = Counter()
+        ignored = Ignored()
         known = self._used | {*tables}
         for rel, item in self._items.items():
             if rel in known:
@@ -76,7 +86,7 @@ class NamedFiles:
             elif rel in self._videos:
                 ignored[NO_ROW] += 1
             else:
-                count_ignored(ignored, rel, item.problem)
+                count_ignored(ignored, item)
         return ignored
 
     def _fits(self, path: str, name: str, anywhere: bool) -> bool:
@@ -90,7 +100,7 @@ def _is_video(tree: Tree, item: Item, look: bool) -> bool:
     """Judged by its name, and by a look into it only where it may be found by that."""
     if look:
         return is_meant_as_video(tree, item)
-    return suffix(item.rel) in VIDEO_SUFFIXES and item.problem != "unreadable_folder"
+    return suffix(item.rel) in VIDEO_SUFFIXES and not is_other_folder(item)
 
 
 def _stem(path: str) -> str:

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sofdata.corpora import csvfile, jsonfile, sidecars
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.spans import (
     NO_FILE,
     NO_ROW,
@@ -88,7 +88,7 @@ class Panda70M:
         files.ignore(beside.spare)
         entries, unused, notes = _of_tables(tree, tables, files, beside.urls)
         used = {entry.uri for entry in (*entries, *beside.entries)}
-        bare = sorted(item.rel for item in files if item.rel not in used)
+        bare = sorted(item.rel for item in files if item.uri not in used)
         if bare:
             notes.append(counted(bare, "video is in no table; not used"))
             files.ignored[NO_ROW] += len(bare)
@@ -146,7 +146,7 @@ def _of_tables(
 def _tables(tree: Tree) -> list[str]:
     if tree.is_file():
         return []
-    names = [name for name in tree.names("") if suffix(name) == ".csv"]
+    names = [name for name in names_in(tree) if suffix(name) == ".csv"]
     return [name for name in names if has_columns(tree, name, _COLUMNS)]
 
 

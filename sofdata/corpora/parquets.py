@@ -68,7 +68,7 @@ def read_videos(tree: Tree, item: Item, columns: Sequence[str], found: Found) ->
     except ConfigError as error:
         detail = str(error)
         found.entries.append(
-            Entry(item.rel, item.rel, item.size_bytes, problem="bad_archive", detail=detail)
+            Entry(item.rel, item.uri, item.size_bytes, problem="bad_archive", detail=detail)
         )
         return
     stem = item.rel.rpartition(".")[0]

@@ -19,7 +19,8 @@ from sofdata.corpora.ego4d_metadata import METADATA, UID, Video, joined, read_me
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage import Tree
 from sofdata.types import Annotations, Eye, merged
-from sofdata.uris import UNPACKED, split_part
+from sofdata.uris import Location, parse
+from sofdata.urls import public_url
 
 # Folders that Ego4D's own command line downloads; all of them at the full frame rate.
 OFFICIAL = ("video_540ss", "full_scale", "clips_540ss", "clips")
@@ -28,6 +29,7 @@ MARGIN_S = 0.05  # hidden beside each redacted interval, for times that are roun
 # seen up to half a second before or after its time. Ours.
 RESAMPLED_S = 0.5
 _AT_ONCE = 16
+_ON_DISK = ("file://", "local://")
 _HOST = {"hf": 3}  # parts of a URL's path that are no folders; elsewhere one, the bucket or host
 
 
@@ -98,7 +100,7 @@ class Redaction:
 
     def look(self, uris: Iterable[str]) -> None:
         """Ask stores for all ego4d.json that may be asked for, many at once: each is a request."""
-        remote = (uri for uri in uris if "://" in uri or not self.base.is_local)
+        remote = (uri for uri in uris if not self._is_on_disk(parse(uri)))
         folders = {place.folder for uri in remote for place in self._places(uri)}
         wanted = sorted({each for folder in folders for each in _upward(folder)} - self._has.keys())
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -161,12 +163,13 @@ class Redaction:
 
     def _places(self, uri: str) -> list[Place]:
         """Where a file lies: as it is named and, where links lead elsewhere, there."""
-        path = split_part(uri)[0].removesuffix(UNPACKED)
-        if path.startswith(("file://", "local://")):
-            path = path.partition("://")[2]
-        elif "://" in path or not self.base.is_local:
-            url = _url(self.base, path)
+        where = parse(uri)
+        if not self._is_on_disk(where):
+            url = _url(self.base, where)
             return [_place(url)] if self._is_asked(url) else []
+        path = where.file
+        if where.elsewhere and path.startswith(_ON_DISK):
+            path = path.partition("://")[2]
         path = path if path.startswith("/") else f"{self.base.root}/{path}"
         folder, _, name = path.rpartition("/")
         stem = _stem(name)
@@ -175,6 +178,11 @@ class Redaction:
             ways = [*_ways(os.path.abspath(path)), os.path.realpath(path)]
             places += [_place(way) for way in ways]
         return places
+
+    def _is_on_disk(self, where: Location) -> bool:
+        if where.elsewhere and "://" in where.file:
+            return where.file.startswith(_ON_DISK)
+        return self.base.is_local
 
     def _is_asked(self, url: str) -> bool:
         """Web servers are asked only for the source itself, and for files that are named by a uid.
@@ -222,7 +230,7 @@ def refuse_strangers(found: Sequence[tuple[str, Found]]) -> None:
     """Raise `ConfigError` where the files (uri and what is said of it) are all unknown by name."""
     if not found or any(each.video for _, each in found):
         return
-    uri, root = found[0][0], found[0][1].roots[0]
+    uri, root = found[0][0], public_url(found[0][1].roots[0])
     raise ConfigError(
         f"{METADATA} lies in {root}, above what is to be read (files: {len(found)}, such as"
         f" {uri}), and knows none of them by name: nobody can tell what of them is redacted. If"
@@ -242,9 +250,12 @@ def _kept(entry: Entry, found: Found | None) -> Entry:
     return replace(entry, annotations=both)
 
 
-def _url(base: Tree, path: str) -> str:
+def _url(base: Tree, where: Location) -> str:
     """The URL of a file of a store, which may be given as one, or as an absolute path there."""
     protocol, _, root = base.url.partition("://")
+    path = where.file
+    if not where.elsewhere:
+        return f"{protocol}://{root.rstrip('/')}/{path}"
     if "://" in path:
         protocol, _, path = path.partition("://")
     elif not path.startswith("/"):
@@ -285,7 +296,8 @@ def _followed(path: str) -> str:
 
 def _upward(folder: str) -> list[str]:
     """A folder and all above it, as far as the root, the bucket or the host."""
-    protocol, remote, path = folder.rpartition("://")
+    protocol, remote, path = folder.partition("://")
+    path = path if remote else folder
     parts = path.split("/")
     least = _HOST.get(protocol, 1)
     if remote:

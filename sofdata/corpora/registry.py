@@ -21,6 +21,7 @@ from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
+from sofdata.urls import has_query
 
 AUTO = "auto"
 
@@ -50,7 +51,7 @@ def find_corpus(
     Raises `ConfigError` for a source that does not exist, for an unknown name, for a single file
     that is plainly no video, and where `manifest` says what nothing heeds.
     """
-    if not tree.is_local and "?" in tree.url:
+    if not tree.is_local and has_query(tree.url):
         raise ConfigError(
             f"{tree.name} is given with a query, which may be secret and would have to be stored; "
             "download the file, or set credentials as fsspec reads them"
@@ -62,6 +63,10 @@ def find_corpus(
         )
     if tree.is_local and not os.path.isdir(tree.root) and not tree.is_file():
         raise ConfigError(f"{tree.name} is neither a folder nor a file, but a device or the like")
+    if tree.is_local and os.path.isdir(tree.root) and not os.access(tree.root, os.R_OK | os.X_OK):
+        raise ConfigError(
+            f"you may not look into {tree.name}: ask for the right to read and enter it"
+        )
     corpus, why = _find(tree, name, manifest or ManifestConfig())
     if isinstance(corpus, Folder):
         refuse_other_files(tree)

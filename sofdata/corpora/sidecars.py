@@ -131,7 +131,7 @@ def _sample(
     path = _path(video.rel)
     entry = Entry(
         id=path,
-        uri=video.rel,
+        uri=video.uri,
         size_bytes=video.size_bytes,
         text=text,
         labels={"key": path.rsplit("/", 1)[-1]},

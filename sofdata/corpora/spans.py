@@ -8,13 +8,12 @@ rejects the others (`spare_entry`), and one that does not makes an input of each
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sofdata.corpora import csvfile
-from sofdata.corpora.base import Entry, count_ignored, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video
+from sofdata.corpora.base import Entry, Ignored, count_ignored, is_hidden, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video, is_other_folder
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
 from sofdata.walk import Item
@@ -38,7 +37,7 @@ class VideoFiles:
 
     by_stem: dict[str, list[Item]] = field(default_factory=dict)
     claimed: list[Item] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: Ignored = field(default_factory=Ignored)
 
     def __iter__(self) -> Iterator[Item]:
         for items in self.by_stem.values():
@@ -55,7 +54,7 @@ class VideoFiles:
 
     def ignore(self, items: Iterable[Item]) -> None:
         for item in items:
-            count_ignored(self.ignored, item.rel, item.problem)
+            count_ignored(self.ignored, item)
 
 
 def find_videos(
@@ -70,14 +69,14 @@ def find_videos(
     """
     found = VideoFiles()
     for item in tree.walk():
-        if is_hidden(item.rel):
-            count_ignored(found.ignored, item.rel, item.problem)
+        if is_hidden(item.rel) or is_other_folder(item):
+            count_ignored(found.ignored, item)
         elif claim(item) and suffix(item.rel) not in VIDEO_SUFFIXES:
             found.claimed.append(item)
         elif is_meant_as_video(tree, item):
             found.by_stem.setdefault(stem_of(item.rel), []).append(item)
         else:
-            count_ignored(found.ignored, item.rel, item.problem)
+            count_ignored(found.ignored, item)
     for items in found.by_stem.values():
         items.sort(key=lambda item: (bool(item.problem), not item.size_bytes, last(item.rel)))
     return found
@@ -100,7 +99,7 @@ def spare_entry(item: Item, used: Item) -> Entry:
     """A file that by its name holds what another file holds, as a reject under its path."""
     return Entry(
         id=item.rel,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         problem=item.problem or "duplicate_id",
         detail=item.detail or f"by its name it is what {used.rel} is, which is used",
@@ -124,7 +123,7 @@ def span_entry(
         detail = f"{place}: {span_s[0]} s to {span_s[1]} s is no stretch of a video"
     return Entry(
         id=id,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         span_s=None if problem else span_s,
         text=text,

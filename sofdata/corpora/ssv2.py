@@ -28,14 +28,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sofdata.corpora import jsonfile
-from sofdata.corpora.base import Entry, Listing, count_ignored, counted, is_hidden, suffix
-from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.base import (
+    Entry,
+    Ignored,
+    Listing,
+    count_ignored,
+    counted,
+    is_hidden,
+    names_in,
+    suffix,
+)
+from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
 from sofdata.corpora.spans import REPEATED, spare_entry
 from sofdata.errors import ConfigError
 from sofdata.joined import WILD, part_names
-from sofdata.packed import members, unpacked
+from sofdata.packed import members
 from sofdata.storage import Tree
-from sofdata.uris import part_of
+from sofdata.uris import Location
 from sofdata.walk import Item
 from sofdata.zipped import open_zip
 
@@ -123,10 +132,10 @@ def _places(file: str) -> list[str]:
 
 def _folder_of_clips(tree: Tree) -> str | None:
     """The folder of clips named by number: the usual one, the root, or one just below it."""
-    top = tree.names("")
+    top = names_in(tree)
     folders = [VIDEOS, "", *(name for name in top if not suffix(name) and name != VIDEOS)]
     for folder in folders:
-        names = tree.names(folder) if folder else top
+        names = names_in(tree, folder) if folder else top
         if any(_clip_id(name) for name in names):
             return folder
     return None
@@ -236,7 +245,7 @@ class _Clips:
     """The files of each id, the one to use first, in the order of the ids; and what is no clip."""
 
     found: dict[str, list[_Clip]] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: Ignored = field(default_factory=Ignored)
     notes: list[str] = field(default_factory=list)
 
     def add(self, id: str, name: str, item: Item) -> None:
@@ -256,15 +265,13 @@ def _clips(tree: Tree) -> _Clips:
     for item in tree.walk(folders=True):
         hidden, folder = is_hidden(item.rel), item.problem == "is_a_directory"
         id = "" if hidden else _clip_id(item.rel)
-        if id and item.problem != "unreadable_folder":
+        if id and not is_other_folder(item):
             clips.add(id, item.rel, item)
         elif PART.fullmatch(item.rel.rsplit("/", 1)[-1]) and not (folder or hidden):
             parts.append(item.rel)
         elif not folder and item.rel not in tables:
-            count_ignored(clips.ignored, item.rel, item.problem)
-            if item.problem == "unreadable_folder":
-                clips.notes.append(f"folder {item.rel} cannot be read ({item.detail})")
-            elif suffix(item.rel) in VIDEO_SUFFIXES and not hidden:
+            count_ignored(clips.ignored, item)
+            if suffix(item.rel) in VIDEO_SUFFIXES and not hidden:
                 strangers.append(item.rel)
     _unpack(tree, parts, clips)
     clips.in_order()
@@ -290,7 +297,7 @@ def _unpack(tree: Tree, parts: list[str], clips: _Clips) -> None:
             if id := _clip_id(name):
                 clips.add(id, name, item)
             else:
-                count_ignored(clips.ignored, name)
+                count_ignored(clips.ignored, Item(name, 0))
 
 
 _LABEL_FILES = (*(f"{split}.json" for split in SPLITS), "labels.json", "test-answers.csv")
@@ -318,7 +325,7 @@ def _entry(label: _Label, files: dict[str, Item]) -> Entry:
         return _entry(label, {label.id: missing})
     return Entry(
         id=label.id,
-        uri=item.rel,
+        uri=item.uri,
         size_bytes=item.size_bytes,
         text=label.text,
         labels=label.labels,
@@ -336,8 +343,8 @@ def parts_pattern(tree: Tree) -> str:
 
     Parts that are not in a zip come first where both are there.
     """
-    for folder in ("", *(name for name in tree.names("") if not suffix(name))):
-        found = [match for match in map(PART.fullmatch, tree.names(folder)) if match]
+    for folder in ("", *(name for name in names_in(tree) if not suffix(name))):
+        found = [match for match in map(PART.fullmatch, names_in(tree, folder)) if match]
         if found and folder != found[0].string:
             first = min(found, key=lambda match: (match[2], match.string))
             return f"{folder}/" * bool(folder) + f"{first[1]}{WILD}{first[2]}"
@@ -351,17 +358,19 @@ def _members(tree: Tree, pattern: str, notes: list[str]) -> Iterator[tuple[str, 
         if not member.regular or not member.name or ".." in member.name.split("/"):
             odd.append(member.name)
             continue
-        uri = part_of(unpacked(pattern), member.start, member.start + member.size)
+        part = (member.start, member.start + member.size)
+        where = Location(pattern, part=part, unpacked=True)
         problem, detail = "", ""
         if not member.size:
             problem, detail = "empty_file", f"{member.name} in {pattern} has no bytes"
-        yield member.name, Item(uri, member.size, problem, detail, member.fingerprint)
+        mark = member.fingerprint
+        yield member.name, Item(where.uri, member.size, problem, detail, mark, where)
     if odd:
         notes.append(counted(odd, "member of the archive is a link or has a name that leaves it"))
 
 
 def _labels_zip(tree: Tree) -> list[str]:
-    return [name for name in tree.names("") if LABELS_ZIP.fullmatch(name)][:1]
+    return [name for name in names_in(tree) if LABELS_ZIP.fullmatch(name)][:1]
 
 
 @contextmanager

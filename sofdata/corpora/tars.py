@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sofdata.corpora import jsonfile
-from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Entry, is_hidden, suffix
+from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Entry, Ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.sidecars import MAX_TEXT, NO_VIDEO, SUFFIXES, caption, clean, parse_json
 from sofdata.storage import Tree
@@ -41,7 +41,7 @@ class Found:
     """
 
     entries: list[Entry] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: Ignored = field(default_factory=Ignored)
     unused: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
@@ -201,7 +201,7 @@ def _entry(item: Item, key: str, sample: _Sample) -> Entry:
 
 def _whole_tar(item: Item, problem: str, detail: str) -> Entry:
     id = item.rel.removesuffix(".tar")
-    return Entry(id, item.rel, item.size_bytes, problem=problem, detail=detail)
+    return Entry(id, item.uri, item.size_bytes, problem=problem, detail=detail)
 
 
 def _is_end(tree: Tree, item: Item, offset: int) -> bool:

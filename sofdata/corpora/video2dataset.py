@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from sofdata.corpora import parquets, sidecars
-from sofdata.corpora.base import Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.base import Listing, count_ignored, counted, is_hidden, names_in, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.spans import find_videos
 from sofdata.corpora.tars import Found, begins_with_video, read_tar
@@ -44,17 +44,17 @@ class Video2Dataset:
             name = tree.root.rsplit("/", 1)[-1]
             known = suffix(name) in (".tar", ".parquet")
             return _why(tree.parent(), "", [name], _ANY_TAR) if known else ""
-        top = tree.names("")
+        top = names_in(tree)
         if why := _why(tree, "", top):
             return why
         folders = [name for name in top if not suffix(name) and not is_hidden(name)]
         folders.sort(key=lambda name: (not _SHARD.fullmatch(name), name))
         for folder in folders[:_LOOKED_IN]:
-            names = tree.names(folder)
+            names = names_in(tree, folder)
             if why := _why(tree, folder, names):
                 return why
             for shard in [name for name in names if _SHARD.fullmatch(name)][:1]:  # train/00000
-                if why := _why(tree, f"{folder}/{shard}", tree.names(f"{folder}/{shard}")):
+                if why := _why(tree, f"{folder}/{shard}", names_in(tree, f"{folder}/{shard}")):
                     return why
         return ""
 
@@ -116,7 +116,7 @@ def _list(tree: Tree, videos: list[Item], others: list[Item], found: Found) -> L
         if _STATS.fullmatch(item.rel.rsplit("/", 1)[-1]) and not item.problem:
             tables.append(item.rel)
         else:
-            count_ignored(found.ignored, item.rel, item.problem)
+            count_ignored(found.ignored, item)
     for item in others:
         if suffix(item.rel) == ".tar":
             read_tar(tree, item, found)
@@ -155,6 +155,6 @@ def _read_table(tree: Tree, item: Item, found: Found) -> list[str]:
         found.unused[parquets.FAILED] += sum(failed.values())
         found.notes.append(f"{item.rel}: {sum(failed.values())} downloads failed ({told})")
     if item.problem or not _STATS.fullmatch(item.rel.rsplit("/", 1)[-1]):
-        count_ignored(found.ignored, item.rel, item.problem)
+        count_ignored(found.ignored, item)
         return []
     return [item.rel]

@@ -17,14 +17,18 @@ Both are read with Pillow and numpy alone, and by webdataset's own decoders. A w
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from sofdata.bounded.arrays import read_npy
+from sofdata.bounded.pictures import check_values, opened_jpeg
 from sofdata.errors import ContractError, InputError
 from sofdata.settings import Section
 
@@ -117,16 +121,16 @@ def check(members: Mapping[str, bytes], meta: Mapping[str, Any]) -> None:
 def _read(
     members: Mapping[str, bytes], meta: Mapping[str, Any], readers: Mapping[str, Any], *into: Any
 ) -> Any:
-    codec = str(meta.get("codec"))
-    if codec not in readers:
-        raise InputError(f"unknown flow codec {codec!r}; this version reads {sorted(readers)}")
+    codec = meta.get("codec")
+    if not isinstance(codec, str) or codec not in readers:
+        raise InputError(f"unknown flow codec {codec!r:.60}; this version reads {sorted(readers)}")
     suffix, read = readers[codec]
     if suffix not in members:
         raise InputError(f"codec {codec!r} keeps flow in {suffix!r}, found {sorted(members)}")
     try:
         return read(members[suffix], meta, *into)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{suffix} cannot be read as {codec!r} flow: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+        raise InputError(f"{suffix} cannot be read as {codec!r} flow: {error}") from None
 
 
 def _check(flow: NDArray[np.float32]) -> None:
@@ -165,12 +169,13 @@ def _encode_q8(
 def _decode_q8(
     data: bytes, meta: Mapping[str, Any], planes: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
-    steps, height, width, _ = meta["shape"]
+    steps, height, width, _ = _shape(meta)
+    step_px = _per_step(meta["step_px"], steps)
     with _mosaic(data, meta) as image:
         levels = np.asarray(image).reshape(steps, height, 2, width)
     out = _fitting(planes, (steps, 2, height, width))
     np.subtract(levels.transpose(0, 2, 1, 3), np.float32(_ZERO), out=out)
-    out *= _per_step(meta["step_px"], steps)
+    out *= step_px
     return out
 
 
@@ -182,26 +187,42 @@ def _fitting(planes: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDAr
 
 
 def _check_q8(data: bytes, meta: Mapping[str, Any]) -> None:
+    _per_step(meta["step_px"], _shape(meta)[0])
     with _mosaic(data, meta) as image:
-        _per_step(meta["step_px"], meta["shape"][0])
         image.draft(None, (1, 1))  # all of the file is parsed, and an eighth of each side drawn
         image.load()
 
 
-def _mosaic(data: bytes, meta: Mapping[str, Any]) -> JpegImageFile:
-    """The picture of all steps, not yet decoded. Raises `ValueError` if it is another's size."""
-    from PIL import Image
-
-    steps, height, width, _ = meta["shape"]
-    image = Image.open(io.BytesIO(data), formats=["JPEG"])
-    if image.mode != "L" or image.size != (2 * width, steps * height):
-        raise ValueError(
-            f"{image.mode} {image.size[0]} x {image.size[1]} does not hold {meta['shape']}"
-        )
-    return cast("JpegImageFile", image)
+@contextmanager
+def _mosaic(data: bytes, meta: Mapping[str, Any]) -> Iterator[JpegImageFile]:
+    """The picture of all steps, not yet decoded. Raises `InputError` if it is another's size."""
+    steps, height, width, _ = _shape(meta)
+    with opened_jpeg(data, (steps * height, 2 * width)) as image:
+        if image.mode != "L":
+            raise ValueError(f"{image.mode} is not grey")
+        yield image
 
 
-def _per_step(values: list[float], steps: int) -> NDArray[np.float32]:
+def _shape(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """The shape [L,h,w,2] that a sample claims. Raises `ValueError` and `InputError`."""
+    found = meta["shape"]
+    if (
+        not isinstance(found, list)
+        or len(found) != 4
+        or not all(type(side) is int and 0 < side <= LONGEST_SIDE_PX for side in found)
+        or found[3] != 2
+    ):
+        raise ValueError(f"{found!r:.80} is no shape of flow [L, h, w, 2]")
+    check_values(math.prod(found), "flow")
+    return found[0], found[1], found[2], found[3]
+
+
+def _per_step(values: Any, steps: int) -> NDArray[np.float32]:
+    """The scales of the steps, to be multiplied with them. Raises `ValueError`."""
+    if not isinstance(values, list) or len(values) != steps:
+        raise ValueError(f"step_px must be {steps} numbers")
+    if not all(type(each) in (int, float) and 0 < each < _FLOAT16_MAX for each in values):
+        raise ValueError("step_px holds what is no scale in px")
     return np.array(values, np.float32).reshape(steps, 1, 1, 1)
 
 
@@ -226,9 +247,9 @@ def _decode_float16(
 
 
 def _check_float16(data: bytes, meta: Mapping[str, Any]) -> NDArray[np.float16]:
-    stored: NDArray[np.float16] = np.load(io.BytesIO(data), allow_pickle=False)
-    if stored.dtype != np.dtype("<f2") or list(stored.shape) != list(meta["shape"]):
-        raise ValueError(f"{stored.dtype} {list(stored.shape)} does not hold {meta['shape']}")
+    stored: NDArray[np.float16] = read_npy(data, "<f2", _shape(meta))
+    if not np.isfinite(stored).all():
+        raise ValueError("it holds values that are not finite")
     return stored
 
 

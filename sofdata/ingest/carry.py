@@ -14,11 +14,12 @@ from functools import cache
 from types import TracebackType
 from typing import BinaryIO
 
+from sofdata.bounded.files import read_small
 from sofdata.errors import InputError
 from sofdata.flow.codec import decode
 from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.outcome import Output
-from sofdata.ingest.units import Unit, video_inputs
+from sofdata.ingest.units import Unit
 from sofdata.shards.layout import SHARDS
 from sofdata.shards.schema import LedgerRecord, SampleRecord, VideoRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
@@ -73,7 +74,7 @@ class Carrier:
                     writer.rollback(mark)
                     continue
                 self.digests.add(record.libraries)
-                return video.model_copy(update={"inputs": video_inputs(ref)}), output
+                return video, output
         return None
 
     def is_likely(self, ref: VideoRef) -> bool:
@@ -138,8 +139,8 @@ class Carrier:
 
     def _read_record(self, path: str) -> LedgerRecord | None:
         try:
-            record = LedgerRecord.model_validate_json(self._dest.read(path))
-        except (FileNotFoundError, ValueError):
+            record = LedgerRecord.parse(read_small(self._dest, path, LedgerRecord.MOST_BYTES))
+        except (FileNotFoundError, InputError, ValueError):
             return None
         return record if record.config_sha256 == self._config_sha256 else None
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from pydantic import ValidationError
 
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import COUNTED_PLACES, SHOWN_PLACES, brief
 from sofdata.config import IngestConfig, completed, differing_keys
 from sofdata.disk import SCRATCH
-from sofdata.errors import ConfigError
+from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.libraries import with_stored
 from sofdata.ingest.lock import LOCK
@@ -17,6 +18,7 @@ from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord
+from sofdata.shards.wids import listed_shards
 from sofdata.storage import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import is_installed
@@ -30,15 +32,23 @@ def read_dataset(dest: Tree) -> DatasetRecord | None:
     Raises `ConfigError` if it is not one of ours.
     """
     try:
-        return DatasetRecord.model_validate_json(dest.read(DATASET))
+        return DatasetRecord.parse(read_small(dest, DATASET, DatasetRecord.MOST_BYTES))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise ConfigError(f"{dest.name} lies in a file; a dataset is a folder") from None
     except ValidationError as error:
-        where = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
+        few = error.error_count() <= COUNTED_PLACES
+        found = error.errors(include_url=False, include_input=False) if few else []
+        places = [".".join(str(part)[:60] for part in each["loc"]) for each in found]
+        where = ", ".join(places[:SHOWN_PLACES]) + ", ..." * (len(places) > SHOWN_PLACES)
         raise ConfigError(
             f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where or 'all'})"
+        ) from None
+    except (ValueError, InputError) as error:
+        told = brief(error) if isinstance(error, ValueError) else str(error)
+        raise ConfigError(
+            f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {told})"
         ) from None
 
 
@@ -73,9 +83,13 @@ def check_can_run(config: IngestConfig, dest: Tree) -> None:
 
 
 def check_files(dest: Tree) -> None:
-    """Raise `ConfigError` if a file that a complete dataset needs is not there."""
-    listed = {shard["url"] for shard in json.loads(dest.read(WIDS))["shardlist"]}
-    missing = sorted(listed - set(dest.names(SHARDS)))
+    """Raise `ConfigError` if a file that a complete dataset needs is not there, or is no such."""
+    try:
+        missing = sorted(listed_shards(dest).keys() - set(dest.names(SHARDS)))
+    except FileNotFoundError:
+        missing = [WIDS]
+    except InputError as error:
+        raise ConfigError(str(error)) from None
     missing += [name for name in (INDEX, REJECTS, VIDEOS) if not dest.exists(name)]
     if missing:
         raise ConfigError(

@@ -28,6 +28,7 @@ class Copy:
 
     def __init__(self, source: Tree, ref: VideoRef) -> None:
         self.uri = ref.uri
+        self._where = ref.where
         self._size_bytes = ref.size_bytes
         self._source = source
         self._stack = ExitStack()
@@ -35,7 +36,9 @@ class Copy:
 
     def open(self) -> str:
         """Fetch it. Raises what `Tree.download` raises."""
-        self.path = self._stack.enter_context(self._source.local_copy(self.uri, self._size_bytes))
+        self.path = self._stack.enter_context(
+            self._source.local_copy(self._where, self._size_bytes)
+        )
         return self.path
 
     def close(self) -> None:
@@ -106,7 +109,7 @@ class Fetcher:
             self._thread = None
 
     def _is_local(self, ref: VideoRef) -> bool:
-        return self._source.is_local and "://" not in ref.uri
+        return self._source.is_on_disk(ref.where)
 
     def _fits(self, *refs: VideoRef) -> bool:
         sizes = {ref.uri: ref.size_bytes for ref in refs}
@@ -116,9 +119,11 @@ class Fetcher:
         if self._is_local(ref) or decoder != "pyav" or (self._copy and self._copy.uri == ref.uri):
             return False
         if not self._fits(ref):
-            return self._source.has_ranges(ref.uri)
+            return self._source.has_ranges(ref.where)
         large_span = ref.span_s is not None and ref.size_bytes > self._ranges_from
-        return large_span and ref.uri not in self._copied_whole and self._source.has_ranges(ref.uri)
+        return (
+            large_span and ref.uri not in self._copied_whole and self._source.has_ranges(ref.where)
+        )
 
     def _limit(self, ref: VideoRef) -> int | None:
         """How many more bytes of a file may be read in ranges."""
@@ -128,7 +133,7 @@ class Fetcher:
 
     def _read(self, ref: VideoRef, start: int, end: int) -> bytes:
         self._fetched[ref.uri] += end - start
-        return self._source.read_range(ref.uri, start, end)
+        return self._source.read_range(ref.where, start, end)
 
     def _local(self, ref: VideoRef) -> str:
         """The path of a local file or of a copy, which may have been made ahead."""

@@ -11,7 +11,7 @@ from typing import Any
 from sofdata import __version__
 from sofdata.config import IngestConfig
 from sofdata.faults import reached
-from sofdata.ingest.generation import Generation, clear_next, read_records
+from sofdata.ingest.generation import Generation, clear_next, clear_records, read_records
 from sofdata.ingest.libraries import (
     merged_provenance,
     recorded,
@@ -80,6 +80,7 @@ def finish(dest: Tree, generation: Generation) -> DatasetRecord:
             reached(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
     reached("finish: shards listed")
+    clear_records(dest)
     _retire(dest, plan, account)
     reached("finish: retired")
     libraries = recorded(generation.record, account.digests)

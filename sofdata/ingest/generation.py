@@ -24,6 +24,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
 from sofdata.faults import reached
 from sofdata.ingest.plan import Plan, load_plan, save_plan
@@ -125,16 +127,28 @@ def save_generation(dest: Tree, generation: Generation) -> None:
     reached("stage: ready")
 
 
-def clear_next(dest: Tree) -> None:
-    """Remove `next/`: what it held is in place, or of no generation."""
-    there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
-    for name in (NEXT_DATASET, NEXT_AGAIN, NEXT_PLAN):
-        if name in there:
-            dest.remove(name)
-            reached("next: file removed")
+def clear_records(dest: Tree) -> None:
+    """Remove the records of `next/`, which are in place: before any shard that they name.
+
+    What is to be run again goes first, so that what stands is taken as done should this end midway.
+    """
+    if NEXT_AGAIN.rsplit("/", 1)[-1] in dest.names(NEXT):
+        dest.remove(NEXT_AGAIN)
+        reached("next: nothing to run again")
     for folder in (NEXT_LEDGER, NEXT_EARLIER):
         for name in dest.names(folder):
             dest.remove(f"{folder}/{name}")
+            reached("next: record removed")
+
+
+def clear_next(dest: Tree) -> None:
+    """Remove `next/`: what it held is in place, or of no generation."""
+    clear_records(dest)
+    there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
+    for name in (NEXT_DATASET, NEXT_PLAN):
+        if name in there:
+            dest.remove(name)
+            reached("next: file removed")
     for folder in (NEXT_LEDGER, NEXT_EARLIER, NEXT):
         dest.remove_folder(folder)
 
@@ -246,16 +260,16 @@ def _inputs_of(units: Mapping[str, Unit], record: LedgerRecord) -> dict[str, str
 
 def _read_dataset(dest: Tree, name: str) -> DatasetRecord | None:
     try:
-        return DatasetRecord.model_validate_json(dest.read(name))
+        return DatasetRecord.parse(read_small(dest, name, DatasetRecord.MOST_BYTES))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise InputError(f"{name} in {dest.name} does not fit the schema: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{name} in {dest.name} does not fit the schema: {brief(error)}") from None
 
 
 def _read_again(dest: Tree) -> dict[str, Why]:
     try:
-        return _AGAIN.validate_json(dest.read(NEXT_AGAIN))
+        return _AGAIN.validate_json(read_small(dest, NEXT_AGAIN, DatasetRecord.MOST_BYTES))
     except FileNotFoundError:
         return {}
     except ValidationError as error:

@@ -12,17 +12,22 @@ from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from typing import Any
 
+from sofdata.bounded.jsons import check_numbers
+from sofdata.bounded.jsons import parse as parse_json
 from sofdata.config import IngestConfig
 from sofdata.corpora.base import Entry, Listing
-from sofdata.errors import ConfigError, InputError
-from sofdata.ingest.units import Unit, cut
+from sofdata.errors import ConfigError, ContractError, InputError
+from sofdata.ingest.units import MIB, Unit, cut
 from sofdata.shards.layout import PLAN
+from sofdata.shards.names import check_file_names
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
 from sofdata.storage import Tree
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
+from sofdata.uris import local, parse
 
 LISTING_THREADS = 16
+MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +136,21 @@ def load_plan(dest: Tree, name: str = PLAN) -> Plan | None:
     kinds = itertools.product((False, True), repeat=2)
     if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{name} in {dest.name} is damaged: its columns are not those of a plan")
-    rows = table.to_pylist()
     units: dict[tuple[int, str], list[VideoRef]] = {}
     refused = []
-    for row in rows:
-        if row["problem"]:
-            refused.append(
-                Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
-            )
-        else:
-            units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+    for number, row in enumerate(row for batch in table.to_batches() for row in batch.to_pylist()):
+        try:
+            check_numbers(row)
+            if row["problem"]:
+                refused.append(
+                    Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
+                )
+            else:
+                units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
+        except (ValueError, KeyError, TypeError, AttributeError, ContractError) as error:
+            told = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
+            raise InputError(f"{name} in {dest.name} is damaged: {told}") from None
+    check_file_names({unit for _, unit in units}, f"{name} in {dest.name}")  # of their records
     return Plan(
         units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),
         refused=tuple(refused),
@@ -154,10 +164,13 @@ def fingerprint(
 
     copy: a local copy of the video, if there is one.
     """
-    video = Tree("/").fingerprint(copy, size_bytes) if copy else source.fingerprint(uri, size_bytes)
+    if copy:
+        video = Tree("/").fingerprint(local(copy), size_bytes)
+    else:
+        video = source.fingerprint(parse(uri), size_bytes)
     if actions is None:
         return video
-    both = video + source.fingerprint(actions.uri, source.size(actions.uri))
+    both = video + source.fingerprint(actions.where, source.size(actions.where))
     return hashlib.sha256(both.encode()).hexdigest()[:32]
 
 
@@ -166,7 +179,7 @@ def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
     if entry.problem:
         return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
     try:
-        size = entry.size_bytes or source.size(entry.uri)
+        size = entry.size_bytes or source.size(parse(entry.uri))
         hashed = entry.fingerprint or fingerprint(source, entry.uri, size, entry.actions)
     except FileNotFoundError:
         return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
@@ -196,16 +209,23 @@ def _video(row: dict[str, Any]) -> VideoRef:
         fingerprint=row["fingerprint"],
         span_s=span,
         text=row["text"],
-        labels=json.loads(row["labels"]),
+        labels=_labels(row["labels"]),
         actions=_actions(row),
         annotations=_annotations(row.get("annotations")),
     )
 
 
+def _labels(text: str) -> dict[str, str]:
+    found = parse_json(text, MOST_JSON)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("labels are texts")
+    return dict(found)
+
+
 def _annotations(text: str | None) -> Annotations:
     if not text:
         return Annotations()
-    found = json.loads(text)
+    found = parse_json(text, MOST_JSON)
     return Annotations(
         texts=tuple(TimedText(*each) for each in found["texts"]),
         hidden_s=tuple((start, end) for start, end in found["hidden_s"]),

@@ -32,7 +32,6 @@ from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, Vi
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
-    clear_next,
     quarantined_units,
     read_generation,
     save_generation,
@@ -50,7 +49,7 @@ from sofdata.ingest.plan import Plan, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
-from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
+from sofdata.shards.layout import DATASET, NEXT, NEXT_DATASET, RUNS
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage import Tree
 
@@ -177,9 +176,10 @@ def prepare(
             dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
             if generation is not known:
                 save_generation(dest, generation)
-            elif not generation.staged:
-                clear_next(dest)  # of a generation that is in place, or was never ready
-    complete = None if waiting or generation.staged else read_dataset(dest)
+    # What is left in next/ is of a generation that is in place, or that was given up before it was
+    # ready. It may have shards, which `finish` retires.
+    finished = not waiting and not generation.staged and not dest.names(NEXT)
+    complete = read_dataset(dest) if finished else None
     if complete and complete.complete:
         check_files(dest)
     return Prepared(

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sofdata.ingest.plan import Plan, Refused
 from sofdata.shards.layout import INDEX, REJECTS, VIDEOS
-from sofdata.shards.schema import LedgerRecord, index_schema, rejects_schema, videos_schema
+from sofdata.shards.schema import (
+    LedgerRecord,
+    VideoRecord,
+    index_schema,
+    rejects_schema,
+    videos_schema,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +35,11 @@ class Table:
 
 def _index_rows(record: LedgerRecord) -> list[Row]:
     name = record.shard.name if record.shard else ""
-    return [{"shard": name, **window.model_dump()} for window in record.windows]
+    labels = {video.id: _labels(video) for video in record.videos}
+    return [
+        {"shard": name, **window.model_dump(), "labels": labels.get(window.source)}
+        for window in record.windows
+    ]
 
 
 def _refused_rejects(plan: Plan) -> list[Row]:
@@ -62,9 +72,14 @@ def _videos(record: LedgerRecord) -> list[Row]:
             **video.model_dump(),
             "windows_rejected": sum(video.windows_rejected.values()),
             "unit": record.unit,
+            "labels": _labels(video),
         }
         for video in record.videos
     ]
+
+
+def _labels(video: VideoRecord) -> list[tuple[str, str]] | None:
+    return None if video.labels is None else sorted(video.labels.items())
 
 
 def _refused(refused: Refused) -> Row:

@@ -37,6 +37,8 @@ from sofdata.types import (
     SkillWindow,
     VideoRef,
 )
+from sofdata.uris import local
+from sofdata.urls import public_text
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
@@ -119,9 +121,11 @@ def run_unit(
         digests = carrier.digests
         for ref in unit.videos:
             taken = carrier.take(ref, writer)
-            video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
             if taken is None:
                 digests.add(own_digest(job.config, job.libraries))
+            video, brought = taken or run_video(ref, job, writer, flow, open_video, fetcher)
+            said = {"labels": dict(ref.labels), "inputs": video_inputs(ref)}
+            video = video.model_copy(update=said)
             output.extend(brought)
             videos.append(video)
             if video.status == "quarantined":
@@ -186,7 +190,7 @@ def run_video(
     """
     mark = writer.mark()
     decoder = job.config.video.decoder
-    path, tries, spared = job.source.path(ref.uri), 1, False
+    path, tries, spared = job.source.path(ref.where), 1, False
     while True:
         try:
             with fetcher.video(ref, decoder) as (source, path):
@@ -217,7 +221,8 @@ def _detail(error: Exception, path: str, ref: VideoRef) -> str:
     """An error's text without the path, which is this machine's: it has no place in a dataset."""
     if isinstance(error, OSError) and error.filename:
         error = OSError(error.errno, error.strerror, ref.id)
-    return str(error).replace(path or ref.uri, ref.id).removeprefix(f"{ref.id}: ")
+    told = str(error).replace(path or ref.uri, ref.id).removeprefix(f"{ref.id}: ")
+    return public_text(told)
 
 
 def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:
@@ -281,7 +286,7 @@ def _check_unchanged(ref: VideoRef, source: Tree, path: str) -> None:
 
     path: of the file or of its copy, "" if it is read where it lies.
     """
-    size = Tree("/").size(path) if path else source.size(ref.uri)
+    size = Tree("/").size(local(path)) if path else source.size(ref.where)
     if size != ref.size_bytes or ref.fingerprint != fingerprint(
         source, ref.uri, size, ref.actions, path
     ):
@@ -309,7 +314,6 @@ def _ended(ref: VideoRef, stream: DecodedVideo, output: Output, tries: int) -> V
         covered_s=report.covered_s,
         windows=kept,
         windows_rejected=dict(sorted(reasons.items())),
-        inputs=video_inputs(ref),
     )
 
 
@@ -346,7 +350,6 @@ def _failed(ref: VideoRef, error: Exception, detail: str, decoder: str, tries: i
             "detail": detail,
             "decoder": decoder,
             "tries": tries,
-            "inputs": video_inputs(ref),
         }
     )
 

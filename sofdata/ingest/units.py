@@ -43,7 +43,7 @@ class Earlier:
 class Unit:
     """Videos that one worker turns into one shard.
 
-    ordinal: its place in the order of units: the bits of its keys, from the left of 63.
+    ordinal: its place in the order of units: the first 63 bits of the smallest of its keys.
     earlier: results of its videos that stand. They are no part of the plan.
     """
 
@@ -116,8 +116,8 @@ def _leaves(
         first, last = keyed[start][0], keyed[end - 1][0]
         if depth >= least_depth:
             if first == last or _fits(keyed[start:end], config):
-                prefix = first >> (KEY_BITS - depth) << (KEY_BITS - depth)
-                yield prefix >> (KEY_BITS - ORDINAL_BITS), [video for _, video in keyed[start:end]]
+                # Of the videos alone: the same may make a leaf higher up once a neighbour has gone.
+                yield first >> (KEY_BITS - ORDINAL_BITS), [video for _, video in keyed[start:end]]
                 continue
             depth = KEY_BITS - (first ^ last).bit_length()  # on to where the keys part
         middle = _first_with_bit(keyed, start, end, KEY_BITS - 1 - depth)

@@ -54,7 +54,9 @@ def _encode(tree: Tree, model: SkillVAE, name: str, follow: Callable[[int, int],
 
     sha256 = fingerprint(model)
     path = f"{SKILLS}/{name or sha256[:16]}.parquet"
-    loader = Loader(tree.url, batch_size=BATCH, shuffle=False, options=tree.options)
+    loader = Loader(
+        tree.url, batch_size=BATCH, shuffle=False, rank=0, world=1, options=tree.options
+    )
     size = loader.geometry
     if (size.steps, size.flow_px) != (model.shape.steps, model.shape.size):
         raise ConfigError(

@@ -7,16 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sofdata.report.colour import flow_to_rgb, wheel_picture
 from sofdata.report.inspect import choose_windows, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
 from sofdata.report.sheet import SheetRow, flow_scale, flow_steps
-from sofdata.report.summary import salvaged_videos
+from sofdata.report.summary import rejected_videos, salvaged_videos
 from sofdata.report.text import printable
-from sofdata.shards.layout import INDEX, REJECTS
-from sofdata.shards.parquet import read_table
+from sofdata.shards.layout import INDEX
+from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage import Tree
 
@@ -56,8 +54,9 @@ def write_report(tree: Tree, dataset: DatasetRecord, rows: int, path: str | None
 
 
 def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
-    index = read_table(tree, INDEX)
-    texts = Counter(index["text"].to_pylist())
+    index = needed_table(tree, INDEX)
+    counted = index["text"].value_counts()
+    texts = Counter({each["values"].as_py(): each["counts"].as_py() for each in counted})
     untold = texts.pop("", 0)
     counts = dataset.counts
     shown = []
@@ -108,7 +107,7 @@ def _ranked(parts: Counter[str]) -> list[Share]:
 
 def _histograms(index: Any) -> list[Histogram]:
     def column(name: str) -> Any:
-        return np.array(index[name].to_pylist(), np.float64)
+        return index[name].to_numpy()
 
     made = [
         histogram("length", "s", column("end_s") - column("start_s")),
@@ -137,7 +136,7 @@ def _shown(row: SheetRow) -> Shown:
 def _rejects(tree: Tree) -> list[dict[str, str]]:
     """Videos that are not done, quarantined ones first."""
     names = ("status", "video", "reason", "detail")
-    rows = [row for row in read_table(tree, REJECTS).to_pylist() if row["kind"] == "video"]
+    rows = rejected_videos(tree)
     rows.sort(key=lambda row: (row["status"] != "quarantined", row["reason"], row["video"]))
     return [{name: printable(row[name]) for name in names} for row in rows]
 
@@ -160,4 +159,4 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{key}.")
         else:
-            yield f"{above}{key}", str(value)
+            yield printable(f"{above}{key}"), printable(str(value))

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.errors import ConfigError, StorageError
+from sofdata.errors import ConfigError, InputError, StorageError
 from sofdata.report.sheet import SheetRow, contact_sheet
 from sofdata.shards.layout import INDEX, SHARDS
-from sofdata.shards.parquet import read_table
+from sofdata.shards.names import check_shards
+from sofdata.shards.parquet import needed_table
 from sofdata.shards.sample import decode_sample
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage import Tree
 
 SHEET = "contact_sheet.png"
+SHOWN_COLUMNS = ("shard", "offset", "key", "source")
 
 
 def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> str:
@@ -48,9 +50,12 @@ def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[
 
     Raises `ConfigError` if there is none.
     """
-    index = read_table(tree, INDEX, ["shard", "offset", "key", "source"])
+    import pyarrow.compute as pc
+
+    index = needed_table(tree, INDEX, SHOWN_COLUMNS)
+    check_shards(index, f"{INDEX} of {tree.name}")
     if video is not None:
-        index = index.filter(np.array(index["source"].to_pylist()) == video)
+        index = index.filter(pc.equal(index["source"], video))
     if not index.num_rows:
         which = f"of video '{video}' " if video else ""
         raise ConfigError(
@@ -64,9 +69,20 @@ def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[
 def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
     """The window of a row of the index, read from its shard."""
     name = f"{SHARDS}/{entry['shard']}"
-    with tree.open(name) as stream:
-        key, members = read_sample_at(stream, entry["offset"], name)
-    sample = decode_sample(key, members)
+    try:
+        if tree.is_local and tree.exists(name) and not tree.is_file(name):
+            raise InputError("it is no file")
+        with tree.open(name) as stream:
+            key, members = read_sample_at(stream, entry["offset"], name)
+        if key != entry["key"]:
+            raise InputError(f"at byte {entry['offset']} stands {key}")
+        sample = decode_sample(key, members)
+    except (InputError, OSError, ValueError) as error:  # also where the name can be none
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(
+            f"sample {entry['key']:.100} of {name:.200} cannot be shown: {told}. "
+            f"'sofdata verify {tree.name}' tells all that is wrong"
+        ) from None
     record = sample.record
     caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"
     if record.text:

@@ -19,6 +19,7 @@ from sofdata.storage import Tree
 
 JPEG_QUALITY = 88
 HISTOGRAM_BINS = 40
+_LARGEST = 1e30  # what is drawn: beyond it there are no bins of equal widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Histogram:
 def histogram(title: str, unit: str, values: NDArray[np.floating]) -> Histogram | None:
     """Bins up to the 99.5th percentile, so that one stray value hides nothing; None of no value."""
     finite = np.asarray(values, np.float64)
-    finite = finite[np.isfinite(finite)]
+    finite = finite[np.abs(finite) < _LARGEST]  # nor what is no number
     if not finite.size:
         return None
     low = min(0.0, float(finite.min()))

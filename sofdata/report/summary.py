@@ -14,7 +14,7 @@ from sofdata.flow.estimator import EstimatorStatus
 from sofdata.ingest.libraries import NOTE
 from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS, VIDEOS
-from sofdata.shards.parquet import read_table
+from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage import Tree
 
@@ -63,7 +63,7 @@ def print_ingest(
 ) -> None:
     """Print the account of all files and videos, why some are not done, and what was lost."""
     console.print(_account(dataset))
-    rejects = _rejected_videos(dest)
+    rejects = rejected_videos(dest)
     if rejects:
         console.print(_videos_table(rejects, "not done", REJECTS))
     if dataset.counts.salvaged:
@@ -197,13 +197,20 @@ def salvaged_videos(dest: Tree) -> list[dict[str, Any]]:
 
     Of a dataset made before losses were counted, they are 0.
     """
+    import pyarrow.compute as pc
+
     uncounted = {"frames_lost": 0, "frames_undated": 0, "missing_s": 0.0}
-    rows = read_table(dest, VIDEOS).to_pylist()
-    return [uncounted | row for row in rows if row["status"] == "done" and row["salvaged"]]
+    table = needed_table(dest, VIDEOS)
+    chosen = pc.and_(pc.equal(table["status"], "done"), pc.not_equal(table["salvaged"], ""))
+    return [uncounted | row for row in table.filter(chosen).to_pylist()]
 
 
-def _rejected_videos(dest: Tree) -> list[dict[str, Any]]:
-    return [row for row in read_table(dest, REJECTS).to_pylist() if row["kind"] == "video"]
+def rejected_videos(dest: Tree) -> list[dict[str, Any]]:
+    """The rows of videos that are not done."""
+    import pyarrow.compute as pc
+
+    table = needed_table(dest, REJECTS)
+    return list(table.filter(pc.equal(table["kind"], "video")).to_pylist())
 
 
 def same_crash(dataset: DatasetRecord, rejects: list[dict[str, Any]]) -> str:

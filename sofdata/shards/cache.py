@@ -2,9 +2,10 @@
 
 Samples are small and read in random order, which would be a request each. A shard is fetched whole
 when it is first needed, by one process while the others wait, and appears under its final name
-whole or not at all. Its name holds its md5, so a copy is never taken for another shard. The copies
-used longest ago go first. A file that is removed while another process reads it stays readable
-there.
+whole or not at all. Its name holds its md5, so a copy is never taken for another shard. Each
+process checks a copy before it first reads it, as disks lose bytes and people edit files: one that
+is damaged is named in a warning and fetched again. The copies used longest ago go first. A file
+that is removed while another process reads it stays readable there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from sofdata.disk import explained
-from sofdata.errors import ConfigError, InputError
+from sofdata.errors import ConfigError, InputError, StorageError
 from sofdata.flocks import flock
 from sofdata.shards.catalog import ShardFile
 from sofdata.shards.tar import hash_file
@@ -27,6 +29,7 @@ from sofdata.shards.tar import hash_file
 LOCKS = 16
 _PART = ".part"
 _STALE_S = 24 * 3600.0
+_sound: set[tuple[int, int, int, int]] = set()  # copies that this process has checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +48,44 @@ class ShardCache:
         """A shard's copy, opened for reading. Fetches it if it is not there.
 
         Raises `FileNotFoundError` if there is no such shard, `InputError` if it is not the one that
-        the dataset lists, `StorageError` or `TransientError` if it cannot be fetched.
+        the dataset lists, `StorageError` or `TransientError` if it cannot be fetched, or is damaged
+        again at once where it is kept.
         """
         path = os.path.join(self.folder, f"{shard.md5}-{shard.rel.rsplit('/', 1)[-1]}")
         with explained(f"keep copies of shards in {self.folder}"):
             _make_private(self.folder)
+        thrown_away = False
         while True:
             with suppress(FileNotFoundError):
-                return self._use(path)
+                handle = open(path, "rb")  # noqa: SIM115 - the caller closes it
+                if not (damage := _damage(handle, shard)):
+                    _mark_as_used(path)
+                    return handle
+                handle.close()
+                if thrown_away:
+                    raise StorageError(
+                        f"{path}, a copy that was fetched anew, {damage} again: the disk that holds"
+                        " it does not keep what is written; give another cache_dir"
+                    )
+                self._throw_away(shard, path, damage)
+                thrown_away = True
             with self._only_one(path):
                 if not os.path.exists(path):
                     self._fetch(shard, path)
 
-    def _use(self, path: str) -> BinaryIO:
-        handle = open(path, "rb")  # noqa: SIM115 - the caller closes it
-        with suppress(OSError):
-            os.utime(path)  # used last
-        return handle
+    def _throw_away(self, shard: ShardFile, path: str, damage: str) -> None:
+        """Remove a damaged copy, unless another process has replaced it meanwhile."""
+        with self._only_one(path):
+            with suppress(FileNotFoundError), open(path, "rb") as handle:
+                if not _damage(handle, shard):
+                    return
+            warnings.warn(
+                f"{path}, a copy of {shard.rel}, {damage}: it is fetched again",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _fetch(self, shard: ShardFile, path: str) -> None:
         with explained(f"keep copies of shards in {self.folder}"):
@@ -85,7 +109,7 @@ class ShardCache:
                 if _PART in entry.name and time.time() - info.st_mtime > _STALE_S:
                     os.unlink(entry.path)  # of a process that was killed
                 elif entry.name.endswith(".tar"):
-                    copies.append((info.st_mtime_ns, info.st_size, entry.path))
+                    copies.append((info.st_atime_ns, info.st_size, entry.path))
         copies.sort(reverse=True)
         total = size
         for number, (_, copy_size, path) in enumerate(copies):
@@ -101,6 +125,26 @@ class ShardCache:
         with open(os.path.join(self.folder, f".lock-{number:02d}"), "w") as lock:
             flock(lock.fileno())  # without locks it may be fetched twice, and is whole anyway
             yield
+
+
+def _damage(handle: BinaryIO, shard: ShardFile) -> str:
+    """What is wrong with a copy, "" if nothing is. Its md5 is computed once in a process."""
+    info = os.fstat(handle.fileno())
+    if info.st_size != shard.size_bytes:
+        return f"has {info.st_size} bytes instead of {shard.size_bytes}"
+    state = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+    if state in _sound:
+        return ""
+    if hash_file(handle.name)[1] != shard.md5:
+        return "does not have the md5 of the shard"
+    _sound.add(state)
+    return ""
+
+
+def _mark_as_used(path: str) -> None:
+    """By the time of access: that of change tells whether a copy has to be checked again."""
+    with suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
 
 
 def default_folder() -> str:

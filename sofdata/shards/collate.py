@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.errors import InputError
+from sofdata.errors import ConfigError, InputError
 from sofdata.shards.catalog import Geometry
 from sofdata.shards.reader import Stored, blamed
 from sofdata.shards.sample import DecodedSample, decode_sample
+from sofdata.shards.sharing import own_worker
 from sofdata.shards.slots import Place, Slots
 from sofdata.types import SCHEMA_VERSION, ActionBatch, Batch
 
@@ -118,12 +119,17 @@ class Collate:
         return self._with_actions(batch, collated.actions) if collated.actions else batch
 
     def _block(self, number: int) -> tuple[Place | None, NDArray[np.uint8]]:
-        from torch.utils.data import get_worker_info
-
-        if self._slots is not None and (info := get_worker_info()) is not None:
-            return self._slots.claim(info.id)
+        if self._slots is not None and (worker := own_worker()) is not None:
+            return self._slots.claim(worker[0])
         # One block, since numpy takes huge pages for large ones, which are far faster to map.
-        return None, np.empty(Large.size_bytes(number, self._geometry), np.uint8)
+        size = Large.size_bytes(number, self._geometry)
+        try:
+            return None, np.empty(size, np.uint8)
+        except MemoryError:
+            raise ConfigError(
+                f"a batch of {number} windows takes {size >> 20} MiB, which are not to be had: "
+                "take a smaller batch"
+            ) from None
 
     def _check(self, sample: DecodedSample) -> None:
         geometry, record = self._geometry, sample.record

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 
-from pydantic import ValidationError
-
-from sofdata.errors import ContractError, InputError, TransientError
+from sofdata.bounded.files import read_small
+from sofdata.bounded.jsons import brief
+from sofdata.errors import ConfigError, ContractError, InputError, TransientError
 from sofdata.faults import reached
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
 from sofdata.shards.sample import check_sample
@@ -63,6 +63,12 @@ def commit_record(
     Returns the record that stands in the end: this one, or that of another driver that was first.
     """
     name = f"{ledger}/{ledger_name(record.unit)}"
+    if (size := len(record.to_json())) > LedgerRecord.MOST_BYTES:
+        raise ConfigError(
+            f"the record of unit {record.unit} has {size} bytes, more than the "
+            f"{LedgerRecord.MOST_BYTES} that are read: make units smaller (units.max_videos), or "
+            "take spans of its videos"
+        )
     if dest.is_local:
         dest.write(name, record.to_json())
         reached("commit: record written")
@@ -99,11 +105,11 @@ def read_record(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerRecord:
     """A unit's ledger record. Raises `InputError` if it is missing or does not fit the schema."""
     name = f"{ledger}/{ledger_name(unit)}"
     try:
-        return LedgerRecord.model_validate_json(dest.read(name))
+        return LedgerRecord.parse(read_small(dest, name, LedgerRecord.MOST_BYTES))
     except FileNotFoundError:
         raise InputError(f"{name} is missing") from None
-    except ValidationError as error:
-        raise InputError(f"{name} does not fit the schema: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{name} does not fit the schema: {brief(error)}") from None
 
 
 def _verify(writer: TarWriter) -> None:

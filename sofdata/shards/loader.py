@@ -9,30 +9,44 @@ loss or repetition, and lets a resume begin anywhere without reading what came b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from sofdata.errors import ConfigError, ContractError, SofdataError, TransientError
 from sofdata.shards.ahead import ahead
 from sofdata.shards.cache import ShardCache, default_folder
-from sofdata.shards.catalog import open_catalog
+from sofdata.shards.catalog import Location, open_catalog, trees_of
 from sofdata.shards.collate import Collate, Collated, Large
 from sofdata.shards.order import Order, Share
 from sofdata.shards.reader import Reader
 from sofdata.shards.schema import index_schema
-from sofdata.shards.selection import Split, choose
+from sofdata.shards.selection import Split, checked_split, choose, sides_of
+from sofdata.shards.sharing import (
+    check_ranks,
+    foreign_worker,
+    mark_as_ours,
+    ranks_of,
+    take_part,
+)
 from sofdata.shards.slots import Slots
+from sofdata.shards.source import Source, shared_numbers
+from sofdata.shards.split import HeldOut
 from sofdata.shards.where import columns_of
-from sofdata.storage import Tree
 from sofdata.types import ActionBatch, Batch
 
 AHEAD_BATCHES = 2
 MOST_OPEN = 128  # shards in a process; systems allow about a thousand files
+_left_behind: list[Any] = []  # threads and processes of the process that this one was forked from
 
 
 class Loader:
     """The batches of one dataset, or of several that fit each other.
+
+    Loops of others may take it as it is, or within `DataLoader(loader, batch_size=None)`, whose
+    workers then share the batches of an epoch. It can be pickled, where its dataset stays.
 
     url: a path or fsspec URL, or several; options: for their file systems.
     batch_size: windows in a batch, over all ranks together.
@@ -40,9 +54,12 @@ class Loader:
     seed: of the shuffle; every epoch has another order.
     workers: processes that read and decode; 0: a thread. The batches are the same.
     rank, world: this process of so many that share each batch: it gets every `world`-th window.
+        By default as `torch.distributed` says, where it is initialised.
     where: a filter on the columns of the index, such as "motion > 0.5"; see `sofdata.shards.where`.
-    split: ("train", 0.1) leaves out about a tenth of the videos, ("held_out", 0.1) gives only
-        these. No video is on both sides.
+    split: ("train", 0.1) leaves out a tenth of the files, the nearest number there is, and
+        ("held_out", 0.1) gives only these. No file is on both sides, nor two cameras of an episode,
+        nor two clips of a recording. In place of the share: the path of a list of what to hold out,
+        or `sofdata.shards.split.HeldOut`, or `Sides` that were decided before.
     drop_last: leave out a last batch that is not full, in each epoch other windows. With several
         ranks it is left out in any case: they could not share it evenly.
     cache_dir: where copies of remote shards are kept, up to `cache_bytes`; by default in the
@@ -58,35 +75,42 @@ class Loader:
     rows, videos: how many windows, and videos with any, are selected.
     batches: how many batches an epoch has, the same on each rank; dropped: windows of an epoch that
         are in none.
-    geometry: the sizes of a batch's arrays.
+    geometry: the sizes of a batch's arrays. sides: where each file is, None without a split.
     """
 
     def __init__(
         self,
-        url: str | Sequence[str],
+        url: Location | Sequence[Location],
         *,
         batch_size: int,
         shuffle: bool = True,
         seed: int = 0,
         workers: int = 0,
-        rank: int = 0,
-        world: int = 1,
+        rank: int | None = None,
+        world: int | None = None,
         where: str = "",
         split: Split | None = None,
         drop_last: bool = False,
-        cache_dir: str | None = None,
+        cache_dir: Location | None = None,
         cache_bytes: int = 8 << 30,
         buffer_shards: int = 8,
         options: dict[str, Any] | None = None,
     ) -> None:
         _check_installed()
+        _check_numbers(batch_size, seed, workers, rank or 0, world or 1, buffer_shards)
+        self._ranks = ranks_of(rank, world)
+        rank, world, _ = self._ranks
         _check_numbers(batch_size, seed, workers, rank, world, buffer_shards)
-        urls = [url] if isinstance(url, str) else url
-        columns = columns_of(where, index_schema().names) if where.strip() else []
-        catalog = open_catalog([Tree(each, options or {}) for each in urls], columns)
-        chosen = choose(catalog, where, columns, split)
+        asked = checked_split(split)
+        known = index_schema().names
+        columns = columns_of(where, known) if where.strip() else []
+        further = asked[1].columns(known) if asked and isinstance(asked[1], HeldOut) else []
+        trees = trees_of(url, options or {})
+        catalog = open_catalog(trees, [*columns, *further], by_file=asked is not None)
+        decided = (asked[0], sides_of(catalog, asked[1])) if asked else None
+        chosen = choose(catalog, where, columns, decided)
+        self.sides = decided[1] if decided else None
         drop_last = drop_last or world > 1
-        self._catalog = catalog
         self._workers = workers
         self.texts = catalog.texts
         self.geometry = catalog.geometry
@@ -99,28 +123,64 @@ class Loader:
             raise ConfigError(
                 f"{self.rows} windows do not fill a batch of {batch_size}: take a smaller batch"
             )
-        windows = catalog.windows.take(chosen)
-        self._source = _Source(
-            Order(windows.shard, shuffle, seed, buffer_shards),
-            Share(batch_size, self.batches, rank, world),
+        self._catalog = replace(
+            catalog, windows=catalog.windows.take(chosen), index=catalog.index.schema.empty_table()
         )
+        self._order = Order(self._catalog.windows.shard, shuffle, seed, buffer_shards)
+        self._share = Share(batch_size, self.batches, rank, world)
         # A group of shards gives way to the next one gradually where batches are read in parallel.
-        cache = ShardCache(cache_dir or default_folder(), cache_bytes, 2 * buffer_shards)
-        reader = Reader(windows, catalog.shards, cache, min(2 * buffer_shards, MOST_OPEN))
-        block_bytes = Large.size_bytes(batch_size // world, catalog.geometry)
+        folder = os.path.abspath(os.path.expanduser(cache_dir or default_folder()))
+        self._cache = ShardCache(folder, cache_bytes, 2 * buffer_shards)
+        self._chosen = shared_numbers(1)
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Make what is of this process alone."""
+        take_part(Loader, Batch)
+        catalog, share, workers = self._catalog, self._share, self._workers
+        block_bytes = Large.size_bytes(share.batch_size // share.world, catalog.geometry)
         slots = Slots(workers, AHEAD_BATCHES + 1, block_bytes) if workers else None
+        open_shards = min(self._cache.keep, MOST_OPEN)
+        reader = Reader(catalog.windows, catalog.shards, self._cache, open_shards)
+        self._source = Source(self._order, share, shared=workers > 0)
         self._collate = Collate(catalog.texts, catalog.geometry, slots)
         self._pipeline = _pipeline(self._source, reader, self._collate)
         self._processes: Any = None
         self._stream: Iterator[Batch | SofdataError] | None = None
         self._next = (0, 0)
         self._begun = 0
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = ("_source", "_collate", "_pipeline", "_processes", "_stream", "_next", "_begun")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._set_up()
+
+    def __repr__(self) -> str:
+        share = self._share
+        of = f", rank {share.rank} of {share.world}" if share.world > 1 else ""
+        return (
+            f"Loader({self._catalog.name}: {self.rows} windows of {self.videos} videos, "
+            f"{self.batches} batches of {share.batch_size} an epoch{of})"
+        )
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.epoch(0)
+        return self.epoch(int(self._chosen[0]))
+
+    def set_epoch(self, number: int) -> None:
+        """Which epoch iterating gives from now on, 0 at first; known in all workers.
+
+        Loops that shuffle anew call it by this name before each epoch; in others, call it there.
+        """
+        if number < 0:
+            raise ConfigError(f"there is no epoch {number}: they are counted from 0")
+        self._chosen[0] = number
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -148,17 +208,31 @@ class Loader:
         self._processes = None
 
     def _epoch(self, number: int, start: int, begun: int) -> Iterator[Batch | ActionBatch]:
-        for place in range(start, self.batches):
+        check_ranks(self._ranks)
+        worker, workers = foreign_worker() or (0, 1)
+        if self._workers and foreign_worker():
+            raise ConfigError(
+                f"a Loader with workers={self._workers} is read in a worker of a DataLoader, which "
+                "may start no processes: make it with workers=0, or give num_workers=0 there"
+            )
+        for place in range(start + worker, self.batches, workers):
             if begun != self._begun:
                 raise ContractError("this epoch was ended by the next one of the same loader")
-            yield self._take((number, place))
+            yield self._take((number, place), worker, workers)
 
-    def _take(self, place: tuple[int, int]) -> Batch | ActionBatch:
-        """The batch at (epoch, batch): the next one that is made, or else all begins there."""
+    def _take(self, place: tuple[int, int], first: int, step: int) -> Batch | ActionBatch:
+        """The batch at (epoch, batch): the next one that is made, or else all begins there.
+
+        first, step: of the batches of an epoch, those that this process reads.
+        """
+        if self._process != os.getpid():  # forked: threads and processes are not here
+            _left_behind.append((self._stream, self._processes))
+            self._stream = self._processes = None
+            self._process = os.getpid()
         stream, self._stream = self._stream, None  # until a batch has come
         if stream is None or self._next != place:
             stream = None  # ends its thread
-            stream = self._stream_from(*place)
+            stream = self._stream_from(*place, first, step)
         try:
             batch = next(stream)
         except BaseException as error:
@@ -176,12 +250,15 @@ class Loader:
             raise batch
         self._stream = stream
         epoch, number = place
-        self._next = (epoch, number + 1) if number + 1 < self.batches else (epoch + 1, 0)
+        number += step
+        self._next = (epoch, number) if number < self.batches else (epoch + 1, first)
         return batch
 
-    def _stream_from(self, epoch: int, batch: int) -> Iterator[Batch | SofdataError]:
-        """All batches from there on, without end."""
-        self._source.begin_at(epoch, batch)
+    def _stream_from(
+        self, epoch: int, batch: int, first: int, step: int
+    ) -> Iterator[Batch | SofdataError]:
+        """All batches of this process from there on, without end."""
+        self._source.begin_at(epoch, batch, first, step)
         if self._workers and self._processes is None:
             self._processes = _processes(self._pipeline, self._workers)
         made = self._processes if self._workers else self._pipeline
@@ -194,7 +271,7 @@ class Loader:
 
 
 def load(
-    url: str | Sequence[str],
+    url: Location | Sequence[Location],
     *,
     batch_size: int = 32,
     shuffle: bool = False,
@@ -204,7 +281,7 @@ def load(
 ) -> Loader:
     """The short way to a `Loader`: iterating it gives the batches of one epoch.
 
-    It always gives the same epoch; `Loader.epoch` gives others.
+    It always gives the same epoch; `Loader.epoch` and `Loader.set_epoch` give others.
     """
     return Loader(
         url, batch_size=batch_size, shuffle=bool(shuffle), seed=seed, workers=workers, **more
@@ -239,42 +316,7 @@ def _check_numbers(
         )
 
 
-class _Source:
-    """First stage of the pipeline: for each batch, the rows of it that this rank gets, in order.
-
-    Goes from epoch to epoch without end. Where it begins is shared memory, so that the worker
-    processes can stay when that changes.
-    """
-
-    def __init__(self, order: Order, share: Share) -> None:
-        import torch
-
-        self._order = order
-        self._share = share
-        self._begin = torch.zeros(2, dtype=torch.int64)
-        self._begin.share_memory_()  # type: ignore[no-untyped-call]
-
-    def begin_at(self, epoch: int, batch: int) -> None:
-        self._begin[0], self._begin[1] = epoch, batch
-
-    def __call__(self) -> Iterator[list[int]]:
-        from torch.utils.data import get_worker_info
-
-        epoch, batch = self._begin.tolist()
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        # The DataLoader takes one batch of each worker in turn, which brings them back into order.
-        batch += worker
-        while True:
-            further, batch = divmod(batch, self._share.batches)
-            epoch += further
-            rows = self._order.rows(epoch)
-            while batch < self._share.batches:
-                yield self._share.part(rows, batch).tolist()
-                batch += workers
-
-
-def _pipeline(source: _Source, reader: Reader, collate: Collate) -> Any:
+def _pipeline(source: Source, reader: Reader, collate: Collate) -> Any:
     import webdataset as wds
 
     return wds.DataPipeline(source, reader, wds.map(collate), _errors_as_values)
@@ -301,4 +343,5 @@ def _processes(pipeline: Any, workers: int) -> Any:
         persistent_workers=True,
         prefetch_factor=AHEAD_BATCHES,
         generator=torch.Generator(),
+        worker_init_fn=mark_as_ours,
     )

@@ -1,36 +1,253 @@
-"""Parquet files of a dataset, read and written whole."""
+"""Parquet files of a dataset, read without trust and written whole.
+
+A table of a stranger may claim any number of rows in a few bytes, and a text of megabytes in each.
+So the number of rows is held against the size of the file, texts are read as dictionaries, of which
+each value is in memory once, and are spelt out only if they fit. Compressed columns are those of
+the codec that is written here: others may unfold without end.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 from sofdata.errors import InputError
 from sofdata.faults import reached
+from sofdata.shards.layout import INDEX, PLAN, REJECTS, VIDEOS
+from sofdata.shards.schema import (
+    LATER_COLUMNS,
+    index_schema,
+    plan_schema,
+    rejects_schema,
+    videos_schema,
+)
 from sofdata.storage import Tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROW_GROUP = 1 << 16
+BATCH_ROWS = 1 << 14
+# Bytes that a row takes at least: ids and keys differ from row to row, reasons and numbers may not.
+ROW_BYTES = {PLAN: 4.0, INDEX: 4.0, VIDEOS: 1.0, REJECTS: 1 / 16}
+FREE_ROWS = 1 << 16
+CODECS = ("SNAPPY", "UNCOMPRESSED")
+# All texts of what is read at once: the repeated ones of a small file, and so much a byte of it.
+FREE_TEXT_BYTES, TEXT_RATIO = 1 << 28, 32
 
 
 def read_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A table of a dataset. Raises `FileNotFoundError`, and `InputError` if it is damaged.
 
-    Reads in this thread, and not with `pyarrow.parquet.read_table`: Arrow's pool threads may
-    outlive the read and now and then abort the process at its end (seen with pyarrow 26).
+    Its columns are of the types that they should have, and hold values where they must; `columns`
+    that are not there are left out. Memory is that of the table.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with StoredTable.open(dest, name, columns) as stored:
+        return stored.take(stored.num_rows)
 
-    data = dest.read(name)
+
+def needed_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table, of some columns, that a complete dataset has. Raises `InputError`."""
     try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
-            return file.read(columns=list(columns) if columns else None, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{name} in {dest.name} is damaged: {error}") from None
+        table = read_table(dest, name, columns)
+    except FileNotFoundError:
+        hint = "'sofdata verify --repair' writes it anew"
+        raise InputError(f"{dest.name} lacks {name}; {hint}") from None
+    if lacks := [each for each in columns or () if each not in table.column_names]:
+        raise InputError(f"{name} of {dest.name} lacks the columns {', '.join(lacks)}")
+    return table
+
+
+class StoredTable:
+    """A table that is open for reading its rows in their order, some at a time."""
+
+    def __init__(
+        self, name: str, place: str, file: pq.ParquetFile, names: list[str], size_bytes: int
+    ) -> None:
+        import pyarrow as pa
+
+        self.num_rows: int = file.metadata.num_rows
+        self.schema: pa.Schema = pa.schema([_plain(field) for field in file.schema_arrow])
+        self._read = pa.schema([self.schema.field(name) for name in names])
+        self._filled = [each for each in names if not _may_lack(name, each)]
+        self._place = place
+        self._text_bytes = FREE_TEXT_BYTES + TEXT_RATIO * size_bytes
+        # In this thread, not in Arrow's pool: its threads may outlive the read and now and then
+        # abort the process at its end (seen with pyarrow 26).
+        self._batches = file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
+        self._ready: list[pa.RecordBatch] = []
+
+    @classmethod
+    @contextmanager
+    def open(cls, dest: Tree, name: str, columns: Sequence[str] | None = None) -> Iterator[Self]:
+        """Open a table, having checked what its footer says. Raises as `read_table`."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        place = f"{name} in {dest.name}"
+        with ExitStack() as stack:
+            with _blamed(place):
+                if dest.is_local:
+                    size = dest.size(name)
+                    if not dest.is_file(name):
+                        raise InputError(f"{place} is damaged: it is no file")
+                    source: Any = stack.enter_context(pa.OSFile(dest.path(name)))
+                else:
+                    data = dest.read(name)
+                    source, size = pa.BufferReader(data), len(data)
+                first = stack.enter_context(pq.ParquetFile(source))
+                _check_footer(name, place, first, size)
+                names = _columns(name, place, first.schema_arrow, columns)
+                texts = [each for each in names if _is_text(first.schema_arrow.field(each).type)]
+                file = stack.enter_context(pq.ParquetFile(source, read_dictionary=texts))
+                stored = cls(name, place, file, names, size)
+            yield stored
+
+    def take(self, number: int) -> pa.Table:
+        """The next `number` rows, fewer at the end. Raises `InputError`."""
+        import pyarrow as pa
+
+        taken: list[pa.RecordBatch] = []
+        missing, text_bytes = number, 0
+        with _blamed(self._place):
+            while missing > 0 and (batch := self._next()) is not None:
+                part = batch.slice(0, missing)
+                if rest := batch.slice(part.num_rows):
+                    self._ready.append(rest)
+                missing -= part.num_rows
+                text_bytes += _text_bytes(part)
+                if text_bytes > self._text_bytes:
+                    raise InputError(
+                        f"{self._place} is damaged: its texts take more than {self._text_bytes} "
+                        "bytes, far more than the file itself"
+                    )
+                taken.append(self._spelt_out(part))
+            return pa.Table.from_batches(taken, self._read)
+
+    def _next(self) -> pa.RecordBatch | None:
+        return self._ready.pop() if self._ready else next(self._batches, None)
+
+    def _spelt_out(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch without dictionaries, its texts checked to be UTF-8."""
+        import pyarrow as pa
+
+        arrays = [
+            column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            for column in batch.columns
+        ]
+        found = pa.RecordBatch.from_arrays(arrays, schema=self._read)
+        found.validate(full=True)
+        for name in self._filled:
+            if found[name].null_count:
+                raise InputError(f"{self._place} is damaged: {name} has rows without a value")
+        return found
+
+
+@contextmanager
+def _blamed(place: str) -> Iterator[None]:
+    """Name the table in what goes wrong in the block."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise InputError(f"{place} is damaged: {told}") from None
+
+
+def _check_footer(name: str, place: str, file: pq.ParquetFile, size_bytes: int) -> None:
+    """Hold what a footer claims against the size of the file. Raises `InputError`."""
+    told = file.metadata
+    rows = told.num_rows
+    groups = [told.row_group(number) for number in range(told.num_row_groups)]
+    least = ROW_BYTES.get(name, 1.0)
+    if rows < 0 or sum(group.num_rows for group in groups) != rows:
+        raise InputError(f"{place} is damaged: its footer contradicts itself")
+    if rows > FREE_ROWS and rows * least > size_bytes:
+        raise InputError(f"{place} is damaged: it claims {rows} rows in {size_bytes} bytes")
+    columns = (group.column(at) for group in groups for at in range(group.num_columns))
+    codec = next((each.compression for each in columns if each.compression not in CODECS), "")
+    if codec:
+        raise InputError(
+            f"{place} is compressed with {codec}, which sofdata does not write; write it anew with "
+            "snappy, or let 'sofdata verify --repair' do it"
+        )
+
+
+def _columns(name: str, place: str, schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
+    """The columns to read, each there once and of its type. Raises `InputError`."""
+    known = _known(name)
+    if twice := {each for each in schema.names if schema.names.count(each) > 1}:
+        raise InputError(f"{place} is damaged: it has two columns {min(twice)[:60]}")
+    wanted = list(dict.fromkeys(columns)) if columns is not None else schema.names
+    wanted = [each for each in wanted if each in schema.names]
+    if columns is None:
+        needed = {each for each in known if not known[each][1]}
+        if lacks := sorted(needed - {*wanted}):
+            raise InputError(f"{place} is damaged: it lacks the columns {', '.join(lacks)}")
+        wanted = [each for each in wanted if each in known or _is_plain(schema.field(each).type)]
+    for each in wanted:
+        found = schema.field(each).type
+        if not (found == known[each][0].type if each in known else _is_plain(found)):
+            raise InputError(f"{place} is damaged: its column {each} is of type {found!s:.60}")
+    return wanted
+
+
+def _known(name: str) -> dict[str, tuple[pa.Field, bool]]:
+    """The columns of a table by name, and whether a table may be without it."""
+    if name == PLAN:
+        least = plan_schema()
+        return {
+            field.name: (field, field.name not in least.names)
+            for field in plan_schema(with_actions=True, annotated=True)
+        }
+    schemas = {INDEX: index_schema, REJECTS: rejects_schema, VIDEOS: videos_schema}
+    found = schemas[name]() if name in schemas else ()
+    return {field.name: (field, field.name in LATER_COLUMNS) for field in found}
+
+
+def _may_lack(name: str, column: str) -> bool:
+    """Whether a row may be without a value of a column."""
+    known = _known(name)
+    return column not in known or bool(known[column][0].nullable)
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """A column as it was written, though it is read as a dictionary."""
+    import pyarrow as pa
+
+    is_read_so = pa.types.is_dictionary(field.type)
+    return field.with_type(field.type.value_type) if is_read_so else field
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return kind in (pa.string(), pa.int64(), pa.float64(), pa.bool_())
+
+
+def _text_bytes(batch: pa.RecordBatch) -> int:
+    """Bytes of a batch's texts, spelt out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and len(column):
+            lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+            total += pc.sum(lengths.take(column.indices)).as_py() or 0
+    return total
 
 
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:

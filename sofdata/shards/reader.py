@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from sofdata.brief import Brief
 from sofdata.disk import explained
 from sofdata.errors import InputError
 from sofdata.shards.cache import ShardCache
 from sofdata.shards.catalog import TO_THE_END, ShardFile, Windows
-from sofdata.shards.tar import read_sample_at
+from sofdata.shards.tar import MAX_SAMPLE_BYTES, read_sample_at
 from sofdata.storage import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+@dataclass(frozen=True, slots=True, repr=False)
+class Stored(Brief):
     """A sample as it stands in its shard: its key, and the bytes of its members by suffix."""
 
     key: str
@@ -57,11 +58,25 @@ class Reader:
         offset, length = int(windows.offset[row]), int(windows.length[row])
         shard = self._shards[number]
         with blamed(key, shard):
-            data = files.read(number, offset, length)
-            found, members = read_sample_at(io.BytesIO(data), 0, f"its bytes from {offset} on")
-            if found != key:
-                raise InputError(f"at byte {offset} stands {found}")
+            try:
+                members = _sample(files, number, offset, length, key)
+            except InputError:
+                if shard.tree.is_local:
+                    raise
+                files.forget(number)  # the copy may have been damaged since it was opened
+                members = _sample(files, number, offset, length, key)
         return Stored(key, members, shard)
+
+
+def _sample(
+    files: OpenShards, number: int, offset: int, length: int, key: str
+) -> Mapping[str, bytes]:
+    """The members of the sample that lies there, which must be the one of this key."""
+    data = files.read(number, offset, length)
+    found, members = read_sample_at(io.BytesIO(data), 0, f"its bytes from {offset} on")
+    if found != key:
+        raise InputError(f"at byte {offset} stands {found}")
+    return members
 
 
 @contextmanager
@@ -96,9 +111,18 @@ class OpenShards:
         self._open.move_to_end(number)
         handle = self._open[number].fileno()
         with explained(f"read {self._shards[number].rel}"):
-            if length == TO_THE_END:
-                length = max(0, os.fstat(handle).st_size - offset)
+            size = os.fstat(handle).st_size
+            if not 0 <= offset <= size:
+                raise InputError(f"it should begin at byte {offset}, and the shard has {size}")
+            length = size - offset if length == TO_THE_END else min(length, size - offset)
+            if length > 2 * MAX_SAMPLE_BYTES:  # with headers and what fills up blocks
+                raise InputError(f"by the index it has {length} bytes, more than a sample can have")
             return os.pread(handle, length, offset)
+
+    def forget(self, number: int) -> None:
+        """Close a shard, which is opened and checked again when it is next read."""
+        if number in self._open:
+            self._open.pop(number).close()
 
     def close(self) -> None:
         """Close all."""
@@ -108,4 +132,12 @@ class OpenShards:
     def _open_shard(self, shard: ShardFile) -> BinaryIO:
         if not shard.tree.is_local:
             return self._cache.open(shard)
-        return open(shard.tree.path(shard.rel), "rb")
+        path = shard.tree.path(shard.rel)
+        try:
+            if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+                raise InputError("it is no file")
+            return open(path, "rb")
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:  # also where its name can be none
+            raise InputError(f"it cannot be opened: {error}") from None

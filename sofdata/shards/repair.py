@@ -30,6 +30,7 @@ def repair(dest: Tree, verdict: Verdict, choice: Choice = "auto") -> list[str]:
             verdict = verify(dest, verdict.fast)
         if verdict.whole:
             return ["nothing to mend: the dataset is whole, as it is now"]
+        lock.check()  # a verdict may have taken hours
         return _repair(dest, verdict)
 
 

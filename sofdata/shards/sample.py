@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from sofdata.bounded.arrays import read_npy
+from sofdata.bounded.jsons import brief
+from sofdata.bounded.pictures import check_jpeg, check_values, read_rgb
+from sofdata.brief import Brief
 from sofdata.errors import ContractError, InputError
 from sofdata.flow.codec import CodecConfig, check, decode, encode
 from sofdata.settings import Section
@@ -41,8 +45,8 @@ class VideoContext:
     action_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sample(Brief):
     """A sample as stored: its record, the bytes of its members by suffix, its flow read back."""
 
     record: SampleRecord
@@ -50,8 +54,8 @@ class Sample:
     flow: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodedSample:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DecodedSample(Brief):
     """A sample read back: flow float32 [L,h,w,2], first and last uint8 [H,W,3].
 
     actions: float32 [N,A]; None in a dataset without actions.
@@ -125,28 +129,43 @@ def decode_sample(
     decode, shapes disagree, numbers are not finite, the record does not fit the schema.
     """
     try:
-        record = SampleRecord.model_validate_json(members["json"])
+        record = _read_record(key, members)
+        _check_sizes(record)
         flow = decode(
             {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")},
             record.flow,
             planes,
         )
-        first, last = (_image(members[suffix]) for suffix in JPEG_SUFFIXES)
+        first, last = (read_rgb(members[suffix], record.frame_size) for suffix in JPEG_SUFFIXES)
         actions = _read_actions(members, record.actions)
     except KeyError as error:
         raise InputError(f"sample {key} lacks its member {error}") from None
-    except ValidationError as error:
-        raise InputError(f"{key}.json does not fit the schema: {error}") from None
     except (OSError, ValueError, ContractError, InputError) as error:
         raise InputError(f"sample {key} does not decode: {error}") from None
     if record.key != key:
-        raise InputError(f"sample {key} says that it is {record.key}")
-    if len(flow) + 1 != len(record.pts_s) or first.shape[:2] != record.frame_size:
-        raise InputError(
-            f"sample {key} holds {len(flow)} steps and {first.shape[:2]} px frames where its record"
-            f" tells of {len(record.pts_s) - 1} and {record.frame_size}"
-        )
+        raise InputError(f"sample {key} says that it is {record.key!r:.100}")
     return DecodedSample(record, flow, first, last, actions)
+
+
+def _read_record(key: str, members: Mapping[str, bytes]) -> SampleRecord:
+    try:
+        return SampleRecord.parse(members["json"])
+    except ValueError as error:
+        raise InputError(f"{key}.json does not fit the schema: {brief(error)}") from None
+
+
+def _check_sizes(record: SampleRecord) -> None:
+    """Hold the sizes that a record tells of against each other. Raises `InputError`."""
+    height, width = record.frame_size
+    if min(height, width) < 1:
+        raise InputError(f"its record tells of frames of {height} x {width} px")
+    check_values(3 * height * width, "a frame")
+    shape = record.flow.get("shape")
+    steps = shape[0] if isinstance(shape, list) and shape else None
+    if steps != len(record.pts_s) - 1:
+        raise InputError(
+            f"its record tells of {len(record.pts_s)} times and of flow of the shape {shape!r:.60}"
+        )
 
 
 def _describe_actions(window: SkillWindow, video: VideoContext) -> SampleActions | None:
@@ -173,13 +192,11 @@ def _read_actions(
         if ACTIONS in members:
             raise ValueError(f"it holds {ACTIONS}, of which its record does not tell")
         return None
-    actions = np.load(io.BytesIO(members[ACTIONS]), allow_pickle=False)
     wanted = (len(record.times_s), record.dimension)
-    if actions.dtype != np.dtype("<f4") or actions.shape != wanted:
-        raise ValueError(
-            f"{ACTIONS} is {actions.dtype} {list(actions.shape)}, its record tells of float32 "
-            f"{list(wanted)}"
-        )
+    try:
+        actions = read_npy(members[ACTIONS], "<f4", wanted)
+    except ValueError as error:
+        raise ValueError(f"{ACTIONS}: {error}") from None
     if not actions.size or not np.isfinite(actions).all():
         raise ValueError(f"{ACTIONS} must hold finite numbers, and at least one")
     return np.asarray(actions, np.float32)
@@ -192,11 +209,12 @@ def check_sample(key: str, members: Mapping[str, bytes]) -> None:
     headers tell them.
     """
     try:
-        record = SampleRecord.model_validate_json(members["json"])
+        record = _read_record(key, members)
+        _check_sizes(record)
         flow = {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")}
         check(flow, record.flow)
         for suffix in JPEG_SUFFIXES:
-            _check_image(members[suffix])
+            check_jpeg(members[suffix], record.frame_size)
         _read_actions(members, record.actions)
     except KeyError as error:
         raise InputError(f"sample {key} lacks its member {error}") from None
@@ -212,18 +230,3 @@ def _jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
-
-
-def _image(data: bytes) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _check_image(data: bytes) -> None:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        image.draft(None, (1, 1))  # all of the file is parsed, and an eighth of each side drawn
-        image.load()

@@ -5,16 +5,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, field_validator
 
+from sofdata.bounded.jsons import check_numbers, check_size
+from sofdata.shards.names import is_file_name
 from sofdata.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Status = Literal["done", "rejected", "quarantined"]
+MIB = 1 << 20
+# Sides and lengths, px and steps, beyond which no configuration goes.
+LARGEST_SIDE = 4096
+_HISTOGRAM_BINS = 1 << 14  # more than there are bins of float32, see `sofdata.shards.stats`
+_LARGEST_SUM = 1e100
+
+T = TypeVar("T")
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Refuse a tally at its first wrong value: millions of errors would take gigabytes."""
+    if isinstance(value, dict) and not all(type(each) is int for each in value.values()):
+        raise ValueError("its values must be whole numbers")
+    return value
+
+
+Tally = Annotated[dict[str, int], BeforeValidator(_whole_numbers)]
+Rows = Annotated[list[T], FailFast()]
 
 
 class Record(BaseModel):
@@ -22,10 +44,30 @@ class Record(BaseModel):
 
     OPTIONAL: fields that are left out of the JSON where they are None, since they came later than
     the schema: what has no use for them keeps its bytes.
+    MOST_BYTES: of JSON, which is not read if it is longer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
+    MOST_BYTES: ClassVar[int] = 2 * MIB
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """The record in a JSON text that a stranger may have written.
+
+        Raises `ValueError` (pydantic's among them) for one that is too long or too deep, does not
+        fit the schema, or holds numbers that cannot be; `sofdata.bounded.jsons.brief` tells it.
+        """
+        check_size(data, cls.MOST_BYTES)
+        record = cls.model_validate_json(data)
+        check_numbers(record)
+        for problem in record.problems():
+            raise ValueError(problem)
+        return record
+
+    def problems(self) -> Iterator[str]:
+        """What its values cannot be, though they are of the right types."""
+        yield from ()
 
     def to_json(self) -> bytes:
         """Canonical bytes: the same value gives the same bytes."""
@@ -82,6 +124,13 @@ class ShardRecord(Record):
     sha256: str
     md5: str = Field(description="For wids, which checks with md5.")
 
+    @field_validator("name")
+    @classmethod
+    def _is_no_path(cls, name: str) -> str:
+        if not is_file_name(name):
+            raise ValueError("a shard's name is the name of a file in shards/, not a path")
+        return name
+
 
 class VideoRecord(Record):
     """How one video of the plan ended."""
@@ -106,9 +155,13 @@ class VideoRecord(Record):
     salvaged: str = Field("", description="What of the video was lost or is out of order.")
     covered_s: float = Field(0.0, description="Seconds between the first and last sampled frame.")
     windows: int = Field(0, description="Windows written.")
-    windows_rejected: dict[str, int] = Field(default_factory=dict, description="By reason.")
+    windows_rejected: Tally = Field(default_factory=dict, description="By reason.")
     inputs: str = Field(
         "", description="Hash of what decided its samples beside the configuration."
+    )
+    labels: dict[str, str] | None = Field(
+        None,
+        description="Further fields of the corpus; null in records made before they were kept.",
     )
 
 
@@ -131,7 +184,18 @@ class FlowStatistics(Record):
     vectors: int = 0
     sum_px: tuple[float, float] = (0.0, 0.0)
     sum_squares_px2: tuple[float, float] = (0.0, 0.0)
-    histogram: dict[int, int] = Field(default_factory=dict)
+    histogram: Annotated[dict[int, int], BeforeValidator(_whole_numbers)] = Field(
+        default_factory=dict
+    )
+
+    def problems(self) -> Iterator[str]:
+        """Bins that float32 does not have, sums that no flow has."""
+        if self.vectors < 0 or any(count < 0 for count in self.histogram.values()):
+            yield "statistics: a number of vectors is negative"
+        if not all(0 <= index < _HISTOGRAM_BINS for index in self.histogram):
+            yield "statistics.histogram: there is no such bin"
+        if any(abs(each) > _LARGEST_SUM for each in (*self.sum_px, *self.sum_squares_px2)):
+            yield "statistics: a sum is larger than any flow has"
 
 
 class WindowRow(Record):
@@ -161,20 +225,30 @@ class WindowRow(Record):
 class LedgerRecord(Record):
     """`ledger/UNIT.json`: the commit record. A unit without one does not exist."""
 
+    MOST_BYTES: ClassVar[int] = 128 * MIB
+
     schema_version: int = SCHEMA_VERSION
     unit: str
     ordinal: int
     config_sha256: str
     shard: ShardRecord | None = Field(description="null when no window of the unit was kept.")
-    videos: list[VideoRecord]
-    windows: list[WindowRow]
-    rejected_windows: list[RejectedWindowRecord]
+    videos: Rows[VideoRecord]
+    windows: Rows[WindowRow]
+    rejected_windows: Rows[RejectedWindowRecord]
     statistics: FlowStatistics
     libraries: str = Field(
         "",
         description="Digest of the libraries that computed it, of several joined by +: a key of "
         "`libraries` in dataset.json. Empty in records made before there were digests.",
     )
+
+    def problems(self) -> Iterator[str]:
+        """Numbers of what there cannot be fewer than none of."""
+        yield from self.statistics.problems()
+        if self.shard and min(self.shard.samples, self.shard.size_bytes) < 0:
+            yield "shard: a number is negative"
+        if any(row.offset < 0 for row in self.windows):
+            yield "windows: an offset is negative"
 
 
 class Counts(Record):
@@ -196,15 +270,15 @@ class Counts(Record):
     frames: int = Field(0, description="Frames sampled.")
     frames_lost: int = Field(0, description="Of all videos.")
     frames_undated: int = Field(0, description="Of all videos.")
-    reasons: dict[str, int] = Field(default_factory=dict, description="Videos not done, by reason.")
-    window_reasons: dict[str, int] = Field(default_factory=dict, description="By reason.")
-    ignored_files: dict[str, int] = Field(
+    reasons: Tally = Field(default_factory=dict, description="Videos not done, by reason.")
+    window_reasons: Tally = Field(default_factory=dict, description="By reason.")
+    ignored_files: Tally = Field(
         default_factory=dict, description="Files that are no input, by suffix or by why."
     )
     label_files: int = Field(
         0, description="Files of the corpus that hold no video: labels, metadata, actions."
     )
-    unused_rows: dict[str, int] = Field(
+    unused_rows: Tally = Field(
         default_factory=dict, description="Rows of those that concern no file here, by what."
     )
 
@@ -221,6 +295,7 @@ class DatasetRecord(Record):
     """`dataset.json`: what the dataset is. `complete` turns true when every unit is committed."""
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions"})
+    MOST_BYTES: ClassVar[int] = 16 * MIB
 
     schema_version: int = SCHEMA_VERSION
     complete: bool
@@ -244,6 +319,35 @@ class DatasetRecord(Record):
     actions: DatasetActions | None = Field(
         None, description="What the actions are; only in datasets with actions."
     )
+
+    def problems(self) -> Iterator[str]:
+        """What readers of a complete dataset rely on, and of which pydantic knows no types."""
+        if self.actions and not (
+            0 < self.actions.fps < math.inf
+            and 0 < self.actions.dimension <= LARGEST_SIDE
+            and len(self.actions.names) == self.actions.dimension
+        ):
+            yield "actions: fps, dimension or names"
+        if not self.complete:
+            return
+        for section, key in (("windows", "length"), ("windows", "size"), ("flow", "size")):
+            found = _within(self.config, section, key)
+            if type(found) is not int or not 0 < found <= LARGEST_SIDE:
+                yield f"config.{section}.{key}"
+        if not isinstance(_within(self.config, "codec", "name"), str):
+            yield "config.codec.name"
+        if not isinstance(self.provenance.get("estimator"), str):
+            yield "provenance.estimator"
+        for name, number in (("mean_px", 2), ("std_px", 2), ("p99_px", 1)):
+            found = self.flow.get(name)
+            figures = found if number > 1 and isinstance(found, list) else [found]
+            if [type(figure) in (int, float) for figure in figures] != [True] * number:
+                yield f"flow.{name}"
+
+
+def _within(values: dict[str, Any], section: str, key: str) -> Any:
+    inner = values.get(section)
+    return inner.get(key) if isinstance(inner, dict) else None
 
 
 def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schema:
@@ -290,7 +394,7 @@ def index_schema() -> pa.Schema:
     for name, info in WindowRow.model_fields.items():
         nullable = info.annotation == float | None
         fields.append(pa.field(name, columns[info.annotation], nullable=nullable))
-    return pa.schema(fields)
+    return pa.schema([*fields, _labels()])
 
 
 def rejects_schema() -> pa.Schema:
@@ -314,8 +418,15 @@ def rejects_schema() -> pa.Schema:
     )
 
 
-# Of `videos_schema`: datasets made before there were such columns are whole without them.
-LATER_COLUMNS = frozenset({"frames_lost", "frames_undated", "missing_s"})
+# Of videos and index: datasets made before there were such columns are whole without them.
+LATER_COLUMNS = frozenset({"frames_lost", "frames_undated", "missing_s", "labels"})
+
+
+def _labels() -> pa.Field:
+    """Labels of a video by name; null where they were not kept, see `VideoRecord`."""
+    import pyarrow as pa
+
+    return pa.field("labels", pa.map_(pa.string(), pa.string()))
 
 
 def videos_schema() -> pa.Schema:
@@ -340,5 +451,6 @@ def videos_schema() -> pa.Schema:
             pa.field("windows", pa.int64(), nullable=False),
             pa.field("windows_rejected", pa.int64(), nullable=False),
             pa.field("unit", pa.string(), nullable=False),
+            _labels(),
         ]
     )

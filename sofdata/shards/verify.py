@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from sofdata.bounded.files import read_small
 from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
-from sofdata.ingest.generation import next_shards
+from sofdata.ingest.generation import next_shards, read_generation
 from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.lock import held
 from sofdata.ingest.plan import Plan, load_plan
@@ -21,8 +21,17 @@ from sofdata.ingest.tables import TABLES, Table
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
-from sofdata.shards.layout import DATASET, LEDGER, PLAN, SHARDS, WIDS
-from sofdata.shards.parquet import read_table
+from sofdata.shards.layout import (
+    DATASET,
+    LEDGER,
+    NEXT_DATASET,
+    NEXT_LEDGER,
+    PLAN,
+    SHARDS,
+    WIDS,
+    ledger_name,
+)
+from sofdata.shards.parquet import StoredTable
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import (
     LATER_COLUMNS,
@@ -31,13 +40,13 @@ from sofdata.shards.schema import (
     LedgerRecord,
     ShardRecord,
 )
-from sofdata.shards.tar import read_samples
+from sofdata.shards.tar import hash_file, read_samples
 from sofdata.storage import Tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READERS = 3  # each holds a shard in memory
+READERS = 3  # each holds a copy of a shard
 TOLERATED_S = 1e-6
 
 
@@ -108,28 +117,66 @@ def verify(
     if config_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
     account, records = Account(plan), 0
-    tables = [_TableCheck(dest, table, plan) for table in TABLES]
-    for number, (record, found) in enumerate(_check_units(dest, plan, dataset, fast)):
-        on_unit(number, len(plan.units))
-        findings.extend(found)
-        if record is not None:
-            records += 1
-            account.add(record)
+    with ExitStack() as stack:
+        tables = [_TableCheck(dest, table, plan, stack) for table in TABLES]
+        for number, (record, found) in enumerate(_check_units(dest, plan, dataset, fast)):
+            on_unit(number, len(plan.units))
+            findings.extend(found)
+            if record is not None:
+                records += 1
+                account.add(record)
+                for table in tables:
+                    table.expect(table.rows.record_rows(record))
+        if dataset.complete:  # else the same ingest clears what nothing owns when it ends
+            findings.extend(_check_strays(dest, plan, account.shards))
+        findings.extend(_check_uploads(dest))
+        if records == len(plan.units):
             for table in tables:
-                table.expect(table.rows.record_rows(record))
-    if dataset.complete:  # else the same ingest clears what nothing owns when it ends
-        findings.extend(_check_strays(dest, plan, account.shards))
-    findings.extend(_check_uploads(dest))
-    if records == len(plan.units):
-        for table in tables:
-            findings.extend(table.findings())
-        findings.extend(_check_totals(dest, dataset, account))
+                findings.extend(table.findings())
+            findings.extend(_check_totals(dest, dataset, account))
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    note = sets_note(recorded(dataset, account.digests))
+    findings.extend(_check_next(dest, fast))
+    notes = (sets_note(recorded(dataset, account.digests)), _next_note(dest))
     figures = plan.videos, account.windows, len(account.shards)
-    return Verdict(tuple(findings), *figures, fast, lock, (note,) if note else ())
+    return Verdict(tuple(findings), *figures, fast, lock, tuple(filter(None, notes)))
+
+
+def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
+    """Check what was written so far for an update, a retry or a repair that is under way."""
+    try:
+        read_generation(dest)
+    except InputError as error:
+        yield Finding(NEXT_DATASET, str(error), Remedy.REMOVE)
+    for unit in sorted(committed_units(dest, NEXT_LEDGER)):
+        where = f"{NEXT_LEDGER}/{ledger_name(unit)}"
+        try:
+            shard = read_record(dest, unit, NEXT_LEDGER).shard
+        except InputError as error:
+            yield Finding(where, str(error), Remedy.REMOVE)
+            continue
+        if shard is None:
+            continue
+        name = f"{SHARDS}/{shard.name}"
+        whole = dest.exists(name) if fast else dest.holds(name, shard.sha256)
+        if not whole:
+            yield Finding(where, f"{name} is missing or damaged", Remedy.REMOVE)
+
+
+def _next_note(dest: Tree) -> str:
+    """What is under way beside the dataset, in words."""
+    try:
+        generation = read_generation(dest)
+    except InputError:
+        return ""
+    if generation is None or not generation.staged:
+        return ""
+    done, units = len(generation.plan.units) - len(generation.waiting), len(generation.plan.units)
+    return (
+        f"an update, a retry or a repair is under way: {done} of {units} units are there; the same "
+        "ingest goes on"
+    )
 
 
 def _check_units(
@@ -159,8 +206,9 @@ def _check_unit(
     problems = [(name, what) for what in _record_problems(unit, record, dataset)]
     if record.shard:
         where = f"{SHARDS}/{record.shard.name}"
-        problems += [(where, what) for what in _size_problems(dest, where, record.shard)]
-        if not fast:
+        sizes = [(where, what) for what in _size_problems(dest, where, record.shard)]
+        problems += sizes
+        if not fast and not sizes:
             found = _shard_problems(dest, where, record, dataset.actions)
             problems += [(where, what) for what in found]
     findings += [Finding(place, what, Remedy.RERUN, unit.id) for place, what in problems]
@@ -173,7 +221,12 @@ def _size_problems(dest: Tree, where: str, shard: ShardRecord) -> Iterator[str]:
     except FileNotFoundError:
         yield "it is missing"
         return
-    if size != shard.size_bytes:
+    except (OSError, ValueError) as error:  # its name is none, by length or characters
+        yield f"it cannot be looked at: {error}"
+        return
+    if dest.is_local and not dest.is_file(where):
+        yield "it is no file"
+    elif size != shard.size_bytes:
         yield f"it has {size} bytes instead of {shard.size_bytes}"
 
 
@@ -217,36 +270,48 @@ def _redaction_problems(unit: Unit, record: LedgerRecord) -> Iterator[str]:
 def _shard_problems(
     dest: Tree, where: str, record: LedgerRecord, actions: DatasetActions | None
 ) -> Iterator[str]:
-    """Check a shard's hash and decode each of its samples."""
+    """Check a shard's hash and, if it is the right one, decode each of its samples.
+
+    What has another hash is not what was written here, and nothing of it is decoded.
+    """
     shard = record.shard
     assert shard is not None
     try:
-        data = dest.read(where)
-    except FileNotFoundError:
-        return  # told already
-    if hashlib.sha256(data).hexdigest() != shard.sha256:
-        yield "its sha256 is not that of the ledger"
+        with dest.local_copy(where, shard.size_bytes) as path:
+            sha256, md5 = hash_file(path)
+            if sha256 != shard.sha256:
+                yield "its sha256 is not that of the ledger; nothing of it was decoded"
+                return
+            if md5 != shard.md5:
+                yield "its md5 is not that of the ledger"
+            with open(path, "rb") as stream:
+                yield from _content_problems(stream, where, record, actions)
+    except (FileNotFoundError, InputError) as error:
+        yield "it is missing" if isinstance(error, FileNotFoundError) else str(error)
+
+
+def _content_problems(
+    stream: BinaryIO, where: str, record: LedgerRecord, actions: DatasetActions | None
+) -> Iterator[str]:
+    """Decode each sample of a shard and hold it against the ledger. Raises `InputError`."""
     rows = iter(record.windows)
     samples = 0
-    try:
-        for key, offset, members in read_samples(io.BytesIO(data), where):
-            samples += 1
-            sample = decode_sample(key, members)
-            row = next(rows, None)
-            if row is None or (row.key, row.offset, row.source, row.window, row.steps) != (
-                key,
-                offset,
-                sample.record.source,
-                sample.record.window,
-                len(sample.flow),
-            ):
-                yield f"sample {key} is not the one that the ledger lists there"
-            yield from _sample_problems(sample)
-            yield from _action_problems(sample, actions)
-    except InputError as error:
-        yield str(error)
-    if samples != shard.samples:
-        yield f"it holds {samples} samples instead of {shard.samples}"
+    for key, offset, members in read_samples(stream, where):
+        samples += 1
+        sample = decode_sample(key, members)
+        row = next(rows, None)
+        if row is None or (row.key, row.offset, row.source, row.window, row.steps) != (
+            key,
+            offset,
+            sample.record.source,
+            sample.record.window,
+            len(sample.flow),
+        ):
+            yield f"sample {key} is not the one that the ledger lists there"
+        yield from _sample_problems(sample)
+        yield from _action_problems(sample, actions)
+    if record.shard and samples != record.shard.samples:
+        yield f"it holds {samples} samples instead of {record.shard.samples}"
 
 
 def _sample_problems(sample: DecodedSample) -> Iterator[str]:
@@ -294,13 +359,13 @@ def _check_uploads(dest: Tree) -> Iterator[Finding]:
 class _TableCheck:
     """Compares a stored table with the rows that plan and ledger give, unit by unit."""
 
-    def __init__(self, dest: Tree, rows: Table, plan: Plan) -> None:
+    def __init__(self, dest: Tree, rows: Table, plan: Plan, stack: ExitStack) -> None:
         self.rows = rows
         self._schema = rows.schema()
         self._problem = ""
         self._seen = 0
         try:
-            self._stored = read_table(dest, rows.name)
+            self._stored = stack.enter_context(StoredTable.open(dest, rows.name))
         except FileNotFoundError:
             self._problem = "it is missing"
         except InputError as error:
@@ -318,7 +383,12 @@ class _TableCheck:
         if self._problem:
             return
         wanted = pa.Table.from_pylist(list(rows), self._schema)
-        if not self._stored.slice(self._seen, wanted.num_rows).equals(wanted):
+        try:
+            found = self._stored.take(wanted.num_rows)
+        except InputError as error:
+            self._problem = str(error)
+            return
+        if not found.equals(wanted):
             self._problem = f"rows from {self._seen} on do not follow from plan and ledger"
         self._seen += wanted.num_rows
 
@@ -342,10 +412,13 @@ def _as_stored(schema: pa.Schema, stored: pa.Schema) -> pa.Schema:
 def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Iterator[Finding]:
     """Check that the wids index and the totals follow from the ledger."""
     try:
-        if dest.read(WIDS) != account.wids_index():
+        wanted = account.wids_index()
+        if read_small(dest, WIDS, len(wanted)) != wanted:
             yield Finding(WIDS, "it does not list the shards of the ledger", Remedy.TABLES)
     except FileNotFoundError:
         yield Finding(WIDS, "it is missing", Remedy.TABLES)
+    except InputError as error:
+        yield Finding(WIDS, str(error), Remedy.TABLES)
     if not dataset.complete:
         return
     if dataset.libraries and dataset.libraries.keys() != account.digests:

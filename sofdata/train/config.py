@@ -26,8 +26,19 @@ class DataConfig(Section):
         0.1,
         gt=0,
         lt=1,
-        description="Share of the videos that are kept from training and measured on, chosen by "
-        "a hash of their names.",
+        description="Share of the files that are kept from training and measured on: the nearest "
+        "number there is, chosen by a hash of their names. All spans of a file, cameras of an "
+        "episode and clips of a recording are on one side.",
+    )
+    held_out_list: str = Field(
+        "",
+        description="A list of what is held out instead: a name a line of a video (its id) or a "
+        "file (its uri), a JSON list of them, or the split.json of another training.",
+    )
+    held_out_where: str = Field(
+        "",
+        description="A filter that holds for what is held out instead: labels.split == "
+        "'validation'",
     )
     where: str = Field(
         "", description="Only windows for which this holds, by columns of the index: mean_px > 0.5"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -227,14 +227,7 @@ def _not_finite(batches: Iterable[Batch]) -> list[str]:
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The same batch with its tensors on a device."""
-    if device.type == "cpu":
-        return batch
-    moved = {
-        item.name: getattr(batch, item.name).to(device, non_blocking=True)
-        for item in fields(batch)
-        if isinstance(getattr(batch, item.name), Tensor)
-    }
-    return replace(batch, **moved)
+    return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
 
 class Sums:
@@ -319,8 +312,8 @@ def _restore(
 ) -> Position:
     if state["digest"] != digest:
         raise ConfigError(
-            f"{folder} holds checkpoints of another training: its settings, data or the model "
-            "before it are not these. Choose another folder, or give --restart to begin anew"
+            f"{folder} holds checkpoints of another training: its settings, data, split or the "
+            "model before it are not these. Choose another folder, or give --restart to begin anew"
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -43,7 +43,7 @@ def _section(out: Path, name: str, done: dict[str, Any]) -> str:
         f"## {TITLES[name]}",
         f"{done['parameters']:,} parameters; {windows['train']:,} windows of "
         f"{videos['train']:,} videos in training, {windows['held_out']:,} of "
-        f"{videos['held_out']:,} held out; {done['steps']:,} steps in "
+        f"{videos['held_out']:,} held out ({done['split']['how']}); {done['steps']:,} steps in "
         f"{done['seconds']:.0f} s{_skipped(done['steps_skipped'])}. "
         f"Data: {', '.join(done['data'])}. Model sha256 {done['model_sha256'][:16]}.",
         metrics_table(done["metrics"]),

@@ -2,6 +2,7 @@
 
     OUT/skill/    skill VAE        OUT/planner/  planner         OUT/decoder/  action decoder
         model.pt, done.json, metrics.jsonl, tensorboard/, pictures/, checkpoints/
+        split.json  which files were learned from, and which were held out
 
 A stage's digest covers everything that decides its result: its settings, the data, the model it
 builds upon, the version of sofdata. `done.json` holds the digest of what was finished.
@@ -15,7 +16,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,16 @@ from sofdata.models.action_decoder import ActionDecoder, measure_actions
 from sofdata.models.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.models.skill_vae import FlowShape, SkillVAE
+from sofdata.shards.catalog import trees_of
 from sofdata.shards.loader import Loader
+from sofdata.shards.split import Sides, read_list
 from sofdata.storage import Tree
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
 from sofdata.train.loop import Follow, fit, to_device
 from sofdata.train.protocol import AnyModel
 from sofdata.train.ranks import Ranks
+from sofdata.train.sides import agreed_sides, store_sides, with_sides
 from sofdata.types import Batch
 
 DONE = "done.json"
@@ -104,7 +108,7 @@ def _train_stage(job: Job, follow: Follow, restart: bool) -> StageResult:
     if job.config.machine.workers:
         from sofdata.train.cluster import run_on_ray
 
-        run_on_ray(job, digest, follow)
+        run_on_ray(_located(job), digest, follow)
     else:
         run_stage(job, digest, Ranks(0, 1, _device(job.config)), follow)
     done = read_done(job.folder)
@@ -116,7 +120,10 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
     """What each worker does: build loaders and model, fit, and save."""
     machine, stage = job.config.machine, job.stage
     prepare_torch(job.config, ranks)
-    data, held_out = _loaders(job, ranks)
+    sides = agreed_sides(job.folder, digest, job.urls, job.options, job.stage.data)
+    data, held_out = _loaders(job, ranks, sides)
+    if ranks.first:
+        store_sides(job.folder, digest, sides, data, held_out)
     torch.manual_seed(machine.seed)
     model = _build(job, data, ranks.device)
     fitted = fit(
@@ -127,7 +134,7 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
         stage,
         machine,
         job.folder,
-        digest,
+        with_sides(digest, sides),
         ranks,
         follow,
     )
@@ -145,6 +152,7 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
             "steps_skipped": fitted.bad_steps,
             "windows": {"train": data.rows, "held_out": held_out.rows},
             "videos": {"train": data.videos, "held_out": held_out.videos},
+            "split": {"how": sides.how, "sha256": sides.sha256},
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "config": stage.model_dump(mode="json"),
             "machine": machine.model_dump(mode="json", exclude={"address"}),
@@ -152,6 +160,19 @@ def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:
             "sofdata": __version__,
             "torch": str(torch.__version__),
         },
+    )
+
+
+def _located(job: Job) -> Job:
+    """The same with absolute paths: workers have another working directory."""
+    data = job.stage.data
+    listed = trees_of(data.held_out_list, {})[0].url if data.held_out_list else ""
+    stage = job.stage.model_copy(update={"data": data.model_copy(update={"held_out_list": listed})})
+    return replace(
+        job,
+        config=job.config.model_copy(update={job.name: stage}),
+        urls=tuple(tree.url for tree in trees_of(job.urls, job.options)),
+        out=str(Path(job.out).absolute()),
     )
 
 
@@ -169,6 +190,8 @@ def stage_digest(job: Job) -> str:
         "sofdata": __version__,
     }
     parts["stage"]["data"].pop("loaders")
+    if listed := job.stage.data.held_out_list:
+        parts["stage"]["data"]["held_out_list"] = read_list(listed)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -211,7 +234,7 @@ def _device(config: TrainConfig) -> torch.device:
     return device
 
 
-def _loaders(job: Job, ranks: Ranks) -> tuple[Loader, Loader]:
+def _loaders(job: Job, ranks: Ranks, sides: Sides) -> tuple[Loader, Loader]:
     """The training windows of this rank, and all held-out windows."""
     data = job.stage.data
     shared: dict[str, Any] = {
@@ -225,13 +248,13 @@ def _loaders(job: Job, ranks: Ranks) -> tuple[Loader, Loader]:
         workers=data.loaders,
         rank=ranks.rank,
         world=ranks.world,
-        split=("train", data.held_out),
+        split=("train", sides),
         drop_last=True,
         buffer_shards=data.buffer_shards,
         **shared,
     )
-    held_out = Loader(job.urls, shuffle=False, split=("held_out", data.held_out), **shared)
-    return train, held_out
+    every: dict[str, Any] = {"rank": 0, "world": 1, "shuffle": False}
+    return train, Loader(job.urls, split=("held_out", sides), **every, **shared)
 
 
 def _build(job: Job, data: Loader, device: torch.device) -> AnyModel:
@@ -243,25 +266,30 @@ def _build(job: Job, data: Loader, device: torch.device) -> AnyModel:
         model = SkillVAE(job.config.skill.model, shape)
     elif job.name == "planner":
         model = Planner(job.config.planner.model, _skill_for(job, data), data.texts).to(device)
-        batches = islice(_every(job, shuffle=True), math.ceil(COUNTED / job.stage.data.batch_size))
+        batches = islice(
+            _every(job, data, shuffle=True), math.ceil(COUNTED / job.stage.data.batch_size)
+        )
         model.count(to_device(batch, device) for batch in batches)
     else:
         skill = _skill_for(job, data)
-        actions = measure_actions(_every(job, shuffle=False))
+        actions = measure_actions(_every(job, data, shuffle=False))
         model = ActionDecoder(job.config.decoder.model, skill, actions, data.texts)
     return model
 
 
-def _every(job: Job, shuffle: bool) -> Iterator[Batch]:
-    """Every training window once, whatever this rank's share is."""
+def _every(job: Job, share: Loader, shuffle: bool) -> Iterator[Batch]:
+    """Every training window once, of which a rank's loader has a share."""
     data = job.stage.data
+    assert share.sides is not None
     loader = Loader(
         job.urls,
         batch_size=data.batch_size,
         shuffle=shuffle,
         seed=job.config.machine.seed,
+        rank=0,
+        world=1,
         where=data.where,
-        split=("train", data.held_out),
+        split=("train", share.sides),
         options=job.options,
     )
     return loader.epoch(0)
@@ -298,7 +326,7 @@ def _dataset_digest(tree: Tree) -> str:
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
-        lacks = os.path.basename(str(error.filename))
+        lacks = os.path.basename(str(error.filename or DATASET))
         raise ConfigError(
             f"there is no complete dataset at {tree.name} ({lacks} is missing): 'sofdata ingest' "
             "makes one"

@@ -5,7 +5,7 @@ video, or takes longer than its limit in all, and starts again for the next one.
 and one copy of the sampled frames.
 
 A remote video that is read in ranges is fetched by the parent, block by block as the child asks for
-it: the child gets no credentials, no variables that hold any, and no address.
+it: the child gets no credentials, no variable that it does not need, and no address.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import ContractError, DecodeError
-from sofdata.remote import is_secret_name
+from sofdata.processes import decoding_environment
 from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
@@ -68,19 +68,23 @@ class DecoderDied(DecodeError):
 class Deadline:
     """When a child that is waited for has had its time, on the monotonic clock.
 
-    stall_s: how long it may go on without progress. over_s: when its time is up, progress or not.
+    stall_s: how long it may go on without progress. over_s: from when on progress comes too late.
+    stalled_s, is_over: when it has made no progress for too long; whether it made some too late.
     """
 
     stall_s: float
     over_s: float
     stalled_s: float = 0.0
+    is_over: bool = False
 
     def __post_init__(self) -> None:
         self.progress()
 
     def progress(self) -> None:
         """Something has come of it."""
-        self.stalled_s = time.monotonic() + self.stall_s
+        now_s = time.monotonic()
+        self.stalled_s = now_s + self.stall_s
+        self.is_over = now_s > self.over_s
 
     def extend(self, took_s: float) -> None:
         """So long was spent on what the child is not to blame for."""
@@ -205,12 +209,6 @@ class DecoderProcess:
             return
         self.close()
         self._answers, child_end = os.pipe()
-        environment = {
-            **{name: value for name, value in os.environ.items() if not is_secret_name(name)},
-            "OMP_NUM_THREADS": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # wherever sofdata came from
-        }
         self._stderr.seek(0)
         self._stderr.truncate()
         self._stderr_from = 0
@@ -220,7 +218,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=self._stderr,
                 stderr=self._stderr,
-                env=environment,
+                env=decoding_environment() | {"PYTHONUNBUFFERED": "1"},
                 pass_fds=(child_end,),
             )
         finally:
@@ -271,14 +269,13 @@ class DecoderProcess:
 
     def _check(self, deadline: Deadline) -> None:
         """End a child whose time is up."""
-        now_s = time.monotonic()
-        if now_s > deadline.over_s:
+        if deadline.is_over:
             self.close()
             raise OverLimit(
                 "over_time",
                 "decoding takes longer than it may; run.limits sets how long that is",
             )
-        if now_s > deadline.stalled_s:
+        if time.monotonic() > deadline.stalled_s:
             raise self._died(
                 "timeout",
                 f"the decoder made no progress for {deadline.stall_s:g} s (run.limits.floor_s): it "

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.settings import Section
 
 CameraMode = Literal["record", "subtract", "off"]
@@ -84,4 +85,9 @@ class WindowConfig(Section):
             )
         if self.min_steps > self.length:
             raise ValueError(f"min_steps {self.min_steps} is larger than length {self.length}")
+        if (values := 2 * self.length * self.size**2) > MOST_VALUES:
+            raise ValueError(
+                f"length {self.length} and size {self.size} give a window {values} values of flow, "
+                f"more than the {MOST_VALUES} that are read"
+            )
         return self

@@ -21,7 +21,7 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.joined import part_names
 from sofdata.storage import Tree
-from sofdata.uris import UNPACKED, split_cell, split_part
+from sofdata.uris import parse
 from tests.corpora.test_ssv2 import corpus as write_ssv2
 from tests.corpora.test_video2dataset import sample, write_tar
 from tests.ego4ds import write_ego4d
@@ -202,11 +202,11 @@ def walked(root: Path) -> set[str]:
 def files_of(tree: Tree, entries: tuple[Entry, ...]) -> Iterator[str]:
     """The files of inputs: of a member of an archive in parts, all of these."""
     for entry in entries:
-        file = split_cell(split_part(entry.uri)[0])[0]
-        if file.endswith(UNPACKED):
-            yield from part_names(tree, file.removesuffix(UNPACKED))
+        where = parse(entry.uri)
+        if where.unpacked:
+            yield from part_names(tree, where.file)
         else:
-            yield file
+            yield where.file
 
 
 def listed(name: str, root: Path) -> Listing:

@@ -17,6 +17,7 @@ from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
 from sofdata.ingest.run import execute, prepare
 from sofdata.storage import Tree
+from sofdata.uris import parse
 from tests.videos import moving_square, write_video
 
 SMALL = ("run.engine=inline", "windows.length=4", "windows.stride=4", "flow.size=64")
@@ -223,7 +224,7 @@ def test_the_folder_of_the_files_may_be_another(tmp_path: Path, absolute: bool, 
     (entry,) = found.entries
     assert entry.uri == f"{root}/a.mp4"
     assert found.ignored == {"video of no row": 1}
-    assert tree.size(entry.uri) == 1
+    assert tree.size(parse(entry.uri)) == 1
 
 
 def test_several_files_of_one_name_are_a_reject_and_none_is_picked(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sofdata.corpora.manifest_values import ABSENT
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError
 from sofdata.storage import Tree
-from sofdata.uris import public_url
+from sofdata.urls import public_url
 from tests.ego4ds import KITCHEN, write_ego4d
 
 

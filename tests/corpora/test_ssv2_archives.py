@@ -21,6 +21,7 @@ from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.errors import ConfigError
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
+from sofdata.uris import parse
 from tests.helpers import ingest
 from tests.ssv2s import FOLDER, LABELS, split, tar_of, write_archive, write_parts
 from tests.ssv2s import packed as gzipped
@@ -72,7 +73,7 @@ def contents(root: Path) -> dict[str, bytes]:
     tree, found = Tree(str(root)), {}
     for entry in listing(root).entries:
         if not entry.problem:
-            with tree.local_copy(entry.uri) as copy:
+            with tree.local_copy(parse(entry.uri)) as copy:
                 found[entry.id] = Path(copy).read_bytes()
     return found
 
@@ -102,7 +103,9 @@ def test_it_gives_what_the_unpacked_corpus_gives(
             plain[id].size_bytes,
             "",
         )
-        assert entry.fingerprint == Tree(str(corpus)).fingerprint(plain[id].uri, entry.size_bytes)
+        assert entry.fingerprint == Tree(str(corpus)).fingerprint(
+            parse(plain[id].uri), entry.size_bytes
+        )
     ingest(root, tmp_path / "d", *SETTINGS)
     assert verify(Tree(str(tmp_path / "d"))).whole
     assert windows(tmp_path / "d") == windows(plain_dataset)
@@ -152,7 +155,7 @@ def test_an_object_store_is_read_by_ranges(tmp_path: Path) -> None:
         remote.write(path.relative_to(tmp_path / "s").as_posix(), path.read_bytes())
     entries = SomethingSomethingV2().listing(remote).entries
     assert len(entries) == len(clips)
-    with remote.local_copy(entries[7].uri) as copy:
+    with remote.local_copy(parse(entries[7].uri)) as copy:
         assert Path(copy).read_bytes() == clips[f"{FOLDER}/{entries[7].id}.webm"]
 
 
@@ -174,7 +177,7 @@ def test_one_pass_a_machine_is_enough_and_a_worker_makes_it_where_it_must(
     assert len(passes) == 1
     monkeypatch.setenv("SOFDATA_CACHE", str(tmp_path / "another machine"))
     packed._known.clear()
-    with Tree(str(tmp_path / "s")).local_copy(first.entries[0].uri) as copy:
+    with Tree(str(tmp_path / "s")).local_copy(parse(first.entries[0].uri)) as copy:
         assert Path(copy).read_bytes() in clips.values()
     assert len(passes) == 2
     assert not [name for name in os.listdir(cache / "archives") if name.startswith("new-")]
@@ -190,7 +193,7 @@ def test_nothing_is_unpacked_to_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     entries = listing(tmp_path / "s").entries
     files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if path.name == packed.POINTS) < 300_000
-    with Tree(str(tmp_path / "s")).local_copy(entries[300].uri) as copy:
+    with Tree(str(tmp_path / "s")).local_copy(parse(entries[300].uri)) as copy:
         assert [p.stat().st_size for p in (tmp_path / "tmp").iterdir()] == [9004]
         assert os.path.getsize(copy) == 9004
     assert not list((tmp_path / "tmp").iterdir())

@@ -19,6 +19,7 @@ from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
+from sofdata.uris import parse
 from tests.corpora.test_video2dataset import SETTINGS, sample, write_tar
 from tests.helpers import hashes, ingest, sofdata
 from tests.videos import moving_square, write_video
@@ -163,9 +164,9 @@ def test_sizes_and_fingerprints_are_those_of_the_content(
     options: dict[str, Any] = {"compression": compression, "use_dictionary": use_dictionary}
     tree = Tree(str(write_table(tmp_path, contents, **options)))
     for entry, content in zip(listing(tmp_path).entries, contents, strict=True):
-        assert entry.size_bytes == tree.size(entry.uri) == len(content)
-        assert entry.fingerprint == tree.fingerprint(entry.uri, len(content))
-        with tree.local_copy(entry.uri) as copy:
+        assert entry.size_bytes == tree.size(parse(entry.uri)) == len(content)
+        assert entry.fingerprint == tree.fingerprint(parse(entry.uri), len(content))
+        with tree.local_copy(parse(entry.uri)) as copy:
             assert Path(copy).read_bytes() == content
 
 
@@ -190,7 +191,7 @@ def test_a_column_of_structs_and_one_of_json_are_read(tmp_path: Path, clip: byte
     assert find_corpus(Tree(str(tmp_path)))[0].name == "video2dataset"
     (entry,) = listing(tmp_path).entries
     assert (entry.id, entry.text) == ("data/train-00000-of-00001/000000", "a cat")
-    with Tree(str(tmp_path)).local_copy(entry.uri) as copy:
+    with Tree(str(tmp_path)).local_copy(parse(entry.uri)) as copy:
         assert Path(copy).read_bytes() == clip
 
 

@@ -9,20 +9,21 @@ that the same command goes on where it was interrupted, until the code changes.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from sofdata.scenes import write_clip
+from tests.faults.films import video_trials
+from tests.faults.generations import Stage, changes
+from tests.faults.history import life_trials
 from tests.faults.inject import Fault, fired, write_spec
-from tests.faults.judge import NAMES, Score, compare, half_way, samples
+from tests.faults.judge import Score, compare, half_way
+from tests.faults.results import Result, State, digest_of, judge_run, table
 from tests.faults.runs import Outcome, Strike, preload, run
 from tests.faults.schedule import Sizes, Trial, schedule
 from tests.helpers import hashes
@@ -31,24 +32,6 @@ CLIPS, SECONDS = 7, 2.0
 # Two clips a unit, and flow small enough that most of a run's time is not spent on it.
 SETTINGS = ("--set", "units.max_videos=2", "--set", "units.min_units=1", "--set", "flow.size=64")
 CLEAN_TRIES = 3
-
-
-@dataclass(slots=True)
-class Result:
-    """What one trial brought: how many faults fired in how many runs, and what was wrong."""
-
-    id: str
-    kind: str
-    fired: int = 0
-    runs: int = 0
-    wall_s: float = 0.0
-    score: Score = field(default_factory=Score)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, score: Score, note: str) -> None:
-        self.score += score
-        if score:
-            self.notes.append(note)
 
 
 class Bench:
@@ -134,73 +117,8 @@ class Bench:
                 break
         verdict = run(("verify", dest))
         result.add(Score(verify=verdict.code != 0), f"{trial}: verify: {verdict.output[-1500:]}")
-        if trial.source:
-            found = compare(samples(self.folder / "reference"), samples(dest))
-        else:
-            found = compare(self.reference, hashes(dest))
+        found = compare(self.reference, hashes(dest))
         result.add(found, f"{trial}: {found}")
-
-
-def judge_run(outcome: Outcome, codes: Iterable[int], says: str = "") -> Score:
-    """Judge how a run ended. A failure has to be told in a line that begins with `sofdata: `.
-
-    says: what that line has to hold.
-    """
-    failed = outcome.code is not None and outcome.code > 0
-    lines = [line for line in outcome.output.splitlines() if line.startswith("sofdata: ")]
-    told = not failed or any(says in line for line in lines)
-    return Score(
-        hung=outcome.hung,
-        tracebacks=outcome.traceback,
-        exits=not outcome.hung and (outcome.code not in tuple(codes) or not told),
-        leaked=outcome.survivors,
-    )
-
-
-class State:
-    """Results so far, in a file that survives an interruption."""
-
-    def __init__(self, folder: Path, digest: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"results-{digest}.jsonl"
-        self.results: dict[str, Result] = {}
-        for line in self._path.read_text().splitlines() if self._path.exists() else ():
-            values = json.loads(line)
-            result = Result(**{**values, "score": Score(**values["score"])})
-            self.results[result.id] = result
-
-    def once(self, id: str, action: Callable[[], Result]) -> Result:
-        """The result of a trial, from the file or by running it."""
-        if id not in self.results:
-            self.results[id] = action()
-            with self._path.open("a") as handle:
-                handle.write(json.dumps(asdict(self.results[id])) + "\n")
-        return self.results[id]
-
-
-def table(results: Iterable[Result]) -> str:
-    """The results as Markdown, a row a kind and their sum."""
-    kinds: dict[str, list[Result]] = {}
-    for result in results:
-        kinds.setdefault(result.kind, []).append(result)
-    heads = ("kind", "faults", "runs", *NAMES)
-    lines = [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
-    everything = [result for rows in kinds.values() for result in rows]
-    for kind, rows in {**kinds, "**all**": everything}.items():
-        score = sum((row.score for row in rows), Score())
-        cells = [sum(row.fired for row in rows), sum(row.runs for row in rows)]
-        cells += [getattr(score, name) for name in NAMES]
-        lines.append(f"| {kind} | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
-
-
-def digest_of(*settings: object) -> str:
-    """Hash of the code and of what a campaign was asked for."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256(repr(settings).encode())
-    for path in sorted([*root.glob("sofdata/**/*.py"), *root.glob("tests/faults/*.py")]):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def main() -> int:
@@ -210,23 +128,34 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--storage", type=int, default=100)
     parser.add_argument("--videos", type=int, default=2000)
+    parser.add_argument("--changes", type=int, default=400, help="Kills while a dataset changes.")
+    parser.add_argument("--together", type=int, default=60, help="Several commands at once.")
+    parser.add_argument("--libraries", type=int, default=12, help="Runs under another library.")
+    parser.add_argument(
+        "--lives", type=int, default=30, help="Of a dataset: `tests.faults.history`."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", type=Path, default=Path("build/faults"))
     parser.add_argument("--only", default="", help="Run the kinds alone that begin so.")
     parser.add_argument("--shared", type=Path, help="A folder of real clips to mutate as well.")
     asked = parser.parse_args()
-    from tests.faults.films import video_trials
-
-    bench = Bench(asked.state.absolute() / "bench")
+    folder, seed = asked.state.absolute(), asked.seed
+    bench, stage = Bench(folder / "bench"), Stage(folder / "stage")
     bench.prepare()
-    state = State(asked.state, digest_of(asked.seed, asked.kills, asked.storage, asked.videos))
+    stage.prepare()
     sizes = Sizes.of(asked.kills, asked.storage)
     trials: list[tuple[str, Callable[[], Result]]] = [
         (trial.id, lambda trial=trial: bench.attempt(trial))  # type: ignore[misc]
-        for trial in schedule(bench.local, bench.remote, bench.wall_s, sizes, asked.seed)
+        for trial in schedule(bench.local, bench.remote, bench.wall_s, sizes, seed)
     ]
-    trials += video_trials(asked.state.absolute() / "films", asked.videos, asked.seed, asked.shared)
+    trials += [
+        (change.id, lambda change=change: stage.attempt(change))  # type: ignore[misc]
+        for change in changes(stage, asked.changes, asked.together, asked.libraries, seed)
+    ]
+    trials += life_trials(folder / "lives", asked.lives, seed)
+    trials += video_trials(folder / "films", asked.videos, seed, asked.shared)
     trials = [trial for trial in trials if trial[0].startswith(asked.only)]
+    state = State(asked.state, digest_of({**vars(asked), "state": "", "only": ""}))
     results = []
     for number, (id, action) in enumerate(trials):
         results.append(state.once(id, action))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sofdata.scenes import write_clip
-from tests.faults.campaign import Result, judge_run
 from tests.faults.judge import Score, compare, samples, unaccounted
 from tests.faults.mutate import mutants, write_originals
+from tests.faults.results import Result, judge_run
 from tests.faults.runs import run
 from tests.helpers import hashes
 

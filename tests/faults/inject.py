@@ -175,6 +175,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
     "bus": lambda: os.kill(os.getpid(), signal.SIGBUS),
     "exit": lambda: os._exit(7),
     "pause": lambda: time.sleep(2),
+    "rest": lambda: time.sleep(5),  # longer than a second driver is patient
     "short": _short,
     "hang": _hang,
     "spin": _spin,

@@ -72,6 +72,22 @@ def half_way(reference: dict[str, str], dest: Path, atomic: bool = True) -> Scor
     return Score(lost=lost, differing=len(bad))
 
 
+def units(dest: Path) -> dict[str, str]:
+    """Hashes of the ledger records whose shard is there as they say, and of those shards."""
+    found = hashes(dest) if dest.is_dir() else {}
+    sound: dict[str, str] = {}
+    for name in found:
+        if name.startswith("ledger/"):
+            try:
+                shard = json.loads((dest / name).read_bytes())["shard"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            path = f"shards/{shard['name']}" if shard else ""
+            if shard and found.get(path) == shard["sha256"]:
+                sound |= {name: found[name], path: found[path]}
+    return sound
+
+
 def samples(dest: Path) -> dict[str, str]:
     """sha256 over all members of each sample. A key that stands in two shards gets a mark."""
     found: dict[str, str] = {}

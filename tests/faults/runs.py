@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,14 +11,17 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from sofdata import faults as hook
 from tests.faults.inject import children
 
+T = TypeVar("T")
 POLL_S = 0.01
 KILLED = -signal.SIGKILL
 RAY_PATIENCE_S = 5.0  # for all to end where the supervisor itself was killed
@@ -63,19 +67,32 @@ class Outcome:
         return "Traceback" in self.output
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that is begun `after_s` seconds after others of its group."""
+
+    arguments: Sequence[str | Path]
+    faults: str = ""
+    after_s: float = 0.0
+
+
 def run(
     arguments: Sequence[str | Path],
     faults: str = "",
     strike: Strike | None = None,
     ray: bool = False,
+    before: Callable[[], object] | None = None,
 ) -> Outcome:
-    """Run a command of sofdata, with SOFDATA_FAULTS set to `faults`, and wait for its end."""
+    """Run a command of sofdata, with SOFDATA_FAULTS set to `faults`, and wait for its end.
+
+    before: called in the process of the command before it begins; without Ray only.
+    """
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory(prefix="sof", dir="/tmp") as folder:  # Ray wants short paths
         log = Path(folder) / "log"
-        start = _spawn if ray else _fork
         began = time.monotonic()
-        pid = start(words, faults, log, folder)
+        spawn = _spawn if ray else partial(_fork, before=before)
+        pid = spawn(words, faults, log, folder)
         _note_driver(faults, pid)
         limit_s = RAY_LIMIT_S if ray else INLINE_LIMIT_S
         code, struck = _wait(pid, began + limit_s, strike, folder, ray)
@@ -85,6 +102,60 @@ def run(
         survivors = _clean_up(folder, patience_s=RAY_PATIENCE_S if killed else 0.0)
         output = log.read_text(errors="replace")
     return Outcome(code, output, wall_s, struck, survivors)
+
+
+def run_together(commands: Sequence[Command]) -> list[tuple[int, Outcome]]:
+    """Run commands at once, without Ray; returns the process of each, and how it ended."""
+    with tempfile.TemporaryDirectory(prefix="sof", dir="/tmp") as folder:
+        began = time.monotonic()
+        pids: dict[int, int] = {}
+        ended: dict[int, tuple[int, Outcome]] = {}
+        while len(ended) < len(commands):
+            wall_s = time.monotonic() - began
+            for number, command in enumerate(commands):
+                log = Path(folder) / f"log{number}"
+                if number not in pids and wall_s >= command.after_s:
+                    words = [str(argument) for argument in command.arguments]
+                    pids[number] = _fork(words, command.faults, log, folder)
+                    _note_driver(command.faults, pids[number])
+                elif number in pids and number not in ended:
+                    pid, status = os.waitpid(pids[number], os.WNOHANG)
+                    code = os.waitstatus_to_exitcode(status) if pid else None
+                    if not pid and wall_s > command.after_s + INLINE_LIMIT_S:
+                        os.kill(pids[number], signal.SIGKILL)
+                        os.waitpid(pids[number], 0)
+                    elif not pid:
+                        continue
+                    output = log.read_text(errors="replace")
+                    ended[number] = pids[number], Outcome(code, output, wall_s)
+            time.sleep(POLL_S)
+        _clean_up(folder, patience_s=0.0)
+    return [ended[number] for number in range(len(commands))]
+
+
+def aside(act: Callable[[], T]) -> T:
+    """What a function returns, called in a child of this process: it may start threads there.
+
+    What it returns has to fit into JSON. A failure is raised as a `RuntimeError`.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            told: dict[str, object] = {"value": act()}
+        except BaseException as error:  # noqa: BLE001 - goes to the parent
+            told = {"error": f"{type(error).__name__}: {error}"}
+        with os.fdopen(writing, "w") as handle:
+            json.dump(told, handle)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as handle:
+        found = json.load(handle)
+    os.waitpid(pid, 0)
+    if "error" in found:
+        raise RuntimeError(found["error"])
+    value: T = found["value"]
+    return value
 
 
 def preload() -> None:
@@ -108,7 +179,13 @@ def preload() -> None:
     register()
 
 
-def _fork(words: list[str], faults: str, log: Path, folder: str) -> int:
+def _fork(
+    words: list[str],
+    faults: str,
+    log: Path,
+    folder: str,
+    before: Callable[[], object] | None = None,
+) -> int:
     """Run the command in a child of this process, which must have no threads."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -127,6 +204,8 @@ def _fork(words: list[str], faults: str, log: Path, folder: str) -> int:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         _note_driver(faults, os.getpid())
         hook.arm(faults)
+        if before:
+            before()
         code = _main(words)
     finally:
         sys.stdout.flush()

@@ -27,8 +27,7 @@ class Trial:
 
     codes: exit codes that a disturbed run may have.
     says: words that a disturbed run has to tell where it fails.
-    source: it is the source that fails: its videos may be set aside and taken in later, in units
-        of their own, so that the samples have to be the same and the files need not.
+    source: it is the source that fails: its videos may be set aside, and are taken in later.
     """
 
     id: str

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Bench, Result, table
+from tests.faults.campaign import Bench
 from tests.faults.films import attempt_videos
+from tests.faults.results import Result, table
 from tests.faults.schedule import Sizes, schedule
 
 SIZES = Sizes(

@@ -17,7 +17,8 @@ from sofdata.scenes import moving_texture, write_video
 from sofdata.shards.loader import load
 from sofdata.shards.repair import repair
 from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage import Tree, Where
+from sofdata.uris import Location
 from tests.helpers import hashes
 
 FAST = ("run.engine=inline", "units.min_units=2", "flow.size=32", "windows.min_texture=0")
@@ -229,6 +230,33 @@ def test_a_repair_in_the_middle_of_an_update_is_part_of_it(
     assert hashes(dest) == fresh(source, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "plan.parquet", "again.json", "ledger"])
+def test_damage_to_an_update_under_way_is_found_and_mended(
+    name: str, source: Path, dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(source / "new.mp4", 77)
+
+    def step(reached: str) -> None:
+        if reached == "finish: tables made":
+            raise Stop
+
+    monkeypatch.setattr(faults, "_inject", step)
+    with pytest.raises(Stop):
+        run(source, dest, update=True)
+    monkeypatch.setattr(faults, "_inject", None)
+    assert "is under way" in verify(Tree(str(dest))).notes[0]
+    path = dest / "next" / name
+    path = next(path.iterdir()) if path.is_dir() else path
+    path.write_bytes(b"damaged")
+    verdict = verify(Tree(str(dest)))
+    places = {finding.where.split("/")[0] for finding in verdict.findings}
+    assert places == ({"next", "shards"} if name == "ledger" else {"next"})
+    repair(Tree(str(dest)), verdict)
+    assert verify(Tree(str(dest))).whole
+    run(source, dest, update=True)
+    assert hashes(dest) == fresh(source, tmp_path)
+
+
 def keys(dest: Path) -> list[str]:
     return [key for batch in load(str(dest), batch_size=1, shuffle=False) for key in batch.keys]
 
@@ -312,9 +340,9 @@ def unreadable(patch: pytest.MonkeyPatch, name: str) -> None:
     """Let a file fail to be read, for whatever user."""
     whole = Tree.local_copy
 
-    def fail(tree: Tree, rel: str, size_bytes: int | None = None) -> object:
-        if rel == name:
-            raise PermissionError(13, "Permission denied", rel)
-        return whole(tree, rel, size_bytes)
+    def fail(tree: Tree, where: Where, size_bytes: int | None = None) -> object:
+        if where == Location(name):
+            raise PermissionError(13, "Permission denied", name)
+        return whole(tree, where, size_bytes)
 
     patch.setattr(Tree, "local_copy", fail)

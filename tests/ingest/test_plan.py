@@ -12,6 +12,7 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.plan import Plan, load_plan, make_plan, save_plan
 from sofdata.shards.layout import PLAN
 from sofdata.storage import Tree
+from sofdata.uris import Location
 
 
 def plan(source: Path, *settings: str) -> Plan:
@@ -95,9 +96,9 @@ def test_a_file_of_many_spans_counts_once_towards_a_unit_and_is_looked_at_once(
     looked: list[str] = []
     whole = Tree.fingerprint
 
-    def look(tree: Tree, rel: str, size: int) -> str:
-        looked.append(rel)
-        return whole(tree, rel, size)
+    def look(tree: Tree, where: Location, size: int) -> str:
+        looked.append(where.file)
+        return whole(tree, where, size)
 
     monkeypatch.setattr(Tree, "fingerprint", look)
     found = plan(folder, "units.min_units=1", "units.max_source_mib=0.15")

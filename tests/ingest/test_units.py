@@ -48,6 +48,21 @@ def test_one_video_more_or_less_touches_one_unit_or_its_two_halves(number: int) 
     assert split <= 4  # two that become one: only where they just did not fit
 
 
+def test_a_unit_keeps_its_number_whatever_becomes_of_its_neighbours() -> None:
+    """A leaf that is left alone by its sibling is one of the branch above, with the same videos."""
+    videos = [video(f"v{index}") for index in range(200)]
+    numbers = {unit.id: unit.ordinal for unit in cut(videos, config("units.max_videos=4"))}
+    kept = moved = 0
+    for gone in cut(videos, config("units.max_videos=4")):
+        rest = [each for each in videos if each not in gone.videos]
+        for unit in cut(rest, config("units.max_videos=4")):
+            if unit.id in numbers:
+                kept += 1
+                moved += unit.ordinal != numbers[unit.id]
+    assert kept > 2_000
+    assert moved == 0
+
+
 def test_units_do_not_depend_on_the_order_of_what_is_listed() -> None:
     videos = [video(f"v{index}") for index in range(500)]
     shuffled = random.Random(0).sample(videos, len(videos))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.errors import InputError
+from sofdata.errors import InputError, StorageError
 from sofdata.shards.cache import ShardCache
 from sofdata.shards.catalog import ShardFile
 from sofdata.storage import Tree
@@ -72,4 +72,44 @@ def test_the_folder_is_the_users_own(tmp_path: Path) -> None:
 
 
 def age(path: Path) -> float:
-    return path.stat().st_mtime
+    return path.stat().st_atime
+
+
+def test_a_damaged_copy_is_named_and_fetched_again(tmp_path: Path) -> None:
+    cache, wanted = ShardCache(str(tmp_path), limit_bytes=10 * SIZE, keep=1), shard(7)
+    cache.open(wanted).close()
+    (copy,) = tmp_path.glob("*.tar")
+    for damaged in (b"\x07" * (SIZE - 1), b"\x07" * (SIZE - 1) + b"x", b""):
+        copy.write_bytes(damaged)
+        with pytest.warns(RuntimeWarning, match=f"{copy.name}.* fetched again"):
+            handle = cache.open(wanted)
+        with handle:
+            assert handle.read() == b"\x07" * SIZE
+
+
+def test_a_sound_copy_is_hashed_once_in_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, wanted = ShardCache(str(tmp_path), limit_bytes=10 * SIZE, keep=1), shard(8)
+    cache.open(wanted).close()
+    monkeypatch.setattr("sofdata.shards.cache.hash_file", lambda path: pytest.fail("hashed again"))
+    for _ in range(3):
+        cache.open(wanted).close()
+
+
+def test_a_copy_that_is_damaged_again_at_once_ends_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, wanted = ShardCache(str(tmp_path), limit_bytes=10 * SIZE, keep=1), shard(9)
+    replace = os.replace
+
+    def losing(part: str, path: str) -> None:
+        replace(part, path)
+        os.truncate(path, SIZE // 2)
+
+    monkeypatch.setattr(os, "replace", losing)
+    with (
+        pytest.warns(RuntimeWarning, match="fetched again"),
+        pytest.raises(StorageError, match="does not keep what is written"),
+    ):
+        cache.open(wanted)

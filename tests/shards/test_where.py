@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from sofdata.errors import ConfigError
+from sofdata.shards.quotes import quoted
 from sofdata.shards.where import columns_of, describe, select
 
 TABLE = pa.table(
@@ -76,3 +77,80 @@ def test_an_unknown_column_is_told_with_the_nearest_and_the_list() -> None:
 def test_columns_are_described_by_range_or_examples() -> None:
     told = describe(TABLE.select(["mean_px", "text"]))
     assert told == "mean_px runs from 0.1 to 3; text is 'push it', '', 'pull it' or one of 1 more"
+
+
+LABELLED = pa.table(
+    {
+        "text": ["it's", 'say "x"', "a\\b", "#1"],
+        "labels": pa.array(
+            [{"split": "train", "class": "3"}, {"split": "validation"}, {}, None],
+            pa.map_(pa.string(), pa.string()),
+        ),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("labels.split == 'train'", [0]),
+        ('labels["split"] in ("train", "validation")', [0, 1]),
+        ("labels['class'] == '3'", [0]),
+        ("labels.split is None", [2, 3]),
+        ("labels.split != 'train'", [1]),  # a missing label fulfils no comparison
+        ("not (labels.split == 'train') and 'valid' in labels.split", [1]),
+        ("""text == "it's" """, [0]),
+        (r"text == 'it\'s'", [0]),
+        ("""text == 'say "x"'""", [1]),
+        (r'text == "say \"x\""', [1]),
+        (r"text == 'a\\b'", [2]),
+        ("text == '#1'", [3]),
+        ("text == '#1'\n  or text == \"it's\"\n", [0, 3]),
+        (r"text == '\x231'", [3]),
+    ],
+)
+def test_labels_and_quotes_are_read_as_a_person_means_them(where: str, rows: list[int]) -> None:
+    assert columns_of(where, LABELLED.column_names)
+    assert select(LABELLED, where).nonzero()[0].tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("text == 'it's'", "at character 13, .*: the quote before it ends the text"),
+        ("text == 'it''s'", "at character 13, .*: two texts stand side by side"),
+        ("text == 'push", 'at character 9, "\'push": the quote .* not closed'),
+        ("text == “push”", "at character 9, '“push”': “ is a typographic quote"),
+        (r"text == 'videos\new.mp4'", "at character 16, .*a backslash stands before 'n'"),
+        ("text == r'push'", "at character 10, .*right after a letter"),
+        ("text == 'push' # and so on", "at character 16, .*only within quotes"),
+        ("text == 'a\nb'", "not closed"),
+        ("text = 'push'", "at character 6, .*written =="),
+        ("text == 'a' AND text == 'b'", "at character 13, .*AND is not a word of it"),
+        ("labels.class == '3'", r"at character 8, .*write labels\['class'\]"),
+        ("labels.splt == 'train'", "label 'splt', which no window has; did you mean 'split'"),
+        ("labels['none'] == 'train'", "which no window has .labels: class, split"),
+        ("labels.split == 3", "labels are texts"),
+        ("labels == 'train'", "labels are texts, each asked for by its name"),
+        ("text == None", "write 'is None'"),
+        ("text > 1e999", "too large"),
+        ("text == " + "1" * 40, "does not fit the columns"),
+    ],
+)
+def test_what_a_filter_cannot_mean_is_told_with_its_place(where: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        select(LABELLED, where)
+
+
+@pytest.mark.parametrize(
+    "text", ["it's", 'a"b', "a\\b\\'", "tab\t, line\n", "\u2028", "Übung 押す"]
+)
+def test_any_text_can_be_quoted(text: str) -> None:
+    table = pa.table({"text": [text, "another"]})
+    assert select(table, f"text == {quoted(text)}").tolist() == [True, False]
+
+
+def test_labels_are_described_each_by_its_values() -> None:
+    assert describe(LABELLED.select(["labels"])) == (
+        "labels.class is '3', None; labels.split is 'train', 'validation', None"
+    )

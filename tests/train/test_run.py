@@ -15,12 +15,14 @@ import sofdata.models
 from sofdata.errors import ConfigError
 from sofdata.models.encode import encode
 from sofdata.models.saved import MODEL, load_skill, save_model
+from sofdata.shards.split import Sides
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 from sofdata.train.checkpoint import load_file
 from sofdata.train.config import TrainConfig, load_train_config
 from sofdata.train.ranks import Ranks
 from sofdata.train.run import Job, _build, _loaders, train_stage
+from sofdata.train.sides import SPLIT
 from tests.helpers import sofdata as command
 from tests.train.conftest import TINY
 
@@ -82,8 +84,9 @@ def test_the_planners_baseline_counts_each_training_window_once(
     windows = json.loads((trained / "planner" / "done.json").read_text())["windows"]["train"]
     assert weights["seen.counts"].sum(1).tolist() == [windows] * weights["seen.counts"].shape[0]
     job = Job("planner", tiny, (str(pushing),), str(trained), {})
+    sides = Sides.from_json((trained / "planner" / SPLIT).read_bytes(), SPLIT)
     for rank in (0, 1):  # each worker counts all windows, not its share
-        data, _ = _loaders(job, Ranks(rank, 2, torch.device("cpu")))
+        data, _ = _loaders(job, Ranks(rank, 2, torch.device("cpu")), sides)
         built = _build(job, data, torch.device("cpu"))
         assert torch.equal(built.state_dict()["seen.counts"], weights["seen.counts"])
 

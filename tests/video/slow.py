@@ -23,19 +23,20 @@ class SlowFile(io.FileIO):
 
 
 def injector(argument: str) -> Callable[[str], None]:
-    """argument: a number of seconds a KB, "hang" or "endless"."""
+    """argument: a number of seconds a KB, "hang" or "endless"; then " of " and a name, or any."""
+    how, _, name = argument.partition(" of ")
 
     def reached(step: str) -> None:
-        if not step.startswith("decode "):
+        if not step.startswith(f"decode {name}"):
             return
-        if argument == "hang":
+        if how == "hang":
             time.sleep(3600)
-        elif argument == "endless":
+        elif how == "endless":
             with open("/dev/zero", "rb") as zeros:
                 while True:
                     zeros.read(4096)
         else:
-            _read_slowly(float(argument))
+            _read_slowly(float(how))
 
     return reached
 
