@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from sofdata.errors import StorageError
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 
 def mend() -> None:
@@ -30,57 +26,55 @@ def mend() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
-    sys.stdout = _guarded(sys.stdout, 1)
-    sys.stderr = _guarded(sys.stderr, 2)
+    sys.stdout = _mended(sys.stdout, 1)
+    sys.stderr = _mended(sys.stderr, 2)
 
 
-def _guarded(stream: TextIO | None, number: int) -> TextIO:
-    """The stream, with `_Guard` beneath it; another's, such as one that captures, as it is."""
+def _mended(stream: TextIO | None, number: int) -> TextIO:
+    """The stream as a `_Stream`; another's, such as one that captures, as it is."""
     if stream is not None and not isinstance(stream, io.TextIOWrapper):
         return stream
     encoding, by_line = "utf-8", number == 2
-    if stream is not None:
-        with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
+        os.set_blocking(number, True)  # a terminal that another program has left otherwise
+        if stream is not None:
             stream.flush()
+    if stream is not None:
         encoding = stream.encoding
         by_line = stream.line_buffering or stream.write_through
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Guard(number)),
+    return _Stream(
+        io.BufferedWriter(io.FileIO(number, "w", closefd=False)),
         encoding=encoding,
         errors="backslashreplace",
         line_buffering=by_line,
     )
 
 
-class _Guard(io.RawIOBase):
-    """Writes to a descriptor until nobody reads it any more."""
+class _Stream(io.TextIOWrapper):
+    """Text to a descriptor, which becomes /dev/null once it cannot be written.
 
-    def __init__(self, number: int) -> None:
-        self._number, self._is_lost = number, False
-        self.name = ("<stdin>", "<stdout>", "<stderr>")[number]
+    All buffers are C's: one of Python's could be interrupted between writing and knowing it, and
+    would write the same again.
+    """
 
-    def fileno(self) -> int:
-        return self._number
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
 
-    def isatty(self) -> bool:
-        return os.isatty(self._number)
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._lose(error)
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: ReadableBuffer) -> int:
-        size = memoryview(data).nbytes
-        while not self._is_lost:
-            try:
-                return os.write(self._number, data)
-            except BlockingIOError:  # a terminal that another program has left so
-                select.select([], [self._number], [], 1.0)
-            except BrokenPipeError:
-                self._is_lost = True
-            except OSError as error:
-                self._is_lost = True
-                if self._number == 1:
-                    raise StorageError(
-                        f"what this command prints cannot be written: {error.strerror}"
-                    ) from None
-        return size
+    def _lose(self, error: OSError) -> None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
+        if self.fileno() == 1 and not isinstance(error, BrokenPipeError):
+            raise StorageError(
+                f"what this command prints cannot be written: {error.strerror}"
+            ) from None
