@@ -320,11 +320,12 @@ def _several(stage: Stage, number: int, seed: int) -> Iterator[Change]:
 
 
 def _libraries(stage: Stage, number: int, seed: int) -> Iterator[Change]:
-    """Interrupted once a unit is committed, then gone on with under another library."""
+    """Interrupted while some units are committed and some are not, then under another library."""
     for index in range(number):
         rng = np.random.default_rng((seed, zlib.crc32(b"library"), index))
         name = ("ingest", "update", "retry")[index % 3]
-        fault = _fault(stage.scenes[name], "commit: record written", "kill", rng)
+        step = "commit: record written"
+        fault = Fault(step, "kill", int(rng.integers(1, stage.scenes[name].steps[step])))
         library = LIBRARIES[index % len(LIBRARIES)]
         yield Change(f"a library changed {index}", name, (fault,), library=library)
 

@@ -243,7 +243,7 @@ class Life:
         """Run the command once."""
         self.wanted.write(self.pool, self.source)
         self.owed |= bool(failing)
-        config = load_config(None, SETTINGS)
+        config = load_config(None, (*SETTINGS, "units.max_videos=8"))
         with unreadable(failing or set()):
             prepared = prepare(
                 Tree(str(self.source)),

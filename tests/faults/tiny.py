@@ -32,7 +32,6 @@ SETTINGS = (
     "windows.min_texture=0",
     "windows.camera=off",
     "windows.shots=false",
-    "units.max_videos=8",
     "units.min_units=1",
 )
 HEADS = ("id", "uri", "start_s", "end_s", "text", "class")
