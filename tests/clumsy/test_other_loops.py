@@ -102,9 +102,9 @@ def test_ranks_that_are_given_within_a_worker_are_refused(dataset: Path) -> None
 
 
 def test_a_dataloader_that_would_make_batches_of_batches_is_refused(dataset: Path) -> None:
+    loader: Any = Loader(dataset, batch_size=4)
     for size in (1, 4):
         with pytest.raises(ConfigError, match=r"DataLoader\(loader, batch_size=None\)"):
-            loader: Any = Loader(dataset, batch_size=4)
             next(iter(DataLoader(loader, batch_size=size)))
 
 
