@@ -111,12 +111,12 @@ def test_what_a_remote_index_gives_as_a_sum_never_becomes_a_path_of_the_cache(
     listed = json.loads(memory.cat_file(place))
     listed["shardlist"][0][field] = "../../../../tmp/x"
     memory.pipe_file(place, json.dumps(listed).encode())
-    with pytest.raises(InputError, match="no size and no md5"):
+    with pytest.raises(InputError, match="has no size or md5"):
         Loader(f"memory://outside-{field}", batch_size=1, cache_dir=str(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_shard_that_is_a_link_is_read_where_it_leads_and_a_repair_takes_the_link_alone(
+def test_a_shard_that_is_a_link_is_read_where_it_leads_and_a_repair_writes_nothing_there(
     copy: Path,
 ) -> None:
     """Stores of large files, such as git-annex and DVC, keep them so."""
@@ -130,4 +130,4 @@ def test_a_shard_that_is_a_link_is_read_where_it_leads_and_a_repair_takes_the_li
     kept.write_bytes(before[:-512] + b"x" * 512)
     repair(Tree(str(copy)), verify(Tree(str(copy))))
     assert kept.read_bytes() == before[:-512] + b"x" * 512
-    assert not shard.is_symlink()
+    assert shard.is_symlink()  # until the same ingest puts a new shard in its place

@@ -238,7 +238,7 @@ def test_so_does_that_of_an_audit(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no more processes")
 
     monkeypatch.setenv("MY_PIN", "1234")
-    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr("subprocess.Popen", start)
     with pytest.raises((OSError, SofdataError)):
         seen.look("a.mp4", [], ingest_config())
     assert "MY_PIN" not in given
