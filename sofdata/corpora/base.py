@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -30,6 +30,9 @@ FOLDER_TWICE = "folder that is here twice"
 MOST_TEXT_BYTES = 1 << 18  # of a video's text and labels together: each window's record holds them
 
 
+MOST_WAYS = 256
+
+
 class Ignored(Counter[str]):
     """How many files are no input, by suffix or by why; see `count_ignored`.
 
@@ -40,7 +43,7 @@ class Ignored(Counter[str]):
     def __init__(self) -> None:
         super().__init__()
         self.unread: list[Item] = []
-        self.twice: list[str] = []
+        self.twice: list[Item] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Listing:
     actions: what the actions of its demonstrations are, None unless they were asked for.
     tables: files that belong to the corpus and hold no video: labels, metadata, rows of data.
     unused: number of rows of those tables that concern no file here, by what they are.
+    linked: paths of folders whose files are used by another path, and that path.
     """
 
     entries: tuple[Entry, ...]
@@ -95,6 +99,24 @@ class Listing:
     actions: ActionSpec | None = None
     tables: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
+    linked: tuple[tuple[str, str], ...] = ()
+
+    def ways(self, uri: str) -> Iterator[str]:
+        """The uri of a file, and other paths by which links in the source lead to it.
+
+        Through each link once, and some hundred at most: of a farm there may be millions.
+        """
+        ways: dict[str, frozenset[str]] = {uri: frozenset()}  # and the links in each
+        waiting = [uri] if self.linked and "://" not in uri and not uri.startswith("/") else []
+        for way in waiting:
+            for rel, target in self.linked:
+                inside = f"{target}/" if target else ""
+                other = f"{rel}/{way[len(inside) :]}"
+                known = rel in ways[way] or other in ways or len(ways) >= MOST_WAYS
+                if way.startswith(inside) and not known:
+                    ways[other] = ways[way] | {rel}
+                    waiting.append(other)
+        yield from ways
 
     @classmethod
     def of(
@@ -121,7 +143,8 @@ class Listing:
             kept[entry.id] = entry
         extra = [counted(again, "duplicate id; the first is kept")] if again else []
         if twice:
-            extra.append(counted(twice, "folder is here twice by links; its files are used once"))
+            what = "folder is here twice by links; its files are used once"
+            extra.append(counted([item.rel for item in twice], what))
         return cls(
             entries=tuple(kept.values()),
             ignored=_sorted(ignored),
@@ -129,6 +152,7 @@ class Listing:
             actions=actions,
             tables=tuple(sorted(set(tables))),
             unused=_sorted(unused or {}),
+            linked=tuple((item.rel, item.target) for item in twice),
         )
 
 
@@ -206,7 +230,7 @@ def count_ignored(ignored: Ignored, item: Item) -> None:
         ignored.unread.append(item)
     elif item.problem == LINKED_FOLDER:
         ignored[FOLDER_TWICE] += 1
-        ignored.twice.append(item.rel)
+        ignored.twice.append(item)
     else:
         ignored[suffix(item.rel) or NO_SUFFIX] += 1
 

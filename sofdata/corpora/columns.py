@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_ROWS = 4096
+# Rows that name anything differ; a few hundred bytes may claim millions that do not.
+FREE_ROWS, ROWS_PER_BYTE = 1 << 20, 16
 Value = str | int | float | bool | None
 _TEXTS = ("string", "large_string", "string_view")
 _PLAIN = (*_TEXTS, "null", "boolean", "integer", "floating", "decimal", "temporal")
@@ -205,6 +207,7 @@ def brief(error: BaseException) -> str:
 @contextmanager
 def _open(tree: Tree, rel: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file, of which the end is read first: one that cannot seek is copied."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with ExitStack() as stack:
@@ -214,7 +217,12 @@ def _open(tree: Tree, rel: str) -> Iterator[pq.ParquetFile]:
         except ValueError:  # of fsspec, for what a server sends without its size
             copy = stack.enter_context(tree.local_copy(rel))
             handle = stack.enter_context(open(copy, "rb"))
-        yield stack.enter_context(pq.ParquetFile(handle, pre_buffer=False))
+        size = handle.seek(0, os.SEEK_END)
+        file = stack.enter_context(pq.ParquetFile(handle, pre_buffer=False))
+        rows = file.metadata.num_rows
+        if rows > max(FREE_ROWS, ROWS_PER_BYTE * size):
+            raise pa.ArrowInvalid(f"it claims {rows} rows in {size} bytes")
+        yield file
 
 
 def _may_hold(group: Any, key: str, values: Sequence[int]) -> bool:

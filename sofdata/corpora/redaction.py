@@ -8,6 +8,7 @@ file is named by says what is hidden, and a file that it does not know cannot be
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
@@ -212,18 +213,27 @@ def kept_out(tree: Tree, listing: Listing) -> Listing:
     """
     redaction = Redaction(tree.parent() if tree.is_file() else tree)
     redaction.look(entry.uri for entry in listing.entries)
-    found = [redaction.of(entry.uri) for entry in listing.entries]
+    found = [_by_all_ways(redaction, listing, entry.uri) for entry in listing.entries]
     inside = [(entry, each) for entry, each in zip(listing.entries, found, strict=True) if each]
     if not inside:
         return listing
-    usable = [(entry.uri, each) for entry, each in inside if not entry.problem]
+    usable = [(entry.uri, each[0]) for entry, each in inside if not entry.problem]
     refuse_strangers(usable)
-    entries = [_kept(entry, each) for entry, each in zip(listing.entries, found, strict=True)]
+    entries = [
+        functools.reduce(_kept, each, entry)
+        for entry, each in zip(listing.entries, found, strict=True)
+    ]
     known = [uri for uri, each in usable if each.video]
     what = f"input lies below an {METADATA}: what that redacts is not used"
     hint = f"give the folder of {METADATA} as the source for its narrations"
     notes = (*listing.notes, f"{counted(known, what)}; {hint}") if known else listing.notes
     return replace(listing, entries=tuple(entries), notes=notes)
+
+
+def _by_all_ways(redaction: Redaction, listing: Listing, uri: str) -> list[Found]:
+    """What is said of a file at its path, and at those by which links in the source lead to it."""
+    found = [each for way in listing.ways(uri) if (each := redaction.of(way))]
+    return [each for each in found if each.video] or found[:1]
 
 
 def refuse_strangers(found: Sequence[tuple[str, Found]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -159,3 +160,21 @@ def test_rows_of_what_cannot_be_read_reach_the_tables(tmp_path: Path) -> None:
     rows = pq.read_table(tmp_path / "d" / "rejects.parquet").to_pylist()
     found = {row["video"]: row["reason"] for row in rows if row["kind"] == "video"}
     assert found == {"odd\\xfe": "unreadable_folder", "unmounted": "dangling_link"}
+
+
+def test_what_is_redacted_stays_so_where_a_link_leads_to_it_from_the_other_side(
+    tmp_path: Path,
+) -> None:
+    """The files are used by a path that is not below the ego4d.json; a link below it is."""
+    uid = "0a1b2c3d-0000-4000-8000-00000000000f"
+    put(tmp_path, f"raw/{uid}.mp4")
+    record = {"video_uid": uid, "duration_sec": 9.0}
+    spans = [{"start_sec": 1.0, "end_sec": 2.0}]
+    told = {"videos": [{**record, "redacted_intervals": spans}]}
+    put(tmp_path, "ego/deep/ego4d.json", data=json.dumps(told).encode())
+    (tmp_path / "way").mkdir()
+    (tmp_path / "way" / "full_scale").symlink_to("../raw")
+    (tmp_path / "ego" / "deep" / "way").symlink_to("../../way")
+    (entry,) = listed(tmp_path, "folder").entries
+    assert entry.uri == f"raw/{uid}.mp4"
+    assert entry.annotations.hidden_s == ((0.95, 2.05),)

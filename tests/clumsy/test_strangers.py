@@ -437,3 +437,15 @@ def test_a_text_that_no_record_can_hold_is_a_rejected_row(corpus: Path, tmp_path
     found = pq.read_table(tmp_path / "d" / "videos.parquet").to_pylist()
     assert {row["id"]: row["reason"] for row in found}["0.webm"] == "text_too_long"
     assert not findings(tmp_path / "d")
+
+
+def test_a_table_of_videos_that_claims_millions_of_rows_in_no_bytes_is_refused(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path / "s", "a.mp4")
+    part = pa.table({"uri": pa.repeat("a.mp4", 1_000_000)})
+    with pq.ParquetWriter(tmp_path / "s" / "manifest.parquet", part.schema) as writer:
+        for _ in range(3):
+            writer.write_table(part, row_group_size=1_000_000)
+    with pytest.raises(ConfigError, match="it claims 3000000 rows in"):
+        ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, corpus="manifest")

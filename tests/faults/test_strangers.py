@@ -13,7 +13,7 @@ import pytest
 from tests.faults.lies import KINDS, mutate
 from tests.helpers import hashes
 
-QUICK = int(os.environ.get("SOFDATA_STRANGERS", "150"))  # trials
+QUICK = int(os.environ.get("SOFDATA_STRANGERS", "100"))  # trials
 
 
 def test_altered_datasets_end_in_an_answer_or_an_error_of_ours(tmp_path: Path) -> None:
