@@ -72,7 +72,8 @@ def finish(dest: Tree, generation: Generation) -> DatasetRecord:
         for file in files.values():
             file.finish()
         reached("finish: tables made")
-        dest.write(DATASET, generation.record.to_json())
+        incomplete = generation.record.model_copy(update={"complete": False})
+        dest.write(DATASET, incomplete.to_json())
         reached("finish: dataset begun")
         _put_in_place(dest, generation)
         for table, file in files.items():

@@ -141,6 +141,11 @@ def clear_records(dest: Tree) -> None:
             reached("next: record removed")
 
 
+def has_next(dest: Tree) -> bool:
+    """Whether there is anything in `next/`, of whatever generation."""
+    return any(dest.names(folder) for folder in (NEXT, NEXT_LEDGER, NEXT_EARLIER))
+
+
 def clear_next(dest: Tree) -> None:
     """Remove `next/`: what it held is in place, or of no generation."""
     clear_records(dest)
@@ -205,17 +210,23 @@ def with_earlier(dest: Tree, generation: Generation, standing: Plan | None) -> t
             for video in _ended(record):
                 if inputs := video.inputs or known.get(video.id, ""):
                     elsewhere.setdefault(inputs, path)
+    moved = committed_units(dest, NEXT_EARLIER)
     return tuple(
-        replace(unit, earlier=(*_own(dest, generation, unit), *_others(unit, elsewhere)))
+        replace(
+            unit,
+            earlier=(
+                *_own(dest, unit, generation.again.get(unit.id), unit.id in moved),
+                *_others(unit, elsewhere),
+            ),
+        )
         for unit in waiting
     )
 
 
-def _own(dest: Tree, generation: Generation, unit: Unit) -> Iterator[Earlier]:
-    """What a unit that is run again has reached before."""
-    why = generation.again.get(unit.id)
+def _own(dest: Tree, unit: Unit, why: Why | None, moved: bool) -> Iterator[Earlier]:
+    """What a unit that is run again has reached before. moved: to `next/earlier/`."""
     if why in ("quarantined", "shard"):
-        folder = NEXT_EARLIER if unit.id in committed_units(dest, NEXT_EARLIER) else LEDGER
+        folder = NEXT_EARLIER if moved else LEDGER
         try:
             record = read_record(dest, unit.id, folder)
         except InputError:

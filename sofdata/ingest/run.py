@@ -32,6 +32,7 @@ from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, Vi
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
+    has_next,
     quarantined_units,
     read_generation,
     save_generation,
@@ -49,7 +50,7 @@ from sofdata.ingest.plan import Plan, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
-from sofdata.shards.layout import DATASET, NEXT, NEXT_DATASET, RUNS
+from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage import Tree
 
@@ -178,7 +179,7 @@ def prepare(
                 save_generation(dest, generation)
     # What is left in next/ is of a generation that is in place, or that was given up before it was
     # ready. It may have shards, which `finish` retires.
-    finished = not waiting and not generation.staged and not dest.names(NEXT)
+    finished = not waiting and not generation.staged and not has_next(dest)
     complete = read_dataset(dest) if finished else None
     if complete and complete.complete:
         check_files(dest)

@@ -346,3 +346,24 @@ def unreadable(patch: pytest.MonkeyPatch, name: str) -> None:
         return whole(tree, where, size_bytes)
 
     patch.setattr(Tree, "local_copy", fail)
+
+
+def test_an_update_in_a_store_ends_as_a_fresh_ingest_and_leaves_nothing(
+    source: Path, tmp_path: Path
+) -> None:
+    def at(name: str, **options: bool) -> Summary:
+        config = load_config(None, FAST)
+        prepared = prepare(Tree(str(source)), Tree(f"memory://{name}"), config, "auto", **options)
+        return execute(prepared, lambda event: None)
+
+    name = tmp_path.name
+    at(f"{name}-old")
+    clip(source / "new.mp4", 77)
+    (source / "3.mp4").unlink()
+    assert at(f"{name}-old", update=True).taken_over
+    at(f"{name}-new")
+    old, new = Tree(f"memory://{name}-old"), Tree(f"memory://{name}-new")
+    assert verify(old).whole
+    files = [item.rel for item in new.walk() if not item.rel.startswith("runs/")]
+    assert [item.rel for item in old.walk() if not item.rel.startswith("runs/")] == files
+    assert all(old.read(rel) == new.read(rel) for rel in files)
