@@ -5,13 +5,14 @@ Parsing is pydantic's, which gives up at a depth of 200 and never uses Python's 
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 LARGEST_INT = (1 << 63) - 1
+_LARGEST = sys.float_info.max
 # So many bytes a value has at least, on average, in what is written here. A list of nothing has two
 # and costs thirty times as much in memory.
 VALUE_BYTES = 10
@@ -37,30 +38,29 @@ def parse(data: bytes | str, most_bytes: int) -> Any:
     return value
 
 
-def check_numbers(value: Any, name: str = "") -> None:
+def check_numbers(value: Any, name: object = "") -> None:
     """Raise `ValueError` for a number that is not finite or does not fit 64 bits, wherever it is.
 
     value: plain values, or a record; of a depth that its parser has bounded.
     """
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
     if kind is float:
-        if not math.isfinite(value):
-            raise ValueError(f"{name or 'it'} is {value}")
+        if not -_LARGEST <= value <= _LARGEST:
+            raise ValueError(f"{str(name)[:60] or 'it'} is {value}")
     elif kind is int:
         if not -LARGEST_INT <= value <= LARGEST_INT:
-            raise ValueError(f"{name or 'it'} has more than 64 bits")
+            raise ValueError(f"{str(name)[:60] or 'it'} has more than 64 bits")
     elif kind is list or kind is tuple:
         for each in value:
-            check_numbers(each, name)
-    elif kind is dict:
-        for key, each in value.items():
-            check_numbers(key, name)
-            check_numbers(each, str(key)[:60])
-    elif isinstance(value, BaseModel):
-        for key, each in value.__dict__.items():
-            check_numbers(each, key)
+            if type(each) is not str:
+                check_numbers(each, name)
+    elif kind is dict or isinstance(value, BaseModel):
+        items = value if kind is dict else value.__dict__
+        for key, each in items.items():
+            if type(key) is int:
+                check_numbers(key, name)
+            if type(each) is not str:
+                check_numbers(each, key)
 
 
 def brief(error: ValueError) -> str:
