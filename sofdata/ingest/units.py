@@ -127,9 +127,8 @@ def _leaves(
 def _fits(keyed: list[tuple[int, VideoRef]], config: UnitConfig) -> bool:
     if len(keyed) > config.max_videos:
         return False
-    return len(keyed) == 1 or (
-        _size_bytes([video for _, video in keyed]) <= config.max_source_mib * MIB
-    )
+    sizes = {video.uri: video.size_bytes for _, video in keyed}
+    return len(sizes) == 1 or sum(sizes.values()) <= config.max_source_mib * MIB
 
 
 def _first_with_bit(keyed: list[tuple[int, VideoRef]], start: int, end: int, bit: int) -> int:
