@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sofdata.errors import ConfigError, InputError
+from sofdata.shards.alike import same_content
 from sofdata.shards.layout import INDEX, PLAN
 from sofdata.shards.parquet import read_table
 from sofdata.storage import Tree
@@ -37,24 +38,33 @@ def files_of(
 
     What has one name shows the same thing, and must be learned from or measured on, not both. It is
     the recording where the corpus tells of one (`sofdata.corpora.recordings`), or else the file,
-    by its uri; files of equal content have one name.
+    by its uri; files of equal content have one name, and so have recordings in one of which is the
+    same stretch of such a file as in the other, as where one corpus is joined with a copy of it.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    columns = ["id", "uri", "fingerprint", "labels", "span_start_s", "span_end_s"]
     plans = []
     for tree, corpus in zip(trees, corpora, strict=True):
-        plan = _read(tree, ["id", "uri", "fingerprint", "labels"], "file a window comes from")
+        plan = _read(tree, columns, "file a window comes from")
         plans.append(plan.append_column("recording", _recordings(tree, corpus, plan)))
     files = pa.concat_tables(plans).select(["uri", "fingerprint", "recording"])
     alone = files.filter(pc.equal(files["recording"], ""))
     first = alone.group_by("fingerprint", use_threads=False).aggregate([("uri", "min")])
-    named = []
+    found = []
     for tree, plan, wanted in zip(trees, plans, sources, strict=True):
         place = pc.index_in(plan["fingerprint"], value_set=first["fingerprint"])
         same = first["uri_min"].take(place)
         names = pc.if_else(pc.equal(plan["recording"], ""), same, plan["recording"])
-        named.append(names.take(_rows(tree, plan["id"], wanted)))
+        used = plan.append_column("name", names).take(_rows(tree, plan["id"], wanted.unique()))
+        found.append(used.select(["id", "fingerprint", *columns[-2:], "recording", "name"]))
+    other = same_content(pa.concat_tables(found))
+    named = []
+    for used, wanted in zip(found, sources, strict=True):
+        names = used["name"].to_pylist()
+        names = pa.array([other.get(name, name) for name in names], pa.string())
+        named.append(pa.chunked_array([names]).take(pc.index_in(wanted, value_set=used["id"])))
     return named
 
 

@@ -228,16 +228,27 @@ def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pa.Table) ->
     if isinstance(op, ast.In | ast.NotIn):
         if isinstance(right, ast.Tuple | ast.List):
             column = _evaluate(left, table)
-            values = [_evaluate(item, table).as_py() for item in right.elts]
+            values = [_fixed(item, table) for item in right.elts]
             found = pc.is_in(column, value_set=pa.array(values, column.type))
         else:
-            found = pc.match_substring(
-                _evaluate(right, table), pattern=_evaluate(left, table).as_py()
-            )
+            found = pc.match_substring(_evaluate(right, table), pattern=_fixed(left, table))
         return found if isinstance(op, ast.In) else pc.invert(found)
     if type(op) not in _COMPARISONS:
         raise ValueError(f"'{ast.unparse(left)} {type(op).__name__} ...' is not understood")
     return getattr(pc, _COMPARISONS[type(op)])(_evaluate(left, table), _evaluate(right, table))
+
+
+def _fixed(node: ast.expr, table: pa.Table) -> Any:
+    """The value of an expression without columns. Raises `ValueError` for one that has any."""
+    import pyarrow as pa
+
+    value = _evaluate(node, table)
+    if not isinstance(value, pa.Scalar):
+        raise ValueError(
+            f"{ast.unparse(node)!r} is a column, where a text or number belongs: write "
+            "'push' in text, or text in ('push', 'pull')"
+        )
+    return value.as_py()
 
 
 _ARITHMETIC: dict[type[ast.operator], str] = {

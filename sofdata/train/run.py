@@ -35,14 +35,14 @@ from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.models.skill_vae import FlowShape, SkillVAE
 from sofdata.shards.catalog import trees_of
 from sofdata.shards.loader import Loader
-from sofdata.shards.split import Sides, read_list
+from sofdata.shards.split import HeldOut, Sides, read_list
 from sofdata.storage import Tree
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
 from sofdata.train.loop import Follow, fit, to_device
 from sofdata.train.protocol import AnyModel
 from sofdata.train.ranks import Ranks
-from sofdata.train.sides import agreed_sides, store_sides, with_sides
+from sofdata.train.sides import agreed_sides, decided_sides, store_sides, with_sides
 from sofdata.types import Batch
 
 DONE = "done.json"
@@ -99,9 +99,9 @@ def train_stage(
 
 
 def _train_stage(job: Job, follow: Follow, restart: bool) -> StageResult:
-    if restart:
-        shutil.rmtree(job.folder, ignore_errors=True)
     digest = stage_digest(job)
+    if restart:
+        _throw_away(job)
     done = read_done(job.folder)
     if done and done["digest"] == digest and (job.folder / MODEL).exists():
         return StageResult(job.name, done["metrics"], done["seconds"], skipped=True)
@@ -114,6 +114,30 @@ def _train_stage(job: Job, follow: Follow, restart: bool) -> StageResult:
     done = read_done(job.folder)
     assert done is not None
     return StageResult(job.name, done["metrics"], done["seconds"], skipped=False)
+
+
+def _throw_away(job: Job) -> None:
+    """Remove what an earlier training has left, once it is known that this one can begin.
+
+    Raises `ConfigError` for settings or data that cannot be used, or where something stays, from
+    which this training would go on.
+    """
+    config, data = job.config, job.stage.data
+    if not config.machine.workers:
+        _device(config)
+    how = HeldOut(data.held_out, data.held_out_list, data.held_out_where)
+    _loaders(job, Ranks(0, 1, torch.device("cpu")), decided_sides(job.urls, job.options, how))
+    if job.name != "skill":
+        _skill_file(job)
+    try:
+        shutil.rmtree(job.folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ConfigError(
+            f"{job.folder} holds an earlier training that cannot be removed "
+            f"({error.strerror or error}): remove it yourself, or choose another folder"
+        ) from None
 
 
 def run_stage(job: Job, digest: str, ranks: Ranks, follow: Follow) -> None:

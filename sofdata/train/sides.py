@@ -34,6 +34,11 @@ def agreed_sides(
     if stored is not None and stored[1] == digest:
         return stored[0]
     how = HeldOut(data.held_out, data.held_out_list, data.held_out_where)
+    return decided_sides(urls, options, how)
+
+
+def decided_sides(urls: Sequence[str], options: dict[str, Any], how: HeldOut) -> Sides:
+    """The sides as they are decided now. Raises `ConfigError` where they cannot be."""
     columns = how.columns(index_schema().names)
     return divide(open_catalog(trees_of(urls, options), columns, by_file=True), how)
 

@@ -328,9 +328,82 @@ def test_a_wrong_list_ends_the_command_in_one_line_before_any_training(
 ) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("clip/1.mp4\n")
-    settings = [f"--set=skill.data.held_out_list={listed}", *(f"--set={each}" for each in BRIEF)]
+    settings = [f"--set=skill.data.held_out_list={listed}", *(f"--set={each}" for each in TINY)]
     done = sofdata("train", "skill", "--data", spans, "--out", tmp_path / "out", *settings)
     assert done.returncode == 2
     assert "no video and no file of" in done.stderr
     assert "clip/1.mp4" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def loose(cameras: Path, tmp_path: Path) -> Path:
+    """The files of `cameras` again, as a folder of videos of which nobody knows the episodes."""
+    for path in sorted((cameras.parent / "source").rglob("*.mp4")):
+        name = "-".join(path.relative_to(cameras.parent / "source").parts)
+        (tmp_path / "source").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "source" / name)
+    ingest(tmp_path / "source", tmp_path / "dest", *SMALL)
+    return tmp_path / "dest"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_corpus_joined_with_a_folder_of_its_files_has_none_of_them_on_both_sides(
+    cameras: Path, loose: Path, share: float
+) -> None:
+    contents = {}
+    for dataset in (cameras, loose):
+        for row in pq.read_table(dataset / "plan.parquet").to_pylist():
+            contents[row["id"]] = row["fingerprint"]
+    source = {
+        row["key"]: row["source"]
+        for dataset in (cameras, loose)
+        for row in pq.read_table(dataset / "index.parquet").to_pylist()
+    }
+    found: dict[str, set[str]] = {}
+    for side in ("train", "held_out"):
+        both = Loader([cameras, loose], batch_size=1, split=(side, share))
+        found[side] = {contents[source[key]] for batch in both for key in batch.keys}
+    assert found["train"]
+    assert found["held_out"]
+    assert found["train"].isdisjoint(found["held_out"])
+
+
+def test_episodes_that_lie_in_one_file_one_after_the_other_are_divided(cameras: Path) -> None:
+    sides = loader(cameras, "train", 0.5).sides
+    assert sides is not None
+    assert {*sides.train, *sides.held_out} == {f"episode {number}" for number in range(6)}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "setting", "told"),
+    [
+        ("nowhere", "machine.threads=1", "no complete dataset"),
+        ("", "skill.data.where=motion > 1e6", "selects none"),
+        ("", "skill.data.held_out_list=nowhere.txt", "cannot be read"),
+        ("", "skill.data.batch_size=1000000", "smaller batch"),
+        ("", "machine.device=cuda:99", "machine.device"),
+    ],
+)
+def test_a_restart_that_cannot_begin_leaves_the_earlier_training_as_it_is(
+    spans: Path, tmp_path: Path, dataset: str, setting: str, told: str
+) -> None:
+    folder = tmp_path / "out" / "skill"
+    folder.mkdir(parents=True)
+    (folder / "model.pt").write_bytes(b"weeks of computing")
+    data = str(tmp_path / dataset) if dataset else str(spans)
+    config = load_train_config(None, [*BRIEF, setting])
+    job = Job("skill", config, (data,), str(tmp_path / "out"), {})
+    with pytest.raises(ConfigError, match=told):
+        train_stage(job, lambda progress: None, restart=True)
+    assert (folder / "model.pt").read_bytes() == b"weeks of computing"
+
+
+def test_a_restart_throws_the_earlier_training_away(spans: Path, tmp_path: Path) -> None:
+    folder = train(spans, tmp_path)
+    (folder / "note.txt").write_text("of the earlier one")
+    config = load_train_config(None, [*BRIEF, "machine.seed=1"])
+    job = Job("skill", config, (str(spans),), str(tmp_path), {})
+    train_stage(job, lambda progress: None, restart=True)
+    assert (folder / "model.pt").exists()
+    assert not (folder / "note.txt").exists()

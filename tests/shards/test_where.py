@@ -134,6 +134,9 @@ def test_labels_and_quotes_are_read_as_a_person_means_them(where: str, rows: lis
         ("labels == 'train'", "labels are texts, each asked for by its name"),
         ("text == None", "write 'is None'"),
         ("text > 1e999", "too large"),
+        ("text in text", "'text' is a column, where a text or number belongs"),
+        ("text in 'push'", "write 'push' in text, or text in"),
+        ("text in ('push', text)", "'text' is a column"),
         ("text == " + "1" * 40, "does not fit the columns"),
     ],
 )
