@@ -184,8 +184,8 @@ def fingerprint(
 
 def stored_input(item: Input) -> dict[str, Any]:
     """What a plan stores of an input, but for its unit and for sentences to a person."""
-    refused = isinstance(item, Refused)
-    row = _refused_row(item) if refused else _video_row(Unit("", -1, ()), item)
+    nowhere = Unit("", -1, ())
+    row = _video_row(nowhere, item) if isinstance(item, VideoRef) else _refused_row(item)
     return {key: row[key] for key in row if key not in ("unit", "ordinal", "detail")}
 
 
