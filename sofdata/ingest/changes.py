@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.generation import known_inputs
-from sofdata.ingest.plan import Plan
+from sofdata.ingest.plan import Input, Plan, stored_input
 from sofdata.ingest.units import video_inputs
 from sofdata.shards.schema import LedgerRecord
 
@@ -35,12 +34,12 @@ class Changes:
 
 def find_changes(known: Plan, now: Plan) -> Changes:
     """Compare the inputs of two plans, whatever their units."""
-    before, after = _inputs(known), _inputs(now)
+    before, after = known.inputs(), now.inputs()
     return Changes(
         new=tuple(sorted(after.keys() - before.keys())),
         gone=tuple(sorted(before.keys() - after.keys())),
         changed=tuple(
-            sorted(id_ for id_ in before.keys() & after.keys() if before[id_] != after[id_])
+            sorted(id_ for id_ in before.keys() & after.keys() if _differ(before[id_], after[id_]))
         ),
     )
 
@@ -125,11 +124,9 @@ def check_accounts_for(
     )
 
 
-def _inputs(plan: Plan) -> dict[str, dict[str, Any]]:
-    rows = {}
-    for row in plan.rows():
-        rows[row["id"]] = {key: row[key] for key in row if key not in ("unit", "ordinal", "detail")}
-    return rows
+def _differ(one: Input, other: Input) -> bool:
+    """Whether two inputs are stored otherwise. Most are equal as they are, which is faster."""
+    return one != other and stored_input(one) != stored_input(other)
 
 
 def _few(ids: tuple[str, ...]) -> str:

@@ -20,6 +20,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -210,22 +211,27 @@ def next_shards(dest: Tree) -> set[str]:
     return names
 
 
-def with_earlier(dest: Tree, generation: Generation, standing: Plan | None) -> tuple[Unit, ...]:
+def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
     """The waiting units, each with the earlier results of its videos.
 
     They lie in the records of units that the generation no more holds, or runs again.
-    standing: the plan of the dataset as it stands; says what older records do not of their videos.
     """
     waiting = generation.waiting
     if not waiting:
         return waiting
     digest = generation.record.config_sha256
-    # Of an older record, in which alone they are looked up, no video has changed since.
-    before = {video.id: video for video in standing.all_videos()} if standing else {}
+
+    @cache
+    def standing() -> dict[str, VideoRef]:
+        """What older records do not tell of their videos; costs as much as the plan is large."""
+        plan = load_plan(dest)
+        return {video.id: video for video in plan.all_videos()} if plan else {}
+
     elsewhere: dict[str, str] = {}  # from what decides a video's samples to a record with them
     for path, record in _retired(dest, generation):
         if record.config_sha256 == digest:
-            known = known_inputs(record, before)
+            older = not all(video.inputs for video in record.videos)
+            known = known_inputs(record, standing() if older else {})
             for video in _ended(record):
                 if inputs := known.get(video.id):
                     elsewhere.setdefault(inputs, path)

@@ -301,7 +301,7 @@ def _execute(
     kept: list[str] = []
     worse: list[str] = []
     with _mendable():
-        units = with_earlier(job.dest, generation, load_plan(job.dest))
+        units = with_earlier(job.dest, generation)
     with closing(_events(units, job)) as events:  # so that Ray stops before we go on
         for event in events:
             if isinstance(event, Ready):
