@@ -22,6 +22,7 @@ from tests.cluster.nodes import HEAD, Cluster
 from tests.helpers import hashes, ingest
 
 VIDEOS = 14
+ALONE = "units.max_videos=1"  # so that units are counted as videos are
 STEADY, VICTIM, LATE, FLOW = 2, 3, 4, 5
 GATES = {STEADY: 4, VICTIM: 3}  # the video in whose unit a node is held
 
@@ -37,7 +38,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Hashes of what one process makes of the films, from disk to disk."""
     folder = tmp_path_factory.mktemp("inline") / "dataset"
-    ingest(films, folder)
+    ingest(films, folder, ALONE)
     return hashes(folder)
 
 
@@ -76,7 +77,7 @@ def made(cluster: Cluster, name: str) -> dict[str, str]:
 def arguments(cluster: Cluster, name: str, *more: str) -> list[str]:
     """An ingest of the films on the cluster."""
     words = ["ingest", "s3://lab/films", f"s3://lab/{name}", "--json"]
-    return [*words, "--address", cluster.address, *more]
+    return [*words, "--address", cluster.address, "--set", ALONE, *more]
 
 
 def test_a_node_that_dies_in_the_middle_of_a_unit_costs_nothing_and_one_that_joins_helps(
