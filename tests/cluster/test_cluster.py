@@ -138,7 +138,7 @@ def test_an_ingest_submitted_as_a_ray_job_gives_the_same_bytes(
 ) -> None:
     script = carried("pipelines") / "cluster" / "ray_job.sh"
     done = cluster.run(
-        *[script, "s3://lab/films", "s3://lab/job", "--workers", "2"],
+        *[script, "s3://lab/films", "s3://lab/job", "--workers", "2", "--set", ALONE],
         RAY_API_SERVER_ADDRESS=cluster.dashboard,
     )
     assert done.returncode == 0, done.stdout + done.stderr
