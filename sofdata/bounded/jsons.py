@@ -6,6 +6,7 @@ Parsing is pydantic's, which gives up at a depth of 200 and never uses Python's 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ LARGEST_INT = (1 << 63) - 1
 # and costs thirty times as much in memory.
 VALUE_BYTES = 10
 FREE_VALUES = 100_000
+_NO_NUMBERS = frozenset((str, bool, type(None)))
 SHOWN_PLACES, COUNTED_PLACES = 5, 10_000
 
 
@@ -43,8 +45,6 @@ def check_numbers(value: Any, name: str = "") -> None:
     value: plain values, or a record; of a depth that its parser has bounded.
     """
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
     if kind is float:
         if not math.isfinite(value):
             raise ValueError(f"{name or 'it'} is {value}")
@@ -52,15 +52,28 @@ def check_numbers(value: Any, name: str = "") -> None:
         if not -LARGEST_INT <= value <= LARGEST_INT:
             raise ValueError(f"{name or 'it'} has more than 64 bits")
     elif kind is list or kind is tuple:
-        for each in value:
-            check_numbers(each, name)
+        if not _are_good(value):
+            for each in value:
+                check_numbers(each, name)
     elif kind is dict:
-        for key, each in value.items():
-            check_numbers(key, name)
-            check_numbers(each, str(key)[:60])
+        if not (_are_good(value) and _are_good(value.values())):
+            for key, each in value.items():
+                check_numbers(key, name)
+                check_numbers(each, str(key)[:60])
     elif isinstance(value, BaseModel):
         for key, each in value.__dict__.items():
-            check_numbers(each, key)
+            if type(each) not in _NO_NUMBERS:
+                check_numbers(each, key)
+
+
+def _are_good(values: Collection[Any]) -> bool:
+    """Whether it is seen at once, without a look at each, that these are right: most are alike."""
+    kinds = {*map(type, values)}
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    if kinds == {int}:
+        return bool(min(values) >= -LARGEST_INT and max(values) <= LARGEST_INT)
+    return kinds <= _NO_NUMBERS
 
 
 def brief(error: ValueError) -> str:
