@@ -96,7 +96,12 @@ def ingest(
         bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Update even if less than half of the videos remain.")
+        bool,
+        typer.Option(
+            "--yes",
+            help="Update even if less than half of the videos remain or some cannot be used now; "
+            "take what is worse than a result that is damaged.",
+        ),
     ] = False,
     no_lock: NoLock = False,
     other_libraries: Annotated[

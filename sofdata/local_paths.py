@@ -60,6 +60,7 @@ def whole_url(given: str, what: str = "this") -> str:
 
 def _shown(text: str) -> str:
     """What of a URL may be shown, also of one that lost a slash."""
+    text = text.partition("?")[0]  # whatever it is of, a name or a secret
     if "://" in text:
         return public_url(text)
     scheme, _, rest = text.partition(":/")

@@ -16,6 +16,7 @@ from sofdata.bench.config import BENCH_RECIPES, BenchConfig, load_bench_config
 from sofdata.bench.records import CELL, read_record
 from sofdata.config import carried, differing_keys, recipes
 from sofdata.errors import ConfigError
+from sofdata.video.config import VideoConfig
 
 FROZEN = "frozen.json"
 _CHOOSING = (
@@ -44,11 +45,18 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    Without `min_texture` where it is 0, as in settings frozen before there was such a key.
+    Without `min_texture` where it is 0, and without `max_pixels` and another choice of what is held
+    out where they are the defaults, as in settings frozen before there were such keys.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]
+    if config.ingest.video.max_pixels == VideoConfig().max_pixels:
+        del settings["ingest"]["video"]["max_pixels"]
+    for stage in ("skill", "planner", "decoder", "lapa"):
+        for key in ("held_out_list", "held_out_where"):
+            if not settings[stage]["data"][key]:
+                del settings[stage]["data"][key]
     return settings
 
 

@@ -39,7 +39,7 @@ def parse(data: bytes | str, most_bytes: int) -> Any:
     return value
 
 
-def check_numbers(value: Any, name: str = "") -> None:
+def check_numbers(value: Any, name: object = "") -> None:
     """Raise `ValueError` for a number that is not finite or does not fit 64 bits, wherever it is.
 
     value: plain values, or a record; of a depth that its parser has bounded.
@@ -47,10 +47,10 @@ def check_numbers(value: Any, name: str = "") -> None:
     kind = type(value)
     if kind is float:
         if not math.isfinite(value):
-            raise ValueError(f"{name or 'it'} is {value}")
+            raise ValueError(f"{str(name)[:60] or 'it'} is {value}")
     elif kind is int:
         if not -LARGEST_INT <= value <= LARGEST_INT:
-            raise ValueError(f"{name or 'it'} has more than 64 bits")
+            raise ValueError(f"{str(name)[:60] or 'it'} has more than 64 bits")
     elif kind is list or kind is tuple:
         if not _are_good(value):
             for each in value:
@@ -59,7 +59,7 @@ def check_numbers(value: Any, name: str = "") -> None:
         if not (_are_good(value) and _are_good(value.values())):
             for key, each in value.items():
                 check_numbers(key, name)
-                check_numbers(each, str(key)[:60])
+                check_numbers(each, key)
     elif isinstance(value, BaseModel):
         for key, each in value.__dict__.items():
             if type(each) not in _NO_NUMBERS:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from functools import cache
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from sofdata.bounded.files import read_small
 from sofdata.errors import InputError
@@ -21,12 +21,26 @@ from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.outcome import Output
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import SHARDS
-from sofdata.shards.schema import LedgerRecord, SampleRecord, VideoRecord
+from sofdata.shards.schema import (
+    LedgerRecord,
+    RejectedWindowRecord,
+    SampleRecord,
+    VideoRecord,
+    WindowRow,
+)
 from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
 from sofdata.storage import Tree
 from sofdata.types import VideoRef
 
 _RANK = {"quarantined": 0, "rejected": 1, "done": 2}
+
+
+class _Held(NamedTuple):
+    """What a record says, by id of the video: a unit may hold thousands of them."""
+
+    videos: dict[str, VideoRecord]
+    rows: dict[str, list[WindowRow]]
+    rejected: dict[str, list[RejectedWindowRecord]]
 
 
 class Carrier:
@@ -47,6 +61,7 @@ class Carrier:
         self._open = ExitStack()
         self._record = cache(self._read_record)
         self._shard = cache(self._open_shard)
+        self._held = cache(self._sort_by_video)
 
     def __enter__(self) -> Carrier:
         return self
@@ -64,12 +79,12 @@ class Carrier:
         for earlier in self._unit.earlier:
             if earlier.usable and ref.id in earlier.videos:
                 record = self._record(earlier.path)
-                video = _video(record, ref)
+                video = self._held(earlier.path).videos.get(ref.id)
                 if record is None or video is None or not self._may_take(record, video):
                     continue
                 mark = writer.mark()
                 try:
-                    output = self._copy(record, video, writer)
+                    output = self._copy(earlier.path, record, video, writer)
                 except (InputError, ValueError):  # damaged: computed again
                     writer.rollback(mark)
                     continue
@@ -111,15 +126,17 @@ class Carrier:
         same = known is None or known.issuperset(split_digests(record.libraries))
         return same and video.status != "quarantined"
 
-    def _copy(self, record: LedgerRecord, video: VideoRecord, writer: TarWriter) -> Output:
-        """Raises `InputError` where record and shard do not agree."""
-        output = Output()
-        output.rejected = [each for each in record.rejected_windows if each.video == video.id]
-        rows = [row for row in record.windows if row.source == video.id]
+    def _copy(
+        self, path: str, record: LedgerRecord, video: VideoRecord, writer: TarWriter
+    ) -> Output:
+        """Raises `InputError` where record and shard do not agree. path: of the record."""
+        output, held = Output(), self._held(path)
+        output.rejected = [*held.rejected.get(video.id, ())]
+        rows = held.rows.get(video.id, [])
         if len(rows) != video.windows:
             raise InputError(f"{video.id}: the record lists {len(rows)} windows")
         for row in rows:
-            stream, name = self._stream(record)
+            stream, name = self._stream(path, record)
             key, members = read_sample_at(stream, row.offset, name)
             sample = SampleRecord.model_validate_json(members.get("json", b""))
             if (key, sample.key, sample.source) != (row.key, row.key, video.id):
@@ -130,12 +147,21 @@ class Carrier:
             output.rows.append(row.model_copy(update={"offset": offset}))
         return output
 
-    def _stream(self, record: LedgerRecord) -> tuple[BinaryIO, str]:
-        path = next(e.path for e in self._unit.earlier if self._record(e.path) is record)
+    def _stream(self, path: str, record: LedgerRecord) -> tuple[BinaryIO, str]:
         stream = self._shard(path)
         if stream is None or record.shard is None:
             raise InputError(f"the shard of unit {record.unit} is not whole")
         return stream, record.shard.name
+
+    def _sort_by_video(self, path: str) -> _Held:
+        record, held = self._record(path), _Held({}, {}, {})
+        if record is not None:
+            held.videos.update({video.id: video for video in record.videos})
+            for row in record.windows:
+                held.rows.setdefault(row.source, []).append(row)
+            for each in record.rejected_windows:
+                held.rejected.setdefault(each.video, []).append(each)
+        return held
 
     def _read_record(self, path: str) -> LedgerRecord | None:
         try:
@@ -157,12 +183,6 @@ class Carrier:
             return self._open.enter_context(open(local, "rb"))
         except OSError:
             return None
-
-
-def _video(record: LedgerRecord | None, ref: VideoRef) -> VideoRecord | None:
-    if record is None:
-        return None
-    return next((video for video in record.videos if video.id == ref.id), None)
 
 
 def _is_worse(now: VideoRecord, before: VideoRecord) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sofdata.errors import ConfigError
-from sofdata.ingest.plan import Plan
+from sofdata.ingest.generation import known_inputs
+from sofdata.ingest.plan import Input, Plan, stored_input
+from sofdata.ingest.units import video_inputs
+from sofdata.shards.schema import LedgerRecord
 
 SHOWN = 3
+HINDERED = ("dangling_link", "empty", "unreadable", "unreadable_folder")
 LEAST_SHARED = 0.5
 
 
@@ -30,12 +34,12 @@ class Changes:
 
 def find_changes(known: Plan, now: Plan) -> Changes:
     """Compare the inputs of two plans, whatever their units."""
-    before, after = _inputs(known), _inputs(now)
+    before, after = known.inputs(), now.inputs()
     return Changes(
         new=tuple(sorted(after.keys() - before.keys())),
         gone=tuple(sorted(before.keys() - after.keys())),
         changed=tuple(
-            sorted(id_ for id_ in before.keys() & after.keys() if before[id_] != after[id_])
+            sorted(id_ for id_ in before.keys() & after.keys() if _differ(before[id_], after[id_]))
         ),
     )
 
@@ -67,11 +71,62 @@ def check_is_the_source(known: Plan, now: Plan, source: str, dest: str) -> None:
         )
 
 
-def _inputs(plan: Plan) -> dict[str, dict[str, Any]]:
-    rows = {}
-    for row in plan.rows():
-        rows[row["id"]] = {key: row[key] for key in row if key not in ("unit", "ordinal", "detail")}
-    return rows
+def check_can_be_read(known: Plan, now: Plan, source: str, dest: str) -> None:
+    """Raise `ConfigError` if videos that were planned are still listed, but none to be used.
+
+    A disk that fails or is not mounted looks like that: links that dangle, empty files, folders
+    that cannot be entered. Files that are gone do not: to remove some is what updates are for.
+    """
+    refused = {each.id: each.reason for each in now.refused if each.reason in HINDERED}
+    refused |= {video.id: "empty" for video in now.all_videos() if not video.size_bytes}
+    folders = tuple(f"{each.id}/" for each in now.refused if each.reason == "unreadable_folder")
+    lost = [
+        f"{video.id} ({refused.get(video.id, 'unreadable_folder')})"
+        for video in known.all_videos()
+        if (video.id in refused and video.size_bytes) or (folders and video.id.startswith(folders))
+    ]
+    if lost:
+        raise ConfigError(
+            f"{len(lost)} of the {known.videos} videos that {dest} was planned from cannot be used "
+            f"in {source} now: {_few(tuple(lost))}. '--update' would retire their results: see "
+            "that the source is whole; '--update --yes' takes it as it is"
+        )
+
+
+def check_accounts_for(
+    records: Iterable[LedgerRecord], now: Plan, source: str, dest: str, update: bool, yes: bool
+) -> None:
+    """Raise `ConfigError` if a source does not hold the videos of a dataset that has lost its plan.
+
+    records: of its committed units. With `update` half of the videos are enough, and none with
+    `yes` as well, as where there is a plan to compare with.
+    """
+    there = {video.id: video for video in now.all_videos()}
+    planned = {unit.id for unit in now.units}
+    lost, videos = [], 0
+    for record in records:
+        videos += len(record.videos)
+        if record.unit in planned:
+            continue
+        inputs = known_inputs(record, there)
+        lost += [
+            video.id
+            for video in record.videos
+            if video.id not in there or inputs.get(video.id) != video_inputs(there[video.id])
+        ]
+    if not lost or (update and (yes or len(lost) <= LEAST_SHARED * videos)):
+        return
+    raise ConfigError(
+        f"{dest} has lost its plan, and {source} does not hold {len(lost)} of the {videos} videos "
+        f"that it has results of, as they were ({_few(tuple(lost))}): is it the right source? "
+        "'--update' retires the results of what is gone or changed, '--update --yes' even if that "
+        "is more than half"
+    )
+
+
+def _differ(one: Input, other: Input) -> bool:
+    """Whether two inputs are stored otherwise. Most are equal as they are, which is faster."""
+    return one != other and stored_input(one) != stored_input(other)
 
 
 def _few(ids: tuple[str, ...]) -> str:

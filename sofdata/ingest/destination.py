@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
@@ -12,12 +13,13 @@ from sofdata.config import IngestConfig, completed, differing_keys
 from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.finish import provenance
-from sofdata.ingest.libraries import with_stored
+from sofdata.ingest.generation import read_ledger
+from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
 from sofdata.ingest.lock import LOCK
 from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
-from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord
+from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
 from sofdata.shards.wids import listed_shards
 from sofdata.storage import Tree
 from sofdata.types import ActionSpec
@@ -42,14 +44,17 @@ def read_dataset(dest: Tree) -> DatasetRecord | None:
         found = error.errors(include_url=False, include_input=False) if few else []
         places = [".".join(str(part)[:60] for part in each["loc"]) for each in found]
         where = ", ".join(places[:SHOWN_PLACES]) + ", ..." * (len(places) > SHOWN_PLACES)
-        raise ConfigError(
-            f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where or 'all'})"
-        ) from None
+        raise _unfit(dest, where or "all") from None
     except (ValueError, InputError) as error:
         told = brief(error) if isinstance(error, ValueError) else str(error)
-        raise ConfigError(
-            f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {told})"
-        ) from None
+        raise _unfit(dest, told) from None
+
+
+def _unfit(dest: Tree, where: str) -> ConfigError:
+    return ConfigError(
+        f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where}). If it is "
+        "damaged, remove it: the same ingest writes it anew and keeps the units that it finds"
+    )
 
 
 def check_places(source: Tree, dest: Tree) -> None:
@@ -68,10 +73,15 @@ def check_places(source: Tree, dest: Tree) -> None:
     dest.check_bucket()
     # Listed before it is looked for: another driver may begin the same dataset just now.
     others = [name for name in dest.names("") if name not in OURS]
-    if others and read_dataset(dest) is None:
+    if others and read_dataset(dest) is None and not _has_units(dest):
         raise ConfigError(
             f"{dest.name} holds other files and no {DATASET}; choose an empty or a new folder"
         )
+
+
+def _has_units(dest: Tree) -> bool:
+    """Whether a place that holds no `dataset.json` has lost it: our records are there."""
+    return next(read_ledger(dest), None) is not None
 
 
 def check_can_run(config: IngestConfig, dest: Tree) -> None:
@@ -106,6 +116,26 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
             f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
             "Use the same one to resume, or another destination"
         )
+
+
+def check_same_units(records: Iterable[LedgerRecord], job: Job, mix: bool) -> None:
+    """Raise `ConfigError` for units whose `dataset.json` is lost, if they were made otherwise.
+
+    mix: go on with other libraries.
+    """
+    digest = job.config.digest()
+    for record in records:
+        if record.config_sha256 != digest:
+            raise ConfigError(
+                f"{job.dest.name} has lost its {DATASET}, and unit {record.unit} was made with "
+                "another configuration; use the same one, or another destination"
+            )
+        if not mix and {*split_digests(record.libraries)} - {UNKNOWN, *job.libraries}:
+            raise ConfigError(
+                f"{job.dest.name} has lost its {DATASET}, and unit {record.unit} was made with "
+                f"other libraries than those here; add '{FLAG}' to mix them, or use another "
+                "destination"
+            )
 
 
 def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: Tree) -> None:

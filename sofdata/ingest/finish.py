@@ -10,8 +10,15 @@ from typing import Any
 
 from sofdata import __version__
 from sofdata.config import IngestConfig
+from sofdata.errors import StorageError
 from sofdata.faults import reached
-from sofdata.ingest.generation import Generation, clear_next, clear_records, read_records
+from sofdata.ingest.generation import (
+    Generation,
+    clear_next,
+    clear_records,
+    next_shards,
+    read_records,
+)
 from sofdata.ingest.libraries import (
     merged_provenance,
     recorded,
@@ -50,13 +57,15 @@ RECORDED_PACKAGES = (
 )
 
 
-def finish(dest: Tree, generation: Generation) -> DatasetRecord:
+def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> DatasetRecord:
     """Put a generation in place whose units are all committed, and retire what it replaces.
 
     Everything here follows from the plan and the ledger, so that it can be made again at any
     time and comes out the same: an interrupted finish is repeated from its beginning. What stood
     before stays whole until all tables are made, and is removed only once they are in place.
     Each ledger record is read once and forgotten.
+
+    keep_next: leave what lies in `next/`, of a generation that has lost its plan, for another.
     """
     plan, account = generation.plan, Account(generation.plan)
     with dest.scratch() as folder:
@@ -71,6 +80,7 @@ def finish(dest: Tree, generation: Generation) -> DatasetRecord:
                 file.write(table.record_rows(record))
         for file in files.values():
             file.finish()
+        _check_shards(dest, account)
         reached("finish: tables made")
         incomplete = generation.record.model_copy(update={"complete": False})
         dest.write(DATASET, incomplete.to_json())
@@ -81,7 +91,8 @@ def finish(dest: Tree, generation: Generation) -> DatasetRecord:
             reached(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
     reached("finish: shards listed")
-    clear_records(dest)
+    if not keep_next:
+        clear_records(dest)
     _retire(dest, plan, account)
     reached("finish: retired")
     libraries = recorded(generation.record, account.digests)
@@ -96,8 +107,19 @@ def finish(dest: Tree, generation: Generation) -> DatasetRecord:
     complete = generation.record.model_copy(update=changes)
     dest.write(DATASET, complete.to_json())
     reached("finish: dataset completed")
-    clear_next(dest)
+    if not keep_next:
+        clear_next(dest)
     return complete
+
+
+def _check_shards(dest: Tree, account: Account) -> None:
+    """Raise `StorageError` if a shard is gone that a record names: nothing else would notice."""
+    if missing := sorted({*account.shards} - {*dest.names(SHARDS)}):
+        raise StorageError(
+            f"{dest.name} lacks {len(missing)} shards that its ledger names ({missing[0]}): put "
+            "them back, or 'sofdata verify --repair' queues their units again; then run the same "
+            "command again"
+        )
 
 
 def _put_in_place(dest: Tree, generation: Generation) -> None:
@@ -120,7 +142,8 @@ def _retire(dest: Tree, plan: Plan, account: Account) -> None:
     for unit in sorted(committed_units(dest) - planned):
         dest.remove(f"{LEDGER}/{ledger_name(unit)}")
         reached("finish: record retired")
-    for name in sorted({*filter(is_shard_name, dest.names(SHARDS))} - {*account.shards}):
+    known = {*account.shards} | next_shards(dest)
+    for name in sorted({*filter(is_shard_name, dest.names(SHARDS))} - known):
         dest.remove(f"{SHARDS}/{name}")
         reached("finish: shard retired")
     for name in sorted({*dest.names(QUARANTINE)} - account.quarantine_notes):

@@ -20,6 +20,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,7 +30,7 @@ from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
 from sofdata.faults import reached
 from sofdata.ingest.plan import Plan, load_plan, save_plan
-from sofdata.ingest.units import Earlier, Unit, video_inputs
+from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
 from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import (
@@ -45,6 +46,7 @@ from sofdata.shards.layout import (
 )
 from sofdata.shards.schema import DatasetRecord, LedgerRecord, VideoRecord
 from sofdata.storage import Tree
+from sofdata.types import VideoRef
 
 Why = Literal["quarantined", "shard", "record"]
 READERS = 8
@@ -60,6 +62,7 @@ class Generation:
     again: ids of committed units that are run once more, and why: a video of them is "quarantined",
         their "shard" is damaged, or their "record".
     staged: whether it is written to `next/`, beside one that stands.
+    saved: whether it is stored as it is here.
     """
 
     plan: Plan
@@ -67,6 +70,7 @@ class Generation:
     done: frozenset[str] = frozenset()
     again: Mapping[str, Why] = field(default_factory=dict)
     staged: bool = False
+    saved: bool = True
 
     @property
     def ledger(self) -> str:
@@ -90,19 +94,27 @@ class Generation:
 def read_generation(dest: Tree) -> Generation | None:
     """The generation that is under way, else the one that stands; None if there is neither.
 
+    What was to be run again still is, though the generation that said so was given up for another
+    that was not ready yet: a damaged unit must not count as done for that.
+
     Raises `InputError` if its files are damaged.
     """
     if staged := _read_dataset(dest, NEXT_DATASET):
         plan = load_plan(dest, NEXT_PLAN)
         if plan is None:
-            raise InputError(f"{NEXT_PLAN} in {dest.name} is missing; remove {NEXT}/ to begin anew")
+            raise InputError(f"{NEXT_PLAN} in {dest.name} is missing")
         again = _read_again(dest)
         done = committed_units(dest, NEXT_LEDGER) | (committed_units(dest) - again.keys())
         return Generation(plan, staged, frozenset(done), again, staged=True)
     record, plan = _read_dataset(dest, DATASET), load_plan(dest)
     if record is None or plan is None:
         return None
-    return Generation(plan, record, frozenset(committed_units(dest)))
+    committed = committed_units(dest)
+    with suppress(InputError):
+        if again := {unit: why for unit, why in _read_again(dest).items() if unit in committed}:
+            done = committed - again.keys() | committed_units(dest, NEXT_LEDGER) & again.keys()
+            return Generation(plan, record, frozenset(done), again, staged=True, saved=False)
+    return Generation(plan, record, frozenset(committed))
 
 
 def save_generation(dest: Tree, generation: Generation) -> None:
@@ -181,6 +193,13 @@ def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerRecord]:
     return map(read, units) if dest.is_local else in_order(read, units, READERS)
 
 
+def read_ledger(dest: Tree) -> Iterator[LedgerRecord]:
+    """All records of `ledger/` that can be read, whatever the plan has."""
+    for unit in sorted(committed_units(dest)):
+        with suppress(InputError):
+            yield read_record(dest, unit)
+
+
 def next_shards(dest: Tree) -> set[str]:
     """Names of the shards of a generation that is under way."""
     names = set()
@@ -192,23 +211,29 @@ def next_shards(dest: Tree) -> set[str]:
     return names
 
 
-def with_earlier(dest: Tree, generation: Generation, standing: Plan | None) -> tuple[Unit, ...]:
+def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
     """The waiting units, each with the earlier results of its videos.
 
     They lie in the records of units that the generation no more holds, or runs again.
-    standing: the plan of the dataset as it stands; says what older records do not of their videos.
     """
     waiting = generation.waiting
     if not waiting:
         return waiting
     digest = generation.record.config_sha256
-    units = {unit.id: unit for unit in standing.units} if standing else {}
+
+    @cache
+    def standing() -> dict[str, VideoRef]:
+        """What older records do not tell of their videos; costs as much as the plan is large."""
+        plan = load_plan(dest)
+        return {video.id: video for video in plan.all_videos()} if plan else {}
+
     elsewhere: dict[str, str] = {}  # from what decides a video's samples to a record with them
     for path, record in _retired(dest, generation):
         if record.config_sha256 == digest:
-            known = _inputs_of(units, record)
+            older = not all(video.inputs for video in record.videos)
+            known = known_inputs(record, standing() if older else {})
             for video in _ended(record):
-                if inputs := video.inputs or known.get(video.id, ""):
+                if inputs := known.get(video.id):
                     elsewhere.setdefault(inputs, path)
     moved = committed_units(dest, NEXT_EARLIER)
     return tuple(
@@ -261,12 +286,18 @@ def _ended(record: LedgerRecord) -> Iterator[VideoRecord]:
     return (video for video in record.videos if video.status != "quarantined")
 
 
-def _inputs_of(units: Mapping[str, Unit], record: LedgerRecord) -> dict[str, str]:
-    """From the id of each video of a record to its `video_inputs`, where its unit is known."""
-    unit = units.get(record.unit)
-    if unit is None or all(video.inputs for video in record.videos):
+def known_inputs(record: LedgerRecord, there: Mapping[str, VideoRef]) -> dict[str, str]:
+    """From the id of each video of a record to the `video_inputs` that it was made of.
+
+    An older record does not tell them, but the id of its unit is a hash of them. there: videos by
+    id; if they give that hash, they are the ones. Else {}.
+    """
+    if all(video.inputs for video in record.videos):
+        return {video.id: video.inputs for video in record.videos}
+    videos = [there[video.id] for video in record.videos if video.id in there]
+    if unit_id(videos, record.config_sha256) != record.unit:
         return {}
-    return {video.id: video_inputs(video) for video in unit.videos}
+    return {video.id: video_inputs(video) for video in videos}
 
 
 def _read_dataset(dest: Tree, name: str) -> DatasetRecord | None:
@@ -284,4 +315,4 @@ def _read_again(dest: Tree) -> dict[str, Why]:
     except FileNotFoundError:
         return {}
     except ValidationError as error:
-        raise InputError(f"{NEXT_AGAIN} in {dest.name} is damaged: {error}") from None
+        raise InputError(f"{NEXT_AGAIN} in {dest.name} is damaged: {brief(error)}") from None

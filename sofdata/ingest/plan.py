@@ -41,6 +41,9 @@ class Refused:
     detail: str
 
 
+Input = VideoRef | Refused
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What a source holds beside its inputs; see `Listing`."""
@@ -69,6 +72,11 @@ class Plan:
     def all_videos(self) -> Iterator[VideoRef]:
         """The videos of all units."""
         return (video for unit in self.units for video in unit.videos)
+
+    def inputs(self) -> dict[str, Input]:
+        """All inputs by id."""
+        inputs: dict[str, Input] = {refused.id: refused for refused in self.refused}
+        return inputs | {video.id: video for video in self.all_videos()}
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -172,6 +180,13 @@ def fingerprint(
         return video
     both = video + source.fingerprint(actions.where, source.size(actions.where))
     return hashlib.sha256(both.encode()).hexdigest()[:32]
+
+
+def stored_input(item: Input) -> dict[str, Any]:
+    """What a plan stores of an input, but for its unit and for sentences to a person."""
+    nowhere = Unit("", -1, ())
+    row = _video_row(nowhere, item) if isinstance(item, VideoRef) else _refused_row(item)
+    return {key: row[key] for key in row if key not in ("unit", "ordinal", "detail")}
 
 
 def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:

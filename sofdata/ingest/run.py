@@ -16,15 +16,21 @@ from sofdata import __version__
 from sofdata.config import IngestConfig
 from sofdata.cores import cores
 from sofdata.corpora.registry import find_corpus, list_source
-from sofdata.errors import ConfigError, StorageError, WorseError
+from sofdata.errors import ConfigError, InputError, StorageError, WorseError
 from sofdata.flow.estimator import resolve
-from sofdata.ingest.changes import check_is_the_source, find_changes
+from sofdata.ingest.changes import (
+    check_accounts_for,
+    check_can_be_read,
+    check_is_the_source,
+    find_changes,
+)
 from sofdata.ingest.destination import (
     check_can_run,
     check_files,
     check_places,
     check_same_actions,
     check_same_config,
+    check_same_units,
     new_record,
     read_dataset,
 )
@@ -35,6 +41,7 @@ from sofdata.ingest.generation import (
     has_next,
     quarantined_units,
     read_generation,
+    read_ledger,
     save_generation,
     with_earlier,
 )
@@ -139,7 +146,8 @@ def prepare(
     write: store the plan; False for a dry run, which changes nothing.
     update: if the source has changed, plan what is there now; units that have not changed stay.
     retry_quarantined: run those units again in which a video was quarantined.
-    yes: update also from a source that shares less than half of the planned videos.
+    yes: update also from a source that shares less than half of the planned videos, or in which
+        some cannot be used any more; and take what is worse than a result that is damaged.
     other_libraries: go on with other libraries than those that the units so far were made with.
 
     Raises `ConfigError` before any work if the destination holds something else, another
@@ -160,22 +168,30 @@ def prepare(
         if stored:
             check_same_config(stored, config, dest)
             check_same_actions(stored, listing.actions, dest)
-        known = read_generation(dest)
+        with _mendable():
+            known = read_generation(dest)
+        if known and known.staged:
+            check_same_config(known.record, config, dest)
+            check_same_actions(known.record, listing.actions, dest)
         compared = compare_libraries(
             known.record if known else stored, config, dest.name, bool(known and known.done)
         )
         allowed, mixes = compared.allowed(other_libraries), bool(compared.differing)
         job = Job(source, dest, config, adapter.name, listing.actions, libraries=allowed)
-        job = replace(job, mixes=mixes)
-        generation = _settle(job, known, now, update, yes)
+        job = replace(job, mixes=mixes, takes_worse=yes)
+        if stored is None and known is None:
+            check_same_units(read_ledger(dest), job, other_libraries)
+        with _mendable():
+            generation = _settle(job, known, now, update, yes)
         if retry_quarantined:
-            generation = generation.run_again(quarantined_units(dest, generation))
+            with _mendable():
+                generation = generation.run_again(quarantined_units(dest, generation))
         waiting = generation.waiting
         if waiting or generation is not known:
             compared.check(other_libraries)
         if write:
             dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
-            if generation is not known:
+            if generation is not known or not generation.saved:
                 save_generation(dest, generation)
     # What is left in next/ is of a generation that is in place, or that was given up before it was
     # ready. It may have shards, which `finish` retires.
@@ -213,12 +229,24 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     return summary
 
 
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """Say what mends a file of the dataset that turns out to be damaged in this block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            f"{error}; 'sofdata verify --repair' mends that, then run the same command again"
+        ) from None
+
+
 def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bool) -> Generation:
     """The generation to work towards: the known one as long as the source is what it was."""
     dest = job.dest
     if known is None:
-        committed = committed_units(dest)
-        return Generation(now, new_record(job, now, read_dataset(dest)), frozenset(committed))
+        committed, stored = committed_units(dest), read_dataset(dest)
+        check_accounts_for(read_ledger(dest), now, job.source.name, dest.name, update, yes)
+        return Generation(now, new_record(job, now, stored), frozenset(committed))
     changes = find_changes(known.plan, now)
     if not changes:
         return known
@@ -229,6 +257,7 @@ def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bo
         )
     if not yes:
         check_is_the_source(load_plan(dest) or known.plan, now, job.source.name, dest.name)
+        check_can_be_read(known.plan, now, job.source.name, dest.name)
     return replace(
         known,
         plan=now,
@@ -271,7 +300,8 @@ def _execute(
     lost: list[str] = []
     kept: list[str] = []
     worse: list[str] = []
-    units = with_earlier(job.dest, generation, load_plan(job.dest))
+    with _mendable():
+        units = with_earlier(job.dest, generation)
     with closing(_events(units, job)) as events:  # so that Ray stops before we go on
         for event in events:
             if isinstance(event, Ready):
@@ -295,7 +325,7 @@ def _execute(
             f"what {job.dest.name} held of {len(worse)} videos is damaged, but better than what "
             f"they give now ({'; '.join(worse[:SHOWN])}). It is kept, and the dataset is not "
             "complete: see that the source can be read, and raise limits if they were reached; "
-            "then run the same command again"
+            "then run the same command again, or with --yes to take what they give now"
         )
     lock.check()
     done = read_generation(job.dest)
@@ -306,7 +336,8 @@ def _execute(
             f"{len(done.waiting)} ledger records of {job.dest.name} are gone that were written; "
             "run the same command again"
         )
-    dataset = finish(job.dest, done)
+    with _mendable():
+        dataset = finish(job.dest, done)
     job.dest.clear_scratch()
     return Summary(
         dataset=dataset,

@@ -60,6 +60,7 @@ class Job:
     ledger: the folder of the destination to which units are committed.
     libraries: with what units may be computed, by digest; anything if empty. mixes: whether the
         user has chosen to go on with others than those that the units so far were made with.
+    takes_worse: whether he has chosen to take what is worse than what is damaged beyond repair.
     """
 
     source: Tree
@@ -70,6 +71,7 @@ class Job:
     ledger: str = LEDGER
     libraries: Mapping[str, Libraries] = field(default_factory=dict)
     mixes: bool = False
+    takes_worse: bool = False
 
 
 class Size(Protocol):
@@ -132,8 +134,9 @@ def run_unit(
                 _note_quarantine(job.dest, video, brought.stderr)
             reached("unit: video ended")
             yield VideoDone(unit.id, video, taken is not None)
-        if worse := carrier.worse(videos):
-            yield _keep(unit, job, carrier.standing(), writer.path, worse)
+        worse, standing = carrier.worse(videos), None
+        if worse and ((standing := carrier.standing()) or not job.takes_worse):
+            yield _keep(unit, job, standing, writer.path, worse)
         else:
             yield UnitDone(_commit(unit, job, writer, output, videos, join_digests(*digests)))
 

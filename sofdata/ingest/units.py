@@ -1,11 +1,11 @@
 """Videos to units: the same videos give the same units, and a video more or less changes one.
 
-Units are the leaves of a prefix tree. A video's key is a hash of its file and its id. All videos
-begin in one leaf; a leaf that is too large is split in two by the next bit of the keys. So a unit
-depends on its own videos and their nearest neighbours only: a video that comes falls into one unit
-(which may become two), one that goes leaves one (which may join its sibling), and nothing depends
-on what was there before. Spans of one file stand beside each other, since it comes first in the
-key: a file is read for few units.
+Units are the leaves of a prefix tree. A video's key is a hash of its file's content and of its id.
+All videos begin in one leaf; a leaf that is too large is split in two by the next bit of the keys.
+So a unit depends on its own videos and their nearest neighbours only: a video that comes falls into
+one unit (which may become two), one that goes leaves one (which may join its sibling), and nothing
+depends on what was there before, or on where files lie. Spans of one file stand beside each other,
+since it comes first in the key: a file is read for few units.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _said(annotations: Annotations) -> dict[str, Any]:
 
 
 def _key(video: VideoRef) -> int:
-    file = int.from_bytes(hashlib.sha256(video.uri.encode("utf-8", "surrogateescape")).digest())
+    file = int.from_bytes(hashlib.sha256(video.fingerprint.encode()).digest())
     name = int.from_bytes(hashlib.sha256(video.id.encode("utf-8", "surrogateescape")).digest())
     return (file >> (256 - FILE_BITS)) << ID_BITS | name >> (256 - ID_BITS)
 
@@ -127,9 +127,8 @@ def _leaves(
 def _fits(keyed: list[tuple[int, VideoRef]], config: UnitConfig) -> bool:
     if len(keyed) > config.max_videos:
         return False
-    return len(keyed) == 1 or (
-        _size_bytes([video for _, video in keyed]) <= config.max_source_mib * MIB
-    )
+    sizes = {video.uri: video.size_bytes for _, video in keyed}
+    return len(sizes) == 1 or sum(sizes.values()) <= config.max_source_mib * MIB
 
 
 def _first_with_bit(keyed: list[tuple[int, VideoRef]], start: int, end: int, bit: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sofdata.errors import ConfigError
 from sofdata.ingest.destination import mark_incomplete
 from sofdata.ingest.finish import finish
-from sofdata.ingest.generation import Why, read_generation, save_generation
+from sofdata.ingest.generation import Why, has_next, read_generation, save_generation
 from sofdata.ingest.lock import Choice, only_driver
 from sofdata.shards.layout import LEDGER, PLAN
 from sofdata.shards.verify import Finding, Remedy, Verdict, verify
@@ -63,8 +63,11 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
     if lost:
         save_generation(dest, generation.run_again(lost))
     if not lost and not again and not generation.waiting:
-        finish(dest, generation)
+        lost_plan = has_next(dest) and not generation.staged
+        finish(dest, generation, keep_next=lost_plan)
         done.append("tables and counts: written anew from the ledger")
+        if lost_plan:
+            done.append("next/: its units are kept; `sofdata ingest --update` takes them over")
     else:
         done.append("run the same `sofdata ingest` again to complete the dataset")
     return done

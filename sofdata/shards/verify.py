@@ -13,7 +13,7 @@ from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
-from sofdata.ingest.generation import next_shards, read_generation
+from sofdata.ingest.generation import next_shards, read_generation, read_ledger
 from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.lock import held
 from sofdata.ingest.plan import Plan, load_plan
@@ -106,7 +106,9 @@ def verify(
     """
     lock, dataset = held(dest), read_dataset(dest)
     if dataset is None:
-        raise ConfigError(f"{dest.name} holds no {DATASET}: it is no dataset of sofdata")
+        lost = next(read_ledger(dest), None) is not None
+        what = "the same ingest writes it anew" if lost else "it is no dataset of sofdata"
+        raise ConfigError(f"{dest.name} holds no {DATASET}: {what}")
     try:
         plan = load_plan(dest)
     except InputError as error:

@@ -10,11 +10,11 @@ ITERATIONS = 1_000_000  # about half a second and more
 
 
 def injector(argument: str) -> Callable[[str], None]:
-    """argument: STEP|PATH|TIMES: when the step is reached first, make a file, and be busy."""
+    """argument: STEPS|PATH|TIMES: when one of them is reached, make a file, and be busy once."""
     wanted, path, times = argument.split("|")
 
     def inject(step: str) -> None:
-        if step == wanted and not Path(path).exists():
+        if step in wanted.split(",") and not Path(path).exists():
             Path(path).touch()
             hashlib.pbkdf2_hmac("sha256", b"", b"", ITERATIONS * int(times))
 

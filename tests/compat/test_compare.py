@@ -25,9 +25,10 @@ def other(dataset: Path, tmp_path: Path) -> Path:
 
 
 def rewrite(dataset: Path, column: str, value: str) -> None:
-    rows = pq.read_table(dataset / "videos.parquet").to_pylist()
+    table = pq.read_table(dataset / "videos.parquet")
+    rows = table.to_pylist()
     rows[0][column] = value
-    pq.write_table(pa.Table.from_pylist(rows), dataset / "videos.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), dataset / "videos.parquet")
 
 
 def test_versions_are_named_and_are_no_difference(

@@ -25,7 +25,7 @@ from typing import TypeVar
 import numpy as np
 
 from sofdata.config import load_config
-from sofdata.errors import ConfigError, SofdataError, WorseError
+from sofdata.errors import ConfigError, InputError, SofdataError, WorseError
 from sofdata.ingest.run import execute, prepare
 from sofdata.shards.repair import repair
 from sofdata.shards.verify import Verdict, verify
@@ -212,7 +212,8 @@ class Life:
         self._check(not self.verify().whole, f"{kinds} is not found")
         self.mend_killed()
         if any("plan" in kind for kind in kinds):  # all else is found once there is one again
-            self.ingest()
+            with suppress(InputError):  # names a damaged record
+                self.ingest()
             self.mend_killed()
         turn = self.rng.random()
         if turn < 0.3:

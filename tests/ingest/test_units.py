@@ -13,7 +13,12 @@ from sofdata.types import VideoRef
 
 def video(name: str, size: int = 1000, file: str = "") -> VideoRef:
     return VideoRef(
-        id=name, uri=file or f"{name}.mp4", size_bytes=size, fingerprint="f", text="", labels={}
+        id=name,
+        uri=file or f"{name}.mp4",
+        size_bytes=size,
+        fingerprint=file or name,
+        text="",
+        labels={},
     )
 
 
