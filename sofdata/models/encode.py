@@ -18,6 +18,7 @@ from sofdata.ingest.lock import Choice, only_driver
 from sofdata.models.saved import fingerprint
 from sofdata.models.skill_vae import SkillVAE
 from sofdata.shards.loader import Loader
+from sofdata.shards.names import is_file_name
 from sofdata.storage import Tree
 from sofdata.train.loop import to_device
 
@@ -45,8 +46,8 @@ def encode(
     """
     if name and (name.startswith(".") or not is_file_name(f"{name}.parquet.writing-0000")):
         raise ConfigError(
-            f"the name {name!r:.80} has to be that of a file in {SKILLS}/: no path, no control "
-            "character, and not too long"
+            f"the name {name!r:.80} has to be that of a file in {SKILLS}/, not a path, without "
+            "control characters, and not too long"
         )
     with only_driver(tree, "encoding", choice):
         return _encode(tree, model, name, follow)
