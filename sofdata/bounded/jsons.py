@@ -5,18 +5,19 @@ Parsing is pydantic's, which gives up at a depth of 200 and never uses Python's 
 
 from __future__ import annotations
 
-import sys
+import math
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 LARGEST_INT = (1 << 63) - 1
-_LARGEST = sys.float_info.max
 # So many bytes a value has at least, on average, in what is written here. A list of nothing has two
 # and costs thirty times as much in memory.
 VALUE_BYTES = 10
 FREE_VALUES = 100_000
+_NO_NUMBERS = frozenset((str, bool, type(None)))
 SHOWN_PLACES, COUNTED_PLACES = 5, 10_000
 
 
@@ -45,22 +46,34 @@ def check_numbers(value: Any, name: object = "") -> None:
     """
     kind = type(value)
     if kind is float:
-        if not -_LARGEST <= value <= _LARGEST:
+        if not math.isfinite(value):
             raise ValueError(f"{str(name)[:60] or 'it'} is {value}")
     elif kind is int:
         if not -LARGEST_INT <= value <= LARGEST_INT:
             raise ValueError(f"{str(name)[:60] or 'it'} has more than 64 bits")
     elif kind is list or kind is tuple:
-        for each in value:
-            if type(each) is not str:
+        if not _are_good(value):
+            for each in value:
                 check_numbers(each, name)
-    elif kind is dict or isinstance(value, BaseModel):
-        items = value if kind is dict else value.__dict__
-        for key, each in items.items():
-            if type(key) is int:
+    elif kind is dict:
+        if not (_are_good(value) and _are_good(value.values())):
+            for key, each in value.items():
                 check_numbers(key, name)
-            if type(each) is not str:
                 check_numbers(each, key)
+    elif isinstance(value, BaseModel):
+        for key, each in value.__dict__.items():
+            if type(each) not in _NO_NUMBERS:
+                check_numbers(each, key)
+
+
+def _are_good(values: Collection[Any]) -> bool:
+    """Whether it is seen at once, without a look at each, that these are right: most are alike."""
+    kinds = {*map(type, values)}
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    if kinds == {int}:
+        return bool(min(values) >= -LARGEST_INT and max(values) <= LARGEST_INT)
+    return kinds <= _NO_NUMBERS
 
 
 def brief(error: ValueError) -> str:

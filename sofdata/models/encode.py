@@ -18,6 +18,7 @@ from sofdata.ingest.lock import Choice, only_driver
 from sofdata.models.saved import fingerprint
 from sofdata.models.skill_vae import SkillVAE
 from sofdata.shards.loader import Loader
+from sofdata.shards.names import is_file_name
 from sofdata.storage import Tree
 from sofdata.train.loop import to_device
 
@@ -43,8 +44,11 @@ def encode(
     Raises `ConfigError` for a dataset of other windows than the model's, for a name that is a path,
     and if another command is at work on the dataset.
     """
-    if "/" in name or name.startswith("."):
-        raise ConfigError(f"the name '{name}' has to be that of a file in {SKILLS}/, not a path")
+    if name and (name.startswith(".") or not is_file_name(f"{name}.parquet.writing-0000")):
+        raise ConfigError(
+            f"the name {name!r:.80} has to be that of a file in {SKILLS}/, not a path, without "
+            "control characters, and not too long"
+        )
     with only_driver(tree, "encoding", choice):
         return _encode(tree, model, name, follow)
 

@@ -37,6 +37,7 @@ FREE_ROWS = 1 << 16
 CODECS = ("SNAPPY", "UNCOMPRESSED")
 # All texts of what is read at once: the repeated ones of a small file, and so much a byte of it.
 FREE_TEXT_BYTES, TEXT_RATIO = 1 << 28, 32
+SPELT_OUT_BYTES = 1 << 25  # texts of a batch that are spelt out as soon as it is read
 
 
 def read_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -124,11 +125,17 @@ class StoredTable:
                         f"{self._place} is damaged: its texts take more than {self._text_bytes} "
                         "bytes, far more than the file itself"
                     )
-                taken.append(self._spelt_out(part))
+                is_plain = part.schema.equals(self._read)
+                taken.append(part if is_plain else self._spelt_out(part))
             return pa.Table.from_batches(taken, self._read)
 
     def _next(self) -> pa.RecordBatch | None:
-        return self._ready.pop() if self._ready else next(self._batches, None)
+        if self._ready:
+            return self._ready.pop()
+        batch = next(self._batches, None)
+        if batch is None or _text_bytes(batch) > SPELT_OUT_BYTES:
+            return batch
+        return self._spelt_out(batch)  # once, and not for each few rows that are taken
 
     def _spelt_out(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch without dictionaries, its texts checked to be UTF-8."""
@@ -238,13 +245,15 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _text_bytes(batch: pa.RecordBatch) -> int:
-    """Bytes of a batch's texts, spelt out."""
+    """Bytes of a batch's texts, spelt out; where they are, with their offsets."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     total = 0
     for column in batch.columns:
-        if pa.types.is_dictionary(column.type) and len(column):
+        if pa.types.is_string(column.type):
+            total += column.nbytes
+        elif pa.types.is_dictionary(column.type) and len(column):
             lengths = pc.binary_length(column.dictionary).cast(pa.int64())
             total += pc.sum(lengths.take(column.indices)).as_py() or 0
     return total

@@ -5,10 +5,10 @@ The plan is in every dataset, also in those made before labels stood in the inde
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sofdata.bounded.jsons import parse
 from sofdata.errors import ConfigError, InputError
 from sofdata.shards.alike import same_content
 from sofdata.shards.layout import INDEX, PLAN
@@ -17,6 +17,9 @@ from sofdata.storage import Tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+MOST_LABELS = 1 << 24  # bytes of JSON, as `sofdata.ingest.plan` reads it
 
 
 def labels_of(tree: Tree, sources: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -124,8 +127,8 @@ def _parsed(tree: Tree, column: pa.ChunkedArray) -> list[dict[str, str]]:
     known: dict[str, dict[str, str]] = {}
     for text in column.unique().to_pylist():
         try:
-            labels = json.loads(text)
-        except (ValueError, RecursionError, TypeError):
+            labels = parse(text, MOST_LABELS)
+        except ValueError:
             labels = None
         if not isinstance(labels, dict):
             raise InputError(f"{PLAN} of {tree.name} is damaged: {text!r:.60} are no labels")

@@ -141,3 +141,26 @@ def test_a_file_larger_than_its_kind_is_not_read(tmp_path: Path) -> None:
         read_small(Tree(str(tmp_path)), "huge", 1000)
     (tmp_path / "small").write_bytes(b"x" * 1000)
     assert len(read_small(Tree(str(tmp_path)), "small", 1000)) == 1000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1.0, 2.0, float("nan")],
+        [1, 2, 1 << 63],
+        [-(1 << 63), 1],
+        [1, float("inf"), "a"],
+        {"a": 1.0, "b": float("-inf")},
+        {"a": [1, None], "b": [[1 << 64]]},
+        {1 << 64: "a"},
+        {float("nan"): 1.0},
+        (1.0, [float("nan")]),
+    ],
+)
+def test_a_number_that_cannot_be_is_found_among_its_like_and_among_others(value: object) -> None:
+    with pytest.raises(ValueError, match=r"nan|inf|64 bits"):
+        check_numbers(value)
+
+
+def test_lists_of_numbers_of_one_kind_pass() -> None:
+    check_numbers({"a": [1.0, 2.0], "b": [1, (1 << 63) - 1], "c": [], "d": {}, "e": [True, 1]})

@@ -211,7 +211,7 @@ def test_encoding_into_a_dataset_that_is_worked_on_is_refused(copied: Path) -> N
         encode(Tree(str(copied)), None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["../index", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["../index", "a/b", ".hidden", "two\nlines", "a" * 300])
 def test_skills_are_written_into_their_folder_only(copied: Path, name: str) -> None:
     from sofdata.models.encode import encode
 

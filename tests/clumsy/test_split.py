@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -407,3 +408,17 @@ def test_a_restart_throws_the_earlier_training_away(spans: Path, tmp_path: Path)
     train_stage(job, lambda progress: None, restart=True)
     assert (folder / "model.pt").exists()
     assert not (folder / "note.txt").exists()
+
+
+def test_labels_that_would_take_gigabytes_are_refused_unread(spans: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    shutil.copytree(spans, dataset)
+    plan = pq.read_table(dataset / "plan.parquet")
+    bomb = '{"a": [' + "[], " * 500_000 + "[]]}"
+    place = plan.schema.get_field_index("labels")
+    column = pa.array([bomb] * plan.num_rows, pa.string())
+    pq.write_table(
+        plan.set_column(place, plan.schema.field(place), column), dataset / "plan.parquet"
+    )
+    with pytest.raises(InputError, match=r"plan.parquet of .* is damaged: .* are no labels"):
+        loader(dataset, "train", 0.5)

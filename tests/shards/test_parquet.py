@@ -16,7 +16,8 @@ from sofdata.shards.parquet import StoredTable, needed_table, read_table, write_
 from sofdata.shards.schema import index_schema, rejects_schema
 from sofdata.storage import Tree
 
-VALUES: dict[Any, Any] = {pa.string(): "text", pa.int64(): 7, pa.float64(): 1.5}
+LABELS = pa.map_(pa.string(), pa.string())
+VALUES: dict[Any, Any] = {pa.string(): "text", pa.int64(): 7, pa.float64(): 1.5, LABELS: []}
 
 
 def row(number: int) -> dict[str, Any]:
