@@ -27,6 +27,18 @@ INTS = (
 FLOATS = (0.0, -1.0, 1e308, -1e308, float("inf"), float("-inf"), float("nan"), 5e-324, 1e18)
 TEXTS = ("", "\0", "x" * 4_000_000, "../../../etc/passwd", "\u202e", "a/b", "sof-000000-0.tar", "{")
 
+LABELS: tuple[Any, ...] = (
+    None,
+    [],
+    [("", "")],
+    [("split", None)],
+    [("split", "train"), ("split", "test")],
+    [("\0", "../../../etc/passwd")],
+    [("x" * 4_000_000, "y")],
+    [("split", "x" * 4_000_000)],
+    [(str(number), "") for number in range(100_000)],
+)
+
 
 def pick(rng: Rng, values: Any) -> Any:
     """One of some values."""
@@ -77,7 +89,8 @@ def _changed_cells(table: pa.Table, rng: Rng, _: Any) -> pa.Table:
     if not table.num_rows:
         return table
     values = table.column(at).to_pylist()
-    choices = {pa.int64(): INTS, pa.float64(): FLOATS, pa.string(): TEXTS}[field.type]
+    known = {pa.int64(): INTS, pa.float64(): FLOATS, pa.string(): TEXTS}
+    choices = LABELS if pa.types.is_map(field.type) else known[field.type]
     for row in {int(row) for row in rng.integers(len(values), size=int(rng.integers(1, 4)))}:
         values[row] = pick(rng, choices)
     return table.set_column(at, field, pa.array(values, field.type))
@@ -120,7 +133,9 @@ def _many_rows(table: pa.Table, rng: Rng, options: dict[str, Any]) -> pa.Table:
     number = 3_000_000
     arrays = []
     for field in table.schema:
-        value = {"string": "a" * int(rng.integers(200))}.get(str(field.type), 1)
+        value: Any = {"string": "a" * int(rng.integers(200))}.get(str(field.type), 1)
+        if pa.types.is_map(field.type):
+            value = [("split", "train")]
         arrays.append(pa.array([value], field.type).take(pa.array(np.zeros(number, np.int32))))
     options["row_group_size"] = number
     return pa.Table.from_arrays(arrays, schema=table.schema)
