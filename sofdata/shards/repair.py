@@ -39,7 +39,10 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
     if any(finding.remedy is Remedy.PLAN for finding in verdict.findings):
         mark_incomplete(dest)
         dest.remove(PLAN)
-        return [f"{PLAN}: removed; the same ingest plans anew and keeps the units that it finds"]
+        return [
+            f"{PLAN}: removed; the same ingest plans anew and keeps the units that it finds; "
+            "verify it again after that, since nothing else was looked at"
+        ]
     for finding in verdict.findings:
         if finding.remedy is Remedy.REMOVE:
             dest.remove(finding.where)
