@@ -7,7 +7,7 @@ from sofdata.ingest.destination import mark_incomplete
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import Why, has_next, read_generation, save_generation
 from sofdata.ingest.lock import Choice, only_driver
-from sofdata.shards.layout import LEDGER, PLAN
+from sofdata.shards.layout import LEDGER, NEXT_LEDGER, PLAN
 from sofdata.shards.verify import Finding, Remedy, Verdict, verify
 from sofdata.storage import Tree
 
@@ -57,6 +57,12 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
         finding.unit: _why(finding)
         for finding in sorted(verdict.findings, key=lambda finding: finding.where, reverse=True)
         if finding.remedy is Remedy.RERUN
+    }
+    # While a generation takes its place, its records lie in the ledger as well.
+    again |= {
+        finding.unit: "record"
+        for finding in verdict.findings
+        if finding.unit and finding.where.startswith(f"{NEXT_LEDGER}/")
     }
     for unit in generation.plan.units:
         if unit.id in again:

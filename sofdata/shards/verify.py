@@ -156,14 +156,14 @@ def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
         try:
             shard = read_record(dest, unit, NEXT_LEDGER).shard
         except InputError as error:
-            yield Finding(where, str(error), Remedy.REMOVE)
+            yield Finding(where, str(error), Remedy.REMOVE, unit)
             continue
         if shard is None:
             continue
         name = f"{SHARDS}/{shard.name}"
         whole = dest.exists(name) if fast else dest.holds(name, shard.sha256)
         if not whole:
-            yield Finding(where, f"{name} is missing or damaged", Remedy.REMOVE)
+            yield Finding(where, f"{name} is missing or damaged", Remedy.REMOVE, unit)
 
 
 def _next_note(dest: Tree) -> str:

@@ -367,3 +367,26 @@ def test_an_update_in_a_store_ends_as_a_fresh_ingest_and_leaves_nothing(
     files = [item.rel for item in new.walk() if not item.rel.startswith("runs/")]
     assert [item.rel for item in old.walk() if not item.rel.startswith("runs/")] == files
     assert all(old.read(rel) == new.read(rel) for rel in files)
+
+
+def test_a_shard_that_is_lost_while_an_update_takes_its_place_is_made_again(
+    source: Path, dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(source / "new.mp4", 77)
+    before = {path.name for path in (dest / "shards").glob("*.tar")}
+
+    def step(reached: str) -> None:
+        if reached == "finish: record in place":
+            raise Stop
+
+    monkeypatch.setattr(faults, "_inject", step)
+    with pytest.raises(Stop):
+        run(source, dest, update=True)
+    monkeypatch.setattr(faults, "_inject", None)
+    for path in (dest / "shards").glob("*.tar"):
+        if path.name not in before:
+            path.unlink()
+    tree = Tree(str(dest))
+    repair(tree, verify(tree))
+    run(source, dest)
+    assert hashes(dest) == fresh(source, tmp_path)
