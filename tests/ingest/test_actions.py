@@ -22,8 +22,9 @@ from sofdata.errors import ConfigError
 from sofdata.ingest.inline import run_inline
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import prepare
+from sofdata.shards.layout import unit_of
 from sofdata.shards.sample import DecodedSample, decode_sample
-from sofdata.shards.tar import TarWriter, read_samples
+from sofdata.shards.tar import TarWriter, hash_file, read_samples
 from sofdata.shards.verify import verify
 from sofdata.storage import Tree
 from tests.helpers import hashes, ingest, sofdata
@@ -252,7 +253,7 @@ def test_a_corpus_without_actions_refuses_them(corpus: Path, tmp_path: Path) -> 
 
 
 def _rewrite(dest: Path, change: Any) -> None:
-    """Write a shard anew with its first sample's members changed."""
+    """Write a shard anew with its first sample's members changed, and the record's sums with it."""
     shard = sorted((dest / "shards").glob("*.tar"))[0]
     with shard.open("rb") as stream:
         found = [(key, members) for key, _, members in read_samples(stream, shard.name)]
@@ -263,6 +264,11 @@ def _rewrite(dest: Path, change: Any) -> None:
         writer.add(key, members)
     writer.finish()
     assert tarfile.is_tarfile(shard)
+    ledger = dest / "ledger" / f"{unit_of(shard.name)}.json"
+    record = json.loads(ledger.read_text())
+    sha256, md5 = hash_file(str(shard))
+    record["shard"] |= {"size_bytes": shard.stat().st_size, "sha256": sha256, "md5": md5}
+    ledger.write_text(json.dumps(record))
 
 
 def _npy(values: Any) -> bytes:
