@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -138,18 +140,18 @@ def test_a_video_that_memory_runs_out_for_is_never_shorter(tmp_path: Path) -> No
 
 def test_an_allocation_that_fails_in_this_process_is_over_memory(tmp_path: Path) -> None:
     path = large_picture(tmp_path / "a.mov", 8000, 8000)
-    read, write = os.pipe()
-    if not (child := os.fork()):
-        try:
-            room = Look().data_bytes() + (32 << 20)  # half a frame
-            resource.setrlimit(resource.RLIMIT_DATA, (room, resource.RLIM_INFINITY))
-            os.write(write, here(path, "pyav", VideoConfig()).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as told:
-        assert told.read() == "over_memory: decoding it takes more memory than there is"
-    os.waitpid(child, 0)
+    code = "import sys; from tests.video.test_limits import cramped; cramped(sys.argv[1])"
+    told = subprocess.run(  # a new process, which has no freed memory to take
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "over_memory: decoding it takes more memory than there is\n"
+
+
+def cramped(path: str) -> None:
+    """Decode with room for half a frame, and print how it ends."""
+    room = Look().data_bytes() + (32 << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (room, resource.RLIM_INFINITY))
+    print(here(Path(path), "pyav", VideoConfig()))
 
 
 def test_the_next_video_has_its_memory_and_its_time(clip: Path, tmp_path: Path) -> None:
