@@ -229,7 +229,8 @@ def _new_log() -> Path:
         folder = _state() / "sofdata"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, path = tempfile.mkstemp(".log", name, folder)
-        for old in sorted(folder.glob("*.log"))[:-LOGS]:
+        others = sorted(other for other in folder.glob("*.log") if other != Path(path))
+        for old in others[: -(LOGS - 1)]:
             old.unlink(missing_ok=True)
     except (OSError, RuntimeError):  # no home, or none that can be written
         handle, path = tempfile.mkstemp(".log", f"sofdata-{name}")
