@@ -243,5 +243,5 @@ def _try_decode(packet: Any) -> Iterator[Any]:
         yield from packet.decode()
     except MemoryError:
         raise
-    except av.FFmpegError:
+    except (av.FFmpegError, ValueError):  # PyAV 19: ValueError after a decoder was refused once
         return
