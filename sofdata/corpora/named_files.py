@@ -59,10 +59,7 @@ class NamedFiles:
             stems = self._stems.get(last, ())
             found = [rel for rel in stems if self._fits(_stem(rel), name, anywhere)]
         if not found:
-            by_links = (
-                self._items.ends_with(name) if anywhere else [self._items.real(self._prefix + name)]
-            )
-            found = [rel for rel in by_links if rel in self._items]
+            found = self._by_links(name, anywhere)
         self._used.update(found[:1])
         self._same.update(found[1:])
         return [self._items[rel] for rel in found]

@@ -95,15 +95,7 @@ def test_until_an_update_is_in_place_the_old_dataset_is_complete_and_loads(
     before = keys(dest)
     clip(source / "new.mp4", 77)
     (source / "3.mp4").unlink()
-
-    def step(name: str) -> None:
-        if name == "finish: tables made":
-            raise Stop
-
-    monkeypatch.setattr(faults, "_inject", step)
-    with pytest.raises(Stop):
-        run(source, dest, update=True)
-    monkeypatch.setattr(faults, "_inject", None)
+    update_stopped_at("finish: tables made", source, dest, monkeypatch)
     assert keys(dest) == before
     assert verify(Tree(str(dest))).whole
     assert look(source, dest).waiting == (), "all units of the next one are committed"
@@ -235,15 +227,7 @@ def test_damage_to_an_update_under_way_is_found_and_mended(
     name: str, source: Path, dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip(source / "new.mp4", 77)
-
-    def step(reached: str) -> None:
-        if reached == "finish: tables made":
-            raise Stop
-
-    monkeypatch.setattr(faults, "_inject", step)
-    with pytest.raises(Stop):
-        run(source, dest, update=True)
-    monkeypatch.setattr(faults, "_inject", None)
+    update_stopped_at("finish: tables made", source, dest, monkeypatch)
     assert "is under way" in verify(Tree(str(dest))).notes[0]
     path = dest / "next" / name
     path = next(path.iterdir()) if path.is_dir() else path
@@ -255,6 +239,19 @@ def test_damage_to_an_update_under_way_is_found_and_mended(
     assert verify(Tree(str(dest))).whole
     run(source, dest, update=True)
     assert hashes(dest) == fresh(source, tmp_path)
+
+
+def update_stopped_at(step: str, source: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Update, and end at a step as a kill would."""
+
+    def reached(name: str) -> None:
+        if name == step:
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(faults, "_inject", reached)
+        with pytest.raises(Stop):
+            run(source, dest, update=True)
 
 
 def keys(dest: Path) -> list[str]:
@@ -374,15 +371,7 @@ def test_a_shard_that_is_lost_while_an_update_takes_its_place_is_made_again(
 ) -> None:
     clip(source / "new.mp4", 77)
     before = {path.name for path in (dest / "shards").glob("*.tar")}
-
-    def step(reached: str) -> None:
-        if reached == "finish: record in place":
-            raise Stop
-
-    monkeypatch.setattr(faults, "_inject", step)
-    with pytest.raises(Stop):
-        run(source, dest, update=True)
-    monkeypatch.setattr(faults, "_inject", None)
+    update_stopped_at("finish: record in place", source, dest, monkeypatch)
     for path in (dest / "shards").glob("*.tar"):
         if path.name not in before:
             path.unlink()
