@@ -13,7 +13,13 @@ from sofdata.config import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
-from sofdata.ingest.generation import next_shards, read_generation, read_ledger
+from sofdata.ingest.generation import (
+    Generation,
+    has_next,
+    next_shards,
+    read_generation,
+    read_ledger,
+)
 from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.lock import held
 from sofdata.ingest.plan import Plan, load_plan
@@ -139,18 +145,20 @@ def verify(
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
-    findings.extend(_check_next(dest, fast))
-    notes = (sets_note(recorded(dataset, account.digests)), _next_note(dest))
+    under_way = ""
+    if has_next(dest):
+        try:
+            under_way = _under_way(read_generation(dest))
+        except InputError as error:
+            findings.append(Finding(NEXT_DATASET, str(error), Remedy.REMOVE))
+        findings.extend(_check_next(dest, fast))
+    notes = (sets_note(recorded(dataset, account.digests)), under_way)
     figures = plan.videos, account.windows, len(account.shards)
     return Verdict(tuple(findings), *figures, fast, lock, tuple(filter(None, notes)))
 
 
 def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
-    """Check what was written so far for an update, a retry or a repair that is under way."""
-    try:
-        read_generation(dest)
-    except InputError as error:
-        yield Finding(NEXT_DATASET, str(error), Remedy.REMOVE)
+    """Check the units that were run so far for an update, a retry or a repair."""
     for unit in sorted(committed_units(dest, NEXT_LEDGER)):
         where = f"{NEXT_LEDGER}/{ledger_name(unit)}"
         try:
@@ -166,12 +174,8 @@ def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
             yield Finding(where, f"{name} is missing or damaged", Remedy.REMOVE, unit)
 
 
-def _next_note(dest: Tree) -> str:
+def _under_way(generation: Generation | None) -> str:
     """What is under way beside the dataset, in words."""
-    try:
-        generation = read_generation(dest)
-    except InputError:
-        return ""
     if generation is None or not generation.staged:
         return ""
     done, units = len(generation.plan.units) - len(generation.waiting), len(generation.plan.units)
