@@ -45,7 +45,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 schemas: $(VENV)/.test
-	$(BIN)/python -m sofdata.shards.export
+	$(BIN)/python -m sofdata.tools.export_schemas
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""What `sofdata.allocation.keep_memory` is worth in a short training: with and without it, in turn.
+"""What `sofdata.system.allocation.keep_memory` is worth in a short training: with and without it, in turn.
 
     python benchmarks/allocation.py collected/metaworld OUT
 
@@ -34,12 +34,12 @@ SETTINGS = (
 
 def once(collected: str, out: str, how: str) -> None:
     """Run the cell in this process and print what it took."""
-    from sofdata.bench.config import load_bench_config
-    from sofdata.bench.run import run
+    from sofdata.bench.study.config import load_bench_config
+    from sofdata.bench.study.run import run
 
     config = load_bench_config("standard", SETTINGS)
     began = time.perf_counter()
-    with nullcontext() if how == "kept" else patch("sofdata.bench.run.keep_memory"):
+    with nullcontext() if how == "kept" else patch("sofdata.bench.study.run.keep_memory"):
         run(config, Path(collected), Path(out), "validation", workers=1)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(

@@ -70,7 +70,7 @@ def main() -> None:
 
 def measure(root: Path) -> None:
     from sofdata.corpora.ssv2 import SomethingSomethingV2
-    from sofdata.storage import Tree
+    from sofdata.storage.tree import Tree
 
     tree = Tree(str(root / "parts"))
     listing, told = timed(lambda: SomethingSomethingV2().listing(tree))

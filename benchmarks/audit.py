@@ -19,7 +19,7 @@ import numpy as np
 
 import sofdata.audit.run
 from sofdata.shards.sample import DecodedSample
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.video.probe import probe
 
 Alter = Callable[[DecodedSample], DecodedSample]

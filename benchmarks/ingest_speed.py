@@ -40,14 +40,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.config import IngestConfig, load_config
-from sofdata.cores import cores
 from sofdata.flow.estimator import make_estimator
+from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.events import Event, Ready, UnitDone
 from sofdata.ingest.process import windows_of
 from sofdata.ingest.run import execute, prepare
 from sofdata.scenes import write_ssv2_corpus
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.system.cores import cores
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
 

@@ -35,12 +35,12 @@ import torch
 import webdataset as wds
 from PIL import Image
 
-from sofdata.config import load_config
+from sofdata.ingest.config import load_config
 from sofdata.ingest.run import execute, prepare
-from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.loading.loader import Loader
+from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE
 from sofdata.scenes import write_ssv2_corpus
-from sofdata.shards.loader import Loader
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.train.config import SkillStage
 from sofdata.types import Batch
 

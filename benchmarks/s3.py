@@ -26,10 +26,10 @@ import numpy as np
 from ingest_speed import CACHE, Clock, Measured, corpus, fresh
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from sofdata.config import load_config
+from sofdata.ingest.config import load_config
 from sofdata.ingest.events import Event, Ready, UnitDone
 from sofdata.ingest.run import execute, prepare
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.video.config import VideoConfig
 from sofdata.video.ranges import Budget, RangeFile
 from sofdata.video.reader import open_video

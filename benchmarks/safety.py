@@ -20,13 +20,13 @@ from unittest.mock import patch
 
 from ingest_speed import CACHE, Clock, Measured, corpus, fresh
 
-from sofdata.config import load_config
 from sofdata.flow.estimator import make_estimator
+from sofdata.ingest.config import load_config
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.run import prepare
 from sofdata.ingest.unit import Decoder, Job, run_unit
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 WAYS = ("fast", "isolated", "safe")
 

@@ -35,8 +35,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.config import IngestConfig
 from sofdata.flow.estimator import make_estimator
+from sofdata.ingest.config import IngestConfig
 from sofdata.scenes import moving_texture, write_video
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling

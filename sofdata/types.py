@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.brief import Brief
 from sofdata.errors import ContractError
-from sofdata.uris import Location, parse
+from sofdata.storage.uris import Location, parse
+from sofdata.ui.brief import Brief
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def _expect_increasing(name: str, seconds: NDArray[np.float64]) -> None:
 class ActionRef:
     """Where the actions of a demonstration lie, known but not read.
 
-    uri: the file of the corpus, as `sofdata.uris` writes it.
+    uri: the file of the corpus, as `sofdata.storage.uris` writes it.
     part: which part of the file is this demonstration's, in the words of the corpus.
     start_s: the presentation time of the video at which the clock of the actions shows zero.
     rows: how many actions the corpus says there are.
@@ -178,9 +178,9 @@ class VideoRef:
 
     id: stable within the corpus and independent of where the corpus lies (a relative path, or the
         corpus's own id).
-    uri: where to read it, as `sofdata.uris` writes it.
+    uri: where to read it, as `sofdata.storage.uris` writes it.
     size_bytes: size of the file.
-    fingerprint: hash of the content (see `sofdata.storage.Tree.fingerprint`).
+    fingerprint: hash of the content (see `sofdata.storage.tree.Tree.fingerprint`).
     span_s: (start, end) in seconds of presentation time to use, or None for the whole video.
     text: what the corpus says is done in it, "" where it says nothing.
     labels: any further fields of the corpus (template, split, ...).

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sofdata.config import load_config
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.run import Summary, execute, prepare
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 def ingest(source: Path | str, dest: Path | str, *settings: str, corpus: str = "auto") -> Summary:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
+from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from tests.videos import write_video
 
 TOP, WRIST = "observation.images.top", "observation.images.wrist"

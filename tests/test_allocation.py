@@ -1,4 +1,4 @@
-"""`sofdata.allocation`: memory that was given back is used again without asking the kernel."""
+"""`sofdata.system.allocation`: memory that was given back is used again without asking the kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 PAGES = 8 * 4096  # of 4 KiB in what is held at once
 WORK = """
-from sofdata.allocation import keep_memory
+from sofdata.system.allocation import keep_memory
 import resource, torch
 torch.set_num_threads(1)
 keep_memory()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sofdata.config import carried, load_config
+from sofdata.ingest.config import carried, load_config
 from tests.helpers import sofdata
 
 JOBS = carried("pipelines") / "cluster"

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata import cells
-from sofdata.storage import Tree
-from sofdata.uris import Location, cell_of, parse
+from sofdata.storage.archives import cells
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location, cell_of, parse
 
 CONTENTS = [bytes([number]) * (100 + number) for number in range(10)]
 

@@ -18,7 +18,7 @@ HEAVY = {"numpy", "ray", "torch", "cv2", "av", "decord", "pyarrow", "pydantic", 
 def test_help_imports_nothing_heavy() -> None:
     """The half second that help may take is kept by what it does not import."""
     code = (
-        "import sys; from sofdata.cli import app; from typer.main import get_command\n"
+        "import sys; from sofdata.cli.app import app; from typer.main import get_command\n"
         "get_command(app); import rich.console\n"
         f"print(sorted({HEAVY} & set(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""`sofdata.cores`: as many cores as the system allows, not as many as the machine has."""
+"""`sofdata.system.cores`: as many cores as the system allows, not as many as the machine has."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sofdata import cores as module
-from sofdata.cores import cores
+from sofdata.system import cores as module
+from sofdata.system.cores import cores
 
-CODE = "from sofdata.cores import cores; print(cores())"
+CODE = "from sofdata.system.cores import cores; print(cores())"
 
 
 def written(root: Path, files: dict[str, str]) -> str:
@@ -94,7 +94,7 @@ def test_affinity_limits_the_cores() -> None:
 
 
 def test_nothing_else_asks_how_many_cores_the_machine_has() -> None:
-    """Whoever needs the number asks `sofdata.cores`."""
+    """Whoever needs the number asks `sofdata.system.cores`."""
     package = Path(module.__file__).parent
     asking = re.compile(r"cpu_count\(|sched_getaffinity\(|process_cpu_count")
     found = [

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sofdata.bench.config import load_bench_config
-from sofdata.demo import PRESETS, TASKS, Size, run_demo
+from sofdata.bench.study.config import load_bench_config
+from sofdata.cli.demo import PRESETS, TASKS, Size, run_demo
 
 TINY = Size(
     suite="pushing",

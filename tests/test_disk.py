@@ -1,4 +1,4 @@
-"""`sofdata.disk`: errors that say what to do."""
+"""`sofdata.storage.local`: errors that say what to do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
-from sofdata.disk import explained
 from sofdata.errors import StorageError
+from sofdata.storage.local import explained
 
 
 def test_an_error_of_the_system_says_what_to_do() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from sofdata.config import carried
+from sofdata.ingest.config import carried
 
 FOLDER = carried("docker")
 ROOT = FOLDER.parent

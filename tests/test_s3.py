@@ -1,4 +1,4 @@
-"""`sofdata.s3` on a real server: whole files or none, one winner, and nothing left behind."""
+"""`sofdata.storage.s3` on a real server: whole files or none, one winner, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from sofdata import faults, s3
 from sofdata.errors import ConfigError, StorageError, TransientError
-from sofdata.s3 import MIB, THRESHOLD, S3Store
-from sofdata.storage import PIECE, Tree
-from sofdata.store import open_store
-from sofdata.uris import named
+from sofdata.storage import s3
+from sofdata.storage.remote import open_store
+from sofdata.storage.s3 import MIB, THRESHOLD, S3Store
+from sofdata.storage.tree import PIECE, Tree
+from sofdata.storage.uris import named
+from sofdata.system import fault_points as faults
 from tests.s3 import SECRET_KEY, S3Server
 
 BUCKET = "objects"

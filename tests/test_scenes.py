@@ -23,7 +23,7 @@ from sofdata.scenes import (
     write_ssv2_corpus,
     write_video,
 )
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 def decode(path: Path) -> tuple[list[NDArray[np.uint8]], list[float], Any]:

@@ -1,4 +1,4 @@
-"""`sofdata.storage` on a local folder: whole files or none, and all that lies there is told."""
+"""`sofdata.storage.tree` on a local folder: whole files or none, and all that lies there is told."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sofdata.errors import StorageError
-from sofdata.storage import Tree
-from sofdata.uris import Location
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
 
 
 def test_a_file_is_written_whole_and_leaves_no_scratch(tmp_path: Path) -> None:

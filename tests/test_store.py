@@ -1,13 +1,13 @@
-"""`sofdata.store`: what may work the next time is tried again, and no secret is told."""
+"""`sofdata.storage.remote`: what may work the next time is tried again, and no secret is told."""
 
 from __future__ import annotations
 
 import pytest
 
 from sofdata.errors import StorageError, TransientError
-from sofdata.storage import Tree
-from sofdata.store import open_store
-from sofdata.urls import public_url
+from sofdata.storage.remote import open_store
+from sofdata.storage.tree import Tree
+from sofdata.storage.urls import public_url
 
 SECRET = "s3cr3t-m4rker"
 

@@ -1,4 +1,4 @@
-"""`sofdata.supervise`: whatever ends a command, its end is told and nothing is left of it."""
+"""`sofdata.system.supervise`: whatever ends a command, its end is told and nothing is left of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.interrupts import STOPPED, STOPPING
-from sofdata.processes import descendants
+from sofdata.system.interrupts import STOPPED, STOPPING
+from sofdata.system.processes import descendants
 from tests.faults.runs import Strike, run
 from tests.faults.schedule import DRIVER_CONNECTS
 
@@ -25,9 +25,9 @@ GOES_ON = "; the same command goes on from what is committed"
 PROBE = """
 import ctypes, os, signal, subprocess, sys, time
 import typer
-from sofdata import cli
+from sofdata.cli import app as cli
 from sofdata.errors import ConfigError, Interrupted, StorageError
-from sofdata.supervise import supervise
+from sofdata.system.supervise import supervise
 
 def start(*words, orphan=False):
     # A process that would go on; an orphan has lost the one in between.
@@ -313,7 +313,7 @@ def test_only_what_uses_ray_is_supervised(engine: str, forks: bool, tmp_path: Pa
         "import os, sys\n"
         "def fork(): print('forks'); os._exit(0)\n"
         "os.fork = fork\n"
-        "from sofdata.cli import main\n"
+        "from sofdata.cli.app import main\n"
         f"sys.argv = ['sofdata', 'ingest', {str(tmp_path / 'none')!r}, {str(tmp_path / 'd')!r},"
         f" '--engine', {engine!r}]\n"
         "main()\n"
@@ -326,7 +326,7 @@ def test_only_what_uses_ray_is_supervised(engine: str, forks: bool, tmp_path: Pa
 
 
 def test_a_function_of_the_library_stays_in_its_process() -> None:
-    code = "import os; from sofdata.supervise import supervise; a = os.getpid(); supervise()"
+    code = "import os; from sofdata.system.supervise import supervise; a = os.getpid(); supervise()"
     done = subprocess.run([sys.executable, "-c", f"{code}; assert a == os.getpid()"], check=False)
     assert done.returncode == 0
 

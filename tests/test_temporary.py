@@ -1,4 +1,4 @@
-"""`sofdata.temporary`: nothing stays behind, and nothing of a living process is taken away."""
+"""`sofdata.storage.temporary`: nothing stays behind, and nothing of a living process is taken away."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sofdata import temporary
-from sofdata.temporary import PREFIX, temporary_file, temporary_folder
+from sofdata.storage import temporary
+from sofdata.storage.temporary import PREFIX, temporary_file, temporary_folder
 
 HOLD = """
 import sys, time
-from sofdata.temporary import temporary_file, temporary_folder
+from sofdata.storage.temporary import temporary_file, temporary_folder
 with temporary_file(".mp4") as one, temporary_folder() as other:
     print(one, other, flush=True)
     time.sleep(60)

@@ -1,4 +1,4 @@
-"""`sofdata.uris`: what is written is read back, whatever names look like."""
+"""`sofdata.storage.uris`: what is written is read back, whatever names look like."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sofdata.storage import Tree
-from sofdata.uris import Location, local, named, parse
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location, local, named, parse
 
 PIECES = ["a", "/", "..", ".", "://", "#bytes=0-9", "#row=1&column=v", "#unpacked", "quoted:", "%"]
 PIECES += ["quoted+", "%3A", "?", " ", "\n", "\N{LATIN SMALL LETTER E WITH ACUTE}", "#", "s3", "&"]

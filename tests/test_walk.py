@@ -1,4 +1,4 @@
-"""`sofdata.walk`: each real folder once, by a path that depends on nothing but the tree."""
+"""`sofdata.storage.walk`: each real folder once, by a path that depends on nothing but the tree."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sofdata import walk
-from sofdata.walk import Found, Item, walk_local
+from sofdata.storage import walk
+from sofdata.storage.walk import Found, Item, walk_local
 
 
 def files(folder: Path) -> list[str]:

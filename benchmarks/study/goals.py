@@ -14,8 +14,8 @@ import itertools
 import sys
 from pathlib import Path
 
-from sofdata.bench.stats import Interval
-from sofdata.bench.table import (
+from sofdata.bench.results.stats import Interval
+from sofdata.bench.results.table import (
     OURS,
     Results,
     difference_of,

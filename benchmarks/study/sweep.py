@@ -14,9 +14,9 @@ import json
 import sys
 from pathlib import Path
 
-from sofdata.bench.config import load_bench_config
-from sofdata.bench.run import run
-from sofdata.bench.table import training_s
+from sofdata.bench.results.table import training_s
+from sofdata.bench.study.config import load_bench_config
+from sofdata.bench.study.run import run
 
 FIRST = str(Path(__file__).with_name("first.yaml"))
 BASE = ("curve=[]", "demos=[1]", "seeds=[0]", "evaluation.strips=0", "ingest.run.engine=inline")

@@ -17,8 +17,8 @@ import numpy as np
 from sofdata.audit import reference
 from sofdata.audit.seen import Picture, numbers_wanted
 from sofdata.errors import InputError
-from sofdata.faults import reached
-from sofdata.processes import end_with_parent
+from sofdata.system.fault_points import reached
+from sofdata.system.processes import end_with_parent
 
 WRITTEN_BYTES = 2 << 30
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sofdata.audit.compare import Finding
 from sofdata.audit.seen import Picture, Seen
-from sofdata.config import IngestConfig
 from sofdata.flow.estimator import Estimator
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.process import still_steps
 from sofdata.shards.schema import SampleRecord
 from sofdata.windows.steps import make_step

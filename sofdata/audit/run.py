@@ -12,9 +12,9 @@ import numpy as np
 from sofdata.audit.compare import Finding, by_rank, check_pictures, check_place, check_times
 from sofdata.audit.motion import check_flow
 from sofdata.audit.seen import Seen, look
-from sofdata.config import IngestConfig, stored_config
 from sofdata.errors import ConfigError, DecodeError, InputError
 from sofdata.flow.estimator import Estimator, make_estimator
+from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.plan import fingerprint, load_plan
 from sofdata.ingest.replay import last_source
@@ -23,9 +23,9 @@ from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_sample_at
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import local
 from sofdata.types import VideoRef
-from sofdata.uris import local
 
 # Of a long video, so many windows are compared picture by picture; of all, the times.
 WINDOWS_COMPARED = 100

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.config import IngestConfig
 from sofdata.errors import DecodeError
-from sofdata.processes import decoding_environment
+from sofdata.ingest.config import IngestConfig
+from sofdata.system.processes import decoding_environment
 from sofdata.types import Eye
 
 # A plain decode converts every frame that it keeps at full size, and decodes twice.

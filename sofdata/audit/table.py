@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sofdata.audit.compare import Finding
 from sofdata.audit.run import Audit, VideoAudit
-from sofdata.report.text import printable
+from sofdata.ui.text import printable
 
 SHOWN_FINDINGS = 5  # of a video; --json has all
 

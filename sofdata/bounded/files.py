@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from sofdata.errors import InputError, StorageError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 def read_small(tree: Tree, rel: str, most_bytes: int) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sofdata.corpora import headings
 from sofdata.corpora.base import suffix
 from sofdata.corpora.content import HEAD_BYTES, OTHER_SUFFIXES, container
-from sofdata.corpora.tablefile import SUFFIXES, TableFile
-from sofdata.corpora.textfile import is_text
+from sofdata.corpora.readers import headings
+from sofdata.corpora.readers.tablefile import SUFFIXES, TableFile
+from sofdata.corpora.readers.textfile import is_text
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 # What other files begin with that may hold tables.
 _MAGIC = {b"PAR1": "Parquet", b"PK\x03\x04": "a zip file, as Excel's are", b"\x1f\x8b": "gzip"}

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import CLOSED, DANGLING_LINK, LINKED_FOLDER, UNREADABLE, Item
 from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations
-from sofdata.walk import CLOSED, DANGLING_LINK, LINKED_FOLDER, UNREADABLE, Item
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
@@ -51,7 +51,7 @@ class Entry:
     """One video that a corpus holds or names.
 
     id: stable, and independent of where the corpus lies.
-    uri: where it lies, as `sofdata.uris` writes it: `Item.uri` of a file that was found.
+    uri: where it lies, as `sofdata.storage.uris` writes it: `Item.uri` of a file that was found.
     size_bytes: size of the file, 0 where it cannot be known.
     span_s: (start, end) in seconds to use, or None for the whole video.
     text: what the corpus says is done in it, "" where it says nothing.

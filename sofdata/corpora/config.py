@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from sofdata.settings import Section
+from sofdata.config.section import Section
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
 

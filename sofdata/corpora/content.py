@@ -7,9 +7,9 @@ containers there are stands in `sofdata.video.formats`.
 from __future__ import annotations
 
 from sofdata.corpora.base import OTHER_SUFFIXES, suffix
-from sofdata.storage import Tree, Where
+from sofdata.storage.tree import Tree, Where
+from sofdata.storage.walk import CLOSED, LINKED_FOLDER, Item
 from sofdata.video.formats import BARE_SUFFIXES, HEAD_BYTES, SUFFIXES, container
-from sofdata.walk import CLOSED, LINKED_FOLDER, Item
 
 __all__ = [
     "HEAD_BYTES",

@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, counted
+from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import NO_FILE, REPEATED, VideoFiles, find_videos
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 
 TABLES = {
     "train": "EPIC_100_train.csv",

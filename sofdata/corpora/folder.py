@@ -16,9 +16,9 @@ from sofdata.corpora.base import (
     suffix,
 )
 from sofdata.corpora.content import bare_stream, is_meant_as_video
-from sofdata.storage import Tree
-from sofdata.uris import Location, parse
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location, parse
+from sofdata.storage.walk import Item
 
 TABLES = (".csv", ".jsonl", ".parquet", ".tsv")
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}

@@ -21,12 +21,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import NO_FILE, REPEATED, VideoFiles, find_videos, has_columns, stem_of
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 from sofdata.types import Annotations, TimedText
-from sofdata.walk import Item
 
 TABLE = "HowTo100M_v1.csv"
 CAPTIONS = ("raw_caption_superclean.json", "raw_caption.json", "caption.json")

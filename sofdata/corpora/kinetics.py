@@ -24,9 +24,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sofdata.corpora import csvfile, jsonfile
 from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import (
     NO_FILE,
     REPEATED,
@@ -38,8 +38,8 @@ from sofdata.corpora.spans import (
     stem_of,
 )
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 
 SPLITS = ("train", "val", "validate", "validation", "test", "holdout")
 _COLUMNS = ("youtube_id", "time_start", "time_end")

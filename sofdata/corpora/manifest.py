@@ -24,11 +24,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
 
-from sofdata.corpora import headings, jsonfile
 from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.content import bare_stream
-from sofdata.corpora.headings import Roles, file_of
 from sofdata.corpora.manifest_values import (
     ABSENT,
     name_of,
@@ -39,13 +37,15 @@ from sofdata.corpora.manifest_values import (
     text_of,
 )
 from sofdata.corpora.named_files import NamedFiles
+from sofdata.corpora.readers import headings, jsonfile
+from sofdata.corpora.readers.headings import Roles, file_of
+from sofdata.corpora.readers.tablefile import SUFFIXES, TableFile
 from sofdata.corpora.spans import Span, span_entry
-from sofdata.corpora.tablefile import SUFFIXES, TableFile
 from sofdata.errors import ConfigError, StorageError
-from sofdata.storage import Tree
-from sofdata.uris import Location, leads_away, named
-from sofdata.urls import public_url
-from sofdata.walk import LINKED_FOLDER, Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location, leads_away, named
+from sofdata.storage.urls import public_url
+from sofdata.storage.walk import LINKED_FOLDER, Item
 
 NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
 

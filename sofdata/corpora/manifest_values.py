@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from sofdata.corpora import csvfile, jsonfile
+from sofdata.corpora.readers import csvfile, jsonfile
 
 # What R, pandas, DuckDB, Excel and MySQL write into a cell that holds nothing, and what Python
 # makes of it as text. In other spellings these may be words.

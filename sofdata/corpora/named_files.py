@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sofdata.corpora.base import Ignored, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video, is_other_folder
 from sofdata.corpora.spans import NO_ROW
-from sofdata.storage import Tree
-from sofdata.walk import Found, Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Found, Item
 
 SAME_NAME = "video of the same name as another"
 

@@ -24,8 +24,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sofdata.corpora import csvfile, jsonfile, sidecars
+from sofdata.corpora import sidecars
 from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
+from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import (
     NO_FILE,
     NO_ROW,
@@ -35,8 +36,8 @@ from sofdata.corpora.spans import (
     span_entry,
     stem_of,
 )
-from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 
 _COLUMNS = ("videoID", "timestamp", "caption")
 _EXTRA = ("matching_score", "desirable_filtering")

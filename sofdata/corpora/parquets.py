@@ -17,18 +17,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sofdata import cells
-from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry
-from sofdata.corpora.columns import column_types, is_bytes, read_columns
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.readers import jsonfile
+from sofdata.corpora.readers.columns import column_types, is_bytes, read_columns
 from sofdata.corpora.sidecars import FIELDS, NO_VIDEO, caption, clean
 from sofdata.corpora.tars import Found
 from sofdata.errors import ConfigError
-from sofdata.fingerprints import SAMPLE_BYTES, digest, offsets
-from sofdata.storage import Tree
-from sofdata.uris import cell_of
-from sofdata.walk import Item
+from sofdata.storage.archives import cells
+from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import cell_of
+from sofdata.storage.walk import Item
 
 FAILED = "download that failed"
 TOO_LARGE = "row_group_too_large"

@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from sofdata.corpora.base import Entry, Listing, counted
-from sofdata.corpora.ego4d_metadata import METADATA, UID, Video, joined, read_metadata
+from sofdata.corpora.ego4d.metadata import METADATA, UID, Video, joined, read_metadata
 from sofdata.errors import ConfigError, StorageError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location, parse
+from sofdata.storage.urls import public_url
 from sofdata.types import Annotations, Eye, merged
-from sofdata.uris import Location, parse
-from sofdata.urls import public_url
 
 # Folders that Ego4D's own command line downloads; all of them at the full frame rate.
 OFFICIAL = ("video_540ss", "full_scale", "clips_540ss", "clips")

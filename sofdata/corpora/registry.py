@@ -8,20 +8,20 @@ import os
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
 from sofdata.corpora.config import ManifestConfig
-from sofdata.corpora.ego4d import Ego4D
+from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
 from sofdata.corpora.howto import HowTo100M
 from sofdata.corpora.kinetics import Kinetics
-from sofdata.corpora.lerobot import LeRobot
+from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.redaction import kept_out
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
-from sofdata.urls import has_query
+from sofdata.storage.tree import Tree
+from sofdata.storage.urls import has_query
 
 AUTO = "auto"
 

@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from sofdata.corpora import jsonfile
 from sofdata.corpora.base import Entry, suffix
-from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.corpora.readers import jsonfile
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 
 SUFFIXES = (".txt", ".json")
 MAX_TEXT = 1 << 20  # bytes of a .txt or .json

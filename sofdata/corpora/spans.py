@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sofdata.corpora import csvfile
 from sofdata.corpora.base import Entry, Ignored, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video, is_other_folder
+from sofdata.corpora.readers import csvfile
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 
 Span = tuple[float, float]
 

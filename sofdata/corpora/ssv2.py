@@ -11,7 +11,7 @@ sense", ICCV 2017. Only the fields named below are read from its label files:
 
 The older file names, something-something-v2-train.json and so on, are found too. As it is
 downloaded the clips are one archive in parts, which are read without unpacking them (see
-`sofdata.packed`), and the label files lie in a zip:
+`sofdata.storage.archives.tars`), and the label files lie in a zip:
 
     20bn-something-something-v2-00, -01, ...    or each in a zip: 20bn-something-something-v2-00.zip
     20bn-something-something-download-package-labels.zip
@@ -27,7 +27,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sofdata.corpora import jsonfile
 from sofdata.corpora.base import (
     Entry,
     Ignored,
@@ -39,14 +38,15 @@ from sofdata.corpora.base import (
     suffix,
 )
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
+from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.spans import REPEATED, spare_entry
 from sofdata.errors import ConfigError
-from sofdata.joined import WILD, part_names
-from sofdata.packed import members
-from sofdata.storage import Tree
-from sofdata.uris import Location
-from sofdata.walk import Item
-from sofdata.zipped import open_zip
+from sofdata.storage.archives.parts import WILD, part_names
+from sofdata.storage.archives.tars import members
+from sofdata.storage.archives.zips import open_zip
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
+from sofdata.storage.walk import Item
 
 SPLITS = ("train", "validation", "test")
 VIDEOS = "20bn-something-something-v2"

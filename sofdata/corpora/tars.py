@@ -11,13 +11,13 @@ import tarfile
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sofdata.corpora import jsonfile
 from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Entry, Ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.sidecars import MAX_TEXT, NO_VIDEO, SUFFIXES, caption, clean, parse_json
-from sofdata.storage import Tree
-from sofdata.uris import part_of
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import part_of
+from sofdata.storage.walk import Item
 
 EMPTY = "tar without a video"
 _BLOCK = tarfile.BLOCKSIZE

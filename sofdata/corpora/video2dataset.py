@@ -21,8 +21,8 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.spans import find_videos
 from sofdata.corpora.tars import Found, begins_with_video, read_tar
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
-from sofdata.walk import Item
+from sofdata.storage.tree import Tree
+from sofdata.storage.walk import Item
 
 _ANY_TAR = re.compile(r".*\.tar")
 _TAR = re.compile(r".*\d{3,}\.tar")

@@ -29,8 +29,8 @@ from pydantic import Field
 
 from sofdata.bounded.arrays import read_npy
 from sofdata.bounded.pictures import check_values, opened_jpeg
+from sofdata.config.section import Section
 from sofdata.errors import ContractError, InputError
-from sofdata.settings import Section
 
 if TYPE_CHECKING:
     from PIL.JpegImagePlugin import JpegImageFile

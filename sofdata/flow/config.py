@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sofdata.settings import Section
+from sofdata.config.section import Section
 
 Side = Annotated[int, Field(ge=32, le=4096)]
 

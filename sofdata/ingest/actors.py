@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sofdata.config import IngestConfig
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import Estimator, make_estimator
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event
 from sofdata.ingest.libraries import Libraries, own_digest
@@ -19,7 +19,7 @@ from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import Decoder, Job, run_unit
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from sofdata.shards.schema import (
     WindowRow,
 )
 from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 
 _RANK = {"quarantined": 0, "rejected": 1, "done": 2}

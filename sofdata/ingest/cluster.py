@@ -19,7 +19,6 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sofdata.cores import cores
 from sofdata.errors import (
     ConfigError,
     ContractError,
@@ -32,6 +31,7 @@ from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
 from sofdata.ingest.pool import Member, Pool
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
+from sofdata.system.cores import cores
 
 UNIT_TRIES = 3
 NODE_TRIES = 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sofdata.config import IngestConfig
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.unit import DecodedVideo
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName

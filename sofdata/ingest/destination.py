@@ -9,19 +9,19 @@ from pydantic import ValidationError
 
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import COUNTED_PLACES, SHOWN_PLACES, brief
-from sofdata.config import IngestConfig, completed, differing_keys
-from sofdata.disk import SCRATCH
 from sofdata.errors import ConfigError, InputError
+from sofdata.ingest.config import IngestConfig, completed, differing_keys
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
-from sofdata.ingest.lock import LOCK
 from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
 from sofdata.shards.wids import listed_shards
-from sofdata.storage import Tree
+from sofdata.storage.local import SCRATCH
+from sofdata.storage.lock import LOCK
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import is_installed
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from sofdata.config import RunConfig
 from sofdata.errors import InputError
-from sofdata.storage import MIB, Tree
+from sofdata.ingest.config import RunConfig
+from sofdata.storage.tree import MIB, Tree
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName
 from sofdata.video.ranges import Budget, RangeFile, Source

@@ -9,9 +9,8 @@ from collections import Counter
 from typing import Any
 
 from sofdata import __version__
-from sofdata.config import IngestConfig
 from sofdata.errors import StorageError
-from sofdata.faults import reached
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.generation import (
     Generation,
     clear_next,
@@ -42,8 +41,9 @@ from sofdata.shards.parquet import TableFile
 from sofdata.shards.sample import quarantine_name
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
 from sofdata.shards.stats import Merged
-from sofdata.storage import Tree
-from sofdata.versions import installed
+from sofdata.storage.tree import Tree
+from sofdata.system.fault_points import reached
+from sofdata.system.versions import installed
 
 # What could change a byte of the result without any change of ours.
 RECORDED_PACKAGES = (

@@ -28,10 +28,8 @@ from pydantic import TypeAdapter, ValidationError
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
-from sofdata.faults import reached
 from sofdata.ingest.plan import Plan, load_plan, save_plan
 from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
-from sofdata.remote import in_order
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import (
     DATASET,
@@ -45,7 +43,9 @@ from sofdata.shards.layout import (
     ledger_name,
 )
 from sofdata.shards.schema import DatasetRecord, LedgerRecord, VideoRecord
-from sofdata.storage import Tree
+from sofdata.storage.retry import in_order
+from sofdata.storage.tree import Tree
+from sofdata.system.fault_points import reached
 from sofdata.types import VideoRef
 
 Why = Literal["quarantined", "shard", "record"]

@@ -20,12 +20,12 @@ from functools import cache
 from typing import Any
 
 from sofdata import __version__
-from sofdata.config import IngestConfig
 from sofdata.errors import ConfigError
 from sofdata.flow.learned import PREFIX
 from sofdata.flow.opencv import load_cv2
+from sofdata.ingest.config import IngestConfig
 from sofdata.shards.schema import DatasetRecord
-from sofdata.versions import installed
+from sofdata.system.versions import installed
 
 Libraries = dict[str, str]
 

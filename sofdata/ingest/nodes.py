@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sofdata.config import RunConfig
 from sofdata.flow.config import FlowConfig
+from sofdata.ingest.config import RunConfig
 
 # A worker that must lie beside its flow actors takes this much of what marks their nodes, so that
 # Ray puts it there, and a cluster that scales adds such a node for it. A flow actor takes so much

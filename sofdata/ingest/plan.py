@@ -14,17 +14,17 @@ from typing import Any
 
 from sofdata.bounded.jsons import check_numbers
 from sofdata.bounded.jsons import parse as parse_json
-from sofdata.config import IngestConfig
 from sofdata.corpora.base import Entry, Listing
 from sofdata.errors import ConfigError, ContractError, InputError
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.units import MIB, Unit, cut
 from sofdata.shards.layout import PLAN
 from sofdata.shards.names import check_file_names
 from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.schema import plan_schema
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import local, parse
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
-from sofdata.uris import local, parse
 
 LISTING_THREADS = 16
 MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.config import IngestConfig
 from sofdata.flow.estimator import Estimator
+from sofdata.ingest.config import IngestConfig
 from sofdata.types import Annotations, FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.segment import Windower
 from sofdata.windows.shots import shot_changes

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sofdata import __version__
-from sofdata.config import IngestConfig
-from sofdata.cores import cores
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, InputError, StorageError, WorseError
 from sofdata.flow.estimator import resolve
@@ -24,6 +22,7 @@ from sofdata.ingest.changes import (
     check_is_the_source,
     find_changes,
 )
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.destination import (
     check_can_run,
     check_files,
@@ -52,14 +51,15 @@ from sofdata.ingest.libraries import (
     used_libraries,
     with_stored,
 )
-from sofdata.ingest.lock import Lock, only_driver
 from sofdata.ingest.plan import Plan, load_plan, make_plan
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
 from sofdata.shards.schema import DatasetRecord
-from sofdata.storage import Tree
+from sofdata.storage.lock import Lock, only_driver
+from sofdata.storage.tree import Tree
+from sofdata.system.cores import cores
 
 SHOWN = 3
 

@@ -11,11 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sofdata.config import IngestConfig
 from sofdata.corpora.registry import demonstration_corpus
 from sofdata.errors import ActionError, DecodeError, FlowError, InputError
-from sofdata.faults import reached
 from sofdata.ingest.carry import Carrier
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.events import UnitDone, UnitKept, VideoDone
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.libraries import Libraries, join_digests, own_digest
@@ -28,7 +27,10 @@ from sofdata.shards.layout import LEDGER, QUARANTINE
 from sofdata.shards.sample import Sample, VideoContext, encode_sample, quarantine_name
 from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
 from sofdata.shards.tar import TarWriter
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import local
+from sofdata.storage.urls import public_text
+from sofdata.system.fault_points import reached
 from sofdata.types import (
     ActionSpec,
     ActionTrack,
@@ -37,8 +39,6 @@ from sofdata.types import (
     SkillWindow,
     VideoRef,
 )
-from sofdata.uris import local
-from sofdata.urls import public_text
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
-from sofdata.config import IngestConfig, UnitConfig
+from sofdata.ingest.config import IngestConfig, UnitConfig
 from sofdata.types import Annotations, VideoRef
 
 MIB = 1 << 20

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from sofdata.errors import ConfigError
-from sofdata.models.action_decoder import ActionDecoder
-from sofdata.models.mpc import MPCConfig
-from sofdata.models.planner import Planner
-from sofdata.models.skill_vae import SkillVAE
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.planner.mpc import MPCConfig
+from sofdata.models.planner.planner import Planner
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Plan
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Policy:
         mpc: MPCConfig | None = None,
         seed: int = 0,
     ) -> Plan:
-        """Skills to carry out from here on; see `sofdata.models.planner.Planner.plan`.
+        """Skills to carry out from here on; see `sofdata.models.planner.planner.Planner.plan`.
 
         task: the text of what is to be done, one for all images or one each.
         goal: what should be seen in the end, of the same shape as `image`.

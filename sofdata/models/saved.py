@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.errors import ConfigError
-from sofdata.models.action_decoder import ActionDecoder
-from sofdata.models.on_skill import OnSkill
-from sofdata.models.planner import Planner
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.planner.planner import Planner
 from sofdata.models.policy import Policy
-from sofdata.models.skill_vae import SkillVAE
+from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.train.checkpoint import load_file, save_file
 
 MODEL = "model.pt"

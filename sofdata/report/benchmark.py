@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.bench.arms import ARMS
-from sofdata.bench.stats import Interval
-from sofdata.bench.table import (
+from sofdata.bench.results.stats import Interval
+from sofdata.bench.results.table import (
     OURS,
     Group,
     Results,
@@ -27,11 +26,12 @@ from sofdata.bench.table import (
     table,
     training_s,
 )
+from sofdata.bench.study.arms import ARMS
+from sofdata.pictures.colour import wheel_picture
 from sofdata.report.charts import Chart, Measured, lines, points
-from sofdata.report.colour import wheel_picture
 from sofdata.report.page import picture, render, write_page
 from sofdata.report.rollouts import Strip, rollouts
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 PAGE, TABLE = "report.html", "report.md"
 TONES = {name: number for number, name in enumerate(ARMS)}

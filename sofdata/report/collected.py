@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sofdata.bench.collect import Follow, Told
+from sofdata.bench.collect.collect import Follow, Told
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sofdata.report.colour import flow_to_rgb, wheel_picture
+from sofdata.pictures.colour import flow_to_rgb, wheel_picture
+from sofdata.pictures.sheet import SheetRow, flow_scale, flow_steps
 from sofdata.report.inspect import choose_windows, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
-from sofdata.report.sheet import SheetRow, flow_scale, flow_steps
 from sofdata.report.summary import rejected_videos, salvaged_videos
-from sofdata.report.text import printable
 from sofdata.shards.layout import INDEX
 from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import DatasetRecord
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.ui.text import printable
 
 PAGE = "report.html"
 SHOWN_REJECTS = 200

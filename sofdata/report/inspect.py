@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import ConfigError, InputError, StorageError
-from sofdata.report.sheet import SheetRow, contact_sheet
+from sofdata.pictures.sheet import SheetRow, contact_sheet
 from sofdata.shards.layout import INDEX, SHARDS
 from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import needed_table
 from sofdata.shards.sample import decode_sample
 from sofdata.shards.tar import read_sample_at
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 SHEET = "contact_sheet.png"
 SHOWN_COLUMNS = ("shard", "offset", "key", "source")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.disk import explained
-from sofdata.storage import Tree
+from sofdata.storage.local import explained
+from sofdata.storage.tree import Tree
 
 JPEG_QUALITY = 88
 HISTOGRAM_BINS = 40

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.bench.arms import ARMS
-from sofdata.bench.table import Results
+from sofdata.bench.results.table import Results
+from sofdata.bench.study.arms import ARMS
 from sofdata.report.page import picture
 
 COMPARED = ("sof", "sof+mpc", "sof+clone", "bc")  # as far as there are any

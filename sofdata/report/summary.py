@@ -12,15 +12,15 @@ from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
 from sofdata.ingest.libraries import NOTE
-from sofdata.report.text import printable
 from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import Counts, DatasetRecord
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.ui.text import printable
 
 if TYPE_CHECKING:
     from sofdata.ingest.run import Summary
-    from sofdata.shards.verify import Verdict
+    from sofdata.ingest.verify import Verdict
 
 SHOWN_VIDEOS = 20
 SAME_CRASHES = 5  # so many decoding processes that end alike, and no video done, are no accident

@@ -7,8 +7,8 @@ seed.
 
 from sofdata.scenes.clips import Clip, plan_clip
 from sofdata.scenes.corpus import write_clip, write_ssv2_corpus
-from sofdata.scenes.film import moving_texture, write_video
 from sofdata.scenes.render import FPS, HEIGHT, WIDTH, render
+from sofdata.video.writer import moving_texture, write_video
 
 __all__ = [
     "FPS",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.scenes.clips import ACTIONS, STILL, plan_clip
-from sofdata.scenes.film import write_video
 from sofdata.scenes.render import FPS, render
+from sofdata.video.writer import write_video
 
 
 def write_ssv2_corpus(

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
-from sofdata.scenes.film import write_video
+from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.scenes.pushing_scene import (
     ACTION_NAMES,
     FPS,
@@ -25,6 +24,7 @@ from sofdata.scenes.pushing_scene import (
     TASKS,
     PushingScene,
 )
+from sofdata.video.writer import write_video
 
 __all__ = [
     "ACTION_NAMES",

@@ -15,12 +15,12 @@ import os
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
 from sofdata.errors import ConfigError, ContractError, InputError, TransientError
-from sofdata.faults import reached
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
 from sofdata.shards.sample import check_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_samples
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.system.fault_points import reached
 
 COMMIT_TRIES = 5
 

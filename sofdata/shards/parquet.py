@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from sofdata.errors import InputError
-from sofdata.faults import reached
 from sofdata.shards.layout import INDEX, PLAN, REJECTS, VIDEOS
 from sofdata.shards.schema import (
     LATER_COLUMNS,
@@ -23,7 +22,8 @@ from sofdata.shards.schema import (
     rejects_schema,
     videos_schema,
 )
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
+from sofdata.system.fault_points import reached
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,12 +15,12 @@ from pydantic import Field
 from sofdata.bounded.arrays import read_npy
 from sofdata.bounded.jsons import brief
 from sofdata.bounded.pictures import check_jpeg, check_values, read_rgb
-from sofdata.brief import Brief
+from sofdata.config.section import Section
 from sofdata.errors import ContractError, InputError
 from sofdata.flow.codec import CodecConfig, check, decode, encode
-from sofdata.settings import Section
 from sofdata.shards.schema import SampleActions, SampleRecord
 from sofdata.types import ActionWindow, SkillWindow, VideoRef
+from sofdata.ui.brief import Brief
 
 JPEG_SUFFIXES = ("first.jpg", "last.jpg")
 ACTIONS = "actions.npy"

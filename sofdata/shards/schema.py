@@ -1,6 +1,6 @@
 """What the files of a dataset hold, schema version 1: JSON as models, Parquet as Arrow schemas.
 
-`schemas/` holds both in exported form (`python -m sofdata.shards.export`).
+`schemas/` holds both in exported form (`python -m sofdata.tools.export_schemas`).
 """
 
 from __future__ import annotations

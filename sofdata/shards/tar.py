@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sofdata.disk import explained
 from sofdata.errors import InputError
-from sofdata.faults import reached
+from sofdata.storage.local import explained
+from sofdata.system.fault_points import reached
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_SAMPLE_BYTES = 1 << 28  # of all members of a sample

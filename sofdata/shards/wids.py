@@ -9,7 +9,7 @@ from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import parse
 from sofdata.errors import InputError
 from sofdata.shards.layout import WIDS
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 MOST_BYTES = 1 << 26  # some 400,000 shards
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sofdata.errors import InputError
-from sofdata.faults import reached
+from sofdata.system.fault_points import reached
 
 KEPT = 2
 LATEST = "latest.json"

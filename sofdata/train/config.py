@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from sofdata.config import TRAIN_RECIPES, load_section
-from sofdata.models.action_config import DecoderConfig
-from sofdata.models.planner import PlannerConfig
-from sofdata.models.skill_vae import SkillConfig
-from sofdata.settings import Section, Seed
+from sofdata.config.section import Section, Seed
+from sofdata.ingest.config import TRAIN_RECIPES, load_section
+from sofdata.models.action.config import DecoderConfig
+from sofdata.models.planner.planner import PlannerConfig
+from sofdata.models.skill.vae import SkillConfig
 
 StageName = Literal["skill", "planner", "decoder"]
 STAGES: tuple[StageName, ...] = ("skill", "planner", "decoder")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sofdata.errors import ConfigError, InputError
-from sofdata.faults import reached
+from sofdata.system.fault_points import reached
 from sofdata.train.checkpoint import load_checkpoint, save_checkpoint
 from sofdata.train.config import AnyStage, MachineConfig, OptimConfig
 from sofdata.train.log import TrainLog

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sofdata.models.action_decoder import ActionDecoder
-from sofdata.models.planner import Planner
-from sofdata.models.skill_vae import SkillVAE
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.planner.planner import Planner
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Batch
 
 

@@ -24,19 +24,19 @@ from typing import Any
 import torch
 
 from sofdata import __version__
-from sofdata.allocation import keep_memory
-from sofdata.cores import cores
 from sofdata.errors import ConfigError
-from sofdata.ingest.lock import Choice, only_driver
-from sofdata.local_paths import local_folder
-from sofdata.models.action_decoder import ActionDecoder, measure_actions
-from sofdata.models.planner import Planner
+from sofdata.loading.catalog import trees_of
+from sofdata.loading.loader import Loader
+from sofdata.loading.split import HeldOut, Sides, read_list
+from sofdata.models.action.decoder import ActionDecoder, measure_actions
+from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
-from sofdata.models.skill_vae import FlowShape, SkillVAE
-from sofdata.shards.catalog import trees_of
-from sofdata.shards.loader import Loader
-from sofdata.shards.split import HeldOut, Sides, read_list
-from sofdata.storage import Tree
+from sofdata.models.skill.vae import FlowShape, SkillVAE
+from sofdata.storage.local_paths import local_folder
+from sofdata.storage.lock import Choice, only_driver
+from sofdata.storage.tree import Tree
+from sofdata.system.allocation import keep_memory
+from sofdata.system.cores import cores
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
 from sofdata.train.loop import Follow, fit, to_device

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.errors import ConfigError
-from sofdata.shards.catalog import open_catalog, trees_of
-from sofdata.shards.loader import Loader
+from sofdata.loading.catalog import open_catalog, trees_of
+from sofdata.loading.loader import Loader
+from sofdata.loading.split import HeldOut, Sides, divide
 from sofdata.shards.schema import index_schema
-from sofdata.shards.split import HeldOut, Sides, divide
 from sofdata.train.config import DataConfig
 
 SPLIT = "split.json"

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import DecodeError, InputError
-from sofdata.faults import reached
-from sofdata.processes import end_with_parent
+from sofdata.system.fault_points import reached
+from sofdata.system.processes import end_with_parent
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.limits import MIB, OverLimit, out_of_memory

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sofdata.settings import Section
+from sofdata.config.section import Section
 
 Fit = Literal["stretch", "crop"]
 DecoderName = Literal["pyav", "decord"]

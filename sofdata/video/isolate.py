@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import ContractError, DecodeError
-from sofdata.processes import decoding_environment
+from sofdata.system.processes import decoding_environment
 from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved

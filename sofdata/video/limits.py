@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
+from sofdata.config.section import Section
 from sofdata.errors import DecodeError
-from sofdata.settings import Section
 
 MIB = 1 << 20
 

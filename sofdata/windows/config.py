@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sofdata.bounded.pictures import MOST_VALUES
-from sofdata.settings import Section
+from sofdata.config.section import Section
 
 CameraMode = Literal["record", "subtract", "off"]
 TextMode = Literal["label", "cut", "only"]

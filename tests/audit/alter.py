@@ -18,7 +18,7 @@ from sofdata.shards.parquet import read_table, write_table
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import index_schema
 from sofdata.shards.tar import TarWriter, read_samples
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 Members = dict[str, bytes]
 Change = Callable[[DecodedSample, Members], None]

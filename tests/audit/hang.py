@@ -1,4 +1,4 @@
-"""Makes the plain decode of one video hang or crash; see `sofdata.faults`."""
+"""Makes the plain decode of one video hang or crash; see `sofdata.system.fault_points`."""
 
 from __future__ import annotations
 

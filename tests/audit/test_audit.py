@@ -19,7 +19,7 @@ import pytest
 from sofdata.audit.run import Audit, audit
 from sofdata.errors import ConfigError
 from sofdata.shards.sample import DecodedSample
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling

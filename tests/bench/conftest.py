@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.bench.config import BenchConfig, load_bench_config
-from sofdata.bench.data import BenchData, prepare_data
 from sofdata.bench.envs.registry import find_suite
-from sofdata.bench.stages import Trainer
+from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.bench.study.data import BenchData, prepare_data
+from sofdata.bench.study.stages import Trainer
 from sofdata.scenes.pushing import write_pushing_corpus, write_pushing_demonstrations
 
 TINY = (

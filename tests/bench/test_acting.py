@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sofdata.bench.acting import Prior
-from sofdata.bench.config import ActingConfig
+from sofdata.bench.study.acting import Prior
+from sofdata.bench.study.config import ActingConfig
 from sofdata.types import Actions, Skill
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sofdata.bench.arms import ARMS, clone_stage, decoder_stage
-from sofdata.bench.cells import goals_of, train_arm
-from sofdata.bench.data import BenchData
-from sofdata.bench.stages import Share, Trainer, named_actions
+from sofdata.bench.study.arms import ARMS, clone_stage, decoder_stage
+from sofdata.bench.study.cells import goals_of, train_arm
+from sofdata.bench.study.data import BenchData
+from sofdata.bench.study.stages import Share, Trainer, named_actions
 from sofdata.types import ActionBatch
 from tests.bench.conftest import tiny
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sofdata.bench.collect import RECORD, WORK, Told, collect
-from sofdata.bench.collect_config import CollectConfig
+from sofdata.bench.collect.collect import RECORD, WORK, Told, collect
+from sofdata.bench.collect.config import CollectConfig
+from sofdata.bench.collect.episodes import layout_hash, perform
 from sofdata.bench.envs.base import Suite, Task
 from sofdata.bench.envs.pushing import PushingSuite
 from sofdata.bench.envs.registry import find_suite, tasks_of
-from sofdata.bench.episodes import layout_hash, perform
-from sofdata.bench.seeds import seeds_for
+from sofdata.bench.envs.seeds import seeds_for
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw, ingest
 
@@ -188,7 +188,7 @@ def hasty(name: str) -> Suite:
 def test_only_successes_are_kept_and_the_rate_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sofdata.bench.collect.find_suite", hasty)
+    monkeypatch.setattr("sofdata.bench.collect.collect.find_suite", hasty)
     values = {"suite": "pushing", "videos": 2, "demos": 0, "least_rate": 0.05}
     told = collect(CollectConfig.parse(values), tmp_path, workers=1)["videos"]["carry"]
     assert told["episodes"] == 2
@@ -204,7 +204,7 @@ def test_only_successes_are_kept_and_the_rate_is_told(
 def test_an_expert_that_hardly_ever_succeeds_is_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sofdata.bench.collect.find_suite", hasty)
+    monkeypatch.setattr("sofdata.bench.collect.collect.find_suite", hasty)
     with pytest.raises(ConfigError, match=r"expert of 'carry' succeeded in \d+ of \d+ attempts"):
         collect(
             CollectConfig.parse({"suite": "pushing", "videos": 5, "least_rate": 0.9}), tmp_path, 1
@@ -221,7 +221,7 @@ def test_no_part_of_a_collection_is_ever_half_there(
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sofdata.bench.collect.shutil.copyfile", broken)
+        patch.setattr("sofdata.bench.collect.collect.shutil.copyfile", broken)
         with pytest.raises(OSError, match="disk full"):
             collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
     assert not (tmp_path / "pushing" / "videos").exists()

@@ -1,4 +1,4 @@
-"""`sofdata.bench.data`: a collection that does not fit the settings is refused before any work."""
+"""`sofdata.bench.study.data`: a collection that does not fit the settings is refused before any work."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.bench.data import prepare_data
 from sofdata.bench.envs.registry import find_suite
+from sofdata.bench.study.data import prepare_data
 from sofdata.errors import ConfigError
 from tests.bench.conftest import tiny
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofdata.bench.acting import Acted
-from sofdata.bench.config import EvaluationConfig
 from sofdata.bench.envs.base import Env, Task
 from sofdata.bench.envs.pushing import PushingEnv, PushingExpert, PushingSuite
-from sofdata.bench.evaluate import Simulators, evaluate
-from sofdata.bench.seeds import EpisodePurpose, seeds_for
+from sofdata.bench.envs.seeds import EpisodePurpose, seeds_for
+from sofdata.bench.study.acting import Acted
+from sofdata.bench.study.config import EvaluationConfig
+from sofdata.bench.study.evaluate import Simulators, evaluate
 
 SUITE = PushingSuite()
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sofdata.bench.config import load_bench_config
-from sofdata.bench.frozen import check_frozen, chosen_hash, freeze
+from sofdata.bench.study.config import load_bench_config
+from sofdata.bench.study.frozen import check_frozen, chosen_hash, freeze
 from sofdata.errors import ConfigError
 from tests.bench.conftest import tiny
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from sofdata.bench.lapa import LapaConfig, LatentActions
-from sofdata.models.skill_vae import FlowShape
+from sofdata.bench.baselines.lapa import LapaConfig, LatentActions
+from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch
 
 MOVES = ((12, 0), (-12, 0), (0, 12), (0, -12))

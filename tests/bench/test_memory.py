@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from sofdata.bench.data import BenchData
-from sofdata.bench.memory import MemoryLoader, read_windows, small_frames
-from sofdata.shards.loader import Loader
+from sofdata.bench.study.data import BenchData
+from sofdata.bench.study.memory import MemoryLoader, read_windows, small_frames
+from sofdata.loading.loader import Loader
 from sofdata.types import ActionBatch
 
 

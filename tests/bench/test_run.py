@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from sofdata.bench.cells import Cell, cell_hash, wanted_cells
-from sofdata.bench.config import BenchConfig
-from sofdata.bench.frozen import chosen_hash
-from sofdata.bench.run import Done, plan, run
-from sofdata.bench.table import read_results, summary, table
+from sofdata.bench.results.table import read_results, summary, table
+from sofdata.bench.study.cells import Cell, cell_hash, wanted_cells
+from sofdata.bench.study.config import BenchConfig
+from sofdata.bench.study.frozen import chosen_hash
+from sofdata.bench.study.run import Done, plan, run
 from sofdata.errors import ConfigError
 from tests.bench.conftest import TINY, tiny
 

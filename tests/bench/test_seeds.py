@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from sofdata.bench.seeds import FIRST, RANGE, purpose_of, seeds_for
+from sofdata.bench.envs.seeds import FIRST, RANGE, purpose_of, seeds_for
 from sofdata.errors import ConfigError
 
 

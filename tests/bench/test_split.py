@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.bench.arms import ARMS
-from sofdata.bench.data import BenchData
-from sofdata.bench.split import SPLIT, agreed_split
-from sofdata.bench.stages import Share, Trainer
+from sofdata.bench.study.arms import ARMS
+from sofdata.bench.study.data import BenchData
+from sofdata.bench.study.split import SPLIT, agreed_split
+from sofdata.bench.study.stages import Share, Trainer
 from sofdata.errors import ConfigError
 
 # Two cameras of five episodes, of which the first shows both tasks.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sofdata.bench.stats import paired_difference, success_interval
+from sofdata.bench.results.stats import paired_difference, success_interval
 from sofdata.errors import ContractError
 
 

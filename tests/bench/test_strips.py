@@ -1,4 +1,4 @@
-"""`sofdata.bench.strips`: planned and measured flow are drawn on one scale."""
+"""`sofdata.bench.study.strips`: planned and measured flow are drawn on one scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sofdata.bench.strips import measured
+from sofdata.bench.study.strips import measured
 
 
 def texture(height: int, width: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sofdata.bench.table import comparable, export, into_file, result_files, table
+from sofdata.bench.results.table import comparable, export, into_file, result_files, table
 from sofdata.errors import ConfigError
 
 

@@ -17,7 +17,7 @@ from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief, check_numbers, parse
 from sofdata.bounded.pictures import MOST_VALUES, read_rgb
 from sofdata.errors import InputError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.faults.lies import lying_jpeg
 
 MIB = 1 << 20

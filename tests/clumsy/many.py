@@ -19,13 +19,13 @@ LIMIT_S = 60.0
 HEAVY = (
     "cv2",
     "sofdata.audit.run",
-    "sofdata.bench.run",
+    "sofdata.bench.study.run",
     "sofdata.ingest.run",
-    "sofdata.models.encode",
+    "sofdata.train.encode",
     "sofdata.report.benchmark",
     "sofdata.report.dataset",
     "sofdata.report.inspect",
-    "sofdata.train.display",
+    "sofdata.train.progress",
     "sofdata.train.run",
 )
 
@@ -60,7 +60,7 @@ def _become(words: list[str], out: int, err: int) -> None:
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.argv = ["sofdata", *(os.fsdecode(word.encode("latin-1")) for word in words)]
-    from sofdata import cli
+    from sofdata.cli import app as cli
 
     vars(cli)["allow"] = lambda: None  # no process beside this one: it ends here
     code = 99

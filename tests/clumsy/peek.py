@@ -1,4 +1,4 @@
-"""Writes down which variables a process has that decodes; see `sofdata.faults`."""
+"""Writes down which variables a process has that decodes; see `sofdata.system.fault_points`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sofdata.corpora.base import Listing
 from sofdata.corpora.registry import CORPORA, find_corpus, list_source
 from sofdata.errors import ConfigError
 from sofdata.scenes import write_clip
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.clumsy.strange import LAYOUTS, as_nobody, put, write_layout
 from tests.helpers import ingest
 

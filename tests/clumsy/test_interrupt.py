@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sofdata.interrupts import STOPPED, STOPPING
+from sofdata.system.interrupts import STOPPED, STOPPING
 from tests.helpers import hashes, ingest
 from tests.test_supervise import wait_until
 

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.config import load_config
 from sofdata.errors import ConfigError, Interrupted
 from sofdata.flow.estimator import make_estimator
 from sofdata.flow.opencv import load_cv2
 from sofdata.ingest import inline, libraries
+from sofdata.ingest.config import load_config
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.events import Event, UnitDone
@@ -24,11 +24,11 @@ from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.run import Summary, execute, prepare
 from sofdata.ingest.unit import run_unit
+from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
 from sofdata.scenes import write_clip
 from sofdata.shards.schema import DatasetRecord
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.video.decord_reader import is_installed
 from tests.helpers import hashes, ingest, sofdata
 from tests.large_films import large_header, large_picture, lying_header

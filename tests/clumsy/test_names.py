@@ -14,17 +14,17 @@ import fsspec
 import pytest
 from s3fs import S3FileSystem
 
-from sofdata.config import load_config
 from sofdata.corpora.base import Listing
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.plan import load_plan
+from sofdata.ingest.verify import verify
+from sofdata.loading.loader import Loader
 from sofdata.scenes import write_clip
-from sofdata.shards.loader import Loader
 from sofdata.shards.sample import sample_key
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
-from sofdata.uris import Location, parse
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location, parse
 from tests.helpers import ingest
 from tests.ingest.test_http_source import Ranges, serving
 from tests.keys import BUCKET, bucket_of, variables

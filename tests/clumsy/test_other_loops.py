@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from sofdata.errors import ConfigError, InputError
-from sofdata.shards.loader import Loader, load
+from sofdata.loading.loader import Loader, load
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_samples
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionBatch, Batch, Frames
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +129,7 @@ EACH_RANK = """
 import sys
 import torch.distributed as dist
 from torch.utils.data import DataLoader
-from sofdata.shards.loader import Loader
+from sofdata.loading.loader import Loader
 rank, url, store = int(sys.argv[1]), *sys.argv[2:]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 loader = Loader(url, batch_size=4, seed=1)

@@ -14,11 +14,11 @@ import pytest
 
 from sofdata.audit.run import audit
 from sofdata.errors import InputError
+from sofdata.ingest.repair import repair
+from sofdata.ingest.verify import verify
+from sofdata.loading.loader import Loader
 from sofdata.report.inspect import draw_sheet
-from sofdata.shards.loader import Loader
-from sofdata.shards.repair import repair
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 OUTSIDE = [
     "../outside.tar",

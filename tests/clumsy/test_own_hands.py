@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from sofdata import faults
-from sofdata.config import IngestConfig
 from sofdata.errors import ConfigError, InputError, StorageError, WorseError
 from sofdata.ingest import plan
+from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.repair import repair
 from sofdata.ingest.units import Unit, cut, unit_id
-from sofdata.shards.repair import repair
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import verify
+from sofdata.storage.tree import Tree
+from sofdata.system import fault_points as faults
 from sofdata.types import VideoRef
 from tests.helpers import hashes
 from tests.ingest.test_generation import clip, fresh, look, run, unreadable

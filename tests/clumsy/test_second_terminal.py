@@ -15,27 +15,27 @@ from pathlib import Path
 
 import pytest
 
-from sofdata import lease
-from sofdata.cli import app
-from sofdata.config import load_config
+from sofdata.cli.app import app
 from sofdata.errors import ConfigError, StorageError
-from sofdata.holder import Holder
-from sofdata.ingest import lock as locks
+from sofdata.ingest import repair as repairs
+from sofdata.ingest.config import load_config
 from sofdata.ingest.events import UnitDone
-from sofdata.ingest.lock import only_driver
+from sofdata.ingest.repair import repair
 from sofdata.ingest.run import execute, prepare
-from sofdata.shards import repair as repairs
-from sofdata.shards.repair import repair
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import verify
+from sofdata.storage import lease
+from sofdata.storage import lock as locks
+from sofdata.storage.holder import Holder
+from sofdata.storage.lock import only_driver
+from sofdata.storage.tree import Tree
 from tests.faults.disk import register
 from tests.faults.inject import Fault, write_spec
 from tests.helpers import hashes, ingest, sofdata
 
 HOLDS = (
     "import sys, time\n"
-    "from sofdata.ingest.lock import only_driver\n"
-    "from sofdata.storage import Tree\n"
+    "from sofdata.storage.lock import only_driver\n"
+    "from sofdata.storage.tree import Tree\n"
     "with only_driver(Tree(sys.argv[1]), sys.argv[2]):\n"
     "    print(flush=True)\n"
     "    time.sleep(120)\n"
@@ -205,7 +205,7 @@ def test_who_waits_for_a_lease_that_may_be_stale_is_told_whose_it_is_and_for_how
 
 
 def test_encoding_into_a_dataset_that_is_worked_on_is_refused(copied: Path) -> None:
-    from sofdata.models.encode import encode
+    from sofdata.train.encode import encode
 
     with another("repair", copied), pytest.raises(ConfigError, match="a repair by"):
         encode(Tree(str(copied)), None)  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def test_encoding_into_a_dataset_that_is_worked_on_is_refused(copied: Path) -> N
 
 @pytest.mark.parametrize("name", ["../index", "a/b", ".hidden", "two\nlines", "a" * 300])
 def test_skills_are_written_into_their_folder_only(copied: Path, name: str) -> None:
-    from sofdata.models.encode import encode
+    from sofdata.train.encode import encode
 
     with pytest.raises(ConfigError, match="not a path"):
         encode(Tree(str(copied)), None, name)  # type: ignore[arg-type]
@@ -308,8 +308,8 @@ def _collect(out: Path, tmp_path: Path) -> None:
 
 
 def _demo(out: Path, tmp_path: Path) -> None:
-    from sofdata.console import stdout
-    from sofdata.demo import Size, run_demo
+    from sofdata.cli.demo import Size, run_demo
+    from sofdata.ui.console import stdout
 
     run_demo(str(out), Size(), stdout())
 
@@ -407,8 +407,8 @@ def test_functions_of_the_library_refuse_a_store_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also as a `Path`, which takes a slash away."""
-    from sofdata.bench.collect import collect
-    from sofdata.bench.collect_config import CollectConfig
+    from sofdata.bench.collect.collect import collect
+    from sofdata.bench.collect.config import CollectConfig
     from sofdata.train.config import load_train_config
     from sofdata.train.run import Job, train_stage
 

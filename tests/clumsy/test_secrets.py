@@ -17,13 +17,13 @@ import pytest
 from sofdata.audit import seen
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError, SofdataError
-from sofdata.processes import decoding_environment
-from sofdata.remote import brief
+from sofdata.loading.loader import Loader
 from sofdata.report.dataset import write_report
 from sofdata.scenes import write_clip
-from sofdata.shards.loader import Loader
-from sofdata.storage import Tree
-from sofdata.urls import public_text, public_url
+from sofdata.storage.retry import brief
+from sofdata.storage.tree import Tree
+from sofdata.storage.urls import public_text, public_url
+from sofdata.system.processes import decoding_environment
 from tests.helpers import ingest, sofdata
 from tests.ingest.test_http_source import Ranges, serving
 
@@ -245,7 +245,7 @@ def test_so_does_that_of_an_audit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ingest_config() -> Any:
-    from sofdata.config import load_config
+    from sofdata.ingest.config import load_config
 
     return load_config(None, [])
 

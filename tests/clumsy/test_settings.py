@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sofdata.bench.config import load_bench_config
-from sofdata.config import load_config
+from sofdata.bench.study.config import load_bench_config
+from sofdata.config.overrides import once
+from sofdata.config.section import Section
 from sofdata.errors import ConfigError
-from sofdata.overrides import once
-from sofdata.settings import Section
+from sofdata.ingest.config import load_config
 from sofdata.train.config import load_train_config
 from tests.helpers import sofdata
 

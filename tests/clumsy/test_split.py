@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
+from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.errors import ConfigError, InputError
-from sofdata.shards.loader import Loader
+from sofdata.ingest.verify import verify
+from sofdata.loading.loader import Loader
+from sofdata.loading.split import HeldOut, Side, Sides
 from sofdata.shards.parquet import write_table
-from sofdata.shards.split import HeldOut, Side, Sides
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.train.config import load_train_config
 from sofdata.train.run import Job, train_stage
 from sofdata.train.sides import SPLIT
@@ -298,7 +298,7 @@ def test_a_resumed_training_keeps_the_sides_that_it_began_with(
     before = (folder / SPLIT).read_bytes()
     (folder / "done.json").unlink()
     # As another version might decide:
-    monkeypatch.setattr("sofdata.shards.split.held_out", lambda names, share: sorted(names)[:3])
+    monkeypatch.setattr("sofdata.loading.split.held_out", lambda names, share: sorted(names)[:3])
     train(spans, tmp_path)
     assert (folder / SPLIT).read_bytes() == before
 

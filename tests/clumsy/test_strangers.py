@@ -21,15 +21,15 @@ import pytest
 from PIL import Image
 
 from sofdata.errors import ConfigError, InputError, SofdataError
+from sofdata.ingest import verify as verifying
 from sofdata.ingest.destination import read_dataset
+from sofdata.ingest.verify import Finding, Remedy, verify
+from sofdata.loading.loader import Loader
 from sofdata.report.dataset import write_report
 from sofdata.report.inspect import draw_sheet
-from sofdata.shards import verify as verifying
-from sofdata.shards.loader import Loader
 from sofdata.shards.sample import DecodedSample, decode_sample
-from sofdata.shards.verify import Finding, Remedy, verify
 from sofdata.shards.wids import listed_shards
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.clumsy.strange import put
 from tests.faults.lies import Members, Shard
 from tests.helpers import ingest, sofdata

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from sofdata import ending
-from sofdata.cli import app
-from sofdata.ending import print_end, words_for
+from sofdata.cli import ending
+from sofdata.cli.app import app
+from sofdata.cli.ending import print_end, words_for
 from sofdata.errors import ConfigError, ContractError, StorageError
 from sofdata.scenes import write_ssv2_corpus
 from tests.helpers import ingest, sofdata

@@ -1,6 +1,6 @@
 """Holds a worker in the middle of a unit until the test lets it go on, or kills its node.
 
-A module for `sofdata.faults`: SOFDATA_FAULTS=tests.cluster.gate:FOLDER/NAME/NTH. When a process
+A module for `sofdata.system.fault_points`: SOFDATA_FAULTS=tests.cluster.gate:FOLDER/NAME/NTH. When a process
 ends its NTH video it makes FOLDER/NAME.held, and waits for FOLDER/NAME.go.
 """
 
@@ -19,7 +19,7 @@ def variable(folder: Path, name: str, nth: int) -> str:
 
 
 def injector(argument: str) -> Callable[[str], None]:
-    """What `sofdata.faults` calls with every step."""
+    """What `sofdata.system.fault_points` calls with every step."""
     path, _, nth = argument.rpartition("/")
     seen = 0
 

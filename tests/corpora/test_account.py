@@ -19,9 +19,9 @@ import pytest
 from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.registry import CORPORA, find_corpus
-from sofdata.joined import part_names
-from sofdata.storage import Tree
-from sofdata.uris import parse
+from sofdata.storage.archives.parts import part_names
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import parse
 from tests.corpora.test_ssv2 import corpus as write_ssv2
 from tests.corpora.test_video2dataset import sample, write_tar
 from tests.ego4ds import write_ego4d

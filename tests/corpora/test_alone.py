@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sofdata.corpora.readers.textfile import is_text
 from sofdata.corpora.registry import find_corpus
-from sofdata.corpora.textfile import is_text
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import sofdata
 from tests.videos import moving_square, write_video
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.corpora import csvfile
+from sofdata.corpora.readers import csvfile
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 def rows(folder: Path, data: bytes) -> list[tuple[int, dict[str, str]]]:

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Entry, Listing
-from sofdata.corpora.ego4d import Ego4D
+from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.redaction import MARGIN_S
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
+from sofdata.ingest.verify import verify
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_samples
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.ego4ds import (
     ABSENT,
     CLIP,

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from sofdata.corpora.base import Entry, Listing
-from sofdata.corpora.ego4d import Ego4D
+from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.redaction import MARGIN_S
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.ego4ds import (
     ABSENT,
     CLIP,

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.ego4d import Ego4D
-from sofdata.corpora.ego4d_narrations import plain
-from sofdata.storage import Tree
+from sofdata.corpora.ego4d.corpus import Ego4D
+from sofdata.corpora.ego4d.narrations import plain
+from sofdata.storage.tree import Tree
 from tests.ego4ds import KITCHEN, metadata, narrations, put
 from tests.helpers import ingest
 

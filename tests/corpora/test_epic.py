@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora import csvfile
 from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.epic import EpicKitchens
+from sofdata.corpora.readers import csvfile
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import verify
+from sofdata.storage.tree import Tree
 from tests.epics import ABSENT, BARE, HEADS, INFO, OTHER, VIDEO, put, segment, train, write_epic
 from tests.helpers import ingest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sofdata.corpora.base import Entry
 from sofdata.corpora.folder import Folder
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
 
@@ -105,7 +105,7 @@ def test_a_dangling_link_a_socket_and_a_bad_name_are_entries_with_a_problem(tmp_
 LIST_AS_NOBODY = """
 import json, os, sys
 from sofdata.corpora.folder import Folder
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 if os.getuid() == 0:  # root may read everything
     os.setuid(65534)
 listing = Folder().listing(Tree(sys.argv[1]))

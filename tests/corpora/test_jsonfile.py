@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sofdata.corpora import jsonfile
+from sofdata.corpora.readers import jsonfile
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 VALUES = {"a": [1, 2.5, None], "b": {"c": "d, }"}, "ü": "\N{SNOWMAN}" * 50, "e": 12, "f": True}
 

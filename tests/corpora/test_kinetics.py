@@ -12,8 +12,8 @@ from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import verify
+from sofdata.storage.tree import Tree
 from tests.helpers import ingest
 from tests.videos import moving_square, write_video
 

@@ -1,4 +1,4 @@
-"""`sofdata.corpora.lerobot` and its writer: every episode is found, actions only on demand."""
+"""`sofdata.corpora.lerobot.corpus` and its writer: every episode is found, actions only on demand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Entry, Listing
-from sofdata.corpora.lerobot import LeRobot
+from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ActionError, ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionTrack
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video

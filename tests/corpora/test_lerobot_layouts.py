@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Entry, Listing
-from sofdata.corpora.lerobot import LeRobot
+from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionTrack, TimedText
 from tests.helpers import ingest
 from tests.lerobots import (

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.bench.collect import collect
-from sofdata.bench.collect_config import CollectConfig
+from sofdata.bench.collect.collect import collect
+from sofdata.bench.collect.config import CollectConfig
 from sofdata.corpora.base import Entry
-from sofdata.corpora.lerobot import LeRobot
-from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
+from sofdata.corpora.lerobot.corpus import LeRobot
+from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.scenes.pushing import write_pushing_demonstrations
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import TimedText
 from tests.corpora.test_lerobot import levels
 from tests.lerobot_library import FPS

@@ -1,4 +1,4 @@
-"""`sofdata.corpora.lerobot_statistics`: what numpy finds in all the data, from what passes by."""
+"""`sofdata.corpora.lerobot.statistics`: what numpy finds in all the data, from what passes by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from sofdata.corpora.lerobot_statistics import (
+from sofdata.corpora.lerobot.statistics import (
     QUANTILES,
     Pictures,
     Statistics,
@@ -19,7 +19,7 @@ from sofdata.corpora.lerobot_statistics import (
     reduction,
     sampled,
 )
-from sofdata.corpora.lerobot_writer import STATE, Episode, LeRobotWriter
+from sofdata.corpora.lerobot.writer import STATE, Episode, LeRobotWriter
 from sofdata.errors import ContractError
 from tests.lerobots import EPISODES, TOP, WRIST
 

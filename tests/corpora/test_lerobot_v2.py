@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Entry, Listing
-from sofdata.corpora.lerobot import LeRobot
+from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ActionError, ConfigError
+from sofdata.ingest.verify import verify
 from sofdata.shards.sample import decode_sample
 from sofdata.shards.tar import read_samples
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionTrack
 from tests.helpers import ingest
 from tests.lerobots import (

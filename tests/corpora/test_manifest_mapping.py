@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.config import load_config
 from sofdata.corpora.base import Listing
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.run import execute, prepare
-from sofdata.storage import Tree
-from sofdata.uris import parse
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import parse
 from tests.videos import moving_square, write_video
 
 SMALL = ("run.engine=inline", "windows.length=4", "windows.stride=4", "flow.size=64")

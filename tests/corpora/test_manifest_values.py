@@ -15,8 +15,8 @@ from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.manifest_values import ABSENT
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
-from sofdata.urls import public_url
+from sofdata.storage.tree import Tree
+from sofdata.storage.urls import public_url
 from tests.ego4ds import KITCHEN, write_ego4d
 
 

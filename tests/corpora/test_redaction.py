@@ -19,8 +19,8 @@ from sofdata.corpora.base import Listing
 from sofdata.corpora.redaction import MARGIN_S, RESAMPLED_S
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import verify
+from sofdata.storage.tree import Tree
 from tests.ego4ds import (
     CLIP,
     FPS,

@@ -8,7 +8,7 @@ import pytest
 
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 def test_any_folder_is_a_folder_of_videos(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sofdata.corpora.spans import find_videos
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.videos import moving_square, write_video
 
 

@@ -12,7 +12,7 @@ from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 WEBM = b"\x1aE\xdf\xa3" + b"\x00" * 60
 TRAIN = [
@@ -294,6 +294,6 @@ def test_a_label_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_label_file_beyond_the_limit_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sofdata.corpora.jsonfile.MAX_BYTES", 10)
+    monkeypatch.setattr("sofdata.corpora.readers.jsonfile.MAX_BYTES", 10)
     with pytest.raises(ConfigError, match="more than the 10"):
         listing(corpus(tmp_path))

@@ -14,14 +14,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata import packed, restart
 from sofdata.corpora.base import Listing
 from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.errors import ConfigError
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
-from sofdata.uris import parse
+from sofdata.ingest.verify import verify
+from sofdata.storage.archives import gzip_points as restart
+from sofdata.storage.archives import tars as packed
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import parse
 from tests.helpers import ingest
 from tests.ssv2s import FOLDER, LABELS, split, tar_of, write_archive, write_parts
 from tests.ssv2s import packed as gzipped

@@ -15,8 +15,8 @@ from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import verify
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest, sofdata
 from tests.videos import moving_square, write_video
 

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata import cells
 from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
-from sofdata.uris import parse
+from sofdata.ingest.verify import verify
+from sofdata.storage.archives import cells
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import parse
 from tests.corpora.test_video2dataset import SETTINGS, sample, write_tar
 from tests.helpers import hashes, ingest, sofdata
 from tests.videos import moving_square, write_video

@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from sofdata.faults import reached
+from sofdata.system.fault_points import reached
 from tests.faults.inject import ShortWrite
 
 

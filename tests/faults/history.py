@@ -24,12 +24,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from sofdata.config import load_config
 from sofdata.errors import ConfigError, InputError, SofdataError, WorseError
+from sofdata.ingest.config import load_config
+from sofdata.ingest.repair import repair
 from sofdata.ingest.run import execute, prepare
-from sofdata.shards.repair import repair
-from sofdata.shards.verify import Verdict, verify
-from sofdata.storage import Tree
+from sofdata.ingest.verify import Verdict, verify
+from sofdata.storage.tree import Tree
 from tests.faults.damage import DAMAGES
 from tests.faults.judge import Score
 from tests.faults.loaded import loaded

@@ -1,4 +1,4 @@
-"""Makes a process fail at the steps that `sofdata.faults` names, as a JSON file says.
+"""Makes a process fail at the steps that `sofdata.system.fault_points` names, as a JSON file says.
 
 The file holds {"faults": [...], "trace": PATH or null, "driver": PATH}: `Fault`s, where to write
 the name of every step reached, and where the id of the process stands that was started (the driver,
@@ -59,7 +59,7 @@ def fired(folder: Path) -> int:
 
 
 def injector(path: str) -> Callable[[str], None]:
-    """What `sofdata.faults` calls with every step."""
+    """What `sofdata.system.fault_points` calls with every step."""
     return _Injector(Path(path))
 
 

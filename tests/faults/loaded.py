@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sofdata.shards.cache import ShardCache
-from sofdata.shards.catalog import open_catalog
-from sofdata.shards.reader import Reader
-from sofdata.storage import Tree
+from sofdata.loading.cache import ShardCache
+from sofdata.loading.catalog import open_catalog
+from sofdata.loading.reader import Reader
+from sofdata.storage.tree import Tree
 
 
 def loaded(dest: Path) -> dict[str, str]:

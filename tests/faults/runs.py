@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sofdata import faults as hook
+from sofdata.system import fault_points as hook
 from tests.faults.inject import children
 
 T = TypeVar("T")
@@ -166,12 +166,12 @@ def preload() -> None:
     import pyarrow.parquet  # noqa: F401
     from PIL import JpegImagePlugin  # noqa: F401
 
-    import sofdata.cli
-    import sofdata.demo
-    import sofdata.display
+    import sofdata.cli.app
+    import sofdata.cli.demo
+    import sofdata.ingest.progress
     import sofdata.ingest.run
+    import sofdata.ingest.verify
     import sofdata.report.summary
-    import sofdata.shards.verify
     import sofdata.video.decord_reader  # noqa: F401
     from tests.faults.disk import register
 
@@ -214,7 +214,7 @@ def _fork(
 
 
 def _main(words: list[str]) -> int:
-    from sofdata.cli import main
+    from sofdata.cli.app import main
 
     sys.argv = ["sofdata", *words]
     try:

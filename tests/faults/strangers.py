@@ -29,7 +29,7 @@ from rich.console import Console
 
 from sofdata.errors import SofdataError
 from sofdata.scenes import write_clip
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.faults.lies import KINDS, mutate
 from tests.helpers import ingest
 from tests.lerobots import write_grey
@@ -70,8 +70,8 @@ def write_datasets(folder: Path) -> list[Path]:
 
 
 def _verify(folder: Path) -> str:
+    from sofdata.ingest.verify import verify
     from sofdata.report.summary import print_verdict, verdict_summary
-    from sofdata.shards.verify import verify
 
     verify(Tree(str(folder)), fast=True)
     verdict = verify(Tree(str(folder)))
@@ -81,7 +81,7 @@ def _verify(folder: Path) -> str:
 
 
 def _inspect(folder: Path) -> str:
-    from sofdata.cli import _dataset
+    from sofdata.cli.app import _dataset
     from sofdata.report.inspect import draw_sheet
     from sofdata.report.summary import inspect_summary, print_dataset
 
@@ -93,7 +93,7 @@ def _inspect(folder: Path) -> str:
 
 
 def _report(folder: Path) -> str:
-    from sofdata.cli import _dataset
+    from sofdata.cli.app import _dataset
     from sofdata.report.dataset import write_report
 
     write_report(Tree(str(folder)), _dataset(Tree(str(folder))), 2, str(folder / "page.html"))
@@ -101,7 +101,7 @@ def _report(folder: Path) -> str:
 
 
 def _load(folder: Path) -> str:
-    from sofdata.shards.loader import Loader
+    from sofdata.loading.loader import Loader
 
     loader = Loader(str(folder), batch_size=4, shuffle=True, seed=1)
     for number, _ in enumerate(loader):
@@ -219,7 +219,7 @@ def preload(datasets: list[Path]) -> None:
     COMMANDS["verify"](datasets[0])
     import webdataset  # noqa: F401
 
-    import sofdata.shards.loader  # noqa: F401
+    import sofdata.loading.loader  # noqa: F401
 
     gc.freeze()  # else each process would copy all objects as it counts references to them
 

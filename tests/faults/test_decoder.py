@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from sofdata.ingest.verify import verify
 from sofdata.scenes import write_clip
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.faults.inject import Fault, write_spec
 from tests.faults.judge import samples
 from tests.faults.runs import Outcome, Strike, run

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sofdata import faults
 from sofdata.ingest.decoders import InProcess
+from sofdata.system import fault_points as faults
 
 PROMOTION = "finish: tables made"  # the step after which a generation is put in place
 

@@ -17,16 +17,16 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from sofdata.config import load_config
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.inline import run_inline
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import prepare
+from sofdata.ingest.verify import verify
 from sofdata.shards.layout import unit_of
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import TarWriter, hash_file, read_samples
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest, sofdata
 from tests.lerobots import DATA, TOP, edit_table, write_jumping
 

@@ -8,7 +8,7 @@ import pytest
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.actors import Place, _check_sees
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 PLACE = Place("id", "10.0.0.7")
 

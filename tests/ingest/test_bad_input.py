@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.errors import ConfigError
+from sofdata.ingest.verify import verify
 from sofdata.scenes import moving_texture, write_clip, write_video
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import ingest, sofdata
 
 EXPECTED = {

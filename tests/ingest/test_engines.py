@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sofdata.ingest.verify import verify
 from sofdata.scenes import write_clip
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, sofdata
 
 
@@ -65,9 +65,9 @@ def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
     small.write_text(
         "import sys\n"
         "from ray._private.ray_constants import OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
-        "import sofdata.cli, sofdata.ingest.cluster\n"
+        "import sofdata.cli.app, sofdata.ingest.cluster\n"
         "sofdata.ingest.cluster.OBJECT_STORE_BYTES = OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
-        "sys.exit(sofdata.cli.main())\n"
+        "sys.exit(sofdata.cli.app.main())\n"
     )
     on_ray = (*map(str, command), "--workers", "2", "--set", "run.flow_actors=1")
     done = subprocess.run(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from sofdata.config import load_config
 from sofdata.errors import DecodeError, InputError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.unit import _failed
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, RangesSpent
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sofdata import faults
-from sofdata.config import load_config
 from sofdata.errors import ConfigError, WorseError
+from sofdata.ingest.config import load_config
+from sofdata.ingest.repair import repair
 from sofdata.ingest.run import Prepared, Summary, execute, prepare
+from sofdata.ingest.verify import verify
+from sofdata.loading.loader import load
 from sofdata.scenes import moving_texture, write_video
-from sofdata.shards.loader import load
-from sofdata.shards.repair import repair
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree, Where
-from sofdata.uris import Location
+from sofdata.storage.tree import Tree, Where
+from sofdata.storage.uris import Location
+from sofdata.system import fault_points as faults
 from tests.helpers import hashes
 
 FAST = ("run.engine=inline", "units.min_units=2", "flow.size=32", "windows.min_texture=0")

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import pytest
 
 from sofdata.errors import ConfigError, TransientError
-from sofdata.fingerprints import SAMPLE_BYTES
 from sofdata.scenes import write_clip
-from sofdata.storage import Tree
+from sofdata.storage.fingerprints import SAMPLE_BYTES
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.config import load_config
 from sofdata.errors import ConfigError
-from sofdata.ingest.lock import only_driver
+from sofdata.ingest.config import load_config
 from sofdata.ingest.run import execute, prepare
+from sofdata.ingest.verify import verify
+from sofdata.loading.loader import load
 from sofdata.scenes import moving_texture, write_clip, write_video
-from sofdata.shards.loader import load
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.lock import only_driver
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest
 
 
@@ -193,8 +193,8 @@ def test_a_driver_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
     """As the child of a command that was killed a moment ago."""
     holds = (
         "import sys, time\n"
-        "from sofdata.ingest.lock import only_driver\n"
-        "from sofdata.storage import Tree\n"
+        "from sofdata.storage.lock import only_driver\n"
+        "from sofdata.storage.tree import Tree\n"
         "with only_driver(Tree(sys.argv[1])):\n"
         "    print(flush=True)\n"
         "    time.sleep(0.5)\n"

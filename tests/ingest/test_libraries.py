@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sofdata.config import load_config
 from sofdata.errors import ConfigError
 from sofdata.flow.opencv import load_cv2
 from sofdata.ingest import libraries
+from sofdata.ingest.config import load_config
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.libraries import (
@@ -30,7 +30,7 @@ from sofdata.ingest.libraries import (
     with_sets_note,
 )
 from sofdata.shards.schema import DatasetRecord
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 
 @pytest.fixture

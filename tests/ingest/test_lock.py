@@ -1,4 +1,4 @@
-"""`sofdata.ingest.lock` and `sofdata.lease`: who holds a lock, who is refused, what is stale."""
+"""`sofdata.storage.lock` and `sofdata.storage.lease`: who holds a lock, who is refused, what is stale."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pathlib import Path
 
 import pytest
 
-from sofdata import lease
-from sofdata.bench.locks import locked
+from sofdata.bench.study.locks import locked
 from sofdata.errors import ConfigError, SofdataError, StorageError
-from sofdata.holder import Holder, has_ended, read_holder, this_process
-from sofdata.ingest import lock as locks
-from sofdata.ingest.lock import held, only_driver
-from sofdata.s3 import S3Store
-from sofdata.storage import Tree
+from sofdata.storage import lease
+from sofdata.storage import lock as locks
+from sofdata.storage.holder import Holder, has_ended, read_holder, this_process
+from sofdata.storage.lock import held, only_driver
+from sofdata.storage.s3 import S3Store
+from sofdata.storage.tree import Tree
 from tests.faults.disk import register
 from tests.s3 import S3Server
 
 HOLDS = (
     "import sys, time\n"
-    "from sofdata.ingest.lock import only_driver\n"
-    "from sofdata.storage import Tree\n"
+    "from sofdata.storage.lock import only_driver\n"
+    "from sofdata.storage.tree import Tree\n"
     "from tests.faults.disk import register\n"
     "register()\n"
     "with only_driver(Tree(sys.argv[1]), sys.argv[2]):\n"

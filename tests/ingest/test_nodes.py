@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sofdata.config import RunConfig
 from sofdata.flow.config import FlowConfig
+from sofdata.ingest.config import RunConfig
 from sofdata.ingest.nodes import Demand, Node, demand_of, read_nodes, workers_to_start
 
 CPU = FlowConfig(estimator="dis", device="cpu")

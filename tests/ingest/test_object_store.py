@@ -14,22 +14,22 @@ from typing import Any
 
 import pytest
 
-from sofdata.config import load_config
-from sofdata.console import stdout
-from sofdata.corpora.lerobot_writer import Episode, LeRobotWriter
+from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.destination import check_places, read_dataset
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import load_plan
+from sofdata.ingest.repair import repair
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import execute, prepare
+from sofdata.ingest.verify import Remedy, verify
 from sofdata.report.dataset import write_report
 from sofdata.report.inspect import draw_sheet
-from sofdata.s3 import THRESHOLD
-from sofdata.shards.repair import repair
 from sofdata.shards.schema import DatasetRecord
-from sofdata.shards.verify import Remedy, verify
-from sofdata.storage import Tree
+from sofdata.storage.s3 import THRESHOLD
+from sofdata.storage.tree import Tree
+from sofdata.ui.console import stdout
 from tests.faults.inject import Fault, fired, write_spec
 from tests.helpers import hashes, ingest, sofdata
 from tests.lerobots import TOP, jumping_texture
@@ -116,7 +116,7 @@ def test_a_dataset_is_verified_shown_replayed_and_loaded_where_it_lies(
 ) -> None:
     import torch
 
-    from sofdata.shards.loader import Loader
+    from sofdata.loading.loader import Loader
 
     tree = Tree(remote)
     assert verify(tree).whole

@@ -11,9 +11,9 @@ import pytest
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.destination import read_dataset
+from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import ingest
 
 COLUMNS = ("frames_lost", "frames_undated", "missing_s")

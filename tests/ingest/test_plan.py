@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.config import load_config
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError, InputError
+from sofdata.ingest.config import load_config
 from sofdata.ingest.plan import Plan, load_plan, make_plan, save_plan
 from sofdata.shards.layout import PLAN
-from sofdata.storage import Tree
-from sofdata.uris import Location
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
 
 
 def plan(source: Path, *settings: str) -> Plan:

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.config import load_config
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
-from sofdata.storage import Tree
+from sofdata.ingest.config import load_config
+from sofdata.storage.tree import Tree
 from tests.helpers import ingest
 from tests.ingest.test_http_source import Plain, Ranges, serving
 from tests.lerobots import grey_episodes, write_v2

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sofdata.config import IngestConfig, load_config
+from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.units import Unit, cut
 from sofdata.types import VideoRef
 

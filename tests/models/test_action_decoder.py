@@ -1,4 +1,4 @@
-"""`sofdata.models.action_decoder`: what it learns, what it gives, and what it refuses."""
+"""`sofdata.models.action.decoder`: what it learns, what it gives, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError
-from sofdata.models.action_decoder import ActionDecoder, DecoderConfig, measure_actions
-from sofdata.models.skill_vae import SkillVAE
+from sofdata.models.action.decoder import ActionDecoder, DecoderConfig, measure_actions
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import ActionBatch, Batch, Skill
 from tests.models.toy_actions import ACTIONS, batch_of, pushes, skill_model
 

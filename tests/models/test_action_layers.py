@@ -1,11 +1,11 @@
-"""`sofdata.models.action_layers`: readers, heads and the random shift."""
+"""`sofdata.models.action.layers`: readers, heads and the random shift."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from sofdata.models.action_layers import FlowReader, Heads, at_actions, draw_offsets, shift
+from sofdata.models.action.layers import FlowReader, Heads, at_actions, draw_offsets, shift
 
 KEYS = tuple(f"video-{n:06d}" for n in range(40))
 

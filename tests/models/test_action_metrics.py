@@ -1,4 +1,4 @@
-"""`sofdata.models.action_metrics`: errors and baselines of known answers."""
+"""`sofdata.models.action.evaluation`: errors and baselines of known answers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sofdata.models.action_decoder import ActionDecoder, DecoderConfig, measure_actions
-from sofdata.models.action_metrics import others
+from sofdata.models.action.decoder import ActionDecoder, DecoderConfig, measure_actions
+from sofdata.models.action.evaluation import others
 from sofdata.types import ActionBatch
 from tests.models.toy_actions import ACTIONS, batch_of, pushes, skill_model
 

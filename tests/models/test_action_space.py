@@ -1,4 +1,4 @@
-"""`sofdata.models.action_space`: the statistics are those of all actions at once."""
+"""`sofdata.models.action.space`: the statistics are those of all actions at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sofdata.errors import ConfigError, ContractError
-from sofdata.models.action_space import STD_LEAST, ActionSpace, measure_actions
+from sofdata.models.action.space import STD_LEAST, ActionSpace, measure_actions
 from sofdata.types import ActionBatch, Batch
 from tests.models.toy_actions import batch_of
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from sofdata.models.baselines import TokenCounts, VectorMoments, standard_normal_nats
+from sofdata.models.planner.baselines import TokenCounts, VectorMoments, standard_normal_nats
 
 
 def test_counts_give_frequencies_at_each_place_with_one_added() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sofdata.models.digits import DigitHead
+from sofdata.models.planner.digit_head import DigitHead
 
 LEVELS, CODES = (4, 3, 5), 60
 

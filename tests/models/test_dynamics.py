@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sofdata.models.dynamics import Dynamics, DynamicsConfig, normalised_error
+from sofdata.models.planner.dynamics import Dynamics, DynamicsConfig, normalised_error
 
 PLACES, CHANNELS, POINTS, DIM = 4, 6, 3, 2
 CONFIG = DynamicsConfig(width=32, layers=1)

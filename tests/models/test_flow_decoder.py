@@ -1,4 +1,4 @@
-"""`sofdata.models.flow_decoder`: parts that move as their flow says, and what they carry."""
+"""`sofdata.models.skill.flow_decoder`: parts that move as their flow says, and what they carry."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sofdata.models.flow_decoder import DecoderShape, FlowDecoder, middles
-from sofdata.models.pixels import reduced
+from sofdata.models.skill.flow_decoder import DecoderShape, FlowDecoder, middles
+from sofdata.models.skill.pixels import reduced
 
 WIDTH = 24
 STRIDE = 0.25  # a flow of 1 moves by a quarter of half a side: at 32 px by 4 px

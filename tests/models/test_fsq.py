@@ -1,4 +1,4 @@
-"""`sofdata.models.fsq` against the definition in its paper."""
+"""`sofdata.models.skill.fsq` against the definition in its paper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError, ContractError
-from sofdata.models.fsq import FSQ
+from sofdata.models.skill.fsq import FSQ
 
 
 def by_hand(z: float, levels: int) -> float:

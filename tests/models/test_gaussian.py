@@ -1,11 +1,11 @@
-"""`sofdata.models.gaussian` against closed forms and torch's own distributions."""
+"""`sofdata.models.common.gaussian` against closed forms and torch's own distributions."""
 
 from __future__ import annotations
 
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from sofdata.models.gaussian import (
+from sofdata.models.common.gaussian import (
     kl_nats,
     noise_of,
     reparametrise,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from sofdata.models.gmm import MixtureHead
+from sofdata.models.planner.mixture_head import MixtureHead
 
 WIDTH, DIM, COMPONENTS, MIN_STD = 16, 3, 4, 0.05
 

@@ -10,9 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sofdata.errors import ConfigError
-from sofdata.models.digits import DigitHead
-from sofdata.models.dynamics import Dynamics, DynamicsConfig
-from sofdata.models.mpc import (
+from sofdata.models.planner.digit_head import DigitHead
+from sofdata.models.planner.dynamics import Dynamics, DynamicsConfig
+from sofdata.models.planner.mpc import (
     Imagination,
     MPCConfig,
     Proposal,
@@ -21,7 +21,7 @@ from sofdata.models.mpc import (
     cross_entropy_method,
     search,
 )
-from sofdata.models.prior import Prior, PriorConfig, SkillSpace
+from sofdata.models.planner.prior import Prior, PriorConfig, SkillSpace
 
 CODES, SKILLS, POINTS, DIM = 12, 2, 4, 3
 SEEDS = pytest.mark.parametrize("seed", range(5))

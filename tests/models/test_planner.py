@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from sofdata.errors import ConfigError
-from sofdata.models.mpc import MPCConfig
-from sofdata.models.planner import Planner, PlannerConfig
-from sofdata.models.planner_metrics import other_texts
-from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.models.planner.evaluation import other_texts
+from sofdata.models.planner.mpc import MPCConfig
+from sofdata.models.planner.planner import Planner, PlannerConfig
+from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE
 from sofdata.types import Batch, Skill
 
 STEPS, SIDE = 4, 32

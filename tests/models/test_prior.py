@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sofdata.errors import ConfigError
-from sofdata.models.digits import DigitHead
-from sofdata.models.prior import Prior, PriorConfig, SkillSpace
+from sofdata.models.planner.digit_head import DigitHead
+from sofdata.models.planner.prior import Prior, PriorConfig, SkillSpace
 
 POINTS, DIM, LEVELS, CODES, PLACES, CHANNELS, TASK, SIZE = 5, 2, (4, 3), 12, 4, 6, 7, 3
 TOKENS = SkillSpace(POINTS, DIM, LEVELS, (PLACES, CHANNELS), TASK)

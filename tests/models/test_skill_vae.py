@@ -1,4 +1,4 @@
-"""`sofdata.models.skill_vae`: shapes, masks, what it learns, and how it is measured."""
+"""`sofdata.models.skill.vae`: shapes, masks, what it learns, and how it is measured."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError, ContractError
-from sofdata.models.pixels import moved, turned
-from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE, steps_of
+from sofdata.models.skill.pixels import moved, turned
+from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE, steps_of
 from sofdata.types import Batch
 
 SMALL: dict[str, Any] = {"width": 32, "heads": 2, "channels": (8, 12, 16), "tokens": 4}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError
-from sofdata.models.text import MINILM_WIDTH, TextEncoder, hash_words
+from sofdata.models.common.text import MINILM_WIDTH, TextEncoder, hash_words
 
 PUSH = "Pushing a cup from left to right"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sofdata.models.skill_vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE
 from sofdata.types import ActionBatch
 
 STEPS, SIZE, ACTIONS = 4, 32, 6

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.report.text import printable
+from sofdata.ui.text import printable
 from tests.helpers import sofdata
 from tests.videos import cut_off, moving_square, write_video
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sofdata.bench.table import choose
+from sofdata.bench.results.table import choose
 from sofdata.errors import ConfigError
 from sofdata.report.benchmark import PAGE, TABLE, write_benchmark
 
@@ -184,7 +184,7 @@ def test_a_look_and_a_single_seed_are_called_so(tmp_path: Path) -> None:
 
 
 def test_exported_results_make_a_page_without_rollouts(out: Path, tmp_path: Path) -> None:
-    from sofdata.bench.table import export
+    from sofdata.bench.results.table import export
 
     write(out, result("bc", 9, settings="b"), result("bc", 2))
     ((file, left_out),) = export(out, tmp_path / "results")

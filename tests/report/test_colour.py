@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sofdata.report.colour import colour_wheel, flow_to_rgb, wheel_picture
+from sofdata.pictures.colour import colour_wheel, flow_to_rgb, wheel_picture
 
 
 def test_the_wheel_has_55_colours_with_the_six_corners_where_they_belong() -> None:

@@ -14,7 +14,7 @@ from sofdata.errors import StorageError
 from sofdata.ingest.destination import read_dataset
 from sofdata.report.dataset import write_report
 from sofdata.report.page import histogram
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest, sofdata
 
 HOSTILE = (

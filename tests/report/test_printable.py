@@ -1,8 +1,8 @@
-"""`sofdata.report.text`: what others have named can be shown anywhere."""
+"""`sofdata.ui.text`: what others have named can be shown anywhere."""
 
 from __future__ import annotations
 
-from sofdata.report.text import printable
+from sofdata.ui.text import printable
 
 
 def test_what_could_move_a_cursor_or_cannot_be_drawn_is_escaped() -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sofdata.report.sheet import (
+from sofdata.pictures.sheet import (
     SLOWEST_PX,
     SheetRow,
     contact_sheet,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sofdata.ingest.verify import Finding, Remedy, Verdict
 from sofdata.report.summary import SAME_CRASHES, print_verdict, same_crash
-from sofdata.shards.verify import Finding, Remedy, Verdict
 
 
 def test_a_finding_moves_no_cursor() -> None:

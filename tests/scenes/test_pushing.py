@@ -20,7 +20,7 @@ from sofdata.scenes.pushing import (
 )
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_samples
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.helpers import ingest
 
 CARRY, PUSH = "carry the disc to the square", "push the disc up"

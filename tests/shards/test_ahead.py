@@ -1,4 +1,4 @@
-"""`sofdata.shards.ahead`: the same items, bounded, with errors where they belong."""
+"""`sofdata.loading.ahead`: the same items, bounded, with errors where they belong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sofdata.shards.ahead import ahead
+from sofdata.loading.ahead import ahead
 
 
 def test_items_come_in_order_and_at_most_so_many_ahead() -> None:

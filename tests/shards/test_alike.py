@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from sofdata.shards.alike import same_content
+from sofdata.loading.alike import same_content
 
 Row = tuple[str, float | None, float | None, str, str]
 

@@ -1,4 +1,4 @@
-"""`sofdata.shards.cache`: copies are true, bounded, and made once."""
+"""`sofdata.loading.cache`: copies are true, bounded, and made once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sofdata.errors import InputError, StorageError
-from sofdata.shards.cache import ShardCache
-from sofdata.shards.catalog import ShardFile
-from sofdata.storage import Tree
+from sofdata.loading.cache import ShardCache
+from sofdata.loading.catalog import ShardFile
+from sofdata.storage.tree import Tree
 
 SIZE = 1000
 
@@ -92,7 +92,7 @@ def test_a_sound_copy_is_hashed_once_in_a_process(
 ) -> None:
     cache, wanted = ShardCache(str(tmp_path), limit_bytes=10 * SIZE, keep=1), shard(8)
     cache.open(wanted).close()
-    monkeypatch.setattr("sofdata.shards.cache.hash_file", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr("sofdata.loading.cache.hash_file", lambda path: pytest.fail("hashed again"))
     for _ in range(3):
         cache.open(wanted).close()
 

@@ -1,4 +1,4 @@
-"""`sofdata.shards.catalog`: datasets that cannot be read, or not together, are told apart."""
+"""`sofdata.loading.catalog`: datasets that cannot be read, or not together, are told apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.errors import ConfigError, InputError
-from sofdata.shards.loader import Loader
+from sofdata.loading.loader import Loader
 from sofdata.shards.schema import DatasetActions
 
 

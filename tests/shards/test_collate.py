@@ -1,4 +1,4 @@
-"""`sofdata.shards.collate`: shapes follow from the dataset, and what does not fit it is named."""
+"""`sofdata.loading.collate`: shapes follow from the dataset, and what does not fit it is named."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from sofdata.errors import InputError
-from sofdata.shards.catalog import Geometry, ShardFile
-from sofdata.shards.collate import Collate
-from sofdata.shards.reader import Stored
+from sofdata.loading.catalog import Geometry, ShardFile
+from sofdata.loading.collate import Collate
+from sofdata.loading.reader import Stored
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_samples
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionBatch, Batch
 
 GEOMETRY = Geometry(steps=8, flow_px=64, frame_px=128)

@@ -10,7 +10,7 @@ import pytest
 from sofdata.ingest.plan import load_plan
 from sofdata.shards.commit import commit_record, committed, read_record
 from sofdata.shards.schema import LedgerRecord
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from tests.s3 import S3Server
 
 

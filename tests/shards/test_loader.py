@@ -1,4 +1,4 @@
-"""`sofdata.shards.loader`: the same batches however they are read, shared, or entered half-way."""
+"""`sofdata.loading.loader`: the same batches however they are read, shared, or entered half-way."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError, ContractError, InputError, TransientError
-from sofdata.shards.loader import Loader, load
-from sofdata.storage import Tree
+from sofdata.loading.loader import Loader, load
+from sofdata.storage.tree import Tree
 from sofdata.types import Batch
 
 Keys = list[tuple[str, ...]]

@@ -1,10 +1,10 @@
-"""`sofdata.shards.order`: epochs are permutations that mix a few shards at a time."""
+"""`sofdata.loading.order`: epochs are permutations that mix a few shards at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sofdata.shards.order import Order, Share
+from sofdata.loading.order import Order, Share
 
 SHARDS = np.repeat(np.arange(10, dtype=np.int32), 7)
 EPOCH_0 = [61, 59, 58, 60, 33, 28, 57, 30]

@@ -14,7 +14,7 @@ import pytest
 from sofdata.errors import InputError
 from sofdata.shards.parquet import StoredTable, needed_table, read_table, write_table
 from sofdata.shards.schema import index_schema, rejects_schema
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 
 LABELS = pa.map_(pa.string(), pa.string())
 VALUES: dict[Any, Any] = {pa.string(): "text", pa.int64(): 7, pa.float64(): 1.5, LABELS: []}

@@ -1,11 +1,11 @@
-"""`sofdata.shards.slots`: blocks are used again, and never unseen while they are copied."""
+"""`sofdata.loading.slots`: blocks are used again, and never unseen while they are copied."""
 
 from __future__ import annotations
 
 import pytest
 
 from sofdata.errors import ConfigError, ContractError
-from sofdata.shards.slots import Slots
+from sofdata.loading.slots import Slots
 
 
 def test_a_block_is_what_its_worker_put_there() -> None:

@@ -1,11 +1,11 @@
-"""`sofdata.shards.split`: whole files are held out, as many as asked for, by their names alone."""
+"""`sofdata.loading.split`: whole files are held out, as many as asked for, by their names alone."""
 
 from __future__ import annotations
 
 import pytest
 
 from sofdata.errors import ConfigError
-from sofdata.shards.split import HeldOut, Sides, held_out
+from sofdata.loading.split import HeldOut, Sides, held_out
 
 FILES = [f"clip-{number}.mp4" for number in range(1000)]
 

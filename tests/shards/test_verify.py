@@ -1,4 +1,4 @@
-"""`sofdata.shards.verify` finds every kind of damage, and says where it is."""
+"""`sofdata.ingest.verify` finds every kind of damage, and says where it is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.shards.repair import repair
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.ingest.repair import repair
+from sofdata.ingest.verify import verify
+from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest
 
 

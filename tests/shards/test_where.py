@@ -1,4 +1,4 @@
-"""`sofdata.shards.where`: filters select what they say, and wrong ones are explained."""
+"""`sofdata.loading.where`: filters select what they say, and wrong ones are explained."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from sofdata.errors import ConfigError
-from sofdata.shards.quotes import quoted
-from sofdata.shards.where import columns_of, describe, select
+from sofdata.loading.quotes import quoted
+from sofdata.loading.where import columns_of, describe, select
 
 TABLE = pa.table(
     {

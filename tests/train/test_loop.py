@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sofdata.errors import ConfigError, InputError
 from sofdata.models.saved import MODEL
-from sofdata.models.skill_vae import SkillVAE
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.train.checkpoint import load_file
 from sofdata.train.config import OptimConfig, TrainConfig, load_train_config
 from sofdata.train.log import read_metrics

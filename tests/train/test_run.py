@@ -13,13 +13,13 @@ import torch
 
 import sofdata.models
 from sofdata.errors import ConfigError
-from sofdata.models.encode import encode
+from sofdata.ingest.verify import verify
+from sofdata.loading.split import Sides
 from sofdata.models.saved import MODEL, load_skill, save_model
-from sofdata.shards.split import Sides
-from sofdata.shards.verify import verify
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.train.checkpoint import load_file
 from sofdata.train.config import TrainConfig, load_train_config
+from sofdata.train.encode import encode
 from sofdata.train.ranks import Ranks
 from sofdata.train.run import Job, _build, _loaders, train_stage
 from sofdata.train.sides import SPLIT

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sofdata.corpora.content import OTHER_SUFFIXES, VIDEO_SUFFIXES, bare_stream, is_video
 from sofdata.corpora.folder import Folder
-from sofdata.storage import Tree
+from sofdata.storage.tree import Tree
 from sofdata.video.config import VideoConfig
 from sofdata.video.container import FORMATS as WHITELIST
 from sofdata.video.formats import BARE_SUFFIXES, DEMUXERS, FORMATS, HEAD_BYTES, container

@@ -25,7 +25,7 @@ from sofdata.bench.envs.rendering import (
     check_rendering,
     choose_backend,
 )
-from sofdata.bench.seeds import FIRST, EpisodePurpose, purpose_of
+from sofdata.bench.envs.seeds import FIRST, EpisodePurpose, purpose_of
 from sofdata.errors import ConfigError
 
 MAX_STEPS = {"libero-10": 520}  # those are made of two tasks each; all others:

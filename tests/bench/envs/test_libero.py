@@ -7,11 +7,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from sofdata.bench.collect import collect
-from sofdata.bench.collect_config import CollectConfig
+from sofdata.bench.collect.collect import collect
+from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.envs.libero import state_of
 from sofdata.bench.envs.registry import OPTIONAL, find_suite
-from sofdata.bench.seeds import FIRST, seeds_for
+from sofdata.bench.envs.seeds import FIRST, seeds_for
 from sofdata.errors import ConfigError
 
 installed = find_spec("libero") is not None

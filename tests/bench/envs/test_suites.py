@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sofdata.bench.collect.episodes import perform
 from sofdata.bench.envs.base import Env, Suite
 from sofdata.bench.envs.registry import SUITES, find_suite, tasks_of
-from sofdata.bench.episodes import perform
-from sofdata.bench.seeds import seeds_for
+from sofdata.bench.envs.seeds import seeds_for
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw
 

@@ -1,0 +1,235 @@
+"""A baseline: latent actions from two frames, as in LAPA (Ye et al. 2024, arXiv 2410.11758).
+
+Where the skill model reads a window's flow, this one reads its first and last frame, and where that
+predicts flow, this one predicts the last frame's pixels from the first:
+
+    first, last - first ─► encoders ─► n queries ─► FSQ ─► n codes ─┐
+    first ─► encoder ───────────────────────────────────────────────┴─► decoder ─► last, 64 x 64 RGB
+
+It has the parts and sizes of the skill model wherever those fit, so that planner and action decoder
+are built upon either in the same way. LAPA itself quantises by VQ and builds upon large pretrained
+models; here FSQ and the small encoder of all arms take their places.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sofdata.config.section import LARGEST_WHOLE, Section
+from sofdata.models.common.attention import StepBlock
+from sofdata.models.skill.fsq import FSQ
+from sofdata.models.skill.pixels import FrameEncoder, reduced, unit
+from sofdata.models.skill.vae import PLACES, FlowShape
+from sofdata.train.config import DataConfig, OptimConfig, StageRun
+from sofdata.types import Batch, Skill
+
+
+class LapaConfig(Section):
+    """The latent action model. Sizes as the skill model's; the choice is ours."""
+
+    levels: tuple[int, ...] = Field((8, 5, 5, 5), description="As skill.model.levels.")
+    tokens: Annotated[int, Field(ge=1)] = Field(4, description="Codes of a latent action.")
+    width: Annotated[int, Field(ge=8)] = Field(192, description="As skill.model.width.")
+    heads: Annotated[int, Field(ge=1)] = Field(4, description="As skill.model.heads.")
+    blocks: Annotated[int, Field(ge=1)] = Field(2, description="Blocks in which queries read.")
+    channels: tuple[int, int, int] = Field((16, 48, 96), description="As skill.model.channels.")
+    change_weight: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="How much more a pixel counts that differs fully between both frames."
+    )
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if not self.levels or min(self.levels) < 3 or math.prod(self.levels) > LARGEST_WHOLE:
+            raise ValueError(f"levels {list(self.levels)}: as those of skill.model.levels")
+        return self
+
+
+class LapaStage(Section):
+    """How the latent action model is trained."""
+
+    model: LapaConfig = LapaConfig()
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    run: StageRun = StageRun()
+
+
+class LatentActions(nn.Module):
+    """Encodes two frames as a latent action; stands where a `SkillVAE` does.
+
+    code_dim, tokens, codebook_size, observation_shape: as those of `SkillVAE`.
+    """
+
+    def __init__(self, config: LapaConfig, shape: FlowShape) -> None:
+        super().__init__()
+        self.config, self.shape = config, shape
+        self.fsq = FSQ(config.levels)
+        self.code_dim, self.codebook_size = len(config.levels), self.fsq.codebook_size
+        self.tokens = config.tokens
+        self.observation_shape = (PLACES, config.channels[2])
+        width, (fine, middle, coarse) = config.width, config.channels
+        self.frame = FrameEncoder(config.channels)
+        self.change = FrameEncoder(config.channels)
+        self.places = nn.Parameter(0.1 * torch.randn(2 * PLACES, width))
+        self.into = nn.Linear(coarse, width)
+        self.queries = nn.Parameter(torch.randn(config.tokens, width))
+        self.readers = nn.ModuleList(
+            StepBlock(width, config.heads, "attention", True) for _ in range(config.blocks)
+        )
+        self.before_code = nn.LayerNorm(width)
+        self.to_code = nn.Linear(width, self.code_dim)
+        self.from_code = nn.Sequential(
+            nn.Linear(config.tokens * self.code_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.patches = nn.Conv2d(3, fine, 4, stride=4)  # what is seen in finer places
+        self.halved = nn.Sequential(nn.SiLU(), unit(fine, middle, 2))
+        self.seed = nn.Linear(width, PLACES * coarse)
+        self.coarse = _Stage(coarse, coarse, width, 1)
+        self.middle = _Stage(coarse, middle, width, 2)
+        self.fine = _Stage(middle, fine, width, 2)
+        self.out = nn.Conv2d(fine, 2 * 3 * 16, 3, padding=1)
+
+    def observe(self, image: Tensor) -> Tensor:
+        """uint8 [B,3,H,W] to an observation, float32 [B,P,C], layer-normalised."""
+        return _tokens(self.frame(image))
+
+    def encode_frames(self, first: Tensor, last: Tensor) -> Tensor:
+        """Two frames, uint8 [B,3,H,W] or as `reduced` gives them, to codes [B,n,D]."""
+        codes: Tensor = self.fsq(self._before(_reduced(first), _reduced(last)))
+        return codes
+
+    def skill_of(self, batch: Batch) -> Skill:
+        """The latent actions that lead from the windows' first frames to their last."""
+        codes = self.encode_frames(batch.first, batch.last)
+        return Skill(codes, self.fsq.tokens_of(codes))
+
+    def codes_of(self, tokens: Tensor) -> Tensor:
+        """Tokens int64 [...,n] to codes float32 [...,n,D]."""
+        return self.fsq.codes_of(tokens)
+
+    def tokens_of(self, codes: Tensor) -> Tensor:
+        """Codes [...,n,D] to tokens int64 [...,n]."""
+        return self.fsq.tokens_of(codes)
+
+    def predict(self, codes: Tensor, first: Tensor) -> Tensor:
+        """Codes [B,n,D] and first frames to the last ones, float32 [B,3,64,64] in -1..1."""
+        image = _reduced(first)
+        fine = self.patches(image)
+        middle = self.halved(fine)
+        told = self.from_code(codes.flatten(1))
+        x = self.seed(told).unflatten(1, (-1, 4, 4))
+        x = self.coarse(x, self.frame(image), told)
+        x = self.fine(self.middle(x, middle, told), fine, told)
+        change, gate = functional.pixel_shuffle(self.out(x), 4).chunk(2, 1)
+        return image + gate.sigmoid() * change
+
+    def _before(self, first: Tensor, last: Tensor) -> Tensor:
+        seen, change = self.frame(first), self.change(last - first)
+        context = self.into(torch.cat([_tokens(seen), _tokens(change)], 1)) + self.places
+        queries = self.queries.expand(len(first), -1, -1)
+        for block in self.readers:
+            queries = block(queries, None, context)
+        entering: Tensor = self.to_code(self.before_code(queries))
+        return entering
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared error of the last frame, where it differs from the first counting more."""
+        first, last = reduced(batch.first), reduced(batch.last)
+        z = self._before(first, last)
+        predicted = self.predict(self.fsq(z), first)
+        weight = 1 + self.config.change_weight * (last - first).abs().mean(1, keepdim=True)
+        error = ((predicted - last).square() * weight).mean()
+        with torch.no_grad():
+            missed = (predicted - last).square().mean()
+            still = (first - last).square().mean().clamp(min=1e-9)
+        cost = 0.01 * (z.abs() - 2).relu().square().mean()
+        return error + cost, {"pixel_mse": missed, "change_explained": 1 - missed / still}
+
+    def evaluation(self) -> LapaEvaluation:
+        """Held-out errors, beside that of predicting no change, and the use of codes."""
+        return LapaEvaluation(self)
+
+    def spec(self) -> dict[str, Any]:
+        """What rebuilds this model, with its `state_dict`."""
+        return {"config": self.config.model_dump(mode="json"), "shape": asdict(self.shape)}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> Self:
+        """A model of the same build, with weights yet to be loaded."""
+        return cls(LapaConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
+
+
+class LapaEvaluation:
+    """Sums over held-out batches.
+
+    pixel_mse: of the last frame, pixels in -1..1; pixel_mse_no_change: of predicting the first.
+    change_explained: 1 - their ratio. codes_used_share, code_perplexity: as `SkillEvaluation`'s.
+    """
+
+    def __init__(self, model: LatentActions) -> None:
+        self._model = model
+        self._missed = self._still = 0.0
+        self._uses = torch.zeros(model.codebook_size, dtype=torch.int64)
+
+    @torch.no_grad()
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        model = self._model
+        skill = model.skill_of(batch)
+        first, last = reduced(batch.first), reduced(batch.last)
+        predicted = model.predict(skill.codes, first)
+        self._missed += float((predicted - last).square().sum())
+        self._still += float((first - last).square().sum())
+        self._uses += torch.bincount(skill.tokens.flatten(), minlength=model.codebook_size)
+
+    def result(self) -> dict[str, float]:
+        """The metrics, by the names above."""
+        odds = self._uses[self._uses > 0].double() / max(1, int(self._uses.sum()))
+        return {
+            "change_explained": 1 - self._missed / max(self._still, 1e-9),
+            "codes_used_share": len(odds) / self._model.codebook_size,
+            "code_perplexity": math.exp(-float((odds * odds.log()).sum())),
+        }
+
+    def pictures(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+
+class _Stage(nn.Module):
+    """Grow the grid, add the frame's features of that size, let the codes modulate it (FiLM)."""
+
+    def __init__(self, inner: int, outer: int, width: int, grows: int) -> None:
+        super().__init__()
+        self.grow = nn.Sequential(nn.Conv2d(inner, outer * grows**2, 1), nn.PixelShuffle(grows))
+        self.skip = nn.Conv2d(outer, outer, 1)
+        self.norm = nn.GroupNorm(max(1, outer // 8), outer, affine=False)
+        self.film = nn.Linear(width, 2 * outer)
+        self.convs = nn.Sequential(
+            nn.Conv2d(outer, outer, 3, padding=1), nn.SiLU(), nn.Conv2d(outer, outer, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor, picture: Tensor, told: Tensor) -> Tensor:
+        x = self.grow(x) + self.skip(picture)
+        scale, shift = self.film(told)[..., None, None].chunk(2, 1)
+        modulated: Tensor = torch.addcmul(shift, self.norm(x), 1 + scale)
+        mixed: Tensor = x + self.convs(functional.silu(modulated))
+        return mixed
+
+
+def _reduced(image: Tensor) -> Tensor:
+    return image if image.is_floating_point() else reduced(image)
+
+
+def _tokens(coarse: Tensor) -> Tensor:
+    """[B,C,4,4] to layer-normalised [B,16,C]."""
+    tokens = coarse.flatten(2).transpose(1, 2).float()
+    return functional.layer_norm(tokens, tokens.shape[-1:])

@@ -1,0 +1,1 @@
+"""Experts act, and what they do is recorded."""

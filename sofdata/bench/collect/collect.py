@@ -1,0 +1,363 @@
+"""`sofdata bench collect`: experts act, and what they did becomes videos and demonstrations.
+
+    OUT/SUITE/videos/       action-free MP4s laid out as Something-Something V2; label: the task
+    OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0
+    OUT/SUITE/collect.json  settings, seeds, layouts, how often experts succeed; written last
+
+Only successes are kept. Seeds are tried in waves: first as many as episodes are wanted, then as
+many as still lack, and so on. So which seeds are tried follows from the settings alone, and the
+same bytes come out for any number of processes and after any interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sofdata import __version__
+from sofdata.bench.collect.config import CollectConfig
+from sofdata.bench.collect.episodes import (
+    PARTS,
+    Attempt,
+    Part,
+    attempt,
+    read_demonstration,
+    write_whole,
+)
+from sofdata.bench.envs.base import Env, Suite, Task
+from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
+from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.study.records import read_record
+from sofdata.corpora.ssv2 import VIDEOS
+from sofdata.errors import ConfigError, TransientError
+from sofdata.ingest.config import config_digest, differing_keys
+from sofdata.storage.local_paths import local_folder
+from sofdata.storage.lock import Choice, only_driver
+from sofdata.storage.tree import Tree
+from sofdata.system.cores import cores
+from sofdata.system.interrupts import held
+from sofdata.system.processes import end_with_parent, end_workers
+from sofdata.system.versions import installed
+
+RECORD = "collect.json"
+CAMERA = "observation.images.front"
+WORK = "work"
+_FORMAT = 1
+_ATTEMPT_FORMAT = 2  # of the files of single attempts
+_JOB = 6  # attempts that a process makes before it tells of them
+
+Follow = Callable[["Told"], None]
+Attempts = dict[tuple[Part, str], list[Attempt]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Told after each job: episodes that succeeded, out of how many that are wanted, and tries."""
+
+    succeeded: int
+    wanted: int
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Some attempts at one task. Travels to processes."""
+
+    suite: str
+    task: str
+    part: Part
+    seeds: tuple[int, ...]
+    size: int
+    hold_steps: int
+    work: str
+
+
+def collect(
+    config: CollectConfig,
+    out: Path,
+    workers: int | None = None,
+    follow: Follow = lambda told: None,
+    choice: Choice = "auto",
+) -> dict[str, Any]:
+    """Collect into OUT/SUITE; returns what is in `collect.json`. Does nothing if that is there.
+
+    workers: processes; default: one for each core. choice: as of `only_driver`.
+
+    Raises `ConfigError` where packages or libraries are missing, where other settings were
+    collected before, for an expert that succeeds too rarely, for a folder that is not on this
+    machine, and if another command collects into it.
+    """
+    suite = find_suite(config.suite)
+    root = Path(local_folder(out, "the folder to collect into")) / suite.name
+    tasks = tasks_of(suite, config.tasks)
+    told = _collected(root, config)
+    if told:
+        return told
+    suite.check()
+    with only_driver(Tree(str(root)), "collection", choice):
+        return _collected(root, config) or _collect(config, suite, tasks, root, workers, follow)
+
+
+def _collect(
+    config: CollectConfig,
+    suite: Suite,
+    tasks: tuple[Task, ...],
+    root: Path,
+    workers: int | None,
+    follow: Follow,
+) -> dict[str, Any]:
+    began, work = time.monotonic(), root / WORK / config_digest(_of_attempts(suite, config))[:16]
+    made = _attempts(config, tasks, work, workers or cores(), follow)
+    cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
+    assembling = time.process_time()
+    _assemble_videos(root, tasks, made, work)
+    _assemble_demos(root, suite, tasks, made, work)
+    cpu_s += time.process_time() - assembling
+    measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
+    told = _record(suite, config, tasks, made) | measured
+    write_whole(root / RECORD, lambda path: path.write_text(json.dumps(told, indent=1) + "\n"))
+    shutil.rmtree(root / WORK)
+    return told
+
+
+def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
+    """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
+    try:
+        told = read_record(root / RECORD)
+    except FileNotFoundError:
+        return None
+    if "config" not in told:
+        raise ConfigError(f"{root / RECORD} was not written by 'collect': take another folder")
+    differing = "; ".join(differing_keys(config.content(), told["config"]))
+    if differing:
+        raise ConfigError(
+            f"{root} was collected with other settings ({differing}): take another folder, or "
+            "remove this one"
+        )
+    return told
+
+
+def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
+    """What decides the bytes of a single attempt; more or fewer of them share their files."""
+    content = config.content()
+    return {
+        "format": _ATTEMPT_FORMAT,
+        "sofdata": __version__,
+        "fps": suite.fps,
+        **{name: content[name] for name in ("suite", "size", "hold_steps")},
+    }
+
+
+def _attempts(
+    config: CollectConfig, tasks: tuple[Task, ...], work: Path, workers: int, follow: Follow
+) -> Attempts:
+    """Waves of attempts until there are enough successes of every part and task."""
+    wanted: dict[Part, int] = {"videos": config.videos, "demos": config.demos}
+    made: Attempts = {(part, task.name): [] for part in PARTS for task in tasks}
+    with _Pool(workers) as pool:
+        while wave := _wave(config, wanted, made, work):
+            for job, told in pool.run(wave):
+                made[job.part, job.task] += told
+                everything = [one for attempts in made.values() for one in attempts]
+                succeeded = sum(one.success for one in everything)
+                follow(Told(succeeded, sum(wanted.values()) * len(tasks), len(everything)))
+            for attempts in made.values():
+                attempts.sort(key=lambda one: one.seed)
+    return made
+
+
+def _wave(
+    config: CollectConfig, wanted: Mapping[Part, int], made: Attempts, work: Path
+) -> list[Job]:
+    """The jobs that still lack, of the same task side by side, since a simulator takes a second.
+
+    Raises `ConfigError` for an expert that succeeds too rarely.
+    """
+    jobs = []
+    for (part, task), attempts in sorted(made.items(), key=lambda item: item[0][1]):
+        succeeded = sum(one.success for one in attempts)
+        lacking = wanted[part] - succeeded
+        most = math.ceil(wanted[part] / config.least_rate)
+        if lacking and len(attempts) + lacking > most:
+            raise ConfigError(
+                f"the expert of '{task}' succeeded in {succeeded} of {len(attempts)} attempts, "
+                f"less than least_rate ({config.least_rate:g}): leave the task out, or allow less"
+            )
+        seeds = seeds_for(part, len(attempts) + lacking)[len(attempts) :]
+        jobs += [
+            Job(
+                config.suite,
+                task,
+                part,
+                seeds[start : start + _JOB],
+                config.size,
+                config.hold_steps,
+                str(work),
+            )
+            for start in range(0, len(seeds), _JOB)
+        ]
+    return jobs
+
+
+class _Pool:
+    """Processes, or for one worker this process itself."""
+
+    def __init__(self, workers: int) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        if workers > 1:
+            os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that begin now
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(workers, context, end_with_parent, (os.getpid(),))
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        _close_simulator()
+        if self._pool:
+            if kind is not None:
+                end_workers()  # rather than wait for what they do, which is made again
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, list[Attempt]]]:
+        """The attempts of each job, as they are made."""
+        if self._pool is None:
+            yield from ((job, _do(job)) for job in jobs)
+            return
+        try:
+            with held():
+                running = {self._pool.submit(_do, job): job for job in jobs}
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BrokenExecutor as error:
+            raise TransientError(
+                f"a process that collects died: {error} If memory ran out, take fewer with "
+                "--workers; the same command goes on from here"
+            ) from None
+
+
+_kept: dict[tuple[str, str, int], Env] = {}  # the simulator that this process made last
+
+
+def _do(job: Job) -> list[Attempt]:
+    suite = find_suite(job.suite)
+    task = next(task for task in suite.tasks if task.name == job.task)
+    key = (job.suite, job.task, job.size)
+    if key not in _kept:
+        _close_simulator()
+        _kept[key] = suite.make(task, job.size)
+    env, work = _kept[key], Path(job.work)
+    return [attempt(suite, env, task, seed, job.part, job.hold_steps, work) for seed in job.seeds]
+
+
+def _close_simulator() -> None:
+    while _kept:
+        _kept.popitem()[1].close()
+
+
+def _assemble_videos(root: Path, tasks: tuple[Task, ...], made: Attempts, work: Path) -> None:
+    """Number the videos, task by task, and label each with its task."""
+    labels: list[dict[str, str]] = []
+    with _Folder(root / "videos") as folder:
+        for name in (VIDEOS, "labels"):
+            (folder / name).mkdir()
+        for task in tasks:
+            for seed in _kept_seeds(made["videos", task.name]):
+                labels.append(
+                    {"id": f"{len(labels) + 1}", "label": task.text, "template": task.text}
+                )
+                source = work / "videos" / task.name / f"{seed}.mp4"
+                shutil.copyfile(source, folder / VIDEOS / f"{len(labels)}.mp4")
+        (folder / "labels" / "train.json").write_text(json.dumps(labels, indent=1) + "\n")
+
+
+def _assemble_demos(
+    root: Path, suite: Suite, tasks: tuple[Task, ...], made: Attempts, work: Path
+) -> None:
+    """Write the demonstrations, task by task."""
+    from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
+
+    if not any(made["demos", task.name] for task in tasks):
+        return
+    with _Folder(root / "demos") as folder:
+        writer = LeRobotWriter(
+            folder,
+            fps=round(suite.fps),
+            action_names=suite.action_names,
+            state_names=suite.state_names,
+            robot_type=suite.name,
+            episodes_per_file=50,
+        )
+        for task in tasks:
+            for seed in _kept_seeds(made["demos", task.name]):
+                path = work / "demos" / task.name / f"{seed}.npz"
+                frames, actions, states = read_demonstration(path)
+                writer.add(Episode({CAMERA: frames}, actions, task.text, states))
+        writer.finish()
+
+
+class _Folder:
+    """A folder that gets its name when all is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._partial = path, path.with_name(f".partial-{path.name}")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        return self._partial
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            os.replace(self._partial, self._path)
+
+
+def _kept_seeds(attempts: list[Attempt]) -> list[int]:
+    return [one.seed for one in attempts if one.success]
+
+
+def _record(
+    suite: Suite, config: CollectConfig, tasks: tuple[Task, ...], made: Attempts
+) -> dict[str, Any]:
+    """All that is told of a collection. Keys that end in _s are measurements of time."""
+    content = config.content()
+    return {
+        "format": _FORMAT,
+        "suite": suite.name,
+        "fps": suite.fps,
+        "config": content,
+        "config_sha256": config_digest(content),
+        "texts": {task.name: task.text for task in tasks},
+        **{part: {task.name: _told(made[part, task.name]) for task in tasks} for part in PARTS},
+        "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},
+        "episode_cpu_s": {
+            task.name: _mean([one.cpu_s for part in PARTS for one in made[part, task.name]])
+            for task in tasks
+        },
+    }
+
+
+def _told(attempts: list[Attempt]) -> dict[str, Any]:
+    good = [one for one in attempts if one.success]
+    return {
+        "episodes": len(good),
+        "tried": len(attempts),
+        "rate": round(len(good) / len(attempts), 4) if attempts else None,
+        "mean_steps": _mean([float(one.steps) for one in good]),
+        "seeds": [one.seed for one in good],
+        "layouts": [one.layout for one in good],
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(sum(values) / len(values), 2) if values else None

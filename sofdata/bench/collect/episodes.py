@@ -1,0 +1,137 @@
+"""One attempt of an expert, and the files in which attempts wait until all are made.
+
+    WORK/PART/TASK/SEED.json       written last: success, steps, hash of the layout
+    WORK/videos/TASK/SEED.mp4      of one that succeeded; frames and nothing else
+    WORK/demos/TASK/SEED.npz       of one that succeeded: frames, actions, states
+
+An attempt follows from its suite, task, seed and settings alone, whatever its process did before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.bench.envs.base import Env, Suite, Task
+
+Part = Literal["videos", "demos"]
+PARTS: tuple[Part, ...] = ("videos", "demos")
+_MANNER = 7  # keeps the expert's noise apart from what the simulator draws from the same seed
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is told of an attempt. layout: sha256 of the initial state and goal."""
+
+    seed: int
+    success: bool
+    steps: int
+    layout: str
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Performance:
+    """What happened: frames uint8 [T,S,S,3]; actions float32 [T,A], the one of row t taken at frame
+    t; states float32 [T,S] of the robot then; and whether the task succeeded within its steps."""
+
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+    states: NDArray[np.float32]
+    layout: NDArray[np.float64]
+    success: bool
+
+
+def perform(suite: Suite, env: Env, task: Task, seed: int, hold_steps: int) -> Performance:
+    """Let the expert do the task; goes on for `hold_steps` steps when it is done."""
+    expert = suite.expert(task, np.random.default_rng([seed, _MANNER]))
+    env.reset(seed)
+    expert.reset()
+    layout = env.layout()
+    frames = list[NDArray[np.uint8]]()
+    actions = list[NDArray[np.float32]]()
+    states = list[NDArray[np.float32]]()
+    done = 0  # steps since the task has succeeded, that one included
+    while done <= hold_steps and (done or len(actions) < task.max_steps):
+        frames.append(env.image())
+        states.append(env.state())
+        actions.append(expert.act(env))
+        done += env.step(actions[-1]) or done > 0
+    return Performance(np.stack(frames), np.stack(actions), np.stack(states), layout, done > 0)
+
+
+def layout_hash(layout: NDArray[np.float64]) -> str:
+    """sha256 of an initial state and goal, in full precision."""
+    return hashlib.sha256(np.ascontiguousarray(layout, np.float64).tobytes()).hexdigest()
+
+
+def attempt(
+    suite: Suite, env: Env, task: Task, seed: int, part: Part, hold_steps: int, work: Path
+) -> Attempt:
+    """Make an attempt, unless it is there."""
+    folder = work / part / task.name
+    done = read_attempt(folder, seed)
+    if done:
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.process_time()
+    made = perform(suite, env, task, seed, hold_steps)
+    if made.success and part == "videos":
+        write_whole(folder / f"{seed}.mp4", lambda path: _write_video(path, made.frames, suite.fps))
+    elif made.success:
+        write_whole(folder / f"{seed}.npz", lambda path: _write_arrays(path, made))
+    told = Attempt(
+        seed,
+        made.success,
+        len(made.actions),
+        layout_hash(made.layout),
+        round(time.process_time() - began, 3),
+    )
+    text = json.dumps(asdict(told)) + "\n"
+    write_whole(folder / f"{seed}.json", lambda path: path.write_text(text))
+    return told
+
+
+def read_attempt(folder: Path, seed: int) -> Attempt | None:
+    """What is told of an attempt, None if it was not made."""
+    try:
+        return Attempt(**json.loads((folder / f"{seed}.json").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def read_demonstration(
+    path: Path,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Frames, actions and states of a demonstration."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["frames"], arrays["actions"], arrays["states"]
+
+
+def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
+    from sofdata.video.writer import write_video
+
+    write_video(path, frames, fps, "h264")
+
+
+def _write_arrays(path: Path, made: Performance) -> None:
+    file: BinaryIO
+    with open(path, "wb") as file:
+        frames, actions, states = made.frames, made.actions, made.states
+        np.savez_compressed(file, frames=frames, actions=actions, states=states)
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file under another name and then give it its own, so that it is never half there."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    write(partial)
+    os.replace(partial, path)

@@ -1,0 +1,1 @@
+"""The study: arms, cells, how they are trained and evaluated."""

@@ -1,0 +1,126 @@
+"""How the arms act: from what is seen and asked for to a chunk of actions.
+
+With skills, the prior proposes several for what is seen, the decoder tells what each of them would
+have the robot do, and one answer is made of these. Decoding is cheap, and the image is looked at
+once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from sofdata.bench.study.config import ActingConfig
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.planner.mpc import MPCConfig
+from sofdata.models.planner.planner import Planner
+from sofdata.types import Skill
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acted:
+    """actions: float32 [B,N,A], to carry out. codes: [B,n,D] of the skill meant, None without."""
+
+    actions: Tensor
+    codes: Tensor | None = None
+
+
+class Actor(Protocol):
+    """A policy."""
+
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        """What to do at images uint8 [B,3,64,64], one text each; the same seed, the same answer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cloned:
+    """Acts without skills."""
+
+    decoder: ActionDecoder
+
+    @torch.no_grad()
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        """See `Actor`."""
+        nothing = Skill(
+            torch.zeros(len(images), 0, 1), torch.zeros(len(images), 0, dtype=torch.int64)
+        )
+        return Acted(self.decoder.act(images, nothing, texts).values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """Acts by skills that the prior draws."""
+
+    planner: Planner
+    decoder: ActionDecoder
+    config: ActingConfig
+
+    @torch.no_grad()
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        """See `Actor`."""
+        config, planner = self.config, self.planner
+        generator = Generator().manual_seed(seed)
+        number = config.samples if config.temperature else 1
+        codes, _, log_prob = planner.propose(
+            planner.observe(images), planner.tasks(texts), number, config.temperature, generator
+        )
+        return self.choose(images, texts, codes, log_prob)
+
+    def choose(
+        self, images: Tensor, texts: Sequence[str], codes: Tensor, log_prob: Tensor
+    ) -> Acted:
+        """Actions from S skills each: codes [B,S,n,D] with log-likelihoods [B,S]."""
+        rows = torch.arange(len(images))
+        if self.config.combine == "likeliest":
+            best = log_prob.argmax(1)
+            skill = Skill(codes[rows, best], torch.zeros(len(images), 0, dtype=torch.int64))
+            return Acted(self.decoder.act(images, skill, texts).values, skill.codes)
+        chunks = self._decode(images, texts, codes)  # [B, S, N, A]
+        mean = chunks.mean(1)
+        nearest = (chunks - mean[:, None]).square().sum((2, 3)).argmin(1)
+        chosen = mean if self.config.combine == "mean" else chunks[rows, nearest]
+        return Acted(self.decoder.finish(chosen).values, codes[rows, nearest])
+
+    def _decode(self, images: Tensor, texts: Sequence[str], codes: Tensor) -> Tensor:
+        """Normalised actions of every skill."""
+        decoder, number = self.decoder, codes.shape[1]
+        flat = codes.flatten(0, 1)
+        if decoder.config.condition == "flow":
+            chunks: Tensor = decoder(images.repeat_interleave(number, 0), flat)
+        else:
+            seen = decoder.observe(images).repeat_interleave(number, 0)
+            task = decoder.tasks(texts)
+            told = None if task is None else task.repeat_interleave(number, 0)
+            skills = decoder.told(images.repeat_interleave(number, 0), flat)
+            chunks = decoder.read(seen, skills, told)
+        return chunks.view(-1, number, *chunks.shape[1:])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searching:
+    """Acts by skills that are searched for: which of them lead to how demonstrations ended?
+
+    goals: by text, observations [K,P,C] of the last frames of the K demonstrations. Of these, the
+        one nearest to what is seen is the goal.
+    """
+
+    planner: Planner
+    decoder: ActionDecoder
+    mpc: MPCConfig
+    goals: dict[str, Tensor]
+
+    @torch.no_grad()
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        """See `Actor`."""
+        seen = self.planner.observe(images)
+        goal = torch.stack([self._goal(row, text) for row, text in zip(seen, texts, strict=True)])
+        skill = self.planner.plan(images, texts, goal, mpc=self.mpc, seed=seed).first
+        return Acted(self.decoder.act(images, skill, texts).values, skill.codes)
+
+    def _goal(self, seen: Tensor, text: str) -> Tensor:
+        goals = self.goals[text]
+        return goals[(goals - seen).square().sum((1, 2)).argmin()]

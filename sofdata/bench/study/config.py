@@ -1,0 +1,169 @@
+"""The settings of the benchmark: what is trained, how it acts, and what is compared.
+
+All values are ours. Presets lie in `pipelines/bench/`. What decides a cell's result is in its hash;
+which cells are wanted (`arms`, `demos`, `seeds`, ...) is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sofdata.bench.baselines.lapa import LapaStage
+from sofdata.config.section import Section
+from sofdata.ingest.config import IngestConfig, load_section
+from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
+
+BENCH_RECIPES = "bench"  # folder in pipelines/
+
+ArmName = Literal[
+    "bc",
+    "bc+encoder",
+    "bc+compute",
+    "lapa",
+    "sof-shuffled",
+    "sof-novideo",
+    "sof",
+    "sof+mpc",
+    "sof-flat",
+    "sof+clone",
+    "lapa+clone",
+    "bc-50",
+]
+Purpose = Literal["validation", "test"]
+Number = Annotated[int, Field(ge=1)]
+
+
+class ActingConfig(Section):
+    """How arms with skills choose what to do. The same for all of them."""
+
+    samples: Number = Field(16, description="Skills drawn from the prior at each look.")
+    temperature: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="Of these draws; 0 takes the mode of each point in turn, once."
+    )
+    combine: Literal["mean", "medoid", "likeliest"] = Field(
+        "mean",
+        description="Which actions are carried out: the mean of what the drawn skills decode to, "
+        "which is the expected action; the drawn chunk nearest to all others; or that of the "
+        "skill that the prior finds likeliest.",
+    )
+
+
+class EvaluationConfig(Section):
+    """How success is measured."""
+
+    episodes: Number = Field(20, description="Episodes a task, the same for every arm.")
+    at_once: Number = Field(
+        2,
+        description="Simulators of each task that run side by side, so that the networks see a "
+        "larger batch.",
+    )
+    execute: Number = Field(
+        8, description="Actions carried out before looking again, at most a chunk."
+    )
+    max_steps: int | None = Field(
+        None, ge=1, description="Steps after which an episode has failed; default: the task's."
+    )
+    strips: int = Field(1, ge=0, description="Episodes a task that are drawn for the report.")
+
+
+class BenchConfig(Section):
+    """Everything that `sofdata bench run` needs to know besides its data."""
+
+    suite: str = Field("metaworld", description="metaworld, scene, pushing or libero.")
+    tasks: tuple[str, ...] = Field((), description="Names of its tasks; (): all of them.")
+    step_frames: Number = Field(
+        2,
+        description="Control steps that a step of flow spans; sets ingest.flow.step_s by the "
+        "suite's frame rate.",
+    )
+    ingest: IngestConfig = Field(
+        IngestConfig.parse(
+            {"windows": {"length": 4, "stride": 1, "size": 32, "static_px": 0, "min_texture": 0}}
+        ),
+        description="How videos and demonstrations become windows, as for 'sofdata ingest'.",
+    )
+    skill: SkillStage = SkillStage()
+    planner: PlannerStage = PlannerStage()
+    decoder: DecoderStage = DecoderStage()
+    lapa: LapaStage = LapaStage()
+    acting: ActingConfig = ActingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    skill_encoder: Literal["frozen", "tuned"] = Field(
+        "tuned", description="The image encoder of decoders that are told a skill."
+    )
+    bc_encoder: Literal["frozen", "tuned"] = Field(
+        "tuned", description="What bc+encoder does with the skill model's image encoder."
+    )
+    skill_task: bool = Field(
+        False, description="Whether decoders that are told a skill are also told the task."
+    )
+    compute_updates: Number = Field(
+        8000,
+        description="Updates of bc+compute: as many as take the CPU time of the whole sof arm. "
+        "Cells report both times.",
+    )
+    clone_updates: Number = Field(
+        2500,
+        description="Updates of the policy that sof+clone and lapa+clone learn from the videos, "
+        "whose actions their action decoder names.",
+    )
+    arms: tuple[ArmName, ...] = Field(
+        (
+            "bc",
+            "bc+encoder",
+            "bc+compute",
+            "lapa",
+            "sof-shuffled",
+            "sof-novideo",
+            "sof",
+            "sof+mpc",
+            "sof+clone",
+            "lapa+clone",
+            "bc-50",
+        ),
+        description="What is compared at the first of `demos`.",
+    )
+    more_arms: tuple[ArmName, ...] = Field(
+        ("bc", "sof", "sof+clone"), description="What is compared at the others of `demos`."
+    )
+    demos: tuple[Number, ...] = Field(
+        (1, 3, 10), description="K: demonstrations with actions, for each task."
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), description="Training seeds.")
+    videos: int = Field(50, ge=0, description="Videos without actions, for each task.")
+    curve: tuple[Number, ...] = Field(
+        (10, 25),
+        description="Fewer videos that `curve_arms` are measured with, at the first of `demos`.",
+    )
+    curve_arms: tuple[ArmName, ...] = Field(
+        ("sof", "sof+clone"), description="Those of `arms` that are measured with fewer videos."
+    )
+
+    exploratory: bool = Field(
+        False, description="Run on test seeds with settings that are not frozen, for a look."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.demos or not self.seeds or not self.arms:
+            raise ValueError("arms, demos and seeds must each name at least one")
+        for name in ("tasks", "arms", "demos", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} {list(values)} has one twice")
+        if any(number >= self.videos for number in self.curve):
+            raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
+        if self.ingest.with_actions:
+            raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        return self
+
+
+def load_bench_config(preset: str | None, overrides: Iterable[str] = ()) -> BenchConfig:
+    """Read a preset and apply overrides such as `evaluation.episodes=5`.
+
+    Raises `ConfigError` for what does not exist, does not parse or does not fit.
+    """
+    return load_section(BenchConfig, preset, overrides, BENCH_RECIPES)

@@ -1,0 +1,202 @@
+"""The benchmark's data: collected videos and demonstrations, ingested, and who learns from which.
+
+    COLLECTED/videos, COLLECTED/demos ─► sofdata ingest ─► OUT/data/HASH/videos, OUT/data/HASH/demos
+
+Ingest is that of every user; the videos' dataset holds no actions. Of each task, the training seed
+decides an order of the videos and one of the demonstrations, and the first so many are taken: ten
+videos are part of twenty-five, and the same for every arm. All spans of a file and all cameras of
+an episode count as one and go together, so that none of them is held out from another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sofdata.bench.collect.episodes import PARTS, Part, write_whole
+from sofdata.bench.study.config import BenchConfig
+from sofdata.bench.study.locks import locked
+from sofdata.errors import ConfigError
+from sofdata.ingest.config import IngestConfig
+from sofdata.storage.tree import Tree
+
+MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
+
+
+@dataclass(frozen=True, slots=True)
+class BenchData:
+    """Ingested data. digest: of all that it was made from and with.
+
+    folders, sources: by part; sources by the task's text, in the order of their names.
+    files: by part, the file or episode that each source is of, where it is not the source itself.
+    cpu_s: seconds of computing that collecting and ingesting took, as far as they are known.
+    """
+
+    digest: str
+    folders: dict[Part, str]
+    sources: dict[Part, dict[str, tuple[str, ...]]]
+    cpu_s: dict[str, float]
+    files: dict[Part, dict[str, str]] = field(default_factory=dict)
+
+    def choose(self, part: Part, texts: Sequence[str], number: int, seed: int) -> list[str]:
+        """The videos or demonstrations of each task that a training seed learns from.
+
+        Raises `ConfigError` where there are not so many.
+        """
+        chosen = [
+            source
+            for text in texts
+            for together in self._enough(part, text, seed, number)[:number]
+            for source in together
+        ]
+        return list(dict.fromkeys(chosen))
+
+    def held_out(self, texts: Sequence[str], number: int, seed: int) -> list[str]:
+        """Demonstrations that an arm with `number` of them does not learn from; may be none."""
+        learned = {
+            self._file("demos", source) for source in self.choose("demos", texts, number, seed)
+        }
+        chosen = list[str]()
+        for text in texts:
+            order = self._enough("demos", text, seed, number)
+            left = min(MOST_HELD_OUT, len(order) - number)
+            for together in order[len(order) - left :]:
+                if self._file("demos", together[0]) not in learned:  # as may be for another task
+                    chosen += together
+        return list(dict.fromkeys(chosen))
+
+    def _file(self, part: Part, source: str) -> str:
+        return self.files.get(part, {}).get(source, source)
+
+    def _enough(self, part: Part, text: str, seed: int, number: int) -> list[list[str]]:
+        """The videos of a task in their order, those of one file together."""
+        files: dict[str, list[str]] = {}
+        for source in self.sources[part].get(text, ()):
+            files.setdefault(self._file(part, source), []).append(source)
+        if len(files) < number:
+            raise ConfigError(
+                f"{number} {part} of '{text}' are wanted, and {self.folders[part]} has "
+                f"{len(files)}: collect more, or ask for fewer"
+            )
+        return sorted(files.values(), key=lambda together: _place(seed, together[0]))
+
+
+def _place(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+
+def ingest_config(config: BenchConfig, fps: float) -> IngestConfig:
+    """The ingest's settings, with a step of flow of `step_frames` frames."""
+    flow = config.ingest.flow.model_copy(update={"step_s": config.step_frames / fps})
+    return config.ingest.model_copy(update={"flow": flow})
+
+
+def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
+    """Ingest what was collected, unless that is done, and list it.
+
+    Raises `ConfigError` where nothing was collected, or in another suite or at other frames/s.
+    """
+    told = _record(config, fps, collected)
+    settings = ingest_config(config, fps)
+    content = {"ingest": settings.content(), "collected": _identity(told)}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    base = out / "data" / digest[:16]
+    base.mkdir(parents=True, exist_ok=True)
+    folders, spent = dict[Part, str](), 0.0
+    for part in PARTS:
+        chosen = settings.model_copy(update={"with_actions": part == "demos"})
+        with locked(base / f"{part}.lock"):
+            spent += _ingest(collected / part, base / part, chosen)
+        folders[part] = str(base / part)
+    sources, files = dict[Part, dict[str, tuple[str, ...]]](), dict[Part, dict[str, str]]()
+    for part, folder in folders.items():
+        sources[part], files[part] = _sources(folder)
+    cpu_s = {"collect": float(told.get("cpu_s", 0.0)), "ingest": spent}
+    return BenchData(digest, folders, sources, cpu_s, files)
+
+
+def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
+    """What a collection says of itself, checked."""
+    path = collected / "collect.json"
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+        suite, found_fps = str(told["suite"]), float(told["fps"])
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {path}: 'sofdata bench collect' makes videos and demonstrations"
+        ) from None
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"{path} does not say its suite and its fps: collect again, into another folder"
+        ) from None
+    if suite != config.suite:
+        raise ConfigError(
+            f"{collected} was collected in the suite {suite}, and the settings are for "
+            f"{config.suite}: give its folder with --data, or --suite {suite}"
+        )
+    if found_fps != fps:
+        raise ConfigError(
+            f"{collected} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a step "
+            "of flow would span other frames. Collect again, into another folder"
+        )
+    return told
+
+
+def _identity(told: Any) -> Any:
+    """What of a collection's record decides its bytes: all but measurements of time."""
+    if not isinstance(told, dict):
+        return told
+    return {key: _identity(value) for key, value in told.items() if not key.endswith("_s")}
+
+
+def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
+    """Ingest unless it is complete; returns the CPU seconds that it took, of workers as well.
+
+    Raises `ConfigError` where the source is no longer what was ingested.
+    """
+    from sofdata.ingest.run import execute, prepare
+
+    note = dest.with_name(f"{dest.name}.cpu.json")
+    began, wall = _cpu_s(), time.monotonic()
+    try:
+        prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto")
+    except ConfigError as error:
+        if not note.exists():
+            raise
+        raise ConfigError(
+            f"{dest}, which models and results rest upon, is no longer what {source} gives: take "
+            f"another --out, or bring the source back: {error}"
+        ) from None
+    if prepared.complete is None:
+        execute(prepared, lambda event: None)
+    if not note.exists():
+        told = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
+        write_whole(note, lambda path: path.write_text(json.dumps(told)))
+    return float(json.loads(note.read_text())["cpu_s"])
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    import os
+
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _sources(folder: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The videos of each text, and the file of each video."""
+    from sofdata.loading.catalog import FILE, open_catalog
+
+    index = open_catalog([Tree(folder)], by_file=True).index
+    columns = (index[name].to_pylist() for name in ("source", "text", FILE))
+    found: dict[str, set[str]] = {}
+    files: dict[str, str] = {}
+    for source, text, file in zip(*columns, strict=True):
+        found.setdefault(text, set()).add(source)
+        files[source] = file
+    return {text: tuple(sorted(names)) for text, names in sorted(found.items())}, files

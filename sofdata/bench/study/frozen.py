@@ -1,0 +1,127 @@
+"""Hyper-parameters are chosen on validation seeds and frozen before test seeds are touched.
+
+`frozen.json` holds the settings that were chosen, their hash, and the validation cells that the
+choice rests on. On test seeds, `sofdata bench run` refuses settings that are not frozen: neither in
+OUT/frozen.json nor in the record that sofdata carries of its own study (pipelines/bench/frozen).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from sofdata.bench.study.config import BENCH_RECIPES, BenchConfig, load_bench_config
+from sofdata.bench.study.records import CELL, read_record
+from sofdata.errors import ConfigError
+from sofdata.ingest.config import carried, differing_keys, recipes
+from sofdata.video.config import VideoConfig
+
+FROZEN = "frozen.json"
+_CHOOSING = (
+    "measure them on validation seeds ('sofdata bench run --validation'), then freeze them "
+    "('sofdata bench freeze')"
+)
+# What is asked for, and what is only shown: no choice that could be made by looking at results.
+NOT_CHOSEN: Any = {
+    "arms": True,
+    "more_arms": True,
+    "demos": True,
+    "seeds": True,
+    "videos": True,
+    "curve": True,
+    "curve_arms": True,
+    "exploratory": True,
+    "evaluation": {"strips", "episodes"},
+    "skill": {"run"},
+    "planner": {"run"},
+    "decoder": {"run"},
+    "lapa": {"run"},
+    "ingest": {"run", "manifest"},
+}
+
+
+def chosen(config: BenchConfig) -> dict[str, Any]:
+    """The settings that are hyper-parameters.
+
+    Without `min_texture` where it is 0, and without `max_pixels` and another choice of what is held
+    out where they are the defaults, as in settings frozen before there were such keys.
+    """
+    settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    if not config.ingest.windows.min_texture:
+        del settings["ingest"]["windows"]["min_texture"]
+    if config.ingest.video.max_pixels == VideoConfig().max_pixels:
+        del settings["ingest"]["video"]["max_pixels"]
+    for stage in ("skill", "planner", "decoder", "lapa"):
+        for key in ("held_out_list", "held_out_where"):
+            if not settings[stage]["data"][key]:
+                del settings[stage]["data"][key]
+    return settings
+
+
+def chosen_hash(config: BenchConfig) -> str:
+    """sha256 of `chosen`."""
+    return hashlib.sha256(json.dumps(chosen(config), sort_keys=True).encode()).hexdigest()
+
+
+def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
+    """Record the settings as chosen, with the validation cells in `out` that used them.
+
+    Raises `ConfigError` if there is no such cell, or a test cell of other settings exists.
+    """
+    from sofdata.bench.study.stages import write_json
+
+    cells = read_cells(out)
+    validation = [cell for cell in cells if cell["cell"]["purpose"] == "validation"]
+    mine = [cell for cell in validation if chosen_hash(config) in cell["chosen_sha256"]]
+    if not mine:
+        raise ConfigError(
+            f"no cell in {out} was measured on validation seeds with these settings: run "
+            "'sofdata bench run --validation' with them first"
+        )
+    tested = [cell["chosen_sha256"] for cell in cells if cell["cell"]["purpose"] == "test"]
+    if any(chosen_hash(config) not in settings for settings in tested):
+        raise ConfigError(
+            f"test seeds were already used in {out} with other settings: choosing now would be "
+            "choosing by test results. Use another folder, and say so where you report it"
+        )
+    record = {
+        "chosen_sha256": chosen_hash(config),
+        "note": note,
+        "validation_cells": {
+            cell["hash"]: {**cell["cell"], "success": cell["success"]} for cell in mine
+        },
+        "settings": chosen(config),
+    }
+    write_json(out / FROZEN, record)
+    return out / FROZEN
+
+
+def check_frozen(config: BenchConfig, out: Path) -> None:
+    """Raises `ConfigError` unless the settings are frozen, or only explored with."""
+    if config.exploratory:
+        return
+    records = [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
+    if chosen_hash(config) in [record["chosen_sha256"] for record in records]:
+        return
+    same = [record for record in records if record["settings"]["suite"] == config.suite]
+    found = "no settings are frozen for this suite"
+    if same:
+        differing = list(differing_keys(chosen(config), same[0]["settings"]))
+        found = f"these settings are not those that were frozen: {'; '.join(differing[:5])}"
+    frozen = {record["chosen_sha256"] for record in same}
+    for preset in recipes(BENCH_RECIPES):
+        if chosen_hash(load_bench_config(preset)) in frozen:
+            raise ConfigError(f"{found}. --preset {preset} has those; to use others, {_CHOOSING}")
+    raise ConfigError(f"{found}. Before test seeds, {_CHOOSING}")
+
+
+def read_cells(out: Path) -> list[dict[str, Any]]:
+    """All finished cells of a folder, by name of their files."""
+    return [read_record(path, *CELL) for path in sorted((out / "cells").glob("*.json"))]
+
+
+def _records(out: Path) -> list[Path]:
+    own = [out / FROZEN] if (out / FROZEN).exists() else []
+    return own + sorted((carried("pipelines") / "bench" / "frozen").glob("*.json"))

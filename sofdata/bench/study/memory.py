@@ -1,0 +1,145 @@
+"""Windows held in memory, for trainings that go over a small dataset many times.
+
+The benchmark's datasets have some thousand windows, and decoding their frames takes longer than
+training on them. Read once, with frames at the side that the models work at, they fit in a few
+hundred MB. `Loader` reads them; `MemoryLoader` gives batches in the loader's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from sofdata.errors import ContractError
+from sofdata.loading.catalog import Geometry
+from sofdata.loading.loader import Loader
+from sofdata.loading.order import Order
+from sofdata.loading.quotes import quoted
+from sofdata.models.skill.pixels import FRAME
+from sofdata.types import ActionBatch, Batch
+
+_AT_ONCE = 256
+_NAMES = ("flow", "first", "last", "mask", "text_ids")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Windows of one dataset.
+
+    batch: all of them; frames uint8 [M,3,64,64], flow in float16 to save memory.
+    texts: what `batch.text_ids` point to. p99_px: of all flow of the dataset.
+    """
+
+    batch: Batch
+    texts: tuple[str, ...]
+    p99_px: float
+    geometry: Geometry
+
+    def __len__(self) -> int:
+        return len(self.batch.keys)
+
+    def rows(self, places: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """Some of them as a batch, flow in float32."""
+        chosen = torch.as_tensor(np.asarray(places, np.int64))
+        values: dict[str, Tensor] = {
+            name: getattr(self.batch, name)[chosen] for name in _NAMES if name != "flow"
+        }
+        values["flow"] = self.batch.flow[chosen].float()
+        keys = tuple(self.batch.keys[int(place)] for place in places)
+        if isinstance(self.batch, ActionBatch):
+            actions, mask = self.batch.actions[chosen], self.batch.action_mask[chosen]
+            return ActionBatch(keys=keys, **values, actions=actions, action_mask=mask)
+        return Batch(keys=keys, **values)
+
+    def with_texts(self, texts: tuple[str, ...]) -> Windows:
+        """The same with text ids that point into other `texts`, which must hold theirs."""
+        used = {self.texts[index] for index in set(self.batch.text_ids.tolist())}
+        missing = used - set(texts)
+        if missing:
+            raise ContractError(f"texts {sorted(missing)} are not among {list(texts)}")
+        places = torch.tensor([texts.index(t) if t in used else -1 for t in self.texts])
+        ids = places[self.batch.text_ids]
+        return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
+
+    def with_actions(self, actions: Tensor) -> Windows:
+        """The same with actions float32 [M,N,A], all of them real."""
+        values = {name: getattr(self.batch, name) for name in _NAMES}
+        mask = torch.ones(actions.shape[:2], dtype=torch.bool)
+        batch = ActionBatch(keys=self.batch.keys, **values, actions=actions, action_mask=mask)
+        return replace(self, batch=batch)
+
+    def joined(self, other: Windows) -> Windows:
+        """These windows and then those of `other`, which have the same texts and sizes."""
+        if self.texts != other.texts or type(self.batch) is not type(other.batch):
+            raise ContractError("windows of other texts, or without actions, cannot be joined")
+        return replace(self, batch=_joined([self.batch, other.batch]))
+
+
+def read_windows(url: str, sources: Sequence[str] | None = None) -> Windows:
+    """Read the windows of some videos, or of all, in the order of the index.
+
+    sources: ids of videos, as in the index's column `source`.
+    Raises `ConfigError` where the dataset or its windows cannot be read, or none is selected.
+    """
+    where = "" if sources is None else f"source in ({', '.join(map(quoted, sources))},)"
+    loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
+    parts = [_small(batch) for batch in loader.epoch(0)]
+    loader.close()
+    p99_px = float(loader.statistics["p99_px"])
+    return Windows(_joined(parts), loader.texts, p99_px, loader.geometry)
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    kind = type(parts[0])
+    names = _NAMES + (("actions", "action_mask") if kind is ActionBatch else ())
+    values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    return kind(keys=tuple(key for part in parts for key in part.keys), **values)
+
+
+def _small(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        flow=batch.flow.half(),
+        first=small_frames(batch.first),
+        last=small_frames(batch.last),
+    )
+
+
+def small_frames(frames: Tensor) -> Tensor:
+    """uint8 [B,3,H,W] of any size to uint8 [B,3,64,64], by areas."""
+    if frames.shape[-2:] == (FRAME, FRAME):
+        return frames
+    means = functional.interpolate(frames.float(), (FRAME, FRAME), mode="area")
+    return means.round().to(torch.uint8)
+
+
+class MemoryLoader:
+    """Batches of windows in memory: every epoch in another order, which follows from the seed.
+
+    shuffle: False for the order of the windows, with a last batch that may not be full.
+    Few windows are repeated so that a batch is always full.
+    """
+
+    def __init__(
+        self, windows: Windows, batch_size: int, *, seed: int = 0, shuffle: bool = True
+    ) -> None:
+        self._windows, self._size = windows, batch_size
+        number = len(windows)
+        whole = number * (-(-batch_size // number) if shuffle else 1)
+        self._order = Order(np.zeros(whole, np.int32), shuffle, seed, buffer_shards=1)
+        self.batches = whole // batch_size if shuffle else -(-whole // batch_size)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from batch `start` on."""
+        rows = self._rows(number)
+        for place in range(start, self.batches):
+            yield self._windows.rows(rows[place * self._size : (place + 1) * self._size])
+
+    def _rows(self, epoch: int) -> NDArray[np.int64]:
+        return self._order.rows(epoch) % len(self._windows)

@@ -1,0 +1,41 @@
+"""`split.json` beside each trained stage: what it learned from, and what it was measured on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sofdata.bench.collect.episodes import Part, write_whole
+from sofdata.errors import ConfigError
+
+SPLIT = "split.json"
+
+
+def agreed_split(
+    folder: Path, learned: Mapping[Part, Sequence[str]], held_out: Sequence[str]
+) -> list[str]:
+    """Store the split of a stage; returns the demonstrations that it is measured on.
+
+    learned: ids of videos or demonstrations. Of a stage that was begun before, perhaps for an arm
+    with another number of demonstrations, what was held out then stays so.
+    Raises `ConfigError` where it had begun to learn from others.
+    """
+    path = folder / SPLIT
+    train = {part: sorted(names) for part, names in learned.items()}
+    try:
+        stored = json.loads(path.read_bytes())
+        same, kept = stored["train"] == train, list(map(str, stored["held_out"]))
+    except FileNotFoundError:
+        value = {"format": 1, "train": train, "held_out": sorted(held_out)}
+        text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+        write_whole(path, lambda partial: partial.write_text(text))
+        return sorted(held_out)
+    except (ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise ConfigError(
+            f"{path} is damaged, or of a training that began with other videos than it would go on "
+            f"with: remove {folder}, and it is trained anew"
+        )
+    return kept

@@ -1,0 +1,1 @@
+"""LeRobot datasets, v2 and v3."""

@@ -1,0 +1,1 @@
+"""Text, CSV, JSON and Parquet that corpora are described by."""

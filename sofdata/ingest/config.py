@@ -1,0 +1,280 @@
+"""The configuration of an ingest: one section a component, recipes, overrides, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from sofdata.config.overrides import apply
+from sofdata.config.section import Section
+from sofdata.config.written import LARGEST_BYTES, read_recipe
+from sofdata.corpora.config import ManifestConfig
+from sofdata.errors import ConfigError
+from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
+from sofdata.flow.config import FlowConfig
+from sofdata.shards.sample import ImageConfig
+from sofdata.video.config import VideoConfig
+from sofdata.video.limits import LimitConfig
+from sofdata.windows.config import WindowConfig
+
+S = TypeVar("S", bound=Section)
+INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
+
+
+class UnitConfig(Section):
+    """How videos are cut into units. Each unit becomes one shard. Defaults are ours."""
+
+    max_videos: int = Field(64, ge=1, description="A unit holds at most this many videos.")
+    max_source_mib: float = Field(
+        64.0,
+        gt=0,
+        description="Files of a unit have at most this many MiB together; a larger one is alone.",
+    )
+    min_units: int = Field(
+        16,
+        ge=1,
+        description="A small corpus is cut into about this many units, as far as it has videos, so "
+        "that several workers have work: the next power of two, less those that stay empty. "
+        "Independent of the number of workers.",
+    )
+
+
+class RunConfig(Section):
+    """How an ingest is run. Nothing here changes a byte of the dataset.
+
+    A video that a limit of memory or time keeps from being decoded is quarantined, and its reason
+    is `over_memory` or `over_time`: it is not decoded in part.
+    """
+
+    engine: Literal["ray", "inline"] = Field(
+        "ray", description="'ray': worker processes. 'inline': this process, for debugging."
+    )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Ray workers, one core each, over all nodes; default: one for each core that "
+        "is free, also on nodes that join later.",
+    )
+    address: str | None = Field(
+        None, description="Address of a running Ray cluster; default: start Ray on this machine."
+    )
+    start_up_s: float = Field(
+        300.0,
+        gt=0,
+        description="A Ray run without any worker for this long, s, stops with a diagnosis: at "
+        "its start, or when all nodes are lost. Clusters that scale from nothing need longer.",
+    )
+    flow_actors: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Ray actors that estimate flow for all workers of a node, one GPU each when "
+        "flow.device is cuda (then 0 means one for each GPU of the node). 0: each worker "
+        "estimates its own flow.",
+    )
+    flow_nodes: Literal["own", "any"] = Field(
+        "own",
+        description="'own': workers run beside the flow actors that they use, and pixels never "
+        "cross nodes. 'any': workers run on every node and send their frames to the flow actors "
+        "of all, so that nodes without GPUs can decode; the network carries about 230 KB a pair "
+        "at 128 px, both ways together.",
+    )
+    flow_resource: str | None = Field(
+        None,
+        description="The Ray resource that marks the nodes with flow actors; default: GPU when "
+        "flow.device is cuda, else none. A flow actor takes three quarters of one.",
+    )
+    temporary_mib: float = Field(
+        8192.0,
+        gt=0,
+        description="Room, MiB, that one worker takes for copies of remote videos: the one that is "
+        "decoded and the next. A larger video is read in ranges (with PyAV; decord copies it).",
+    )
+    ranges_mib: float = Field(
+        32.0,
+        ge=0,
+        description="A remote video larger than this, MiB, of which only a span is used is read in "
+        "ranges instead of being copied, unless that takes more than half of it.",
+    )
+    isolate: bool = Field(
+        True, description="Decode each video in a process of its own that can be killed (Ray only)."
+    )
+    limits: LimitConfig = LimitConfig()
+    lock: Literal["auto", "none"] = Field(
+        "auto",
+        description="'auto': only one command at a time writes to a destination, by a lock of its "
+        "file system or, in an object store, by a lease. 'none': none is taken, for a file system "
+        "without locks of which you are sure that nothing else writes there.",
+    )
+    stall_s: float = Field(
+        14400.0,
+        gt=0,
+        description="A Ray run in which no video ends for this long, s, stops with a diagnosis. "
+        "Must exceed the time that the longest video takes.",
+    )
+    allow_set_aside: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the videos that may be quarantined before the exit code is 1.",
+    )
+
+    def flow_is_elsewhere(self, flow: FlowConfig) -> bool:
+        """Whether actors estimate flow rather than the workers themselves."""
+        return self.flow_actors > 0 or flow.device == "cuda" or self.flow_resource is not None
+
+
+class IngestConfig(Section):
+    """Everything that an ingest needs to know besides its source and its destination."""
+
+    video: VideoConfig = VideoConfig()
+    flow: FlowConfig = FlowConfig()
+    windows: WindowConfig = WindowConfig()
+    codec: CodecConfig = CodecConfig()
+    images: ImageConfig = ImageConfig()
+    units: UnitConfig = UnitConfig()
+    manifest: ManifestConfig = ManifestConfig()
+    with_actions: bool = Field(
+        False,
+        description="Store the actions of demonstrations beside their windows, where the corpus "
+        "has any. Never read otherwise. Such a dataset is another than the one without.",
+    )
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _a_window_can_be_stored(self) -> Self:
+        side = self.windows.length * self.windows.size
+        if self.codec.name == "q8" and side > LONGEST_SIDE_PX:
+            raise ValueError(
+                f"windows.length {self.windows.length} times windows.size {self.windows.size} is "
+                f"{side}, and codec.name q8 stores at most {LONGEST_SIDE_PX}: take less of either, "
+                "or codec.name float16"
+            )
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """What decides the dataset's bytes: all sections but `run`.
+
+        Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
+        `windows.texts` and `windows.min_texture` are left out where they change nothing, as in
+        datasets made before there were such keys (see `stored_config`); so is
+        `video.max_pixels` where it is the default, since hardly any video has larger frames.
+        """
+        left_out = {"run"} if self.with_actions else {"run", "with_actions"}
+        if self.manifest == ManifestConfig():
+            left_out.add("manifest")
+        content = self.model_dump(mode="json", exclude=left_out)
+        if self.video.max_pixels == VideoConfig().max_pixels:
+            del content["video"]["max_pixels"]
+        if self.windows.texts == "label":
+            del content["windows"]["texts"]
+        if not self.windows.min_texture:
+            del content["windows"]["min_texture"]
+        if self.flow.weights_sha256:
+            content["flow"]["checkpoint"] = None
+        return content
+
+    def digest(self) -> str:
+        """sha256 of `content`, in hexadecimal."""
+        return config_digest(self.content())
+
+
+def config_digest(content: dict[str, Any]) -> str:
+    """sha256 of a resolved configuration, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConfig:
+    """Read a recipe, apply `a.b=c` overrides, and check the result.
+
+    recipe: path of a YAML file, or the name of one that sofdata carries; None for the defaults.
+    overrides: `key=value` with a dotted key. The value of a text is taken as it stands, any other
+        is read as YAML.
+
+    Of several values for a key the last one counts. Raises `ConfigError` for a recipe that does not
+    exist or does not parse, for an override without "=", and for any key or value that does not
+    fit.
+    """
+    return load_section(IngestConfig, recipe, overrides)
+
+
+def load_section(
+    section: type[S],
+    recipe: str | None,
+    overrides: Iterable[str] = (),
+    folder: str = INGEST_RECIPES,
+) -> S:
+    """Read a recipe for any kind of section; otherwise as `load_config`.
+
+    folder: where sofdata carries the recipes of this kind.
+    """
+    values = _read_recipe(recipe, folder) if recipe is not None else {}
+    for override in overrides:
+        apply(values, override, section)
+    return section.parse(values)
+
+
+def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
+    """The recipes that sofdata carries, by name."""
+    path = carried("pipelines") / folder
+    return {path.stem: path for path in sorted(path.glob("*.yaml"))}
+
+
+def carried(folder: str) -> Path:
+    """A top-level folder of the project: in a checkout beside the package, in a wheel inside it."""
+    package = Path(str(files("sofdata")))
+    inside = package / f"_{folder}"
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def completed(content: dict[str, Any]) -> dict[str, Any]:
+    """A dataset's `content` with the keys that were left out of it because they changed nothing.
+
+    They get the values that change nothing, whatever their defaults are now.
+    """
+    windows = {"texts": "label", "min_texture": 0.0, **content.get("windows", {})}
+    manifest = ManifestConfig().model_dump(mode="json")
+    video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
+    return {
+        "with_actions": False,
+        "manifest": manifest,
+        **content,
+        "windows": windows,
+        "video": video,
+    }
+
+
+def stored_config(content: dict[str, Any]) -> IngestConfig:
+    """The configuration of a dataset from its `content`; raises `ConfigError` as `parse` does."""
+    return IngestConfig.parse(completed(content))
+
+
+def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name each key in which two resolved configurations differ, with both values."""
+    for key in sorted(ours.keys() | theirs.keys()):
+        left, right = ours.get(key), theirs.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from differing_keys(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key} is {left!r}, there {right!r}"
+
+
+def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
+    path = recipes(folder).get(recipe, Path(recipe))
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        known = ", ".join(recipes(folder)) or "none"
+        raise ConfigError(
+            f"cannot read recipe '{recipe}' ({getattr(error, 'strerror', error)}); "
+            f"give a path to a YAML file or one of: {known}"
+        ) from None
+    return read_recipe(data, recipe)

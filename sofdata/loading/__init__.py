@@ -1,0 +1,1 @@
+"""Reading a dataset: which windows, in which order, as batches."""

@@ -1,0 +1,1 @@
+"""The action decoder: image and skill to actions."""

@@ -1,0 +1,110 @@
+"""How skills are decoded into actions. The SOF paper publishes none of it: defaults are ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sofdata.config.section import Section
+from sofdata.errors import ConfigError
+from sofdata.models.common.text import TextMode
+
+if TYPE_CHECKING:
+    from sofdata.models.action.space import ActionSpace
+
+
+class DecoderConfig(Section):
+    """The action decoder. The SOF paper publishes none of this: the defaults are ours."""
+
+    condition: Literal["skill", "flow", "flow+image", "none"] = Field(
+        "skill",
+        description="What actions are decoded from: 'skill': the first frame and the skill's "
+        "codes; 'flow': only the flow that the frozen skill model decodes from the codes, which is "
+        "inverse dynamics; 'flow+image': that flow and the first frame; 'none': only the first "
+        "frame, which is plain behaviour cloning, as a baseline. Default ours.",
+    )
+    encoder: Literal["frozen", "tuned", "fresh"] = Field(
+        "frozen",
+        description="The image encoder: 'frozen': the skill model's own, not trained; 'tuned': a "
+        "copy of it, trained along; 'fresh': one of the same build, from random weights. No matter "
+        "with condition 'flow'. Default ours.",
+    )
+    task: TextMode | None = Field(
+        None,
+        description="How the task's text is read, as with planner.model.text; null: actions do not "
+        "depend on it. Plain cloning of several tasks needs it. No matter with condition 'flow'. "
+        "Default ours.",
+    )
+    text_width: Annotated[int, Field(ge=1)] = Field(
+        256, description="Width of the task's vector, as with the planner. Default ours."
+    )
+    code_noise: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="In training only, standard deviation of what is added to each number of a "
+        "code, which lies in -1..1 with fsq: the skills that a prior draws are not quite those "
+        "that demonstrations show. Default ours.",
+    )
+    image_dropout: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="In training only, share of the samples whose image is hidden, so that the "
+        "decoder learns to go by the skill: of a few demonstrations, it else knows every image by "
+        "heart. 1: it never sees images. Only with 'skill' and 'flow+image'. Default ours.",
+    )
+    width: Annotated[int, Field(ge=8)] = Field(
+        128, description="Features of a token; a multiple of heads. Default ours."
+    )
+    layers: Annotated[int, Field(ge=1)] = Field(
+        2, description="Transformer layers, or convolutions over time with 'flow'. Default ours."
+    )
+    heads: Annotated[int, Field(ge=1)] = Field(4, description="Heads of attention. Default ours.")
+    gripper: int | Literal["auto"] | None = Field(
+        "auto",
+        description="The action dimension of the gripper, which gets a head of its own: its "
+        "number, from 0 or, from the end, -1; 'auto': the last dimension that takes only two "
+        "values in the demonstrations, if any does; null: none. Where it takes two values, they "
+        "are told apart by cross-entropy and one of the two is what comes out; any other is "
+        "regressed. Default ours.",
+    )
+    gripper_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0,
+        description="Weight of the gripper's cross-entropy against the mean loss of the other "
+        "dimensions. Default ours.",
+    )
+    loss: Literal["huber", "l1"] = Field(
+        "huber", description="Loss of an action, in standard deviations. Default ours."
+    )
+    huber_delta: Annotated[float, Field(gt=0)] = Field(
+        1.0,
+        description="Error in standard deviations from which Huber's loss is linear. Default ours.",
+    )
+    shift_px: Annotated[int, Field(ge=0)] = Field(
+        4,
+        description="In training only, images are shifted at random by up to this many px each "
+        "way, at the size that frames are stored at; 0 is off. DrQ's value, for 84 px.",
+    )
+    clip_margin: Annotated[float, Field(ge=0)] = Field(
+        0.1,
+        description="Actions are clipped to the range of the demonstrations, widened at both ends "
+        "by this share of it. Default ours.",
+    )
+
+    @model_validator(mode="after")
+    def _check_width(self) -> Self:
+        if self.width % self.heads or self.width % 4:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads} and 4")
+        return self
+
+
+def gripper_dimension(setting: int | str | None, space: ActionSpace) -> int | None:
+    """The gripper's dimension, 0 to A - 1, that a config's `gripper` means, or None."""
+    if setting == "auto":
+        return max((n for n, values in enumerate(space.values) if values), default=None)
+    if setting is None:
+        return None
+    if not -space.size <= int(setting) < space.size:
+        raise ConfigError(
+            f"gripper is dimension {setting}, but actions have {space.size}: "
+            f"0 to {space.size - 1}, or -{space.size} to -1 from the end"
+        )
+    return int(setting) % space.size

@@ -1,0 +1,314 @@
+"""The action decoder: an observation and a skill to a chunk of actions.
+
+The last of the three models of SOF (arXiv 2512.20052), and the only one that needs actions: it
+learns from a few labelled demonstrations how this robot carries out what the skill model learned
+from video without actions. The paper publishes no architecture; this one is ours.
+
+    condition "skill": image ─► P observation tokens ─┐
+                       skill ─► n codes ──────────────┼─► N queries ─► heads ─► N actions
+                       text ──► task, if wanted ──────┘
+    condition "flow":  skill ─► flow, by the skill model ─► CNN ─► over time ─► heads ─► N actions
+    condition "flow+image": image and text as above, and that flow step by step in place of codes
+    condition "none":  image and text as above ─► N queries ─► heads ─► N actions
+
+About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sofdata.models.action.config import DecoderConfig, gripper_dimension
+from sofdata.models.action.evaluation import ActionEvaluation
+from sofdata.models.action.layers import (
+    FlowReader,
+    Heads,
+    TokenReader,
+    draw_offsets,
+    shift,
+    step_features,
+)
+from sofdata.models.action.space import ActionSpace, measure_actions
+from sofdata.models.common.gaussian import noise_of
+from sofdata.models.common.text import TextEncoder
+from sofdata.models.skill.conditioned import OnSkill
+from sofdata.types import Actions, Batch, Skill
+
+if TYPE_CHECKING:
+    from sofdata.models.skill.vae import SkillVAE
+
+__all__ = ["ActionDecoder", "ActionSpace", "DecoderConfig", "measure_actions"]
+
+
+class ActionDecoder(OnSkill):
+    """Decodes a skill into actions.
+
+    Everything that leaves `act` is in the units of the demonstrations; inside, actions are in
+    standard deviations from their mean, and the gripper is a logit for the higher of its values.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        skill: SkillVAE,
+        space: ActionSpace,
+        texts: tuple[str, ...] = (),
+    ) -> None:
+        """texts: what `Batch.text_ids` point to; needed where config.task is set."""
+        only_flow = config.condition == "flow"
+        super().__init__(skill, "frozen" if only_flow else config.encoder)
+        self.config = config
+        self.space = space
+        self.texts = texts
+        self.text: TextEncoder | None = None
+        if config.task and not only_flow:
+            self.text = TextEncoder(config.task, config.text_width, texts)
+        self.gripper = gripper_dimension(config.gripper, space)
+        self.switch = self.gripper  # the gripper's dimension, if it takes only two values
+        if self.gripper is not None and not space.values[self.gripper]:
+            self.switch = None
+        # What is read of a skill beside the image: its codes, or the steps of its flow.
+        told = {"skill": (skill.tokens, skill.code_dim)}
+        self.steps: nn.Module | None = None
+        if config.condition == "flow+image":
+            self.steps = step_features(config.width)
+            told["flow+image"] = (skill.shape.steps, config.width)
+        self._decoded: dict[str, Tensor] = {}  # flow of remembered skills, by the windows' keys
+        self.reader: nn.Module
+        if only_flow:
+            self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
+        else:
+            self.reader = TokenReader(
+                space.chunk,
+                skill.observation_shape,
+                told.get(config.condition),
+                width=config.width,
+                layers=config.layers,
+                heads=config.heads,
+                task=self.text.width if self.text else None,
+            )
+        self.heads = Heads(config.width, space.size, self.gripper)
+        self._keep_scale()
+
+    def _keep_scale(self) -> None:
+        """The space as tensors that follow the module's device; the spec is where they are kept."""
+        low, high = self.space.vector("low"), self.space.vector("high")
+        margin = self.config.clip_margin * (high - low)
+        regressed = torch.ones(self.space.size, dtype=torch.bool)
+        pair: tuple[float, ...] = (0.0, 0.0)
+        if self.switch is not None:
+            regressed[self.switch] = False
+            pair = self.space.values[self.switch]
+        scale = {"mean": self.space.vector("mean"), "std": self.space.vector("std")}
+        scale |= {"least": low - margin, "most": high + margin}
+        scale |= {"regressed": regressed, "pair": torch.tensor(pair)}
+        for name, value in scale.items():
+            self.register_buffer(f"_{name}", value, persistent=False)
+
+    def forward(
+        self,
+        image: Tensor,
+        codes: Tensor,
+        offsets: Tensor | None = None,
+        task: Tensor | None = None,
+        seen: Tensor | None = None,
+        flow: Tensor | None = None,
+    ) -> Tensor:
+        """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
+
+        offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
+        seen: bool [B], False for a sample whose image is hidden, or None.
+        task: float32 [B,E], as `tasks` gives it; not looked at where the decoder knows no tasks.
+        flow: what the skill model decodes, [B,L,2,h,w], where it is known already.
+        """
+        told = self.told(image, codes, offsets, flow)
+        if self.config.condition == "flow":
+            actions: Tensor = self.heads(self.reader(told)).float()
+            return actions
+        view = image if offsets is None else shift(image, offsets)
+        observation = self.observe(view)
+        if seen is not None:
+            observation = observation * seen[:, None, None]
+        return self.read(observation, told, task)
+
+    def read(self, observation: Tensor, told: Tensor, task: Tensor | None = None) -> Tensor:
+        """As `forward`, from an observation [B,P,C] and what `told` gives, made before; not for
+        "flow"."""
+        if self.config.image_dropout == 1 and self.config.condition != "none":
+            observation = torch.zeros_like(observation)
+        features = self.reader(observation, told, task)
+        actions: Tensor = self.heads(features).float()
+        return actions
+
+    def told(
+        self,
+        image: Tensor,
+        codes: Tensor,
+        offsets: Tensor | None = None,
+        flow: Tensor | None = None,
+    ) -> Tensor:
+        """What is read of skills beside the image: codes [B,n,D], flow over its 99th percentile
+        [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
+        if not self._reads_flow:
+            return codes
+        flow = self._flow(image, codes) if flow is None else flow
+        if offsets is not None:
+            scale = flow.shape[-1] / image.shape[-1]
+            flow = shift(flow.flatten(1, 2), (offsets * scale).round().long()).view_as(flow)
+        if self.steps is None:
+            return flow
+        features: Tensor = self.steps(flow.flatten(0, 1)).unflatten(0, flow.shape[:2])
+        return features
+
+    @property
+    def _reads_flow(self) -> bool:
+        return self.config.condition in ("flow", "flow+image")
+
+    def tasks(self, texts: Sequence[str]) -> Tensor | None:
+        """Texts to task vectors float32 [B,E]; None where the decoder knows no tasks."""
+        return None if self.text is None else self.text(texts)
+
+    def texts_of(self, batch: Batch) -> list[str]:
+        """The text of each window; "" where the decoder knows no tasks."""
+        if self.text is None:
+            return [""] * len(batch.keys)
+        return [self.texts[index] for index in batch.text_ids.tolist()]
+
+    @torch.no_grad()
+    def _flow(self, image: Tensor, codes: Tensor) -> Tensor:
+        """What the skill model decodes, [B,L,2,h,w], over the dataset's 99th percentile."""
+        return self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
+    def _known_flow(self, batch: Batch, codes: Tensor) -> Tensor | None:
+        """The flow of a batch's skills, decoded once where they are remembered and never change;
+        None where `forward` is to decode it."""
+        remembered = self.known is not None and self.known.of(batch.keys) is not None
+        if not remembered or not self._reads_flow or self.config.code_noise:
+            return None
+        if any(key not in self._decoded for key in batch.keys):
+            self._decoded.update(zip(batch.keys, self._flow(batch.first, codes), strict=True))
+        return torch.stack([self._decoded[key] for key in batch.keys])
+
+    @torch.no_grad()
+    def skill_of(self, batch: Batch) -> Skill:
+        """The skills of a batch's windows, from their true flow; of n = 0 codes if not wanted."""
+        if self.config.condition == "none":
+            size = len(batch.keys)
+            return Skill(batch.flow.new_zeros(size, 0, 1), batch.text_ids.new_zeros(size, 0))
+        return self.windows_skill(batch)
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over samples of the mean loss of each one's real actions; and its parts.
+
+        Windows with more than N actions, which only data not measured can hold, are cut to N.
+        Raises `ConfigError` for a batch without actions, or with others than the decoder's.
+        """
+        demonstrations = self.space.check(batch)
+        offsets = None
+        if self.training and self.config.shift_px:
+            offsets = draw_offsets(batch.keys, step, self.config.shift_px)
+        codes, task = self._given(batch, step)
+        flow = self._known_flow(batch, codes)
+        output = self(batch.first, codes, offsets, task, self._seen(batch, step), flow)
+        number = min(output.shape[1], demonstrations.actions.shape[1])
+        mask = demonstrations.action_mask[:, :number]
+        parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
+        losses = {name: _mean_of_means(values, mask) for name, values in parts.items()}
+        total = losses["action_loss"]
+        if "gripper_loss" in losses:
+            total = total + self.config.gripper_weight * losses["gripper_loss"]
+        return total, {name: value.detach() for name, value in losses.items()}
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
+    def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
+        """Codes, in training with noise that belongs to sample and step, and tasks."""
+        codes = self.skill_of(batch).codes
+        if self.training and self.config.code_noise and codes.numel():
+            noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
+            codes = codes + self.config.code_noise * noise
+        return codes, self.tasks(self.texts_of(batch))
+
+    def _seen(self, batch: Batch, step: int) -> Tensor | None:
+        """Whose image is not hidden in this step of training, bool [B]; None: no one's is."""
+        share = self.config.image_dropout
+        if not self.training or not share or self.config.condition in ("flow", "none"):
+            return None
+        draw = noise_of([f"{key} seen" for key in batch.keys], step, (1,))[:, 0]
+        normal = torch.distributions.Normal(0.0, 1.0)
+        return (normal.cdf(draw) >= share).to(batch.first.device)
+
+    def _parts(self, output: Tensor, actions: Tensor) -> dict[str, Tensor]:
+        """The losses of each action, [B,N] each: output and true actions are [B,N,A]."""
+        regressed = self.get_buffer("_regressed")
+        target = self.normalise(actions)
+        if self.config.loss == "l1":
+            losses = functional.l1_loss(output, target, reduction="none")
+        else:
+            losses = functional.huber_loss(
+                output, target, reduction="none", delta=self.config.huber_delta
+            )
+        parts = {"action_loss": (losses * regressed).sum(dim=2) / regressed.sum().clamp(min=1)}
+        if self.switch is not None:
+            high = actions[..., self.switch] > self.get_buffer("_pair").mean()
+            logits = output[..., self.switch]
+            parts["gripper_loss"] = functional.binary_cross_entropy_with_logits(
+                logits, high.float(), reduction="none"
+            )
+        return parts
+
+    def normalise(self, actions: Tensor) -> Tensor:
+        """Actions [..., A] in their own units to standard deviations from the mean."""
+        return (actions - self.get_buffer("_mean")) / self.get_buffer("_std")
+
+    def denormalise(self, actions: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        return actions * self.get_buffer("_std") + self.get_buffer("_mean")
+
+    @torch.no_grad()
+    def act(self, image: Tensor, skill: Skill, texts: Sequence[str] | None = None) -> Actions:
+        """The chunk of actions that carries out a skill from here on.
+
+        image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" does not look at.
+        texts: of the task, one each, where the decoder was trained to know tasks.
+        Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
+        margin, the gripper at one of its two values. The same on every call, and for a sample
+        whatever the others of the batch.
+        """
+        task = None if texts is None else self.tasks(texts)
+        return self.finish(self(image, skill.codes, None, task))
+
+    def finish(self, output: Tensor) -> Actions:
+        """Normalised actions float32 [B,N,A], as `forward` gives them, to actions to carry out."""
+        values = self.denormalise(output)
+        values = values.clamp(self.get_buffer("_least"), self.get_buffer("_most"))
+        if self.switch is not None:
+            low, high = self.get_buffer("_pair")
+            values[..., self.switch] = torch.where(output[..., self.switch] > 0, high, low)
+        return Actions(values)
+
+    def evaluation(self) -> ActionEvaluation:
+        """Held-out errors, beside those of the mean action and of wrong skills."""
+        return ActionEvaluation(self)
+
+    def spec(self) -> dict[str, Any]:
+        """What rebuilds this decoder, with its `state_dict` and the skill model."""
+        config = self.config.model_dump(mode="json")
+        return {"config": config, "space": asdict(self.space), "texts": list(self.texts)}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
+        """A decoder of the same build, with weights yet to be loaded."""
+        space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
+        return cls(DecoderConfig.parse(spec["config"]), skill, space, texts)
+
+
+def _mean_of_means(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean over samples of each one's mean over real actions; 0 for one without any."""
+    return ((values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()

@@ -1,0 +1,152 @@
+"""How well an action decoder does on held-out demonstrations, and how well it would trivially."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sofdata.types import Batch, Skill
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sofdata.models.action.decoder import ActionDecoder
+
+_WINDOWS, _DIMENSIONS = 4, 8  # at most, on a picture
+
+
+class ActionEvaluation:
+    """Sums of errors over held-out batches; every action of every window counts the same.
+
+    action_error: mean absolute error over regressed dimensions, in standard deviations of the
+        training demonstrations; action_error_0 and so on: of one dimension, in its own units.
+    action_error_mean_action: of always answering the training demonstrations' mean.
+    action_error_wrong_skill: of this decoder when told the skill of another window, of another
+        video where the batch has one. No better than this means that it ignores the skill.
+    gripper_accuracy, ..._wrong_skill: share of actions with the right one of the gripper's two
+        values; ..._majority: of always answering the one more frequent in the training
+        demonstrations.
+    """
+
+    def __init__(self, decoder: ActionDecoder) -> None:
+        self._decoder = decoder
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._errors = torch.zeros(decoder.space.size, dtype=torch.float64)
+        self._curves: list[dict[str, NDArray[np.float32]]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch. Raises `ConfigError` as `ActionDecoder.loss` does."""
+        demonstrations = self._decoder.space.check(batch)
+        skill = self._decoder.skill_of(batch)
+        texts = self._decoder.texts_of(batch)
+        answers = {"": self._decoder.act(batch.first, skill, texts).values}
+        if self._decoder.config.condition != "none" and len(batch.keys) > 1:
+            wrong = torch.tensor(others(batch.keys), device=skill.codes.device)
+            swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
+            answers["_wrong_skill"] = self._decoder.act(batch.first, swapped, texts).values
+        number = min(self._decoder.space.chunk, demonstrations.actions.shape[1])
+        mask = demonstrations.action_mask[:, :number]
+        true = demonstrations.actions[:, :number]
+        answers = {name: values[:, :number] for name, values in answers.items()}
+        self._keep_curves(batch.keys, {"true": true} | answers, mask)
+        answers["_mean_action"] = self._decoder.denormalise(torch.zeros_like(true))
+        for name, values in answers.items():
+            self._count(name, values[mask], true[mask])
+
+    def _count(self, name: str, values: Tensor, true: Tensor) -> None:
+        """Add the errors of M answers and truths, [M,A] each."""
+        decoder = self._decoder
+        regressed = decoder.get_buffer("_regressed")
+        errors = (decoder.normalise(values) - decoder.normalise(true)).abs().double()
+        self._sums[f"error{name}"] += float(errors[:, regressed].sum())
+        self._sums[f"count{name}"] += len(true)
+        if name == "":
+            self._errors += (values - true).abs().double().sum(dim=0).cpu()
+        if decoder.switch is not None:
+            # The mean lies nearer to the more frequent value: the mean action is the majority's.
+            middle = decoder.get_buffer("_pair").mean()
+            right = (values[:, decoder.switch] > middle) == (true[:, decoder.switch] > middle)
+            self._sums[f"right{name}"] += int(right.sum())
+
+    def _keep_curves(self, keys: tuple[str, ...], curves: dict[str, Tensor], mask: Tensor) -> None:
+        """Remember a few windows of the first batch, spread over it."""
+        if self._curves:
+            return
+        for row in np.unique(np.linspace(0, len(keys) - 1, _WINDOWS).round().astype(int)).tolist():
+            real = mask[row]
+            self._curves.append({n: v[row][real].cpu().numpy() for n, v in curves.items()})
+
+    def result(self) -> dict[str, float]:
+        """The metrics, by the names above; empty before any action was counted."""
+        if not self._sums["count"]:
+            return {}
+        decoder = self._decoder
+        regressed = decoder.get_buffer("_regressed").nonzero().flatten().tolist()
+        metrics: dict[str, float] = {}
+        for name in ("", "_mean_action", "_wrong_skill"):
+            count = self._sums[f"count{name}"]
+            if count and regressed:
+                metrics[f"action_error{name}"] = self._sums[f"error{name}"] / count / len(regressed)
+            if count and decoder.switch is not None:
+                label = "_majority" if name == "_mean_action" else name
+                metrics[f"gripper_accuracy{label}"] = self._sums[f"right{name}"] / count
+        for dimension in regressed:
+            error = float(self._errors[dimension]) / self._sums["count"]
+            metrics[f"action_error_{dimension}"] = error
+        return metrics
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """True and decoded actions of a few windows: RGB, a row a dimension, a column a window."""
+        return {"actions": _draw(self._curves)} if self._curves else {}
+
+
+def others(keys: tuple[str, ...]) -> list[int]:
+    """For each sample the place of another one, of another video if the batch holds any.
+
+    A sample's key ends in the number of its window; what stands before names the video.
+    """
+    videos = [key.rpartition("-")[0] for key in keys]
+    size = len(keys)
+    found = []
+    for place, video in enumerate(videos):
+        order = [(place + size // 2 + step) % size for step in range(size)]
+        found.append(next((n for n in order if videos[n] != video), order[0]))
+    return found
+
+
+def _draw(windows: list[dict[str, NDArray[np.float32]]]) -> NDArray[np.uint8]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = min(_DIMENSIONS, windows[0]["true"].shape[1])
+    figure = Figure(figsize=(3 * len(windows), 1.6 * rows + 0.6), dpi=80, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, len(windows), squeeze=False, sharex=True, sharey="row")
+    for column, curves in enumerate(windows):
+        for dimension in range(rows):
+            _curve(grid[dimension, column], curves, dimension)
+        grid[-1, column].set_xlabel("action", fontsize=8)
+    for dimension in range(rows):
+        grid[dimension, 0].set_ylabel(f"dimension {dimension}", fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    rgba = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    return np.asarray(rgba)[..., :3].copy()
+
+
+def _curve(axes: Axes, curves: dict[str, NDArray[np.float32]], dimension: int) -> None:
+    styles = {
+        "true": ("true", "black", "-"),
+        "": ("decoded", "tab:blue", "-"),
+        "_wrong_skill": ("with another window's skill", "tab:orange", ":"),
+    }
+    for name, (label, colour, line) in styles.items():
+        if name in curves:
+            values = curves[name][:, dimension]
+            axes.plot(values, color=colour, linestyle=line, marker=".", label=label)
+    axes.tick_params(labelsize=7)

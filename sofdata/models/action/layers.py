@@ -1,0 +1,217 @@
+"""The layers of the action decoder: what reads actions off a skill, and off flow; and the heads.
+
+Both readers give a feature for each of the N actions of a chunk. All is float32, without dropout
+and without statistics over the batch, so that a sample's actions depend on that sample alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sofdata.errors import ContractError
+from sofdata.models.common.attention import Attention
+
+_GRID = 4  # side of the grid of features that a step of flow is reduced to
+
+
+class TokenReader(nn.Module):
+    """N learned queries that attend to each other, to the observation and to the skill.
+
+    Layers are those of the decoder of Vaswani et al. 2017 (arXiv 1706.03762), normalised before
+    each block; the queries are the places of the chunk, as in ACT (Zhao et al. 2023, arXiv
+    2304.13705).
+    """
+
+    def __init__(
+        self,
+        chunk: int,
+        observation: tuple[int, int],
+        skill: tuple[int, int] | None,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        task: int | None = None,
+    ) -> None:
+        """chunk: N. observation: its (P, C). skill: its (n, D), and task: its width E, or None to
+        go without."""
+        super().__init__()
+        self.observation = _Tokens(*observation, width)
+        self.skill = None if skill is None else _Tokens(*skill, width)
+        self.task = None if task is None else _Tokens(1, task, width)
+        self.queries = nn.Parameter(torch.randn(chunk, width))
+        self.layers = nn.ModuleList(_ReadBlock(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], codes [B,n,D] and task [B,E] to features [B,N,width]."""
+        memory = self.observation(observation)
+        if self.skill is not None:
+            memory = torch.cat([memory, self.skill(codes)], dim=1)  # [B, P + n, width]
+        if self.task is not None:
+            if task is None:
+                raise ContractError("a decoder that was built for tasks needs the task")
+            memory = torch.cat([memory, self.task(task[:, None])], dim=1)
+        hidden = self.queries.expand(len(memory), -1, -1)
+        for layer in self.layers:
+            hidden = layer(hidden, memory)
+        features: Tensor = self.norm(hidden)
+        return features
+
+
+class _Tokens(nn.Module):
+    """Tokens [B,number,size], each with its place, to [B,number,width]."""
+
+    def __init__(self, number: int, size: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size, width)
+        self.places = nn.Parameter(0.5 * torch.randn(number, width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        placed: Tensor = self.linear(tokens) + self.places
+        return placed
+
+
+class _ReadBlock(nn.Module):
+    """Queries [B,N,W] attend to each other, then to a memory [B,M,W]; then a small network."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.between = Attention(width, heads)
+        self.across = Attention(width, heads)
+        self.network = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        inner = self.norms[0](queries)
+        queries = queries + self.between(inner, inner)
+        queries = queries + self.across(self.norms[1](queries), memory)
+        read: Tensor = queries + self.network(self.norms[2](queries))
+        return read
+
+
+class FlowReader(nn.Module):
+    """Actions' features straight from flow: inverse dynamics.
+
+    A small CNN reads each step, convolutions over time mix neighbouring steps, and the N actions
+    are then read at their places in time. Actions lie evenly over the window as steps do, so that
+    the middle of action i is at the share (i + 0.5) / N of the window and that of step l at
+    (l + 0.5) / L; features are interpolated linearly between the steps' middles.
+    """
+
+    def __init__(self, chunk: int, *, width: int, layers: int) -> None:
+        super().__init__()
+        self.chunk = chunk
+        self.step = step_features(width)
+        self.time = nn.ModuleList(_TimeBlock(width) for _ in range(layers))
+        self.places = nn.Parameter(0.5 * torch.randn(chunk, width))
+        self.mix = _mlp(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, flow: Tensor) -> Tensor:
+        """flow [B,L,2,h,w], of values about 1, to features [B,N,width]."""
+        size, steps = flow.shape[:2]
+        hidden = self.step(flow.flatten(0, 1)).reshape(size, steps, -1)
+        for block in self.time:
+            hidden = block(hidden)
+        hidden = at_actions(hidden, self.chunk) + self.places
+        features: Tensor = self.norm(hidden + self.mix(hidden))
+        return features
+
+
+def step_features(width: int) -> nn.Sequential:
+    """A small CNN from a step of flow [B,2,h,w] to features [B,width]."""
+    sizes = (2, width // 4, width // 2, width // 2)
+    return nn.Sequential(
+        *(_Halving(a, b) for a, b in itertools.pairwise(sizes)),
+        nn.AdaptiveAvgPool2d(_GRID),
+        nn.Flatten(),  # keeps where things move
+        nn.Linear(sizes[-1] * _GRID * _GRID, width),
+    )
+
+
+def at_actions(steps: Tensor, actions: int) -> Tensor:
+    """Features of L steps [B,L,W] at the places in time of `actions` actions, [B,actions,W]."""
+    read = functional.interpolate(
+        steps.transpose(1, 2), actions, mode="linear", align_corners=False
+    )
+    return read.transpose(1, 2)
+
+
+class _Halving(nn.Module):
+    """A convolution to half the resolution; not normalised, which would hide how fast all moves."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.gelu(self.convolution(maps))
+
+
+class _TimeBlock(nn.Module):
+    """A residual convolution over neighbouring steps, [B,L,W] to the same."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.convolution = nn.Conv1d(width, width, 3, padding=1)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        mixed: Tensor = self.convolution(self.norm(steps).transpose(1, 2)).transpose(1, 2)
+        return steps + functional.gelu(mixed)
+
+
+def _mlp(width: int, size: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, size))
+
+
+class Heads(nn.Module):
+    """Features [B,N,width] to actions [B,N,A], the gripper's dimension from a head of its own."""
+
+    def __init__(self, width: int, size: int, gripper: int | None) -> None:
+        super().__init__()
+        self.actions = nn.Linear(width, size)
+        self.gripper = None if gripper is None else _mlp(width, 1)
+        place = torch.zeros(size, dtype=torch.bool)
+        if gripper is not None:
+            place[gripper] = True
+        self.register_buffer("_place", place, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        values: Tensor = self.actions(features)
+        if self.gripper is None:
+            return values
+        return torch.where(self.get_buffer("_place"), self.gripper(features), values)
+
+
+def draw_offsets(keys: Sequence[str], step: int, most_px: int) -> Tensor:
+    """Random (dy, dx) for each sample, int64 [B,2] from -most_px to most_px.
+
+    They depend on sample and step alone, so that a sample is moved alike however a batch is spread
+    over ranks, and a resumed run draws the same.
+    """
+    draws = [hashlib.blake2b(f"{key}:{step}".encode(), digest_size=8).digest() for key in keys]
+    pairs = [(int.from_bytes(draw[:4], "big"), int.from_bytes(draw[4:], "big")) for draw in draws]
+    return torch.tensor([[n % (2 * most_px + 1) - most_px for n in pair] for pair in pairs])
+
+
+def shift(maps: Tensor, offsets: Tensor) -> Tensor:
+    """Move the view of maps [B,C,H,W] by each sample's (dy, dx) px; the edge is repeated.
+
+    The augmentation of DrQ (Kostrikov et al. 2020, arXiv 2004.13649).
+    """
+    height, width = maps.shape[2:]
+    dy, dx = offsets.to(maps.device).unbind(dim=1)
+    rows = (torch.arange(height, device=maps.device) + dy[:, None]).clamp(0, height - 1)  # [B, H]
+    columns = (torch.arange(width, device=maps.device) + dx[:, None]).clamp(0, width - 1)  # [B, W]
+    moved = maps.gather(2, rows[:, None, :, None].expand_as(maps))
+    return moved.gather(3, columns[:, None, None, :].expand_as(maps))

@@ -1,0 +1,1 @@
+"""The planner: which skills come next."""

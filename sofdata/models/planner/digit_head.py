@@ -1,0 +1,86 @@
+"""Tokens of an FSQ codebook as the output of a network: one level after the other.
+
+A token is a level in each of D dimensions. A softmax over the 1,000 tokens of a codebook has to see
+each of them often; one over the levels of a dimension sees them all the time, and what it learns
+about a level holds for every token that has it. The dimensions of a token depend on each other: so
+each is predicted from those before it (as the chain rule allows, nothing is lost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from sofdata.models.skill.fsq import FSQ
+
+
+class DigitHead(nn.Module):
+    """Tokens of the codebook of `FSQ(levels)` in and out:
+
+    p(token | hidden) = Π p(level_d | hidden, level_1 ... level_(d-1))
+    """
+
+    def __init__(self, width: int, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.fsq = FSQ(levels)
+        self.into = nn.Linear(len(levels), width)  # that levels have an order is in the codes
+        self.tables = nn.ModuleList(nn.Embedding(count, width) for count in levels)
+        self.known = nn.ModuleList(nn.Embedding(count, width) for count in levels[:-1])
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in levels)
+        self.outer = nn.ModuleList(nn.Linear(width, count) for count in levels)
+        for table in [*self.tables, *self.known]:
+            nn.init.normal_(table.weight, std=0.05)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """int64 [...] -> [..., width]."""
+        vectors: Tensor = self.into(self.fsq.codes_of(tokens))
+        digits = self.fsq.digits_of(tokens).unbind(-1)
+        return sum((table(at) for table, at in zip(self.tables, digits, strict=True)), vectors)
+
+    def logs(self, hidden: Tensor, tokens: Tensor) -> list[Tensor]:
+        """Log-probabilities of the levels of each dimension, given those of `tokens` before it.
+
+        [..., width] and int64 [...] -> D of float32 [..., levels].
+        """
+        digits, found = self.fsq.digits_of(tokens).unbind(-1), []
+        for place in range(len(digits)):
+            found.append(self._logits(hidden, place).log_softmax(-1))
+            hidden = self._told(hidden, place, digits[place])
+        return found
+
+    def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probability [...] of tokens [...], nats."""
+        digits = self.fsq.digits_of(tokens)
+        parts = zip(self.logs(hidden, tokens), digits.split(1, -1), strict=True)
+        return torch.cat([logs.gather(-1, digit) for logs, digit in parts], -1).sum(-1)
+
+    def sample(self, hidden: Tensor, temperature: float, generator: Generator | None) -> Tensor:
+        """Draw tokens [...]; temperature 0 takes the likeliest level of each dimension in turn."""
+        digits = []
+        for place in range(self.fsq.dim):
+            logits = self._logits(hidden, place)
+            digits.append(_drawn(logits, temperature, generator))
+            hidden = self._told(hidden, place, digits[-1])
+        return (torch.stack(digits, -1) * self.fsq.radix).sum(-1)
+
+    def _logits(self, hidden: Tensor, place: int) -> Tensor:
+        """Of the levels of a dimension, float32 [..., levels]."""
+        logits: Tensor = self.outer[place](functional.gelu(self.inner[place](hidden)))
+        return logits.float()
+
+    def _told(self, hidden: Tensor, place: int, digit: Tensor) -> Tensor:
+        """With the level of a dimension added, for the next ones."""
+        if place == len(self.known):
+            return hidden
+        told: Tensor = hidden + self.known[place](digit)
+        return told
+
+
+def _drawn(logits: Tensor, temperature: float, generator: Generator | None) -> Tensor:
+    if temperature == 0:
+        return logits.argmax(-1)
+    odds = (logits / temperature).softmax(-1)
+    return torch.multinomial(odds.flatten(0, -2), 1, generator=generator).view(odds.shape[:-1])

@@ -1,0 +1,162 @@
+"""How well a planner does on held-out windows, and how well it would trivially."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sofdata.models.action.evaluation import others
+from sofdata.models.planner.baselines import standard_normal_nats
+from sofdata.models.planner.dynamics import normalised_error
+from sofdata.models.planner.pictures import Pair, draw_samples
+from sofdata.types import Batch
+
+if TYPE_CHECKING:
+    from sofdata.models.planner.planner import Planner
+
+
+class PlannerEvaluation:
+    """Sums over held-out batches; every window counts the same.
+
+    prior_nats: negative log-likelihood of a skill; prior_nats_token: of one of its points.
+    prior_nats_uniform: of guessing any code (KL: prior_nats_normal, of N(0, 1)).
+    prior_nats_unigram: of how often each code stood at its place in training, one added to every
+        count (KL: prior_nats_gaussian, of the training mean and variance at each place).
+    prior_nats_wrong_task: when told the text of another window of the batch, and
+        prior_nats_right_task: of the same windows with their own. Only windows with a text, in
+        batches with another one, take part; both are absent where there is none. No difference
+        means that the prior ignores the task.
+    dynamics_mse: error of the predicted observation after the skill, in variances of a token's
+        channels; dynamics_mse_no_change: of predicting that nothing changes;
+        dynamics_mse_wrong_skill: when told the skill of another window, of another video where the
+        batch has one. dynamics_explained: share of the change that is predicted.
+    observation_spread: variance of observations from window to window, a number of theirs; near 0
+        it has collapsed.
+    """
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._counts: Counter[str] = Counter()
+        shape = planner.prior.space.observation
+        self._moments = torch.zeros(2, *shape, dtype=torch.float64)
+        self._pair: Pair | None = None
+
+    @torch.no_grad()
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        with at_rest(self._planner):
+            self._add(batch)
+
+    def _add(self, batch: Batch) -> None:
+        planner = self._planner
+        skill, before, after = planner.read(batch)
+        targets, texts = planner.targets(skill), planner.texts_of(batch)
+        task = planner.tasks(texts)
+        nats = -planner.log_prob(before, task, skill)
+        self._count("prior_nats", nats)
+        self._count("prior_nats_token", nats / targets.shape[1])
+        self._baselines(targets)
+        self._wrong_task(before, task, targets, nats, texts)
+        self._dynamics(before, after, skill.codes, batch.keys)
+        self._moments += torch.stack([before.sum(0), before.square().sum(0)]).double().cpu()
+        self._keep_pair(batch, texts, task)
+
+    def _baselines(self, targets: Tensor) -> None:
+        planner, (size, points) = self._planner, targets.shape[:2]
+        codes = planner.skill.codebook_size
+        if codes:
+            self._count("prior_nats_uniform", torch.full((size,), points * math.log(codes)))
+        else:
+            self._count("prior_nats_normal", standard_normal_nats(targets).sum(1))
+        name = "prior_nats_unigram" if codes else "prior_nats_gaussian"
+        self._count(name, planner.seen.nats(targets).sum(1))
+
+    def _wrong_task(
+        self, before: Tensor, task: Tensor, targets: Tensor, nats: Tensor, texts: list[str]
+    ) -> None:
+        rows = other_texts(texts)
+        if not rows:
+            return
+        own, wrong = torch.tensor(list(rows)), torch.tensor(list(rows.values()))
+        own, wrong = own.to(task.device), wrong.to(task.device)
+        chances = self._planner.prior.log_prob(before[own], task[wrong], targets[own][:, None])
+        self._count("prior_nats_wrong_task", -chances.sum((1, 2)))
+        self._count("prior_nats_right_task", nats[own])
+
+    def _dynamics(
+        self, before: Tensor, after: Tensor, codes: Tensor, keys: tuple[str, ...]
+    ) -> None:
+        predict = self._planner.predict
+        self._count("dynamics_mse", normalised_error(predict(before, codes), after))
+        self._count("dynamics_mse_no_change", normalised_error(before, after))
+        if len(keys) > 1:
+            wrong = codes[torch.tensor(others(keys), device=codes.device)]
+            self._count("dynamics_mse_wrong_skill", normalised_error(predict(before, wrong), after))
+
+    def _count(self, name: str, values: Tensor) -> None:
+        self._sums[name] += float(values.double().sum())
+        self._counts[name] += len(values)
+
+    def result(self) -> dict[str, float]:
+        """Means over the windows counted; empty without any."""
+        found = {name: total / self._counts[name] for name, total in self._sums.items()}
+        if not found:
+            return found
+        still = found["dynamics_mse_no_change"]
+        if still > 0:
+            found["dynamics_explained"] = 1 - found["dynamics_mse"] / still
+        mean, square = self._moments / self._counts["prior_nats"]
+        found["observation_spread"] = float((square - mean.square()).mean())
+        return found
+
+    def _keep_pair(self, batch: Batch, texts: list[str], task: Tensor) -> None:
+        """Remember the window with a text that moves most, and the text that is least like it."""
+        rows = list(other_texts(texts))
+        if self._pair is not None or not rows:
+            return
+        own = max(rows, key=lambda row: float(batch.flow[row].square().sum()))
+        differing = [row for row in rows if texts[row] != texts[own]]
+        other = min(differing, key=lambda row: float(task[own] @ task[row]))
+        flow = batch.flow[own][batch.mask[own]]
+        self._pair = Pair(batch.first[own], flow, (texts[own], texts[other]))
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """Samples of the prior for two tasks and the same first frame, decoded to flow.
+
+        Empty where no batch held two texts.
+        """
+        if self._pair is None:
+            return {}
+        with at_rest(self._planner):
+            return {"prior_samples": draw_samples(self._planner, self._pair)}
+
+
+def other_texts(texts: list[str]) -> dict[int, int]:
+    """For each window with a text the place of one with another; none where there is no other."""
+    size, found = len(texts), {}
+    for place, text in enumerate(texts):
+        order = [(place + size // 2 + step) % size for step in range(size)]
+        other = next((n for n in order if texts[n] and texts[n] != text), None)
+        if text and other is not None:
+            found[place] = other
+    return found
+
+
+@contextmanager
+def at_rest(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode within the block, as before after it."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

@@ -1,0 +1,312 @@
+"""The skill VAE: a window of flow to a few codes, and codes and first frame back to flow.
+
+The first of the three models of SOF (arXiv 2512.20052), which learns what can be done from flow
+alone. The paper names its parts and publishes neither sizes nor values: those are ours.
+
+    flow ─► CNN a step ─► over steps ─► n queries ─► bottleneck ─► n codes of D numbers
+                 first frame ─► CNN ─────┴──────────────┐
+                            codes ─► L step queries ─► FlowDecoder ─► flow
+
+Beside the queries, one linear map leads from all steps to all codes, and one from all codes to all
+steps. Attention alone learns to use few codes; the linear maps spread them from the first step on.
+
+About 2.5 M parameters at the default sizes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from sofdata.errors import ConfigError, ContractError
+from sofdata.models.common.attention import StepBlock, sinusoids
+from sofdata.models.common.gaussian import (
+    kl_nats,
+    noise_of,
+    reparametrise,
+    split,
+    warm_up,
+    with_free_nats,
+)
+from sofdata.models.skill.config import SkillConfig
+from sofdata.models.skill.evaluation import SkillEvaluation
+from sofdata.models.skill.flow_decoder import DecoderShape, FlowDecoder
+from sofdata.models.skill.fsq import FSQ
+from sofdata.models.skill.pixels import (
+    GRID,
+    TURNS,
+    FlowEncoder,
+    FrameEncoder,
+    reduced,
+    turned,
+)
+from sofdata.types import Batch, Skill
+
+__all__ = ["FlowShape", "SkillConfig", "SkillVAE"]
+
+PLACES = 16  # tokens of an observation: 4 x 4
+_Z_RANGE = 2.0  # tanh is nearly flat beyond
+
+
+@dataclass(frozen=True, slots=True)
+class FlowShape:
+    """Of the dataset that is trained on: L, the stored side in px, and the p99 magnitude in px."""
+
+    steps: int
+    size: int
+    p99_px: float
+
+
+class SkillVAE(nn.Module):
+    """Encodes windows of flow as skills, and decodes skills into flow.
+
+    code_dim: D. tokens: n. codebook_size: V, 0 for kl. observation_shape: (P, C).
+    """
+
+    def __init__(self, config: SkillConfig, shape: FlowShape) -> None:
+        super().__init__()
+        self.config, self.shape = config, shape
+        self.detail = min(config.detail, shape.size)
+        if shape.size % self.detail or self.detail % GRID or shape.steps < 1:
+            raise ConfigError(
+                f"windows of {shape.steps} steps at {shape.size} px do not fit skill.model.detail "
+                f"{config.detail}: the stored side must be a multiple of it, and it of {GRID}"
+            )
+        self.fsq = FSQ(config.levels) if config.bottleneck == "fsq" else None
+        self.code_dim = len(config.levels) if self.fsq else config.latent_dim
+        self.codebook_size = self.fsq.codebook_size if self.fsq else 0
+        self.tokens = config.tokens
+        self.observation_shape = (PLACES, config.channels[2])
+        self.frame = FrameEncoder(config.channels)
+        self.flow = FlowEncoder(self.detail, config.channels, config.width)
+        self.decoder = FlowDecoder(
+            DecoderShape(
+                size=self.detail,
+                width=config.width,
+                stride=self._unit_px / (shape.size / 2),
+                parts=config.parts,
+            )
+        )
+        self._build_sequences(config, shape.steps)
+
+    def _build_sequences(self, config: SkillConfig, steps: int) -> None:
+        """The parts that work on steps and codes."""
+        width = config.width
+        self.frame_tokens = nn.Linear(config.channels[2], width)
+        self.frame_places = nn.Parameter(0.1 * torch.randn(PLACES, width))
+        self.encoder = self._blocks(config.encoder_blocks, "conv", reads=False)
+        self.readers = self._blocks(config.query_blocks, "attention", reads=True)
+        mix = "conv" if config.decoder == "transformer" else "gru"
+        self.unroll = self._blocks(config.decoder_blocks, mix, reads=True)
+        # Codes are spread over time to begin with: each looks at the steps around its own place.
+        at = torch.linspace(0, steps - 1, config.tokens)
+        near = -(at[:, None] - torch.arange(steps)).square()
+        to_frame = torch.full((1, PLACES), -2.0)
+        self.read_bias = nn.Parameter(torch.cat([near, to_frame.expand(config.tokens, -1)], 1))
+        self.unroll_bias = nn.Parameter(torch.cat([near.T, to_frame.expand(steps, -1)], 1))
+        self.step_places = nn.Parameter(0.1 * sinusoids(torch.arange(steps), width))
+        self.step_queries = nn.Parameter(0.1 * sinusoids(torch.arange(steps), width))
+        self.queries = nn.Parameter(0.1 * sinusoids(at, width))
+        self.code_places = nn.Parameter(0.1 * sinusoids(at, width))
+        self.before_code, self.context = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.before_flow = nn.LayerNorm(width)
+        numbers = self.code_dim * (1 if self.fsq else 2)
+        self.to_code = nn.Linear(width, numbers)
+        self.from_code = nn.Linear(self.code_dim, width)
+        nn.init.normal_(self.to_code.weight, std=0.3)  # divided by sqrt(width) where it is used
+        nn.init.normal_(self.from_code.weight)
+        self.before_straight = nn.LayerNorm(width)
+        self.straight_to_codes = nn.Linear(steps * width, config.tokens * numbers)
+        self.straight_to_steps = nn.Linear(config.tokens * self.code_dim, steps * width)
+        nn.init.normal_(self.straight_to_codes.weight, std=(steps * width) ** -0.5)
+
+    def _blocks(self, number: int, mix: str, reads: bool) -> nn.ModuleList:
+        width, heads = self.config.width, self.config.heads
+        return nn.ModuleList(StepBlock(width, heads, mix, reads) for _ in range(number))
+
+    # What it does
+
+    def encode(self, flow: Tensor, first: Tensor, mask: Tensor) -> Skill:
+        """The skill of each window; the same for a window whatever the others of the batch.
+
+        flow: float32 [B,L,2,h,w] in px a step; first: uint8 [B,3,H,W]; mask: bool [B,L].
+        """
+        z = self.posterior(flow, first, mask)
+        if self.fsq is not None:
+            codes = self.fsq(z)
+            return Skill(codes, self.fsq.tokens_of(codes))
+        mean, _ = split(z)
+        return Skill(mean, mean.new_zeros(len(mean), 0, dtype=torch.int64))
+
+    def skill_of(self, batch: Batch) -> Skill:
+        """The skills of a batch's windows."""
+        return self.encode(batch.flow, batch.first, batch.mask)
+
+    def decode(self, codes: Tensor, first: Tensor) -> Tensor:
+        """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step."""
+        image = reduced(first)
+        flow = self._unroll(codes, self.frame(image), image) * self._unit_px
+        if self.detail == self.shape.size:
+            return flow
+        large = nnf.interpolate(flow.flatten(0, 1), (self.shape.size,) * 2, mode="bicubic")
+        return large.unflatten(0, flow.shape[:2])
+
+    def observe(self, image: Tensor) -> Tensor:
+        """uint8 [B,3,H,W] of any size to an observation, float32 [B,P,C], layer-normalised."""
+        return _normalised(self.frame(image))
+
+    def codes_of(self, tokens: Tensor) -> Tensor:
+        """Tokens int64 [...,n] to codes float32 [...,n,D]; FSQ only."""
+        return self._quantiser().codes_of(tokens)
+
+    def tokens_of(self, codes: Tensor) -> Tensor:
+        """Codes [...,n,D] to tokens int64 [...,n]; FSQ only."""
+        return self._quantiser().tokens_of(codes)
+
+    def _quantiser(self) -> FSQ:
+        if self.fsq is None:
+            raise ContractError("a skill model with bottleneck=kl has no tokens")
+        return self.fsq
+
+    def posterior(self, flow: Tensor, first: Tensor, mask: Tensor) -> Tensor:
+        """What enters the bottleneck: [B,n,D], or for kl mean and log variance, [B,n,2D]."""
+        return self._posterior(self._shrink(flow), self.frame(first), mask)
+
+    # How it does it
+
+    @property
+    def _unit_px(self) -> float:
+        """What a normalised flow of 1 is, in px a step at the stored size."""
+        return max(self.shape.p99_px, 1e-3)
+
+    def _posterior(self, flow: Tensor, frame: Tensor, mask: Tensor) -> Tensor:
+        batch, steps = mask.shape
+        if steps > self.shape.steps:
+            raise ContractError(f"windows of {steps} steps for a model of {self.shape.steps}")
+        x = self.flow(flow.flatten(0, 1)).unflatten(0, (batch, steps)) + self.step_places[:steps]
+        for block in self.encoder:
+            x = block(x, mask)
+        context = self.context(torch.cat([x, self._picture(frame)], 1))
+        keep = torch.cat([mask, mask.new_ones(batch, PLACES)], 1)
+        bias = torch.cat([self.read_bias[:, :steps], self.read_bias[:, -PLACES:]], 1)
+        queries = self.queries.expand(batch, -1, -1)
+        for block in self.readers:
+            queries = block(queries, None, context, keep, bias)
+        # A weight of unit scale and a divisor outside: so AdamW moves codes slowly.
+        weight = self.to_code.weight * self.config.width**-0.5
+        read = nnf.linear(self.before_code(queries), weight, self.to_code.bias)
+        straight = self.before_straight(x) * mask[..., None]
+        straight = nnf.pad(straight, (0, 0, 0, self.shape.steps - steps)).flatten(1)
+        return read + self.straight_to_codes(straight).view_as(read)
+
+    def _unroll(
+        self, codes: Tensor, frame: Tensor, image: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Codes to normalised flow [B,M,2,detail,detail] of the chosen steps, or of all."""
+        read = self.from_code(codes) + self.code_places
+        context = self.context(torch.cat([read, self._picture(frame)], 1))
+        straight = self.straight_to_steps(codes.flatten(1))
+        x = self.step_queries + straight.unflatten(1, self.step_queries.shape)
+        for block in self.unroll:
+            x = block(x, None, context, None, self.unroll_bias)
+        flow: Tensor = self.decoder(self.before_flow(x), image, chosen)
+        return flow.float()
+
+    def _picture(self, frame: Tensor) -> Tensor:
+        return self.frame_tokens(_normalised(frame)) + self.frame_places
+
+    def _shrink(self, flow: Tensor) -> Tensor:
+        """Flow in px a step, to normalised flow at the side that the model works at."""
+        flow = flow / self._unit_px
+        factor = flow.shape[-1] // self.detail
+        if factor == 1:
+            return flow
+        return nnf.avg_pool2d(flow.flatten(0, 1), factor).unflatten(0, flow.shape[:2])
+
+    # How it learns
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over samples of the motion-weighted Huber loss of each one's real steps.
+
+        Noise, mirroring and which steps are decoded belong to sample and step, however a batch is
+        split.
+        """
+        config = self.config
+        flow, image = self._shrink(batch.flow), reduced(batch.first)
+        if self.training and config.mirror:
+            flow, image = turned(flow, image, turns_of(batch.keys, step).to(flow.device))
+        frame = self.frame(image)
+        z = self._posterior(flow, frame, batch.mask)
+        codes, extra, metrics = self._bottleneck(z, batch.keys, step)
+        real = batch.mask[:, :, None, None, None]
+        chosen = None
+        if self.training and 0 < config.decoded_steps < flow.shape[1]:
+            chosen = steps_of(batch.keys, step, batch.mask, config.decoded_steps)
+            rows = torch.arange(len(flow), device=flow.device)[:, None]
+            flow, real = flow[rows, chosen], real[rows, chosen]
+        predicted = self._unroll(codes, frame, image, chosen)[:, : flow.shape[1]]
+        speed = flow.square().sum(2, keepdim=True).sqrt()
+        weight = (1 + config.motion_weight * speed.clamp(max=1)) * real
+        error = nnf.huber_loss(predicted, flow, reduction="none", delta=config.huber_delta)
+        sums = (error * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-6)
+        reconstruction = sums.mean() / 2  # of dx and dy
+        with torch.no_grad():
+            missed = ((predicted - flow).square() * real).sum()
+            metrics["energy_explained"] = 1 - missed / (flow.square() * real).sum().clamp(min=1e-6)
+        return reconstruction + extra, {"reconstruction": reconstruction.detach(), **metrics}
+
+    def _bottleneck(
+        self, z: Tensor, keys: Sequence[str], step: int
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Codes to decode from, what they cost, and what to log."""
+        config = self.config
+        if self.fsq is not None:
+            codes = self.fsq(z)
+            cost = config.range_weight * (z.abs() - _Z_RANGE).relu().square().mean()
+            used = self.fsq.tokens_of(codes.detach()).unique().numel()
+            return codes, cost, {"codes_in_batch": z.new_tensor(float(used))}
+        mean, logvar = split(z)
+        noise = noise_of(keys, step, tuple(mean.shape[1:])).to(mean.device)
+        kl = kl_nats(mean, logvar)
+        weight = config.kl_weight * warm_up(step, config.kl_warmup_steps)
+        cost = weight * with_free_nats(kl, config.free_nats).flatten(1).sum(1).mean()
+        codes = reparametrise(mean, logvar, noise) if self.training else mean
+        return codes, cost, {"kl_nats": kl.detach().flatten(1).sum(1).mean()}
+
+    def evaluation(self) -> SkillEvaluation:
+        """Held-out flow explained, beside zero flow and the mean flow; use of the codes."""
+        return SkillEvaluation(self)
+
+    def spec(self) -> dict[str, Any]:
+        """What rebuilds this model, with its `state_dict`."""
+        return {"config": self.config.model_dump(mode="json"), "shape": asdict(self.shape)}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> Self:
+        """A model of the same build, with weights yet to be loaded."""
+        return cls(SkillConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
+
+
+def turns_of(keys: Sequence[str], step: int) -> Tensor:
+    """In which of 8 ways each sample is laid at a step: int64 [B]."""
+    return torch.tensor([zlib.crc32(f"{key}:{step}".encode()) % TURNS for key in keys])
+
+
+def steps_of(keys: Sequence[str], step: int, mask: Tensor, number: int) -> Tensor:
+    """Which steps of each sample are decoded at a step: int64 [B,number], real ones first."""
+    sources = [np.random.default_rng(zlib.crc32(f"{key}:{step}".encode())) for key in keys]
+    draws = np.stack([source.random(mask.shape[1]) for source in sources])
+    order = torch.from_numpy(draws).to(mask.device) + ~mask
+    return order.argsort(1)[:, :number]
+
+
+def _normalised(frame: Tensor) -> Tensor:
+    tokens = frame.flatten(2).transpose(1, 2)  # [B,P,C]
+    return nnf.layer_norm(tokens, tokens.shape[-1:])

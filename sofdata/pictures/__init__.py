@@ -1,0 +1,1 @@
+"""Pictures made of data: flow as colours, contact sheets."""

@@ -1,0 +1,1 @@
+"""Where files lie: folders, object stores, archives; and who may write there."""

@@ -1,0 +1,312 @@
+"""Tars in parts, packed with gzip or not: `cat parts | tar xz` without unpacking to a disk.
+
+A first pass unpacks all of it once, in a stream, and keeps of it a list of its members and restart
+points (`sofdata.storage.archives.gzip_points`); after that any member is read from the nearest point. They lie in a
+folder of the machine's cache, so that a machine needs that pass once:
+
+    $SOFDATA_CACHE, else $XDG_CACHE_HOME/sofdata, else ~/.cache/sofdata
+
+A `Location` that is `unpacked` names the tar that the parts of a pattern make up, or a part of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sofdata.errors import ConfigError, StorageError
+from sofdata.storage.archives import gzip_points as restart
+from sofdata.storage.archives.parts import Joined, Part, find_parts, opened
+from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
+from sofdata.storage.tree import Tree
+
+VERSION = 1
+PIECE = 1 << 18  # read at once; restart points lie at least so far apart
+POINTS, MEMBERS = "tar.gzidx", "members.jsonl"
+_GZIP = b"\x1f\x8b"
+_BLOCK = tarfile.BLOCKSIZE
+# By process, source and pattern: the parts and where their index lies.
+_known: dict[tuple[str, str], _Index] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a tar: where its bytes lie in it, and their fingerprint as `Tree` takes it.
+
+    regular: False for a link, a device or a sparse file, of which nothing can be read.
+    """
+
+    name: str
+    start: int
+    size: int
+    fingerprint: str
+    regular: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    parts: tuple[Part, ...]
+    folder: Path
+
+    @property
+    def points(self) -> Path:
+        return self.folder / POINTS
+
+
+def members(tree: Tree, pattern: str) -> list[Member]:
+    """All members, in their order; folders are left out.
+
+    Costs a pass over everything where this machine has made none for these parts. Raises
+    `ConfigError` that names the part where one is missing, damaged or out of place.
+    """
+    index = _index(tree, pattern, anew=True)
+    with (index.folder / MEMBERS).open() as lines:
+        return [Member(**json.loads(line)) for line in lines]
+
+
+def read_unpacked(tree: Tree, pattern: str, start: int, end: int) -> bytes:
+    """Some bytes of the unpacked tar. Raises `OSError`."""
+    index = _index(tree, pattern)
+    with opened(Joined(tree, index.parts, index.folder)) as joined:
+        if index.points.exists():
+            return restart.read(joined, index.points, start, end)
+        joined.seek(start)
+        return _read(joined, end - start)
+
+
+def unpacked_size(tree: Tree, pattern: str) -> int:
+    """Bytes of the unpacked tar."""
+    index = _index(tree, pattern)
+    if index.points.exists():
+        return restart.size(index.points)
+    return sum(part.size for part in index.parts)
+
+
+def cache_folder() -> Path:
+    """Where what can be found anew is kept on this machine."""
+    given, xdg = os.environ.get("SOFDATA_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given)
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "sofdata"
+
+
+def _index(tree: Tree, pattern: str, anew: bool = False) -> _Index:
+    """The index of these parts, made if this machine has none.
+
+    anew: look at the parts again, which else are looked at once a process.
+    """
+    found = _known.get((tree.url, pattern))
+    if found is None or anew or not found.folder.exists():
+        parts = tuple(find_parts(tree, pattern))
+        key = hashlib.sha256(json.dumps([VERSION, *_prints(tree, parts)]).encode()).hexdigest()[:24]
+        found = _Index(parts, cache_folder() / "archives" / key)
+        _make(tree, pattern, found)
+        _known[tree.url, pattern] = found
+    return found
+
+
+def _prints(tree: Tree, parts: tuple[Part, ...]) -> Iterator[list[Any]]:
+    for part in parts:
+        size = tree.size(part.rel)
+        yield [part.rel.rsplit("/", 1)[-1], size, tree.fingerprint(part.rel, size)]
+
+
+def _make(tree: Tree, pattern: str, index: _Index) -> None:
+    """Make the index, unless it is there and whole."""
+    try:
+        if _whole(index.folder):
+            return
+        index.folder.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(index.folder):
+            if _whole(index.folder):  # another process has made it meanwhile
+                return
+            shutil.rmtree(index.folder, ignore_errors=True)
+            work = index.folder.with_name(f"new-{index.folder.name}")
+            shutil.rmtree(work, ignore_errors=True)  # of a process that was killed at it
+            work.mkdir(0o700)
+            try:
+                with opened(Joined(tree, index.parts, work, keep=True)) as joined:
+                    _Pass(tree, pattern, joined).run(work)
+                work.rename(index.folder)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot index {pattern} of {tree.name} in {index.folder.parent}: "
+            f"{error.strerror or error}; SOFDATA_CACHE names another folder for it"
+        ) from None
+
+
+def _whole(folder: Path) -> bool:
+    """Whether an index is there and nothing of it was cut off, as a machine that went down may."""
+    try:
+        with (folder / MEMBERS).open("rb") as lines:
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(0, size - 1))
+            listed = lines.read(1) == b"\n"
+        return listed and all(restart.whole(points) for points in folder.glob("*.gzidx"))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    handle = os.open(f"{folder}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+class _Pass:
+    """The one pass over all parts."""
+
+    def __init__(self, tree: Tree, pattern: str, joined: Joined) -> None:
+        self._name = f"{pattern} of {tree.name}"
+        self._joined = joined
+        self._end_of_data = 0  # after the last byte that is not zero
+        self._size, self._crc = 0, 0
+
+    def run(self, folder: Path) -> None:
+        head = _read(self._joined, _BLOCK)
+        self._joined.seek(0)
+        packed = head[:2] == _GZIP
+        if not packed and head[257:262] != b"ustar":
+            raise ConfigError(
+                f"{self._joined.part_at(0)} begins like no tar and no gzip file: it is not the "
+                f"first part of {self._name}, or damaged"
+            )
+        self._file: Any = self._joined
+        if packed:
+            self._file = restart.reader(self._joined, folder / POINTS, build=True)
+        try:
+            end = self._list(folder / MEMBERS)
+            while self.read(PIECE):
+                pass
+        except (OSError, tarfile.TarError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno:  # the disk's or the source's, not zran's
+                raise
+            self._explain(packed)
+            raise ConfigError(f"{self._name} holds no whole tar: {error}") from None
+        if packed and not self._matches():
+            self._explain(packed)
+        if not end < self._size or self._end_of_data > end:
+            self._explain(packed)
+            raise ConfigError(
+                f"{self._name} holds no whole tar: it has {self._size} bytes, and its last member "
+                f"before something unreadable ends at byte {end}"
+            )
+        if packed:
+            self._file.export_index(filename=str(folder / POINTS))
+
+    def read(self, number: int) -> bytes:
+        """For `tarfile`: the next bytes, unpacked; `run` checks what has come through here."""
+        data = bytes(self._file.read(number))
+        self._crc = zlib.crc32(data, self._crc)
+        if rest := data.rstrip(b"\0"):
+            self._end_of_data = self._size + len(rest)
+        self._size += len(data)
+        return data
+
+    def _list(self, path: Path) -> int:
+        """Write down all members; returns where the last one ends, with what fills its block."""
+        end = 0
+        stream: Any = self
+        with (
+            path.open("w") as lines,
+            tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as tar,
+        ):
+            for info in tar:
+                tar.members = []  # type: ignore[attr-defined]  # of which it would hold one for every clip
+                regular = info.isreg() and not info.issparse()
+                size = info.size if regular else 0
+                end = info.offset_data + -(-size // _BLOCK) * _BLOCK
+                if not info.isdir():
+                    print_ = _fingerprint(tar.extractfile(info), size) if regular else ""
+                    name = info.name.encode("utf-8", "replace").decode()
+                    member = Member(name, info.offset_data, size, print_, regular)
+                    fields = {key: getattr(member, key) for key in Member.__slots__}
+                    lines.write(json.dumps(fields) + "\n")
+        return end
+
+    def _matches(self) -> bool:
+        """Whether size and checksum are those at the end of the gzip file."""
+        self._joined.seek(-8, os.SEEK_END)
+        ends = _read(self._joined, 8)
+        found = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
+        return ends == found
+
+    def _explain(self, packed: bool) -> None:
+        """Unpack again in the plainest way, to find out where it fails. Raises `ConfigError`.
+
+        Returns where nothing is wrong: a gzip file may consist of several.
+        """
+        if not packed:
+            return
+        self._joined.seek(0)
+        unpack = zlib.decompressobj(31)
+        while True:
+            at = self._joined.tell()
+            data = _read(self._joined, PIECE)
+            if not data:
+                break
+            while data:
+                try:
+                    unpack.decompress(data)
+                except zlib.error as error:
+                    raise ConfigError(self._broken(at, str(error))) from None
+                data = unpack.unused_data.lstrip(b"\0")
+                if data:
+                    unpack = zlib.decompressobj(31)
+        if not unpack.eof:
+            raise ConfigError(
+                f"{self._name} goes on after {self._joined.part_at(len(self._joined))}: that part "
+                "is cut off, or parts after it are missing. Fetch them, and this one again"
+            )
+
+    def _broken(self, at: int, error: str) -> str:
+        part = self._joined.part_at(at)
+        if "check" in error:
+            return (
+                f"{self._name} is not what was packed: its checksum is wrong, though all of it can "
+                "be unpacked. A part is damaged; compare their checksums, or fetch them again"
+            )
+        return (
+            f"{self._name} cannot be unpacked from about byte {at} on, which lies in {part} "
+            f"({error.rpartition(': ')[2]}). It or the part before it is damaged, cut off or out "
+            "of place: fetch both again"
+        )
+
+
+def _read(handle: Any, number: int) -> bytes:
+    """So many bytes, or all there are: a raw file gives as many as it likes."""
+    data = b""
+    while len(data) < number and (more := handle.read(number - len(data))):
+        data += more
+    return data
+
+
+def _fingerprint(stream: Any, size: int) -> str:
+    """`Tree.fingerprint` of a file that is read once, from start to end."""
+    samples = dict.fromkeys(offsets(size), b"")
+    at = 0
+    while data := stream.read(PIECE):
+        for offset, sample in samples.items():
+            begin = offset + len(sample) - at
+            if 0 <= begin < len(data) and len(sample) < SAMPLE_BYTES:
+                samples[offset] = sample + data[begin : offset + SAMPLE_BYTES - at]
+        at += len(data)
+    if at != size:
+        raise EOFError(f"a member of {size} bytes has {at}")
+    return digest(size, samples.values())

@@ -1,0 +1,167 @@
+"""A local folder as a store of files: durable writes that appear whole or not at all.
+
+It goes through `os` itself, since atomic renames, fsync and dangling links have no counterpart in
+fsspec.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sofdata.errors import StorageError
+from sofdata.storage.retry import brief
+from sofdata.storage.walk import Item, walk_local
+from sofdata.system.fault_points import reached
+
+SCRATCH = ".scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A folder at the absolute path `root`. Methods as those of `sofdata.storage.tree.Tree`."""
+
+    root: str
+
+    def path(self, rel: str) -> str:
+        """Absolute path of `rel`. Raises `FileNotFoundError` for a name that leads elsewhere."""
+        if not _is_inside(rel):
+            what = "no name of a file in this folder: it leads out of it"
+            raise FileNotFoundError(errno.ENOENT, what, rel)
+        return f"{self.root}/{rel}" if rel else self.root
+
+    def exists(self, rel: str) -> bool:
+        return _is_inside(rel) and os.path.exists(self.path(rel))
+
+    def is_file(self, rel: str) -> bool:
+        return _is_inside(rel) and os.path.isfile(self.path(rel))
+
+    def size(self, rel: str) -> int:
+        reached("size")
+        return os.stat(self.path(rel)).st_size
+
+    def read(self, rel: str) -> bytes:
+        reached("read")
+        return Path(self.path(rel)).read_bytes()
+
+    def read_range(self, rel: str, start: int, end: int) -> bytes:
+        with self.open(rel) as handle:
+            handle.seek(start)
+            return handle.read(max(0, end - start))
+
+    @contextmanager
+    def open(self, rel: str) -> Iterator[BinaryIO]:
+        reached("open")
+        with open(self.path(rel), "rb") as handle:
+            yield handle
+
+    def has_ranges(self, rel: str) -> bool:
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        if not _is_inside(folder):
+            return []
+        path = self.path(folder)
+        reached("names")
+        return sorted(os.listdir(path)) if os.path.isdir(path) else []
+
+    def walk(self, rel: str, folders: bool) -> Iterator[Item]:
+        for item in walk_local(self.path(rel)):
+            if folders or item.problem != "is_a_directory":
+                yield item
+
+    def write(self, rel: str, data: bytes) -> None:
+        with self.scratch() as folder:
+            path = os.path.join(folder, "file")
+            with explained(f"write {self.path(rel)}"):
+                reached("write")
+                Path(path).write_bytes(data)
+            self.put(path, rel, "")
+
+    def create(self, rel: str, data: bytes) -> bool:
+        """Looks first: a local folder has one driver at a time."""
+        if self.exists(rel):
+            return False
+        self.write(rel, data)
+        return True
+
+    def put(self, local_path: str, rel: str, sha256: str) -> None:
+        """No mark is kept of the sum: reading a local file back is cheap."""
+        target = self.path(rel)
+        with explained(f"write {target}"):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            reached("put")
+            _sync(local_path)
+            reached("put: synced")
+            os.replace(local_path, target)
+            reached("put: replaced")
+            _sync(os.path.dirname(target))
+
+    def mark(self, rel: str) -> str:
+        return ""
+
+    def remove(self, rel: str) -> None:
+        with suppress(FileNotFoundError):
+            reached("remove")
+            os.unlink(self.path(rel))
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        parent = os.path.join(self.root, SCRATCH)
+        with ExitStack() as stack:
+            with explained(f"write to {parent}"):
+                reached("scratch")
+                folder = stack.enter_context(_scratch_in(parent))
+            yield folder
+
+    def clear_scratch(self) -> None:
+        shutil.rmtree(os.path.join(self.root, SCRATCH), ignore_errors=True)
+
+
+def _is_inside(rel: str) -> bool:
+    """Whether a name, which may come from anywhere, stays below the folder, links apart."""
+    return not rel.startswith("/") and "\0" not in rel and ".." not in rel.split("/")
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn a system error of the block into a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+        raise StorageError(
+            f"cannot {what}: {brief(error)}; {hint} and run the same command again"
+        ) from None
+
+
+@contextmanager
+def _scratch_in(parent: str) -> Iterator[str]:
+    """A new folder for a while, also while another process removes its empty parent."""
+    while True:
+        os.makedirs(parent, exist_ok=True)
+        with suppress(FileNotFoundError):
+            folder = tempfile.mkdtemp(prefix="unit-", dir=parent)
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # others are at work in it
+            os.rmdir(parent)
+
+
+def _sync(path: str) -> None:
+    """Wait until a file's content, or a folder's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,93 @@
+"""What the user sees while models train: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sofdata.ingest.progress import clock
+from sofdata.train.loop import Follow, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_INTERVAL_S = 10.0
+SHOWN = 3
+
+
+@contextmanager
+def following(console: Console, quiet: bool) -> Iterator[Follow]:
+    """Show the progress of trainings on `console` until the block ends."""
+    if quiet:
+        yield lambda progress: None
+    elif console.is_terminal:
+        with _live(console) as follow:
+            yield follow
+    else:
+        yield _plain(console)
+
+
+@contextmanager
+def counting(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of a number are done."""
+    from rich.progress import Progress as Bar
+
+    with Bar(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def line_of(progress: Progress) -> str:
+    """'skill 300/1500 · loss 0.0123 · ... · 180 samples/s · 3:20 left'."""
+    shown = {name: value for name, value in progress.metrics.items() if name != "lr"}
+    parts = [f"{progress.stage} {progress.step}/{progress.steps}"]
+    parts += [f"{name} {value:.4g}" for name, value in list(shown.items())[:SHOWN]]
+    parts.append(f"{progress.samples_per_s:.0f} samples/s")
+    if progress.seconds_left is not None:
+        parts.append(f"{clock(progress.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def held_out_line(progress: Progress) -> str:
+    """'skill 500: held out flow_energy_explained 0.91 · ...'."""
+    told = " · ".join(f"{name} {value:.4g}" for name, value in progress.held_out.items())
+    return f"{progress.stage} {progress.step}: held out {told}"
+
+
+@contextmanager
+def _live(console: Console) -> Iterator[Follow]:
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), BarColumn(24), TextColumn("{task.description}", markup=False))
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading the data", total=None)
+
+        def follow(progress: Progress) -> None:
+            if progress.held_out:
+                console.print(held_out_line(progress), highlight=False, markup=False)
+            else:
+                bar.update(
+                    task,
+                    completed=progress.step,
+                    total=progress.steps,
+                    description=line_of(progress),
+                )
+
+        yield follow
+
+
+def _plain(console: Console) -> Follow:
+    told_s = time.monotonic()
+
+    def follow(progress: Progress) -> None:
+        nonlocal told_s
+        if progress.held_out:
+            console.print(held_out_line(progress), highlight=False, markup=False, soft_wrap=True)
+        elif time.monotonic() - told_s > PLAIN_INTERVAL_S:
+            told_s = time.monotonic()
+            console.print(line_of(progress), highlight=False, markup=False, soft_wrap=True)
+
+    return follow

@@ -1,0 +1,1 @@
+"""What is printed: the console, texts made safe, short forms of values."""
