@@ -140,11 +140,11 @@ def keep(error: BaseException) -> Path | None:
 def without_secrets(text: str) -> str:
     """A text in which neither URLs nor the environment's credentials can be read."""
     try:
-        from sofdata.storage.retry import hide
         from sofdata.storage.urls import public_text
+        from sofdata.system import secrets
     except ImportError:  # an installation that is broken
         return "(left out: what would hide secrets cannot be imported)\n"
-    return hide(public_text(text), {})
+    return secrets.without_secrets(public_text(text), {})
 
 
 def _is_usage(error: BaseException) -> bool:

@@ -43,9 +43,9 @@ from sofdata.shards.layout import (
     ledger_name,
 )
 from sofdata.shards.schema import DatasetRecord, LedgerRecord, VideoRecord
-from sofdata.storage.retry import in_order
 from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import reached
+from sofdata.system.threads import in_order
 from sofdata.types import VideoRef
 
 Why = Literal["quarantined", "shard", "record"]

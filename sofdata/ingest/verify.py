@@ -46,8 +46,8 @@ from sofdata.shards.schema import (
 )
 from sofdata.shards.tar import hash_file, read_samples
 from sofdata.storage.lock import held
-from sofdata.storage.retry import in_order
 from sofdata.storage.tree import Tree
+from sofdata.system.threads import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa

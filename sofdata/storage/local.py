@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sofdata.errors import StorageError
-from sofdata.storage.retry import brief
 from sofdata.storage.walk import Item, walk_local
 from sofdata.system.fault_points import reached
+from sofdata.system.secrets import public_message
 
 SCRATCH = ".scratch"
 
@@ -138,7 +138,7 @@ def explained(what: str) -> Iterator[None]:
     except OSError as error:
         hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         raise StorageError(
-            f"cannot {what}: {brief(error)}; {hint} and run the same command again"
+            f"cannot {what}: {public_message(error)}; {hint} and run the same command again"
         ) from None
 
 

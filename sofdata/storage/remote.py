@@ -20,20 +20,14 @@ from urllib.parse import unquote
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.storage import s3
 from sofdata.storage.local import explained
-from sofdata.storage.retry import (
-    brief,
-    hide,
-    is_out_of_range,
-    is_remote_failure,
-    may_pass,
-    retrying,
-)
+from sofdata.storage.retry import is_out_of_range, is_remote_failure, may_pass, retrying
 from sofdata.storage.s3 import OpenFile, S3Store, is_misread
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.urls import STORES, public_url, user_of
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.system.fault_points import reached
+from sofdata.system.secrets import public_message, without_secrets
 
 T = TypeVar("T")
 
@@ -58,7 +52,9 @@ def open_store(url: str, options: Mapping[str, Any]) -> Store:
     except ImportError as error:
         raise ConfigError(f"cannot use {name}: {error}") from None
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"cannot use {name}: {hide(brief(error), options)}") from None
+        raise ConfigError(
+            f"cannot use {name}: {without_secrets(public_message(error), options)}"
+        ) from None
     known = {**options, "passwords": {"password": user_of(url).partition(":")[2]}}
     return Store(name, str(fs._strip_protocol(url)).rstrip("/"), fs, known)
 
@@ -163,8 +159,8 @@ class Store:
         except Exception as error:
             if not is_remote_failure(error):
                 raise
-            told = hide(brief(error), self.options)
-            raise TransientError(f"could not read {shown} at {self.name}: {told}") from None
+            message = without_secrets(public_message(error), self.options)
+            raise TransientError(f"could not read {shown} at {self.name}: {message}") from None
         finally:
             handle.close()
 

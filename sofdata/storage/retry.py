@@ -1,28 +1,24 @@
-"""Calls to remote storage: which failures are tried again, for how long, and what is told of them.
+"""Calls to remote storage: which failures are retried, how often, and what the errors say.
 
-This is the one place where anything is retried; the libraries below are told not to. A call is
-tried `TRIES` times with growing pauses, about eight seconds in all, and only for what may work the
-next time: lost connections, timeouts, answers of 408, 409, 425, 429 and 5xx, and sums that do not
-fit. A refusal, a wrong name or a request that the store does not know ends at once.
+This is the only place where a request is retried; in the libraries below retries are switched off.
+A call is tried `TRIES` times with growing pauses, about eight seconds in all, and only for what may
+work the next time: lost connections, timeouts, answers of 408, 409, 425, 429 and 5xx, and checksums
+that do not match. A refusal, a wrong name or a request that the store does not know fails at once.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sofdata.errors import StorageError, TransientError
-from sofdata.storage.urls import public_text
 from sofdata.system.fault_points import reached
+from sofdata.system.secrets import public_message, without_secrets
 
 T = TypeVar("T")
-S = TypeVar("S")
 
 TRIES = 5
 FIRST_PAUSE_S = 0.2
@@ -46,23 +42,19 @@ _FINAL_ERRNO = {
     errno.ENOTSUP,
     errno.EROFS,
 }
-_SECRET_NAME = re.compile(
-    r"secret|token|passw|credential|access_?key|api_?key|^key$", re.IGNORECASE
-)
-_SECRET_LENGTH = 6  # shorter ones would blot out words
 
 
 def retrying(what: str, where: str, options: Mapping[str, Any], action: Callable[[], T]) -> T:
     """Call a remote file system, and again after a growing pause while that may help.
 
     what: "upload shards/a.tar", say; where: the place, fit to be shown; options: of the file
-    system, none of whose secrets is told.
+    system, whose secrets appear in no error.
 
     Raises `FileNotFoundError`, `StorageError` for what will not work the next time either, and
     `TransientError` once all tries have failed.
     """
     verb, _, rel = what.partition(" ")
-    told = ""
+    message = ""
     for attempt in range(TRIES):
         try:
             reached(f"remote {verb}")
@@ -74,16 +66,16 @@ def retrying(what: str, where: str, options: Mapping[str, Any], action: Callable
         except Exception as error:
             if not is_remote_failure(error):
                 raise
-            told = hide(brief(error), options)
+            message = without_secrets(public_message(error), options)
             if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
                 raise StorageError(
-                    f"may not {what} at {where}: {told}; check the credentials"
+                    f"may not {what} at {where}: {message}; check the credentials"
                 ) from None
             if _is_final(error):
-                raise StorageError(f"cannot {what} at {where}: {told}") from None
+                raise StorageError(f"cannot {what} at {where}: {message}") from None
         if attempt < TRIES - 1:
             time.sleep(_pause_s(attempt))
-    raise TransientError(f"could not {what} at {where} in {TRIES} tries: {told}") from None
+    raise TransientError(f"could not {what} at {where} in {TRIES} tries: {message}") from None
 
 
 def is_remote_failure(error: Exception) -> bool:
@@ -103,47 +95,6 @@ def is_out_of_range(error: BaseException) -> bool:
     return _status(error) == 416 or code_of(error) == "InvalidRange"
 
 
-def brief(error: BaseException) -> str:
-    """The message of an error, without whatever secret a URL in it may carry."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return public_text(text)
-
-
-def hide(text: str, options: Mapping[str, Any]) -> str:
-    """A text without the secrets that the options of a file system or the environment hold."""
-    for secret in {*_secrets(options), *_secrets(os.environ)}:
-        text = text.replace(secret, "***")
-    return text
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether an option or a variable of this name holds a credential."""
-    return bool(_SECRET_NAME.search(name))
-
-
-def in_order(work: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
-    """`map` in threads: results in order, never more than one a thread and one more waiting."""
-    waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _secrets(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _secrets(value)
-        elif isinstance(value, str) and len(value) >= _SECRET_LENGTH and is_secret_name(str(name)):
-            yield value
-
-
 def _pause_s(attempt: int) -> float:
     """Growing, and not the same in all processes, which would come back all at once."""
     return FIRST_PAUSE_S * float(GROWTH**attempt) * (0.75 + os.getpid() % 101 / 202)
@@ -160,7 +111,7 @@ def _is_final(error: BaseException) -> bool:
 
 
 def _response(error: BaseException) -> Mapping[str, Any]:
-    """What botocore heard from the store; s3fs wraps its errors in those of the system."""
+    """What the store answered botocore; s3fs wraps its errors in those of the system."""
     for each in (error, error.__cause__):
         response = getattr(each, "response", None)
         if isinstance(response, Mapping):

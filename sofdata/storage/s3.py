@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 from sofdata.errors import ConfigError, TransientError
 from sofdata.storage.local import explained
-from sofdata.storage.retry import code_of, in_order, is_out_of_range
+from sofdata.storage.retry import code_of, is_out_of_range
 from sofdata.system.fault_points import reached
+from sofdata.system.threads import in_order
 
 T = TypeVar("T")
 

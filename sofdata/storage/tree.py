@@ -19,11 +19,11 @@ from typing import Any, BinaryIO
 from sofdata.storage import fingerprints
 from sofdata.storage.local import Disk, explained
 from sofdata.storage.remote import Store, open_store
-from sofdata.storage.retry import in_order
 from sofdata.storage.temporary import temporary_file
 from sofdata.storage.uris import Location, local, safe_suffix
 from sofdata.storage.urls import public_url
 from sofdata.storage.walk import Item
+from sofdata.system.threads import in_order
 
 MIB = 1 << 20
 PIECE = 8 * MIB  # of a download; so much is in memory for each of these at once:

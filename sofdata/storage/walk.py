@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sofdata.storage.retry import brief
 from sofdata.storage.uris import Location
+from sofdata.system.secrets import public_message
 
 IS_FOLDER, UNREADABLE_FOLDER, LINKED_FOLDER = "is_a_directory", "unreadable_folder", "linked_folder"
 DANGLING_LINK, UNREADABLE, TOO_LONG = "dangling_link", "unreadable", "path_too_long"
@@ -196,7 +196,7 @@ def _closed(rel: str, error: OSError) -> Item:
     """A folder that cannot be entered."""
     if error.errno == errno.ENAMETOOLONG:
         return _too_long(rel)
-    return Item(rel, 0, UNREADABLE_FOLDER, brief(error))
+    return Item(rel, 0, UNREADABLE_FOLDER, public_message(error))
 
 
 def _too_long(rel: str) -> Item:
@@ -218,7 +218,7 @@ def _item(path: str, rel: str) -> Item:
             return _too_long(rel)
         dangling = error.errno in _NOWHERE and os.path.islink(path)
         problem = DANGLING_LINK if dangling else UNREADABLE
-        return Item(rel, 0, problem, brief(error))
+        return Item(rel, 0, problem, public_message(error))
     if stat.S_ISDIR(info.st_mode):
         return Item(rel, 0, UNREADABLE_FOLDER, "it was made while the source was listed; run again")
     if not stat.S_ISREG(info.st_mode):

@@ -20,10 +20,10 @@ from sofdata.errors import ConfigError, SofdataError
 from sofdata.loading.loader import Loader
 from sofdata.report.dataset import write_report
 from sofdata.scenes import write_clip
-from sofdata.storage.retry import brief
 from sofdata.storage.tree import Tree
 from sofdata.storage.urls import public_text, public_url
 from sofdata.system.processes import decoding_environment
+from sofdata.system.secrets import public_message
 from tests.helpers import ingest, sofdata
 from tests.ingest.test_http_source import Ranges, serving
 
@@ -140,7 +140,7 @@ def test_what_other_libraries_say_is_told_without_the_urls_that_they_print() -> 
         FileNotFoundError(f"HTTPS://u:{PLAIN}@h/a"),
     ]
     for error in errors:
-        assert PLAIN not in brief(error)
+        assert PLAIN not in public_message(error)
 
 
 # A web server that wants a user and a password, which a URL is the way to give
