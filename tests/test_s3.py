@@ -14,9 +14,10 @@ import pytest
 
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.storage import s3
+from sofdata.storage.folder import PIECE
 from sofdata.storage.remote import open_store
 from sofdata.storage.s3 import MIB, THRESHOLD, S3Store
-from sofdata.storage.tree import PIECE, Tree
+from sofdata.storage.tree import Tree
 from sofdata.storage.uris import named
 from sofdata.system import fault_points as faults
 from tests.s3 import SECRET_KEY, S3Server

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 from sofdata.errors import InputError, StorageError
-from sofdata.storage.tree import Tree
+from sofdata.storage.folder import Folder
 
 
-def read_small(tree: Tree, rel: str, most_bytes: int) -> bytes:
+def read_small(tree: Folder, rel: str, most_bytes: int) -> bytes:
     """A whole file of at most `most_bytes`; no more than that is read, in one request.
 
     Raises `FileNotFoundError`, `InputError` for a larger file or one that is no plain file, and

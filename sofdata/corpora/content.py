@@ -7,7 +7,8 @@ containers there are stands in `sofdata.video.formats`.
 from __future__ import annotations
 
 from sofdata.corpora.base import OTHER_SUFFIXES, suffix
-from sofdata.storage.tree import Tree, Where
+from sofdata.storage.folder import Where
+from sofdata.storage.tree import Tree
 from sofdata.storage.walk import CLOSED, LINKED_FOLDER, Item
 from sofdata.video.formats import BARE_SUFFIXES, HEAD_BYTES, SUFFIXES, container
 

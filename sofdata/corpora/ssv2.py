@@ -44,6 +44,7 @@ from sofdata.errors import ConfigError
 from sofdata.storage.archives.parts import WILD, part_names
 from sofdata.storage.archives.tars import members
 from sofdata.storage.archives.zips import open_zip
+from sofdata.storage.folder import Folder
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
@@ -95,7 +96,7 @@ class SomethingSomethingV2:
         is an entry of the split "unlabelled".
         """
         unused = Counter[str]()
-        with _label_tree(tree) as place:
+        with _label_folder(tree) as place:
             labels = list(_once(_labels(place, unused), unused))
         clips = _clips(tree)
         files = {id: clips.found[id][0].item for id in clips.found}
@@ -121,7 +122,7 @@ def _once(labels: Iterable[_Label], unused: Counter[str]) -> Iterator[_Label]:
             yield label
 
 
-def _place(tree: Tree, file: str) -> str:
+def _place(tree: Folder, file: str) -> str:
     """Where a label file lies, or ""."""
     return next((rel for rel in _places(file) if tree.exists(rel)), "")
 
@@ -158,7 +159,7 @@ def _tables(tree: Tree) -> list[str]:
 # Label files
 
 
-def _labels(tree: Tree, unused: Counter[str]) -> Iterator[_Label]:
+def _labels(tree: Folder, unused: Counter[str]) -> Iterator[_Label]:
     places = {split: _place(tree, f"{split}.json") for split in SPLITS}
     if not any(places.values()):
         looked = ", ".join(rel for split in SPLITS for rel in _places(f"{split}.json"))
@@ -178,7 +179,7 @@ def _labels(tree: Tree, unused: Counter[str]) -> Iterator[_Label]:
 
 
 def _split(
-    tree: Tree, rel: str, split: str, classes: dict[str, str], answers: dict[str, str]
+    tree: Folder, rel: str, split: str, classes: dict[str, str], answers: dict[str, str]
 ) -> Iterator[_Label]:
     records: list[Any] = jsonfile.read_json(tree, rel, list)
     for at, record in enumerate(records):
@@ -198,7 +199,7 @@ def _split(
         yield _Label(id, jsonfile.clean(text), kept)
 
 
-def _id(tree: Tree, rel: str, record: dict[str, Any], at: int) -> str:
+def _id(tree: Folder, rel: str, record: dict[str, Any], at: int) -> str:
     id = str(record.get("id", ""))
     if not _ID.fullmatch(id):
         found = f"'{id[:40]}'" if "id" in record else "none"
@@ -206,7 +207,7 @@ def _id(tree: Tree, rel: str, record: dict[str, Any], at: int) -> str:
     return id
 
 
-def _classes(tree: Tree) -> dict[str, str]:
+def _classes(tree: Folder) -> dict[str, str]:
     rel = _place(tree, "labels.json")
     values: dict[str, Any] = jsonfile.read_json(tree, rel, dict) if rel else {}
     for template, number in values.items():
@@ -215,7 +216,7 @@ def _classes(tree: Tree) -> dict[str, str]:
     return {template: str(number) for template, number in values.items()}
 
 
-def _answers(tree: Tree) -> dict[str, str]:
+def _answers(tree: Folder) -> dict[str, str]:
     """Labels of the test split: lines of id;label."""
     rel = _place(tree, "test-answers.csv")
     answers: dict[str, str] = {}
@@ -374,7 +375,7 @@ def _labels_zip(tree: Tree) -> list[str]:
 
 
 @contextmanager
-def _label_tree(tree: Tree) -> Iterator[Tree]:
+def _label_folder(tree: Tree) -> Iterator[Folder]:
     """Where the label files lie: in the source, or in their zip."""
     found = _labels_zip(tree)
     if not found or any(_place(tree, f"{split}.json") for split in SPLITS):

@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 
 from sofdata.errors import InputError
 from sofdata.ingest.config import RunConfig
-from sofdata.storage.tree import MIB, Tree
+from sofdata.storage.folder import MIB
+from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName
 from sofdata.video.ranges import Budget, RangeFile, Source

@@ -26,7 +26,7 @@ SCRATCH = ".scratch"
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A folder at the absolute path `root`. Methods as those of `sofdata.storage.tree.Tree`."""
+    """A folder at the absolute path `root`. Methods as those of `sofdata.storage.folder.Folder`."""
 
     root: str
 

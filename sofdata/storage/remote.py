@@ -61,7 +61,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> Store:
 
 @dataclass(frozen=True, repr=False)
 class Store:
-    """A folder of an fsspec file system. Methods as those of `sofdata.storage.tree.Tree`.
+    """A folder of an fsspec file system. Methods as those of `sofdata.storage.folder.Folder`.
 
     name: its URL, fit to be shown. root: its path as the file system wants it.
     options: of the file system, whose secrets are told in no error.

@@ -100,7 +100,7 @@ Level: TypeAlias = "Iterator[Item | Level]"
 
 
 def walk_local(folder: str) -> Iterator[Item]:
-    """All files and folders below one, sorted, as `sofdata.storage.tree.Tree.walk` tells of them.
+    """All files and folders below one, sorted, as `sofdata.storage.folder.Folder.walk` yields them.
 
     The names in all folders are in memory meanwhile.
     """

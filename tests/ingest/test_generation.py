@@ -16,7 +16,8 @@ from sofdata.ingest.run import Prepared, Summary, execute, prepare
 from sofdata.ingest.verify import verify
 from sofdata.loading.loader import load
 from sofdata.scenes import moving_texture, write_video
-from sofdata.storage.tree import Tree, Where
+from sofdata.storage.folder import Where
+from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.system import fault_points as faults
 from tests.helpers import hashes

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sofdata.corpora.readers.textfile import open_utf8
 from sofdata.errors import ConfigError
-from sofdata.storage.tree import Tree
+from sofdata.storage.folder import Folder
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ HEAD = 1 << 10
 NEEDED = ("ego4d.json",)
 
 
-def read_bytes(tree: Tree, rel: str) -> bytes:
+def read_bytes(tree: Folder, rel: str) -> bytes:
     """A whole label file. Raises `ConfigError` where it is too large or cannot be read."""
     try:
         size = tree.size(rel)
@@ -35,7 +35,7 @@ def read_bytes(tree: Tree, rel: str) -> bytes:
         raise wrong(tree, rel, error.strerror or type(error).__name__) from None
 
 
-def read_json(tree: Tree, rel: str, top: type[T]) -> T:
+def read_json(tree: Folder, rel: str, top: type[T]) -> T:
     """Parse a label file whose top level must be a `top` (list or dict). Raises `ConfigError`."""
     value: Any
     try:
@@ -50,7 +50,7 @@ def read_json(tree: Tree, rel: str, top: type[T]) -> T:
     return value
 
 
-def lines(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def lines(tree: Folder, rel: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file with one a line, each with its line; in any Unicode, see `textfile`.
 
     Raises `ConfigError` that names the line.
@@ -69,7 +69,7 @@ def lines(tree: Tree, rel: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise wrong(tree, rel, error.strerror or type(error).__name__) from None
 
 
-def records(tree: Tree, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def records(tree: Folder, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a file that is a list of them, or holds one a line; each with its place.
 
     Memory is that of the largest object. Raises `ConfigError` that names the place.
@@ -80,7 +80,7 @@ def records(tree: Tree, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((f"line {number}", row) for number, row in lines(tree, rel))
 
 
-def _listed(tree: Tree, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _listed(tree: Folder, rel: str) -> Iterator[tuple[str, dict[str, Any]]]:
     import ijson
 
     number = 0
@@ -123,7 +123,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _object(tree: Tree, rel: str, number: int, data: bytes) -> dict[str, Any]:
+def _object(tree: Folder, rel: str, number: int, data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode(), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
@@ -137,7 +137,7 @@ def _object(tree: Tree, rel: str, number: int, data: bytes) -> dict[str, Any]:
     return value
 
 
-def items(tree: Tree, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]:
+def items(tree: Folder, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]:
     """The keys and values of a file whose top level is an object, one at a time.
 
     For files too large to be held as a whole: memory is that of the largest value, of at most
@@ -154,7 +154,7 @@ def items(tree: Tree, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]:
             return
 
 
-def _items(tree: Tree, rel: str, prefix: str) -> Iterator[tuple[str, Any]]:
+def _items(tree: Folder, rel: str, prefix: str) -> Iterator[tuple[str, Any]]:
     import ijson
 
     with _metered(tree, rel) as file:
@@ -165,13 +165,13 @@ def _items(tree: Tree, rel: str, prefix: str) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _first(tree: Tree, rel: str) -> bytes:
+def _first(tree: Folder, rel: str) -> bytes:
     with _metered(tree, rel) as file:
         return file.first()
 
 
 @contextmanager
-def _metered(tree: Tree, rel: str) -> Iterator[_Metered]:
+def _metered(tree: Folder, rel: str) -> Iterator[_Metered]:
     """A file to read piece by piece; what goes wrong is told with how far that is."""
     import ijson
 
@@ -213,7 +213,7 @@ class _Metered:
         return data
 
 
-def check_names(tree: Tree, rel: str, names: Sequence[str]) -> None:
+def check_names(tree: Folder, rel: str, names: Sequence[str]) -> None:
     """Raise `ConfigError` where two columns have one name: nobody can tell which is meant."""
     name, times = next(iter(Counter(names).most_common(1)), ("", 0))
     if times > 1:
@@ -221,7 +221,7 @@ def check_names(tree: Tree, rel: str, names: Sequence[str]) -> None:
         raise wrong(tree, rel, what)
 
 
-def field(tree: Tree, rel: str, record: dict[str, Any], at: int, key: str, kind: type[T]) -> T:
+def field(tree: Folder, rel: str, record: dict[str, Any], at: int, key: str, kind: type[T]) -> T:
     """`record[key]`, checked, or an empty `kind` where it is absent. Raises `ConfigError`."""
     value = record.get(key, kind())
     if not isinstance(value, kind):
@@ -235,7 +235,7 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def wrong(tree: Tree, rel: str, what: str) -> ConfigError:
+def wrong(tree: Folder, rel: str, what: str) -> ConfigError:
     """The error for a label file, which says how to go on without it, where that may be."""
     told = f"label file {rel} in {tree.name}: {what}. Mend or fetch the file again"
     if rel.rsplit("/", 1)[-1] in NEEDED:

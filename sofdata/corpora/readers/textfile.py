@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sofdata.storage.tree import Tree
+from sofdata.storage.folder import Folder
 
 PIECE = 1 << 16
 # Longest first: the mark of UTF-32 begins as that of UTF-16 does.
@@ -26,7 +26,7 @@ _HEAD = 64
 
 
 @contextmanager
-def open_utf8(tree: Tree, rel: str) -> Iterator[io.BufferedReader]:
+def open_utf8(tree: Folder, rel: str) -> Iterator[io.BufferedReader]:
     """Open a text file; what is read is UTF-8 from its first character on. It peeks `PIECE` bytes.
 
     Raises `OSError`, and `UnicodeDecodeError` while reading what is no UTF-16 after all.

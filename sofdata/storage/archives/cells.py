@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sofdata.storage.tree import Tree, Where
+from sofdata.storage.folder import Folder, Where
 from sofdata.storage.urls import public_text
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ _lock = threading.Lock()  # one group is unpacked at a time, whatever the number
 _kept: _Kept | None = None
 
 
-def read_cell(tree: Tree, rel: Where, row: int, column: str) -> bytes:
+def read_cell(tree: Folder, rel: Where, row: int, column: str) -> bytes:
     """The value in a row, counted from 0 over the file.
 
     Raises `FileNotFoundError` where there is none, another `OSError` where it cannot be read.
@@ -110,7 +110,7 @@ def read_cell(tree: Tree, rel: Where, row: int, column: str) -> bytes:
 
 
 @contextmanager
-def opened(tree: Tree, rel: Where, column: str) -> Iterator[Column]:
+def opened(tree: Folder, rel: Where, column: str) -> Iterator[Column]:
     """A column of a file. Raises `OSError` where it cannot be read or has no such column."""
     import pyarrow.parquet as pq
 

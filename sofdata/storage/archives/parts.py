@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from sofdata.errors import ConfigError
 from sofdata.storage.archives import gzip_points as restart
-from sofdata.storage.tree import Tree
+from sofdata.storage.folder import Folder
 
 WILD = "??"  # stands for the number of a part
 _LOCAL_HEADER = 30  # bytes of a zip's header before a file, without its name
@@ -44,7 +44,7 @@ class Part:
     crc: int = 0
 
 
-def part_names(tree: Tree, pattern: str) -> list[str]:
+def part_names(tree: Folder, pattern: str) -> list[str]:
     """The paths of the parts of a pattern such as `videos/clips-??.zip`, in order."""
     folder, _, name = pattern.rpartition("/")
     fits = re.compile(re.escape(name).replace(re.escape(WILD), r"\d\d"))
@@ -52,7 +52,7 @@ def part_names(tree: Tree, pattern: str) -> list[str]:
     return [f"{folder}/{each}" if folder else each for each in names]
 
 
-def find_parts(tree: Tree, pattern: str) -> list[Part]:
+def find_parts(tree: Folder, pattern: str) -> list[Part]:
     """The parts of a pattern. Raises `ConfigError` where one is missing between others, or no zip.
 
     Raises `FileNotFoundError` where there is none.
@@ -70,7 +70,7 @@ def find_parts(tree: Tree, pattern: str) -> list[Part]:
     return [_look_at(tree, name) for name in names]
 
 
-def _look_at(tree: Tree, rel: str) -> Part:
+def _look_at(tree: Folder, rel: str) -> Part:
     if not rel.endswith(".zip"):
         return Part(rel, tree.size(rel))
     try:
@@ -130,7 +130,9 @@ class Joined(_Seekable):
     keep: write those of a part there once it was read to its end.
     """
 
-    def __init__(self, tree: Tree, parts: Sequence[Part], folder: Path, keep: bool = False) -> None:
+    def __init__(
+        self, tree: Folder, parts: Sequence[Part], folder: Path, keep: bool = False
+    ) -> None:
         self._tree, self._parts, self._folder, self._keep = tree, parts, folder, keep
         self._ends: list[int] = []
         for part in parts:

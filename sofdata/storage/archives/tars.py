@@ -28,7 +28,7 @@ from sofdata.errors import ConfigError, StorageError
 from sofdata.storage.archives import gzip_points as restart
 from sofdata.storage.archives.parts import Joined, Part, find_parts, opened
 from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
-from sofdata.storage.tree import Tree
+from sofdata.storage.folder import Folder
 
 VERSION = 1
 PIECE = 1 << 18  # read at once; restart points lie at least so far apart
@@ -41,7 +41,7 @@ _known: dict[tuple[str, str], _Index] = {}
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a tar: where its bytes lie in it, and their fingerprint as `Tree` takes it.
+    """A member of a tar: where its bytes lie in it, and their fingerprint as `Folder` takes it.
 
     regular: False for a link, a device or a sparse file, of which nothing can be read.
     """
@@ -63,7 +63,7 @@ class _Index:
         return self.folder / POINTS
 
 
-def members(tree: Tree, pattern: str) -> list[Member]:
+def members(tree: Folder, pattern: str) -> list[Member]:
     """All members, in their order; folders are left out.
 
     Costs a pass over everything where this machine has made none for these parts. Raises
@@ -74,7 +74,7 @@ def members(tree: Tree, pattern: str) -> list[Member]:
         return [Member(**json.loads(line)) for line in lines]
 
 
-def read_unpacked(tree: Tree, pattern: str, start: int, end: int) -> bytes:
+def read_unpacked(tree: Folder, pattern: str, start: int, end: int) -> bytes:
     """Some bytes of the unpacked tar. Raises `OSError`."""
     index = _index(tree, pattern)
     with opened(Joined(tree, index.parts, index.folder)) as joined:
@@ -84,7 +84,7 @@ def read_unpacked(tree: Tree, pattern: str, start: int, end: int) -> bytes:
         return _read(joined, end - start)
 
 
-def unpacked_size(tree: Tree, pattern: str) -> int:
+def unpacked_size(tree: Folder, pattern: str) -> int:
     """Bytes of the unpacked tar."""
     index = _index(tree, pattern)
     if index.points.exists():
@@ -100,7 +100,7 @@ def cache_folder() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "sofdata"
 
 
-def _index(tree: Tree, pattern: str, anew: bool = False) -> _Index:
+def _index(tree: Folder, pattern: str, anew: bool = False) -> _Index:
     """The index of these parts, made if this machine has none.
 
     anew: look at the parts again, which else are looked at once a process.
@@ -115,13 +115,13 @@ def _index(tree: Tree, pattern: str, anew: bool = False) -> _Index:
     return found
 
 
-def _prints(tree: Tree, parts: tuple[Part, ...]) -> Iterator[list[Any]]:
+def _prints(tree: Folder, parts: tuple[Part, ...]) -> Iterator[list[Any]]:
     for part in parts:
         size = tree.size(part.rel)
         yield [part.rel.rsplit("/", 1)[-1], size, tree.fingerprint(part.rel, size)]
 
 
-def _make(tree: Tree, pattern: str, index: _Index) -> None:
+def _make(tree: Folder, pattern: str, index: _Index) -> None:
     """Make the index, unless it is there and whole."""
     try:
         if _whole(index.folder):
@@ -172,7 +172,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 class _Pass:
     """The one pass over all parts."""
 
-    def __init__(self, tree: Tree, pattern: str, joined: Joined) -> None:
+    def __init__(self, tree: Folder, pattern: str, joined: Joined) -> None:
         self._name = f"{pattern} of {tree.name}"
         self._joined = joined
         self._end_of_data = 0  # after the last byte that is not zero
@@ -298,7 +298,7 @@ def _read(handle: Any, number: int) -> bytes:
 
 
 def _fingerprint(stream: Any, size: int) -> str:
-    """`Tree.fingerprint` of a file that is read once, from start to end."""
+    """`Folder.fingerprint` of a file that is read once, from start to end."""
     samples = dict.fromkeys(offsets(size), b"")
     at = 0
     while data := stream.read(PIECE):

@@ -7,11 +7,11 @@ import zipfile
 from functools import cached_property
 
 from sofdata.errors import ConfigError
+from sofdata.storage.folder import Folder
 from sofdata.storage.remote import Store
-from sofdata.storage.tree import Tree
 
 
-def open_zip(path: str, name: str) -> Tree:
+def open_zip(path: str, name: str) -> Folder:
     """The files in a local zip; `name` is what errors call it. Raises `ConfigError` for no zip."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -30,7 +30,7 @@ def _top(folders: list[str]) -> str:
     return posixpath.dirname(top) if posixpath.basename(top) == "labels" else top
 
 
-class _Zip(Tree):
+class _Zip(Folder):
     """Its url is but a name."""
 
     @cached_property
