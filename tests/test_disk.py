@@ -7,9 +7,9 @@ import errno
 import pytest
 
 from sofdata.errors import StorageError
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 
 
 def test_an_error_of_the_system_says_what_to_do() -> None:
-    with pytest.raises(StorageError, match="run the same command again"), explained("write x"):
+    with pytest.raises(StorageError, match="run the same command again"), storage_errors("write x"):
         raise OSError(errno.EROFS, "Read-only file system")

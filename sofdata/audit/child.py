@@ -17,7 +17,7 @@ import numpy as np
 from sofdata.audit import reference
 from sofdata.audit.seen import Picture, numbers_wanted
 from sofdata.errors import InputError
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.processes import end_with_parent
 
 WRITTEN_BYTES = 2 << 30
@@ -31,7 +31,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (WRITTEN_BYTES, resource.RLIM_INFINITY))
     try:
-        reached(f"audit {os.path.basename(request['path'])}")
+        fault_point(f"audit {os.path.basename(request['path'])}")
         _say({"duration_s": reference.duration_s(request["path"])})
         _look(request)
     except (InputError, OSError, MemoryError) as error:

@@ -42,7 +42,7 @@ from sofdata.shards.sample import quarantine_name
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
 from sofdata.shards.stats import Merged
 from sofdata.storage.tree import Tree
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.versions import installed
 
 # What could change a byte of the result without any change of ours.
@@ -81,20 +81,20 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
         for file in files.values():
             file.finish()
         _check_shards(dest, account)
-        reached("finish: tables made")
+        fault_point("finish: tables made")
         incomplete = generation.record.model_copy(update={"complete": False})
         dest.write(DATASET, incomplete.to_json())
-        reached("finish: dataset begun")
+        fault_point("finish: dataset begun")
         _put_in_place(dest, generation)
         for table, file in files.items():
             dest.put(file.path, table.name)
-            reached(f"finish: {table.name} written")
+            fault_point(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
-    reached("finish: shards listed")
+    fault_point("finish: shards listed")
     if not keep_next:
         clear_records(dest)
     _retire(dest, plan, account)
-    reached("finish: retired")
+    fault_point("finish: retired")
     libraries = recorded(generation.record, account.digests)
     changes = {
         "complete": True,
@@ -106,7 +106,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
     }
     complete = generation.record.model_copy(update=changes)
     dest.write(DATASET, complete.to_json())
-    reached("finish: dataset completed")
+    fault_point("finish: dataset completed")
     if not keep_next:
         clear_next(dest)
     return complete
@@ -129,9 +129,9 @@ def _put_in_place(dest: Tree, generation: Generation) -> None:
     for unit in sorted(committed_units(dest, NEXT_LEDGER)):
         name = ledger_name(unit)
         dest.write(f"{LEDGER}/{name}", dest.read(f"{NEXT_LEDGER}/{name}"))
-        reached("finish: record in place")
+        fault_point("finish: record in place")
     save_plan(dest, generation.plan)
-    reached("finish: plan in place")
+    fault_point("finish: plan in place")
 
 
 def _retire(dest: Tree, plan: Plan, account: Account) -> None:
@@ -141,11 +141,11 @@ def _retire(dest: Tree, plan: Plan, account: Account) -> None:
     planned = {unit.id for unit in plan.units}
     for unit in sorted(committed_units(dest) - planned):
         dest.remove(f"{LEDGER}/{ledger_name(unit)}")
-        reached("finish: record retired")
+        fault_point("finish: record retired")
     known = {*account.shards} | next_shards(dest)
     for name in sorted({*filter(is_shard_name, dest.names(SHARDS))} - known):
         dest.remove(f"{SHARDS}/{name}")
-        reached("finish: shard retired")
+        fault_point("finish: shard retired")
     for name in sorted({*dest.names(QUARANTINE)} - account.quarantine_notes):
         dest.remove(f"{QUARANTINE}/{name}")
 

@@ -44,7 +44,7 @@ from sofdata.shards.layout import (
 )
 from sofdata.shards.schema import DatasetRecord, LedgerRecord, VideoRecord
 from sofdata.storage.tree import Tree
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.threads import in_order
 from sofdata.types import VideoRef
 
@@ -122,21 +122,21 @@ def save_generation(dest: Tree, generation: Generation) -> None:
     incomplete = generation.record.model_copy(update={"complete": False}).to_json()
     if not generation.staged:
         dest.write(DATASET, incomplete)
-        reached("begin: dataset begun")
+        fault_point("begin: dataset begun")
         save_plan(dest, generation.plan)
-        reached("begin: plan saved")
+        fault_point("begin: plan saved")
         return
     dest.remove(NEXT_DATASET)  # from here on what is in next/ is of no generation
-    reached("stage: begun")
+    fault_point("stage: begun")
     for unit in committed_units(dest, NEXT_LEDGER) & generation.again.keys() - generation.done:
         name = ledger_name(unit)
         dest.write(f"{NEXT_EARLIER}/{name}", dest.read(f"{NEXT_LEDGER}/{name}"))
         dest.remove(f"{NEXT_LEDGER}/{name}")
     dest.write(NEXT_AGAIN, json.dumps(dict(sorted(generation.again.items()))).encode())
     save_plan(dest, generation.plan, NEXT_PLAN)
-    reached("stage: plan saved")
+    fault_point("stage: plan saved")
     dest.write(NEXT_DATASET, incomplete)
-    reached("stage: ready")
+    fault_point("stage: ready")
 
 
 def clear_records(dest: Tree) -> None:
@@ -146,11 +146,11 @@ def clear_records(dest: Tree) -> None:
     """
     if NEXT_AGAIN.rsplit("/", 1)[-1] in dest.names(NEXT):
         dest.remove(NEXT_AGAIN)
-        reached("next: nothing to run again")
+        fault_point("next: nothing to run again")
     for folder in (NEXT_LEDGER, NEXT_EARLIER):
         for name in dest.names(folder):
             dest.remove(f"{folder}/{name}")
-            reached("next: record removed")
+            fault_point("next: record removed")
 
 
 def has_next(dest: Tree) -> bool:
@@ -165,7 +165,7 @@ def clear_next(dest: Tree) -> None:
     for name in (NEXT_DATASET, NEXT_PLAN):
         if name in there:
             dest.remove(name)
-            reached("next: file removed")
+            fault_point("next: file removed")
     for folder in (NEXT_LEDGER, NEXT_EARLIER, NEXT):
         dest.remove_folder(folder)
 

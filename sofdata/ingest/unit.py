@@ -30,7 +30,7 @@ from sofdata.shards.tar import TarWriter
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local
 from sofdata.storage.urls import public_text
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.types import (
     ActionSpec,
     ActionTrack,
@@ -132,7 +132,7 @@ def run_unit(
             videos.append(video)
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, brought.stderr)
-            reached("unit: video ended")
+            fault_point("unit: video ended")
             yield VideoDone(unit.id, video, taken is not None)
         worse, standing = carrier.worse(videos), None
         if worse and ((standing := carrier.standing()) or not job.takes_worse):

@@ -23,7 +23,7 @@ from typing import BinaryIO
 from sofdata.errors import ConfigError, InputError, StorageError
 from sofdata.loading.catalog import ShardFile
 from sofdata.shards.tar import hash_file
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.system.flocks import flock
 
 LOCKS = 16
@@ -52,7 +52,7 @@ class ShardCache:
         again at once where it is kept.
         """
         path = os.path.join(self.folder, f"{shard.md5}-{shard.rel.rsplit('/', 1)[-1]}")
-        with explained(f"keep copies of shards in {self.folder}"):
+        with storage_errors(f"keep copies of shards in {self.folder}"):
             _make_private(self.folder)
         thrown_away = False
         while True:
@@ -88,7 +88,7 @@ class ShardCache:
                 os.unlink(path)
 
     def _fetch(self, shard: ShardFile, path: str) -> None:
-        with explained(f"keep copies of shards in {self.folder}"):
+        with storage_errors(f"keep copies of shards in {self.folder}"):
             self._make_room(shard.size_bytes)
         part = f"{path}{_PART}{os.getpid()}"
         try:

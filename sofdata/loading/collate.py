@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError, InputError
 from sofdata.loading.catalog import Geometry
-from sofdata.loading.reader import Stored, blamed
+from sofdata.loading.reader import Stored, naming_sample
 from sofdata.loading.sharing import own_worker
 from sofdata.loading.slots import Place, Slots
 from sofdata.shards.sample import DecodedSample, decode_sample
@@ -86,7 +86,7 @@ class Collate:
         lengths, texts = np.zeros(number, np.int64), np.zeros(number, np.int64)
         actions = []
         for row, sample in enumerate(stored):
-            with blamed(sample.key, sample.shard):
+            with naming_sample(sample.key, sample.shard):
                 decoded = decode_sample(sample.key, sample.members, large.flow[row])
                 self._check(decoded)
             lengths[row] = len(decoded.flow)

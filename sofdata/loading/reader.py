@@ -14,7 +14,7 @@ from sofdata.errors import InputError
 from sofdata.loading.cache import ShardCache
 from sofdata.loading.catalog import TO_THE_END, ShardFile, Windows
 from sofdata.shards.tar import MAX_SAMPLE_BYTES, read_sample_at
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
 from sofdata.ui.brief import Brief
 
@@ -57,7 +57,7 @@ class Reader:
         key, number = windows.keys[row].as_py(), int(windows.shard[row])
         offset, length = int(windows.offset[row]), int(windows.length[row])
         shard = self._shards[number]
-        with blamed(key, shard):
+        with naming_sample(key, shard):
             try:
                 members = _sample(files, number, offset, length, key)
             except InputError:
@@ -80,7 +80,7 @@ def _sample(
 
 
 @contextmanager
-def blamed(key: str, shard: ShardFile) -> Iterator[None]:
+def naming_sample(key: str, shard: ShardFile) -> Iterator[None]:
     """Name the sample and its shard in an `InputError`, and say how to find out more."""
     try:
         yield
@@ -110,7 +110,7 @@ class OpenShards:
             self._open[number] = self._open_shard(self._shards[number])
         self._open.move_to_end(number)
         handle = self._open[number].fileno()
-        with explained(f"read {self._shards[number].rel}"):
+        with storage_errors(f"read {self._shards[number].rel}"):
             size = os.fstat(handle).st_size
             if not 0 <= offset <= size:
                 raise InputError(f"it should begin at byte {offset}, and the shard has {size}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
 
 JPEG_QUALITY = 88
@@ -91,6 +91,6 @@ def write_page(tree: Tree, name: str, page: bytes, path: str | None) -> str:
     if path is None:
         tree.write(name, page)
         return f"{tree.name.rstrip('/')}/{name}"
-    with explained(f"write {path}"), open(path, "wb") as handle:
+    with storage_errors(f"write {path}"), open(path, "wb") as handle:
         handle.write(page)
     return path

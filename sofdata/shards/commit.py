@@ -20,7 +20,7 @@ from sofdata.shards.sample import check_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
 from sofdata.shards.tar import TarWriter, hash_file, read_samples
 from sofdata.storage.tree import Tree
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 
 COMMIT_TRIES = 5
 
@@ -33,11 +33,11 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
     does not take it.
     """
     writer.finish()
-    reached("commit: shard finished")
+    fault_point("commit: shard finished")
     if writer.samples == 0:
         return None
     _verify(writer)
-    reached("commit: shard verified")
+    fault_point("commit: shard verified")
     sha256, md5 = hash_file(writer.path)
     record = ShardRecord(
         name=shard_name(ordinal, unit, sha256),
@@ -46,9 +46,9 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
         sha256=sha256,
         md5=md5,
     )
-    reached("commit: shard hashed")
+    fault_point("commit: shard hashed")
     dest.put(writer.path, f"{SHARDS}/{record.name}", sha256)
-    reached("commit: shard published")
+    fault_point("commit: shard published")
     return record
 
 
@@ -71,10 +71,10 @@ def commit_record(
         )
     if dest.is_local:
         dest.write(name, record.to_json())
-        reached("commit: record written")
+        fault_point("commit: record written")
         return record
     dest.create(name, record.to_json())
-    reached("commit: record written")
+    fault_point("commit: record written")
     for _ in range(COMMIT_TRIES):
         # Read back, since a store may not know conditions. A pair that fits is left as it is.
         if standing := committed(dest, record.unit, ledger):

@@ -23,7 +23,7 @@ from sofdata.shards.schema import (
     videos_schema,
 )
 from sofdata.storage.tree import Tree
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -277,7 +277,7 @@ class TableFile:
     def __init__(self, path: str, schema: pa.Schema) -> None:
         import pyarrow.parquet as pq
 
-        reached("table")
+        fault_point("table")
         self.path = path
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema)
@@ -299,6 +299,6 @@ class TableFile:
         import pyarrow as pa
 
         if self._group:
-            reached("table: rows")
+            fault_point("table: rows")
             self._writer.write_table(pa.Table.from_pylist(self._group, self._schema))
             self._group = []

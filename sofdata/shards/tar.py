@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from sofdata.errors import InputError
-from sofdata.storage.local import explained
-from sofdata.system.fault_points import reached
+from sofdata.storage.local import storage_errors
+from sofdata.system.fault_points import fault_point
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_SAMPLE_BYTES = 1 << 28  # of all members of a sample
@@ -39,16 +39,16 @@ class TarWriter:
     def __init__(self, path: str) -> None:
         self.path = path
         self.samples = 0
-        with explained(f"write {path}"):
+        with storage_errors(f"write {path}"):
             self._file = open(path, "xb")  # noqa: SIM115 - closed by finish and close
 
     def add(self, key: str, members: Mapping[str, bytes]) -> int:
         """Append a sample and return the byte offset at which it begins."""
         offset = self._file.tell()
-        with explained(f"write {self.path}"):
+        with storage_errors(f"write {self.path}"):
             for suffix in sorted(members, key=lambda suffix: (suffix == "json", suffix)):
                 data = members[suffix]
-                reached("shard: member")
+                fault_point("shard: member")
                 info = tarfile.TarInfo(f"{key}.{suffix}")
                 info.size = len(data)
                 info.mode = 0o644
@@ -64,7 +64,7 @@ class TarWriter:
 
     def rollback(self, mark: Mark) -> None:
         """Forget all samples that were added since `mark`."""
-        with explained(f"write {self.path}"):
+        with storage_errors(f"write {self.path}"):
             self._file.seek(mark.offset)
             self._file.truncate()
         self.samples = mark.samples
@@ -72,7 +72,7 @@ class TarWriter:
     def finish(self) -> None:
         """End the archive and close it."""
         end = self._file.tell() + 2 * BLOCK
-        with explained(f"write {self.path}"):
+        with storage_errors(f"write {self.path}"):
             self._file.write(b"\0" * (2 * BLOCK + -end % tarfile.RECORDSIZE))
             self._file.close()
 

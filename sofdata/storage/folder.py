@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any, BinaryIO, Self
 
 from sofdata.storage import fingerprints
-from sofdata.storage.local import Disk, explained
+from sofdata.storage.local import Disk, storage_errors
 from sofdata.storage.remote import Store, open_store
 from sofdata.storage.temporary import temporary_file
 from sofdata.storage.uris import Location, local, safe_suffix
@@ -158,7 +158,7 @@ class Folder:
     def _downloaded(self, where: Where, size_bytes: int | None, suffix: str) -> Iterator[str]:
         """A copy in the temporary folder, removed after."""
         with ExitStack() as stack:
-            with explained(f"write to {tempfile.gettempdir()}"):
+            with storage_errors(f"write to {tempfile.gettempdir()}"):
                 copy = stack.enter_context(temporary_file(suffix))
             self.download(where, copy, size_bytes)
             yield copy
@@ -192,7 +192,7 @@ class Folder:
 
         with open(local_path, "wb") as target:
             for start, data in in_order(fetch, range(0, size, PIECE), PIECES_AT_ONCE):
-                with explained(f"write {local_path}"):
+                with storage_errors(f"write {local_path}"):
                     os.pwrite(target.fileno(), data, start)
 
     def fingerprint(self, where: Where, size_bytes: int) -> str:

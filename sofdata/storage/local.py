@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from sofdata.errors import StorageError
 from sofdata.storage.walk import Item, walk_local
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.secrets import public_message
 
 SCRATCH = ".scratch"
@@ -44,11 +44,11 @@ class Disk:
         return _is_inside(rel) and os.path.isfile(self.path(rel))
 
     def size(self, rel: str) -> int:
-        reached("size")
+        fault_point("size")
         return os.stat(self.path(rel)).st_size
 
     def read(self, rel: str) -> bytes:
-        reached("read")
+        fault_point("read")
         return Path(self.path(rel)).read_bytes()
 
     def read_range(self, rel: str, start: int, end: int) -> bytes:
@@ -58,7 +58,7 @@ class Disk:
 
     @contextmanager
     def open(self, rel: str) -> Iterator[BinaryIO]:
-        reached("open")
+        fault_point("open")
         with open(self.path(rel), "rb") as handle:
             yield handle
 
@@ -69,7 +69,7 @@ class Disk:
         if not _is_inside(folder):
             return []
         path = self.path(folder)
-        reached("names")
+        fault_point("names")
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
 
     def walk(self, rel: str, folders: bool) -> Iterator[Item]:
@@ -80,8 +80,8 @@ class Disk:
     def write(self, rel: str, data: bytes) -> None:
         with self.scratch() as folder:
             path = os.path.join(folder, "file")
-            with explained(f"write {self.path(rel)}"):
-                reached("write")
+            with storage_errors(f"write {self.path(rel)}"):
+                fault_point("write")
                 Path(path).write_bytes(data)
             self.put(path, rel, "")
 
@@ -95,13 +95,13 @@ class Disk:
     def put(self, local_path: str, rel: str, sha256: str) -> None:
         """No mark is kept of the sum: reading a local file back is cheap."""
         target = self.path(rel)
-        with explained(f"write {target}"):
+        with storage_errors(f"write {target}"):
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            reached("put")
+            fault_point("put")
             _sync(local_path)
-            reached("put: synced")
+            fault_point("put: synced")
             os.replace(local_path, target)
-            reached("put: replaced")
+            fault_point("put: replaced")
             _sync(os.path.dirname(target))
 
     def mark(self, rel: str) -> str:
@@ -109,15 +109,15 @@ class Disk:
 
     def remove(self, rel: str) -> None:
         with suppress(FileNotFoundError):
-            reached("remove")
+            fault_point("remove")
             os.unlink(self.path(rel))
 
     @contextmanager
     def scratch(self) -> Iterator[str]:
         parent = os.path.join(self.root, SCRATCH)
         with ExitStack() as stack:
-            with explained(f"write to {parent}"):
-                reached("scratch")
+            with storage_errors(f"write to {parent}"):
+                fault_point("scratch")
                 folder = stack.enter_context(_scratch_in(parent))
             yield folder
 
@@ -131,7 +131,7 @@ def _is_inside(rel: str) -> bool:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def storage_errors(what: str) -> Iterator[None]:
     """Turn a system error of the block into a `StorageError` that says what to do."""
     try:
         yield

@@ -20,7 +20,7 @@ from typing import Literal
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.storage.holder import MAX_BYTES, Holder, read_holder, this_process
 from sofdata.storage.lease import Tell, acquire, in_use
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
 from sofdata.system.flocks import flock
 
@@ -167,7 +167,7 @@ def _flocked(dest: Tree, holder: Holder) -> Iterator[Lock]:
             )
 
     try:
-        with explained(f"write to {dest.root}"):
+        with storage_errors(f"write to {dest.root}"):
             line = holder.encode()
             os.pwrite(handle, line, 0)  # first, so that it can be read at any moment
             os.truncate(handle, len(line))
@@ -184,7 +184,7 @@ def _flocked(dest: Tree, holder: Holder) -> Iterator[Lock]:
 def _acquire(path: str, dest: Tree) -> int:
     until = time.monotonic() + PATIENCE_S
     while True:
-        with explained(f"write to {dest.root}"):
+        with storage_errors(f"write to {dest.root}"):
             os.makedirs(dest.root, exist_ok=True)
             try:
                 handle = _open(path)
@@ -193,7 +193,7 @@ def _acquire(path: str, dest: Tree) -> int:
                     continue
                 raise
         try:
-            with explained(f"lock {path}"):
+            with storage_errors(f"lock {path}"):
                 known = _try(handle)
         except BaseException:
             os.close(handle)
@@ -218,7 +218,7 @@ def _acquire(path: str, dest: Tree) -> int:
             return handle
         with suppress(FileNotFoundError):
             if _is_current(handle, path):  # left by another user, who is gone
-                with explained(f"write to {dest.root}"):
+                with storage_errors(f"write to {dest.root}"):
                     os.unlink(path)
         os.close(handle)
 

@@ -19,14 +19,14 @@ from urllib.parse import unquote
 
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.storage import s3
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.storage.retry import is_out_of_range, is_remote_failure, may_pass, retrying
 from sofdata.storage.s3 import OpenFile, S3Store, is_misread
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.urls import STORES, public_url, user_of
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.secrets import public_message, without_secrets
 
 T = TypeVar("T")
@@ -168,7 +168,7 @@ class Store:
         """Copy a whole file to a local one, in one piece."""
         if odd := self._odd(rel):
             data = odd.read(self.path(rel))
-            with explained(f"write {local_path}"):
+            with storage_errors(f"write {local_path}"):
                 Path(local_path).write_bytes(data)
             return
         self.call(f"download {rel or self.name}", lambda: _get(self.fs, self.path(rel), local_path))
@@ -229,7 +229,7 @@ class Store:
         return True
 
     def put(self, local_path: str, rel: str, sha256: str) -> None:
-        with explained(f"read {local_path}"):
+        with storage_errors(f"read {local_path}"):
             size = os.path.getsize(local_path)
         with self._no_such_bucket(rel):
             if self._upload(local_path, rel, sha256) != size:
@@ -256,8 +256,8 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[str]:
         with ExitStack() as stack:
-            with explained(f"write to {tempfile.gettempdir()}"):
-                reached("scratch")
+            with storage_errors(f"write to {tempfile.gettempdir()}"):
+                fault_point("scratch")
                 folder = stack.enter_context(temporary_folder())
             yield folder
 
@@ -337,7 +337,7 @@ def _get(fs: Any, path: str, local_path: str) -> None:
         fs.get_file(path, local_path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            with explained(f"write {local_path}"):
+            with storage_errors(f"write {local_path}"):
                 raise
         raise
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sofdata.errors import StorageError, TransientError
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.secrets import public_message, without_secrets
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def retrying(what: str, where: str, options: Mapping[str, Any], action: Callable
     message = ""
     for attempt in range(TRIES):
         try:
-            reached(f"remote {verb}")
+            fault_point(f"remote {verb}")
             return action()
         except FileNotFoundError:  # its own text may hold a URL with a query
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), rel) from None

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from sofdata.errors import ConfigError, TransientError
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.storage.retry import code_of, is_out_of_range
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.threads import in_order
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class S3Store:
         file cannot be opened, and what the store answers.
         """
         marks = {_MARK: sha256} if sha256 else {}
-        with explained(f"read {local_path}"):
+        with storage_errors(f"read {local_path}"):
             file = open(local_path, "rb")  # noqa: SIM115 - closed below
         with file:
             if _size(file) < max(1, multipart_from()):
@@ -101,9 +101,9 @@ class S3Store:
             begun = self._ask("upload", "create_multipart_upload", path, Metadata=marks)
             ids = {"UploadId": begun["UploadId"]}
             try:
-                reached("upload: begun")
+                fault_point("upload: begun")
                 parts = {"Parts": list(self._send_parts(file, path, ids))}
-                reached("upload: parts sent")
+                fault_point("upload: parts sent")
                 self._ask("upload", "complete_multipart_upload", path, MultipartUpload=parts, **ids)
             except FileNotFoundError:
                 continue
@@ -123,7 +123,7 @@ class S3Store:
         def send(number: int) -> dict[str, Any]:
             body = os.pread(file.fileno(), part_bytes, (number - 1) * part_bytes)
             sent = self._ask("upload", "upload_part", path, Body=body, PartNumber=number, **ids)
-            reached("upload: part sent")
+            fault_point("upload: part sent")
             return {"PartNumber": number, "ETag": sent["ETag"]}
 
         yield from in_order(send, range(1, -(-size // part_bytes) + 1), UPLOADS_AT_ONCE)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sofdata.storage.folder import Folder, Where
-from sofdata.storage.local import explained
+from sofdata.storage.local import storage_errors
 from sofdata.storage.uris import Location
 
 
@@ -67,7 +67,7 @@ class Tree(Folder):
         """As `Folder.download`, also of a part of a file."""
         if isinstance(where, Location) and where.cell:
             data = self._cell(where)
-            with explained(f"write {local_path}"), open(local_path, "wb") as target:
+            with storage_errors(f"write {local_path}"), open(local_path, "wb") as target:
                 target.write(data)
         elif _is_part(where):
             self._download_in_pieces(where, local_path, self.size(where))

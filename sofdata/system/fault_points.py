@@ -24,8 +24,8 @@ def _injector(text: str) -> Callable[[str], None] | None:
 _inject = _injector(os.environ.get(VARIABLE, ""))
 
 
-def reached(step: str) -> None:
-    """Tell of a step. Costs a comparison when no faults are asked for."""
+def fault_point(step: str) -> None:
+    """Say that a step is reached; tests fail or kill here. Costs a comparison otherwise."""
     if _inject is not None:
         _inject(step)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 
 UNKNOWN = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}
@@ -22,7 +22,7 @@ def flock(handle: int, wait: bool = True) -> bool:
     wait: until nobody else holds it; otherwise raises `BlockingIOError` if somebody does.
     """
     try:
-        reached("flock")
+        fault_point("flock")
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sofdata.errors import InputError
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 
 KEPT = 2
 LATEST = "latest.json"
@@ -26,11 +26,11 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{step:08d}.pt"
     sha256 = save_file(folder / name, state)
-    reached("checkpoint: file written")
+    fault_point("checkpoint: file written")
     listed = [entry for entry in _listed(folder) if entry["file"] != name]
     listed = [{"file": name, "sha256": sha256}, *listed]
     _replace(folder / LATEST, json.dumps(listed[:KEPT], indent=1).encode())
-    reached("checkpoint: listed")
+    fault_point("checkpoint: listed")
     kept = {entry["file"] for entry in listed[:KEPT]}
     for path in folder.glob("step-*.pt"):
         if path.name not in kept:

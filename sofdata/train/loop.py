@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sofdata.errors import ConfigError, InputError
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.train.checkpoint import load_checkpoint, save_checkpoint
 from sofdata.train.config import AnyStage, MachineConfig, OptimConfig
 from sofdata.train.log import TrainLog
@@ -147,7 +147,7 @@ def fit(
             if here.bad_steps > run.max_bad_steps:
                 raise InputError(_too_many(name, here, used))
         here.step += 1
-        reached(f"{name}: step {here.step}")
+        fault_point(f"{name}: step {here.step}")
         ended = here.step == optim.steps
 
         # What a person sees.
@@ -172,7 +172,7 @@ def fit(
             if ranks.first:
                 whole = _state(model, optimizer, mean, here, digest)
                 save_checkpoint(folder / CHECKPOINTS, here.step, whole)
-            reached(f"{name}: checkpoint {here.step}")
+            fault_point(f"{name}: checkpoint {here.step}")
 
     if not held and ranks.first:  # an earlier run has made all steps
         held = measure(model, mean, held_out, log, here.step, run.pictures)

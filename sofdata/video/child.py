@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import DecodeError, InputError
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from sofdata.system.processes import end_with_parent
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
@@ -83,7 +83,7 @@ class Answers:
 
 def _decode(request: dict[str, Any], answers: Answers) -> None:
     try:
-        reached(f"decode {os.path.basename(request['path'])}")
+        fault_point(f"decode {os.path.basename(request['path'])}")
         stream = open_video(
             _source(request, answers),
             VideoConfig.parse(request["video"]),

@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from sofdata.system.fault_points import reached
+from sofdata.system.fault_points import fault_point
 from tests.faults.inject import ShortWrite
 
 
@@ -38,14 +38,14 @@ class DiskFileSystem(LocalFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
-            reached(f"store {what}: sent")
+            fault_point(f"store {what}: sent")
         except ShortWrite:
             data = data[: len(data) // 2]
         part = f"{os.path.dirname(path)}/.part-{os.getpid()}"
         with open(part, "wb") as handle:
             handle.write(data)
         shutil.move(part, path)
-        reached(f"store {what}: taken")
+        fault_point(f"store {what}: taken")
 
 
 def register() -> None:

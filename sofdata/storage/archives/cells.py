@@ -65,7 +65,7 @@ class Column:
                 f"a row group of {group.size_bytes} bytes; {MAX_GROUP_BYTES} are unpacked at most"
             )
             raise OSError(errno.EFBIG, told)
-        with _explained():
+        with _as_os_errors():
             for batch in self._table.iter_batches(
                 1, row_groups=[group.number], columns=[self._name], use_threads=False
             ):
@@ -115,14 +115,14 @@ def opened(tree: Folder, rel: Where, column: str) -> Iterator[Column]:
     import pyarrow.parquet as pq
 
     with tree.open(rel) as handle, ExitStack() as stack:
-        with _explained():
+        with _as_os_errors():
             table = pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER_BYTES)
         yield Column(stack.enter_context(table), column)
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn Arrow's errors into such as files give."""
+def _as_os_errors() -> Iterator[None]:
+    """Turn the errors of Arrow into `OSError`, as files raise them."""
     import pyarrow as pa
 
     try:
