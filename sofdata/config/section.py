@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from types import NoneType, UnionType
@@ -13,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from sofdata.config.written import Plain, number, typed
 from sofdata.errors import ConfigError
+from sofdata.system.nearest import did_you_mean
 
 # Beyond these no setting means anything, and columns of tables, arrays and clocks hold no more.
 LARGEST_WHOLE, LARGEST = 2**31 - 1, 1e12
@@ -170,21 +170,13 @@ def _explain(section: type[Section], error: ValidationError) -> str:
         path = _keys(section, problem["loc"])
         key = ".".join(path)
         if problem["type"] == "extra_forbidden":
-            near = nearest(key, known_keys(section))
-            hint = f"; did you mean '{near}'?" if near else ""
+            hint = did_you_mean(key, known_keys(section))
             lines.setdefault(path, f"unknown key '{key}'{hint}")
             continue
         text = _wrong(section, path, problem)
         named = f"'{key}': " if key else ""
         lines[path] = f"{lines[path]}, or: {text}" if path in lines else f"{named}{text}"
     return "; ".join(lines.values())
-
-
-def nearest(key: str, known: list[str]) -> str:
-    """The known key that is most like this one, "" if none is."""
-    lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(key.lower(), lower, n=1, cutoff=0.4)
-    return lower[near[0]] if near else ""
 
 
 def _wrong(section: type[Section], path: tuple[str, ...], problem: Any) -> str:

@@ -46,6 +46,7 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, leads_away, named
 from sofdata.storage.urls import public_url
 from sofdata.storage.walk import LINKED_FOLDER, Item
+from sofdata.system.nearest import did_you_mean
 
 NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
 
@@ -341,7 +342,7 @@ def _no_table(tree: Tree, config: ManifestConfig) -> ConfigError:
         return jsonfile.wrong(tree, ", ".join(NAMES), "none is there, and the source is no such")
     there = [name for name in names_in(tree) if suffix(name) in SUFFIXES]
     what = f"no file has this name; at the top there are {', '.join(there)[:200] or 'no tables'}"
-    return headings.misread(tree, config.table, what + headings.nearest(config.table, there))
+    return headings.misread(tree, config.table, what + did_you_mean(config.table, there))
 
 
 def _below(root: str, item: Item) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 
 from sofdata.corpora.alone import refuse_other_files
@@ -22,6 +21,7 @@ from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.urls import has_query
+from sofdata.system.nearest import did_you_mean
 
 AUTO = "auto"
 
@@ -130,6 +130,7 @@ def _named(name: str) -> Corpus:
     known = {corpus.name: corpus for corpus in CORPORA}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, [AUTO, *known], n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ConfigError(f"unknown corpus '{name}'{hint}; known: {', '.join([AUTO, *known])}")
+    names = [AUTO, *known]
+    raise ConfigError(
+        f"unknown corpus '{name}'{did_you_mean(name, names)}; known: {', '.join(names)}"
+    )

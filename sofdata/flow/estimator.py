@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import difflib
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,6 +16,7 @@ from sofdata.flow.dis import Dis
 from sofdata.flow.farneback import Farneback
 from sofdata.flow.opencv import load_cv2
 from sofdata.system.extras import is_installed
+from sofdata.system.nearest import did_you_mean
 
 CLASSICAL = {
     "dis": "dense inverse search; the default on a CPU",
@@ -124,8 +124,7 @@ def _check_name(name: str) -> None:
         known += [learned.PREFIX + model for model in zoo.model_names()]
     if name in known:
         return
-    near = difflib.get_close_matches(name, [*known, "auto"], n=1, cutoff=0.3)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
+    hint = did_you_mean(name, [*known, "auto"]) or "."
     raise ConfigError(
         f"flow.estimator '{name}' is unknown{hint} `sofdata flows` lists what there is"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import time
@@ -23,6 +22,7 @@ from sofdata.shards.layout import DATASET, RUNS
 from sofdata.shards.schema import VideoRecord
 from sofdata.shards.tar import TarWriter
 from sofdata.storage.tree import Tree
+from sofdata.system.nearest import did_you_mean
 from sofdata.types import ActionSpec, VideoRef
 from sofdata.ui.text import printable
 
@@ -89,8 +89,7 @@ def _find(plan: Plan, video: str) -> VideoRef | None:
     videos = {ref.id: ref for unit in plan.units for ref in unit.videos}
     refused = [refused.id for refused in plan.refused]
     if video not in videos and video not in refused:
-        near = difflib.get_close_matches(video, [*videos, *refused], n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(video, [*videos, *refused])
         raise ConfigError(f"the plan has no video '{video}'{hint}; videos.parquet lists the ids")
     return videos.get(video)
 

@@ -9,7 +9,6 @@ of a window's video, which are texts: `labels.split == "train"`, `labels["verb c
 from __future__ import annotations
 
 import ast
-import difflib
 import keyword
 import math
 import re
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
 from sofdata.loading.quotes import checked, wrong
+from sofdata.system.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,8 +41,7 @@ def columns_of(where: str, known: Sequence[str]) -> list[str]:
     names = {node.id for node in ast.walk(_parse(where)) if isinstance(node, ast.Name)}
     choices = [*ALIASES, *known]
     for name in sorted(names - set(choices)):
-        near = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, choices)
         raise ConfigError(
             f"the filter {where!r} names the unknown column '{name}'{hint} "
             f"(columns: {', '.join(choices)}; put text in quotes)"
@@ -153,8 +152,7 @@ def _check_labels(tree: ast.expr, table: pa.Table, where: str) -> None:
     there = _label_names(table[LABELS])
     for name in asked:
         if name not in there:
-            near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(name, there)
             raise ConfigError(
                 f"the filter {where!r} asks for the label '{name}', which no window has{hint} "
                 f"(labels: {', '.join(there) or 'none'})"

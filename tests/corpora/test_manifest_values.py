@@ -144,12 +144,14 @@ def test_empty_lines_before_the_heading_are_passed_over(source: Path, before: st
 
 def test_a_setting_that_fits_no_column_or_table_names_the_nearest(source: Path) -> None:
     content = "videoId,Caption\na,push\n"
-    with pytest.raises(ConfigError, match=r"'videoid'; found .* Did you mean 'videoId'\?") as error:
+    with pytest.raises(
+        ConfigError, match=r"'videoid'; found .*; did you mean 'videoId'\?"
+    ) as error:
         of_csv(source, content, uri="videoid")
     assert "Mend" not in str(error.value)  # nothing is wrong with the table
-    with pytest.raises(ConfigError, match=r"Did you mean 'Caption'\?"):
+    with pytest.raises(ConfigError, match=r"did you mean 'Caption'\?"):
         of_csv(source, content, uri="{videoId}", find="anywhere", text="captoin")
-    with pytest.raises(ConfigError, match=r"Did you mean 'manifest.csv'\?"):
+    with pytest.raises(ConfigError, match=r"did you mean 'manifest.csv'\?"):
         of_csv(source, content, table="manifests.csv")
     with pytest.raises(ConfigError, match=f"is below {source}: the first is 'line 2: a/a'"):
         of_csv(source, content, uri="a/{videoId}")

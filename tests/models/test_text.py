@@ -59,7 +59,9 @@ def test_ids_are_learned_for_the_texts_of_the_training_set() -> None:
 
 def test_an_unknown_id_is_named_with_the_nearest_known_text() -> None:
     encoder = TextEncoder("id", 16, ("Lifting a box", PUSH))
-    with pytest.raises(ConfigError, match=r"does not know 'Pushing a cup'.*nearest.*left to right"):
+    with pytest.raises(
+        ConfigError, match=r"does not know 'Pushing a cup'; did you mean .*left to right"
+    ):
         encoder(["Pushing a cup"])
 
 

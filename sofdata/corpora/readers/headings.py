@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal
 from sofdata.corpora.config import ManifestConfig, pieces_of
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
+from sofdata.system.nearest import did_you_mean
 
 Role = Literal["uri", "id", "text", "start", "end"]
 
@@ -178,14 +178,7 @@ def _only(tree: Tree, rel: str, role: Role, found: Sequence[str]) -> str:
 def _known(tree: Tree, rel: str, heads: Sequence[str], role: Role, name: str) -> None:
     if name not in heads:
         what = f"manifest.{role} asks for the column {name!r}; found {', '.join(heads)[:300]}"
-        raise misread(tree, rel, what + nearest(name, heads))
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint at the name that may be meant, "" for none."""
-    by_key = {_key(each): each for each in known}
-    near = difflib.get_close_matches(_key(name), list(by_key), n=1, cutoff=0.6)
-    return f". Did you mean {by_key[near[0]]!r}?" if near else ""
+        raise misread(tree, rel, what + did_you_mean(name, heads))
 
 
 def misread(tree: Tree, rel: str, what: str) -> ConfigError:

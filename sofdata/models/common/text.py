@@ -10,7 +10,6 @@ other.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import unicodedata
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from sofdata.errors import ConfigError
 from sofdata.system.extras import require
+from sofdata.system.nearest import did_you_mean
 
 TextMode = Literal["words", "minilm", "id"]
 
@@ -80,10 +80,9 @@ class TextEncoder(nn.Module):
 
     def _id(self, text: str) -> int:
         if text not in self._ids:
-            near = difflib.get_close_matches(text, self._ids, n=1, cutoff=0)
-            hint = f"; the nearest it knows is '{near[0]}'" if near else ""
+            hint = did_you_mean(text, self._ids) or "."
             raise ConfigError(
-                f"the planner's text=id does not know '{text}'{hint}. Use one of the texts that it "
+                f"the planner's text=id does not know '{text}'{hint} Use one of the texts that it "
                 "was trained on, or train it with planner.model.text=words"
             )
         return self._ids[text]
