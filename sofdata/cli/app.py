@@ -129,8 +129,6 @@ def ingest(
     config = with_engine(given)
     if config.run.engine == "ray" and not dry_run:
         supervise()
-    if config.run.engine == "processes" != given.run.engine and not (quiet or dry_run):
-        console.print(WITHOUT_RAY, highlight=False, markup=False, soft_wrap=True)
     from sofdata.ingest.progress import following
     from sofdata.ingest.run import execute, prepare, working_on
     from sofdata.report.summary import ingest_summary, print_ingest
@@ -160,6 +158,8 @@ def ingest(
             console.print("nothing to do: every unit is committed", highlight=False)
             dataset, summary = prepared.complete, None
         else:
+            if config.run.engine == "processes" != given.run.engine and not quiet:
+                console.print(WITHOUT_RAY, highlight=False, markup=False, soft_wrap=True)
             with following(console, plan.videos, prepared.ended, quiet, plan.reasons) as follow:
                 summary = execute(prepared, follow)
             dataset = summary.dataset

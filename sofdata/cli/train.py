@@ -9,6 +9,7 @@ import typer
 
 from sofdata.cli.options import GIVEN, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.errors import ConfigError
+from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
 from sofdata.ui.console import print_json, stderr, stdout
 
@@ -100,6 +101,7 @@ def train(
             option = "--demos" if stage == "decoder" else "--data"
             raise ConfigError(f"'sofdata train {what.value}' needs {option}: a dataset of ingest")
     if config.machine.workers:
+        require("ray", "ray", "training with machine.workers")
         supervise()
     from sofdata.report.training import print_results, results_summary
     from sofdata.storage.lock import only_driver

@@ -30,6 +30,7 @@ from sofdata.system import interrupts
 from sofdata.system.cores import cores
 from sofdata.video.words import last_line
 
+PROGRAM = "from sofdata.ingest.worker import main; main()"
 STDERR_TAIL_BYTES = 2000
 POLL_S = 1.0
 GRACE_S = 3.0  # for a worker to clear away what it has under way
@@ -167,14 +168,13 @@ def _start(job: Job) -> Worker:
     """Start a worker; it is ready once it has sent its first message."""
     ours, theirs = Pipe()
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-    program = "from sofdata.ingest.worker import main; main()"
     arguments = [str(theirs.fileno()), str(os.getpid())]
     found = os.pathsep.join(path or os.getcwd() for path in sys.path)  # modules as here, no others
     try:
         # Ctrl-C goes to all processes of a terminal; the driver alone answers it.
         with interrupts.held():
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", program, *arguments],
+                [sys.executable, "-P", "-c", PROGRAM, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
