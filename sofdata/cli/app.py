@@ -80,7 +80,9 @@ def ingest(
     corpus: Annotated[
         str, typer.Option(help="What the source is: auto, or a name of `sofdata corpora`.")
     ] = "auto",
-    engine: Annotated[str | None, typer.Option(help="ray (default) or inline.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="ray (default if installed), processes or inline.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: all cores.")] = (
         None
     ),
@@ -117,12 +119,14 @@ def ingest(
     """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
+    from sofdata.ingest.engines import WITHOUT_RAY, with_engine
 
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     options += ["run.lock=none"] if no_lock else []
-    config = load_config(recipe, once([*(set_ or []), *options]))
+    given = load_config(recipe, once([*(set_ or []), *options]))
+    config = with_engine(given)
     if config.run.engine == "ray" and not dry_run:
         supervise()
     from sofdata.ingest.progress import following
@@ -154,6 +158,8 @@ def ingest(
             console.print("nothing to do: every unit is committed", highlight=False)
             dataset, summary = prepared.complete, None
         else:
+            if config.run.engine == "processes" != given.run.engine and not quiet:
+                console.print(WITHOUT_RAY, highlight=False, markup=False, soft_wrap=True)
             with following(console, plan.videos, prepared.ended, quiet, plan.reasons) as follow:
                 summary = execute(prepared, follow)
             dataset = summary.dataset

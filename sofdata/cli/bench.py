@@ -106,10 +106,11 @@ def run(
     """
     _check_installed()
     from sofdata.bench.study.config import load_bench_config
+    from sofdata.ingest.engines import with_engine
 
     given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
     config = load_bench_config(preset, _overrides(suite, given))
-    if config.ingest.run.engine == "ray":
+    if with_engine(config.ingest).run.engine == "ray":
         supervise()
     from sofdata.bench.results.table import read_results, summary, table
     from sofdata.bench.study.run import Done

@@ -101,6 +101,7 @@ def train(
             option = "--demos" if stage == "decoder" else "--data"
             raise ConfigError(f"'sofdata train {what.value}' needs {option}: a dataset of ingest")
     if config.machine.workers:
+        require("ray", "ray", "training with machine.workers")
         supervise()
     from sofdata.report.training import print_results, results_summary
     from sofdata.storage.lock import only_driver

@@ -1,10 +1,10 @@
-"""The actors of the Ray engine: workers that run whole units, and what estimates flow for them."""
+"""What runs in the workers of an engine: whole units, and for Ray what estimates their flow."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event
 from sofdata.ingest.libraries import Libraries, own_digest
 from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
-from sofdata.ingest.unit import Decoder, Job, run_unit
+from sofdata.ingest.unit import Job, run_unit
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage.tree import Tree
@@ -31,17 +31,16 @@ class Place:
 
 
 class UnitWorker:
-    """Actor: runs units, one at a time, and tells of each video as it ends."""
+    """Runs units, one at a time: as an actor of Ray, or in a process of `sofdata.ingest.worker`."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._flow: FlowSource | None = None
-        opens = Isolated if job.config.run.isolate else InProcess
-        self._decoder: Decoder = opens(job.config)
+        self._decoder: Isolated | InProcess
+        self._decoder = (Isolated if job.config.run.isolate else InProcess)(job.config)
 
     def start(self) -> Place:
-        """Check that this node can do the work as the driver would, load the flow model and connect
-        to the stores.
+        """Prepare an actor of Ray, and return where it runs.
 
         Raises `ConfigError` where the node does not see the source or the destination, or has
         other versions of what decides the bytes.
@@ -49,18 +48,36 @@ class UnitWorker:
         place = here()
         _check_sees(self._job.source, "", place)
         _check_sees(self._job.dest, DATASET, place)
-        own_digest(self._job.config, self._job.libraries, place.address)
-        for tree in (self._job.source, self._job.dest):
-            tree.connect()
-        if not self._job.config.run.flow_is_elsewhere(self._job.config.flow):
-            self._flow = LocalFlow(make_estimator(self._job.config.flow))
+        self.prepare(
+            place.address, not self._job.config.run.flow_is_elsewhere(self._job.config.flow)
+        )
         return place
 
-    def run(self, unit: Unit, flow_actors: list[Any]) -> Iterator[Event]:
-        """Run a unit, with flow by the actors given, or by this one if there are none."""
+    def prepare(self, where: str, estimates_flow: bool) -> None:
+        """Connect to the stores, and load the flow model if this worker estimates flow itself.
+
+        where: the address of its node, "" for this machine.
+
+        Raises `ConfigError` where it has other versions of what decides the bytes.
+        """
+        own_digest(self._job.config, self._job.libraries, where)
+        for tree in (self._job.source, self._job.dest):
+            tree.connect()
+        if estimates_flow:
+            self._flow = LocalFlow(make_estimator(self._job.config.flow))
+
+    def run(self, unit: Unit, flow_actors: Sequence[Any] = ()) -> Iterator[Event]:
+        """Run a unit, with flow by the actors given, or by this worker if there are none.
+
+        Yields each video as it ends, and how the unit ended.
+        """
         flow = RemoteFlow(flow_actors) if flow_actors else self._flow
         assert flow is not None
         yield from run_unit(unit, self._job, flow, self._decoder)
+
+    def close(self) -> None:
+        """End the process that decodes for this worker."""
+        self._decoder.close()
 
 
 class FlowActor:
@@ -71,7 +88,7 @@ class FlowActor:
         self._libraries = libraries
 
     def start(self) -> Place:
-        """Load the model, and tell where this actor runs.
+        """Load the model, and return where this actor runs.
 
         Raises `ConfigError` where its node has other libraries than the driver.
         """
@@ -98,7 +115,7 @@ class RemoteFlow:
 
     depth = 1
 
-    def __init__(self, actors: list[Any]) -> None:
+    def __init__(self, actors: Sequence[Any]) -> None:
         import ray
 
         self.name = ray.get(actors[0].name.remote())
@@ -122,7 +139,7 @@ def here() -> Place:
 
 
 def _check_sees(tree: Tree, rel: str, place: Place) -> None:
-    """Without this, a node that lacks a mount would set every video aside as unreadable."""
+    """Without this, a node that lacks a mount would quarantine every video as unreadable."""
     if tree.is_local and not tree.exists(rel):
         raise ConfigError(
             f"node {place.address} has no {tree.path(rel)}: a local path must lie on a file system "

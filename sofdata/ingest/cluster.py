@@ -13,44 +13,41 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from sofdata.errors import (
-    ConfigError,
-    ContractError,
-    Interrupted,
-    SofdataError,
-    StorageError,
-    TransientError,
-)
+from sofdata.errors import ConfigError, Interrupted, TransientError
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
 from sofdata.ingest.pool import Member, Pool
+from sofdata.ingest.queue import Queue, queue_of, raise_if_final
 from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.system.cores import cores
+from sofdata.system.extras import require
 
-UNIT_TRIES = 3
-NODE_TRIES = 10
 OBJECT_STORE_BYTES = 512 << 20
 
 
 def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
     """Run units on Ray actors, on this machine or on the cluster at `run.address`.
 
-    A unit whose worker dies, or that fails with a `TransientError`, is run again, `UNIT_TRIES`
-    times in all; one whose node is lost, `NODE_TRIES` times. Any other error ends the run.
+    A unit whose worker dies, or that fails with a `TransientError`, is run again, three times in
+    all; one whose node is lost, ten times (see `Queue.retry`). Any other error ends the run.
     """
     with ray_session(job.config.run.address, job.config.run.workers):
-        yield from _drive(Queue(deque(units)), Pool(job), job)
+        yield from _drive(queue_of(units), Pool(job), job)
 
 
 @contextmanager
 def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
-    """Connect to the Ray at `address`, or start one for so many workers; stop what was started."""
+    """Connect to the Ray at `address`, or start one for so many workers; stop what was started.
+
+    Raises `ConfigError` where Ray is not installed or refuses the token, and `TransientError` where
+    it does not start.
+    """
+    require("ray", "ray", "a run on Ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -87,12 +84,12 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
                 "RAY_AUTH_TOKEN_PATH to the one it was started with (docs/cluster.md)"
             ) from None
         raise TransientError(
-            f"could not start {where}: {error}; '--engine inline' runs without Ray, and RAY_TMPDIR "
-            "sets where it keeps its files (a short path)"
+            f"could not start {where}: {error}; '--engine processes' runs without Ray, and "
+            "RAY_TMPDIR sets where it keeps its files (a short path)"
         ) from None
     try:
         _restore(handlers)
-        with redirect_stdout(sys.stderr):  # where Ray's own remarks do not spoil a result
+        with redirect_stdout(sys.stderr):  # what Ray prints must not spoil a result
             yield
     except SystemError as error:  # what Ray makes of an exception that a signal's handler raises
         if isinstance(error.__cause__, Interrupted):
@@ -120,26 +117,6 @@ def _check_address(address: str) -> None:
         raise ConnectionError(f"nothing answers there ({error})") from None
 
 
-@dataclass(slots=True)
-class Queue:
-    """The units that wait, those that run, and how often each has failed."""
-
-    waiting: deque[Unit]
-    later: list[tuple[float, Unit]] = field(default_factory=list)  # and from when on
-    under_way: dict[Any, tuple[Unit, Member]] = field(default_factory=dict)
-    tries: Counter[str] = field(default_factory=Counter)
-    losses: Counter[str] = field(default_factory=Counter)
-
-    def __len__(self) -> int:
-        return len(self.waiting) + len(self.later) + len(self.under_way)
-
-    def wake(self) -> None:
-        """Let those wait again whose pause is over."""
-        now = time.monotonic()
-        self.waiting.extend(unit for due, unit in self.later if due <= now)
-        self.later = [(due, unit) for due, unit in self.later if due > now]
-
-
 def _drive(queue: Queue, pool: Pool, job: Job) -> Iterator[Event]:
     """Keep every worker busy with one unit until all are done.
 
@@ -150,13 +127,13 @@ def _drive(queue: Queue, pool: Pool, job: Job) -> Iterator[Event]:
 
     run = job.config.run
     progress_s = worked_s = time.monotonic()
-    ready_told = False
+    is_ready = False
     while queue:
         queue.wake()
         yield from pool.look(len(queue))
         while queue.waiting and (taken := pool.take()):
-            if not ready_told:
-                ready_told = True
+            if not is_ready:
+                is_ready = True
                 yield Ready()
             _start(queue, *taken)
         if not queue.waiting and not queue.later:
@@ -206,11 +183,12 @@ def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
 
 
 def _retry_or_raise(error: Exception, unit: Unit, queue: Queue, pool: Pool, worker: Member) -> str:
-    """Why a failed unit runs again; raises if it may not."""
+    """Queue a failed unit again, and say why it failed; raises if it may not be run again."""
     import ray
 
     cause = getattr(error, "cause", None)
-    _raise_if_final(error, cause, unit)
+    if cause is not None and not isinstance(cause, ray.exceptions.RayError):
+        raise_if_final(cause, unit, error)
     if isinstance(error, ray.exceptions.RayTaskError):  # the worker itself is well
         pool.give_back(worker)
     else:
@@ -224,27 +202,8 @@ def _retry_or_raise(error: Exception, unit: Unit, queue: Queue, pool: Pool, work
         why = f"its node {worker.place.address} is lost"
     else:
         why = str(cause) if cause else "its worker process died"
-    count, most = (queue.losses, NODE_TRIES) if lost else (queue.tries, UNIT_TRIES)
-    count[unit.id] += 1
-    if count[unit.id] >= most:
-        videos = ", ".join(video.id for video in unit.videos[:3])
-        raise TransientError(f"unit {unit.id} ({videos}, ...) failed {most} times: {why}")
-    pause_s = 0.0 if lost else 0.5 * queue.tries[unit.id]
-    queue.later.append((time.monotonic() + pause_s, unit))
+    queue.retry(unit, why, lost)
     return why
-
-
-def _raise_if_final(error: Exception, cause: Any, unit: Unit) -> None:
-    """Raise for what would fail again."""
-    import ray
-
-    if cause is None or isinstance(cause, TransientError | ray.exceptions.RayError):
-        return
-    if isinstance(cause, SofdataError):
-        raise cause
-    if isinstance(cause, OSError):  # not the destination's, which would be a StorageError
-        raise StorageError(f"unit {unit.id}: {cause}; does its node have room for temporary files?")
-    raise ContractError(f"unit {unit.id} failed: {cause!r}") from error
 
 
 def _nobody(pool: Pool, start_up_s: float) -> str:
@@ -258,9 +217,8 @@ def _nobody(pool: Pool, start_up_s: float) -> str:
 
 def _stalled(queue: Queue, pool: Pool, stall_s: float) -> str:
     """What a run that makes no progress was doing."""
-    units = [unit for unit, _ in queue.under_way.values()]
-    doing = "; ".join(f"unit {unit.id} ({unit.videos[0].id}, ...)" for unit in units)
     return (
-        f"no video has ended for {stall_s:.0f} s. Under way: {doing}. Ray: {pool.describe()}. Is a "
-        "node lost, or a storage stuck? The same command resumes; run.stall_s sets the patience"
+        f"no video has ended for {stall_s:.0f} s. Under way: {queue.describe()}. Ray: "
+        f"{pool.describe()}. Is a node lost, or a storage stuck? The same command resumes; "
+        "run.stall_s sets the patience"
     )

@@ -52,8 +52,11 @@ class RunConfig(Section):
     is `over_memory` or `over_time`: it is not decoded in part.
     """
 
-    engine: Literal["ray", "inline"] = Field(
-        "ray", description="'ray': worker processes. 'inline': this process, for debugging."
+    engine: Literal["auto", "ray", "processes", "inline"] = Field(
+        "auto",
+        description="'ray': worker processes, here or on a cluster. 'processes': the same on this "
+        "machine alone, without Ray; what is said of Ray's workers below holds for them, too. "
+        "'auto': Ray where it is installed, else processes. 'inline': this process, for debugging.",
     )
     workers: int | None = Field(
         None,

@@ -21,6 +21,9 @@ class InProcess:
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         return open_video(path, self._config.video, _sampling(self._config, ref), decoder)
 
+    def close(self) -> None:
+        """Nothing to end: there is no other process."""
+
 
 class Isolated:
     """Opens videos in a process that is killed if a video makes it hang."""

@@ -23,7 +23,7 @@ from sofdata.storage.local import SCRATCH
 from sofdata.storage.lock import LOCK
 from sofdata.storage.tree import Tree
 from sofdata.types import ActionSpec
-from sofdata.video.decord_reader import is_installed
+from sofdata.video.decord_reader import require_decord
 
 OURS = (SCRATCH, LOCK, PLAN)
 
@@ -86,9 +86,9 @@ def _has_units(dest: Tree) -> bool:
 
 def check_can_run(config: IngestConfig, dest: Tree) -> None:
     """Raise `ConfigError` for what could not work on any video."""
-    if config.video.decoder == "decord" and not is_installed():
-        raise ConfigError("video.decoder is decord, which is not installed here; use pyav")
-    if dest.url.startswith("memory://") and config.run.engine == "ray":
+    if config.video.decoder == "decord":
+        require_decord()
+    if dest.url.startswith("memory://") and config.run.engine != "inline":
         raise ConfigError("memory:// is not shared by processes: use '--engine inline' with it")
 
 

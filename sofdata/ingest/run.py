@@ -33,6 +33,7 @@ from sofdata.ingest.destination import (
     new_record,
     read_dataset,
 )
+from sofdata.ingest.engines import engine_of, with_engine
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
@@ -155,6 +156,7 @@ def prepare(
     if it was made with other libraries, unless `other_libraries` says to go on.
     """
     check_places(source, dest)
+    config = with_engine(config)
     check_can_run(config, dest)
     on_cluster = config.run.engine == "ray" and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
@@ -354,12 +356,7 @@ def _execute(
 
 
 def _events(units: tuple[Unit, ...], job: Job) -> Generator[Event, None, None]:
-    if job.config.run.engine == "inline" or not units:
-        yield from run_inline(units, job)
-    else:
-        from sofdata.ingest.cluster import run_ray
-
-        yield from run_ray(units, job)
+    yield from (engine_of(job.config) if units else run_inline)(units, job)
 
 
 def _note_start(job: Job, lock: Lock) -> str:

@@ -34,7 +34,13 @@ T = TypeVar("T")
 READ_AHEAD = 4 << 20  # bytes of an open file
 READ_BUFFER = 1 << 16
 # The package behind a protocol, and the extra that installs it.
-EXTRAS = {"gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs"), "hf": ("huggingface_hub", "hf")}
+EXTRAS = {
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "hf": ("huggingface_hub", "hf"),
+}
 
 
 def open_store(url: str, options: Mapping[str, Any]) -> Store:

@@ -37,6 +37,7 @@ from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.allocation import keep_memory
 from sofdata.system.cores import cores
+from sofdata.system.extras import require
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
 from sofdata.train.loop import Follow, fit, to_device
@@ -94,6 +95,8 @@ def train_stage(
     Raises `ConfigError` for settings, data or an earlier training that do not fit, for a folder
     that is not on this machine, and if another command trains into it.
     """
+    if job.config.machine.workers:
+        require("ray", "ray", "training with machine.workers")
     with only_driver(Tree(local_folder(job.out, "the folder to train into")), "training", choice):
         return _train_stage(job, follow, restart)
 

@@ -56,6 +56,12 @@ def is_installed() -> bool:
     return extras.is_installed("decord")
 
 
+def require_decord() -> None:
+    """Raise `ConfigError` if decord is not installed."""
+    otherwise = "use video.decoder=pyav (decord has wheels for Linux on x86-64 only)"
+    extras.require("decord", "decord", "video.decoder=decord", otherwise)
+
+
 def decoder_name() -> str:
     """Name and version, for the record."""
     import decord

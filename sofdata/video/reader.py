@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sofdata.errors import ConfigError, ContractError, DecodeError
+from sofdata.errors import ContractError, DecodeError
 from sofdata.types import Frames
 from sofdata.video import decord_reader, pyav_reader
 from sofdata.video.config import DecoderName, VideoConfig
@@ -36,11 +36,8 @@ def open_video(
     `OverLimit` where it takes too much memory, and `DecodeError` where it cannot be read.
     """
     wanted = decoder or config.decoder
-    if wanted == "decord" and not decord_reader.is_installed():
-        raise ConfigError(
-            "video.decoder is 'decord', but decord is not installed here (it has wheels for Linux "
-            "on x86-64 only); use 'pyav'"
-        )
+    if wanted == "decord":
+        decord_reader.require_decord()
     try:
         info = probe(path, sampling.span_s, config.max_pixels)
     except MemoryError:

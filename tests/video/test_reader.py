@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -327,7 +328,7 @@ def test_decord_asked_for_where_it_is_missing_is_a_config_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "a.mp4", moving_square(24), 12)
-    monkeypatch.setattr(decord_reader, "is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "decord", None)
     with pytest.raises(ConfigError, match="x86-64 only"):
         open_video(path, VideoConfig(decoder="decord"), Sampling(SIZE, STEP_S))
     _, stream = _read(path)

@@ -1,0 +1,85 @@
+"""The process of a worker of the engine `processes`: runs units, one at a time.
+
+Speaks over one pipe, whose descriptor is the first argument; the second is the process id of the
+driver. It is sent the job, then one unit after the other, and answers with what each brings. It
+ends when the driver closes the pipe or is gone.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import traceback
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from sofdata.errors import ContractError, Interrupted
+from sofdata.ingest.actors import UnitWorker
+from sofdata.ingest.events import Event
+from sofdata.system import interrupts
+from sofdata.system.processes import end_with_parent
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The worker waits for a unit: it has started, or has ended the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A unit, or the start of the worker, has raised an error. The worker waits for another unit.
+
+    trace: the traceback in this process, for a log.
+    """
+
+    cause: Exception
+    trace: str
+
+
+Message = Idle | Failed | Event
+
+
+def main() -> None:
+    """Answer requests until the driver wants no more."""
+    descriptor, driver = map(int, sys.argv[1:])
+    end_with_parent(driver)
+    interrupts.own()  # SIGTERM raises, so that scratch folders and uploads are cleared away
+    with suppress(Interrupted, EOFError, BrokenPipeError), Connection(descriptor) as pipe:
+        serve(pipe)
+
+
+def serve(pipe: Connection) -> None:
+    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed."""
+    with closing(UnitWorker(pipe.recv())) as worker:
+        try:
+            worker.prepare("", estimates_flow=True)
+        except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
+            pipe.send(_failed(error))
+            return
+        pipe.send(Idle())
+        while True:
+            _run(worker, pipe)
+
+
+def _run(worker: UnitWorker, pipe: Connection) -> None:
+    unit = pipe.recv()
+    try:
+        for event in worker.run(unit):
+            pipe.send(event)
+    except BrokenPipeError:
+        raise  # the driver is gone, or wants no more
+    except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
+        pipe.send(_failed(error))
+    else:
+        pipe.send(Idle())
+
+
+def _failed(error: Exception) -> Failed:
+    """An error in a form that can be sent; one that cannot be pickled is described."""
+    trace = "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, made in this line
+    except Exception:  # noqa: BLE001 - whatever its class does
+        return Failed(ContractError(f"{type(error).__name__}: {error}"), trace)
+    return Failed(error, trace)
