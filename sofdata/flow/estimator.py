@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import difflib
-import importlib.util
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,6 +16,7 @@ from sofdata.flow.config import FlowConfig
 from sofdata.flow.dis import Dis
 from sofdata.flow.farneback import Farneback
 from sofdata.flow.opencv import load_cv2
+from sofdata.system.extras import is_installed
 
 CLASSICAL = {
     "dis": "dense inverse search; the default on a CPU",
@@ -168,7 +168,7 @@ def _has_cuda() -> bool:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         return False
-    if importlib.util.find_spec("torch") is None:
+    if not is_installed("torch"):
         return False
     import torch
 

@@ -6,7 +6,6 @@ ptlflow takes several seconds to import and prints as it does; both happen only 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 from sofdata.errors import ConfigError
 from sofdata.flow.opencv import load_cv2
+from sofdata.system.extras import install, is_installed, require
 
 # Found by building and running each model of ptlflow 0.4.2, on a CPU, on two frames of 128 px:
 # TROUBLE keeps a model from running, HINTS say what it wants.
@@ -37,15 +37,12 @@ HINTS = dict.fromkeys(("dicl", "vcn", "vcn_small"), "set flow.model_size to [256
 
 def installed() -> bool:
     """Whether ptlflow can be found; does not import it."""
-    return importlib.util.find_spec("ptlflow") is not None
+    return is_installed("ptlflow")
 
 
 def load_ptlflow() -> ModuleType:
     """Import ptlflow without its chatter; raise `ConfigError` that says how to mend a failure."""
-    if not installed():
-        raise ConfigError(
-            "ptlflow is not installed: pip install 'sofdata[ptlflow]', or use flow.estimator=dis"
-        )
+    require("ptlflow", "ptlflow", "learned flow", "use flow.estimator=dis")
     load_cv2()
     try:
         with quiet():
@@ -54,7 +51,7 @@ def load_ptlflow() -> ModuleType:
         raise ConfigError(
             f"ptlflow is installed but does not import: {error}. Its torch, torchvision and "
             "lightning must fit together: try a new environment with "
-            "pip install 'sofdata[ptlflow]', or use flow.estimator=dis"
+            f"{install('ptlflow')}, or use flow.estimator=dis"
         ) from error
     module: ModuleType = ptlflow
     return module

@@ -35,6 +35,7 @@ from sofdata.loading.source import Source, shared_numbers
 from sofdata.loading.split import HeldOut
 from sofdata.loading.where import columns_of
 from sofdata.shards.schema import index_schema
+from sofdata.system.extras import require
 from sofdata.types import ActionBatch, Batch
 
 AHEAD_BATCHES = 2
@@ -96,7 +97,7 @@ class Loader:
         buffer_shards: int = 8,
         options: dict[str, Any] | None = None,
     ) -> None:
-        _check_installed()
+        require(("torch", "webdataset"), "train", "loading batches")
         _check_numbers(batch_size, seed, workers, rank or 0, world or 1, buffer_shards)
         self._ranks = ranks_of(rank, world)
         rank, world, _ = self._ranks
@@ -286,16 +287,6 @@ def load(
     return Loader(
         url, batch_size=batch_size, shuffle=bool(shuffle), seed=seed, workers=workers, **more
     )
-
-
-def _check_installed() -> None:
-    try:
-        import torch  # noqa: F401
-        import webdataset  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"loading batches needs {error.name}: pip install 'sofdata[train]'"
-        ) from None
 
 
 def _check_numbers(

@@ -32,13 +32,15 @@ from sofdata.storage.s3 import OpenFile, S3Store, is_misread
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.urls import STORES, public_url, user_of
 from sofdata.storage.walk import Item
+from sofdata.system.extras import require
 from sofdata.system.fault_points import reached
 
 T = TypeVar("T")
 
 READ_AHEAD = 4 << 20  # bytes of an open file
 READ_BUFFER = 1 << 16
-EXTRAS = {"gs": "gcs", "gcs": "gcs", "hf": "hf"}
+# The package behind a protocol, and the extra that installs it.
+EXTRAS = {"gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs"), "hf": ("huggingface_hub", "hf")}
 
 
 def open_store(url: str, options: Mapping[str, Any]) -> Store:
@@ -48,13 +50,13 @@ def open_store(url: str, options: Mapping[str, Any]) -> Store:
     name = public_url(url)
     protocol = url.split("://", 1)[0]
     _refuse_user(url, name, protocol)
+    if needed := EXTRAS.get(protocol):
+        require(*needed, name)
     settings = s3.settings(options) if protocol in ("s3", "s3a") else options
     try:
         fs = fsspec.filesystem(protocol, **settings)
     except ImportError as error:
-        extra = EXTRAS.get(protocol)
-        hint = f"; 'pip install sofdata[{extra}]' installs it" if extra else ""
-        raise ConfigError(f"cannot use {name}: {error}{hint}") from None
+        raise ConfigError(f"cannot use {name}: {error}") from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"cannot use {name}: {hide(brief(error), options)}") from None
     known = {**options, "passwords": {"password": user_of(url).partition(":")[2]}}

