@@ -1,3 +1,172 @@
-"""sofdata turns action-free video into shards of optical-flow skill windows."""
+"""sofdata turns action-free video into shards of optical-flow skill windows, and trains on them.
 
-__version__ = "0.1.0"
+    import sofdata
+
+    sofdata.ingest("clips/", "dataset")                              # videos to shards
+    for batch in sofdata.load("dataset", batch_size=32):             # shards to torch
+        print(batch)                                                 # shapes, not pixels
+    sofdata.train(data="dataset", demos="demonstrations", out="models")
+    policy = sofdata.load_policy("models")                           # plans and acts
+
+What is listed in `__all__` is public: docs/api.md describes it. Importing sofdata imports nothing
+heavy; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sofdata.system.versions import __version__
+
+if TYPE_CHECKING:
+    from inspect import Signature
+
+    from sofdata.api.functions import ingest, load, load_policy, train, verify
+    from sofdata.errors import (
+        ActionError,
+        ConfigError,
+        ContractError,
+        DecodeError,
+        FlowError,
+        InputError,
+        SofdataError,
+        StorageError,
+        TransientError,
+        WorseError,
+    )
+    from sofdata.ingest.run import Summary
+    from sofdata.ingest.verify import Finding, Verdict
+    from sofdata.loading.loader import Loader
+    from sofdata.loading.split import HeldOut, Sides
+    from sofdata.models.policy import Policy
+    from sofdata.shards.schema import DatasetRecord
+    from sofdata.train.pipeline import Trained
+    from sofdata.train.run import StageResult
+    from sofdata.types import (
+        ActionBatch,
+        Actions,
+        ActionWindow,
+        Batch,
+        FlowClip,
+        Frames,
+        Plan,
+        RejectedWindow,
+        Shard,
+        Skill,
+        SkillWindow,
+        VideoRef,
+    )
+
+__all__ = [
+    "ActionBatch",
+    "ActionError",
+    "ActionWindow",
+    "Actions",
+    "Batch",
+    "ConfigError",
+    "ContractError",
+    "DatasetRecord",
+    "DecodeError",
+    "Finding",
+    "FlowClip",
+    "FlowError",
+    "Frames",
+    "HeldOut",
+    "InputError",
+    "Loader",
+    "Plan",
+    "Policy",
+    "RejectedWindow",
+    "Shard",
+    "Sides",
+    "Skill",
+    "SkillWindow",
+    "SofdataError",
+    "StageResult",
+    "StorageError",
+    "Summary",
+    "Trained",
+    "TransientError",
+    "Verdict",
+    "VideoRef",
+    "WorseError",
+    "__version__",
+    "ingest",
+    "load",
+    "load_policy",
+    "train",
+    "verify",
+]
+
+# Where each public name is defined; `__getattr__` imports it from there.
+_HOMES = {
+    "sofdata.api.functions": ("load", "load_policy", "verify"),
+    "sofdata.errors": (
+        *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),
+        *("InputError", "SofdataError", "StorageError", "TransientError", "WorseError"),
+    ),
+    "sofdata.ingest.run": ("Summary",),
+    "sofdata.models.policy": ("Policy",),
+    "sofdata.loading.loader": ("Loader",),
+    "sofdata.shards.schema": ("DatasetRecord",),
+    "sofdata.loading.split": ("HeldOut", "Sides"),
+    "sofdata.ingest.verify": ("Finding", "Verdict"),
+    "sofdata.train.pipeline": ("Trained",),
+    "sofdata.train.run": ("StageResult",),
+    "sofdata.types": (
+        *("ActionBatch", "ActionWindow", "Actions", "Batch", "FlowClip", "Frames", "Plan"),
+        *("RejectedWindow", "Shard", "Skill", "SkillWindow", "VideoRef"),
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_ALSO_PACKAGES = ("ingest", "train")
+
+# A library's logger is silent until a program, as the command line does, gives it a handler.
+logging.getLogger("sofdata").addHandler(logging.NullHandler())
+
+
+class _CallablePackage(ModuleType):
+    """`sofdata.ingest` and `sofdata.train`: packages that are called as the functions of `api`."""
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        return self._function()(*args, **more)
+
+    def _function(self) -> Any:
+        return getattr(import_module("sofdata.api.functions"), self.__name__.rpartition(".")[2])
+
+    @property
+    def __signature__(self) -> Signature:
+        from inspect import signature
+
+        return signature(self._function())
+
+
+class _Root(ModuleType):
+    """This package. Python sets a package's attribute when it imports a package within it, which
+    would replace the function by the package; here the package becomes callable instead."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ALSO_PACKAGES and isinstance(value, ModuleType):
+            value.__class__ = _CallablePackage
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Root
+
+
+if not TYPE_CHECKING:  # else a type checker would take any name for one of this package
+
+    def __getattr__(name: str) -> Any:
+        if name in _ALSO_PACKAGES:
+            return import_module(f"sofdata.{name}")
+        if name in _HOME_OF:
+            return getattr(import_module(_HOME_OF[name]), name)
+        raise AttributeError(f"module 'sofdata' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -247,7 +247,7 @@ def _circumstances() -> str:
     import platform
     from importlib import metadata
 
-    from sofdata import __version__
+    from sofdata.system.versions import __version__
 
     versions = [f"sofdata {__version__}", f"Python {platform.python_version()}"]
     for package in _PACKAGES:

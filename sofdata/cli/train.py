@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from sofdata.cli.options import GIVEN, LOCAL_FOLDER, WHOLE_URL, NoLock
-from sofdata.errors import ConfigError
 from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
 from sofdata.ui.console import print_json, stderr, stdout
@@ -87,36 +86,26 @@ def train(
     """
     _check_installed()
     from sofdata.config.overrides import once
-    from sofdata.train.config import STAGES, load_train_config
+    from sofdata.train.config import load_train_config, stages_of
 
     given = [f"machine.workers={workers}"] if workers else []
     config = load_train_config(recipe, once([*(set_ or []), *given]))
-    sources = {"skill": data or [], "planner": data or [], "decoder": demos or []}
-    stages = STAGES if what is What.all else [stage for stage in STAGES if stage == what.value]
-    if what is What.all and not demos:
-        stages = [stage for stage in stages if stage != "decoder"]
+    stages = stages_of(what.value, data or [], demos or [])
+    if what is What.all and "decoder" not in stages:
         stderr().print("no --demos: the action decoder is left out", highlight=False)
-    for stage in stages:
-        if not sources[stage]:
-            option = "--demos" if stage == "decoder" else "--data"
-            raise ConfigError(f"'sofdata train {what.value}' needs {option}: a dataset of ingest")
     if config.machine.workers:
         require("ray", "ray", "training with machine.workers")
         supervise()
     from sofdata.report.training import print_results, results_summary
-    from sofdata.storage.lock import only_driver
-    from sofdata.storage.tree import Tree
+    from sofdata.train.pipeline import train_stages
     from sofdata.train.progress import following
-    from sofdata.train.report import write_report
-    from sofdata.train.run import Job, train_stage
 
-    results = []
-    with only_driver(Tree(out), "training", "none" if no_lock else "auto"):
-        with following(stderr(), quiet) as follow:
-            for stage in stages:
-                job = Job(stage, config, tuple(sources[stage]), out, {})
-                results.append(train_stage(job, follow, restart))
-        report = write_report(out)
+    lock: Literal["auto", "none"] = "none" if no_lock else "auto"
+    with following(stderr(), quiet) as follow:
+        trained = train_stages(
+            stages, config, data or [], demos or [], out, follow, restart=restart, lock=lock
+        )
+    results, report = trained.stages, trained.report
     if json_:
         print_json({"out": out, "report": str(report), "stages": results_summary(results)})
     else:

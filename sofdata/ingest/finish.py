@@ -8,7 +8,6 @@ import platform
 from collections import Counter
 from typing import Any
 
-from sofdata import __version__
 from sofdata.errors import StorageError
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.generation import (
@@ -43,7 +42,7 @@ from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardReco
 from sofdata.shards.stats import Merged
 from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import fault_point
-from sofdata.system.versions import installed
+from sofdata.system.versions import __version__, installed
 
 # What could change a byte of the result without any change of ours.
 RECORDED_PACKAGES = (

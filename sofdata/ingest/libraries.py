@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sofdata import __version__
 from sofdata.errors import ConfigError
 from sofdata.flow.learned import PREFIX
 from sofdata.flow.opencv import load_cv2
 from sofdata.ingest.config import IngestConfig
 from sofdata.shards.schema import DatasetRecord
-from sofdata.system.versions import installed
+from sofdata.system.versions import __version__, installed
 
 Libraries = dict[str, str]
 

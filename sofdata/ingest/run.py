@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from sofdata import __version__
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, InputError, StorageError, WorseError
 from sofdata.flow.estimator import resolve
@@ -61,6 +60,8 @@ from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.lock import Lock, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.cores import cores
+from sofdata.system.versions import __version__
+from sofdata.ui.brief import Brief
 
 SHOWN = 3
 
@@ -96,8 +97,8 @@ class Prepared:
         return len(self.plan.units) - len(self.waiting)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(Brief):
     """What an ingest has done. `work_s` runs from the first worker's start to the last commit.
 
     taken_over: videos of the units that were run whose earlier result stands.

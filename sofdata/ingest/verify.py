@@ -77,7 +77,7 @@ class Finding:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """What `verify` found. The dataset is whole if there are no findings.
 
@@ -96,6 +96,13 @@ class Verdict:
     @property
     def whole(self) -> bool:
         return not self.findings
+
+    def __repr__(self) -> str:
+        state = "whole" if self.whole else f"not whole, {len(self.findings)} findings"
+        return (
+            f"Verdict({state}: {self.videos} videos, {self.windows} windows in "
+            f"{self.shards} shards)"
+        )
 
 
 def verify(

@@ -39,6 +39,18 @@ class Policy:
         self._planner = planner
         self._decoder = decoder
 
+    def __repr__(self) -> str:
+        shape, planner, decoder = self.skill.shape, self._planner, self._decoder
+        parts = [
+            f"skill model of windows [{shape.steps},2,{shape.size},{shape.size}]",
+            "planner" if planner is not None else "no planner",
+            "no action decoder"
+            if decoder is None
+            else f"decoder of actions [{decoder.space.chunk},{decoder.space.size}]",
+            f"on {next(self.skill.parameters()).device}",
+        ]
+        return f"Policy({', '.join(parts)})"
+
     @property
     def planner(self) -> Planner:
         """Raises `ConfigError` where none was trained."""

@@ -320,6 +320,14 @@ class DatasetRecord(Record):
         None, description="What the actions are; only in datasets with actions."
     )
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What is printed of it: all of `config` and `libraries` would be pages."""
+        yield "corpus", self.corpus
+        yield "complete", self.complete
+        for name in ("videos", "done", "windows", "shards"):
+            yield name, getattr(self.counts, name)
+        yield "config_sha256", self.config_sha256[:12]
+
     def problems(self) -> Iterator[str]:
         """What readers of a complete dataset rely on, and of which pydantic knows no types."""
         if self.actions and not (

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from sofdata.config.section import Section, Seed
+from sofdata.errors import ConfigError
 from sofdata.ingest.config import TRAIN_RECIPES, load_section
 from sofdata.models.action.config import DecoderConfig
 from sofdata.models.planner.planner import PlannerConfig
 from sofdata.models.skill.vae import SkillConfig
 
 StageName = Literal["skill", "planner", "decoder"]
+What = Literal["skill", "planner", "decoder", "all"]
 STAGES: tuple[StageName, ...] = ("skill", "planner", "decoder")
 
 
@@ -170,3 +172,22 @@ def load_train_config(recipe: str | None, overrides: Iterable[str] = ()) -> Trai
     Raises `ConfigError` for what does not exist, does not parse or does not fit.
     """
     return load_section(TrainConfig, recipe, overrides, TRAIN_RECIPES)
+
+
+def stages_of(what: str, data: Sequence[str], demos: Sequence[str]) -> tuple[StageName, ...]:
+    """The stages to train: one, or all for which there is data.
+
+    what: the name of a stage, or "all", which without demonstrations leaves out the decoder.
+
+    Raises `ConfigError` for another name, and where a stage has no data.
+    """
+    if what not in (*STAGES, "all"):
+        raise ConfigError(f"there is no stage '{what}': give {', '.join(STAGES)} or all")
+    stages = tuple(stage for stage in STAGES if what in (stage, "all"))
+    if what == "all" and not demos:
+        stages = tuple(stage for stage in stages if stage != "decoder")
+    for stage in stages:
+        if not (demos if stage == "decoder" else data):
+            option = "--demos" if stage == "decoder" else "--data"
+            raise ConfigError(f"'sofdata train {what}' needs {option}: a dataset of ingest")
+    return stages

@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 
-from sofdata import __version__
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import trees_of
 from sofdata.loading.loader import Loader
@@ -38,6 +37,7 @@ from sofdata.storage.tree import Tree
 from sofdata.system.allocation import keep_memory
 from sofdata.system.cores import cores
 from sofdata.system.extras import require
+from sofdata.system.versions import __version__
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
 from sofdata.train.loop import Follow, fit, to_device

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sofdata import __version__
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.collect.episodes import (
     PARTS,
@@ -46,7 +45,7 @@ from sofdata.storage.tree import Tree
 from sofdata.system.cores import cores
 from sofdata.system.interrupts import held
 from sofdata.system.processes import end_with_parent, end_workers
-from sofdata.system.versions import installed
+from sofdata.system.versions import __version__, installed
 
 RECORD = "collect.json"
 CAMERA = "observation.images.front"

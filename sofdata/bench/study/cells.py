@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from sofdata import __version__
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.envs.seeds import seeds_for
@@ -34,7 +33,7 @@ from sofdata.bench.study.memory import MemoryLoader, Windows
 from sofdata.bench.study.records import CELL, read_record
 from sofdata.bench.study.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.study.strips import save_strip
-from sofdata.system.versions import installed
+from sofdata.system.versions import __version__, installed
 from sofdata.types import ActionBatch
 
 IMAGE_PX = 128

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from sofdata import __version__
 from sofdata.bench.baselines.lapa import LatentActions
 from sofdata.bench.collect.episodes import Part, write_whole
 from sofdata.bench.study.arms import Arm, clone_stage, decoder_stage
@@ -34,6 +33,7 @@ from sofdata.models.action.decoder import ActionDecoder, measure_actions
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
+from sofdata.system.versions import __version__
 from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Progress, fit
 from sofdata.train.ranks import Ranks

@@ -1,0 +1,353 @@
+"""What `import sofdata` offers beside values: the commands of `sofdata` as functions.
+
+Each does what the command of its name does, with the same defaults, and returns a typed result
+where the command prints one. None prints anything or ends the process: errors are raised, progress
+goes to `on_event` or `on_progress`, and notes to the logger "sofdata".
+
+No script needs an `if __name__ == "__main__"` for them: Ray, decoding processes and the loader's
+workers (forked, as torch does on Linux) do not import the script again. It does need one where it
+sets `torch.multiprocessing.set_start_method("spawn")` and loads with `workers`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sofdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sofdata.ingest.events import Event
+    from sofdata.ingest.run import Summary
+    from sofdata.ingest.verify import Verdict
+    from sofdata.loading.loader import Loader
+    from sofdata.loading.selection import Split
+    from sofdata.models.policy import Policy
+    from sofdata.train.config import What
+    from sofdata.train.loop import Progress
+    from sofdata.train.pipeline import Trained
+
+Location = str | os.PathLike[str]
+Settings = Mapping[str, object] | Iterable[str]
+
+_log = logging.getLogger("sofdata")
+
+
+def ingest(
+    source: Location,
+    dest: Location,
+    *,
+    recipe: Location | None = None,
+    settings: Settings = (),
+    corpus: str = "auto",
+    engine: Literal["ray", "inline"] | None = None,
+    workers: int | None = None,
+    with_actions: bool = False,
+    update: bool = False,
+    retry_quarantined: bool = False,
+    yes: bool = False,
+    other_libraries: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> Summary:
+    """Turn videos into shards of skill windows, as `sofdata ingest` does.
+
+    Interrupted at any moment, the same call goes on from what is committed; where nothing is left
+    to do it does nothing, and says so by `Summary.units_run == 0`.
+
+    Args:
+        source: videos: a folder, one file, or an fsspec URL.
+        dest: where the dataset goes: a path or an fsspec URL.
+        recipe: a YAML file, or the name of a recipe that sofdata carries; None for the defaults.
+        settings: overrides of the recipe, {"flow.step_s": 0.1} or ["flow.step_s=0.1"];
+            schemas/config.schema.json lists them all.
+        corpus: what the source is: "auto", or a name of `sofdata corpora`.
+        engine: "ray" (the default) for worker processes, "inline" for this process alone.
+        workers: worker processes; None for one each core.
+        with_actions: store the actions of demonstrations, too.
+        update: take in what has changed in the source since the dataset was made.
+        retry_quarantined: try quarantined videos again.
+        yes: update even if less than half of the videos remain or some cannot be used any more;
+            replace a damaged result even by a worse one.
+        other_libraries: go on although the dataset was begun with other versions of libraries.
+        on_event: called with every `sofdata.ingest.events.Event`, from this thread.
+
+    Returns:
+        What was done. `summary.dataset.counts` is the account of all videos: quarantined ones are
+        counted there, and raise nothing.
+
+    Raises:
+        ConfigError: the settings are wrong, or `dest` holds something else: nothing was done.
+        StorageError: `source` or `dest` cannot be read or written; call again to resume.
+        TransientError: workers failed repeatedly; call again to resume.
+        WorseError: what a damaged dataset still holds is better than what its videos give now.
+
+    Example:
+        >>> import sofdata
+        >>> summary = sofdata.ingest("videos", "windows", engine="inline")
+        >>> summary.dataset.counts.videos
+        3
+        >>> sofdata.ingest("videos", "windows", engine="inline").units_run  # all is done already
+        0
+    """
+    from sofdata.config.overrides import once
+    from sofdata.ingest.config import load_config
+    from sofdata.ingest.run import Summary, execute, prepare, working_on
+    from sofdata.storage.tree import Tree
+
+    options: dict[str, object] = {"run.engine": engine, "run.workers": workers}
+    if with_actions:
+        options["with_actions"] = True
+    given = {name: value for name, value in options.items() if value is not None}
+    config = load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    begin, end = Tree(os.fspath(source)), Tree(os.fspath(dest))
+    with working_on(begin, end, config):
+        prepared = prepare(
+            begin,
+            end,
+            config,
+            corpus,
+            update=update,
+            retry_quarantined=retry_quarantined,
+            yes=yes,
+            other_libraries=other_libraries,
+        )
+        for note in prepared.plan.beside.notes:
+            _log.warning("%s: %s", begin.name, note)
+        if prepared.complete:
+            units = len(prepared.plan.units)
+            return Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
+        return execute(prepared, on_event or _ignore)
+
+
+def verify(dest: Location, *, fast: bool = False) -> Verdict:
+    """Check a dataset: hashes, every sample, and that all sums balance. Changes nothing.
+
+    Args:
+        dest: the dataset: a path or an fsspec URL.
+        fast: check sizes, records and tables, and read no shard.
+
+    Returns:
+        What was found: `verdict.whole`, and `verdict.findings` where it is not.
+
+    Raises:
+        ConfigError: there is no dataset.
+        StorageError: it cannot be read.
+
+    Example:
+        >>> import sofdata
+        >>> verdict = sofdata.verify("dataset")
+        >>> verdict
+        Verdict(whole: 3 videos, ... windows in 3 shards)
+        >>> verdict.whole
+        True
+    """
+    from sofdata.ingest.verify import verify
+    from sofdata.storage.tree import Tree
+
+    return verify(Tree(os.fspath(dest)), fast)
+
+
+def load(
+    url: Location | Sequence[Location],
+    *,
+    batch_size: int = 32,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    rank: int | None = None,
+    world: int | None = None,
+    where: str = "",
+    split: Split | None = None,
+    drop_last: bool = False,
+    cache_dir: Location | None = None,
+    cache_bytes: int = 8 << 30,
+    buffer_shards: int = 8,
+    options: Mapping[str, Any] | None = None,
+) -> Loader:
+    """Batches of one dataset, or of several that fit each other; docs/loading.md has all of it.
+
+    Args:
+        url: a path or fsspec URL, or several.
+        batch_size: windows in a batch, over all ranks together.
+        shuffle: False for the order of the index, the same in every epoch.
+        seed: of the shuffle; every epoch has another order.
+        workers: processes that read and decode; 0 for a thread. The batches are the same.
+        rank, world: this process of so many that share each batch; by default as
+            `torch.distributed` says, where it is initialised.
+        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''".
+        split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these.
+        drop_last: leave out a last batch that is not full.
+        cache_dir, cache_bytes: where copies of remote shards are kept, and how large they grow
+            together; by default 8 GiB in the temporary folder.
+        buffer_shards: how many shards are mixed with each other by the shuffle.
+        options: for the file systems of `url`, such as a key for a store.
+
+    Returns:
+        A `Loader`. Iterating it gives the batches of epoch 0, each time; `Loader.epoch` and
+        `Loader.set_epoch` give others, `Loader.state_dict` where it stands.
+
+    Raises:
+        ConfigError: no torch, no such dataset, one that is not complete, several that do not fit,
+            a filter that selects nothing, a batch that the ranks cannot share.
+
+    Example:
+        >>> import sofdata
+        >>> loader = sofdata.load("dataset", batch_size=8)
+        >>> batch = next(iter(loader))
+        >>> batch.flow.shape, batch.flow.dtype  # [B,L,2,h,w]
+        (torch.Size([8, 8, 2, 64, 64]), torch.float32)
+    """
+    from sofdata.loading.loader import Loader
+
+    return Loader(
+        url,
+        batch_size=batch_size,
+        shuffle=bool(shuffle),
+        seed=seed,
+        workers=workers,
+        rank=rank,
+        world=world,
+        where=where,
+        split=split,
+        drop_last=drop_last,
+        cache_dir=cache_dir,
+        cache_bytes=cache_bytes,
+        buffer_shards=buffer_shards,
+        options=None if options is None else dict(options),
+    )
+
+
+def train(
+    *,
+    data: Location | Sequence[Location] = (),
+    demos: Location | Sequence[Location] = (),
+    out: Location = "models",
+    what: What = "all",
+    recipe: Location | None = None,
+    settings: Settings = (),
+    restart: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train the skill VAE, the planner and the action decoder, as `sofdata train` does.
+
+    Stopped at any moment, the same call goes on from the last checkpoint; stages that are up to
+    date are skipped. With `machine.workers` Ray Train trains, else this process does.
+
+    Args:
+        data: datasets of `ingest` for the skill model and the planner.
+        demos: datasets made with `with_actions`, for the action decoder. Without any, "all" leaves
+            the decoder out.
+        out: a local folder for the models, their metrics, pictures and checkpoints.
+        what: "skill", "planner", "decoder", or "all" in this order.
+        recipe: a YAML file, or the name of a recipe that sofdata carries; None for the defaults.
+        settings: overrides of the recipe, {"skill.optim.steps": 500} or ["skill.optim.steps=500"];
+            schemas/train.schema.json lists them all.
+        restart: throw away an earlier training of these stages.
+        on_progress: called with a `sofdata.train.loop.Progress` from time to time.
+
+    Returns:
+        Where the models lie, and held-out metrics of each stage.
+
+    Raises:
+        ConfigError: the settings or data are wrong, packages of the extra "train" are missing, or
+            another command trains into `out`.
+
+    Example:
+        >>> import sofdata
+        >>> tiny = {"skill.model.width": 32, "skill.model.channels": [8, 12, 16]}
+        >>> short = {"skill.optim.steps": 4, "skill.optim.warmup_steps": 1}
+        >>> few = {"skill.data.batch_size": 4, "skill.data.held_out": 0.4}
+        >>> trained = sofdata.train(
+        ...     data="dataset", out="models", what="skill", settings=tiny | short | few
+        ... )
+        >>> trained.out, trained.stages[0].name, trained.report.name
+        (PosixPath('models'), 'skill', 'train_report.md')
+    """
+    from sofdata.system.extras import require
+
+    require(("torch", "webdataset", "tensorboard", "matplotlib"), "train", "training")
+    from sofdata.config.overrides import once
+    from sofdata.train.config import load_train_config, stages_of
+    from sofdata.train.pipeline import train_stages
+
+    videos, demonstrations = _several(data), _several(demos)
+    config = load_train_config(_text(recipe), once(_overrides(settings)))
+    stages = stages_of(what, videos, demonstrations)
+    if what == "all" and "decoder" not in stages:
+        _log.info("no demos: the action decoder is left out")
+    return train_stages(
+        stages,
+        config,
+        videos,
+        demonstrations,
+        os.fspath(out),
+        on_progress or _ignore,
+        restart=restart,
+    )
+
+
+def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
+    """The models that `train` has written, as a policy that plans and acts.
+
+    Args:
+        folder: the local folder of the models.
+        device: where they compute: "cpu", "cuda", "cuda:1".
+
+    Returns:
+        A `Policy`. Planner or decoder may be missing; what needs them then says so.
+
+    Raises:
+        ConfigError: there is no skill model, or the models do not belong together.
+
+    Example:
+        >>> import numpy as np, sofdata
+        >>> policy = sofdata.load_policy("policy")
+        >>> image = np.zeros((64, 64, 3), np.uint8)
+        >>> plan = policy.plan(image, "push the disc to the left")
+        >>> policy.act(image, plan)  # a chunk of actions, to be carried out one after the other
+        Actions(values=float32 [1,8,3])
+    """
+    from sofdata.system.extras import require
+
+    require("torch", "train", "a policy")
+    from sofdata.models.saved import load
+
+    return load(Path(folder)).to(device)
+
+
+def _overrides(settings: Settings) -> list[str]:
+    """Settings as the command line takes them, `key=value`."""
+    if isinstance(settings, str):
+        raise ConfigError(f"settings are a mapping or a list of 'key=value', got {settings!r:.60}")
+    if not isinstance(settings, Mapping):
+        return list(settings)
+    return [f"{key}={_yaml(value)}" for key, value in settings.items()]
+
+
+def _yaml(value: object) -> str:
+    """A value in one line of YAML. JSON is none: YAML takes 1e-05 for a text."""
+    import yaml
+
+    if isinstance(value, str | os.PathLike):
+        return json.dumps(os.fspath(value))
+    plain = list(value) if isinstance(value, tuple | set | frozenset) else value
+    text: str = yaml.safe_dump(plain, default_flow_style=True, width=1 << 20)
+    return text.removesuffix("...\n").strip()
+
+
+def _several(given: Location | Sequence[Location]) -> list[str]:
+    """One place or several as a list of texts."""
+    each = [given] if isinstance(given, str | os.PathLike) else list(given)
+    return [os.fspath(place) for place in each]
+
+
+def _text(place: Location | None) -> str | None:
+    return None if place is None else os.fspath(place)
+
+
+def _ignore(_: object) -> None:
+    """What follows where nobody wants to."""
