@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from sofdata.bench.study.config import load_bench_config
-from sofdata.cli.demo import PRESETS, TASKS, Size, run_demo
+from sofdata.cli.demo import PRESETS, TASKS, DemoSize, run_demo
 
-TINY = Size(
+TINY = DemoSize(
     suite="pushing",
     clips=1,
     videos=2,
@@ -46,8 +46,8 @@ def test_what_is_collected_is_what_is_compared() -> None:
 
 @pytest.mark.slow
 def test_the_demo_goes_from_a_film_to_a_page_and_again_in_no_time(tmp_path: Path) -> None:
-    told = Console(file=io.StringIO(), width=160)
-    run_demo(str(tmp_path), TINY, told)
+    console = Console(file=io.StringIO(), width=160)
+    run_demo(str(tmp_path), TINY, console)
     for part in ("film", "ssv2", "videos", "demonstrations"):
         assert (tmp_path / f"{part}-dataset" / "contact_sheet.png").exists()
     assert (tmp_path / "models" / "train_report.md").exists()
@@ -57,5 +57,5 @@ def test_the_demo_goes_from_a_film_to_a_page_and_again_in_no_time(tmp_path: Path
     assert "what the robot did" in page
     cells = sorted((tmp_path / "bench" / "cells").iterdir())
     made = {path: path.stat().st_mtime_ns for path in [*cells, tmp_path / "models/skill/model.pt"]}
-    run_demo(str(tmp_path), TINY, told)
+    run_demo(str(tmp_path), TINY, console)
     assert made == {path: path.stat().st_mtime_ns for path in made}

@@ -47,7 +47,7 @@ TURNED: dict[str, Turn] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """A disagreement.
 
     window: its number in its video, None for one of the whole video.
@@ -61,7 +61,7 @@ class Finding:
     text: str
 
 
-def check_times(record: SampleRecord, seen: Seen, step_s: float) -> list[Finding]:
+def check_times(record: SampleRecord, seen: Seen, step_s: float) -> list[AuditFinding]:
     """Whether a window's times are those of frames, and follow each other as they should."""
     pts_s = record.pts_s
     places = [seen.nearest(time_s) for time_s in pts_s]
@@ -84,7 +84,9 @@ def check_times(record: SampleRecord, seen: Seen, step_s: float) -> list[Finding
     return findings
 
 
-def check_place(record: SampleRecord, ref: VideoRef, max_step_s: float | None) -> list[Finding]:
+def check_place(
+    record: SampleRecord, ref: VideoRef, max_step_s: float | None
+) -> list[AuditFinding]:
     """Whether a window keeps to what the plan allows: span, redacted stretches, gaps, texts."""
     findings = []
     pts_s = np.array(record.pts_s)
@@ -117,7 +119,7 @@ def _due(times_s: NDArray[np.float64], here: int, step_s: float) -> int | None:
 
 def _step(
     record: SampleRecord, from_s: float, to_s: float, due: int | None, seen: Seen, step_s: float
-) -> Finding:
+) -> AuditFinding:
     text = f"steps from {from_s:.3f} to {to_s:.3f} s"
     if due is not None:
         text += f", where the frame at {seen.times_s[due]:.3f} s is nearest to a step of {step_s:g}"
@@ -126,7 +128,7 @@ def _step(
 
 def check_pictures(
     record: SampleRecord, first: Picture, last: Picture, seen: Seen, step_s: float
-) -> tuple[list[Finding], bool]:
+) -> tuple[list[AuditFinding], bool]:
     """Whether the first and last picture are what is shown then.
 
     Returns the findings, and whether a shift by a frame either way would have been seen: not where
@@ -211,7 +213,9 @@ def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(cv2.blur(np.ascontiguousarray(picture), (3, 3)), np.float32)
 
 
-def _repeated(record: SampleRecord, first: Picture, last: Picture, seen: Seen) -> list[Finding]:
+def _repeated(
+    record: SampleRecord, first: Picture, last: Picture, seen: Seen
+) -> list[AuditFinding]:
     """One picture at both ends, where two different ones are shown."""
     ends = [seen.pictures[seen.nearest(record.pts_s[place])] for place in (0, -1)]
     apart = difference(ends[0], ends[1])
@@ -226,5 +230,5 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.abs(_blurred(a) - _blurred(b)).mean())
 
 
-def _finding(record: SampleRecord, kind: str, text: str) -> Finding:
-    return Finding(record.window, record.key, kind, text)
+def _finding(record: SampleRecord, kind: str, text: str) -> AuditFinding:
+    return AuditFinding(record.window, record.key, kind, text)

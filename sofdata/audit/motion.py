@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.audit.compare import Finding
+from sofdata.audit.compare import AuditFinding
 from sofdata.audit.seen import Picture, Seen
 from sofdata.flow.estimator import Estimator
 from sofdata.ingest.config import IngestConfig
@@ -44,7 +44,7 @@ ALTERED: dict[str, Callable[[Flow], Flow]] = {
 
 def check_flow(
     record: SampleRecord, flow: Flow, seen: Seen, estimator: Estimator, config: IngestConfig
-) -> list[Finding]:
+) -> list[AuditFinding]:
     """Whether the stored flow [L,h,w,2] is roughly that between the frames of a window's times."""
     places = [seen.nearest(time_s) for time_s in record.pts_s]
     if any(place not in seen.pictures for place in places):
@@ -62,9 +62,9 @@ def check_flow(
     altered = {name: _off(flow, change(fresh), moves) for name, change in ALTERED.items()}
     name = min(altered, key=lambda each: altered[each])
     if altered[name] < BETTER_SHARE * off:
-        return [Finding(record.window, record.key, "flow", f"the flow is {name}")]
+        return [AuditFinding(record.window, record.key, "flow", f"the flow is {name}")]
     text = f"the flow is off by {off:.1f} px a step where {motion:.1f} px move"
-    return [Finding(record.window, record.key, "flow", text)]
+    return [AuditFinding(record.window, record.key, "flow", text)]
 
 
 def fresh_flow(pictures: Sequence[Picture], estimator: Estimator, config: IngestConfig) -> Flow:

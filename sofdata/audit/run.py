@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.audit.compare import Finding, by_rank, check_pictures, check_place, check_times
+from sofdata.audit.compare import AuditFinding, by_rank, check_pictures, check_place, check_times
 from sofdata.audit.motion import check_flow
 from sofdata.audit.seen import Seen, look
 from sofdata.errors import ConfigError, DecodeError, InputError
@@ -50,7 +50,7 @@ class VideoAudit:
     blind: int = 0
     not_compared: str = ""
     notes: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class _Auditor:
         result = VideoAudit(name, len(rows))
         if ref is None:
             text = "has windows, but the plan does not list it"
-            result.findings.append(Finding(None, "", "sample", text))
+            result.findings.append(AuditFinding(None, "", "sample", text))
             return result
         samples = list(self._samples(rows, result))
         for sample in samples:
@@ -168,7 +168,7 @@ class _Auditor:
                 seen = look(path, pts_s, self._config, ref.annotations.eye)
             except DecodeError as error:
                 text = str(error).replace(path, ref.id)
-                result.findings.append(Finding(None, "", "decode", text))
+                result.findings.append(AuditFinding(None, "", "decode", text))
                 return result
         self._compare(samples, compared, seen, result)
         return result
@@ -220,7 +220,7 @@ class _Auditor:
                 yield _read(self._dest, row)
             except (InputError, FileNotFoundError) as error:
                 text = f"cannot be read: {error}"
-                result.findings.append(Finding(row["window"], row["key"], "sample", text))
+                result.findings.append(AuditFinding(row["window"], row["key"], "sample", text))
 
 
 def _read(dest: Tree, row: dict[str, Any]) -> DecodedSample:

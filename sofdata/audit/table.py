@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sofdata.audit.compare import Finding
+from sofdata.audit.compare import AuditFinding
 from sofdata.audit.run import Audit, VideoAudit
+from sofdata.ui.console import labelled, say
 from sofdata.ui.text import printable
 
 SHOWN_FINDINGS = 5  # of a video; --json has all
@@ -36,11 +37,11 @@ def print_audit(console: Console, audit: Audit) -> None:
             _print_finding(console, video, finding)
         if len(video.findings) > SHOWN_FINDINGS:
             rest = Counter(finding.kind for finding in video.findings[SHOWN_FINDINGS:])
-            told = ", ".join(f"{count} {kind}" for kind, count in sorted(rest.items()))
-            console.print(f"    and {told}; --json lists all", highlight=False, markup=False)
+            more = ", ".join(f"{count} {kind}" for kind, count in sorted(rest.items()))
+            say(console, f"    and {more}; --json lists all")
     for line in _limits(audit):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(_verdict(audit), highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
+    say(console, _verdict(audit))
 
 
 def _table(audit: Audit) -> Table:
@@ -59,12 +60,11 @@ def _table(audit: Audit) -> Table:
     return table
 
 
-def _print_finding(console: Console, video: VideoAudit, finding: Finding) -> None:
-    where = escape(printable(video.id))
+def _print_finding(console: Console, video: VideoAudit, finding: AuditFinding) -> None:
+    where = printable(video.id)
     if finding.window is not None:
-        where += f" window {finding.window} ({escape(finding.key)})"
-    what = escape(printable(finding.text))
-    console.print(f"[red]{where}[/]: {what}", highlight=False, soft_wrap=True)
+        where += f" window {finding.window} ({finding.key})"
+    labelled(console, where, f": {printable(finding.text)}", "red")
 
 
 def _limits(audit: Audit) -> list[str]:

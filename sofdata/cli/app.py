@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from sofdata.cli.audit import audit
+from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
+from sofdata.cli.complete import join_words
 from sofdata.cli.ending import GOES_ON, Escaped, run
-from sofdata.cli.options import GIVEN, LOCAL, LOCAL_FOLDER, WHOLE_URL, NoLock
-from sofdata.cli.train import encode, train
+from sofdata.cli.options import (
+    LOCAL,
+    LOCAL_FOLDER,
+    WHOLE_URL,
+    CorpusName,
+    Dataset,
+    Engine,
+    IngestRecipe,
+    IngestSet,
+    Json,
+    LastSource,
+    NoLock,
+    Quiet,
+    Rows,
+    Workers,
+    examples,
+)
+from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
+from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
 from sofdata.system.streams import mend
@@ -20,7 +39,10 @@ from sofdata.system.supervise import allow, supervise
 from sofdata.ui.console import (
     EXIT_FAILED,
     EXIT_SET_ASIDE,
+    labelled,
+    note,
     print_json,
+    say,
     stderr,
     stdout,
 )
@@ -34,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class _Commands(TyperGroup):
-    """Hands over the errors that typer would end the process for, with words of its own."""
+    """Passes on errors for which typer would end the process with a message of its own."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,20 +69,51 @@ app = typer.Typer(
     name="sofdata",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Turn action-free video into shards of optical-flow skill windows, and train on them.\n\n"
-    "Exit codes: 0 done; 1 more videos were quarantined than allowed; 2 wrong usage or "
-    "configuration; 3 the run failed, or verify or audit found something wrong; 130 interrupted.",
+    epilog=examples(
+        "sofdata ingest videos dataset --recipe web_video",
+        "sofdata report dataset",
+        "sofdata train all --data dataset --demos demos",
+    ),
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
-Dest = Annotated[
-    str, typer.Argument(help="The dataset: a path or an fsspec URL.", callback=WHOLE_URL)
-]
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        from sofdata.cli.ending import versions
+
+        for package, version in versions().items():
+            print(f"{package} {version}")
+        raise typer.Exit
 
 
-@app.command()
+@app.callback()
+def _sofdata(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the versions of sofdata, Python and what results may depend on.",
+            callback=_print_versions,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Turn action-free video into shards of optical-flow skill windows, and train on them.
+
+    Exit codes: 0 done; 1 more videos were quarantined than allowed; 2 wrong
+    usage or configuration; 3 the run failed, or verify or audit found something
+    wrong; 130 interrupted.
+    """
+
+
+@app.command(
+    epilog=examples(
+        "sofdata ingest videos dataset",
+        "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32",
+        "sofdata ingest robots demos --with-actions --set flow.estimator=dis",
+    )
+)
 def ingest(
     source: Annotated[
         str,
@@ -70,39 +123,32 @@ def ingest(
         str,
         typer.Argument(help="Where the dataset goes: a path or an fsspec URL.", callback=WHOLE_URL),
     ],
-    recipe: Annotated[
-        str | None,
-        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
+    recipe: IngestRecipe = None,
+    set_: IngestSet = None,
+    corpus: CorpusName = "auto",
+    engine: Engine = None,
+    workers: Workers = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster to use.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting: flow.step_s=0.1")
-    ] = None,
-    corpus: Annotated[
-        str, typer.Option(help="What the source is: auto, or a name of `sofdata corpora`.")
-    ] = "auto",
-    engine: Annotated[
-        str | None, typer.Option(help="ray (default if installed), processes or inline.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: all cores.")] = (
-        None
-    ),
-    address: Annotated[str | None, typer.Option(help="A running Ray cluster to use.")] = None,
     with_actions: Annotated[
-        bool, typer.Option("--with-actions", help="Keep the actions of demonstrations, too.")
+        bool, typer.Option("--with-actions", help="Also store the actions of demonstrations.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, tell, write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan, print it, write nothing.")
+    ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Take in what has changed in the source.")
+        bool, typer.Option("--update", help="Ingest what has changed in the source.")
     ] = False,
     retry_quarantined: Annotated[
-        bool, typer.Option("--retry-quarantined", help="Try quarantined videos again.")
+        bool, typer.Option("--retry-quarantined", help="Retry the quarantined videos.")
     ] = False,
     yes: Annotated[
         bool,
         typer.Option(
             "--yes",
             help="Update even if less than half of the videos remain or some cannot be used now; "
-            "take what is worse than a result that is damaged.",
+            "accept a result that is worse than a damaged one.",
         ),
     ] = False,
     no_lock: NoLock = False,
@@ -110,13 +156,17 @@ def ingest(
         bool,
         typer.Option(
             "--other-libraries",
-            help="Go on though the dataset was begun with other libraries; its records tell.",
+            help="Continue although the dataset was begun with other libraries, and record it.",
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Turn videos into shards of skill windows. The same command again resumes or does nothing."""
+    """Turn videos into shards of skill windows.
+
+    The same command again resumes an ingest that was stopped, and does nothing
+    where all is done.
+    """
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
     from sofdata.ingest.engines import WITHOUT_RAY, with_engine
@@ -135,7 +185,7 @@ def ingest(
     from sofdata.storage.tree import Tree
 
     if not quiet:
-        console.print(f"looking at {Tree(source).name}", highlight=False, markup=False)
+        say(console, f"looking at {Tree(source).name}")
     with working_on(Tree(source), Tree(dest), config, write=not dry_run):
         prepared = prepare(
             Tree(source),
@@ -150,16 +200,16 @@ def ingest(
         )
         plan = prepared.plan
         if not quiet:
-            _tell_plan(console, prepared)
+            _print_plan(console, prepared)
         if dry_run:
             print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
             return
         if prepared.complete:
-            console.print("nothing to do: every unit is committed", highlight=False)
+            say(console, "nothing to do: every unit is committed")
             dataset, summary = prepared.complete, None
         else:
             if config.run.engine == "processes" != given.run.engine and not quiet:
-                console.print(WITHOUT_RAY, highlight=False, markup=False, soft_wrap=True)
+                say(console, WITHOUT_RAY)
             with following(console, plan.videos, prepared.ended, quiet, plan.reasons) as follow:
                 summary = execute(prepared, follow)
             dataset = summary.dataset
@@ -169,31 +219,40 @@ def ingest(
         print_ingest(stdout(), dataset, summary, Tree(dest))
     counts, allowed = dataset.counts, config.run.allow_set_aside
     if counts.quarantined > allowed * counts.videos:
-        console.print(
+        say(
+            console,
             f"{counts.quarantined} of {counts.videos} videos were quarantined, more than the "
             f"allowed share of {allowed:g}; see rejects.parquet, or allow more with "
             "--set run.allow_set_aside=1",
-            highlight=False,
         )
         raise typer.Exit(EXIT_SET_ASIDE)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sofdata verify dataset",
+        "sofdata verify s3://bucket/dataset --fast",
+        "sofdata verify dataset --repair",
+    )
+)
 def verify(
-    dest: Dest,
+    dest: Dataset,
     fast: Annotated[
         bool, typer.Option("--fast", help="Check sizes, records and tables; read no shard.")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what is found; damaged units are queued again.")
+        bool,
+        typer.Option(
+            "--repair", help="Repair what is found; damaged units are queued for the next ingest."
+        ),
     ] = False,
     no_lock: NoLock = False,
     json_: Json = False,
 ) -> None:
-    """Check a dataset: hashes, every sample, and that all sums balance."""
+    """Check a dataset: hashes, every sample, and that all counts add up."""
     from contextlib import nullcontext
 
-    from sofdata.ingest.repair import repair as mend
+    from sofdata.ingest.repair import repair as repair_dataset
     from sofdata.ingest.verify import verify as check
     from sofdata.report.summary import print_verdict, verdict_summary
     from sofdata.shards.layout import DATASET
@@ -201,17 +260,17 @@ def verify(
     from sofdata.storage.tree import Tree
 
     tree = Tree(dest)
-    mends = repair and tree.exists(DATASET)
-    with only_driver(tree, "repair", "none" if no_lock else "auto") if mends else nullcontext():
+    repairs = repair and tree.exists(DATASET)
+    with only_driver(tree, "repair", "none" if no_lock else "auto") if repairs else nullcontext():
         verdict = _verified(tree, fast)
-        done = mend(tree, verdict) if mends and not verdict.whole else []
-        whole = verdict.whole or (mends and check(tree, fast=True).whole)
+        done = repair_dataset(tree, verdict) if repairs and not verdict.whole else []
+        whole = verdict.whole or (repairs and check(tree, fast=True).whole)
     if json_:
         print_json({**verdict_summary(verdict), "repaired": done})
     else:
         print_verdict(stdout(), verdict, fast)
         for line in done:
-            stdout().print(line, highlight=False, markup=False, soft_wrap=True)
+            say(stdout(), line)
     if not whole:
         raise typer.Exit(EXIT_FAILED)
 
@@ -228,9 +287,15 @@ def _verified(tree: Tree, fast: bool) -> Verdict:
         )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sofdata inspect dataset",
+        "sofdata inspect s3://bucket/dataset --sheet sheet.png --rows 40",
+        "sofdata inspect dataset --video 10001",
+    )
+)
 def inspect(
-    dest: Dest,
+    dest: Dataset,
     sheet: Annotated[
         str | None,
         typer.Option(
@@ -238,7 +303,7 @@ def inspect(
         ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
-    rows: Annotated[int, typer.Option(min=1, max=200, help="Windows on the contact sheet.")] = 12,
+    rows: Rows = 12,
     json_: Json = False,
 ) -> None:
     """Summarise a dataset, and draw a contact sheet of its windows (PNG)."""
@@ -253,22 +318,27 @@ def inspect(
         print_json({**inspect_summary(dataset), "sheet": path})
     else:
         print_dataset(stdout(), dataset, dest)
-        stdout().print(f"contact sheet: {path}", highlight=False, markup=False, soft_wrap=True)
+        say(stdout(), f"contact sheet: {path}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sofdata report dataset",
+        "sofdata report s3://bucket/dataset --out report.html --rows 40",
+    )
+)
 def report(
-    dest: Dest,
+    dest: Dataset,
     out: Annotated[
         str | None,
         typer.Option(
             help="A local file for the page; default: report.html in the dataset.", callback=LOCAL
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, max=200, help="Windows shown on the page.")] = 12,
+    rows: Rows = 12,
     json_: Json = False,
 ) -> None:
-    """Write a page about a dataset: its account, statistics, windows, and what is not done."""
+    """Write a page about a dataset: counts, statistics, windows, and what is not done and why."""
     from sofdata.report.dataset import write_report
     from sofdata.report.summary import inspect_summary, print_dataset
     from sofdata.storage.tree import Tree
@@ -280,19 +350,21 @@ def report(
         print_json({**inspect_summary(dataset), "report": path})
     else:
         print_dataset(stdout(), dataset, dest)
-        stdout().print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+        say(stdout(), f"report: {path}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sofdata replay dataset 10001",
+        "sofdata replay dataset 10001 --source /mnt/videos",
+    )
+)
 def replay(
-    dest: Dest,
+    dest: Dataset,
     video: Annotated[str, typer.Argument(help="Id of the video, as in videos.parquet.")],
-    source: Annotated[
-        str | None,
-        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
-    ] = None,
+    source: LastSource = None,
 ) -> None:
-    """Run one video of a dataset again and tell everything about it; the dataset stays as it is."""
+    """Process one video again and print every detail; the dataset is not changed."""
     from sofdata.ingest.replay import replay as run_again
     from sofdata.storage.tree import Tree
 
@@ -301,7 +373,7 @@ def replay(
         raise typer.Exit(EXIT_SET_ASIDE)
 
 
-@app.command()
+@app.command(epilog=examples("sofdata flows", "sofdata flows --json"))
 def flows(json_: Json = False) -> None:
     """List the estimators of optical flow, and whether each can run here."""
     from dataclasses import asdict
@@ -316,41 +388,40 @@ def flows(json_: Json = False) -> None:
         print_flows(stdout(), found)
 
 
-@app.command()
+@app.command(epilog=examples("sofdata corpora", "sofdata corpora --json"))
 def corpora(json_: Json = False) -> None:
-    """List the corpora that can be read, each with an example; docs/corpora.md tells more."""
-    from rich.markup import escape
-
+    """List the corpora that can be read, each with an example; more is in docs/corpora.md."""
     from sofdata.corpora.registry import CORPORA
 
     if json_:
         fields = ("name", "summary", "example")
         print_json([{name: getattr(corpus, name) for name in fields} for corpus in CORPORA])
         return
+    console = stdout()
     for corpus in CORPORA:
-        name, told = f"[bold]{corpus.name:14}[/]", escape(corpus.summary)
-        stdout().print(f"{name} {told}", highlight=False, soft_wrap=True)
-        stdout().print(f"{'':14} {corpus.example}", markup=False, style="dim", soft_wrap=True)
+        labelled(console, f"{corpus.name:14} ", corpus.summary)
+        say(console, f"{'':14} {corpus.example}", "dim")
 
 
-@app.command()
+@app.command(epilog=examples("sofdata demo", "sofdata demo small --clips 4"))
 def demo(
     folder: Annotated[
-        str, typer.Argument(help="Local folder of everything.", callback=LOCAL_FOLDER)
+        str, typer.Argument(help="Local folder for everything that is made.", callback=LOCAL_FOLDER)
     ] = "demo",
     clips: Annotated[int, typer.Option(min=1, max=10_000, help="Rendered clips.")] = 24,
     no_lock: NoLock = False,
 ) -> None:
-    """The whole way in minutes: ingest a real film, collect, ingest, train, bench, report."""
+    """Run everything once in minutes: ingest a real film, collect, train, bench, report."""
     supervise()
-    from sofdata.cli.demo import Size, run_demo
+    from sofdata.cli.demo import DemoSize, run_demo
 
-    run_demo(folder, Size(clips=clips), stdout(), "none" if no_lock else "auto")
+    run_demo(folder, DemoSize(clips=clips), stdout(), "none" if no_lock else "auto")
 
 
-app.command()(audit)
-app.command()(train)
-app.command()(encode)
+app.command(epilog=AUDIT_EXAMPLES)(audit)
+app.command(epilog=RECIPES_EXAMPLES)(recipes)
+app.command(epilog=TRAIN_EXAMPLES)(train)
+app.command(epilog=ENCODE_EXAMPLES)(encode)
 app.add_typer(bench)
 
 
@@ -358,17 +429,18 @@ def main() -> None:
     """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
     mend()
     listen()
+    join_words(os.environ)
     allow()
     run(app, _if_interrupted)
 
 
 def _if_interrupted() -> str:
-    """What is true of the command that was given, once it has been interrupted."""
-    looks_only = {"inspect", "report", "replay", "flows", "corpora"}
+    """What to print when the command on the command line was interrupted."""
+    reads_only = {"inspect", "report", "replay", "flows", "corpora", "recipes"}
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "verify":
-        return "interrupted; a verification that was not finished says nothing"
-    return "interrupted" if command in looks_only else GOES_ON
+        return "interrupted; an unfinished verification proves nothing"
+    return "interrupted" if command in reads_only else GOES_ON
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:
@@ -403,15 +475,13 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _tell_plan(console: Console, prepared: Prepared) -> None:
+def _print_plan(console: Console, prepared: Prepared) -> None:
     from sofdata.ui.text import printable
 
     plan, beside = prepared.plan, prepared.plan.beside
-    console.print(
-        f"corpus: {prepared.corpus} ({prepared.why})", highlight=False, markup=False, soft_wrap=True
-    )
-    for note in beside.notes:
-        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"corpus: {prepared.corpus} ({prepared.why})")
+    for text in beside.notes:
+        note(console, text)
     line = f"plan: {plan.videos} videos in {len(plan.units)} units"
     if prepared.resumed:
         line += f", {prepared.resumed} of them committed before"
@@ -425,4 +495,4 @@ def _tell_plan(console: Console, prepared: Prepared) -> None:
         if counts:
             parts = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
             line += f"; {sum(counts.values())} {what} ({printable(parts)})"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(console, line)

@@ -6,33 +6,32 @@ from typing import Annotated
 
 import typer
 
-from sofdata.cli.options import GIVEN, WHOLE_URL
+from sofdata.cli.options import Dataset, Json, LastSource, examples
 from sofdata.errors import Interrupted
 from sofdata.ui.console import EXIT_FAILED, print_json, stderr, stdout
 
+AUDIT_EXAMPLES = examples(
+    "sofdata audit dataset",
+    "sofdata audit dataset --videos 0 --json",
+    "sofdata audit s3://bucket/dataset --source /mnt/videos --seed 1",
+)
+
 
 def audit(
-    dest: Annotated[
-        str, typer.Argument(callback=WHOLE_URL, help="The dataset: a path or an fsspec URL.")
-    ],
+    dest: Dataset,
     videos: Annotated[
-        int, typer.Option(min=0, help="How many videos to decode again; 0: all.")
+        int, typer.Option(min=0, help="Number of videos to decode again; 0: all.")
     ] = 20,
-    source: Annotated[
-        str | None,
-        typer.Option(callback=GIVEN, help="Where the corpus lies; default: as in the last run."),
-    ] = None,
+    source: LastSource = None,
     seed: Annotated[
         int,
-        typer.Option(min=0, max=2**63 - 1, help="Which videos: another seed takes others."),
+        typer.Option(min=0, max=2**63 - 1, help="Decides which videos are chosen."),
     ] = 0,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary.")
-    ] = False,
+    json_: Json = False,
 ) -> None:
-    """Decode a sample of a dataset's videos again, by plain means, and compare their windows.
+    """Decode some of a dataset's videos again by simple means, and compare all their windows.
 
-    Times, pictures, orientation and flow must agree. Exit code 3 if anything does not.
+    Times, pictures, orientation and flow must agree; if not, the exit code is 3.
     """
     from sofdata.audit.run import audit as run
     from sofdata.audit.table import audit_summary, print_audit
@@ -41,14 +40,14 @@ def audit(
     console = stderr()
     with console.status("looking at the dataset") as status:
 
-        def tell(done: int, total: int, video: str) -> None:
+        def show(done: int, total: int, video: str) -> None:
             if console.is_terminal:
                 status.update(f"video {done + 1}/{total}: {video}")
 
         try:
-            result = run(Tree(dest), source, videos, seed, tell)
+            result = run(Tree(dest), source, videos, seed, show)
         except Interrupted:
-            raise Interrupted("interrupted; an audit that was not finished says nothing") from None
+            raise Interrupted("interrupted; an unfinished audit proves nothing") from None
     if json_:
         print_json(audit_summary(result))
     else:

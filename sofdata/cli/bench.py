@@ -7,33 +7,42 @@ from typing import Annotated
 
 import typer
 
-from sofdata.cli.options import GIVEN, LOCAL, LOCAL_FOLDER, NoLock
+from sofdata.cli.options import (
+    LOCAL,
+    LOCAL_FOLDER,
+    BenchOut,
+    Json,
+    NoLock,
+    Preset,
+    Quiet,
+    Set,
+    SuiteName,
+    Validation,
+    Workers,
+    examples,
+)
 from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
-from sofdata.ui.console import print_json, stderr, stdout
+from sofdata.ui.console import print_json, say, stderr, stdout
 
 bench = typer.Typer(
     name="bench",
     no_args_is_help=True,
-    help="Does the data make a better robot? Collect, train all arms, and compare them.",
+    help="Compare policies that learn from the data with those that do not: collect, train, act.",
+    epilog=examples(
+        "sofdata bench collect collected --suite metaworld",
+        "sofdata bench run --data collected/metaworld --preset standard --validation",
+        "sofdata bench report bench",
+    ),
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
-Preset = Annotated[
-    str,
-    typer.Option(callback=GIVEN, help="smoke, standard, another carried preset, or a YAML file."),
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a setting: evaluation.episodes=5")
-]
-Out = Annotated[
-    str,
-    typer.Option(help="Local folder of data, models, cells and strips.", callback=LOCAL_FOLDER),
-]
-SuiteName = Annotated[str | None, typer.Option(help="The suite; default: the preset's.")]
 
-
-@bench.command()
+@bench.command(
+    epilog=examples(
+        "sofdata bench collect collected --suite metaworld",
+        "sofdata bench collect small --suite pushing --set videos=10 --set demos=5",
+    )
+)
 def collect(
     out: Annotated[
         str,
@@ -41,26 +50,14 @@ def collect(
             help="Local folder that gets SUITE/videos and SUITE/demos.", callback=LOCAL_FOLDER
         ),
     ] = "collected",
-    suite: Annotated[
-        str | None, typer.Option(help="metaworld (default), scene or pushing.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting: videos=20")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
-    ] = None,
+    suite: SuiteName = None,
+    set_: Set = None,
+    workers: Workers = None,
     no_lock: NoLock = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Let experts act in simulation: action-free videos, and demonstrations with actions.
-
-    \b
-    sofdata bench collect collected --suite metaworld
-    sofdata bench collect small --suite pushing --set videos=10 --set demos=5
-    sofdata ingest collected/metaworld/videos dataset
-    """
+    """Let experts act in simulation: action-free videos, and demonstrations with actions."""
     from sofdata.bench.collect.collect import collect as collect_all
     from sofdata.bench.collect.config import CollectConfig
     from sofdata.ingest.config import load_section
@@ -68,14 +65,20 @@ def collect(
 
     config = load_section(CollectConfig, None, _overrides(suite, set_))
     with following(stderr(), quiet) as follow:
-        told = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
+        summary = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
     if json_:
-        print_json({"out": str(Path(out) / config.suite), **told})
+        print_json({"out": str(Path(out) / config.suite), **summary})
     else:
-        print_collected(stdout(), told, Path(out) / config.suite)
+        print_collected(stdout(), summary, Path(out) / config.suite)
 
 
-@bench.command()
+@bench.command(
+    epilog=examples(
+        "sofdata bench run --data collected/pushing --preset smoke",
+        "sofdata bench run --data collected/metaworld --validation",
+        "sofdata bench run --data collected/metaworld --set evaluation.episodes=5",
+    )
+)
 def run(
     data: Annotated[
         str,
@@ -83,26 +86,21 @@ def run(
             help="What 'sofdata bench collect' wrote: OUT/SUITE, local.", callback=LOCAL_FOLDER
         ),
     ],
-    out: Out = "bench",
+    out: BenchOut = "bench",
     preset: Preset = "standard",
     suite: SuiteName = None,
     set_: Set = None,
-    validation: Annotated[
-        bool, typer.Option("--validation", help="Use validation seeds, to choose settings by.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Processes; default: one for each core.")
-    ] = None,
+    validation: Validation = False,
+    workers: Workers = None,
     no_lock: NoLock = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Train and evaluate every arm. The same command again goes on, or does nothing.
+    """Train and evaluate every arm.
 
-    \b
-    sofdata bench run --data collected/metaworld --preset standard --validation
-    sofdata bench freeze --preset standard
-    sofdata bench run --data collected/metaworld --preset standard
+    The same command again resumes a run that was stopped, and does nothing where
+    all is done. Settings are chosen with --validation, recorded by 'sofdata bench
+    freeze', and only then used without it.
     """
     _check_installed()
     from sofdata.bench.study.config import load_bench_config
@@ -120,7 +118,7 @@ def run(
 
     def follow(done: Done) -> None:
         if not quiet:
-            console.print(f"{done.number} of {done.of}: {done.what}", highlight=False)
+            say(console, f"{done.number} of {done.of}: {done.what}")
 
     paths = run_all(
         config, Path(data), Path(out), "validation" if validation else "test", workers, follow
@@ -132,9 +130,14 @@ def run(
         print(table(results))
 
 
-@bench.command()
+@bench.command(
+    epilog=examples(
+        "sofdata bench freeze --preset standard",
+        "sofdata bench freeze --preset scene --note 'best of three on validation seeds'",
+    )
+)
 def freeze(
-    out: Out = "bench",
+    out: BenchOut = "bench",
     preset: Preset = "standard",
     suite: SuiteName = None,
     set_: Set = None,
@@ -147,10 +150,15 @@ def freeze(
 
     config = load_bench_config(preset, _overrides(suite, set_))
     path = record(config, Path(out), note)
-    stdout().print(f"frozen: {path}", highlight=False, markup=False, soft_wrap=True)
+    say(stdout(), f"frozen: {path}")
 
 
-@bench.command()
+@bench.command(
+    epilog=examples(
+        "sofdata bench report bench",
+        "sofdata bench report benchmarks/results/metaworld.json --html report.html",
+    )
+)
 def report(
     results: Annotated[
         list[str] | None,
@@ -168,12 +176,10 @@ def report(
     html: Annotated[
         str | None, typer.Option(help="A local file for the page instead.", callback=LOCAL)
     ] = None,
-    validation: Annotated[
-        bool, typer.Option("--validation", help="Show results on validation seeds.")
-    ] = False,
+    validation: Validation = False,
     json_: Json = False,
 ) -> None:
-    """Write a page, and a Markdown table: who succeeds how often, and what the robot did."""
+    """Write a page and a Markdown table: success of each arm, and what the robot did."""
     _check_installed()
     from sofdata.report.benchmark import write_benchmark
 
@@ -185,10 +191,15 @@ def report(
         print_json({"page": page, "table": table})
     else:
         for path in (page, table):
-            stdout().print(path, highlight=False, markup=False, soft_wrap=True)
+            say(stdout(), path)
 
 
-@bench.command()
+@bench.command(
+    epilog=examples(
+        "sofdata bench table bench",
+        "sofdata bench table benchmarks/results/metaworld.json --into docs/benchmark.md",
+    )
+)
 def table(
     results: Annotated[
         list[str],
@@ -200,9 +211,7 @@ def table(
             help="A Markdown file: written between its <!-- bench --> marks.", callback=LOCAL
         ),
     ] = None,
-    validation: Annotated[
-        bool, typer.Option("--validation", help="Of results on validation seeds.")
-    ] = False,
+    validation: Validation = False,
 ) -> None:
     """Print success by arm and K as a Markdown table, or keep a file's table up to date."""
     _check_installed()
@@ -211,16 +220,20 @@ def table(
 
     chosen = comparable(results, "validation" if validation else "test")
     text = made([result for alike, _ in chosen for result in alike])
-    _tell_left_out(sum(left_out for _, left_out in chosen))
+    _say_left_out(sum(left_out for _, left_out in chosen))
     if into:
         into_file(Path(into), text)
     else:
         print(text)
 
 
-@bench.command()
+@bench.command(
+    epilog=examples(
+        "sofdata bench export", "sofdata bench export --out bench --into benchmarks/results"
+    )
+)
 def export(
-    out: Out = "bench",
+    out: BenchOut = "bench",
     into: Annotated[
         str, typer.Option(help="Local folder of result files.", callback=LOCAL_FOLDER)
     ] = "benchmarks/results",
@@ -230,15 +243,13 @@ def export(
     from sofdata.bench.results.table import export as write
 
     for path, left_out in write(Path(out), Path(into)):
-        _tell_left_out(left_out)
-        stdout().print(f"{path}", highlight=False, markup=False, soft_wrap=True)
+        _say_left_out(left_out)
+        say(stdout(), str(path))
 
 
-def _tell_left_out(number: int) -> None:
+def _say_left_out(number: int) -> None:
     if number:
-        stderr().print(
-            f"{number} results of other settings, data or episodes are left out", highlight=False
-        )
+        say(stderr(), f"{number} results of other settings, data or episodes are left out")
 
 
 def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:

@@ -1,11 +1,10 @@
-"""`sofdata demo`: the whole way on real and made video, from nothing to policies compared.
+"""`sofdata demo`: every command once, on real and rendered video, up to a comparison of policies.
 
     film, clips ─► ingest                                       shards, contact sheets
     collect ─► ingest ─► train ─► bench ─► report               models, cells, a page
 
-All at a size that takes minutes on two cores: it shows that and how things work, and no more. What
-it leaves in its folder can be looked at, and used with the other commands. Each part is left out
-when it is done already.
+All at a size that takes minutes on two cores: it shows that and how things work, and no more. The
+other commands can be used on what it leaves in its folder. A part that is done is not repeated.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.cores import cores
 from sofdata.system.extras import install, missing, require
+from sofdata.ui.console import headline, note, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,8 +43,8 @@ _NEEDED = ("torch", "webdataset", "tensorboard", "matplotlib")
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much of it there is. clips: rendered clips. videos, demos: of each task.
+class DemoSize:
+    """How large the demo is. clips: rendered clips. videos, demos: of each task.
 
     suite: metaworld, pushing, or None for Meta-World where it can be drawn.
     ingest, train, bench: settings that override those of the demo.
@@ -63,15 +63,15 @@ class Size:
     bench: tuple[str, ...] = ()
 
 
-def run_demo(folder: str, size: Size, console: Console, choice: Choice = "auto") -> None:
-    """Do all of it. Without torch, training, benchmark and report are left out, and it says so.
+def run_demo(folder: str, size: DemoSize, console: Console, choice: Choice = "auto") -> None:
+    """Run every part. Without torch, training, benchmark and report are left out, with a message.
 
     folder: gets film/, ssv2/ and collected/ (the sources), for each a dataset such as
         film-dataset/, and models/ and bench/.
     choice: as of `only_driver`.
 
     Raises `ConfigError` if the film's package is not installed, for a folder that is not on this
-    machine, and if another command is at work in it.
+    machine, and if another command is running in it.
     """
     root = Path(local_folder(folder, "the demo's folder"))
     if choice == "none":
@@ -81,11 +81,11 @@ def run_demo(folder: str, size: Size, console: Console, choice: Choice = "auto")
         _run_demo(root, size, console, choice)
 
 
-def _run_demo(root: Path, size: Size, console: Console, choice: Choice) -> None:
+def _run_demo(root: Path, size: DemoSize, console: Console, choice: Choice) -> None:
     film, ssv2 = root / "film", root / "ssv2"
     copy_film(film)
     if len(list(ssv2.rglob("*.webm"))) != size.clips:
-        console.print(f"rendering {size.clips} clips of 4 s into {ssv2}", highlight=False)
+        say(console, f"rendering {size.clips} clips of 4 s into {ssv2}")
         write_ssv2_corpus(ssv2, videos=size.clips)
     for source in (film, ssv2):
         _ingest(source, root / f"{source.name}-dataset", console, *size.ingest)
@@ -95,9 +95,9 @@ def _run_demo(root: Path, size: Size, console: Console, choice: Choice) -> None:
     _ingest(collected / "videos", videos, console, *size.ingest)
     _ingest(collected / "demos", demos, console, "with_actions=true", *size.ingest)
     if lacking := missing(_NEEDED):
-        console.rule("sofdata train, sofdata bench")
+        headline(console, "sofdata train, sofdata bench")
         text = f"left out, since {', '.join(lacking)} is not installed: {install('demo,train')}"
-        console.print(text, highlight=False, markup=False)
+        say(console, text)
         return
     _train(videos, demos, root / "models", size, console, choice)
     _compare(collected, root / "bench", suite, size, console)
@@ -113,30 +113,31 @@ def _suite(collected: Path, console: Console) -> str:
     try:
         find_suite("metaworld").check()
     except ConfigError as error:
-        text = f"note: a toy world takes the place of Meta-World's robot arm: {error}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        note(console, f"a toy world takes the place of Meta-World's robot arm: {error}")
         return "pushing"
     return "metaworld"
 
 
-def _collect(out: Path, suite: str, size: Size, console: Console, choice: Choice) -> Path:
+def _collect(out: Path, suite: str, size: DemoSize, console: Console, choice: Choice) -> Path:
     """Let the experts of the suite act, and return its folder."""
     from sofdata.bench.collect.collect import collect
     from sofdata.bench.collect.config import CollectConfig
     from sofdata.report.collected import print_collected
 
     tasks = TASKS[suite]
-    named = rf"\[{','.join(tasks)}]"  # a bracket, and no markup
-    console.rule(f"sofdata bench collect {out} --suite {suite} --set tasks={named}")
+    headline(
+        console, f"sofdata bench collect {out} --suite {suite} --set tasks=[{','.join(tasks)}]"
+    )
     config = CollectConfig(suite=suite, tasks=tasks, videos=size.videos, demos=size.demos)
-    # In processes of their own, since what draws does not mix well with all that is to come here.
-    told = collect(config, out, max(2, cores()), choice=choice)
-    print_collected(console, told, out / suite)
+    # At least two, which makes them processes of their own: the libraries that simulators draw with
+    # do not work well in a process that also imports what training needs.
+    summary = collect(config, out, max(2, cores()), choice=choice)
+    print_collected(console, summary, out / suite)
     return out / suite
 
 
 def _train(
-    videos: Path, demos: Path, out: Path, size: Size, console: Console, choice: Choice
+    videos: Path, demos: Path, out: Path, size: DemoSize, console: Console, choice: Choice
 ) -> None:
     """The three models, for a few steps, and what they are like on held-out videos."""
     from sofdata.report.training import print_results
@@ -145,7 +146,7 @@ def _train(
     from sofdata.train.report import write_report
     from sofdata.train.run import Job, train_stage
 
-    console.rule(f"sofdata train all --data {videos} --demos {demos} --out {out}")
+    headline(console, f"sofdata train all --data {videos} --demos {demos} --out {out}")
     config = load_train_config("small", size.train)
     sources = {"skill": videos, "planner": videos, "decoder": demos}
     with only_driver(Tree(str(out)), "training", choice):
@@ -158,28 +159,26 @@ def _train(
     print_results(console, results, report)
 
 
-def _compare(collected: Path, out: Path, suite: str, size: Size, console: Console) -> None:
+def _compare(collected: Path, out: Path, suite: str, size: DemoSize, console: Console) -> None:
     """A benchmark of a few arms, and its page."""
     from sofdata.bench.results.table import read_results, table
     from sofdata.bench.study.config import load_bench_config
     from sofdata.bench.study.run import run
     from sofdata.report.benchmark import write_benchmark
 
-    console.rule(f"sofdata bench run --data {collected} --preset {PRESETS[suite]} --out {out}")
+    headline(console, f"sofdata bench run --data {collected} --preset {PRESETS[suite]} --out {out}")
     paths = run(
         load_bench_config(PRESETS[suite], size.bench),
         collected,
         out,
         "test",
-        follow=lambda done: console.print(
-            f"{done.number} of {done.of}: {done.what}", highlight=False, markup=False
-        ),
+        follow=lambda done: say(console, f"{done.number} of {done.of}: {done.what}"),
     )
-    console.rule(f"sofdata bench report {out}")
+    headline(console, f"sofdata bench report {out}")
     page, markdown = write_benchmark([str(out)], out)
     print(table(read_results(paths)))
     for path in (markdown, page):
-        console.print(path, highlight=False, markup=False, soft_wrap=True)
+        say(console, path)
 
 
 def copy_film(folder: Path) -> None:
@@ -195,11 +194,11 @@ def copy_film(folder: Path) -> None:
 
 def _ingest(source: Path, dest: Path, console: Console, *settings: str) -> None:
     words = "".join(f" --set {setting}" for setting in settings)
-    console.rule(f"sofdata ingest {source} {dest}{words}")
+    headline(console, f"sofdata ingest {source} {dest}{words}")
     tree = Tree(str(dest))
     prepared = prepare(Tree(str(source)), tree, load_config(None, settings), "auto")
     if prepared.complete:
-        console.print("nothing to do: every unit is committed", highlight=False)
+        say(console, "nothing to do: every unit is committed")
         dataset, summary = prepared.complete, None
     else:
         with following(console, prepared.plan.videos, prepared.ended, quiet=False) as follow:
@@ -211,4 +210,4 @@ def _ingest(source: Path, dest: Path, console: Console, *settings: str) -> None:
     if not verdict.whole:
         raise ContractError(f"the dataset in {dest} is not whole")
     sheet = draw_sheet(tree, rows=12, video=None, path=None)
-    console.print(f"contact sheet: {sheet}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"contact sheet: {sheet}")

@@ -25,11 +25,24 @@ GOES_ON = "interrupted; the same command goes on from what is committed"
 LOGS = 20  # are kept
 _LINE = 1000  # characters of an error that somebody else has worded
 _TRACEBACK = "Traceback (most recent call last)"
-_PACKAGES = ("av", "fsspec", "numpy", "pyarrow", "pydantic", "ray", "torch", "typer")
+_PACKAGES = (
+    "av",
+    "decord",
+    "fsspec",
+    "mujoco",
+    "numpy",
+    "opencv-python-headless",
+    "ptlflow",
+    "pyarrow",
+    "pydantic",
+    "ray",
+    "torch",
+    "typer",
+)
 
 _ADVICE = {
-    errno.ENOSPC: "make room there, then run the same command again",
-    errno.EDQUOT: "make room there, then run the same command again",
+    errno.ENOSPC: "free some space there, then rerun the command",
+    errno.EDQUOT: "free some space there, then rerun the command",
     errno.EACCES: "check whose it is and its permissions",
     errno.EPERM: "check whose it is and its permissions",
     errno.EROFS: "it can only be read: choose another place to write to",
@@ -137,6 +150,16 @@ def keep(error: BaseException) -> Path | None:
     return None
 
 
+def versions() -> dict[str, str]:
+    """Versions of sofdata, Python, and the installed packages that results or errors depend on."""
+    import platform
+
+    from sofdata import __version__
+    from sofdata.system.versions import installed
+
+    return {"sofdata": __version__, "Python": platform.python_version(), **installed(*_PACKAGES)}
+
+
 def without_secrets(text: str) -> str:
     """A text in which neither URLs nor the environment's credentials can be read."""
     try:
@@ -180,7 +203,7 @@ def _of_file(error: OSError) -> str:
     where = f"{' to '.join(map(without_secrets, names))}: " if names else ""
     line = f"{where}{os.strerror(error.errno)}; {_ADVICE[error.errno]}"
     if names and (dataset := _dataset_around(Path(names[0]))):
-        line += f"; 'sofdata verify {dataset}' tells whether the dataset is whole"
+        line += f"; 'sofdata verify {dataset}' shows whether the dataset is whole"
     return line
 
 
@@ -245,15 +268,9 @@ def _state() -> Path:
 
 def _circumstances() -> str:
     import platform
-    from importlib import metadata
 
-    from sofdata.system.versions import __version__
-
-    versions = [f"sofdata {__version__}", f"Python {platform.python_version()}"]
-    for package in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions.append(f"{package} {metadata.version(package)}")
+    installed = ", ".join(f"{package} {version}" for package, version in versions().items())
     return (
         f"command: {' '.join(map(repr, sys.argv))}\nfolder: {os.getcwd()}\n"
-        f"versions: {', '.join(versions)}\nmachine: {platform.platform()}\n\n"
+        f"versions: {installed}\nmachine: {platform.platform()}\n\n"
     )

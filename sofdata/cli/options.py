@@ -1,4 +1,4 @@
-"""What arguments and options of several commands have in common."""
+"""Arguments and options that several commands share, and the examples in their help."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
+from sofdata.cli.complete import (
+    corpora,
+    engines,
+    ingest_recipes,
+    ingest_settings,
+    presets,
+    suites,
+    train_recipes,
+)
 from sofdata.errors import ConfigError
 
-NoLock = Annotated[
-    bool,
-    typer.Option(
-        "--no-lock",
-        help="Take no lock, where the file system has none: you are sure that nothing else writes "
-        "there.",
-    ),
-]
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: whole commands to copy.
+
+    Each is a paragraph of its own, the only break of lines that every version of typer keeps.
+    """
+    return "\n\n".join(("Examples:", *commands))
 
 
 def _each(check: Callable[[str, str], str]) -> Callable[[typer.CallbackParam, Any], Any]:
@@ -54,7 +62,87 @@ def _checked(name: str) -> Callable[[str, str], str]:
     return check
 
 
+# What is checked of a value before the command starts: that it is given, that it is on this
+# machine, that no file is in a folder's place, that a URL is whole.
 GIVEN = _each(lambda value, _: value)
 LOCAL = _each(_checked("local_path"))
 LOCAL_FOLDER = _each(_checked("local_folder"))
 WHOLE_URL = _each(_checked("whole_url"))
+
+# Places
+
+Dataset = Annotated[
+    str, typer.Argument(help="The dataset: a path or an fsspec URL.", callback=WHOLE_URL)
+]
+LastSource = Annotated[
+    str | None,
+    typer.Option(
+        "--source", help="Where the corpus is now; default: as in the last run.", callback=GIVEN
+    ),
+]
+BenchOut = Annotated[
+    str,
+    typer.Option(help="Local folder of data, models, cells and strips.", callback=LOCAL_FOLDER),
+]
+
+# Settings
+
+_SETTING = "Change a setting, as KEY=VALUE; may be repeated."
+_RECIPE = "A YAML file, or a name that 'sofdata recipes' lists."
+Set = Annotated[list[str] | None, typer.Option("--set", help=_SETTING)]
+IngestSet = Annotated[
+    list[str] | None, typer.Option("--set", help=_SETTING, autocompletion=ingest_settings)
+]
+IngestRecipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help=_RECIPE, callback=GIVEN, autocompletion=ingest_recipes),
+]
+TrainRecipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help=_RECIPE, callback=GIVEN, autocompletion=train_recipes),
+]
+Preset = Annotated[str, typer.Option(help=_RECIPE, callback=GIVEN, autocompletion=presets)]
+CorpusName = Annotated[
+    str,
+    typer.Option(
+        help="What the source is: auto, or a name that 'sofdata corpora' lists.",
+        autocompletion=corpora,
+    ),
+]
+SuiteName = Annotated[
+    str | None,
+    typer.Option(
+        "--suite",
+        help="Where robots act: metaworld, scene, pushing, ...; default: that of the settings.",
+        autocompletion=suites,
+    ),
+]
+
+# How it is run
+
+Engine = Annotated[
+    str | None,
+    typer.Option(help="ray (default if installed), processes or inline.", autocompletion=engines),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=10_000, help="Worker processes; default: one for each core."),
+]
+NoLock = Annotated[
+    bool,
+    typer.Option(
+        "--no-lock",
+        help="Take no lock, where the file system has none: you are sure that nothing else writes "
+        "there.",
+    ),
+]
+
+# What is shown
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Rows = Annotated[int, typer.Option(min=1, max=200, help="Number of windows to show.")]
+Validation = Annotated[
+    bool,
+    typer.Option("--validation", help="Of validation seeds, by which settings are chosen."),
+]

@@ -7,12 +7,30 @@ from typing import Annotated, Literal
 
 import typer
 
-from sofdata.cli.options import GIVEN, LOCAL_FOLDER, WHOLE_URL, NoLock
+from sofdata.cli.options import (
+    GIVEN,
+    LOCAL_FOLDER,
+    Dataset,
+    Json,
+    NoLock,
+    Quiet,
+    Set,
+    TrainRecipe,
+    examples,
+)
 from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
-from sofdata.ui.console import print_json, stderr, stdout
+from sofdata.ui.console import print_json, say, stderr, stdout
 
-Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")]
+TRAIN_EXAMPLES = examples(
+    "sofdata train all --data dataset --demos demos --out models",
+    "sofdata train skill --data dataset --set skill.model.bottleneck=kl",
+    "sofdata train planner --recipe small --data s3://bucket/dataset",
+)
+ENCODE_EXAMPLES = examples(
+    "sofdata encode dataset --model models",
+    "sofdata encode s3://bucket/dataset --name tuned",
+)
 
 
 class What(StrEnum):
@@ -42,47 +60,33 @@ def train(
     ] = None,
     out: Annotated[
         str,
-        typer.Option(
-            help="Local folder of the models and all that is told of them.", callback=LOCAL_FOLDER
-        ),
+        typer.Option(help="Local folder for the models and their metrics.", callback=LOCAL_FOLDER),
     ] = "models",
-    recipe: Annotated[
-        str | None,
-        typer.Option(callback=GIVEN, help="A YAML file, or the name of a carried recipe."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting: skill.optim.steps=500")
-    ] = None,
+    recipe: TrainRecipe = None,
+    set_: Set = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=10_000, help="Workers of Ray Train; default: this process."),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away an earlier training in these folders.")
+        bool, typer.Option("--restart", help="Delete an earlier training in these folders.")
     ] = False,
     no_lock: NoLock = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Train the skill VAE, the planner and the action decoder.
 
     \b
-    skill    windows of flow to a few codes and back     from --data
-    planner  which skills come next, from image and task from --data
-    decoder  image and skill to actions                  from --demos
-    all      one after the other, without those that are up to date
+    skill    windows of flow to a few codes and back       from --data
+    planner  which skills come next, from image and task   from --data
+    decoder  image and skill to actions                    from --demos
+    all      one after the other, except those that are up to date
 
-    A run that was stopped goes on from its last checkpoint with the same command. OUT holds, for
-    each stage, model.pt, metrics.jsonl, tensorboard/, pictures/ and checkpoints/, and
-    train_report.md for all of them.
-
-    \b
-    sofdata train all --data dataset --demos demos --out models
-    sofdata train skill --data dataset --set skill.model.bottleneck=kl
-    sofdata train all --recipe small --data s3://bucket/dataset
-    tensorboard --logdir models
-
-    Every setting is described in schemas/train.schema.json and docs/models.md.
+    The same command again resumes from the last checkpoint. The output folder
+    holds, for each stage, model.pt, metrics.jsonl, tensorboard/, pictures/ and
+    checkpoints/, and train_report.md for all of them; tensorboard --logdir shows
+    it. schemas/train.schema.json and docs/models.md describe every setting.
     """
     _check_installed()
     from sofdata.config.overrides import once
@@ -92,7 +96,7 @@ def train(
     config = load_train_config(recipe, once([*(set_ or []), *given]))
     stages = stages_of(what.value, data or [], demos or [])
     if what is What.all and "decoder" not in stages:
-        stderr().print("no --demos: the action decoder is left out", highlight=False)
+        say(stderr(), "no --demos: the action decoder is left out")
     if config.machine.workers:
         require("ray", "ray", "training with machine.workers")
         supervise()
@@ -113,9 +117,7 @@ def train(
 
 
 def encode(
-    dest: Annotated[
-        str, typer.Argument(help="The dataset: a path or an fsspec URL.", callback=WHOLE_URL)
-    ],
+    dest: Dataset,
     model: Annotated[
         str,
         typer.Option(
@@ -123,13 +125,13 @@ def encode(
         ),
     ] = "models",
     name: Annotated[
-        str, typer.Option(help="Of the file; default: the beginning of the model's hash.")
+        str, typer.Option(help="Name of the file; default: the first digits of the model's hash.")
     ] = "",
     no_lock: NoLock = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Write the skills of every window into DEST/skills/, in the order of the index."""
+    """Write the skill of every window into DEST/skills/, in the order of the index."""
     _check_installed()
     from pathlib import Path
 
@@ -148,7 +150,7 @@ def encode(
     if json_:
         print_json({"dest": tree.name, "skills": path})
     else:
-        stdout().print(f"skills: {tree.name}/{path}", highlight=False, markup=False, soft_wrap=True)
+        say(stdout(), f"skills: {tree.name}/{path}")
 
 
 def _check_installed() -> None:

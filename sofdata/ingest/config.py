@@ -24,7 +24,7 @@ from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
 
 S = TypeVar("S", bound=Section)
-INGEST_RECIPES, TRAIN_RECIPES = ".", "train"  # folders in pipelines/
+INGEST_RECIPES, TRAIN_RECIPES, BENCH_RECIPES = ".", "train", "bench"  # folders in pipelines/
 
 
 class UnitConfig(Section):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sofdata.ingest.events import (
     Event,
@@ -19,16 +19,19 @@ from sofdata.ingest.events import (
     UnitRetried,
     VideoDone,
 )
+from sofdata.ui.console import say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN_INTERVAL_S = 5.0
+OnEvent = Callable[[Event], None]
+
+PLAIN_INTERVAL_S = 5.0  # between two lines where there is no terminal
 
 
 @dataclass
-class Sums:
-    """What some videos have come to."""
+class VideoCounts:
+    """What became of some videos."""
 
     videos: int = 0
     windows: int = 0
@@ -36,8 +39,8 @@ class Sums:
     salvaged: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: Sums, sign: int = 1) -> None:
-        """Add, or with sign -1 take away, the sums of others."""
+    def add(self, other: VideoCounts, sign: int = 1) -> None:
+        """Add the counts of other videos, or subtract them with sign -1."""
         self.videos += sign * other.videos
         self.windows += sign * other.windows
         self.frames += sign * other.frames
@@ -46,15 +49,18 @@ class Sums:
             self.reasons[reason] += sign * number
 
 
-class Tally:
-    """Counts events. A unit that is retried gives back what its failed try had counted."""
+class IngestProgress:
+    """What an ingest has done so far, counted from its events.
+
+    When a unit is retried, what its failed try had counted is subtracted.
+    """
 
     def __init__(self, videos: int, already: int, reasons: Mapping[str, int] | None = None) -> None:
         self.total = videos
         self.already = already
         self.started = time.monotonic()
-        self._sums = Sums(reasons=Counter(reasons or {}))
-        self._open: dict[str, Sums] = {}  # of the units that are not committed
+        self._counts = VideoCounts(reasons=Counter(reasons or {}))
+        self._open: dict[str, VideoCounts] = {}  # of the units that are not committed
 
     def add(self, event: Event) -> None:
         """Count one event."""
@@ -65,42 +71,36 @@ class Tally:
             reasons = Counter([video.reason] if video.reason else [])
             salvaged = int(video.status == "done" and bool(video.salvaged))
             frames = 0 if event.taken_over else video.frames
-            sums = Sums(1, video.windows, frames, salvaged, reasons)
-            self._open.setdefault(event.unit, Sums()).add(sums)
-            self._sums.add(sums)
+            counts = VideoCounts(1, video.windows, frames, salvaged, reasons)
+            self._open.setdefault(event.unit, VideoCounts()).add(counts)
+            self._counts.add(counts)
         elif isinstance(event, UnitRetried):
-            self._sums.add(self._open.pop(event.unit, Sums()), sign=-1)
+            self._counts.add(self._open.pop(event.unit, VideoCounts()), sign=-1)
         elif isinstance(event, UnitDone):
             if event.kept:  # what its videos came to does not count
-                self._sums.add(self._open[event.record.unit], sign=-1)
-                self._sums.videos += len(event.record.videos)
+                self._counts.add(self._open[event.record.unit], sign=-1)
+                self._counts.videos += len(event.record.videos)
             self._open.pop(event.record.unit, None)
 
     def line(self) -> str:
         """'videos 12/40 · windows 60 · not done 2 (static 2) · 812 frames/s · 0:32 left'."""
-        sums = self._sums
+        counts = self._counts
         elapsed_s = time.monotonic() - self.started
-        parts = [f"videos {self.done}/{self.total}", f"windows {sums.windows}"]
-        if not_done := sums.reasons.total():
-            told = ", ".join(f"{why} {number}" for why, number in sums.reasons.most_common())
-            parts.append(f"not done {not_done} ({told})")
-        if sums.salvaged:
-            parts.append(f"salvaged {sums.salvaged}")
-        parts.append(f"{sums.frames / elapsed_s:.0f} frames/s")
-        if sums.videos and self.done < self.total:
-            left_s = (self.total - self.done) * elapsed_s / sums.videos
+        parts = [f"videos {self.done}/{self.total}", f"windows {counts.windows}"]
+        if not_done := counts.reasons.total():
+            reasons = ", ".join(f"{why} {number}" for why, number in counts.reasons.most_common())
+            parts.append(f"not done {not_done} ({reasons})")
+        if counts.salvaged:
+            parts.append(f"salvaged {counts.salvaged}")
+        parts.append(f"{counts.frames / elapsed_s:.0f} frames/s")
+        if counts.videos and self.done < self.total:
+            left_s = (self.total - self.done) * elapsed_s / counts.videos
             parts.append(f"{clock(left_s)} left")
         return " · ".join(parts)
 
     @property
     def done(self) -> int:
-        return self.already + self._sums.videos
-
-
-class Follow(Protocol):
-    """Told of each event."""
-
-    def __call__(self, event: Event) -> None: ...
+        return self.already + self._counts.videos
 
 
 @contextmanager
@@ -110,58 +110,58 @@ def following(
     already: int,
     quiet: bool,
     reasons: Mapping[str, int] | None = None,
-) -> Iterator[Follow]:
+) -> Iterator[OnEvent]:
     """Show the progress of an ingest on `console` until the block ends.
 
     videos: all of the plan; already: those that need no work any more. quiet: show nothing.
     reasons: of those that were rejected when the plan was made, and are among `already`.
     """
-    tally = Tally(videos, already, reasons)
+    progress = IngestProgress(videos, already, reasons)
     if quiet:
-        yield tally.add
+        yield progress.add
     elif console.is_terminal:
-        with _live(console, tally) as follow:
+        with _live(console, progress) as follow:
             yield follow
     else:
-        yield _plain(console, tally)
-        console.print(tally.line(), highlight=False)
+        yield _plain(console, progress)
+        say(console, progress.line())
 
 
 @contextmanager
-def _live(console: Console, tally: Tally) -> Iterator[Follow]:
+def _live(console: Console, progress: IngestProgress) -> Iterator[OnEvent]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     columns = (SpinnerColumn(), BarColumn(24), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting workers", total=tally.total, completed=tally.already)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting workers", total=progress.total, completed=progress.already)
 
         def follow(event: Event) -> None:
-            tally.add(event)
-            progress.update(task, completed=tally.done, description=tally.line())
-            _tell(console, event)
+            progress.add(event)
+            bar.update(task, completed=progress.done, description=progress.line())
+            _print_event(console, event)
 
         yield follow
-    console.print(tally.line(), highlight=False)
+    say(console, progress.line())
 
 
-def _plain(console: Console, tally: Tally) -> Follow:
-    told_s = time.monotonic()
+def _plain(console: Console, progress: IngestProgress) -> OnEvent:
+    printed_s = time.monotonic()
 
     def follow(event: Event) -> None:
-        nonlocal told_s
-        tally.add(event)
-        _tell(console, event)
-        if time.monotonic() - told_s > PLAIN_INTERVAL_S:
-            told_s = time.monotonic()
-            console.print(tally.line(), highlight=False)
+        nonlocal printed_s
+        progress.add(event)
+        _print_event(console, event)
+        if time.monotonic() - printed_s > PLAIN_INTERVAL_S:
+            printed_s = time.monotonic()
+            say(console, progress.line())
 
     return follow
 
 
-def _tell(console: Console, event: Event) -> None:
-    """Print what a user should see even when all goes on."""
+def _print_event(console: Console, event: Event) -> None:
+    """Print an event that the user should know of; an ordinary one prints nothing."""
     if isinstance(event, UnitRetried):
-        line = f"unit {event.unit} starts again: {event.why}"
+        line = f"unit {event.unit} is retried: {event.why}"
     elif isinstance(event, UnitDone) and event.kept:
         line = f"unit {event.record.unit} stays as it was: {'; '.join(event.kept)}"
     elif isinstance(event, UnitKept):
@@ -172,7 +172,7 @@ def _tell(console: Console, event: Event) -> None:
         line = f"node {event.node} is lost"
     else:
         return
-    console.print(line, highlight=False, markup=False)
+    say(console, line)
 
 
 def clock(seconds: float) -> str:

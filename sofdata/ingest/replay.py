@@ -7,8 +7,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import stored_config
@@ -24,6 +22,7 @@ from sofdata.shards.tar import TarWriter
 from sofdata.storage.tree import Tree
 from sofdata.system.nearest import did_you_mean
 from sofdata.types import ActionSpec, VideoRef
+from sofdata.ui.console import labelled
 from sofdata.ui.text import printable
 
 if TYPE_CHECKING:
@@ -103,6 +102,4 @@ def last_source(dest: Tree) -> str:
 
 
 def _tell(console: Console, what: str, detail: str) -> None:
-    console.print(
-        f"[bold]{escape(what):22}[/] {escape(printable(detail))}", highlight=False, soft_wrap=True
-    )
+    labelled(console, f"{what:22} ", printable(detail))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sofdata.bench.collect.collect import Follow, Told
+from sofdata.ui.console import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,13 +21,13 @@ PLAIN_INTERVAL_S = 10.0
 def following(console: Console, quiet: bool) -> Iterator[Follow]:
     """Show how many episodes are done: a bar in a terminal, a line now and then elsewhere."""
     if quiet:
-        yield lambda told: None
+        yield lambda done: None
     elif console.is_terminal:
         from rich.progress import Progress
 
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task("episodes", total=None)
-            yield lambda told: bar.update(task, completed=told.succeeded, total=told.wanted)
+            yield lambda done: bar.update(task, completed=done.succeeded, total=done.wanted)
     else:
         yield _plain(console)
 
@@ -34,18 +35,16 @@ def following(console: Console, quiet: bool) -> Iterator[Follow]:
 def _plain(console: Console) -> Follow:
     shown_s = time.monotonic()
 
-    def follow(told: Told) -> None:
+    def follow(done: Told) -> None:
         nonlocal shown_s
-        if time.monotonic() - shown_s > PLAIN_INTERVAL_S or told.succeeded == told.wanted:
+        if time.monotonic() - shown_s > PLAIN_INTERVAL_S or done.succeeded == done.wanted:
             shown_s = time.monotonic()
-            console.print(
-                f"episodes {told.succeeded}/{told.wanted}, {told.tried} tried", highlight=False
-            )
+            say(console, f"episodes {done.succeeded}/{done.wanted}, {done.tried} tried")
 
     return follow
 
 
-def print_collected(console: Console, told: dict[str, Any], folder: Path) -> None:
+def print_collected(console: Console, summary: dict[str, Any], folder: Path) -> None:
     """A table of tasks: episodes, how often the expert succeeded, and what an episode takes."""
     from rich.table import Table
 
@@ -53,8 +52,8 @@ def print_collected(console: Console, told: dict[str, Any], folder: Path) -> Non
     table.add_column("task")
     for name in ("videos", "demos", "expert succeeds", "steps", "CPU s an episode"):
         table.add_column(name, justify="right")
-    for task in told["texts"]:
-        videos, demos = told["videos"][task], told["demos"][task]
+    for task in summary["texts"]:
+        videos, demos = summary["videos"][task], summary["demos"][task]
         good, tried = videos["episodes"] + demos["episodes"], videos["tried"] + demos["tried"]
         steps = [part["mean_steps"] for part in (videos, demos) if part["mean_steps"]]
         table.add_row(
@@ -63,12 +62,8 @@ def print_collected(console: Console, told: dict[str, Any], folder: Path) -> Non
             str(demos["episodes"]),
             f"{good} of {tried}",
             f"{sum(steps) / len(steps):.0f}" if steps else "",
-            f"{told['episode_cpu_s'][task] or 0:.2f}",
+            f"{summary['episode_cpu_s'][task] or 0:.2f}",
         )
     console.print(table)
-    console.print(
-        f"{folder}: videos, demos; {told['cpu_s']:.0f} s of computing in {told['wall_s']:.0f} s",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    times = f"{summary['cpu_s']:.0f} s of computing in {summary['wall_s']:.0f} s"
+    say(console, f"{folder}: videos, demos; {times}")

@@ -16,6 +16,7 @@ from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import needed_table
 from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage.tree import Tree
+from sofdata.ui.console import labelled, note, say
 from sofdata.ui.text import printable
 
 if TYPE_CHECKING:
@@ -70,51 +71,42 @@ def print_ingest(
         console.print(_videos_table(salvaged_videos(dest), "salvaged", VIDEOS))
     for row in [row for row in rejects if row["status"] == "quarantined"][:1]:
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
-        told = f"to look into one: {printable(command)}"
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
-    for note in [note for note in dataset.notes if note.startswith(NOTE)]:
-        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"to look into one: {printable(command)}")
+    for text in [text for text in dataset.notes if text.startswith(NOTE)]:
+        note(console, text)
     if hint := same_crash(dataset, rejects):
-        console.print(hint, highlight=False, markup=False, soft_wrap=True)
+        say(console, hint)
     if summary:
         for kept in summary.kept:
-            what = f"kept as it was: {printable(kept)}"
-            console.print(what, highlight=False, markup=False, soft_wrap=True)
+            say(console, f"kept as it was: {printable(kept)}")
         if summary.taken_over:
-            what = f"{summary.taken_over} videos were taken over from what was committed before"
-            console.print(what, highlight=False)
+            taken_over = f"{summary.taken_over} videos were taken over"
+            say(console, f"{taken_over} from what was committed before")
         rate = summary.frames / summary.work_s if summary.work_s else 0.0
-        console.print(
-            f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s), "
-            f"after {summary.start_up_s:.1f} s of start-up",
-            highlight=False,
-        )
-    console.print(f"dataset: {dest.name}", highlight=False, markup=False, soft_wrap=True)
+        work = f"{summary.frames} frames in {summary.work_s:.1f} s ({rate:.0f} frames/s)"
+        say(console, f"{work}, after {summary.start_up_s:.1f} s of start-up")
+    say(console, f"dataset: {dest.name}")
 
 
 def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
     """Print what a dataset holds."""
     console.print(_account(dataset))
     flow = dataset.flow
-    console.print(
+    say(
+        console,
         f"flow as stored: mean ({_pair(flow['mean_px'])}) px, std ({_pair(flow['std_px'])}) px, "
         f"99 % of vectors below {flow['p99_px']:.2f} px a step",
-        highlight=False,
     )
     if actions := dataset.actions:
-        console.print(
-            f"actions: {', '.join(actions.names)}; {actions.fps:g} a second",
-            highlight=False,
-            markup=False,
-        )
-    console.print(
+        say(console, f"actions: {', '.join(actions.names)}; {actions.fps:g} a second")
+    say(
+        console,
         f"estimator: {dataset.provenance['estimator']}, codec: {dataset.config['codec']['name']}, "
         f"config {dataset.config_sha256[:12]}",
-        highlight=False,
     )
-    for note in dataset.notes:
-        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"dataset: {dest}", highlight=False, markup=False, soft_wrap=True)
+    for text in dataset.notes:
+        note(console, text)
+    say(console, f"dataset: {dest}")
 
 
 def verdict_summary(verdict: Verdict) -> dict[str, Any]:
@@ -132,19 +124,15 @@ def verdict_summary(verdict: Verdict) -> dict[str, Any]:
 def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> None:
     """Print what `verify` found; `fast`: it has read no shard."""
     for finding in verdict.findings:
-        console.print(
-            f"[red]{escape(printable(finding.where))}[/]: {escape(printable(finding.what))}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for note in verdict.notes:
-        console.print(f"note: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
-    told = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
+        labelled(console, printable(finding.where), f": {printable(finding.what)}", "red")
+    for text in verdict.notes:
+        note(console, text)
+    sizes = f"{verdict.videos} videos, {verdict.windows} windows in {verdict.shards} shards"
     if verdict.whole:
         checked = "all sizes, records and sums" if fast else "all hashes, samples and sums"
-        console.print(f"[green]whole[/]: {told}; {checked} are right", highlight=False)
+        labelled(console, "whole", f": {sizes}; {checked} are right", "green")
     else:
-        console.print(f"[red]not whole[/]: {len(verdict.findings)} findings; {told}")
+        labelled(console, "not whole", f": {len(verdict.findings)} findings; {sizes}", "red")
 
 
 def print_flows(console: Console, found: Sequence[EstimatorStatus]) -> None:
@@ -162,14 +150,14 @@ def _account(dataset: DatasetRecord) -> Table:
     table.add_column(justify="left")
     table.add_column(justify="right", style="bold")
     table.add_column()
-    why = f"not done: {_told(counts.reasons)}" if counts.reasons else ""
+    why = f"not done: {_by_number(counts.reasons)}" if counts.reasons else ""
     table.add_row("videos", str(counts.videos), why)
     table.add_row("  done", str(counts.done), _losses(counts))
     table.add_row("  rejected", str(counts.rejected), "")
     table.add_row("  quarantined", str(counts.quarantined), "")
     table.add_row("windows", str(counts.windows + counts.windows_rejected), "candidates")
     table.add_row("  written", str(counts.windows), f"in {counts.shards} shards, {_mib(counts)}")
-    table.add_row("  rejected", str(counts.windows_rejected), _told(counts.window_reasons))
+    table.add_row("  rejected", str(counts.windows_rejected), _by_number(counts.window_reasons))
     if counts.label_files:
         table.add_row("label files", str(counts.label_files), "")
     for name, parts in (
@@ -177,7 +165,7 @@ def _account(dataset: DatasetRecord) -> Table:
         ("unused rows", counts.unused_rows),
     ):
         if parts:
-            table.add_row(name, str(sum(parts.values())), _told(parts))
+            table.add_row(name, str(sum(parts.values())), _by_number(parts))
     return table
 
 
@@ -220,8 +208,8 @@ def same_crash(dataset: DatasetRecord, rejects: list[dict[str, Any]]) -> str:
         return ""
     return (
         f"all {len(details)} decoding processes ended in the same way, and no video was done: this "
-        "looks like a fault of this installation rather than of the videos. Once it is mended, the "
-        "same command with --retry-quarantined tries them again"
+        "looks like a fault of this installation rather than of the videos. Fix it, then rerun the "
+        "command with --retry-quarantined"
     )
 
 
@@ -244,7 +232,7 @@ def _losses_of(row: Mapping[str, Any]) -> str:
     return ", ".join(parts + ([f"{row['missing_s']:.2f} s"] if row["missing_s"] else []))
 
 
-def _told(reasons: Mapping[str, int]) -> str:
+def _by_number(reasons: Mapping[str, int]) -> str:
     ordered = sorted(reasons.items(), key=lambda item: -item[1])
     return escape(", ".join(f"{reason} {number}" for reason, number in ordered))
 

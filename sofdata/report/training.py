@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from sofdata.ui.console import say
+
 if TYPE_CHECKING:
     from sofdata.train.run import StageResult
 
@@ -36,4 +38,4 @@ def print_results(console: Console, results: Sequence[StageResult], report: Path
         for name, value in result.metrics.items():
             table.add_row(name, f"{value:.4g}")
         console.print(table)
-    console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"report: {report}")

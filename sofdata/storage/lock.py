@@ -64,9 +64,9 @@ _guard = threading.Lock()
 
 
 def _say(line: str) -> None:
-    from sofdata.ui.console import stderr
+    from sofdata.ui.console import say, stderr
 
-    stderr().print(line, highlight=False, markup=False, soft_wrap=True)
+    say(stderr(), line)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sofdata.ingest.progress import clock
 from sofdata.train.loop import Follow, Progress
+from sofdata.ui.console import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,7 @@ def _live(console: Console) -> Iterator[Follow]:
 
         def follow(progress: Progress) -> None:
             if progress.held_out:
-                console.print(held_out_line(progress), highlight=False, markup=False)
+                say(console, held_out_line(progress))
             else:
                 bar.update(
                     task,
@@ -85,9 +86,9 @@ def _plain(console: Console) -> Follow:
     def follow(progress: Progress) -> None:
         nonlocal told_s
         if progress.held_out:
-            console.print(held_out_line(progress), highlight=False, markup=False, soft_wrap=True)
+            say(console, held_out_line(progress))
         elif time.monotonic() - told_s > PLAIN_INTERVAL_S:
             told_s = time.monotonic()
-            console.print(line_of(progress), highlight=False, markup=False, soft_wrap=True)
+            say(console, line_of(progress))
 
     return follow

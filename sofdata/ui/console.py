@@ -1,10 +1,12 @@
-"""Where commands print, people's consoles and JSON, and their exit codes."""
+"""Where commands print and how: one way for lines, notes and headlines, JSON, and exit codes."""
 
 from __future__ import annotations
 
 import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
+
+from sofdata.ui.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,17 +16,46 @@ EXIT_SET_ASIDE, EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def stdout() -> Console:
-    """What a command answers."""
+    """For a command's result."""
     return _console(sys.stdout)
 
 
 def stderr() -> Console:
-    """What a command tells on its way."""
+    """For progress, notes and warnings."""
     return _console(sys.stderr)
 
 
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print a text as it is.
+
+    Brackets are no markup, numbers get no colours, and a line is never broken: paths and commands
+    can be copied from a terminal, and a pipe gets one line for each.
+    """
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def note(console: Console, text: str) -> None:
+    """Print a note whose text may hold names of others, control characters included."""
+    say(console, f"note: {printable(text)}")
+
+
+def labelled(console: Console, label: str, text: str, style: str = "bold") -> None:
+    """Print a label in a style, and a text as `say` does after it."""
+    from rich.text import Text
+
+    line = Text.assemble((label, style), text)
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+def headline(console: Console, text: str) -> None:
+    """Print a rule across the terminal with a text in it."""
+    from rich.text import Text
+
+    console.rule(Text(text))
+
+
 def print_json(value: Any) -> None:
-    """The answer of a command that was asked for JSON."""
+    """The result of a command that was called with --json."""
     print(json.dumps(value, indent=2))
 
 

@@ -422,4 +422,4 @@ def test_an_audit_that_is_interrupted_says_that_it_says_nothing(
     assert run.returncode == 130
     first, last = said.splitlines()
     assert first.startswith("sofdata: stopping")
-    assert last == "sofdata: interrupted; an audit that was not finished says nothing"
+    assert last == "sofdata: interrupted; an unfinished audit proves nothing"

@@ -82,8 +82,8 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("unit: video ended", ["ingest", "CORPUS", "NEW", "--engine", "inline"], GOES_ON),
         ("begin: plan saved", ["ingest", "CORPUS", "NEW", "--engine", "ray"], GOES_ON),
-        ("read,open", ["verify", "DATASET"], "a verification that was not finished says nothing"),
-        ("read,open", ["audit", "DATASET"], "an audit that was not finished says nothing"),
+        ("read,open", ["verify", "DATASET"], "an unfinished verification proves nothing"),
+        ("read,open", ["audit", "DATASET"], "an unfinished audit proves nothing"),
         ("read,open", ["inspect", "DATASET", "--sheet", "NEW"], "interrupted"),
         ("skill: step 2", ["train", "skill", "--data", "DATASET", "--out", "NEW"], GOES_ON),
     ],

@@ -308,10 +308,10 @@ def _collect(out: Path, tmp_path: Path) -> None:
 
 
 def _demo(out: Path, tmp_path: Path) -> None:
-    from sofdata.cli.demo import Size, run_demo
+    from sofdata.cli.demo import DemoSize, run_demo
     from sofdata.ui.console import stdout
 
-    run_demo(str(out), Size(), stdout())
+    run_demo(str(out), DemoSize(), stdout())
 
 
 @pytest.mark.parametrize(

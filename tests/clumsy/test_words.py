@@ -50,7 +50,7 @@ bench table {P}
 bench table {P} --into NEW
 bench export --out {P} --into NEW
 """.strip().splitlines()
-WITHOUT_PLACES = {"flows", "corpora", "demo"}  # demo: would do everything
+WITHOUT_PLACES = {"flows", "corpora", "recipes", "demo"}  # demo: would do everything
 
 
 def _missing(path: Path) -> str:
@@ -172,7 +172,7 @@ def test_an_odd_place_is_answered_with_one_clear_line(
     for odd, code, out, err in answers[command]:
         told = f"{command} | {odd}: {code}\n{err}"
         assert code in (0, 1, 2, 3), told
-        for word in ("Traceback", "unforeseen", "fault of sofdata", "tells whether"):
+        for word in ("Traceback", "unforeseen", "fault of sofdata", "shows whether"):
             assert word not in err, told
         lines = [line for line in err.splitlines() if line.startswith("sofdata: ")]
         assert len(lines) == 1 or code == 0 or "Invalid value" in err or (code == 1 and out), told
@@ -368,10 +368,10 @@ def test_verify_is_recommended_of_datasets_only(tmp_path: Path) -> None:
     for path in (inside, outside):
         path.parent.mkdir(parents=True)
     (tmp_path / "d" / "dataset.json").touch()
-    hint = f"'sofdata verify {tmp_path / 'd'}' tells whether the dataset is whole"
+    hint = f"'sofdata verify {tmp_path / 'd'}' shows whether the dataset is whole"
     assert hint in words_for(OSError(28, "", str(inside)))
     assert "sofdata verify" not in words_for(OSError(28, "", str(outside)))
-    assert "make room there" in words_for(OSError(28, "", str(outside)))
+    assert "free some space there" in words_for(OSError(28, "", str(outside)))
 
 
 def test_exit_codes_are_those_of_the_documentation() -> None:

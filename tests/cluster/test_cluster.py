@@ -104,7 +104,7 @@ def test_a_node_that_dies_in_the_middle_of_a_unit_costs_nothing_and_one_that_joi
     printed, _ = driver.communicate(timeout=120)
     told = log.read_text()
     assert driver.returncode == 0, told
-    assert f"starts again: its node {victim} is lost" in told
+    assert f"is retried: its node {victim} is lost" in told
     run = json.loads(printed)["run"]
     assert run["lost_nodes"] == [victim]
     assert run["nodes"][victim] == GATES[VICTIM] - 1

@@ -13,10 +13,8 @@ from pydantic import Field, model_validator
 
 from sofdata.bench.baselines.lapa import LapaStage
 from sofdata.config.section import Section
-from sofdata.ingest.config import IngestConfig, load_section
+from sofdata.ingest.config import BENCH_RECIPES, IngestConfig, load_section
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
-
-BENCH_RECIPES = "bench"  # folder in pipelines/
 
 ArmName = Literal[
     "bc",
