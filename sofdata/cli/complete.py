@@ -17,7 +17,7 @@ _KEY = "_SOFDATA_COMPLETE_SETTING"  # the setting whose value is completed
 _ESTIMATOR = "flow.estimator"
 
 
-def _completer(candidates: Callable[[], Iterable[str]]) -> Completer:
+def completer(candidates: Callable[[], Iterable[str]]) -> Completer:
     """Those candidates that begin with what has been typed."""
 
     def complete(incomplete: str) -> list[str]:
@@ -34,7 +34,7 @@ def _offered(candidates: Callable[[], Iterable[str]], incomplete: str) -> list[s
         return []
 
 
-@_completer
+@completer
 def ingest_recipes() -> Iterable[str]:
     """Names for `sofdata ingest --recipe`."""
     from sofdata.ingest.config import recipes
@@ -42,7 +42,7 @@ def ingest_recipes() -> Iterable[str]:
     return recipes()
 
 
-@_completer
+@completer
 def train_recipes() -> Iterable[str]:
     """Names for `sofdata train --recipe`."""
     from sofdata.ingest.config import TRAIN_RECIPES, recipes
@@ -50,7 +50,7 @@ def train_recipes() -> Iterable[str]:
     return recipes(TRAIN_RECIPES)
 
 
-@_completer
+@completer
 def presets() -> Iterable[str]:
     """Names for `sofdata bench run --preset`."""
     from sofdata.ingest.config import BENCH_RECIPES, recipes
@@ -58,15 +58,7 @@ def presets() -> Iterable[str]:
     return recipes(BENCH_RECIPES)
 
 
-@_completer
-def all_recipes() -> Iterable[str]:
-    """Names for `sofdata recipes`."""
-    from sofdata.cli.recipes import carried_recipes
-
-    return [recipe.name for recipe in carried_recipes()]
-
-
-@_completer
+@completer
 def corpora() -> Iterable[str]:
     """Names for `sofdata ingest --corpus`."""
     from sofdata.corpora.registry import AUTO, CORPORA
@@ -74,7 +66,7 @@ def corpora() -> Iterable[str]:
     return [AUTO, *(corpus.name for corpus in CORPORA)]
 
 
-@_completer
+@completer
 def suites() -> Iterable[str]:
     """Names for `sofdata bench collect --suite`."""
     from sofdata.bench.envs.registry import OPTIONAL, SUITES
@@ -82,7 +74,7 @@ def suites() -> Iterable[str]:
     return [*SUITES, *OPTIONAL]
 
 
-@_completer
+@completer
 def engines() -> Iterable[str]:
     """Names for `sofdata ingest --engine`."""
     from sofdata.ingest.config import RunConfig

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sofdata.cli.complete import all_recipes
+from sofdata.cli.complete import completer
 from sofdata.cli.options import Json, examples
 from sofdata.errors import ConfigError
 from sofdata.ui.console import print_json, say, stdout
@@ -35,6 +35,12 @@ class CarriedRecipe:
     summary: str
     settings: dict[str, Any]
     path: Path
+
+
+@completer
+def all_recipes() -> Iterable[str]:
+    """Names for `sofdata recipes`."""
+    return [recipe.name for recipe in carried_recipes()]
 
 
 def recipes(

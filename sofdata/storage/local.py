@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sofdata.errors import StorageError
+from sofdata.storage.secrets import public_message
 from sofdata.storage.walk import Item, walk_local
 from sofdata.system.fault_points import fault_point
-from sofdata.system.secrets import public_message
 
 SCRATCH = ".scratch"
 

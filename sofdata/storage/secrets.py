@@ -1,4 +1,4 @@
-"""Credentials, and how they are kept out of messages, logs and the environment of other processes.
+"""Credentials, and how they are kept out of messages and logs.
 
 URLs, which may hold a user, a password or a signature, are cut by `sofdata.storage.urls`.
 """
@@ -6,21 +6,13 @@ URLs, which may hold a user, a password or a signature, are cut by `sofdata.stor
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sofdata.storage.urls import public_text
+from sofdata.system.secret_names import is_secret_name
 
-_SECRET_NAME = re.compile(
-    r"secret|token|passw|credential|access_?key|api_?key|^key$", re.IGNORECASE
-)
 _SECRET_LENGTH = 6  # characters; replacing shorter ones would remove parts of common words
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether an option or a variable of this name holds a credential."""
-    return bool(_SECRET_NAME.search(name))
 
 
 def public_message(error: BaseException) -> str:
