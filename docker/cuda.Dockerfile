@@ -10,7 +10,7 @@ RUN python -m venv /opt/sofdata
 # What changes seldom comes first: this layer stays while only code changes. ptlflow brings the
 # OpenCV that needs libGL; the headless build goes on top of it.
 COPY pyproject.toml docker/requirements.py docker/constraints.txt ./
-RUN python requirements.py cluster ptlflow train > requirements.txt \
+RUN python requirements.py all cluster ptlflow > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt \
     && pip install --no-deps --force-reinstall --constraint constraints.txt opencv-python-headless
 COPY README.md LICENSE ./

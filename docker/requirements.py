@@ -12,15 +12,26 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 
 def requirements(project: Path, extras: list[str]) -> list[str]:
-    """What the project requires with these extras."""
+    """What the project requires with these extras, each line once."""
     table = tomllib.loads(project.read_text())["project"]
-    optional = table["optional-dependencies"]
-    return [*table["dependencies"], *(line for extra in extras for line in optional[extra])]
+    own = re.compile(rf"{re.escape(table['name'])}\[([\w,]+)\]")
+
+    def lines_of(extra: str) -> Iterator[str]:
+        for line in table["optional-dependencies"][extra]:
+            if found := own.fullmatch(line):  # an extra that is made of others
+                for name in found[1].split(","):
+                    yield from lines_of(name)
+            else:
+                yield line
+
+    found = [*table["dependencies"], *(line for extra in extras for line in lines_of(extra))]
+    return list(dict.fromkeys(found))
 
 
 def pinned(lines: list[str]) -> list[str]:
