@@ -22,12 +22,12 @@ from sofdata.storage import s3
 from sofdata.storage.local import storage_errors
 from sofdata.storage.retry import is_out_of_range, is_remote_failure, may_pass, retrying
 from sofdata.storage.s3 import OpenFile, S3Store, is_misread
+from sofdata.storage.secrets import public_message, without_secrets
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.urls import STORES, public_url, user_of
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.system.fault_points import fault_point
-from sofdata.system.secrets import public_message, without_secrets
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sofdata.errors import StorageError, TransientError
+from sofdata.storage.secrets import public_message, without_secrets
 from sofdata.system.fault_points import fault_point
-from sofdata.system.secrets import public_message, without_secrets
 
 T = TypeVar("T")
 

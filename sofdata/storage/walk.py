@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sofdata.storage.secrets import public_message
 from sofdata.storage.uris import Location
-from sofdata.system.secrets import public_message
 
 IS_FOLDER, UNREADABLE_FOLDER, LINKED_FOLDER = "is_a_directory", "unreadable_folder", "linked_folder"
 DANGLING_LINK, UNREADABLE, TOO_LONG = "dangling_link", "unreadable", "path_too_long"

@@ -12,8 +12,8 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 
+from sofdata.storage.secrets import is_secret_name
 from sofdata.system.fault_points import VARIABLE as FAULTS
-from sofdata.system.secrets import is_secret_name
 
 # The variables that a process gets which decodes files of strangers: what a system, its loader,
 # Python and the numeric libraries go by, and what bytes depend on. No other, as any may hold a

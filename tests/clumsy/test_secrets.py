@@ -20,10 +20,10 @@ from sofdata.errors import ConfigError, SofdataError
 from sofdata.loading.loader import Loader
 from sofdata.report.dataset import write_report
 from sofdata.scenes import write_clip
+from sofdata.storage.secrets import public_message
 from sofdata.storage.tree import Tree
 from sofdata.storage.urls import public_text, public_url
 from sofdata.system.processes import decoding_environment
-from sofdata.system.secrets import public_message
 from tests.helpers import ingest, sofdata
 from tests.ingest.test_http_source import Ranges, serving
 
