@@ -23,11 +23,11 @@ from typing import BinaryIO
 from sofdata.errors import ConfigError, InputError, StorageError
 from sofdata.loading.catalog import ShardFile
 from sofdata.shards.tar import hash_file
+from sofdata.storage import atomic
 from sofdata.storage.local import storage_errors
 from sofdata.system.flocks import flock
 
 LOCKS = 16
-_PART = ".part"
 _STALE_S = 24 * 3600.0
 _sound: set[tuple[int, int, int, int]] = set()  # copies that this process has checked
 
@@ -90,15 +90,10 @@ class ShardCache:
     def _fetch(self, shard: ShardFile, path: str) -> None:
         with storage_errors(f"keep copies of shards in {self.folder}"):
             self._make_room(shard.size_bytes)
-        part = f"{path}{_PART}{os.getpid()}"
-        try:
-            shard.tree.download(shard.rel, part, shard.size_bytes)
-            if hash_file(part)[1] != shard.md5:
+        with atomic.replacing(path, durable=False) as part:
+            shard.tree.download(shard.rel, str(part), shard.size_bytes)
+            if hash_file(str(part))[1] != shard.md5:
                 raise InputError("its md5 is not the one that the dataset lists")
-            os.replace(part, path)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(part)
 
     def _make_room(self, size: int) -> None:
         """Remove the copies used longest ago, until `size` more bytes fit."""
@@ -106,8 +101,9 @@ class ShardCache:
         for entry in os.scandir(self.folder):
             with suppress(FileNotFoundError):  # another process removed it
                 info = entry.stat()
-                if _PART in entry.name and time.time() - info.st_mtime > _STALE_S:
-                    os.unlink(entry.path)  # of a process that was killed
+                if entry.name.startswith(atomic.PARTIAL):
+                    if time.time() - info.st_mtime > _STALE_S:  # of a process that was killed
+                        os.unlink(entry.path)
                 elif entry.name.endswith(".tar"):
                     copies.append((info.st_atime_ns, info.st_size, entry.path))
         copies.sort(reverse=True)

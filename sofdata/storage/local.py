@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sofdata.errors import StorageError
+from sofdata.storage import atomic
 from sofdata.storage.secrets import public_message
 from sofdata.storage.walk import Item, walk_local
 from sofdata.system.fault_points import fault_point
@@ -97,12 +98,7 @@ class Disk:
         target = self.path(rel)
         with storage_errors(f"write {target}"):
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            fault_point("put")
-            _sync(local_path)
-            fault_point("put: synced")
-            os.replace(local_path, target)
-            fault_point("put: replaced")
-            _sync(os.path.dirname(target))
+            atomic.put(local_path, target)
 
     def mark(self, rel: str) -> str:
         return ""
@@ -156,12 +152,3 @@ def _scratch_in(parent: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # others are at work in it
             os.rmdir(parent)
-
-
-def _sync(path: str) -> None:
-    """Wait until a file's content, or a folder's entries, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

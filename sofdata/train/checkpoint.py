@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sofdata.errors import InputError
+from sofdata.storage import atomic
 from sofdata.system.fault_points import fault_point
 
 KEPT = 2
@@ -29,8 +29,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     fault_point("checkpoint: file written")
     listed = [entry for entry in _listed(folder) if entry["file"] != name]
     listed = [{"file": name, "sha256": sha256}, *listed]
-    _replace(folder / LATEST, json.dumps(listed[:KEPT], indent=1).encode())
+    atomic.write_text(folder / LATEST, json.dumps(listed[:KEPT], indent=1))
     fault_point("checkpoint: listed")
+    atomic.remove_partials(folder)  # of trainings that were killed: as large as a checkpoint
     kept = {entry["file"] for entry in listed[:KEPT]}
     for path in folder.glob("step-*.pt"):
         if path.name not in kept:
@@ -48,14 +49,10 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def save_file(path: Path, state: dict[str, Any]) -> str:
     """Write a file of tensors and plain values atomically; returns its sha256."""
-    scratch = path.with_name(f"{path.name}.writing")
-    with scratch.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    sha256 = hash_of(scratch)
-    scratch.replace(path)
-    return sha256
+    with atomic.replacing(path) as partial:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+        return hash_of(partial)
 
 
 def load_file(path: Path, sha256: str | None = None) -> dict[str, Any]:
@@ -94,12 +91,3 @@ def _listed(folder: Path) -> list[dict[str, str]]:
     except ValueError as error:
         raise InputError(f"{folder / LATEST} is not JSON: {error}") from None
     return listed
-
-
-def _replace(path: Path, data: bytes) -> None:
-    scratch = path.with_name(f"{path.name}.writing")
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

@@ -31,6 +31,7 @@ from sofdata.models.action.decoder import ActionDecoder, measure_actions
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
+from sofdata.storage import atomic
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
@@ -362,6 +363,4 @@ def _dataset_digest(tree: Tree) -> str:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    scratch = path.with_name(f"{path.name}.writing")
-    scratch.write_text(json.dumps(value, indent=1))
-    scratch.replace(path)
+    atomic.write_text(path, json.dumps(value, indent=1))

@@ -17,6 +17,7 @@ from sofdata.loading.catalog import open_catalog, trees_of
 from sofdata.loading.loader import Loader
 from sofdata.loading.split import HeldOut, Sides, divide
 from sofdata.shards.schema import index_schema
+from sofdata.storage import atomic
 from sofdata.train.config import DataConfig
 
 SPLIT = "split.json"
@@ -56,9 +57,7 @@ def store_sides(folder: Path, digest: str, sides: Sides, train: Loader, held_out
         windows={name: loader.rows for name, loader in sizes.items()},
     )
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.writing")
-    scratch.write_bytes(data)
-    scratch.replace(path)
+    atomic.write_bytes(path, data)
 
 
 def with_sides(digest: str, sides: Sides) -> str:

@@ -220,7 +220,7 @@ def test_a_remote_dataset_is_copied_once_and_gives_the_same_batches(
             assert_same(ours, theirs)
     copies = sorted(path.read_bytes() for path in cache.glob("*.tar"))
     assert copies == sorted(path.read_bytes() for path in dataset.glob("shards/*.tar"))
-    assert not list(cache.glob("*.part*"))
+    assert not list(cache.glob(".partial-*"))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ from sofdata.bench.collect.episodes import (
     Part,
     attempt,
     read_demonstration,
-    write_whole,
 )
 from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
@@ -39,6 +38,7 @@ from sofdata.bench.study.records import read_record
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
 from sofdata.ingest.config import config_digest, differing_keys
+from sofdata.storage import atomic
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
@@ -123,7 +123,7 @@ def _collect(
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     told = _record(suite, config, tasks, made) | measured
-    write_whole(root / RECORD, lambda path: path.write_text(json.dumps(told, indent=1) + "\n"))
+    atomic.write_text(root / RECORD, json.dumps(told, indent=1) + "\n")
     shutil.rmtree(root / WORK)
     return told
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.bench.envs.base import Env, Suite, Task
+from sofdata.storage import atomic
 
 Part = Literal["videos", "demos"]
 PARTS: tuple[Part, ...] = ("videos", "demos")
@@ -86,9 +85,11 @@ def attempt(
     began = time.process_time()
     made = perform(suite, env, task, seed, hold_steps)
     if made.success and part == "videos":
-        write_whole(folder / f"{seed}.mp4", lambda path: _write_video(path, made.frames, suite.fps))
+        with atomic.replacing(folder / f"{seed}.mp4") as partial:
+            _write_video(partial, made.frames, suite.fps)
     elif made.success:
-        write_whole(folder / f"{seed}.npz", lambda path: _write_arrays(path, made))
+        with atomic.replacing(folder / f"{seed}.npz") as partial:
+            _write_arrays(partial, made)
     told = Attempt(
         seed,
         made.success,
@@ -96,8 +97,7 @@ def attempt(
         layout_hash(made.layout),
         round(time.process_time() - began, 3),
     )
-    text = json.dumps(asdict(told)) + "\n"
-    write_whole(folder / f"{seed}.json", lambda path: path.write_text(text))
+    atomic.write_text(folder / f"{seed}.json", json.dumps(asdict(told)) + "\n")
     return told
 
 
@@ -128,10 +128,3 @@ def _write_arrays(path: Path, made: Performance) -> None:
     with open(path, "wb") as file:
         frames, actions, states = made.frames, made.actions, made.states
         np.savez_compressed(file, frames=frames, actions=actions, states=states)
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file under another name and then give it its own, so that it is never half there."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    write(partial)
-    os.replace(partial, path)

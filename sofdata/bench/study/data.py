@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sofdata.bench.collect.episodes import PARTS, Part, write_whole
+from sofdata.bench.collect.episodes import PARTS, Part
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.locks import locked
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
+from sofdata.storage import atomic
 from sofdata.storage.tree import Tree
 
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
@@ -176,7 +177,7 @@ def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
         execute(prepared, lambda event: None)
     if not note.exists():
         told = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
-        write_whole(note, lambda path: path.write_text(json.dumps(told)))
+        atomic.write_text(note, json.dumps(told))
     return float(json.loads(note.read_text())["cpu_s"])
 
 

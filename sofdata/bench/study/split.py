@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sofdata.bench.collect.episodes import Part, write_whole
+from sofdata.bench.collect.episodes import Part
 from sofdata.errors import ConfigError
+from sofdata.storage import atomic
 
 SPLIT = "split.json"
 
@@ -29,7 +30,7 @@ def agreed_split(
     except FileNotFoundError:
         value = {"format": 1, "train": train, "held_out": sorted(held_out)}
         text = json.dumps(value, indent=1, sort_keys=True) + "\n"
-        write_whole(path, lambda partial: partial.write_text(text))
+        atomic.write_text(path, text)
         return sorted(held_out)
     except (ValueError, KeyError, TypeError):
         same = False

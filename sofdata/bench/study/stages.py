@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from sofdata.bench.baselines.lapa import LatentActions
-from sofdata.bench.collect.episodes import Part, write_whole
+from sofdata.bench.collect.episodes import Part
 from sofdata.bench.study.arms import Arm, clone_stage, decoder_stage
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData
@@ -33,6 +33,7 @@ from sofdata.models.action.decoder import ActionDecoder, measure_actions
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
+from sofdata.storage import atomic
 from sofdata.system.versions import __version__
 from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Progress, fit
@@ -294,4 +295,4 @@ class _Clock:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    write_whole(path, lambda partial: partial.write_text(json.dumps(value, indent=1) + "\n"))
+    atomic.write_text(path, json.dumps(value, indent=1) + "\n")
