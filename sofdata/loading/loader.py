@@ -10,7 +10,7 @@ loss or repetition, and lets a resume begin anywhere without reading what came b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -31,8 +31,9 @@ from sofdata.loading.sharing import (
     take_part,
 )
 from sofdata.loading.slots import Slots
-from sofdata.loading.source import Source, shared_numbers
+from sofdata.loading.source import Source
 from sofdata.loading.split import HeldOut
+from sofdata.loading.state import Beginning, Position, from_state, identity, to_state
 from sofdata.loading.where import columns_of
 from sofdata.shards.schema import index_schema
 from sofdata.system.extras import require
@@ -132,7 +133,13 @@ class Loader:
         # A group of shards gives way to the next one gradually where batches are read in parallel.
         folder = os.path.abspath(os.path.expanduser(cache_dir or default_folder()))
         self._cache = ShardCache(folder, cache_bytes, 2 * buffer_shards)
-        self._chosen = shared_numbers(1)
+        self._settings = {
+            "batch_size": batch_size,
+            "shuffle": shuffle,
+            "drop_last": drop_last,
+            **({"seed": seed, "buffer_shards": buffer_shards} if shuffle else {}),
+        }
+        self._beginning = Beginning()
         self._set_up()
 
     def _set_up(self) -> None:
@@ -150,10 +157,13 @@ class Loader:
         self._stream: Iterator[Batch | SofdataError] | None = None
         self._next = (0, 0)
         self._begun = 0
+        self._position = self._beginning.position
+        self._resume: Position | None = None  # where a worker of a DataLoader goes on
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("_source", "_collate", "_pipeline", "_processes", "_stream", "_next", "_begun")
+        made = {"_source", "_collate", "_pipeline", "_processes", "_stream", "_next", "_begun"}
+        made |= {"_position", "_resume"}
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -172,7 +182,11 @@ class Loader:
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.epoch(int(self._chosen[0]))
+        worker = foreign_worker()
+        begin = self._beginning.take(worker[0] if worker else None)
+        if self._resume is not None:
+            begin, self._resume = self._resume, None
+        return self.epoch(begin.epoch, begin.batch)
 
     def set_epoch(self, number: int) -> None:
         """Which epoch iterating gives from now on, 0 at first; known in all workers.
@@ -181,7 +195,74 @@ class Loader:
         """
         if number < 0:
             raise ConfigError(f"there is no epoch {number}: they are counted from 0")
-        self._chosen[0] = number
+        if self._beginning.position.epoch != number or not self._beginning.position.batch:
+            self._beginning.set(Position(number, 0))
+            self._position = Position(number, 0)
+
+    def state_dict(self, batch: int | None = None) -> dict[str, Any]:
+        """Where the loader stands: after the batch that an iteration has given last.
+
+        What is read ahead does not count, so that after `load_state_dict` exactly those batches
+        come that have not come yet, bit for bit. Plain values, which JSON and torch.save keep. All
+        ranks have the same state after the same batch; one of them needs to store it.
+
+        batch: how many batches of the epoch were taken, for a loader that workers of torch's
+            `DataLoader` read: only who iterates that knows. (torchdata's `StatefulDataLoader` asks
+            its workers by itself.)
+
+        Raises `ConfigError` where `batch` is needed and missing, or is none of an epoch.
+
+        Example:
+            >>> import sofdata
+            >>> loader = sofdata.load("dataset", batch_size=2, shuffle=True)
+            >>> stream = iter(loader)
+            >>> first = next(stream)
+            >>> state = loader.state_dict()  # in the middle of an epoch
+            >>> other = sofdata.load("dataset", batch_size=2, shuffle=True)  # in another process
+            >>> other.load_state_dict(state)
+            >>> [batch.keys for batch in other] == [batch.keys for batch in stream]
+            True
+        """
+        position = self._position
+        if batch is not None:
+            if not 0 <= batch <= self.batches:
+                raise ConfigError(f"there is no batch {batch}: an epoch has {self.batches} batches")
+            position = Position(self._beginning.position.epoch, batch)
+        elif self._beginning.is_read_by_workers and not foreign_worker():
+            raise ConfigError(
+                "the workers of a DataLoader read this loader, and only the loop over it knows how "
+                "many batches it has taken: give their number, state_dict(batch=...)"
+            )
+        return to_state(position, self._identity, self._catalog.name)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a state was taken: the next iteration gives the rest of that epoch.
+
+        At the end of an epoch that is nothing; `set_epoch` begins the next one. Calling it with the
+        epoch of the state keeps the place in it, so that a loop over epochs needs no other code
+        after a restart:
+
+            loader.load_state_dict(state)
+            for number in range(state["epoch"], epochs):
+                loader.set_epoch(number)
+                for batch in loader: ...
+
+        state: of a loader of the same data with the same settings; `workers` may differ, and so may
+            `world` where both have `drop_last`.
+
+        Raises `ConfigError` that names what differs, and for what is no such state.
+        """
+        position = from_state(state, self._identity, self.batches)
+        self._begun += 1  # ends an epoch that is under way
+        self._position = position
+        if foreign_worker():  # each goes on at a place of its own
+            self._resume = position
+        else:
+            self._beginning.set(position)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        return identity(self._catalog, self._settings)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -200,6 +281,7 @@ class Loader:
                 f"there is no batch {start} of epoch {number}: an epoch has {self.batches} batches"
             )
         self._begun += 1
+        self._position = Position(number, start)
         return self._epoch(number, start, self._begun)
 
     def close(self) -> None:
@@ -219,7 +301,10 @@ class Loader:
         for place in range(start + worker, self.batches, workers):
             if begun != self._begun:
                 raise ContractError("this epoch was ended by the next one of the same loader")
-            yield self._take((number, place), worker, workers)
+            batch = self._take((number, place), worker, workers)
+            # Where all workers of a DataLoader go on: each adds its own number to it.
+            self._position = Position(number, min(place - worker + workers, self.batches))
+            yield batch
 
     def _take(self, place: tuple[int, int], first: int, step: int) -> Batch | ActionBatch:
         """The batch at (epoch, batch): the next one that is made, or else all begins there.
