@@ -41,10 +41,10 @@ def test_wrong_usage_exits_with_2_and_says_what_to_try(tmp_path: Path, corpus: P
         "cannot read recipe": ["--recipe", "nowhere.yaml"],
         "dis": ["--set", "flow.estimator=diss"],
     }
-    for told, arguments in cases.items():
+    for message, arguments in cases.items():
         done = sofdata("ingest", corpus, tmp_path / "d", *arguments)
-        assert done.returncode == 2, (told, done.stderr)
-        assert told in done.stderr
+        assert done.returncode == 2, (message, done.stderr)
+        assert message in done.stderr
         assert "Traceback" not in done.stderr
     done = sofdata("ingest", tmp_path / "nowhere", tmp_path / "d")
     assert done.returncode == 2

@@ -114,7 +114,7 @@ def test_an_unexpected_error_is_a_line_whose_log_has_the_traceback() -> None:
     done = probe("raise RuntimeError('odd')")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
-    assert line.startswith("sofdata: something unforeseen has ended the command: RuntimeError: odd")
+    assert line.startswith("sofdata: unexpected error: RuntimeError: odd")
     log = Path(line.rpartition(" ")[2]).read_text()
     assert log.count("Traceback") == 1
     assert log.endswith("RuntimeError: odd\n\n")

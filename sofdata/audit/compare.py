@@ -1,4 +1,4 @@
-"""A stored window beside what a plain decode saw: where they disagree, in words.
+"""Compares a stored window with a plain decode, and says in words where they disagree.
 
 Times must be those of frames that are shown, each the nearest to the one before plus the step.
 Pictures must be the frames at both ends, and not their neighbours, and upright.
@@ -30,7 +30,7 @@ SHORTEST_SHARE = 0.66  # of a step; see docs/format.md
 AWAY_SHARE = 0.65
 # Frames that differ by less look the same: what was taken for the other cannot be said.
 ALIKE_LEVELS = 0.3
-# A picture that differs by so many grey levels from all that it might be shows something else.
+# A picture that differs by more grey levels from every candidate shows something else.
 ANOTHER_LEVELS = 12.0
 SAME_LEVELS = 0.05
 
@@ -80,7 +80,7 @@ def check_times(record: SampleRecord, seen: Seen, step_s: float) -> list[AuditFi
             text = f"the frame at {seen.times_s[here]:.3f} s is taken twice"
             findings.append(_finding(record, "repeat", text))
         elif (due := _due(seen.times_s, here, step_s)) != there:
-            findings.append(_step(record, from_s, to_s, due, seen, step_s))
+            findings.append(_step(record, from_s, to_s, due=due, seen=seen, step_s=step_s))
     return findings
 
 
@@ -118,7 +118,7 @@ def _due(times_s: NDArray[np.float64], here: int, step_s: float) -> int | None:
 
 
 def _step(
-    record: SampleRecord, from_s: float, to_s: float, due: int | None, seen: Seen, step_s: float
+    record: SampleRecord, from_s: float, to_s: float, *, due: int | None, seen: Seen, step_s: float
 ) -> AuditFinding:
     text = f"steps from {from_s:.3f} to {to_s:.3f} s"
     if due is not None:
@@ -196,7 +196,7 @@ def _nearest_of(picture: Picture, true: Picture, others: Sequence[Picture]) -> i
 
 
 def differ(a: Picture, b: Picture) -> bool:
-    """Whether two frames can be told apart."""
+    """Whether two frames differ enough to be distinguished."""
     return difference(a, b) >= ALIKE_LEVELS
 
 

@@ -69,7 +69,7 @@ class Lying:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class ReferenceFrame:
     """A frame as a viewer sees it.
 
     time_s: seconds since the start of the file's timeline.
@@ -98,7 +98,7 @@ class Timeline:
 
 def frames(
     path: str, timeline: Timeline | None = None, wanted: Collection[int] | None = None
-) -> Iterator[Shown]:
+) -> Iterator[ReferenceFrame]:
     """All frames of a local file, in the order of showing; or those of these numbers only.
 
     Raises `DecodeError` where the file cannot be opened or holds no video.
@@ -112,7 +112,7 @@ def frames(
             return
         held = lying(frame) or held  # a stream that says so at key frames only means all frames
         if wanted is None or number in wanted:
-            yield Shown(time_s, _picture(convert(frame), held, decoded.pixel_aspect))
+            yield ReferenceFrame(time_s, _picture(convert(frame), held, decoded.pixel_aspect))
 
 
 def time_frames(path: str) -> Timeline:

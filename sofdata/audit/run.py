@@ -1,4 +1,4 @@
-"""`audit`: a sample of a dataset's videos decoded again by plain means, beside their windows."""
+"""`audit`: decodes some of a dataset's videos again by simple means and compares their windows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(slots=True)
 class VideoAudit:
-    """What became of one video.
+    """The result for one video.
 
     windows: how many it has. compared: of how many the pictures and the flow were compared.
     blind: of these, how many look the same a frame earlier and later.
@@ -55,7 +55,7 @@ class VideoAudit:
 
 @dataclass(slots=True)
 class Audit:
-    """The audit of a dataset: its source, how many videos have windows, and those looked at."""
+    """The audit of a dataset: its source, the number of videos with windows, and those compared."""
 
     dest: str
     source: str
@@ -76,8 +76,8 @@ def audit(
 ) -> Audit:
     """Compare the windows of some videos of a dataset with a plain decode of these.
 
-    source: where the corpus lies now, None for where the last run found it. videos: how many, 0
-    for all. seed: which ones.
+    source: where the corpus is now, None for where the last run found it. videos: how many, 0
+    for all. seed: decides which ones.
 
     Raises `ConfigError` for what is no complete dataset, has no windows, or where the source, or
     every file that was chosen, is not to be found. Takes a few times what decoding takes.
@@ -90,7 +90,7 @@ def audit(
     config = stored_config(dataset.config)
     tree = Tree(source or last_source(dest))
     if not tree.exists():
-        raise ConfigError(f"{tree.name} does not exist; say with --source where the corpus lies")
+        raise ConfigError(f"{tree.name} does not exist; give the corpus with --source")
     windows = _windows(dest)
     refs = {ref.id: ref for unit in plan.units for ref in unit.videos}
     chosen = _choose(sorted(windows), videos, seed)
@@ -103,7 +103,7 @@ def audit(
         first = result.videos[0]
         raise ConfigError(
             f"none of {len(result.videos)} videos could be compared; {first.id}: "
-            f"{first.not_compared}. Is the corpus at {tree.name}? --source says where it lies"
+            f"{first.not_compared}. Is the corpus at {tree.name}? Give it with --source"
         )
     return result
 
@@ -114,7 +114,7 @@ def _windows(dest: Tree) -> dict[str, list[dict[str, Any]]]:
         index = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"])
     except FileNotFoundError:
         raise ConfigError(
-            f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' mends it"
+            f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' writes it anew"
         ) from None
     check_shards(index, f"{INDEX} of {dest.name}")
     if not index.num_rows:
@@ -189,7 +189,9 @@ class _Auditor:
         if len(compared) < len(samples):
             result.notes.append(f"pictures and flow of {len(compared)} windows of {len(samples)}")
         if seen.is_hdr:
-            result.notes.append("high dynamic range: what is where is compared, not how bright")
+            result.notes.append(
+                "high dynamic range: the order of brightness is compared, not brightness itself"
+            )
             seen = replace(seen, pictures={n: by_rank(p) for n, p in seen.pictures.items()})
         if self._lacks:
             result.notes.append(self._lacks)
@@ -198,8 +200,8 @@ class _Auditor:
             result.compared += 1
             ends = (sample.first, sample.last)
             first, last = (by_rank(end) if seen.is_hdr else end for end in ends)
-            found, tells = check_pictures(record, first, last, seen, step_s)
-            result.blind += not tells
+            found, shift_shows = check_pictures(record, first, last, seen, step_s)
+            result.blind += not shift_shows
             result.findings += found
             result.findings += check_flow(record, sample.flow, seen, self._estimator, self._config)
         result.findings.sort(key=lambda each: -1 if each.window is None else each.window)

@@ -119,7 +119,7 @@ def _run(request: Mapping[str, object], config: IngestConfig, path: str) -> None
                 child.stdin.write(json.dumps(request).encode())
                 child.stdin.close()
             except BrokenPipeError:
-                pass  # what it died of follows
+                pass  # why it ended is found out below
             answer = _answer(child, config)
         finally:
             child.kill()
@@ -136,9 +136,9 @@ def _run(request: Mapping[str, object], config: IngestConfig, path: str) -> None
 
 
 def _answer(child: subprocess.Popen[bytes], config: IngestConfig) -> dict[str, object] | None:
-    """The last line of what the child says; {} if it dies before, None if it takes too long.
+    """The last line that the child prints; {} if it ends before, None if it takes too long.
 
-    Its first line tells the video's duration, on which the time limit depends.
+    Its first line holds the video's duration, on which the time limit depends.
     """
     assert child.stdout is not None
     began_s, limit_s, buffer = time.monotonic(), PATIENCE * config.run.limits.seconds(0.0), b""
@@ -177,4 +177,4 @@ def _read(target: str, path: str) -> Seen:
                 is_hdr=bool(found["is_hdr"]),
             )
     except (OSError, ValueError, KeyError) as error:
-        raise DecodeError(f"{path}: the plain decode wrote nonsense: {error}") from None
+        raise DecodeError(f"{path}: the plain decode wrote what cannot be read: {error}") from None

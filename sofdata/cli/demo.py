@@ -99,7 +99,7 @@ def _run_demo(root: Path, size: DemoSize, console: Console, choice: Choice) -> N
         text = f"left out, since {', '.join(lacking)} is not installed: {install('demo,train')}"
         say(console, text)
         return
-    _train(videos, demos, root / "models", size, console, choice)
+    _train(size, console, choice, videos=videos, demos=demos, out=root / "models")
     _compare(collected, root / "bench", suite, size, console)
 
 
@@ -137,9 +137,9 @@ def _collect(out: Path, suite: str, size: DemoSize, console: Console, choice: Ch
 
 
 def _train(
-    videos: Path, demos: Path, out: Path, size: DemoSize, console: Console, choice: Choice
+    size: DemoSize, console: Console, choice: Choice, *, videos: Path, demos: Path, out: Path
 ) -> None:
-    """The three models, for a few steps, and what they are like on held-out videos."""
+    """Train the three models for a few steps, and measure them on held-out videos."""
     from sofdata.report.training import print_results
     from sofdata.train.config import STAGES, load_train_config
     from sofdata.train.progress import following as following_training

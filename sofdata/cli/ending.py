@@ -1,6 +1,6 @@
 """How a command ends: whatever escapes from it becomes one line, an exit code, and a log file.
 
-A line says what happened and what to do. What nobody foresaw, or what is a fault of sofdata's own,
+A line says what happened and what to do. An unexpected error, or a bug of sofdata,
 also leaves a log with the traceback, the versions and the command, without secrets, below
 $XDG_STATE_HOME or ~/.local/state.
 """
@@ -22,8 +22,8 @@ from sofdata.system import interrupts
 from sofdata.ui.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 GOES_ON = "interrupted; the same command goes on from what is committed"
-LOGS = 20  # are kept
-_LINE = 1000  # characters of an error that somebody else has worded
+LOGS = 20  # that are kept
+_LINE = 1000  # characters of an error of another library
 _TRACEBACK = "Traceback (most recent call last)"
 _PACKAGES = (
     "av",
@@ -43,9 +43,9 @@ _PACKAGES = (
 _ADVICE = {
     errno.ENOSPC: "free some space there, then rerun the command",
     errno.EDQUOT: "free some space there, then rerun the command",
-    errno.EACCES: "check whose it is and its permissions",
-    errno.EPERM: "check whose it is and its permissions",
-    errno.EROFS: "it can only be read: choose another place to write to",
+    errno.EACCES: "check its owner and permissions",
+    errno.EPERM: "check its owner and permissions",
+    errno.EROFS: "it is read-only: choose another place",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "a folder is expected there, or above it",
     errno.EISDIR: "a file is expected there, and it is a folder",
@@ -55,11 +55,11 @@ _ADVICE = {
     errno.ELOOP: "it is a link that leads to itself",
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
     errno.ENFILE: "too many files are open on this machine",
-    errno.EIO: "is the disk or the network drive well?",
-    errno.ESTALE: "is the disk or the network drive well?",
+    errno.EIO: "check the disk or the network drive",
+    errno.ESTALE: "check the disk or the network drive",
     errno.ENXIO: "a file is expected there",
     errno.ENODEV: "a file is expected there",
-    errno.EINVAL: "a path that can be used is expected",
+    errno.EINVAL: "the path cannot be used",
 }
 _OFFLINE = frozenset(
     (
@@ -83,13 +83,13 @@ _log: Path | None = None  # of this process
 
 
 class Escaped(Exception):
-    """Carries an error past the command line's library, which would make its own of it."""
+    """Carries an error past typer, which would replace it by one of its own."""
 
 
 def run(command: Callable[[], None], interrupted: Callable[[], str] = lambda: GOES_ON) -> NoReturn:
     """Run a command and end this process.
 
-    interrupted: what to say if it was, where the command itself has said nothing.
+    interrupted: gives the message for an interruption where the command itself raised none.
     """
     sys.excepthook = lambda _, error, __: print_end(error, interrupted)
     threading.excepthook = _of_thread
@@ -103,14 +103,14 @@ def run(command: Callable[[], None], interrupted: Callable[[], str] = lambda: GO
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         interrupts.end(code)
-    except BaseException as error:  # noqa: BLE001 - no traceback reaches a user
+    except BaseException as error:  # noqa: BLE001 - users get a line, the log gets the traceback
         interrupts.end(EXIT_INTERRUPTED)
         code = print_end(error, interrupted)
     sys.exit(code)
 
 
 def print_end(error: BaseException, interrupted: Callable[[], str] = lambda: GOES_ON) -> int:
-    """Say what has ended the command, on standard error; returns the exit code."""
+    """Print what ended the command to standard error; returns the exit code."""
     while isinstance(error, Escaped) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, Interrupted | KeyboardInterrupt):
@@ -123,17 +123,17 @@ def print_end(error: BaseException, interrupted: Callable[[], str] = lambda: GOE
 
 
 def words_for(error: BaseException) -> str:
-    """One line for an error; what it does not hold is kept in a log, which the line names."""
+    """One line for an error. If it does not hold everything, it names the log that does."""
     if isinstance(error, SofdataError):
         line, foreseen = _without_traceback(str(error)), _TRACEBACK not in str(error)
         if isinstance(error, ContractError) or not foreseen:
-            line, foreseen = f"{line}; this is a fault of sofdata's", False
+            line, foreseen = f"{line}; this is a bug in sofdata", False
     else:
         line, foreseen = _foreseen(error)
     if foreseen:
         return line
     log = keep(error)
-    return f"{line}; {f'the rest is in {log}' if log else 'no log of it could be written'}"
+    return f"{line}; {f'details are in {log}' if log else 'no log could be written'}"
 
 
 def keep(error: BaseException) -> Path | None:
@@ -175,26 +175,26 @@ def _is_usage(error: BaseException) -> bool:
 
 
 def _foreseen(error: BaseException) -> tuple[str, bool]:
-    """What to say of another's error, and whether that is all there is to say."""
+    """A line for an error of another library, and whether it holds everything."""
     text = " ".join(_without_traceback(without_secrets(str(error))).split())[:_LINE]
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY):
         what = "memory ran out"
-        advice = "take fewer workers, smaller batches or smaller pictures, or a larger machine"
+        advice = "use fewer workers, smaller batches or smaller pictures, or a larger machine"
         return f"{what} ({text or type(error).__name__}): {advice}", False
     if isinstance(error, RecursionError):
-        return "something here is nested too deeply to be read", False
+        return "something in the input is nested too deeply to be read", False
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return f"the package {package} is not installed; see README, 'Install'", False
     if isinstance(error, UnicodeError):
-        return f"a name or text here is no Unicode, and cannot be stored ({text})", False
+        return f"a name or text in the input is not Unicode, and cannot be stored ({text})", False
     if kinds & _OFFLINE and not isinstance(error, BrokenPipeError):
-        advice = "is there a network? What was to be fetched can be given as a file instead"
+        advice = "check the network, or give what was to be fetched as a local file"
         return f"a place on the network cannot be reached ({text}): {advice}", False
     if isinstance(error, OSError) and error.errno in _ADVICE:
         return _of_file(error), error.filename is not None
-    return f"something unforeseen has ended the command: {type(error).__name__}: {text}", False
+    return f"unexpected error: {type(error).__name__}: {text}", False
 
 
 def _of_file(error: OSError) -> str:
@@ -229,7 +229,7 @@ def _without_traceback(text: str) -> str:
 
 
 def _of_thread(args: threading.ExceptHookArgs) -> None:
-    """A thread has failed; the command may go on, or wait for it."""
+    """A thread has failed; the command may continue, or wait for it."""
     if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
         interrupts.say(f"in the background: {words_for(args.exc_value)}")
 

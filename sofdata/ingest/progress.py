@@ -1,4 +1,4 @@
-"""What the user sees while an ingest runs: a live line in a terminal, plain lines elsewhere."""
+"""The progress of an ingest: a live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class IngestProgress:
         elif isinstance(event, UnitRetried):
             self._counts.add(self._open.pop(event.unit, VideoCounts()), sign=-1)
         elif isinstance(event, UnitDone):
-            if event.kept:  # what its videos came to does not count
+            if event.kept:  # the old results stay, so these do not count
                 self._counts.add(self._open[event.record.unit], sign=-1)
                 self._counts.videos += len(event.record.videos)
             self._open.pop(event.record.unit, None)

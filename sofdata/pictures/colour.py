@@ -1,4 +1,4 @@
-"""Flow as colour: the hue tells the direction, the saturation tells the speed.
+"""Flow as colour: the hue shows the direction, the saturation the speed.
 
 The colour wheel is the one of the Middlebury flow benchmark: Baker et al., "A database and
 evaluation methodology for optical flow", IJCV 2011. White is still, red moves to the right, yellow
@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-# Number of steps from each corner of the wheel to the next. The eye tells reds and yellows apart
-# more finely than greens, so these get more steps.
+# Number of steps from each corner of the wheel to the next. The eye distinguishes
+# reds and yellows more finely than greens, so these get more steps.
 _STEPS = (15, 6, 4, 11, 13, 6)
 _CORNERS = ((1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1))
 

@@ -1,4 +1,4 @@
-"""The benchmark's page and its Markdown table: who succeeds how often, and what the robot did.
+"""The benchmark's page and its Markdown table: success of each arm, and what the robot did.
 
     OUT/cells/*.json, OUT/strips/ ─► OUT/report.html, OUT/report.md
 
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SuitePart:
-    """What the page says of one suite."""
+    """The part of the page about one suite."""
 
     suite: str
     purpose: str
@@ -178,8 +178,8 @@ def _row(groups: dict[Group, Results], name: Group) -> Row:
 
 
 def _codes(cell: dict[str, Any]) -> float | None:
-    told = cell["metrics"].get("skill") or cell["metrics"].get("lapa") or {}
-    value = told.get("codes_used_share")
+    metrics = cell["metrics"].get("skill") or cell["metrics"].get("lapa") or {}
+    value = metrics.get("codes_used_share")
     return None if value is None else float(value)
 
 

@@ -22,7 +22,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PlottedValue:
     """A drawn value: x and y of it, and y of its interval's ends; what a pointer shows."""
 
     x: float
@@ -38,7 +38,7 @@ class Series:
 
     name: str
     tone: int
-    marks: tuple[Mark, ...]
+    marks: tuple[PlottedValue, ...]
     path: str
     label_y: float
 
@@ -78,7 +78,7 @@ def lines(
     step = (WIDTH - LEFT - RIGHT) / max(len(places), 1)
     x = {place: LEFT + (number + 0.5) * step for number, place in enumerate(places)}
     ticks = tuple(Tick(x[place], f"{place:g}") for place in places)
-    return _chart(title, across, data, tones, x, ticks, joined=True)
+    return _chart(title, across, data, tones, x=x, ticks=ticks, joined=True)
 
 
 def points(
@@ -99,7 +99,7 @@ def points(
     nice = [m * 10.0**e for e in range(math.floor(low) - 1, math.ceil(high) + 1) for m in (1, 2, 5)]
     ticks = tuple(Tick(place(v), f"{v:g}") for v in nice if low <= math.log10(v) <= high)
     x = {point.at: place(point.at) for each in data.values() for point in each}
-    return _chart(title, across, data, tones, x, ticks, joined=False)
+    return _chart(title, across, data, tones, x=x, ticks=ticks, joined=False)
 
 
 def _chart(
@@ -107,6 +107,7 @@ def _chart(
     across: str,
     data: Mapping[str, Sequence[Measured]],
     tones: Mapping[str, int],
+    *,
     x: Mapping[float, float],
     ticks: tuple[Tick, ...],
     joined: bool,
@@ -116,7 +117,7 @@ def _chart(
     for name, values in data.items():
         ordered = sorted(values, key=lambda point: point.at)
         marks = tuple(
-            Mark(
+            PlottedValue(
                 x[point.at] + shift[name],
                 _y(point.value),
                 _y(point.low),

@@ -1,4 +1,4 @@
-"""What the user sees while and after experts act."""
+"""The progress and the result of collecting episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a dataset: what is in it, what is not and why, and what it looks like."""
+"""The page of a dataset: what it holds, what was rejected and why, and windows as pictures."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SHOWN_TEXTS = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """One part of a whole, for a bar. percent: of the whole, or of the largest part."""
+class Bar:
+    """A bar: one part of a whole. percent: of the whole, or of the largest part."""
 
     name: str
     number: int
@@ -33,7 +33,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownWindow:
     """One window on the page; pictures are data URIs. scale_px: the speed of full colour."""
 
     caption: str
@@ -57,23 +57,25 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
     index = needed_table(tree, INDEX)
     counted = index["text"].value_counts()
     texts = Counter({each["values"].as_py(): each["counts"].as_py() for each in counted})
-    untold = texts.pop("", 0)
+    without_text = texts.pop("", 0)
     counts = dataset.counts
     shown = []
     if index.num_rows:
-        shown = [_shown(read_row(tree, entry)) for entry in choose_windows(tree, rows, None)[0]]
+        shown = [
+            _shown_window(read_row(tree, entry)) for entry in choose_windows(tree, rows, None)[0]
+        ]
     return {
         "name": tree.name.rstrip("/").rsplit("/", 1)[-1],
         "place": tree.name,
         "dataset": dataset,
-        "videos": _shares(
+        "videos": _bars(
             {
                 "done": counts.done,
                 "rejected": counts.rejected,
                 "quarantined": counts.quarantined,
             }
         ),
-        "windows": _shares({"written": counts.windows, "rejected": counts.windows_rejected}),
+        "windows": _bars({"written": counts.windows, "rejected": counts.windows_rejected}),
         "reasons": _ranked(Counter(counts.reasons)),
         "window_reasons": _ranked(Counter(counts.window_reasons)),
         "ignored": _ranked(Counter(counts.ignored_files)),
@@ -84,7 +86,7 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
         "wheel": picture(wheel_picture(96), lossless=True),
         "texts": _ranked(texts)[:SHOWN_TEXTS],
         "distinct": len(texts),
-        "untold": untold,
+        "without_text": without_text,
         "rejects": _rejects(tree),
         "salvaged": _salvaged(tree),
         "limit": SHOWN_REJECTS,
@@ -93,16 +95,16 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
     }
 
 
-def _shares(parts: Mapping[str, int]) -> list[Share]:
+def _bars(parts: Mapping[str, int]) -> list[Bar]:
     total = sum(parts.values()) or 1
-    return [Share(name, number, 100 * number / total) for name, number in parts.items()]
+    return [Bar(name, number, 100 * number / total) for name, number in parts.items()]
 
 
-def _ranked(parts: Counter[str]) -> list[Share]:
+def _ranked(parts: Counter[str]) -> list[Bar]:
     """Most frequent first; a bar of 100 % is the most frequent."""
     most = max(parts.values(), default=1) or 1
     ordered = sorted(parts.items(), key=lambda item: (-item[1], item[0]))
-    return [Share(printable(name), number, 100 * number / most) for name, number in ordered]
+    return [Bar(printable(name), number, 100 * number / most) for name, number in ordered]
 
 
 def _histograms(index: Any) -> list[Histogram]:
@@ -120,10 +122,10 @@ def _histograms(index: Any) -> list[Histogram]:
     return [each for each in made if each is not None]
 
 
-def _shown(row: SheetRow) -> Shown:
+def _shown_window(row: SheetRow) -> ShownWindow:
     scale = flow_scale(row.flow)
     flows = [flow_to_rgb(row.flow[step], scale) for step in flow_steps(row.flow)]
-    return Shown(
+    return ShownWindow(
         caption=row.key,
         text=printable(row.caption),
         first=picture(row.first),

@@ -59,8 +59,8 @@ def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[
     if not index.num_rows:
         which = f"of video '{video}' " if video else ""
         raise ConfigError(
-            f"{tree.name} holds no window {which}to show; rejects.parquet tells why, "
-            "and videos.parquet lists the ids"
+            f"{tree.name} holds no window {which}to show; rejects.parquet lists the "
+            "reasons, and videos.parquet the ids"
         )
     spread = np.unique(np.linspace(0, index.num_rows - 1, rows).round().astype(int))
     return list(index.take(spread).to_pylist()), index.num_rows
@@ -71,17 +71,17 @@ def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
     name = f"{SHARDS}/{entry['shard']}"
     try:
         if tree.is_local and tree.exists(name) and not tree.is_file(name):
-            raise InputError("it is no file")
+            raise InputError("it is not a file")
         with tree.open(name) as stream:
             key, members = read_sample_at(stream, entry["offset"], name)
         if key != entry["key"]:
-            raise InputError(f"at byte {entry['offset']} stands {key}")
+            raise InputError(f"the sample at byte {entry['offset']} is {key}")
         sample = decode_sample(key, members)
-    except (InputError, OSError, ValueError) as error:  # also where the name can be none
-        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except (InputError, OSError, ValueError) as error:  # ValueError: a name that no file can have
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(
-            f"sample {entry['key']:.100} of {name:.200} cannot be shown: {told}. "
-            f"'sofdata verify {tree.name}' tells all that is wrong"
+            f"sample {entry['key']:.100} of {name:.200} cannot be shown: {cause}. "
+            f"'sofdata verify {tree.name}' lists all that is wrong"
         ) from None
     record = sample.record
     caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"

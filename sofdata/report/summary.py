@@ -1,4 +1,4 @@
-"""What commands print at their end: tables for people, plain values for `--json`."""
+"""The results of commands: tables for people, plain values for `--json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `sofdata train` prints at its end."""
+"""The result of `sofdata train`."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Renders small videos with known content: clips in the manner of Something-Something V2, in which
-a hand does something with a thing, and textures that move by exactly so many pixels.
+"""Renders small videos with known content: clips like those of Something-Something V2, in which a
+hand moves an object, and textures that move by a known number of pixels.
 
-They stand in for real video in the demo, the tests and the benchmarks. Everything follows from the
-seed.
+They replace real video in the demo, the tests and the benchmarks. The seed decides everything.
 """
 
 from sofdata.scenes.clips import Clip, plan_clip
 from sofdata.scenes.corpus import write_clip, write_ssv2_corpus
 from sofdata.scenes.render import FPS, HEIGHT, WIDTH, render
-from sofdata.video.writer import moving_texture, write_video
+from sofdata.scenes.texture import moving_texture
+from sofdata.video.writer import write_video
 
 __all__ = [
     "FPS",

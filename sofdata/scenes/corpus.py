@@ -1,4 +1,4 @@
-"""The rendered corpus, in the layout and the manner of Something-Something V2."""
+"""The rendered corpus, in the layout and style of Something-Something V2."""
 
 from __future__ import annotations
 

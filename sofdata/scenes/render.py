@@ -1,4 +1,4 @@
-"""Renders a clip: a hand does something with a thing on a table, before a camera."""
+"""Renders a clip: a hand moves an object on a table, seen by a camera."""
 
 from __future__ import annotations
 

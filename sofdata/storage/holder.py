@@ -1,8 +1,8 @@
-"""Who holds a lock: what it does, where it runs and since when, as a lock tells others of it.
+"""The holder of a lock: what it does, where it runs and since when, as stored in the lock.
 
-A lock's content is read from files that anybody may have written: it is checked, cut and made
-printable before it is shown, and decides nothing but whom a message names and, in a store, whether
-a process of this very machine has ended.
+A lock's content is read from files that anybody may have written: it is checked, shortened and made
+printable before it is shown. It decides only whom a message names and, in an object store, whether
+a process of this machine has ended.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Holder:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     def again(self) -> Holder:
-        """The same, a sign of life later."""
+        """The same holder, renewed once more."""
         return replace(self, renewed=self.renewed + 1)
 
 
@@ -78,7 +78,7 @@ def this_process(doing: str) -> Holder:
 
 
 def read_holder(data: bytes) -> Holder:
-    """Who a lock's content says it is; what it does not say, or not as it should, is left empty."""
+    """The holder that a lock's content names; fields that are missing or malformed are empty."""
     try:
         values: Any = json.loads(data[:MAX_BYTES].split(b"\n", 1)[0])
     except (ValueError, RecursionError):

@@ -1,8 +1,7 @@
-"""Films with known content: an encoder for frames, and a texture that moves by exactly so much."""
+"""Writes video files from frames; the same frames give the same bytes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -43,7 +42,7 @@ def write_video(
 
 
 class Film:
-    """A video file that grows by frames; see `write_video`. Use it as a context.
+    """A video file that is written frame by frame, in a `with` block; see `write_video`.
 
     dated: each frame comes with its presentation time; otherwise they are 1 / fps apart.
     """
@@ -86,7 +85,7 @@ class Film:
         self.frames += 1
 
     def close(self) -> None:
-        """End the file."""
+        """Finish the file."""
         if self._stream is not None:
             self._out.mux(self._stream.encode(None))
         self._out.close()
@@ -99,30 +98,3 @@ class Film:
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = self._base
         return stream
-
-
-def moving_texture(
-    dx: float, dy: float, frames: int, size: tuple[int, int] = (128, 128), seed: int = 0
-) -> NDArray[np.uint8]:
-    """A smooth random texture that moves by exactly (dx, dy) px a frame.
-
-    It is a sum of waves, evaluated at every pixel's own place: nothing is interpolated, and new
-    texture enters at the edges.
-
-    size: (height, width). Returns uint8 [T,H,W,3].
-    """
-    rng = np.random.default_rng(seed)
-    waves = 40
-    angle = rng.uniform(0, 2 * np.pi, waves)
-    step = 2 * np.pi / np.exp(rng.uniform(np.log(6), np.log(60), waves))  # wavelengths in px
-    kx, ky = step * np.cos(angle), step * np.sin(angle)
-    weight = rng.normal(size=(3, waves)) + 1j * rng.normal(size=(3, waves))
-    y, x = np.arange(size[0]), np.arange(size[1])
-    film = np.empty((frames, *size, 3), np.uint8)
-    for t in range(frames):
-        rows = np.exp(1j * np.outer(y - t * dy, ky))  # [H, waves]
-        columns = np.exp(1j * np.outer(kx, x - t * dx))  # [waves, W]
-        for channel in range(3):
-            value = ((rows * weight[channel]) @ columns).real * (45 / math.sqrt(waves))
-            film[t, ..., channel] = np.clip(np.rint(value + 128), 0, 255)
-    return film

@@ -388,9 +388,9 @@ def test_the_command_tells_what_it_found(moving: Path, tmp_path: Path) -> None:
     assert wrong.returncode == 3
     line = f"left.mp4 window 1 ({key}): the first picture is mirrored left to right"
     assert line in wrong.stdout
-    told = sofdata("audit", dest, "--json")
-    assert told.returncode == 3
-    summary = json.loads(told.stdout)
+    done = sofdata("audit", dest, "--json")
+    assert done.returncode == 3
+    summary = json.loads(done.stdout)
     assert summary["findings"] == 1
     (finding,) = summary["videos"][0]["findings"]
     assert (finding["window"], finding["key"], finding["kind"]) == (1, key, "orientation")

@@ -86,10 +86,10 @@ def as_nobody(work: Callable[[], T], *folders: Path) -> T:
                 os.setgroups([])
                 os.setgid(NOBODY)
                 os.setuid(NOBODY)
-            told = json.dumps({"value": work()})
-        except BaseException as error:  # noqa: BLE001 - it is told to the other process
-            told = json.dumps({"error": f"{type(error).__name__}: {error}"})
-        os.write(writing, told.encode())
+            answer = json.dumps({"value": work()})
+        except BaseException as error:  # noqa: BLE001 - it is sent to the other process
+            answer = json.dumps({"error": f"{type(error).__name__}: {error}"})
+        os.write(writing, answer.encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:

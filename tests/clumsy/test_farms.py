@@ -63,8 +63,8 @@ def test_a_folder_that_is_there_twice_is_named_in_a_note(tmp_path: Path) -> None
     (tmp_path / "again").symlink_to("clips")
     listing = listed(tmp_path)
     assert [entry.id for entry in listing.entries] == ["clips/a.mp4"]
-    told = "1 x folder is here twice by links; its files are used once: again"
-    assert listing.notes == (told,)
+    note = "1 x folder is here twice by links; its files are used once: again"
+    assert listing.notes == (note,)
 
 
 def test_rows_of_a_manifest_find_their_files_by_the_path_of_a_link(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_source_that_cannot_be_entered_is_refused_with_the_reason(tmp_path: Pa
     put(tmp_path, "source/a.mp4")
     (tmp_path / "source").chmod(0)
     try:
-        told = as_nobody(lambda: refusal(tmp_path / "source"), tmp_path)
-        assert "you may not look into" in told
+        message = as_nobody(lambda: refusal(tmp_path / "source"), tmp_path)
+        assert "you may not look into" in message
     finally:
         (tmp_path / "source").chmod(0o755)
 
@@ -170,8 +170,8 @@ def test_what_is_redacted_stays_so_where_a_link_leads_to_it_from_the_other_side(
     put(tmp_path, f"raw/{uid}.mp4")
     record = {"video_uid": uid, "duration_sec": 9.0}
     spans = [{"start_sec": 1.0, "end_sec": 2.0}]
-    told = {"videos": [{**record, "redacted_intervals": spans}]}
-    put(tmp_path, "ego/deep/ego4d.json", data=json.dumps(told).encode())
+    metadata = {"videos": [{**record, "redacted_intervals": spans}]}
+    put(tmp_path, "ego/deep/ego4d.json", data=json.dumps(metadata).encode())
     (tmp_path / "way").mkdir()
     (tmp_path / "way" / "full_scale").symlink_to("../raw")
     (tmp_path / "ego" / "deep" / "way").symlink_to("../../way")

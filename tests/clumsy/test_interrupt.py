@@ -167,9 +167,9 @@ def test_ctrl_c_while_a_command_starts_ends_it_with_a_line() -> None:
         )
         time.sleep(delay_s)
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=30)
-        if "site.py" not in told:  # Python itself was not up yet
-            assert "Traceback" not in told
+        _, printed = process.communicate(timeout=30)
+        if "site.py" not in printed:  # Python itself was not up yet
+            assert "Traceback" not in printed
         assert process.returncode in (0, 130, -signal.SIGINT, 1)
 
 

@@ -70,7 +70,7 @@ def stored(dest: Path) -> DatasetRecord:
 
 
 def digests(dest: Path) -> list[str]:
-    """Of the units, each told once."""
+    """Of the units, each named once."""
     records = [json.loads(path.read_text()) for path in (dest / "ledger").glob("*.json")]
     return sorted({record.get("libraries", "") for record in records})
 
@@ -422,9 +422,9 @@ def test_frames_of_a_quarter_gigapixel_are_rejected_with_their_size(
     ingest(enormous, tmp_path / "d")
     assert videos(tmp_path / "d") == ENORMOUS
     rows = pq.read_table(tmp_path / "d" / "rejects.parquet").to_pylist()
-    told = {row["detail"] for row in rows if row["kind"] == "video"}
+    details = {row["detail"] for row in rows if row["kind"] == "video"}
     size = "its frames have 16384 x 16384 = 268435456 px; video.max_pixels allows 67108864"
-    assert told == {size}
+    assert details == {size}
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])

@@ -297,10 +297,10 @@ def test_a_table_on_a_web_server_cannot_name_files_of_this_machine(
 
 def test_what_ego4d_redacts_is_found_above_keys_that_look_like_urls(clip: bytes) -> None:
     uid = "0a1b2c3d-0000-4000-8000-000000000001"
-    told = {"video_uid": uid, "duration_sec": 9.0, "redacted_intervals": [[1.0, 2.0]]}
-    told["redacted_intervals"] = [{"start_sec": 1.0, "end_sec": 2.0}]  # as Ego4D writes them
+    record = {"video_uid": uid, "duration_sec": 9.0, "redacted_intervals": [[1.0, 2.0]]}
+    record["redacted_intervals"] = [{"start_sec": 1.0, "end_sec": 2.0}]  # as Ego4D writes them
     memory = fsspec.filesystem("memory")
-    memory.pipe_file("/e4/ego4d.json", json.dumps({"videos": [told], "clips": []}).encode())
+    memory.pipe_file("/e4/ego4d.json", json.dumps({"videos": [record], "clips": []}).encode())
     memory.pipe_file(f"/e4/http://x/{uid}.mp4", clip)
     (entry,) = [each for each in listed("memory://e4", "folder").entries if not each.problem]
     assert entry.id == f"http://x/{uid}.mp4"

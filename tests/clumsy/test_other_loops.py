@@ -152,10 +152,10 @@ def test_ranks_of_torch_distributed_share_the_windows(dataset: Path, tmp_path: P
         )
         for rank in (0, 1)
     ]
-    told = [rank.communicate(timeout=120)[0].splitlines() for rank in ranks]
+    printed = [rank.communicate(timeout=120)[0].splitlines() for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0]
     alone = keys(Loader(dataset, batch_size=4, seed=1, drop_last=True))
-    for whole, *parts in zip(2 * alone, *told, strict=True):
+    for whole, *parts in zip(2 * alone, *printed, strict=True):
         assert tuple(key for pair in zip(*map(str.split, parts), strict=True) for key in pair) == (
             whole
         )
@@ -278,7 +278,7 @@ def test_a_path_a_list_of_paths_and_the_home_folder_are_taken(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ([], "no dataset is given"),
         (None, "not as None"),
@@ -290,8 +290,8 @@ def test_a_path_a_list_of_paths_and_the_home_folder_are_taken(
         ("nowhere", "no dataset at"),
     ],
 )
-def test_what_is_no_dataset_is_refused(given: Any, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_is_no_dataset_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load(given, batch_size=4)
 
 
@@ -348,9 +348,9 @@ def test_a_damaged_copy_is_named_and_fetched_again(
     copies = sorted((tmp_path / "cache").glob("*.tar"))
     for copy, damage in zip(copies, (b"", b"x" * copies[1].stat().st_size), strict=False):
         copy.write_bytes(damage)
-    with pytest.warns(RuntimeWarning, match="it is fetched again") as told:
+    with pytest.warns(RuntimeWarning, match="it is fetched again") as caught:
         assert keys(load(remote.url, batch_size=4, cache_dir="cache")) == wanted
-    said = [str(one.message) for one in told if issubclass(one.category, RuntimeWarning)]
+    said = [str(one.message) for one in caught if issubclass(one.category, RuntimeWarning)]
     assert len(said) == 2
     assert all(str(copy) in one for copy, one in zip(copies, sorted(said), strict=False))
 
@@ -397,12 +397,12 @@ def action_batch(size: int) -> ActionBatch:
 
 @pytest.mark.parametrize("size", [1, 256])
 def test_a_batch_is_printed_in_three_lines_of_shapes(size: int) -> None:
-    told = f"{action_batch(size)}\n{[action_batch(size)]}"
+    shown = f"{action_batch(size)}\n{[action_batch(size)]}"
     assert len(repr(action_batch(size)).splitlines()) <= 3
-    assert len(told.splitlines()) <= 6
-    assert f"flow=float32 [{size},8,2,64,64]" in told
-    assert "action_mask=bool" in told
-    assert "tensor(" not in told
+    assert len(shown.splitlines()) <= 6
+    assert f"flow=float32 [{size},8,2,64,64]" in shown
+    assert "action_mask=bool" in shown
+    assert "tensor(" not in shown
 
 
 def test_samples_and_frames_are_printed_in_three_lines_of_shapes(dataset: Path) -> None:
@@ -412,8 +412,8 @@ def test_samples_and_frames_are_printed_in_three_lines_of_shapes(dataset: Path) 
     sample = decode_sample(key, members)
     frames = Frames(np.zeros((9, 480, 640, 3), np.uint8), np.arange(9.0))
     assert isinstance(sample, DecodedSample)
-    for value, told in ((sample, "flow=float32 ["), (frames, "rgb=uint8 [9,480,640,3]")):
-        assert told in repr(value)
+    for value, shown in ((sample, "flow=float32 ["), (frames, "rgb=uint8 [9,480,640,3]")):
+        assert shown in repr(value)
         assert len(repr(value).splitlines()) <= 3
 
 

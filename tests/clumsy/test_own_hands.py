@@ -297,7 +297,7 @@ def in_order(videos: list[VideoRef], config: IngestConfig) -> tuple[Unit, ...]:
 
 @pytest.fixture
 def cut_in_order(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A dataset of an older version: its units hold other videos, its records tell less."""
+    """A dataset of an older version: its units hold other videos, its records hold less."""
     dest = tmp_path / "in-order"
     with monkeypatch.context() as patch:
         patch.setattr(plan, "cut", in_order)

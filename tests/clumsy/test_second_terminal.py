@@ -198,10 +198,10 @@ def test_who_waits_for_a_lease_that_may_be_stale_is_told_whose_it_is_and_for_how
     tree = Tree(f"disk://{tmp_path / 'd'}")
     tree.write(".lock", ELSEWHERE.encode())
     ingest(corpus, tree.url)
-    told = capfd.readouterr().err
-    assert "is locked by an ingest by anna on gpu-7 (process 4711" in told
-    assert "taken over in 0 s unless it shows a sign of life" in told
-    assert "nothing was heard of it" in told
+    printed = capfd.readouterr().err
+    assert "is locked by an ingest by anna on gpu-7 (process 4711" in printed
+    assert "taken over in 0 s unless it shows a sign of life" in printed
+    assert "nothing was heard of it" in printed
 
 
 def test_encoding_into_a_dataset_that_is_worked_on_is_refused(copied: Path) -> None:

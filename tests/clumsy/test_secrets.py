@@ -177,13 +177,13 @@ def videos(tmp_path: Path) -> Path:
 
 def everything(folder: Path) -> str:
     """All that the files of a dataset say, unpacked."""
-    told = []
+    texts = []
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".parquet":
-            told.append(json.dumps(pq.read_table(path).to_pylist(), default=str))
+            texts.append(json.dumps(pq.read_table(path).to_pylist(), default=str))
         elif path.is_file():
-            told.append(path.read_bytes().decode("latin-1"))
-    return "\n".join(told)
+            texts.append(path.read_bytes().decode("latin-1"))
+    return "\n".join(texts)
 
 
 def test_a_password_of_a_web_server_stands_nowhere_in_the_dataset_or_its_page(
@@ -194,9 +194,9 @@ def test_a_password_of_a_web_server_stands_nowhere_in_the_dataset_or_its_page(
         summary = ingest(url, dest, *SETTINGS, corpus="folder")
     assert (summary.dataset.counts.done, summary.dataset.counts.quarantined) == (1, 1)
     write_report(Tree(str(dest)), summary.dataset, 2, str(tmp_path / "page.html"))
-    told = everything(dest) + (tmp_path / "page.html").read_text()
-    assert PLAIN not in told
-    assert "user:" not in told
+    stored = everything(dest) + (tmp_path / "page.html").read_text()
+    assert PLAIN not in stored
+    assert "user:" not in stored
 
 
 def test_a_wrong_password_is_refused_without_being_shown(videos: Path, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def given(override: str, load: Load = load_config) -> Any:
 def refusal(*overrides: str, load: Load = load_config, recipe: str | None = None) -> str:
     with pytest.raises(ConfigError) as error:
         load(recipe, list(overrides))
-    told = str(error.value)
-    assert "\n" not in told
-    return told
+    message = str(error.value)
+    assert "\n" not in message
+    return message
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_numbers_are_read_as_a_person_writes_them(override: str, meant: Any) -> 
 
 @pytest.mark.parametrize("number", ["0x10", "0o17", "1:30", "8.5", "true", "1,5", "eight", "[8]"])
 def test_what_is_no_plain_number_is_refused_with_what_was_got(number: str) -> None:
-    told = refusal(f"windows.length={number}")
-    assert told.startswith("'windows.length': ")
-    assert "got" in told
+    message = refusal(f"windows.length={number}")
+    assert message.startswith("'windows.length': ")
+    assert "got" in message
 
 
 @pytest.mark.parametrize("number", ["inf", "-inf", ".inf", "nan", ".nan", "NaN", "1e999"])
@@ -93,7 +93,7 @@ def test_no_setting_takes_a_number_that_a_later_step_cannot_store(load: Load) ->
 @pytest.mark.parametrize("load", LOADERS)
 def test_no_number_takes_a_truth_value(load: Load) -> None:
     for key in _keys(load(None), (int, float)):
-        assert "number" in (told := refusal(f"{key}=true", load=load)) or "integer" in told
+        assert "number" in (message := refusal(f"{key}=true", load=load)) or "integer" in message
 
 
 def _keys(section: Section, kind: Any, prefix: str = "") -> list[str]:
@@ -155,8 +155,8 @@ def test_a_seed_has_up_to_63_bits() -> None:
 
 
 def test_a_window_that_its_codec_cannot_store_is_refused_before_work() -> None:
-    told = refusal("windows.length=512", "windows.size=256")
-    assert "codec.name float16" in told
+    message = refusal("windows.length=512", "windows.size=256")
+    assert "codec.name float16" in message
     assert load_config(None, ["windows.length=512", "windows.size=256", "codec.name=float16"])
 
 
@@ -195,7 +195,7 @@ def test_settings_of_a_section_and_of_its_keys_are_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("flow", "needs the form key=value"),
         ("=3", "needs the form key=value"),
@@ -210,8 +210,10 @@ def test_settings_of_a_section_and_of_its_keys_are_joined() -> None:
         ("windows.length=!!python/object/apply:os.getcwd []", "settings are plain values"),
     ],
 )
-def test_a_setting_that_cannot_be_read_is_refused_with_the_reason(override: str, told: str) -> None:
-    assert told in refusal(override)
+def test_a_setting_that_cannot_be_read_is_refused_with_the_reason(
+    override: str, message: str
+) -> None:
+    assert message in refusal(override)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("flow:\n  size: 64\n  size: 65\n", "line 3: the key 'size' stands there a second time"),
         ("flow: {size: 64}\nflow.size: 65\n", "line 2: the key 'flow.size' stands"),
@@ -258,9 +260,9 @@ BOMB = "a0: &a0 [x]\n" + "".join(
     ids=lambda text: str(text)[:20],
 )
 def test_a_recipe_that_cannot_be_meant_is_refused_with_the_line(
-    text: str | bytes, told: str, recipe: Callable[[str | bytes], str]
+    text: str | bytes, message: str, recipe: Callable[[str | bytes], str]
 ) -> None:
-    assert told in refusal(recipe=recipe(text))
+    assert message in refusal(recipe=recipe(text))
 
 
 @pytest.mark.parametrize("name", ["", ".", "/dev/null/x", "/proc/self/mem", "a\0b"])

@@ -171,7 +171,7 @@ def test_unknown_names_in_a_list_are_named(spans: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "cannot be read: No such file"),
         (b"\n\n", "lists nothing"),
@@ -179,11 +179,11 @@ def test_unknown_names_in_a_list_are_named(spans: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_list_that_is_none_is_refused(
-    spans: Path, tmp_path: Path, content: bytes | None, told: str
+    spans: Path, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     if content is not None:
         (tmp_path / "list.txt").write_bytes(content)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         loader(spans, "train", str(tmp_path / "list.txt"))
 
 
@@ -284,11 +284,11 @@ def stored(folder: Path) -> dict[str, Any]:
 def test_a_training_stores_both_sides_and_how_they_were_decided(
     spans: Path, tmp_path: Path
 ) -> None:
-    told = stored(train(spans, tmp_path, "skill.data.held_out=0.34"))
-    assert (len(told["held_out"]), len(told["train"])) == (2, 4)
-    assert {*told["held_out"], *told["train"]} == {*NAMES}
-    assert told["how"] == "0.34 of the files, by their hash"
-    assert told["windows"]["held_out"] == loader(spans, "held_out", 0.34).rows
+    split = stored(train(spans, tmp_path, "skill.data.held_out=0.34"))
+    assert (len(split["held_out"]), len(split["train"])) == (2, 4)
+    assert {*split["held_out"], *split["train"]} == {*NAMES}
+    assert split["how"] == "0.34 of the files, by their hash"
+    assert split["windows"]["held_out"] == loader(spans, "held_out", 0.34).rows
 
 
 def test_a_resumed_training_keeps_the_sides_that_it_began_with(
@@ -306,9 +306,9 @@ def test_a_resumed_training_keeps_the_sides_that_it_began_with(
 def test_a_resumed_training_does_not_go_on_with_other_sides(spans: Path, tmp_path: Path) -> None:
     folder = train(spans, tmp_path)
     (folder / "done.json").unlink()
-    told = stored(folder)
-    sides = Sides("by hand", tuple(told["held_out"]), tuple(told["train"]))
-    (folder / SPLIT).write_bytes(sides.to_json(training=told["training"]))
+    split = stored(folder)
+    sides = Sides("by hand", tuple(split["held_out"]), tuple(split["train"]))
+    (folder / SPLIT).write_bytes(sides.to_json(training=split["training"]))
     with pytest.raises(ConfigError, match=r"checkpoints of another training: .*split"):
         train(spans, tmp_path)
     (folder / SPLIT).write_text((folder / SPLIT).read_text().replace("clips/1.mp4", "clips/9.mp4"))
@@ -377,7 +377,7 @@ def test_episodes_that_lie_in_one_file_one_after_the_other_are_divided(cameras: 
 
 
 @pytest.mark.parametrize(
-    ("dataset", "setting", "told"),
+    ("dataset", "setting", "message"),
     [
         ("nowhere", "machine.threads=1", "no complete dataset"),
         ("", "skill.data.where=motion > 1e6", "selects none"),
@@ -387,7 +387,7 @@ def test_episodes_that_lie_in_one_file_one_after_the_other_are_divided(cameras: 
     ],
 )
 def test_a_restart_that_cannot_begin_leaves_the_earlier_training_as_it_is(
-    spans: Path, tmp_path: Path, dataset: str, setting: str, told: str
+    spans: Path, tmp_path: Path, dataset: str, setting: str, message: str
 ) -> None:
     folder = tmp_path / "out" / "skill"
     folder.mkdir(parents=True)
@@ -395,7 +395,7 @@ def test_a_restart_that_cannot_begin_leaves_the_earlier_training_as_it_is(
     data = str(tmp_path / dataset) if dataset else str(spans)
     config = load_train_config(None, [*BRIEF, setting])
     job = Job("skill", config, (data,), str(tmp_path / "out"), {})
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         train_stage(job, lambda progress: None, restart=True)
     assert (folder / "model.pt").read_bytes() == b"weeks of computing"
 

@@ -77,7 +77,7 @@ def findings(folder: Path) -> list[Finding]:
     return list(verify(Tree(str(folder))).findings)
 
 
-def told(folder: Path) -> str:
+def problems(folder: Path) -> str:
     return "\n".join(f"{found.where}: {found.what}" for found in findings(folder))
 
 
@@ -130,7 +130,7 @@ def test_a_lying_npy_header_is_a_finding_and_costs_no_memory(
         members[member] = data[:8] + len(head).to_bytes(2, "little") + head.encode() + data[end:]
 
     key = alter(tmp_path / "d", lie)
-    assert f"sample {key} does not decode: {member}" in told(tmp_path / "d")
+    assert f"sample {key} does not decode: {member}" in problems(tmp_path / "d")
     with pytest.raises(InputError, match=key):
         load(tmp_path / "d")
 
@@ -148,7 +148,7 @@ def test_an_array_of_objects_is_never_unpickled(robot: Path, tmp_path: Path) -> 
         members["flow.npy"] = buffer.getvalue()
 
     alter(tmp_path / "d", lie)
-    assert "flow.npy" in told(tmp_path / "d")
+    assert "flow.npy" in problems(tmp_path / "d")
     with pytest.raises(InputError):
         load(tmp_path / "d")
     assert not (tmp_path / "owned").exists()
@@ -164,7 +164,7 @@ def test_a_picture_of_a_gigapixel_is_a_finding_and_is_not_decoded(
         members[member] = members[member][:place] + size + members[member][place + 4 :]
 
     key = alter(d, lie)
-    assert "32768 x 32768 px, its record tells of" in told(d)
+    assert "32768 x 32768 px, its record tells of" in problems(d)
     for use in (load, lambda folder: show(folder, tmp_path)):
         with pytest.raises(InputError, match=rf"{key}.*32768"):
             use(d)
@@ -177,7 +177,7 @@ def test_a_picture_of_another_kind_is_a_finding(d: Path) -> None:
         members["first.jpg"] = buffer.getvalue()
 
     alter(d, lie)
-    assert "it is no readable JPEG" in told(d)
+    assert "it is no readable JPEG" in problems(d)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_a_picture_of_another_kind_is_a_finding(d: Path) -> None:
 )
 def test_json_that_is_too_deep_or_too_long_is_a_finding(d: Path, data: bytes, what: str) -> None:
     key = alter(d, lambda members: members.__setitem__("json", data))
-    assert f"{key}.json does not fit the schema" in told(d)
-    assert what in told(d)
+    assert f"{key}.json does not fit the schema" in problems(d)
+    assert what in problems(d)
     with pytest.raises(InputError, match=what):
         load(d)
 
@@ -217,7 +217,7 @@ def test_numbers_that_cannot_be_are_a_finding(d: Path, path: str, value: str) ->
         members["json"] = json.dumps(record).replace('"@"', value).encode()
 
     key = alter(d, lie)
-    assert key in told(d)
+    assert key in problems(d)
     with pytest.raises(InputError, match=key):
         load(d)
 
@@ -232,7 +232,7 @@ def test_a_member_that_is_no_plain_file_is_a_finding(d: Path, kind: bytes) -> No
     data[148:156] = b"%06o\0 " % total
     shard.path.write_bytes(data)
     shard.agree(d, {})
-    assert "is not a plain file named KEY.SUFFIX" in told(d)
+    assert "is not a plain file named KEY.SUFFIX" in problems(d)
 
 
 def test_nothing_is_decoded_whose_hash_has_failed(d: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +318,7 @@ def test_what_a_ledger_record_cannot_say_is_a_finding_that_runs_its_unit_again(
 
 def test_a_ledger_record_of_any_depth_is_a_finding(d: Path) -> None:
     Shard.first(d).record.write_bytes(b'{"videos":' + DEEP)
-    assert "recursion limit exceeded" in told(d)
+    assert "recursion limit exceeded" in problems(d)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_list_of_shards_that_is_none_is_refused(d: Path, text: str) -> None:
     (d / "shards" / "index.json").write_text(text)
     with pytest.raises(InputError, match="does not list the shards"):
         listed_shards(Tree(str(d)))
-    assert "shards/index.json" in told(d)
+    assert "shards/index.json" in problems(d)
 
 
 # Tables
@@ -342,7 +342,7 @@ def test_millions_of_rows_in_a_small_index_are_a_finding(d: Path, tmp_path: Path
         for _ in range(3):
             writer.write_table(part, row_group_size=1_000_000)
     assert os.path.getsize(d / "index.parquet") < 1_000_000
-    assert "it claims 3000000 rows in" in told(d)
+    assert "it claims 3000000 rows in" in problems(d)
     for use in (load, lambda f: show(f, tmp_path), lambda f: page(f, tmp_path)):
         with pytest.raises(InputError, match="it claims 3000000 rows in"):
             use(d)
@@ -350,7 +350,7 @@ def test_millions_of_rows_in_a_small_index_are_a_finding(d: Path, tmp_path: Path
 
 def test_a_text_of_4_mb_is_a_finding_and_is_cut_on_the_page(d: Path, tmp_path: Path) -> None:
     set_cell(d / "index.parquet", "text", "t" * 4_000_000, row=-1)
-    assert "index.parquet: rows from" in told(d)
+    assert "index.parquet: rows from" in problems(d)
     made = page(d, tmp_path)
     assert "(3980000 more characters)" in made
     assert len(made) < 3_000_000

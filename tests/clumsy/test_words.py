@@ -170,13 +170,15 @@ def test_an_odd_place_is_answered_with_one_clear_line(
     command: str, answers: dict[str, list[Answer]]
 ) -> None:
     for odd, code, out, err in answers[command]:
-        told = f"{command} | {odd}: {code}\n{err}"
-        assert code in (0, 1, 2, 3), told
-        for word in ("Traceback", "unforeseen", "fault of sofdata", "shows whether"):
-            assert word not in err, told
+        message = f"{command} | {odd}: {code}\n{err}"
+        assert code in (0, 1, 2, 3), message
+        for word in ("Traceback", "unexpected error", "bug in sofdata", "shows whether"):
+            assert word not in err, message
         lines = [line for line in err.splitlines() if line.startswith("sofdata: ")]
-        assert len(lines) == 1 or code == 0 or "Invalid value" in err or (code == 1 and out), told
-        assert "\\x" not in err or odd == "_no_unicode", told
+        assert len(lines) == 1 or code == 0 or "Invalid value" in err or (code == 1 and out), (
+            message
+        )
+        assert "\\x" not in err or odd == "_no_unicode", message
 
 
 def test_every_command_is_tried() -> None:
@@ -298,7 +300,7 @@ def _failing(body: str, environment: dict[str, str]) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("raise RuntimeError('odd')", "RuntimeError: odd"),
         ("raise EOFError('ends early')", "EOFError: ends early"),
@@ -310,14 +312,14 @@ def _failing(body: str, environment: dict[str, str]) -> subprocess.CompletedProc
         ("import socket; socket.getaddrinfo('a.invalid', 80)", "on the network cannot be reached"),
         ("raise ConnectionRefusedError(111, 'refused')", "on the network cannot be reached"),
         ("'\\udcff'.encode()", "no Unicode"),
-        ("from sofdata.errors import ContractError; raise ContractError('x')", "fault of sofdata"),
+        ("from sofdata.errors import ContractError; raise ContractError('x')", "bug in sofdata"),
     ],
 )
-def test_what_nobody_foresaw_is_a_line_and_a_log(body: str, told: str, tmp_path: Path) -> None:
+def test_what_nobody_foresaw_is_a_line_and_a_log(body: str, message: str, tmp_path: Path) -> None:
     done = _failing(body, {"XDG_STATE_HOME": str(tmp_path)})
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
-    assert told in line
+    assert message in line
     (log,) = (tmp_path / "sofdata").iterdir()
     assert str(log) in line
     assert log.stat().st_mode & 0o777 == 0o600

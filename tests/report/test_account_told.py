@@ -45,12 +45,12 @@ def run(source: Path, dest: Path, *more: str) -> tuple[str, str]:
 
 
 def test_a_dry_run_says_what_is_rejected_unused_and_ignored(source: Path, tmp_path: Path) -> None:
-    out, told = run(source, tmp_path / "d", "--dry-run", "--json")
-    assert "plan: 5 videos" in told
-    assert "1 label files" in told
-    assert "2 videos rejected as they are listed (bad_span 1, duplicate_id 1)" in told
-    assert "2 other files ignored (.md 1, video of no row 1)" in told
-    assert "1 rows unused (row of clips.csv without a file here 1)" in told
+    out, progress = run(source, tmp_path / "d", "--dry-run", "--json")
+    assert "plan: 5 videos" in progress
+    assert "1 label files" in progress
+    assert "2 videos rejected as they are listed (bad_span 1, duplicate_id 1)" in progress
+    assert "2 other files ignored (.md 1, video of no row 1)" in progress
+    assert "1 rows unused (row of clips.csv without a file here 1)" in progress
     assert json.loads(out)["reasons"] == {"duplicate_id": 1, "bad_span": 1}
     assert not (tmp_path / "d").exists()
 
@@ -59,7 +59,7 @@ def test_summary_tables_and_page_say_all_that_was_not_done_lost_or_left_out(
     source: Path, tmp_path: Path
 ) -> None:
     dest = tmp_path / "d"
-    out, told = run(source, dest)
+    out, progress = run(source, dest)
     rows = {line[:15].strip(): line[15:].split(maxsplit=1) for line in out.splitlines()}
     assert rows["videos"] == ["5", rows["videos"][1]]
     assert "bad_span 1" in rows["videos"][1]
@@ -70,7 +70,7 @@ def test_summary_tables_and_page_say_all_that_was_not_done_lost_or_left_out(
     assert rows["ignored files"][0] == "2"
     assert rows["unused rows"][0] == "1"
     assert "the file ends at 4.00 s, the span at 100.00 s" in out
-    last = [line for line in told.splitlines() if line.startswith("videos ")][-1]
+    last = [line for line in progress.splitlines() if line.startswith("videos ")][-1]
     assert "videos 5/5" in last
     assert "not done 2" in last
 

@@ -96,17 +96,17 @@ def page_of(out: Path, **options: Any) -> str:
 def test_success_and_paired_differences_are_the_results_own(out: Path) -> None:
     page = page_of(out)
     rows = re.findall(r'<th scope="row" class="word"[^>]*>([^<]+)</th>(.*?)</tr>', page, re.S)
-    told = {}
+    cells = {}
     for arm, row in rows:
         numbers = [" ".join(n.split()) for n in re.findall(r'class="number">([^<]*)<', row)]
         if numbers:
-            told[arm, numbers[0], numbers[1]] = numbers[2:]
-    assert told["bc", "1", ""][0].startswith("0.20 [")
-    assert told["sof", "1", "50"][0].startswith("0.70 [")
-    assert told["bc", "1", ""][1].startswith("+0.50 [+")
-    assert told["sof", "1", "10"][1].startswith("+0.30 [")
-    assert told["bc", "3", ""][1].startswith("+0.20 [")
-    assert len(told["sof", "3", "50"]) == 1  # it is not ahead of itself
+            cells[arm, numbers[0], numbers[1]] = numbers[2:]
+    assert cells["bc", "1", ""][0].startswith("0.20 [")
+    assert cells["sof", "1", "50"][0].startswith("0.70 [")
+    assert cells["bc", "1", ""][1].startswith("+0.50 [+")
+    assert cells["sof", "1", "10"][1].startswith("+0.30 [")
+    assert cells["bc", "3", ""][1].startswith("+0.20 [")
+    assert len(cells["sof", "3", "50"]) == 1  # it is not ahead of itself
 
 
 def test_the_page_has_curves_over_demonstrations_videos_and_computing(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page of a dataset tells its account, shows its windows, and takes all text as data."""
+"""The page of a dataset shows its account, shows its windows, and takes all text as data."""
 
 from __future__ import annotations
 
