@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sofdata.ingest.config import carried, load_config
+from sofdata.config.recipes import carried
+from sofdata.ingest.config import load_config
 from tests.helpers import sofdata
 
 JOBS = carried("pipelines") / "cluster"

@@ -8,7 +8,8 @@ import pytest
 
 from sofdata.bench.study.config import load_bench_config
 from sofdata.cli.recipes import CarriedRecipe, carried_recipes
-from sofdata.ingest.config import carried, load_config
+from sofdata.config.recipes import carried
+from sofdata.ingest.config import load_config
 from sofdata.train.config import load_train_config
 from tests.helpers import sofdata
 

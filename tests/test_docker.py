@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from sofdata.ingest.config import carried
+from sofdata.config.recipes import carried
 
 FOLDER = carried("docker")
 ROOT = FOLDER.parent

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from sofdata.config.recipes import TRAIN_RECIPES, carried, recipes
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
-from sofdata.ingest.config import TRAIN_RECIPES, carried, load_config, recipes
+from sofdata.ingest.config import load_config
 from sofdata.tools.export_schemas import exported, settings_page
 from sofdata.train.config import load_train_config
 

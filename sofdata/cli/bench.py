@@ -60,7 +60,7 @@ def collect(
     """Let experts act in simulation: action-free videos, and demonstrations with actions."""
     from sofdata.bench.collect.collect import collect as collect_all
     from sofdata.bench.collect.config import CollectConfig
-    from sofdata.ingest.config import load_section
+    from sofdata.config.recipes import load_section
     from sofdata.report.collected import following, print_collected
 
     config = load_section(CollectConfig, None, _overrides(suite, set_))

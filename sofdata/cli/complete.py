@@ -37,7 +37,7 @@ def _offered(candidates: Callable[[], Iterable[str]], incomplete: str) -> list[s
 @completer
 def ingest_recipes() -> Iterable[str]:
     """Names for `sofdata ingest --recipe`."""
-    from sofdata.ingest.config import recipes
+    from sofdata.config.recipes import recipes
 
     return recipes()
 
@@ -45,7 +45,7 @@ def ingest_recipes() -> Iterable[str]:
 @completer
 def train_recipes() -> Iterable[str]:
     """Names for `sofdata train --recipe`."""
-    from sofdata.ingest.config import TRAIN_RECIPES, recipes
+    from sofdata.config.recipes import TRAIN_RECIPES, recipes
 
     return recipes(TRAIN_RECIPES)
 
@@ -53,7 +53,7 @@ def train_recipes() -> Iterable[str]:
 @completer
 def presets() -> Iterable[str]:
     """Names for `sofdata bench run --preset`."""
-    from sofdata.ingest.config import BENCH_RECIPES, recipes
+    from sofdata.config.recipes import BENCH_RECIPES, recipes
 
     return recipes(BENCH_RECIPES)
 

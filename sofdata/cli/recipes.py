@@ -68,8 +68,8 @@ def recipes(
 
 def carried_recipes() -> list[CarriedRecipe]:
     """All recipes, as `load_config` and its like find them by name."""
-    from sofdata.ingest.config import BENCH_RECIPES, INGEST_RECIPES, TRAIN_RECIPES
-    from sofdata.ingest.config import recipes as in_folder
+    from sofdata.config.recipes import BENCH_RECIPES, INGEST_RECIPES, TRAIN_RECIPES
+    from sofdata.config.recipes import recipes as in_folder
 
     uses = {
         INGEST_RECIPES: "sofdata ingest --recipe",

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import COUNTED_PLACES, SHOWN_PLACES, brief
+from sofdata.config.recipes import differing_keys
 from sofdata.errors import ConfigError, InputError
-from sofdata.ingest.config import IngestConfig, completed, differing_keys
+from sofdata.ingest.config import IngestConfig, completed
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sofdata.bounded.files import read_small
+from sofdata.config.recipes import config_digest
 from sofdata.errors import ConfigError, InputError
-from sofdata.ingest.config import config_digest
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
 from sofdata.ingest.generation import (

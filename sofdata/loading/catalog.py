@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import parse
 from sofdata.bounded.pictures import MOST_VALUES
+from sofdata.config.recipes import differing_keys
 from sofdata.errors import ConfigError, InputError
-from sofdata.ingest.config import differing_keys
 from sofdata.ingest.destination import read_dataset
 from sofdata.loading.planned import files_of, labels_of
 from sofdata.loading.where import LABELS

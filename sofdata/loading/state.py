@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sofdata.config.recipes import differing_keys
 from sofdata.errors import ConfigError
-from sofdata.ingest.config import differing_keys
 from sofdata.loading.catalog import Catalog
 from sofdata.loading.source import shared_numbers
 

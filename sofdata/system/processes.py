@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 
-from sofdata.storage.secrets import is_secret_name
 from sofdata.system.fault_points import VARIABLE as FAULTS
 from sofdata.system.secret_names import is_secret_name
 

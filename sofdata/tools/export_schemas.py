@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
-from sofdata.ingest.config import IngestConfig, carried
+from sofdata.config.recipes import carried
+from sofdata.ingest.config import IngestConfig
 from sofdata.shards.schema import (
     DatasetRecord,
     LedgerRecord,

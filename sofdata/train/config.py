@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from sofdata.config.recipes import TRAIN_RECIPES, load_section
 from sofdata.config.section import Section, Seed
 from sofdata.errors import ConfigError
-from sofdata.ingest.config import TRAIN_RECIPES, load_section
 from sofdata.models.action.config import DecoderConfig
 from sofdata.models.planner.planner import PlannerConfig
 from sofdata.models.skill.vae import SkillConfig

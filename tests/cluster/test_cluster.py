@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sofdata.ingest.config import carried
+from sofdata.config.recipes import carried
 from sofdata.scenes import write_ssv2_corpus
 from tests.cluster import gate, objects
 from tests.cluster.network import make_network, wait_for

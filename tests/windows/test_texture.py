@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sofdata.config.recipes import config_digest
 from sofdata.flow.estimator import make_estimator
-from sofdata.ingest.config import IngestConfig, config_digest, stored_config
+from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.process import LocalFlow, windows_of
 from sofdata.scenes import moving_texture, write_video
 from sofdata.types import Frames, RejectedWindow

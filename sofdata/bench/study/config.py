@@ -12,8 +12,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sofdata.bench.baselines.lapa import LapaStage
+from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
-from sofdata.ingest.config import BENCH_RECIPES, IngestConfig, load_section
+from sofdata.ingest.config import IngestConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Literal[

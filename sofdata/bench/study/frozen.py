@@ -14,8 +14,8 @@ from typing import Any
 
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.bench.study.records import CELL, read_record
+from sofdata.config.recipes import BENCH_RECIPES, carried, differing_keys, recipes
 from sofdata.errors import ConfigError
-from sofdata.ingest.config import BENCH_RECIPES, carried, differing_keys, recipes
 from sofdata.video.config import VideoConfig
 
 FROZEN = "frozen.json"

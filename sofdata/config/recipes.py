@@ -1,0 +1,76 @@
+"""Recipes: YAML files of settings, those that sofdata carries, and overrides on top of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sofdata.config.overrides import apply
+from sofdata.config.section import Section
+from sofdata.config.written import LARGEST_BYTES, read_recipe
+from sofdata.errors import ConfigError
+
+S = TypeVar("S", bound=Section)
+INGEST_RECIPES, TRAIN_RECIPES, BENCH_RECIPES = ".", "train", "bench"  # folders in pipelines/
+
+
+def load_section(
+    section: type[S],
+    recipe: str | None,
+    overrides: Iterable[str] = (),
+    folder: str = INGEST_RECIPES,
+) -> S:
+    """Read a recipe for any kind of section; otherwise as `load_config`.
+
+    folder: where sofdata carries the recipes of this kind.
+    """
+    values = _read_recipe(recipe, folder) if recipe is not None else {}
+    for override in overrides:
+        apply(values, override, section)
+    return section.parse(values)
+
+
+def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
+    """The recipes that sofdata carries, by name."""
+    path = carried("pipelines") / folder
+    return {path.stem: path for path in sorted(path.glob("*.yaml"))}
+
+
+def carried(folder: str) -> Path:
+    """A top-level folder of the project: in a checkout beside the package, in a wheel inside it."""
+    package = Path(str(files("sofdata")))
+    inside = package / f"_{folder}"
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def config_digest(content: dict[str, Any]) -> str:
+    """sha256 of a resolved configuration, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name each key in which two resolved configurations differ, with both values."""
+    for key in sorted(ours.keys() | theirs.keys()):
+        left, right = ours.get(key), theirs.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from differing_keys(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key} is {left!r}, there {right!r}"
+
+
+def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
+    path = recipes(folder).get(recipe, Path(recipe))
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        known = ", ".join(recipes(folder)) or "none"
+        raise ConfigError(
+            f"cannot read recipe '{recipe}' ({getattr(error, 'strerror', error)}); "
+            f"give a path to a YAML file or one of: {known}"
+        ) from None
+    return read_recipe(data, recipe)
