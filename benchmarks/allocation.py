@@ -1,4 +1,4 @@
-"""What `sofdata.system.allocation.keep_memory` is worth in a short training: with and without it, in turn.
+"""What `system.allocation.keep_memory` is worth in a short training: with and without it, in turn.
 
     python benchmarks/allocation.py collected/metaworld OUT
 

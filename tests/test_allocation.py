@@ -1,4 +1,4 @@
-"""`sofdata.system.allocation`: memory that was given back is used again without asking the kernel."""
+"""`sofdata.system.allocation`: freed memory is used again without asking the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sofdata.storage.s3` on a real server: whole files or none, one winner, and nothing left behind."""
+"""`sofdata.storage.s3` on a real server: whole files or none, one winner, nothing left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sofdata.system.supervise`: whatever ends a command, its end is told and nothing is left of it."""
+"""`sofdata.system.supervise`: however a command ends, it says so and leaves nothing."""
 
 from __future__ import annotations
 

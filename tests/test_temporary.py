@@ -1,4 +1,4 @@
-"""`sofdata.storage.temporary`: nothing stays behind, and nothing of a living process is taken away."""
+"""`sofdata.storage.temporary`: nothing stays behind, and a living process keeps its files."""
 
 from __future__ import annotations
 

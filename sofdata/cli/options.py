@@ -51,7 +51,7 @@ def _stated(value: str, name: str) -> str:
 
 
 def _checked(name: str) -> Callable[[str, str], str]:
-    """A function of `sofdata.storage.local_paths`, which costs as much to import as all of the help."""
+    """A function of `storage.local_paths`, which costs as much to import as all of the help."""
 
     def check(value: str, option: str) -> str:
         from sofdata.storage import local_paths

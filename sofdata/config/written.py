@@ -2,8 +2,8 @@
 
 YAML 1.1 makes 8 of 010, 90 of 1:30, a text of 1e3 and a truth value of `off`. Here a scalar that is
 not quoted is a `Plain` text, and what it means is decided by the setting that it is given to
-(`sofdata.config.section`). A key that stands twice is refused, as is all that no settings are made of:
-tags of Python's, lists as keys, tens of thousands of values out of a few anchors. A dotted key
+(`sofdata.config.section`). A key that stands twice is refused, as is all that no settings are made
+of: tags of Python's, lists as keys, tens of thousands of values out of a few anchors. A dotted key
 means what it means on the command line.
 """
 

@@ -103,7 +103,8 @@ def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
 def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
     """What a source holds; with its actions only if they are asked for.
 
-    Whatever the corpus, what Ego4D redacts is kept out of it: see `sofdata.corpora.ego4d.redaction`.
+    Whatever the corpus, what Ego4D redacts is kept out of it: see
+    `sofdata.corpora.ego4d.redaction`.
 
     Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have.
     """

@@ -57,7 +57,7 @@ class Loader:
     workers: processes that read and decode; 0: a thread. The batches are the same.
     rank, world: this process of so many that share each batch: it gets every `world`-th window.
         By default as `torch.distributed` says, where it is initialised.
-    where: a filter on the columns of the index, such as "motion > 0.5"; see `sofdata.loading.where`.
+    where: a filter on the columns of the index, "motion > 0.5"; see `sofdata.loading.where`.
     split: ("train", 0.1) leaves out a tenth of the files, the nearest number there is, and
         ("held_out", 0.1) gives only these. No file is on both sides, nor two cameras of an episode,
         nor two clips of a recording. In place of the share: the path of a list of what to hold out,

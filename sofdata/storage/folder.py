@@ -1,8 +1,8 @@
 """`Folder`: the plain files of a folder on any file system that fsspec knows, local or remote.
 
-What is local goes through `sofdata.storage.local`, all else through `sofdata.storage.remote`. A write appears under
-its final name whole or not at all. Parts of files and of archives are read by `sofdata.storage.tree`,
-whose `Tree` is a `Folder`.
+What is local goes through `sofdata.storage.local`, all else through `sofdata.storage.remote`. A
+write appears under its final name whole or not at all. Parts of files and of archives are read by
+`sofdata.storage.tree`, whose `Tree` is a `Folder`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 On a local file system the lock is an advisory lock on `DEST/.lock`, which the kernel releases when
 its holder ends, however it ends: there are no stale locks. Object stores have none; there a lease
-takes its place, see `sofdata.storage.lease`. A lock is held by a thread: whatever it calls may take it
-again, and other threads of the process are refused as other processes are.
+takes its place, see `sofdata.storage.lease`. A lock is held by a thread: whatever it calls may take
+it again, and other threads of the process are refused as other processes are.
 """
 
 from __future__ import annotations

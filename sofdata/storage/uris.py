@@ -8,7 +8,7 @@ Between the parts of a program goes a `Location`; text it becomes only to be sto
     s3://bucket/a.mp4, /data/a.mp4, ../a.mp4     one that a manifest names, wherever it lies
     shard.tar#bytes=512-1024        bytes of a file, such as a member of a tar
     t.parquet#row=3&column=v        a value of a binary column, see `sofdata.storage.archives.cells`
-    clips-??.zip#unpacked#bytes=0-9 a member of the tar that parts make up, see `sofdata.storage.archives.tars`
+    clips-??.zip#unpacked#bytes=0-9 a member of the tar that parts make up, see `archives.tars`
     quoted:file%3A///etc/a.mp4      a file of the source whose name would be read as one of those
     quoted+s3%3A//bucket/a%23bytes%3D1-2         and so one that lies elsewhere
 

@@ -2,7 +2,8 @@
 
 The first is answered at once, by a thread: the main thread may be deep in native code, and raises
 `Interrupted` as soon as it is out of it, so that what is under way is cleared away. A second Ctrl-C
-stops without that. Where a command is supervised (`sofdata.system.supervise`), that process answers.
+stops without that. Where a command is supervised (`sofdata.system.supervise`), that process
+answers.
 """
 
 from __future__ import annotations

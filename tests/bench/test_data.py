@@ -1,4 +1,4 @@
-"""`sofdata.bench.study.data`: a collection that does not fit the settings is refused before any work."""
+"""`sofdata.bench.study.data`: a collection that does not fit is refused before any work."""
 
 from __future__ import annotations
 

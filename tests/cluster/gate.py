@@ -1,7 +1,7 @@
 """Holds a worker in the middle of a unit until the test lets it go on, or kills its node.
 
-A module for `sofdata.system.fault_points`: SOFDATA_FAULTS=tests.cluster.gate:FOLDER/NAME/NTH. When a process
-ends its NTH video it makes FOLDER/NAME.held, and waits for FOLDER/NAME.go.
+A module for `sofdata.system.fault_points`: SOFDATA_FAULTS=tests.cluster.gate:FOLDER/NAME/NTH. When
+a process ends its NTH video it makes FOLDER/NAME.held, and waits for FOLDER/NAME.go.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`sofdata.corpora.lerobot.corpus` and its writer: every episode is found, actions only on demand."""
+"""`sofdata.corpora.lerobot.corpus` and its writer: all episodes are found, actions on demand."""
 
 from __future__ import annotations
 

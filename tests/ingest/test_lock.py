@@ -1,4 +1,4 @@
-"""`sofdata.storage.lock` and `sofdata.storage.lease`: who holds a lock, who is refused, what is stale."""
+"""`sofdata.storage.lock` and `lease`: who holds a lock, who is refused, what is stale."""
 
 from __future__ import annotations
 

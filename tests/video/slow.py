@@ -1,4 +1,4 @@
-"""Makes a decoding process read as from a slow store, hang, or go on for ever: `sofdata.system.fault_points`."""
+"""Makes a decoding process read slowly, hang, or go on for ever: `system.fault_points`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Files in parts, as `split` makes them, read as the one file that `cat` would make of them.
 
 A part may lie in a zip of its own, stored or deflated. Nothing is written to a disk; a deflated
-part is entered anywhere by an index of restart points (see `sofdata.storage.archives.gzip_points`), or else read from
-its start.
+part is entered anywhere by an index of restart points (see `sofdata.storage.archives.gzip_points`),
+or else read from its start.
 """
 
 from __future__ import annotations

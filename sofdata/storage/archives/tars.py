@@ -1,8 +1,8 @@
 """Tars in parts, packed with gzip or not: `cat parts | tar xz` without unpacking to a disk.
 
 A first pass unpacks all of it once, in a stream, and keeps of it a list of its members and restart
-points (`sofdata.storage.archives.gzip_points`); after that any member is read from the nearest point. They lie in a
-folder of the machine's cache, so that a machine needs that pass once:
+points (`sofdata.storage.archives.gzip_points`); after that any member is read from the nearest
+point. They lie in a folder of the machine's cache, so that a machine needs that pass once:
 
     $SOFDATA_CACHE, else $XDG_CACHE_HOME/sofdata, else ~/.cache/sofdata
 
