@@ -34,11 +34,13 @@ lerobot: $(VENV)/.test | .venv-lerobot/bin/lerobot-train
 	$(LEROBOT_PYTHON) -m venv .venv-lerobot
 	.venv-lerobot/bin/python -m pip --disable-pip-version-check install -q 'lerobot[training]==0.6.1'
 
-# Lint and types, as CI runs them.
+# Lint, types and the layers of imports, as CI runs them.
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/layers
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

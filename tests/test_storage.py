@@ -1,4 +1,4 @@
-"""`sofdata.storage.tree` on a local folder: whole files or none, and all that lies there is listed."""
+"""`sofdata.storage.tree` on a local folder: whole files or none, and all files are listed."""
 
 from __future__ import annotations
 
