@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +17,7 @@ from sofdata.errors import ConfigError
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig
 from sofdata.shards.sample import ImageConfig
+from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
@@ -188,7 +187,7 @@ class IngestConfig(Section):
 
 def config_digest(content: dict[str, Any]) -> str:
     """sha256 of a resolved configuration, in hexadecimal."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest(content)
 
 
 def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConfig:

@@ -38,6 +38,7 @@ from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.allocation import keep_memory
 from sofdata.system.cores import cores
+from sofdata.system.digests import json_digest
 from sofdata.train.checkpoint import hash_of
 from sofdata.train.config import AnyStage, StageName, TrainConfig
 from sofdata.train.loop import Follow, fit, to_device
@@ -217,7 +218,7 @@ def stage_digest(job: Job) -> str:
     parts["stage"]["data"].pop("loaders")
     if listed := job.stage.data.held_out_list:
         parts["stage"]["data"]["held_out_list"] = read_list(listed)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest(parts)
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

@@ -9,8 +9,6 @@ says of episodes, errors and likelihoods follows from these; `cpu_s` is measured
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import platform
 import time
@@ -24,6 +22,7 @@ from sofdata import __version__
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import Actor, Cloned, Prior, Searching
 from sofdata.bench.study.arms import ARMS, Arm, clone_stage, decoder_stage
 from sofdata.bench.study.config import BenchConfig, Purpose
@@ -31,9 +30,9 @@ from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.locks import locked
 from sofdata.bench.study.memory import MemoryLoader, Windows
-from sofdata.bench.study.records import CELL, read_record
 from sofdata.bench.study.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.study.strips import save_strip
+from sofdata.system.digests import json_digest
 from sofdata.system.versions import installed
 from sofdata.types import ActionBatch
 
@@ -103,7 +102,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:
     """Of everything that decides a cell's result."""
     parts = [FORMAT, __version__, asdict(cell), cell_settings(cell, config), data_digest, tasks]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return json_digest(parts, 24)
 
 
 def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators) -> Path:
