@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -45,11 +43,6 @@ def carried(folder: str) -> Path:
     package = Path(str(files("sofdata")))
     inside = package / f"_{folder}"
     return inside if inside.is_dir() else package.parent / folder
-
-
-def config_digest(content: dict[str, Any]) -> str:
-    """sha256 of a resolved configuration, in hexadecimal."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -7,12 +7,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sofdata.config.recipes import config_digest, load_section
+from sofdata.config.recipes import load_section
 from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig
 from sofdata.shards.sample import ImageConfig
+from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
@@ -177,7 +178,7 @@ class IngestConfig(Section):
 
     def digest(self) -> str:
         """sha256 of `content`, in hexadecimal."""
-        return config_digest(self.content())
+        return json_digest(self.content())
 
 
 def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConfig:

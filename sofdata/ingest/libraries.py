@@ -24,6 +24,7 @@ from sofdata.flow.learned import PREFIX
 from sofdata.flow.opencv import load_cv2
 from sofdata.ingest.config import IngestConfig
 from sofdata.shards.schema import DatasetRecord
+from sofdata.system.digests import json_digest
 from sofdata.system.versions import __version__, installed
 
 Libraries = dict[str, str]
@@ -83,8 +84,7 @@ def used_libraries(config: IngestConfig) -> Libraries:
 
 def libraries_digest(libraries: Mapping[str, str]) -> str:
     """16 hexadecimal digits that stand for these entries."""
-    text = json.dumps(dict(libraries), sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return json_digest(libraries, _DIGITS)
 
 
 def own_digest(config: IngestConfig, allowed: Mapping[str, Libraries], where: str = "") -> str:

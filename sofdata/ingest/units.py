@@ -11,12 +11,12 @@ since it comes first in the key: a file is read for few units.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from sofdata.ingest.config import IngestConfig, UnitConfig
+from sofdata.system.digests import json_digest
 from sofdata.types import Annotations, VideoRef
 
 MIB = 1 << 20
@@ -24,6 +24,7 @@ FILE_BITS = 40
 ID_BITS = 88
 KEY_BITS = FILE_BITS + ID_BITS
 ORDINAL_BITS = 63  # as the plan stores them, in a signed column
+_DIGITS = 16  # of a hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,12 @@ def cut(videos: Sequence[VideoRef], config: IngestConfig) -> tuple[Unit, ...]:
 
 def unit_id(videos: Sequence[VideoRef], config_sha256: str) -> str:
     """Hash of all that decides a unit's bytes: its videos and the resolved configuration."""
-    text = json.dumps(
-        [config_sha256, [_inputs(video) for video in videos]], sort_keys=True, default=dict
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest([config_sha256, [_inputs(video) for video in videos]], _DIGITS)
 
 
 def video_inputs(video: VideoRef) -> str:
     """Hash of all that decides a video's samples beside the configuration."""
-    text = json.dumps(_inputs(video), sort_keys=True, default=dict)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest(_inputs(video), _DIGITS)
 
 
 def _inputs(video: VideoRef) -> list[Any]:

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sofdata.bounded.files import read_small
-from sofdata.config.recipes import config_digest
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
@@ -47,6 +46,7 @@ from sofdata.shards.schema import (
 from sofdata.shards.tar import hash_file, read_samples
 from sofdata.storage.lock import held
 from sofdata.storage.tree import Tree
+from sofdata.system.digests import json_digest
 from sofdata.system.threads import in_order
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def verify(
     if plan is None:
         return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0, fast, lock)
     findings: list[Finding] = []
-    if config_digest(dataset.config) != dataset.config_sha256:
+    if json_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
     account, records = Account(plan), 0
     with ExitStack() as stack:

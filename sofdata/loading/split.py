@@ -22,6 +22,7 @@ from sofdata.loading.catalog import FILE, Catalog
 from sofdata.loading.planned import named
 from sofdata.loading.where import columns_of, select
 from sofdata.storage.tree import Tree
+from sofdata.system.digests import json_digest
 
 Side = Literal["train", "held_out"]
 SIDES: tuple[Side, ...] = ("train", "held_out")
@@ -78,8 +79,7 @@ class Sides:
     @cached_property
     def sha256(self) -> str:
         """Of both sides, whatever decided them."""
-        text = json.dumps([self.train, self.held_out])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_digest([self.train, self.held_out])
 
     def on(self, side: Side, catalog: Catalog) -> NDArray[np.bool_]:
         """Which windows of a catalog that was opened `by_file` are on a side, bool [windows].

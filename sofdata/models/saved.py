@@ -18,6 +18,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.policy import Policy
 from sofdata.models.skill.conditioned import OnSkill
 from sofdata.models.skill.vae import SkillVAE
+from sofdata.system.digests import json_bytes
 from sofdata.train.checkpoint import load_file, save_file
 
 MODEL = "model.pt"
@@ -59,7 +60,7 @@ def save_model(folder: Path, kind: str, model: Any) -> str:
 
 def fingerprint(model: SkillVAE) -> str:
     """sha256 of a model's weights, the same wherever it was saved."""
-    digest = hashlib.sha256(json.dumps(model.spec(), sort_keys=True).encode())
+    digest = hashlib.sha256(json_bytes(model.spec()))
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -37,6 +37,7 @@ from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.allocation import keep_memory
 from sofdata.system.cores import cores
+from sofdata.system.digests import json_digest
 from sofdata.system.extras import require
 from sofdata.system.versions import __version__
 from sofdata.train.checkpoint import hash_of
@@ -220,7 +221,7 @@ def stage_digest(job: Job) -> str:
     parts["stage"]["data"].pop("loaders")
     if listed := job.stage.data.held_out_list:
         parts["stage"]["data"]["held_out_list"] = read_list(listed)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest(parts)
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

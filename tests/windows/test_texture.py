@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sofdata.config.recipes import config_digest
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.process import LocalFlow, windows_of
 from sofdata.scenes import moving_texture, write_video
+from sofdata.system.digests import json_digest
 from sofdata.types import Frames, RejectedWindow
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
@@ -226,7 +226,7 @@ def test_a_dataset_from_before_there_was_the_setting_is_one_made_without_it() ->
     assert "min_texture" not in off.content()["windows"]
     assert stored_config(off.content()) == off
     assert stored_config(on.content()) == on
-    assert config_digest(off.content()) != config_digest(on.content())
+    assert json_digest(off.content()) != json_digest(on.content())
 
 
 def test_the_same_picture_moved_by_its_flow_agrees_and_another_one_does_not() -> None:

@@ -35,7 +35,7 @@ from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.bench.records import read_record
-from sofdata.config.recipes import config_digest, differing_keys
+from sofdata.config.recipes import differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
 from sofdata.storage import atomic
@@ -43,6 +43,7 @@ from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.cores import cores
+from sofdata.system.digests import json_digest
 from sofdata.system.interrupts import held
 from sofdata.system.processes import end_with_parent, end_workers
 from sofdata.system.versions import __version__, installed
@@ -114,7 +115,7 @@ def _collect(
     workers: int | None,
     follow: Follow,
 ) -> dict[str, Any]:
-    began, work = time.monotonic(), root / WORK / config_digest(_of_attempts(suite, config))[:16]
+    began, work = time.monotonic(), root / WORK / json_digest(_of_attempts(suite, config))[:16]
     made = _attempts(config, tasks, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
@@ -335,7 +336,7 @@ def _record(
         "suite": suite.name,
         "fps": suite.fps,
         "config": content,
-        "config_sha256": config_digest(content),
+        "config_sha256": json_digest(content),
         "texts": {task.name: task.text for task in tasks},
         **{part: {task.name: _told(made[part, task.name]) for task in tasks} for part in PARTS},
         "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},

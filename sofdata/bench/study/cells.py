@@ -9,8 +9,6 @@ says of episodes, errors and likelihoods follows from these; `cpu_s` is measured
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import platform
 import time
@@ -33,6 +31,7 @@ from sofdata.bench.study.locks import locked
 from sofdata.bench.study.memory import MemoryLoader, Windows
 from sofdata.bench.study.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.study.strips import save_strip
+from sofdata.system.digests import json_digest
 from sofdata.system.versions import __version__, installed
 from sofdata.types import ActionBatch
 
@@ -102,7 +101,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:
     """Of everything that decides a cell's result."""
     parts = [FORMAT, __version__, asdict(cell), cell_settings(cell, config), data_digest, tasks]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return json_digest(parts, 24)
 
 
 def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators) -> Path:

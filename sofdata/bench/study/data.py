@@ -25,6 +25,7 @@ from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
 from sofdata.storage import atomic
 from sofdata.storage.tree import Tree
+from sofdata.system.digests import json_digest
 
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
@@ -105,7 +106,7 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     told = _record(config, fps, collected)
     settings = ingest_config(config, fps)
     content = {"ingest": settings.content(), "collected": _identity(told)}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = json_digest(content)
     base = out / "data" / digest[:16]
     base.mkdir(parents=True, exist_ok=True)
     folders, spent = dict[Part, str](), 0.0

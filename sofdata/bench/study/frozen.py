@@ -7,8 +7,6 @@ OUT/frozen.json nor in the record that sofdata carries of its own study (pipelin
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.config.recipes import BENCH_RECIPES, carried, differing_keys, recipes
 from sofdata.errors import ConfigError
+from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 
 FROZEN = "frozen.json"
@@ -62,7 +61,7 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
 
 def chosen_hash(config: BenchConfig) -> str:
     """sha256 of `chosen`."""
-    return hashlib.sha256(json.dumps(chosen(config), sort_keys=True).encode()).hexdigest()
+    return json_digest(chosen(config))
 
 
 def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:

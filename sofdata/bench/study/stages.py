@@ -9,7 +9,6 @@ again. One that was killed goes on from its last checkpoint, with the same resul
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -34,6 +33,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
+from sofdata.system.digests import json_digest
 from sofdata.system.versions import __version__
 from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Progress, fit
@@ -206,7 +206,7 @@ class Trainer:
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
         settings = stage.model_dump(mode="json", exclude={"run": True, "model": {"mpc"}})
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+        return json_digest(parts, 24)
 
     def _stage(
         self,

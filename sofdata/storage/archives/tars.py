@@ -12,7 +12,6 @@ A `Location` that is `unpacked` names the tar that the parts of a pattern make u
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from sofdata.storage.archives import gzip_points as restart
 from sofdata.storage.archives.parts import Joined, Part, find_parts, opened
 from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
 from sofdata.storage.folder import Folder
+from sofdata.system.digests import json_digest
 
 VERSION = 1
 PIECE = 1 << 18  # read at once; restart points lie at least so far apart
@@ -108,7 +108,7 @@ def _index(tree: Folder, pattern: str, anew: bool = False) -> _Index:
     found = _known.get((tree.url, pattern))
     if found is None or anew or not found.folder.exists():
         parts = tuple(find_parts(tree, pattern))
-        key = hashlib.sha256(json.dumps([VERSION, *_prints(tree, parts)]).encode()).hexdigest()[:24]
+        key = json_digest([VERSION, *_prints(tree, parts)], 24)
         found = _Index(parts, cache_folder() / "archives" / key)
         _make(tree, pattern, found)
         _known[tree.url, pattern] = found
