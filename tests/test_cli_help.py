@@ -53,7 +53,8 @@ def parse(line: str) -> None:
         context = command.make_context(name, rest, parent=context)
         if not hasattr(command, "commands"):
             return
-        words = [*getattr(context, "_protected_args", []), *context.args]
+        protected = "_protected_args" if hasattr(context, "_protected_args") else "protected_args"
+        words = [*getattr(context, protected), *context.args]
         _, command, rest = command.resolve_command(context, words)
         words = [words[0], *rest]
 

@@ -114,7 +114,7 @@ def _windows(dest: Tree) -> dict[str, list[dict[str, Any]]]:
         index = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"])
     except FileNotFoundError:
         raise ConfigError(
-            f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' writes it anew"
+            f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' rebuilds it"
         ) from None
     check_shards(index, f"{INDEX} of {dest.name}")
     if not index.num_rows:

@@ -38,7 +38,7 @@ from sofdata.system.streams import mend
 from sofdata.system.supervise import allow, supervise
 from sofdata.ui.console import (
     EXIT_FAILED,
-    EXIT_SET_ASIDE,
+    EXIT_QUARANTINED,
     labelled,
     note,
     print_json,
@@ -225,7 +225,7 @@ def ingest(
             f"allowed share of {allowed:g}; see rejects.parquet, or allow more with "
             "--set run.allow_set_aside=1",
         )
-        raise typer.Exit(EXIT_SET_ASIDE)
+        raise typer.Exit(EXIT_QUARANTINED)
 
 
 @app.command(
@@ -370,7 +370,7 @@ def replay(
 
     record = run_again(Tree(dest), video, source, stdout())
     if record is None or record.status == "quarantined":
-        raise typer.Exit(EXIT_SET_ASIDE)
+        raise typer.Exit(EXIT_QUARANTINED)
 
 
 @app.command(epilog=examples("sofdata flows", "sofdata flows --json"))

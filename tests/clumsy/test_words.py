@@ -311,11 +311,11 @@ def _failing(body: str, environment: dict[str, str]) -> subprocess.CompletedProc
         ("import nonexistent_package", "nonexistent_package is not installed"),
         ("import socket; socket.getaddrinfo('a.invalid', 80)", "on the network cannot be reached"),
         ("raise ConnectionRefusedError(111, 'refused')", "on the network cannot be reached"),
-        ("'\\udcff'.encode()", "no Unicode"),
+        ("'\\udcff'.encode()", "not Unicode"),
         ("from sofdata.errors import ContractError; raise ContractError('x')", "bug in sofdata"),
     ],
 )
-def test_what_nobody_foresaw_is_a_line_and_a_log(body: str, message: str, tmp_path: Path) -> None:
+def test_an_unexpected_error_is_a_line_and_a_log(body: str, message: str, tmp_path: Path) -> None:
     done = _failing(body, {"XDG_STATE_HOME": str(tmp_path)})
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
