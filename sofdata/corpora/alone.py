@@ -6,7 +6,7 @@ from sofdata.corpora.base import suffix
 from sofdata.corpora.content import HEAD_BYTES, OTHER_SUFFIXES, container
 from sofdata.corpora.readers import headings
 from sofdata.corpora.readers.textfile import is_text
-from sofdata.corpora.tablefile import SUFFIXES, TableFile
+from sofdata.corpora.tablefile import SUFFIXES, SourceTable
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 
@@ -41,15 +41,15 @@ def _message(tree: Tree, name: str, head: bytes, kind: str) -> str:
     heads: list[str] = []
     if kind == "text" or suffix(name) in SUFFIXES:
         try:
-            heads = TableFile(tree.parent(), name, headings.NAMES["uri"]).heads()
+            heads = SourceTable(tree.parent(), name, headings.NAMES["uri"]).heads()
         except ConfigError as error:
             return f"{what}: {error}"
     if headings.uri_columns(heads):
         found = ", ".join(heads)[:300]
         return f"{what}: a table with the columns {found}; read it with --corpus manifest"
     if suffix(name) in SUFFIXES or len(heads) > 1:
-        told = f"{what}: as a table of videos, {headings.no_uri(heads)}"
-        return f"{told}. If it is a table of a corpus, give the folder that also has its videos"
+        message = f"{what}: as a table of videos, {headings.no_uri(heads)}"
+        return f"{message}. If it is a table of a corpus, give the folder that also has its videos"
     begins = f", which begins with {head[:40]!r}" if kind == "text" else ""
     return (
         f"{what}{begins}. Expected a video, a folder of videos, or a table with a column uri "

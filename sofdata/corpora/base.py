@@ -30,7 +30,7 @@ FOLDER_TWICE = "folder that is here twice"
 MOST_TEXT_BYTES = 1 << 18  # of a video's text and labels together: each window's record holds them
 
 
-MOST_WAYS = 256
+MAX_PATHS = 256
 
 
 class Ignored(Counter[str]):
@@ -101,22 +101,23 @@ class Listing:
     unused: Mapping[str, int] = field(default_factory=dict)
     linked: tuple[tuple[str, str], ...] = ()
 
-    def ways(self, uri: str) -> Iterator[str]:
+    def paths_to(self, uri: str) -> Iterator[str]:
         """The uri of a file, and other paths by which links in the source lead to it.
 
-        Through each link once, and some hundred at most: of a farm there may be millions.
+        Through each link once, and `MAX_PATHS` at most: where folders link to each other there may
+        be millions.
         """
-        ways: dict[str, frozenset[str]] = {uri: frozenset()}  # and the links in each
+        paths: dict[str, frozenset[str]] = {uri: frozenset()}  # and the links in each
         waiting = [uri] if self.linked and "://" not in uri and not uri.startswith("/") else []
-        for way in waiting:
+        for path in waiting:
             for rel, target in self.linked:
                 inside = f"{target}/" if target else ""
-                other = f"{rel}/{way[len(inside) :]}"
-                known = rel in ways[way] or other in ways or len(ways) >= MOST_WAYS
-                if way.startswith(inside) and not known:
-                    ways[other] = ways[way] | {rel}
+                other = f"{rel}/{path[len(inside) :]}"
+                known = rel in paths[path] or other in paths or len(paths) >= MAX_PATHS
+                if path.startswith(inside) and not known:
+                    paths[other] = paths[path] | {rel}
                     waiting.append(other)
-        yield from ways
+        yield from paths
 
     @classmethod
     def of(
@@ -124,6 +125,7 @@ class Listing:
         entries: Iterable[Entry],
         ignored: Mapping[str, int],
         notes: Iterable[str] = (),
+        *,
         actions: ActionSpec | None = None,
         tables: Iterable[str] = (),
         unused: Mapping[str, int] | None = None,
@@ -133,15 +135,15 @@ class Listing:
         ignored: where it is `Ignored`, what could not be read of the source becomes entries, too.
         """
         kept: dict[str, Entry] = {}
-        again: list[str] = []
+        duplicates: list[str] = []
         unread = ignored.unread if isinstance(ignored, Ignored) else ()
         twice = ignored.twice if isinstance(ignored, Ignored) else []
         for entry in itertools.chain(map(_bounded, entries), map(unread_entry, unread)):
             if entry.id in kept:
-                again.append(entry.id)
+                duplicates.append(entry.id)
                 entry = _duplicate(entry, kept)
             kept[entry.id] = entry
-        extra = [counted(again, "duplicate id; the first is kept")] if again else []
+        extra = [counted(duplicates, "duplicate id; the first is kept")] if duplicates else []
         if twice:
             what = "folder is here twice by links; its files are used once"
             extra.append(counted([item.rel for item in twice], what))
@@ -255,7 +257,7 @@ def unread_entry(item: Item) -> Entry:
 
 
 def names_in(tree: Tree, folder: str = "") -> list[str]:
-    """The names in a folder; none where it cannot be entered, which a walk tells of."""
+    """The names in a folder; none where it cannot be entered; a walk reports that."""
     try:
         return tree.names(folder)
     except OSError:
@@ -269,11 +271,11 @@ def _bounded(entry: Entry) -> Entry:
     if 4 * least <= MOST_TEXT_BYTES:  # as UTF-8 at the most
         return entry
     texts = (entry.text, *entry.labels, *entry.labels.values())
-    said = sum(len(each.encode("utf-8", "replace")) for each in texts)
-    said += max((len(each.text.encode()) for each in entry.annotations.texts), default=0)
-    if said <= MOST_TEXT_BYTES:
+    size = sum(len(each.encode("utf-8", "replace")) for each in texts)
+    size += max((len(each.text.encode()) for each in entry.annotations.texts), default=0)
+    if size <= MOST_TEXT_BYTES:
         return entry
-    detail = f"its text and labels have {said} bytes, more than the {MOST_TEXT_BYTES} that are kept"
+    detail = f"its text and labels have {size} bytes, more than the {MOST_TEXT_BYTES} that are kept"
     none = Annotations(hidden_s=entry.annotations.hidden_s, eye=entry.annotations.eye)
     return replace(
         entry,

@@ -1,4 +1,4 @@
-"""Is a file a video? Its suffix tells where that is decisive, and else its first bytes.
+"""Is a file a video? Its suffix decides where it is unambiguous, and else its first bytes.
 
 Names cannot be trusted to name the right container, so nothing here picks a decoder. Which
 containers there are stands in `sofdata.video.formats`.

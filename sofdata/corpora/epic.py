@@ -55,8 +55,8 @@ class _Segment:
     place: str
 
     @property
-    def told(self) -> tuple[object, ...]:
-        """What a row says, wherever it stands."""
+    def content(self) -> tuple[object, ...]:
+        """All values of the row, wherever it stands and whatever its split: for comparison."""
         labels = {key: value for key, value in self.labels.items() if key != "split"}
         return self.id, self.video, self.start_s, self.end_s, self.text, *sorted(labels.items())
 
@@ -88,7 +88,7 @@ class EpicKitchens:
                 "of the other splits. Put them there, or give --corpus folder"
             )
         tables = {rel for rel in (_place(tree, name) for name in (*TABLES.values(), INFO)) if rel}
-        files, strangers = _files(tree, tables)
+        files, unnamed = _files(tree, tables)
         durations = dict(_durations(tree))
         unused[NO_FILE] += sum(video not in files.by_stem for video in durations)
         entries, away = [], Counter[str]()
@@ -108,8 +108,8 @@ class EpicKitchens:
             notes.append(f"{videos}; their {away.total()} segments are no input")
         if bare:
             notes.append(counted(bare, "video has no segment; taken whole"))
-        if strangers:
-            notes.append(counted(strangers, "video is not named by an id; ignored"))
+        if unnamed:
+            notes.append(counted(unnamed, "video is not named by an id; ignored"))
         return Listing.of(entries, files.ignored, notes, tables=tables, unused=unused)
 
 
@@ -117,10 +117,10 @@ def _once(segments: Iterable[_Segment], unused: Counter[str]) -> Iterator[_Segme
     """Segments without those that say again what one before says, which are counted."""
     seen = set[tuple[object, ...]]()
     for segment in segments:
-        if segment.told in seen:
+        if segment.content in seen:
             unused[REPEATED] += 1
         else:
-            seen.add(segment.told)
+            seen.add(segment.content)
             yield segment
 
 
@@ -167,9 +167,9 @@ def _files(tree: Tree, tables: Container[str]) -> tuple[VideoFiles, list[str]]:
     """The videos by id, and those of other names, which are counted as such."""
     files = find_videos(tree, lambda item: item.rel in tables)
     odd = [stem for stem in files.by_stem if not _VIDEO.fullmatch(stem)]
-    strangers = [item.rel for stem in odd for item in files.by_stem.pop(stem)]
-    files.ignored[NO_ID] += len(strangers)
-    return files, strangers
+    unnamed = [item.rel for stem in odd for item in files.by_stem.pop(stem)]
+    files.ignored[NO_ID] += len(unnamed)
+    return files, unnamed
 
 
 def _entry(segment: _Segment, item: Item, durations: Mapping[str, float]) -> Entry:

@@ -8,7 +8,7 @@ is passed around:
     kinetics-400_train.csv, or any .csv      label, youtube_id, time_start, time_end, split
 
 A table is known by its columns, whatever it is called and in whatever folder it lies; those of
-test splits have no label. Files are cut to the span that their names tell. A file without it,
+test splits have no label. Files are cut to the span that their names state. A file without it,
 ID.mp4, is the whole video, of which the spans of the table are used. Of two files of a clip one is
 used, and that of CVDF's folder replacement/ first: it stands for one that is damaged
 (cvdfoundation/kinetics-dataset, arrange_by_classes.py).
@@ -50,7 +50,7 @@ _HOLDS_TABLES = re.compile(r"annot|kinetics|label|list|csv|meta|^k[4-7]00")
 
 
 @dataclass(frozen=True, slots=True)
-class _Clip:
+class _ClipRow:
     """A row of a table. place: where it stands."""
 
     id: str
@@ -107,8 +107,8 @@ class Kinetics:
         bare = [item for stem in files.by_stem.keys() - used for item in files.by_stem[stem]]
         bare.sort(key=lambda item: item.rel)
         if bare:
-            told = "video is in no table; used, with its folder's class if the tables have it"
-            notes.append(counted([item.rel for item in bare], told))
+            what = "video is in no table; used, with its folder's class if the tables have it"
+            notes.append(counted([item.rel for item in bare], what))
         entries += [_in_folder(item, classes) for item in bare]
         return Listing.of(entries, files.ignored, notes, tables=tables, unused=unused)
 
@@ -128,12 +128,12 @@ def _holds_clips(tree: Tree, folder: str) -> bool:
     """Whether videos lie in a folder that is no shard of video2dataset, with texts beside them."""
     names = names_in(tree, folder)
     shard = _SHARD.fullmatch(folder.rsplit("/", 1)[-1])
-    told = {stem_of(name) for name in names if shard and suffix(name) in (".txt", ".json")}
+    captioned = {stem_of(name) for name in names if shard and suffix(name) in (".txt", ".json")}
     clips = [name for name in names[:20] if suffix(name) in VIDEO_SUFFIXES]
-    return bool(clips) and not any(stem_of(name) in told for name in clips)
+    return bool(clips) and not any(stem_of(name) in captioned for name in clips)
 
 
-def _clips(tree: Tree, rel: str) -> Iterator[_Clip]:
+def _clips(tree: Tree, rel: str) -> Iterator[_ClipRow]:
     words = re.split("[^a-z]+", rel.rsplit("/", 1)[-1].lower())
     named = next((word for word in words if word in SPLITS), "")
     for line, row in csvfile.read_rows(tree, rel, _COLUMNS):
@@ -145,15 +145,15 @@ def _clips(tree: Tree, rel: str) -> Iterator[_Clip]:
         except ValueError as error:
             raise jsonfile.wrong(tree, rel, f"line {line}: {error}") from None
         split = row.get("split", "") or named
-        yield _Clip(id, span, row.get("label", ""), split, f"{rel}, line {line}")
+        yield _ClipRow(id, span, row.get("label", ""), split, f"{rel}, line {line}")
 
 
 def _of_table(
-    clips: list[_Clip], files: VideoFiles
+    clips: list[_ClipRow], files: VideoFiles
 ) -> tuple[list[Entry], list[str], set[str], Counter[str]]:
     """Entries of the rows that have a file, ids of the others, stems that were used, rows not."""
     entries, away, used = list[Entry](), list[str](), set[str]()
-    seen, unused = set[_Clip](), Counter[str]()
+    seen, unused = set[_ClipRow](), Counter[str]()
     for clip in clips:
         if clip in seen:  # tables of several versions overlap
             unused[REPEATED] += 1
@@ -167,7 +167,9 @@ def _of_table(
         labels = {"label": clip.label, "split": clip.split, "youtube_id": clip.id}
         span = None if stem == clip.cut and clip.span_s[0] < clip.span_s[1] else clip.span_s
         item = files.by_stem[stem][0]
-        entries.append(span_entry(clip.cut, item, span, clip.place, clip.label, labels))
+        entries.append(
+            span_entry(clip.cut, item, span, place=clip.place, text=clip.label, labels=labels)
+        )
         if stem not in used:
             entries += files.spare(stem)
         used.add(stem)
@@ -201,7 +203,7 @@ def _in_folder(item: Item, classes: set[str] | None = None) -> Entry:
     stem = item.rel.rsplit("/", 1)[-1].rpartition(".")[0]
     cut = _CUT.fullmatch(stem)
     labels = {"label": label, "split": split, "youtube_id": cut[1] if cut else ""}
-    return span_entry(item.rel, item, None, item.rel, text, labels)
+    return span_entry(item.rel, item, None, place=item.rel, text=text, labels=labels)
 
 
 def _plain(label: str) -> str:

@@ -31,16 +31,16 @@ from sofdata.corpora.manifest_values import (
     ABSENT,
     name_of,
     other_spelling,
-    said,
-    short,
+    short_seconds,
     span_of,
     text_of,
+    unless_absent,
 )
 from sofdata.corpora.named_files import NamedFiles
 from sofdata.corpora.readers import headings, jsonfile
 from sofdata.corpora.readers.headings import Roles, file_of
 from sofdata.corpora.spans import Span, span_entry
-from sofdata.corpora.tablefile import SUFFIXES, TableFile
+from sofdata.corpora.tablefile import SUFFIXES, SourceTable
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, leads_away, named
@@ -90,7 +90,7 @@ class _Rows:
     """The rows of all tables, on their way to a listing."""
 
     tree: Tree
-    tables: Sequence[TableFile]
+    tables: Sequence[SourceTable]
     config: ManifestConfig
     files: NamedFiles | None = None
     unused: Counter[str] = field(default_factory=Counter)
@@ -108,8 +108,8 @@ class _Rows:
             names = ", ".join(table.rel for table in self.tables)
             raise headings.misread(self.tables[0].tree, names, "no row of it names a file")
         if self.absent:
-            told = ", ".join(f"{each!r} {number}" for each, number in self.absent.most_common())
-            self.notes.append(f"{self.absent.total()} x text or time is taken for none: {told}")
+            counts = ", ".join(f"{each!r} {number}" for each, number in self.absent.most_common())
+            self.notes.append(f"{self.absent.total()} x text or time is taken for none: {counts}")
         if self.respelled:
             what = "file is not there as its row spells it, and is read without \\ or %"
             self.notes.append(counted(self.respelled, what))
@@ -151,7 +151,7 @@ class _Rows:
             )
         self.notes.append("the files beside the table could not be listed, so none are counted")
 
-    def _entries(self, table: TableFile) -> Iterator[Entry]:
+    def _entries(self, table: SourceTable) -> Iterator[Entry]:
         """Columns are known from the heading; a JSON object may have some that come later."""
         heads = dict.fromkeys(table.heads())
         roles = headings.roles(table.tree, table.rel, list(heads), self.config)
@@ -247,7 +247,7 @@ class _Rows:
 class _Row:
     """A row of a table. at: where it stands; decimal: the mark before decimals."""
 
-    table: TableFile
+    table: SourceTable
     at: str
     roles: Roles
     cells: Mapping[str, Any]
@@ -282,12 +282,12 @@ class _Row:
         elif not item.problem and (bare := bare_stream(self.table.tree, item.place)):
             item = replace(item, problem="bare_stream", detail=bare)
         span = self._span()
-        id = said(name_of(self.cells.get(roles.id))) if roles.id else ""
+        id = unless_absent(name_of(self.cells.get(roles.id))) if roles.id else ""
         if not id:
-            id = name if span is None else f"{name}#{short(span[0])}-{short(span[1])}"
-        text = said(text_of(self.cells.get(roles.text))) if roles.text else ""
+            id = name if span is None else f"{name}#{'-'.join(map(short_seconds, span))}"
+        text = unless_absent(text_of(self.cells.get(roles.text))) if roles.text else ""
         labels = {key: text_of(self.cells.get(key)) for key in roles.labels}
-        return span_entry(id, item, span, place, text, labels)
+        return span_entry(id, item, span, place=place, text=text, labels=labels)
 
     def absent(self) -> str:
         """What stands for no text or no time, such as NaN, "" if nothing does."""
@@ -307,23 +307,23 @@ class _Row:
         return jsonfile.wrong(self.table.tree, self.table.rel, what)
 
 
-def _tables(tree: Tree, config: ManifestConfig) -> list[TableFile]:
+def _tables(tree: Tree, config: ManifestConfig) -> list[SourceTable]:
     """The tables of a source: itself, or those of a folder by the names that they should have."""
     wanted = headings.wanted(config)
     if tree.is_file():
-        return [TableFile(tree.parent(), tree.root.rsplit("/", 1)[-1], wanted)]
+        return [SourceTable(tree.parent(), tree.root.rsplit("/", 1)[-1], wanted)]
     if config.table is None:
-        there = [TableFile(tree, name, wanted) for name in NAMES if tree.exists(name)]
+        there = [SourceTable(tree, name, wanted) for name in NAMES if tree.exists(name)]
         first = next((each for each in there if _names_files(each)), None)
         return [first] if first else there[:1]
     table = posixpath.normpath(config.table)
     if tree.exists(table):
-        return [TableFile(tree, table, wanted)]
+        return [SourceTable(tree, table, wanted)]
     found = [item.rel for item in tree.walk() if not item.problem and _is_called(item.rel, table)]
-    return [TableFile(tree, rel, wanted) for rel in found]
+    return [SourceTable(tree, rel, wanted) for rel in found]
 
 
-def _names_files(table: TableFile) -> bool:
+def _names_files(table: SourceTable) -> bool:
     return bool(headings.uri_columns(table.heads())) and not table.holds_videos()
 
 

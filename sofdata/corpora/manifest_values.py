@@ -30,14 +30,14 @@ def name_of(value: Any) -> str:
     return text_of(int(value) if whole else value)
 
 
-def said(text: str) -> str:
+def unless_absent(text: str) -> str:
     """A text, an id or a time, "" for what stands for none."""
     return "" if text in ABSENT else text
 
 
 def span_of(start: str, end: str, decimal: str) -> tuple[float, float] | None:
     """A span in s, None where neither time is given. Raises `ValueError` for what is no time."""
-    if not said(start) and not said(end):
+    if not unless_absent(start) and not unless_absent(end):
         return None
     days = [found[1] for each in (start, end) if (found := _MOMENT.fullmatch(each))]
     if len(set(days)) > 1:
@@ -54,7 +54,7 @@ def _seconds(text: str, decimal: str) -> float:
     return csvfile.seconds(text, decimal)
 
 
-def short(seconds: float) -> str:
+def short_seconds(seconds: float) -> str:
     """Seconds in six digits, or in more where these are less than microseconds."""
     text = f"{seconds:g}"
     return text if abs(float(text) - seconds) < 1e-6 else f"{seconds:.12g}"

@@ -106,9 +106,9 @@ class Panda70M:
 
 def _cut(files: VideoFiles, texts: list[Item]) -> list[Item]:
     """The clips that the authors' downloader has cut, with files of text beside them."""
-    told = {item.rel.rpartition(".")[0] for item in texts}
+    captioned = {item.rel.rpartition(".")[0] for item in texts}
     named = [item for item in files if _CUT.fullmatch(stem_of(item.rel))]
-    return [item for item in named if item.rel.rpartition(".")[0] in told]
+    return [item for item in named if item.rel.rpartition(".")[0] in captioned]
 
 
 def _of_tables(
@@ -183,7 +183,8 @@ def _clip(video: _Video, number: int, item: Item) -> Entry:
     try:
         span = (csvfile.seconds(video.spans[number][0]), csvfile.seconds(video.spans[number][1]))
     except ValueError:
-        span = (0.0, 0.0)  # none, which is told with the place
+        span = (0.0, 0.0)  # rejected below as "bad_span", with its place in the table
     text = jsonfile.clean(video.captions[number])
     place = f"{video.place}, clip {number} {list(video.spans[number])}"
-    return span_entry(f"{video.id}_{number:04d}", item, span, place, text, labels)
+    id = f"{video.id}_{number:04d}"
+    return span_entry(id, item, span, place=place, text=text, labels=labels)

@@ -22,7 +22,7 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.readers.columns import column_types, is_bytes, read_columns
 from sofdata.corpora.sidecars import FIELDS, NO_VIDEO, caption, clean
-from sofdata.corpora.tars import Found
+from sofdata.corpora.tars import ArchiveContents
 from sofdata.errors import ConfigError
 from sofdata.storage.archives import cells
 from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
@@ -57,7 +57,7 @@ def video_columns(tree: Tree, rel: str) -> list[str]:
     return found
 
 
-def read_videos(tree: Tree, item: Item, columns: Sequence[str], found: Found) -> None:
+def read_videos(tree: Tree, item: Item, columns: Sequence[str], found: ArchiveContents) -> None:
     """Add the videos of all rows. A row without one is counted, as its download has failed.
 
     Of a row group that is too large each row is an entry with the problem `TOO_LARGE`, and of one
@@ -140,7 +140,7 @@ def _keys(tree: Tree, rel: str) -> list[str]:
     ]
 
 
-def _texts(tree: Tree, rel: str, found: Found) -> list[str]:
+def _texts(tree: Tree, rel: str, found: ArchiveContents) -> list[str]:
     """The caption of each row: the first column that has one, or what a column json holds."""
     types = column_types(tree, rel)
     texts = [""] * _number(tree, rel)
@@ -153,7 +153,7 @@ def _texts(tree: Tree, rel: str, found: Found) -> list[str]:
     return texts
 
 
-def _json_text(value: Any, place: str, found: Found) -> str:
+def _json_text(value: Any, place: str, found: ArchiveContents) -> str:
     try:
         record = json.loads(value) if isinstance(value, str | bytes) else value
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """Which recording a video of a corpus was taken from, by what the corpus says of it.
 
 Clips of one recording, and cameras of one episode, show the same thing in files of their own: what
-learns from one must not be measured on another. Labels tell, and they are in every dataset.
+learns from one must not be measured on another. Labels identify it; every dataset has them.
 """
 
 from __future__ import annotations

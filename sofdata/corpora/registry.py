@@ -8,7 +8,7 @@ from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.ego4d.corpus import Ego4D
-from sofdata.corpora.ego4d.redaction import kept_out
+from sofdata.corpora.ego4d.redaction import apply_redaction
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
 from sofdata.corpora.howto import HowTo100M
@@ -111,8 +111,8 @@ def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
     if isinstance(corpus, Ego4D) and not with_actions:
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
-        return kept_out(tree, corpus.listing(tree))
-    return kept_out(tree, demonstration_corpus(corpus.name).demonstrations(tree))
+        return apply_redaction(tree, corpus.listing(tree))
+    return apply_redaction(tree, demonstration_corpus(corpus.name).demonstrations(tree))
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

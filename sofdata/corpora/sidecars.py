@@ -25,13 +25,13 @@ SUFFIXES = (".txt", ".json")
 MAX_TEXT = 1 << 20  # bytes of a .txt or .json
 NO_VIDEO = "sample without a video"
 KEY = re.compile(r"\d+(_\d+)*")
-# The first of these that is there is the text; a title comes last, as it tells of the whole video.
+# The first of these that is there is the text; a title comes last, as it describes the whole video.
 FIELDS = ("caption", "text", "txt", "prompt", "description", "title")
 THREADS = 16
 
 
 @dataclass(slots=True)
-class Beside:
+class SidecarSamples:
     """Samples in a folder.
 
     entries: a video each, with the text beside it. urls: from where they came, as their JSON says.
@@ -49,13 +49,13 @@ class Beside:
 
 def samples(
     tree: Tree, videos: Sequence[Item], texts: Iterable[Item], with_urls: bool = False
-) -> Beside:
+) -> SidecarSamples:
     """The samples of some videos, and what of the files of text belongs to none.
 
     with_urls: read the JSON of each sample, not only where there is no text. Costs a read of a file
     for each video.
     """
-    found = Beside()
+    found = SidecarSamples()
     wanted = {_path(video.rel) for video in videos}
     by_path: dict[str, dict[str, Item]] = {}
     lone: set[str] = set()

@@ -110,11 +110,16 @@ def span_entry(
     id: str,
     item: Item,
     span_s: Span | None,
+    *,
     place: str,
     text: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> Entry:
-    """A span of a file as an input, or as a reject that names its place in a table."""
+    """A span of a file as an input, or as a reject that names its place in a table.
+
+    span_s: None for the whole file. place: the table and the line, for a person. labels: those that
+    are "" are left out.
+    """
     problem, detail = item.problem, item.detail
     if problem:
         detail = f"{place}: {detail}"

@@ -186,9 +186,9 @@ def _split(
         if not isinstance(record, dict):
             raise jsonfile.wrong(tree, rel, f"record {at} is no object with 'id' and 'label'")
         id = _id(tree, rel, record, at)
-        text = jsonfile.field(tree, rel, record, at, "label", str) or answers.get(id, "")
-        template = jsonfile.field(tree, rel, record, at, "template", str) or answers.get(id, "")
-        things = jsonfile.field(tree, rel, record, at, "placeholders", list)
+        text = jsonfile.field(tree, rel, record, "label", str, at=at) or answers.get(id, "")
+        template = jsonfile.field(tree, rel, record, "template", str, at=at) or answers.get(id, "")
+        things = jsonfile.field(tree, rel, record, "placeholders", list, at=at)
         fields = {
             "split": split,
             "template": template,
@@ -261,7 +261,7 @@ class _Clips:
 
 def _clips(tree: Tree) -> _Clips:
     clips, tables = _Clips(), set(_tables(tree))
-    strangers: list[str] = []
+    unnamed: list[str] = []
     parts: list[str] = []
     for item in tree.walk(folders=True):
         hidden, folder = is_hidden(item.rel), item.problem == "is_a_directory"
@@ -273,11 +273,11 @@ def _clips(tree: Tree) -> _Clips:
         elif not folder and item.rel not in tables:
             count_ignored(clips.ignored, item)
             if suffix(item.rel) in VIDEO_SUFFIXES and not hidden:
-                strangers.append(item.rel)
+                unnamed.append(item.rel)
     _unpack(tree, parts, clips)
     clips.in_order()
-    if strangers:
-        clips.notes.append(counted(strangers, "video is not named by an id; ignored"))
+    if unnamed:
+        clips.notes.append(counted(unnamed, "video is not named by an id; ignored"))
     return clips
 
 
@@ -290,9 +290,9 @@ def _unpack(tree: Tree, parts: list[str], clips: _Clips) -> None:
     spare = [rel for rel in parts if rel not in used]
     clips.ignored[_PART_UNUSED] += len(spare)
     if spare:
-        told = "lies too deep in folders" if not pattern else "lies beside those that are"
-        told = "lies beside the clips" if clips.found else told
-        clips.notes.append(counted(spare, f"part of an archive {told}; not read"))
+        where = "lies too deep in folders" if not pattern else "lies beside those that are"
+        where = "lies beside the clips" if clips.found else where
+        clips.notes.append(counted(spare, f"part of an archive {where}; not read"))
     if pattern:
         for name, item in _members(tree, pattern, clips.notes):
             if id := _clip_id(name):

@@ -27,10 +27,10 @@ SUFFIXES = (".csv", *TABS, *JSON, *PARQUET)
 
 
 @dataclass(frozen=True, slots=True)
-class TableFile:
+class SourceTable:
     """A file of rows; anything that is called neither JSON nor Parquet is read as CSV.
 
-    wanted: names by which its heading is known, which tells the delimiter.
+    wanted: names that its heading may have; the delimiter is the one that finds most of them.
     """
 
     tree: Tree

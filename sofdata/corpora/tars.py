@@ -34,7 +34,23 @@ class _Sample:
 
 
 @dataclass(slots=True)
-class Found:
+class _TarSamples:
+    """The samples of one tar by their key, in the order of its members.
+
+    duplicates: videos of a key that has one already.
+    """
+
+    item: Item
+    by_key: dict[str, _Sample] = field(default_factory=dict)
+    duplicates: list[Entry] = field(default_factory=list)
+
+    def of(self, key: str) -> _Sample:
+        """The sample of a key, begun if it is new."""
+        return self.by_key.setdefault(key, _Sample())
+
+
+@dataclass(slots=True)
+class ArchiveContents:
     """What tars and tables hold, as they are gone through; `ignored` and `unused` as of `Listing`.
 
     odd: members that are no files. silent: texts that cannot be read.
@@ -62,7 +78,7 @@ def begins_with_video(tree: Tree, rel: str) -> bool:
     return False
 
 
-def read_tar(tree: Tree, item: Item, found: Found) -> None:
+def read_tar(tree: Tree, item: Item, found: ArchiveContents) -> None:
     """Add the samples of a tar. Reads the headers of all members, and texts.
 
     A tar that is cut off gives the whole videos before the cut; the one that it runs through
@@ -71,32 +87,32 @@ def read_tar(tree: Tree, item: Item, found: Found) -> None:
     if item.problem:
         found.entries.append(_whole_tar(item, item.problem, item.detail))
         return
-    samples: dict[str, _Sample] = {}
-    again: list[Entry] = []
+    samples = _TarSamples(item)
     try:
         with tree.open(item.rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
             for member in tar:
-                _take(tar, member, item, samples, again, found)
+                _take(tar, member, samples, found)
             whole = _is_end(tree, item, tar.offset)
     except tarfile.TarError as error:
         whole = False
-        if not samples:
-            told = f"no tar can be read from it: {error}"
-            found.entries.append(_whole_tar(item, "bad_archive", told))
+        if not samples.by_key:
+            detail = f"no tar can be read from it: {error}"
+            found.entries.append(_whole_tar(item, "bad_archive", detail))
             return
     except OSError as error:
         found.entries.append(_whole_tar(item, "unreadable", error.strerror or str(error)))
         return
     if not whole:
         found.notes.append(f"{item.rel} ends without the mark of a tar's end: it may be cut off")
-    _add(item, samples, again, found)
+    _add(samples, found)
 
 
-def _add(item: Item, samples: dict[str, _Sample], again: list[Entry], found: Found) -> None:
-    _join(samples)
-    keyed = [(key, sample) for key, sample in samples.items() if sample.video]
-    found.entries += [_entry(item, key, sample) for key, sample in keyed] + again
-    lone = len(samples) - len(keyed)
+def _add(samples: _TarSamples, found: ArchiveContents) -> None:
+    item = samples.item
+    _join(samples.by_key)
+    keyed = [(key, sample) for key, sample in samples.by_key.items() if sample.video]
+    found.entries += [_entry(item, key, sample) for key, sample in keyed] + samples.duplicates
+    lone = len(samples.by_key) - len(keyed)
     if lone:
         found.unused[NO_VIDEO] += lone
         found.notes.append(f"{item.rel}: {lone} samples have no video")
@@ -128,16 +144,12 @@ def _first_dot(key: str) -> str:
 
 
 def _take(
-    tar: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    item: Item,
-    samples: dict[str, _Sample],
-    again: list[Entry],
-    found: Found,
+    tar: tarfile.TarFile, member: tarfile.TarInfo, samples: _TarSamples, found: ArchiveContents
 ) -> None:
     """Note one member: a video by its place, a text by what it says."""
     if member.isdir():
         return
+    item = samples.item
     place = f"{item.rel}: {member.name}"
     if not member.isreg() or member.issparse():
         found.odd.append(place)
@@ -147,13 +159,13 @@ def _take(
     if is_hidden(member.name):
         found.ignored[f"{HIDDEN} in a tar"] += 1
     elif end in VIDEO_SUFFIXES:
-        sample = samples.setdefault(key, _Sample())
+        sample = samples.of(key)
         if sample.video is None:
             sample.video = member
-        else:  # told by `Listing.of`, as any id that comes again
-            again.append(_entry(item, key, _Sample(member)))
+        else:  # `Listing.of` rejects it, as any duplicate id
+            samples.duplicates.append(_entry(item, key, _Sample(member)))
     elif end in SUFFIXES and _whole(member, item):
-        sample = samples.setdefault(key, _Sample())
+        sample = samples.of(key)
         try:
             _read_text(tar, member, end, sample)
         except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ from sofdata.corpora import parquets, sidecars
 from sofdata.corpora.base import Listing, count_ignored, counted, is_hidden, names_in, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.spans import find_videos
-from sofdata.corpora.tars import Found, begins_with_video, read_tar
+from sofdata.corpora.tars import ArchiveContents, begins_with_video, read_tar
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
@@ -66,10 +66,10 @@ class Video2Dataset:
         if tree.is_file():
             name = tree.root.rsplit("/", 1)[-1]
             item = Item(name, tree.size(""))
-            return _list(tree.parent(), [], [item], Found())
+            return _list(tree.parent(), [], [item], ArchiveContents())
         claim = (".tar", ".parquet", *sidecars.SUFFIXES)
         files = find_videos(tree, lambda item: suffix(item.rel) in claim)
-        found = Found(ignored=files.ignored)
+        found = ArchiveContents(ignored=files.ignored)
         listing = _list(tree, sorted(files, key=lambda item: item.rel), files.claimed, found)
         if not listing.entries:
             raise ConfigError(
@@ -92,10 +92,10 @@ def _why(tree: Tree, folder: str, names: list[str], tar: re.Pattern[str] = _TAR)
             where = f"in the column {columns[0]}"
             return f"video2dataset: {len(tables)} tables such as {place}{name}, with videos {where}"
     if not folder or _SHARD.fullmatch(folder.rsplit("/", 1)[-1]):
-        told = {name.rpartition(".")[0] for name in names if suffix(name) in sidecars.SUFFIXES}
+        captioned = {name.rpartition(".")[0] for name in names if suffix(name) in sidecars.SUFFIXES}
         for name in names:
             stem = name.rpartition(".")[0]
-            keyed = stem in told and sidecars.KEY.fullmatch(stem)
+            keyed = stem in captioned and sidecars.KEY.fullmatch(stem)
             if keyed and suffix(name) in VIDEO_SUFFIXES:
                 return f"video2dataset: videos with their texts beside them, such as {place}{name}"
     return ""
@@ -108,7 +108,7 @@ def _video_columns(tree: Tree, rel: str) -> list[str]:
         return []
 
 
-def _list(tree: Tree, videos: list[Item], others: list[Item], found: Found) -> Listing:
+def _list(tree: Tree, videos: list[Item], others: list[Item], found: ArchiveContents) -> Listing:
     beside = sidecars.samples(tree, videos, _texts(others))
     found.silent += beside.silent
     tables = [*beside.tables]
@@ -139,8 +139,8 @@ def _texts(items: Iterable[Item]) -> Iterator[Item]:
     return (item for item in items if suffix(item.rel) in sidecars.SUFFIXES)
 
 
-def _read_table(tree: Tree, item: Item, found: Found) -> list[str]:
-    """Take the videos of a table; without any it is one of `tables` if it tells of downloads."""
+def _read_table(tree: Tree, item: Item, found: ArchiveContents) -> list[str]:
+    """Take the videos of a table; without any it is one of `tables` if it lists downloads."""
     try:
         if columns := [] if item.problem else parquets.video_columns(tree, item.rel):
             before = len(found.entries)
@@ -151,9 +151,9 @@ def _read_table(tree: Tree, item: Item, found: Found) -> list[str]:
         found.notes.append(str(error))
         failed = {}
     if failed:
-        told = ", ".join(f"{name} {number}" for name, number in sorted(failed.items()))
+        reasons = ", ".join(f"{name} {number}" for name, number in sorted(failed.items()))
         found.unused[parquets.FAILED] += sum(failed.values())
-        found.notes.append(f"{item.rel}: {sum(failed.values())} downloads failed ({told})")
+        found.notes.append(f"{item.rel}: {sum(failed.values())} downloads failed ({reasons})")
     if item.problem or not _STATS.fullmatch(item.rel.rsplit("/", 1)[-1]):
         count_ignored(found.ignored, item)
         return []

@@ -78,8 +78,8 @@ def make_estimator(config: FlowConfig) -> Estimator:
 def resolve(config: FlowConfig, runs_here: bool = True) -> FlowConfig:
     """Replace every "auto" by what it stands for on this machine, and check that it can run.
 
-    runs_here: False where other machines will compute, of which this one cannot tell whether they
-        have a GPU; "auto" stands for what is right here all the same.
+    runs_here: False where other machines will compute, and it is not known whether they have a GPU;
+        "auto" stands for what is right on this machine all the same.
 
     Resolving twice changes nothing. Weights that have a name are fetched if they are not here; the
     path of a checkpoint becomes absolute. Raises `ConfigError` for an unknown estimator, naming

@@ -4,7 +4,7 @@ Speaks over two pipes with `sofdata.video.isolate`: requests come as lines of JS
 input; answers are JSON headers with raw bytes, on the descriptor that the first argument names.
 A remote video that is read in ranges comes through the parent, too: this process is given neither
 credentials nor an address.
-While a video is decoded a thread tells the parent of progress, and ends this process should it have
+While a video is decoded a thread reports progress to the parent, and ends this process once it has
 more memory than it may (`sofdata.video.watch`).
 Nothing is pickled, since what a decoder says of an untrusted file is itself not to be trusted.
 """
@@ -70,7 +70,7 @@ class Answers:
                     part = part[os.write(self._pipe, part) :]
 
     def beat(self) -> None:
-        """Tell of progress, unless the parent has more to read than it has read."""
+        """Report progress, unless the parent has not yet read what was sent before."""
         if not self._lock.acquire(blocking=False):
             return  # what is being written is progress as well
         try:
@@ -106,11 +106,12 @@ def _decode(request: dict[str, Any], answers: Answers) -> None:
         answers.send(_describe(error))
 
 
-def _sampling(told: dict[str, Any]) -> Sampling:
-    span = told["span_s"]
-    hidden_s = [(start, end) for start, end in told["hidden_s"]]
+def _sampling(fields: dict[str, Any]) -> Sampling:
+    """The sampling of a request: JSON has lists where a `Sampling` has tuples."""
+    span = fields["span_s"]
+    hidden_s = [(start, end) for start, end in fields["hidden_s"]]
     span_s = (span[0], span[1]) if span else None
-    return Sampling(**told | {"span_s": span_s, "hidden_s": hidden_s})
+    return Sampling(**fields | {"span_s": span_s, "hidden_s": hidden_s})
 
 
 def _source(request: dict[str, Any], answers: Answers) -> Source:
@@ -142,7 +143,7 @@ def _describe(error: Exception) -> dict[str, Any]:
 
 
 def _duration_s(info: Any) -> float:
-    """The longest time that the header or the packets tell of."""
+    """The longer of the durations that the header states and the packets cover."""
     covered = float(info.pts_s[-1] - info.pts_s[0]) if len(info.pts_s) else 0.0
     return max(covered, info.duration_s or 0.0)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sofdata.video.clock import JoinedClock
 from sofdata.video.formats import DEMUXERS
 from sofdata.video.keys import is_whole
-from sofdata.video.progress import MADE
+from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
 
 FORMATS = ",".join(DEMUXERS)
@@ -60,7 +60,7 @@ def open_container(source: Source, max_pixels: int | None = None) -> Any:
 def refused_size(source: Source, index: int, max_pixels: int) -> tuple[int, int] | None:
     """Width and height of the first frame of a stream, if it is refused for being too large.
 
-    FFmpeg tells that in its log only: its own figures are 0 once it has refused a frame.
+    FFmpeg reports that in its log only: width and height are 0 once it has refused a frame.
     """
     import av
 
@@ -84,7 +84,7 @@ def refused_size(source: Source, index: int, max_pixels: int) -> tuple[int, int]
 
 @cache
 def _tags_in_any_encoding() -> dict[str, str]:
-    """Up to version 18, PyAV fails on tags that are no UTF-8 unless it is told to go on."""
+    """Up to version 18, PyAV fails on tags that are no UTF-8 unless it is asked to ignore them."""
     import av
 
     return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -96,7 +96,7 @@ def seconds(ticks: Ticks, time_base: Fraction) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryPoint:
     """Where in a file to begin to decode.
 
     seek_pts: what to seek to, in the stream's time base; None for the start of the file.
@@ -107,13 +107,13 @@ class Entry:
     skipped: int = 0
 
 
-START = Entry()
+START = EntryPoint()
 
 
 def packets(
     container: Any,
     stream: Any,
-    entry: Entry = START,
+    entry: EntryPoint = START,
     end_pts: int | None = None,
     clock: JoinedClock | None = None,
 ) -> Iterator[Any]:
@@ -133,7 +133,7 @@ def packets(
     clock = clock or joined_clock(container, stream)
     try:
         for number, packet in enumerate(container.demux(stream)):
-            MADE.packets += 1
+            PROGRESS.packets += 1
             if not packet.size and packet.pts is None and packet.dts is None:
                 continue  # PyAV's sign to flush, not a packet of the file
             clock.move(packet)
@@ -188,7 +188,7 @@ class Key:
 
 @dataclass(slots=True)
 class Scan:
-    """What the packets of a stream tell.
+    """What was found in the packets of a stream.
 
     pts: of the frames that are shown, each once; times of decoding where `by_order`.
     keys: the packets that a decoder can begin with.
@@ -210,7 +210,11 @@ class Scan:
 
 
 def scan_stream(
-    container: Any, stream: Any, by_order: bool, entry: Entry = START, end_pts: int | None = None
+    container: Any,
+    stream: Any,
+    by_order: bool,
+    entry: EntryPoint = START,
+    end_pts: int | None = None,
 ) -> Scan:
     """Read the packets of a stream, and decode up to its first frame."""
     scan, clock = Scan(), joined_clock(container, stream)

@@ -9,7 +9,7 @@ import numpy as np
 from sofdata.video.clock import JOIN_GAP_S
 from sofdata.video.probe import VideoInfo
 from sofdata.video.sampling import Sampling
-from sofdata.video.tally import Tally
+from sofdata.video.tally import DecodeTally
 
 # Headers are often off by a few frames without anything missing.
 TOLERATED_FRAMES = 5
@@ -25,7 +25,7 @@ class Damage:
     sentences: list[str] = field(default_factory=list)
 
 
-def damage_of(info: VideoInfo, sampling: Sampling, tally: Tally | None) -> Damage:
+def damage_of(info: VideoInfo, sampling: Sampling, tally: DecodeTally | None) -> Damage:
     """Compare what was promised with what came. A tally of None: the decoder counted nothing."""
     damage = Damage()
     if tally and tally.decode_errors:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sofdata.video.container import (
     START,
-    Entry,
+    EntryPoint,
     Key,
     Scan,
     open_container,
@@ -73,12 +73,16 @@ def _has_tag(tag: str) -> bool:
 def scan_packets(
     container: Any,
     stream: Any,
+    *,
     by_order: bool,
     span: tuple[int, int] | None,
     source: Source,
     max_pixels: int | None = None,
-) -> tuple[Scan, tuple[Entry, ...]]:
+) -> tuple[Scan, tuple[EntryPoint, ...]]:
     """Read the packets around a span, or all; and where to begin to decode, the nearest first.
+
+    by_order: as `VideoInfo.by_order`. span: (first, end) in the stream's time base, None for all.
+    source: to open the file once more where it cannot seek back.
 
     Only containers with an index, and a clock that never begins again, are entered in the middle;
     others are read up to the span.
@@ -103,20 +107,20 @@ def scan_packets(
 
 def _enter(
     container: Any, stream: Any, span: tuple[int, int]
-) -> tuple[Scan, tuple[Entry, ...]] | None:
+) -> tuple[Scan, tuple[EntryPoint, ...]] | None:
     """Seek to before a span; None where only the start of the file is before it."""
     import av
 
     backs = [max(1, int(each / stream.time_base)) for each in SEEK_BACK_S]
     first, target, back = stream.start_time or 0, span[0], backs[0]
-    found: list[Entry] = []
+    found: list[EntryPoint] = []
     scan = None
     try:
         while target > first:
-            scan = scan_stream(container, stream, False, Entry(target), span[1])
+            scan = scan_stream(container, stream, False, EntryPoint(target), span[1])
             key = scan.keys[0] if scan.keys else None
             if key and key.number == 0 and key.pts <= span[0]:
-                found.append(Entry(target))
+                found.append(EntryPoint(target))
                 if key.is_whole or len(found) > 1:
                     break
                 target = key.dts - 1  # to the key before: what lies between makes it whole
@@ -130,10 +134,10 @@ def _enter(
         return None
     nearest = found[-1].seek_pts or first
     earlier = (nearest - each for each in backs)
-    return scan, (found[-1], *(Entry(each) for each in earlier if each > first), START)
+    return scan, (found[-1], *(EntryPoint(each) for each in earlier if each > first), START)
 
 
-def _entries_before(keys: Sequence[Key], start: int) -> tuple[Entry, ...]:
+def _entries_before(keys: Sequence[Key], start: int) -> tuple[EntryPoint, ...]:
     """The packets to begin with for a span: the last key before it, and ever earlier ones.
 
     Keys count only as long as their times increase: some files show a time twice.
@@ -146,4 +150,4 @@ def _entries_before(keys: Sequence[Key], start: int) -> tuple[Entry, ...]:
     if before and not before[-1].is_whole:
         before.pop()  # what lies between makes the last one whole
     chosen = [before[-back].number for back in KEYS_BACK if back <= len(before)]
-    return (*(Entry(skipped=number) for number in chosen if number), START)
+    return (*(EntryPoint(skipped=number) for number in chosen if number), START)

@@ -11,15 +11,15 @@ from sofdata.video.sampling import Sampling
 LENGTH_S = 0.5  # by which, beside one frame, a file may be longer or shorter than it should be
 
 
-def settled(sampling: Sampling, info: VideoInfo, path: str) -> Sampling:
+def on_file_clock(sampling: Sampling, info: VideoInfo, path: str) -> Sampling:
     """The sampling of a file, whose hidden stretches hold for where its clock begins.
 
     Where the first frame comes late, stretches may be meant to count from it or from where players
     begin to count: both are hidden.
 
     Raises `Unusable` where stretches are to be hidden and the file is not as long as the video that
-    they belong to: it is a part of it, and nobody can tell which. So it is where the clock begins
-    again, since the length of the pause is not known.
+    they belong to: it is a part of it, and which part is not known. The same goes for a clock that
+    begins again, since the length of the pause is not known.
     """
     if not sampling.hidden_s:
         return sampling

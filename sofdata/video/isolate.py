@@ -44,7 +44,7 @@ MAX_PAYLOAD_BYTES = 1 << 30
 STDERR_TAIL_BYTES = 2000
 POLL_S = 0.5
 START_UP_S = 60.0  # a child may take this long to start, on a machine with much to do
-BEAT_S = 1.0  # how often a child tells of progress, or four times in its patience
+BEAT_S = 1.0  # how often a child reports progress; at least four times in `floor_s`
 
 
 class DecoderDied(DecodeError):
@@ -93,7 +93,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownSize:
     """Size of a video as shown, px."""
 
     height: int
@@ -181,24 +181,24 @@ class DecoderProcess:
         """A block of the remote file that is being decoded, and of no other."""
         start, end = header.get("start"), header.get("end")
         if self._remote is None or not isinstance(start, int) or not isinstance(end, int):
-            raise self.nonsense()
+            raise self.protocol_error()
         if not 0 <= start < end <= min(self._remote.size, start + BLOCK_BYTES):
-            raise self.nonsense()
+            raise self.protocol_error()
         return self._remote.fetch(start, end)
 
     def _receive(self, deadline: Deadline) -> tuple[dict[str, Any], memoryview]:
         head, payload = struct.unpack("<II", self._read(8, deadline))
         if head > MAX_HEADER_BYTES or payload > MAX_PAYLOAD_BYTES:
-            raise self.nonsense()
+            raise self.protocol_error()
         try:
             header = json.loads(bytes(self._read(head, deadline)))
             if header["kind"] != "beat":  # one may come late, after the end
                 self._is_idle = header["kind"] in ("end", "error")
         except (ValueError, KeyError, TypeError):
-            raise self.nonsense() from None
+            raise self.protocol_error() from None
         return header, self._read(payload, deadline)
 
-    def nonsense(self) -> DecoderDied:
+    def protocol_error(self) -> DecoderDied:
         """End the child, whose answers make no sense, and give the error to raise."""
         return self._died("crash", "the decoding process wrote nonsense")
 
@@ -303,7 +303,7 @@ class DecoderProcess:
         return died
 
     def _died(self, reason: str, message: str) -> DecoderDied:
-        """End the child. Of one that was too slow, the last line would tell of the clock only."""
+        """End the child, and give the error to raise; `tail` is what it wrote over this video."""
         self.close()
         end = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(self._stderr_from, end - STDERR_TAIL_BYTES))
@@ -323,10 +323,10 @@ class IsolatedStream:
         self._waited_s, self._limit_s = 0.0, limits.seconds(0.0, size_bytes)
         header, _ = self._next()
         try:
-            self.info = Shown(int(header["height"]), int(header["width"]))
+            self.info = ShownSize(int(header["height"]), int(header["width"]))
             self._limit_s = limits.seconds(float(header["duration_s"]), size_bytes)
         except (KeyError, TypeError, ValueError):
-            raise process.nonsense() from None
+            raise process.protocol_error() from None
 
     @property
     def report(self) -> StreamReport:
@@ -338,7 +338,7 @@ class IsolatedStream:
         last_s: float | None = None
         while (frames := self._frames()) is not None:
             if last_s not in (None, frames.pts_s[0]):
-                raise self._process.nonsense()
+                raise self._process.protocol_error()
             last_s = float(frames.pts_s[-1])
             yield frames
 
@@ -353,7 +353,7 @@ class IsolatedStream:
             rgb = np.frombuffer(payload, np.uint8).reshape(header["shape"])
             return Frames(rgb, np.array(header["pts_s"], np.float64))
         except (KeyError, TypeError, ValueError, ContractError):
-            raise self._process.nonsense() from None
+            raise self._process.protocol_error() from None
 
     def _next(self) -> tuple[dict[str, Any], memoryview]:
         """Wait for the child. Only time spent waiting for its work counts against the limit."""
@@ -366,7 +366,7 @@ class IsolatedStream:
 
 
 def _size_bytes(path: str) -> int:
-    """Size of a local file, 0 if it cannot be told: then there is nothing to read either."""
+    """Size of a local file, 0 where that cannot be read: then the file cannot be read either."""
     try:
         return os.stat(path).st_size
     except OSError:

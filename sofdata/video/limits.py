@@ -77,7 +77,7 @@ def out_of_memory() -> OverLimit:
 def too_large(picture: Any, max_pixels: int | None) -> str:
     """Why a picture is too large, "" if it is not.
 
-    picture: PyAV's context of a codec, which tells what the header says, or a frame.
+    picture: PyAV's context of a codec, which holds what the header says, or a frame.
     """
     if max_pixels is None:
         return ""
@@ -87,10 +87,10 @@ def too_large(picture: Any, max_pixels: int | None) -> str:
     pixels = picture.width * picture.height * (2 if bits > 8 else 1)
     if pixels <= max_pixels:
         return ""
-    return size_words(picture.width, picture.height, bits, max_pixels)
+    return size_message(picture.width, picture.height, bits, max_pixels)
 
 
-def size_words(width: int, height: int, bits: int, max_pixels: int) -> str:
+def size_message(width: int, height: int, bits: int, max_pixels: int) -> str:
     """A sentence on frames that are too large."""
     counted = f" of {bits} bits, each of which counts double" if bits > 8 else ""
     return (

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.video.clock import zero_pts
-from sofdata.video.container import Entry, open_container, refused_size, seconds
+from sofdata.video.container import EntryPoint, open_container, refused_size, seconds
 from sofdata.video.entries import (
     ORDER_MARGIN_S,
     TRUSTED,
@@ -33,7 +33,7 @@ from sofdata.video.formats import HEAD_BYTES
 from sofdata.video.formats import container as format_of
 from sofdata.video.geometry import pixel_aspect, square_size
 from sofdata.video.hdr import hdr_transfer
-from sofdata.video.limits import size_words, too_large
+from sofdata.video.limits import size_message, too_large
 from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.ranges import RangeFile, Source
 
@@ -113,7 +113,7 @@ class VideoInfo:
     is_best: bool
     whole: bool
     is_end: bool
-    entries: tuple[Entry, ...]
+    entries: tuple[EntryPoint, ...]
     max_pixels: int | None = None
 
     def seconds(self, pts: int) -> float:
@@ -248,13 +248,15 @@ def _read(
     zero = zero_pts(container, stream, source, head.first_pts)
     by_order = head.by_order or has_decoding_times_only(container, stream)
     span = _ticks(span_s, zero, stream.time_base) if span_s else None
-    scan, entries = scan_packets(container, stream, by_order, span, source, max_pixels)
+    scan, entries = scan_packets(
+        container, stream, by_order=by_order, span=span, source=source, max_pixels=max_pixels
+    )
     if scan.first is not None and (why := too_large(scan.first, max_pixels)):
         raise Unusable("too_large", f"{source}: {why}")
     if scan.first is None and max_pixels is not None:
         size = refused_size(source, stream.index, max_pixels)
         if size is not None:
-            raise Unusable("too_large", f"{source}: {size_words(*size, 8, max_pixels)}")
+            raise Unusable("too_large", f"{source}: {size_message(*size, 8, max_pixels)}")
     pts = np.array(sorted(scan.pts), dtype=np.int64)
     if not len(pts):
         raise _no_packets(stream, span_s, str(source))

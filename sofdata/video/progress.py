@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Progress:
+class DecodeProgress:
     """Numbers that only grow. packets: that were read; frames: that were decoded."""
 
     packets: int = 0
     frames: int = 0
 
 
-MADE = Progress()  # of this process; one decoder runs at a time
+PROGRESS = DecodeProgress()  # of this process; one decoder runs at a time

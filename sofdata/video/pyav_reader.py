@@ -16,6 +16,7 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,15 +24,15 @@ from numpy.typing import NDArray
 
 from sofdata.types import Eye
 from sofdata.video.config import Fit
-from sofdata.video.container import Entry, open_container, packets, shown_pts
+from sofdata.video.container import EntryPoint, open_container, packets, shown_pts
 from sofdata.video.geometry import crop_square, square_size, working_size
 from sofdata.video.hdr import hdr_transfer, tone_map
 from sofdata.video.orientation import Orientation, orientation_of
 from sofdata.video.probe import VideoInfo
-from sofdata.video.progress import MADE
+from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler, select
-from sofdata.video.tally import Tally
+from sofdata.video.tally import DecodeTally
 
 Sample = tuple[float, NDArray[np.uint8]]
 Ticks = tuple[int, int]
@@ -47,6 +48,21 @@ class _Picture(NamedTuple):
     orientation: Orientation
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """One pass over a video.
+
+    wanted: int64; presentation times that will be sampled, None where they are not known, which
+    costs the decoding of all frames. tally: counts this pass.
+    """
+
+    source: Source
+    info: VideoInfo
+    sampling: Sampling
+    tally: DecodeTally
+    wanted: NDArray[np.int64] | None
+
+
 class _Mispredicted(Exception):
     """A frame that was to be sampled did not come out of the decoder."""
 
@@ -56,21 +72,21 @@ def read(
     info: VideoInfo,
     fit: Fit,
     sampling: Sampling,
-    tally: Tally,
+    tally: DecodeTally,
 ) -> Iterator[Sample]:
     """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`."""
     convert = _Converter(info.pixel_aspect, sampling.size, fit, sampling.eye)
     sampler: StepSampler[_Picture] = StepSampler(
         sampling.step_s, sampling.span_s, sampling.hidden_s
     )
-    wanted = _wanted(info, sampling)
+    first = _Pass(source, info, sampling, tally, _wanted(info, sampling))
     try:
-        for kept_s, kept in _sampled(source, info, sampling, sampler, wanted, tally):
+        for kept_s, kept in _sampled(first, sampler):
             yield kept_s, convert(kept)
     except _Mispredicted:
         sampler.rewind()
         tally.reset()
-        for kept_s, kept in _sampled(source, info, sampling, sampler, None, tally):
+        for kept_s, kept in _sampled(replace(first, wanted=None), sampler):
             yield kept_s, convert(kept)
     tally.frames_undated += sampler.dropped
 
@@ -93,26 +109,19 @@ def _wanted(info: VideoInfo, sampling: Sampling) -> NDArray[np.int64] | None:
     return info.pts[select(info.pts_s, sampling.step_s, sampling.span_s, sampling.hidden_s)]
 
 
-def _sampled(
-    source: Source,
-    info: VideoInfo,
-    sampling: Sampling,
-    sampler: StepSampler[_Picture],
-    wanted: NDArray[np.int64] | None,
-    tally: Tally,
-) -> Iterator[tuple[float, _Picture]]:
+def _sampled(one: _Pass, sampler: StepSampler[_Picture]) -> Iterator[tuple[float, _Picture]]:
     """The frames that the sampler keeps. Raises `_Mispredicted` before it could choose wrongly."""
-    coming = deque([] if wanted is None else wanted.tolist())
-    end_s = sampling.span_s[1] if sampling.span_s else math.inf
-    for frame in _from_the_right_entry(source, info, sampling, wanted, tally):
+    coming = deque([] if one.wanted is None else one.wanted.tolist())
+    end_s = one.sampling.span_s[1] if one.sampling.span_s else math.inf
+    for frame in _from_the_right_entry(one):
         if frame.pts is None:
-            tally.frames_undated += 1
+            one.tally.frames_undated += 1
             continue
         if coming and frame.pts > coming[0]:
             raise _Mispredicted
         if coming and frame.pts == coming[0]:
             coming.popleft()
-        pts_s = info.seconds(frame.pts)
+        pts_s = one.info.seconds(frame.pts)
         yield from sampler.offer(pts_s, frame)
         if pts_s >= end_s:
             break
@@ -121,22 +130,17 @@ def _sampled(
     yield from sampler.finish()
 
 
-def _from_the_right_entry(
-    source: Source,
-    info: VideoInfo,
-    sampling: Sampling,
-    wanted: NDArray[np.int64] | None,
-    tally: Tally,
-) -> Iterator[_Picture]:
+def _from_the_right_entry(one: _Pass) -> Iterator[_Picture]:
     """Decoded frames, from one at or before the first of the span on where there is such a one.
 
     A decoder may need longer to recover than its container promises: then it begins earlier.
     """
-    span = info.ticks(sampling.span_s)
+    info = one.info
+    span = info.ticks(one.sampling.span_s)
     first = info.pts[np.searchsorted(info.pts, span[0]) :][:1]
     for entry in info.entries:
-        tally.reset()
-        with closing(_frames(source, info, entry, span, wanted, tally)) as frames:
+        one.tally.reset()
+        with closing(_frames(one, entry, span)) as frames:
             for frame in frames:
                 is_late = frame.pts is not None and len(first) and frame.pts > first[0]
                 if is_late and entry != info.entries[-1]:
@@ -146,19 +150,13 @@ def _from_the_right_entry(
                 return
 
 
-def _frames(
-    source: Source,
-    info: VideoInfo,
-    entry: Entry,
-    span: Ticks,
-    wanted: NDArray[np.int64] | None,
-    tally: Tally,
-) -> Generator[_Picture, None, None]:
+def _frames(one: _Pass, entry: EntryPoint, span: Ticks) -> Generator[_Picture, None, None]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
-    needed = None if wanted is None else frozenset(wanted.tolist())
-    with open_container(source, info.max_pixels) as container:
+    info = one.info
+    needed = None if one.wanted is None else frozenset(one.wanted.tolist())
+    with open_container(one.source, info.max_pixels) as container:
         stream = container.streams[info.stream_index]
-        decoder = _Decoder(stream.codec_context, info, span[0], tally)
+        decoder = _Decoder(stream.codec_context, info, span[0], one.tally)
         for packet in packets(container, stream, entry, info.packets_end(span[1])):
             if packet.size:
                 skip = needed is not None and shown_pts(packet) not in needed
@@ -169,7 +167,7 @@ def _frames(
 class _Decoder:
     """Packets to frames, with their times; counts what goes wrong from the start of the span on."""
 
-    def __init__(self, codec: Any, info: VideoInfo, start: int, tally: Tally) -> None:
+    def __init__(self, codec: Any, info: VideoInfo, start: int, tally: DecodeTally) -> None:
         self._codec = codec
         self._info = info
         self._start = start
@@ -208,7 +206,7 @@ class _Decoder:
             if packet is None or self._info.by_order or (shown_pts(packet) or 0) >= self._start:
                 self._tally.decode_errors += 1
             return
-        MADE.frames += len(frames)
+        PROGRESS.frames += len(frames)
         for frame in frames:
             # A stream may say with its key frames only how all of them are to be turned.
             self._orientation = orientation_of(frame) or self._orientation

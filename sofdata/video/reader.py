@@ -12,13 +12,13 @@ from sofdata.video import decord_reader, pyav_reader
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.damage import damage_of
 from sofdata.video.decord_reader import DecoderMisbehaved
-from sofdata.video.hidden import settled
+from sofdata.video.hidden import on_file_clock
 from sofdata.video.limits import out_of_memory
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.sampling import Sampling
-from sofdata.video.tally import StreamReport, Tally
+from sofdata.video.tally import DecodeTally, StreamReport
 
 
 def open_video(
@@ -32,7 +32,7 @@ def open_video(
     decoder: overrides `config.decoder`.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
-    holds no video, one of frames too large, or what of it must not be shown cannot be told,
+    holds no video, one of frames too large, or it is not known what of it must not be shown,
     `OverLimit` where it takes too much memory, and `DecodeError` where it cannot be read.
     """
     wanted = decoder or config.decoder
@@ -42,7 +42,7 @@ def open_video(
         info = probe(path, sampling.span_s, config.max_pixels)
     except MemoryError:
         raise out_of_memory() from None
-    return VideoStream(path, info, config, settled(sampling, info, str(path)), wanted)
+    return VideoStream(path, info, config, on_file_clock(sampling, info, str(path)), wanted)
 
 
 class VideoStream:
@@ -126,11 +126,11 @@ class VideoStream:
 
     def _with_pyav(self) -> Iterator[Frames]:
         self.decoder = pyav_reader.decoder_name(self.info)
-        tally = Tally()
+        tally = DecodeTally()
         samples = pyav_reader.read(self._source, self.info, self.config.fit, self.sampling, tally)
         yield from self._chunks(samples, tally)
 
-    def _chunks(self, samples: Iterator[Sample], tally: Tally | None) -> Iterator[Frames]:
+    def _chunks(self, samples: Iterator[Sample], tally: DecodeTally | None) -> Iterator[Frames]:
         """Group samples, then write the report. A tally of None: the decoder counted nothing."""
         held: list[Sample] = []
         sampled, first_s, last_s = 0, 0.0, 0.0
@@ -158,7 +158,7 @@ class VideoStream:
             covered_s=last_s - first_s,
         )
 
-    def _nothing(self, tally: Tally | None) -> Exception:
+    def _nothing(self, tally: DecodeTally | None) -> Exception:
         found = len(self.info.pts)
         if tally and not tally.frames_decoded:
             declared = self.info.frames_declared

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Tally:
+class DecodeTally:
     """Counters that a decoder raises as it goes.
 
     frames_decoded: frames that came out of the decoder, sampled or not.
@@ -31,7 +31,7 @@ class StreamReport:
     """What became of a video, known once all its frames were read.
 
     frames_sampled: frames that were handed out.
-    frames_decoded: frames that came out of the decoder; None where it does not tell (decord).
+    frames_decoded: frames that came out of the decoder; None where it does not count them (decord).
     decode_errors: packets or frames that could not be decoded.
     frames_undated: frames left out because their presentation time is missing or does not increase.
     frames_lost: frames that the file holds or declares and that cannot be had, damaged or missing.

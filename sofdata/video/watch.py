@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sofdata.video.progress import MADE
+from sofdata.video.progress import PROGRESS
 
 LOOK_S = 0.05
 OVER_MEMORY_CODE = 86  # with which a process that has too much memory ends itself
@@ -26,15 +26,15 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Watch:
     """Watches this process while it is busy.
 
-    tell: called about every `beat_s` where there was progress meanwhile. Must not block.
+    report: called about every `beat_s` where there was progress meanwhile. Must not block.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[], None]) -> None:
+        self._report = report
         self._memory_bytes = 0
         self._beat_s = 1.0
         self._busy = threading.Event()
-        self._look = Look()
+        self._look = ProcessUsage()
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
     def begin(self, memory_bytes: int, beat_s: float) -> None:
@@ -49,20 +49,20 @@ class Watch:
         self._busy.clear()
 
     def _run(self) -> None:
-        seen, told_s = self._look.progress(), time.monotonic()
+        seen, reported_s = self._look.progress(), time.monotonic()
         while True:
             self._busy.wait()
             time.sleep(min(LOOK_S, self._beat_s))
             if self._busy.is_set() and self._look.data_bytes() > self._memory_bytes:
                 os._exit(OVER_MEMORY_CODE)
-            if time.monotonic() - told_s >= self._beat_s:
+            if time.monotonic() - reported_s >= self._beat_s:
                 if (now := self._look.progress()) != seen:
-                    self._tell()
-                seen, told_s = now, time.monotonic()
+                    self._report()
+                seen, reported_s = now, time.monotonic()
 
 
-class Look:
-    """What the kernel tells of this process. Where it tells nothing, all figures are 0."""
+class ProcessUsage:
+    """What the kernel reports of this process; all figures are 0 where there is no /proc."""
 
     def __init__(self) -> None:
         self._read_here = 0  # bytes, which are no progress
@@ -75,7 +75,7 @@ class Look:
         before = self._read_here
         line = self._read(self._io).partition(b"\n")[0]  # rchar: 4711
         read = int(line.split()[1]) if line else before
-        return read - before, MADE.packets, MADE.frames
+        return read - before, PROGRESS.packets, PROGRESS.frames
 
     def data_bytes(self) -> int:
         """Data memory of this process."""

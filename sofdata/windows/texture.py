@@ -1,7 +1,7 @@
 """Whether motion can be seen: between frames without texture, flow is noise.
 
 A nearly black or plain frame still gives flow of several px, since noise matches noise somewhere.
-What tells motion from it is that the picture comes along: where something textured moves, the
+Motion differs from it in that the picture comes along: where something textured moves, the
 second frame taken back along the flow has the gradients of the first one, and as it stands it has
 not. Both is asked of the pixels that move by the flow, in each cell of a grid, over all steps of a
 window. With the gradients a of the first frame and b of the second one:

@@ -27,7 +27,7 @@ def refused(path: Path, corpus: str = "auto") -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "message"),
     [
         ("t.csv", TABLE, "no column names the files; found name, label. Expected uri"),
         ("t.csv", TABLE.replace(b",", b";"), "found name, label. Expected uri"),
@@ -50,11 +50,11 @@ def refused(path: Path, corpus: str = "auto") -> str:
     ],
 )
 def test_what_is_plainly_no_video_is_refused_in_words_about_it(
-    tmp_path: Path, name: str, data: bytes, told: str
+    tmp_path: Path, name: str, data: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
     said = refused(tmp_path / name)
-    assert told in said
+    assert message in said
     assert name in said
 
 

@@ -1,4 +1,4 @@
-"""Videos are told from other files by their first bytes."""
+"""Videos are recognised by their first bytes."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_unicode_is_read_with_and_without_a_mark(tmp_path: Path, encoding: str) 
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         ("a\nb\npurée\n".encode("latin-1"), r"line 3 is not UTF-8 \(byte 0xe9\)"),
         ("a\npurée\n".encode("utf-16")[:-1], "it is no whole UTF-16"),
@@ -64,8 +64,8 @@ def test_unicode_is_read_with_and_without_a_mark(tmp_path: Path, encoding: str) 
         (b"", "line 1 lacks the columns a; found nothing"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, data: bytes, told: str) -> None:
-    with pytest.raises(ConfigError, match=rf"t\.csv.*{told}"):
+def test_what_is_wrong_is_said(tmp_path: Path, data: bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"t\.csv.*{message}"):
         rows(tmp_path, data)
 
 

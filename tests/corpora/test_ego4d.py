@@ -165,8 +165,8 @@ def test_both_engines_and_a_replay_see_the_same(root: Path, ingested: Path, tmp_
     done = sofdata("ingest", root, tmp_path / "d", "--workers", "1", *settings)
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "d") == hashes(ingested)
-    told = sofdata("replay", tmp_path / "d", KITCHEN).stdout
-    assert "rejected: redacted" in told
+    output = sofdata("replay", tmp_path / "d", KITCHEN).stdout
+    assert "rejected: redacted" in output
 
 
 def test_what_is_not_here_is_told(root: Path) -> None:
@@ -221,9 +221,9 @@ def test_verify_finds_a_window_that_reaches_into_what_is_redacted(
             if window["source"] == KITCHEN and window["start_s"] > HIDDEN_S[1]:
                 window["start_s"] = HIDDEN_S[1] - 0.1
         path.write_text(json.dumps(record))
-    told = " ".join(finding.what for finding in verify(Tree(str(copy))).findings)
-    assert f"{KITCHEN}: window" in told
-    assert "reaches into" in told
+    findings = " ".join(finding.what for finding in verify(Tree(str(copy))).findings)
+    assert f"{KITCHEN}: window" in findings
+    assert "reaches into" in findings
 
 
 def test_a_hidden_folder_gives_no_videos(bare: Path) -> None:
@@ -276,7 +276,7 @@ def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (_set("version", value="v7"), r"version 'v7'"),
         (_set("videos", value={}), r"'videos' should be list"),
@@ -289,18 +289,18 @@ def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
     ],
 )
 def test_wrong_metadata_stops_with_the_place(
-    bare: Path, change: Callable[[dict[str, Any]], None], told: str
+    bare: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     wrong = metadata()
     change(wrong)
     put(bare / "ego4d.json", wrong)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(bare)
     assert "ego4d.json" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (_set("videos", KITCHEN, value=[]), KITCHEN),
         (_set("videos", KITCHEN, "narration_pass_1", value=[]), "narration_pass_1"),
@@ -314,18 +314,18 @@ def test_wrong_metadata_stops_with_the_place(
     ],
 )
 def test_wrong_narrations_stop_with_the_place(
-    bare: Path, change: Callable[[dict[str, Any]], None], told: str
+    bare: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     wrong = narrations()
     change(wrong)
     put(bare / "annotations" / "narration.json", wrong)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(bare)
     assert "narration.json" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"video_uid,s3_path\n%s,s3://b/x\n" % ABSENT.encode(), ""),
         (b"\xef\xbb\xbfexported_clip_uid,canonical_s3_location\n%s,s3://b\n" % CLIP.encode(), ""),
@@ -336,13 +336,13 @@ def test_wrong_narrations_stop_with_the_place(
     ],
 )
 def test_manifests_of_both_styles_are_read_and_others_refused(
-    bare: Path, data: bytes, told: str
+    bare: Path, data: bytes, message: str
 ) -> None:
     (bare / "full_scale" / "manifest.csv").write_bytes(data)
-    if not told:
+    if not message:
         assert "manifest.csv has no file there" in "; ".join(listing(bare).notes)
         return
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         listing(bare)
 
 

@@ -189,9 +189,9 @@ GROUP = f"grp-{KITCHEN[:-2]}99"
 
 def test_a_grouped_video_is_known_by_its_uid(root: Path) -> None:
     put(root / "ego4d.json", grouped(metadata(), GROUP))
-    told = narrations()
-    told["videos"][GROUP] = told["videos"].pop(KITCHEN)
-    put(root / "annotations" / "narration.json", told)
+    record = narrations()
+    record["videos"][GROUP] = record["videos"].pop(KITCHEN)
+    put(root / "annotations" / "narration.json", record)
     touch(root, f"full_scale/{GROUP}.mp4")
     (root / "full_scale" / "manifest.csv").write_text(f"video_uid,s3_path\n{GROUP},s3://a\n")
     (entry,) = listing(root).entries

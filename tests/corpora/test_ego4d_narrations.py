@@ -65,9 +65,9 @@ TAGS = [
 ]
 
 
-@pytest.mark.parametrize(("told", "text"), TAGS)
-def test_tags_are_taken_out_and_words_stay(told: str, text: str) -> None:
-    assert plain(told) == text
+@pytest.mark.parametrize(("narration", "text"), TAGS)
+def test_tags_are_taken_out_and_words_stay(narration: str, text: str) -> None:
+    assert plain(narration) == text
 
 
 def _texts(root: Path, moments: list[dict[str, Any]]) -> list[tuple[float, float, str]]:

@@ -122,7 +122,7 @@ def test_tables_are_told_apart_from_copies_that_are_not_read(bare: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("times", "told"),
+    ("times", "message"),
     [
         (("00:00:03.00", "00:00:03.00"), "3.0 s to 3.0 s is no stretch"),
         (("00:00:03.00", "00:00:01.00"), "3.0 s to 1.0 s is no stretch"),
@@ -130,13 +130,13 @@ def test_tables_are_told_apart_from_copies_that_are_not_read(bare: Path) -> None
     ],
 )
 def test_a_segment_outside_its_video_is_a_reject_that_names_its_row(
-    bare: Path, times: tuple[str, str], told: str
+    bare: Path, times: tuple[str, str], message: str
 ) -> None:
     put(bare / TRAIN, [*train(), segment(5, *times, "cut bread")])
     entry = entries(bare)[f"{VIDEO}_5"]
     assert entry.problem == "bad_span"
     assert entry.detail.startswith(f"{TRAIN}, line 6: ")
-    assert told in entry.detail
+    assert message in entry.detail
 
 
 def test_the_first_of_two_segments_of_one_id_counts(bare: Path) -> None:
@@ -153,7 +153,7 @@ def _cell(column: str, value: str) -> Callable[[list[list[str]]], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (_cell("start_timestamp", "1 minute"), r"line 3: '1 minute' is no time"),
         (_cell("start_timestamp", "00:00:00:01"), "line 3: .* is no time"),
@@ -169,12 +169,12 @@ def _cell(column: str, value: str) -> Callable[[list[list[str]]], None]:
     ],
 )
 def test_a_wrong_table_stops_with_its_line(
-    bare: Path, change: Callable[[list[list[str]]], None], told: str
+    bare: Path, change: Callable[[list[list[str]]], None], message: str
 ) -> None:
     rows = [list(row) for row in train()]
     change(rows)
     put(bare / TRAIN, rows)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(bare)
     assert TRAIN in str(error.value)
 

@@ -170,7 +170,7 @@ def test_files_that_are_here_twice_by_links_are_named(tmp_path: Path) -> None:
     (tmp_path / "snapshots" / "one.mp4").symlink_to("../blobs/a.mp4")
     (tmp_path / "again").symlink_to("blobs")
     notes = Folder().listing(Tree(str(tmp_path))).notes
-    told = "file is a link to another one that is here; both are used"
+    both = "file is a link to another one that is here; both are used"
     once = "folder is here twice by links; its files are used once"
-    assert notes == (f"1 x {told}: snapshots/one.mp4", f"1 x {once}: again")
+    assert notes == (f"1 x {both}: snapshots/one.mp4", f"1 x {once}: again")
     assert not Folder().listing(Tree(str(tmp_path / "blobs"))).notes

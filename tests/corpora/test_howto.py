@@ -145,7 +145,7 @@ def only_texts(root: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "message"),
     [
         ({"start": [0], "end": [1]}, "lists start, end and text"),
         ({"start": [0, 1], "end": [1], "text": ["a"]}, "lists start, end and text"),
@@ -154,15 +154,15 @@ def only_texts(root: Path) -> list[Any]:
         ([], "lists start, end and text"),
     ],
 )
-def test_wrong_captions_stop_with_the_video(root: Path, record: Any, told: str) -> None:
+def test_wrong_captions_stop_with_the_video(root: Path, record: Any, message: str) -> None:
     (root / "caption.json").write_text(json.dumps({HERE: record}))
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(root)
     assert HERE in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "message"),
     [
         ("HowTo100M_v1.csv", b"video_id\na\n", "line 1 lacks the columns category_1"),
         ("HowTo100M_v1.csv", TABLE.encode() + b"a,b\n", "line 4 has 2 cells"),
@@ -171,8 +171,10 @@ def test_wrong_captions_stop_with_the_video(root: Path, record: Any, told: str) 
         ("caption.json", b"[]", "expected an object"),
     ],
 )
-def test_a_wrong_file_stops_with_its_place(root: Path, name: str, data: bytes, told: str) -> None:
+def test_a_wrong_file_stops_with_its_place(
+    root: Path, name: str, data: bytes, message: str
+) -> None:
     (root / name).write_bytes(data)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(root)
     assert name in str(error.value)

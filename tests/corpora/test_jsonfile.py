@@ -40,7 +40,7 @@ def test_one_key_may_be_gone_through_in_the_same_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         ("", "expected an object"),
         ("[1]", "expected an object"),
@@ -54,9 +54,9 @@ def test_one_key_may_be_gone_through_in_the_same_way(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told_with_how_far_it_was_read(
-    tmp_path: Path, data: bytes | str, told: str
+    tmp_path: Path, data: bytes | str, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         items(tmp_path, data)
     assert "f.json" in str(error.value)
     assert "bytes" in str(error.value)

@@ -218,7 +218,7 @@ def test_a_span_that_is_none_is_a_reject_that_names_its_row(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (f"{HEADS}x,,1,2,train\n", "line 2 needs a youtube_id"),
         (f"{HEADS}x,../../a,1,2,train\n", "line 2 needs a youtube_id"),
@@ -226,10 +226,10 @@ def test_a_span_that_is_none_is_a_reject_that_names_its_row(tmp_path: Path) -> N
         (f"{HEADS}x,a,1\n", "line 2 has 3 cells, line 1 has 5"),
     ],
 )
-def test_a_wrong_table_stops_with_its_line(tmp_path: Path, data: str, told: str) -> None:
+def test_a_wrong_table_stops_with_its_line(tmp_path: Path, data: str, message: str) -> None:
     with_table(tmp_path)
     (tmp_path / "train.csv").write_text(data)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         listing(tmp_path)
 
 

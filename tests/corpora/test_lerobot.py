@@ -162,7 +162,7 @@ def test_cameras_of_another_kind_are_left_out_and_named(grey: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda info: info.update(codebase_version="v2.1"), "of codebase_version v2.1"),
         (lambda info: info.update(codebase_version="v1.6"), "'v1.6', and only v2.0, v2.1, v3.0"),
@@ -185,11 +185,11 @@ def test_cameras_of_another_kind_are_left_out_and_named(grey: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_the_info_is_said(grey: Path, change: Any, told: str) -> None:
+def test_what_is_wrong_with_the_info_is_said(grey: Path, change: Any, message: str) -> None:
     edit_info(grey, change)
     with pytest.raises(ConfigError, match=r"info\.json|file-000\.parquet") as error:
         listing(grey)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "--corpus folder" in str(error.value)
 
 
@@ -307,24 +307,24 @@ def test_every_dimension_has_a_name(grey: Path, names: Any, expected: tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda features: features.pop("action"), "no feature 'action'"),
         (lambda features: features["action"].update(dtype="string", shape=[1]), "string [1]"),
-        (lambda features: features["action"].update(shape=[2, 3]), "tells of 6 (action_0, "),
+        (lambda features: features["action"].update(shape=[2, 3]), "declares 6 (action_0, "),
         (lambda features: features["action"].update(shape=[]), "float32 []"),
         (lambda features: features["action"].update(shape=[0, 2]), "float32 [0, 2]"),
-        (lambda features: features["action"].update(shape=[7]), "tells of 7 (action_0, "),
+        (lambda features: features["action"].update(shape=[7]), "declares 7 (action_0, "),
     ],
 )
 def test_actions_that_cannot_be_kept_stop_the_ingest_before_any_work(
-    grey: Path, change: Any, told: str
+    grey: Path, change: Any, message: str
 ) -> None:
     edit_info(grey, lambda info: change(info["features"]))
     assert len(listing(grey).entries) == 6
     with pytest.raises(ConfigError) as error:
         demonstrations(grey)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "--with-actions" in str(error.value)
 
 

@@ -106,7 +106,7 @@ def test_numbers_with_a_point_are_those_without(grey: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, float("nan")])
 @pytest.mark.parametrize(
-    ("columns", "problem", "told"),
+    ("columns", "problem", "detail_end"),
     [
         (("chunk_index",), "no_file", "chunk_index is null"),
         (("file_index",), "no_file", "file_index is null"),
@@ -115,7 +115,7 @@ def test_numbers_with_a_point_are_those_without(grey: Path) -> None:
     ],
 )
 def test_whatever_is_null_of_a_camera_costs_its_view_only(
-    grey: Path, columns: tuple[str, ...], problem: str, told: str, value: float | None
+    grey: Path, columns: tuple[str, ...], problem: str, detail_end: str, value: float | None
 ) -> None:
     schema = pq.ParquetFile(grey / EPISODES).schema_arrow
     nulls = {f"videos/{WRIST}/{name}": value for name in columns}
@@ -126,7 +126,7 @@ def test_whatever_is_null_of_a_camera_costs_its_view_only(
     assert problems(grey) == {f"{WRIST}/episode-000001": problem}
     detail = by_id(listing(grey))[f"{WRIST}/episode-000001"].detail
     assert detail.startswith(f"{EPISODES}, row 2, episode 1: ")
-    assert detail.endswith(told)
+    assert detail.endswith(detail_end)
 
 
 def test_a_table_without_the_columns_of_a_camera_costs_its_rows_only(grey: Path) -> None:

@@ -63,13 +63,13 @@ def library(home: Path, *arguments: object) -> str:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset that the library recorded: its frames have tasks of their own."""
     home = tmp_path_factory.mktemp("recorded")
-    told: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for number, episode in enumerate(grey_episodes()):
         for name, camera in (("top", TOP), ("wrist", WRIST)):
-            told[f"{name}-{number}"] = episode.frames[camera].repeat(4, axis=1).repeat(4, axis=2)
-        told[f"action-{number}"] = episode.actions
-        told[f"task-{number}"] = np.array([task_of(number, at) for at in range(len(episode))])
-    np.savez(home / "episodes.npz", **told)
+            arrays[f"{name}-{number}"] = episode.frames[camera].repeat(4, axis=1).repeat(4, axis=2)
+        arrays[f"action-{number}"] = episode.actions
+        arrays[f"task-{number}"] = np.array([task_of(number, at) for at in range(len(episode))])
+    np.savez(home / "episodes.npz", **arrays)
     library(home, SCRIPT, "write", home / "episodes.npz", home / "dataset")
     return home / "dataset"
 
@@ -208,15 +208,15 @@ def test_actions_of_a_recorded_dataset_are_joined(recorded: Path) -> None:
 def test_statistics_are_those_that_the_library_counts(tmp_path: Path) -> None:
     """But for the quantiles of the dataset: it averages those of the episodes, ours are exact."""
     writer = LeRobotWriter(tmp_path / "ours", fps=FPS, action_names=("dx", "dy"))
-    told: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for number, length in enumerate((40, 130)):  # of the second not every frame is counted
         film, actions = jumping_texture(length, seed=number)
         film[:, :40] //= 2 + number
         writer.add(Episode({TOP: film, WRIST: 255 - film}, actions, "jump"))
-        told |= {f"top-{number}": film, f"wrist-{number}": 255 - film}
-        told |= {f"action-{number}": actions, f"task-{number}": np.array(["jump"] * length)}
+        arrays |= {f"top-{number}": film, f"wrist-{number}": 255 - film}
+        arrays |= {f"action-{number}": actions, f"task-{number}": np.array(["jump"] * length)}
     writer.finish()
-    np.savez(tmp_path / "episodes.npz", **told)
+    np.savez(tmp_path / "episodes.npz", **arrays)
     library(tmp_path, SCRIPT, "write", tmp_path / "episodes.npz", tmp_path / "theirs")
     stats = [json.loads((tmp_path / each / "meta/stats.json").read_text()) for each in OWNERS]
     compare(stats[0], stats[1], levels_apart=255)

@@ -148,9 +148,9 @@ def test_tasks_are_text_however_they_are_given(
 def test_whatever_is_said_of_a_camera_it_is_read_unless_it_shows_depth(
     grey: Path, info: object
 ) -> None:
-    edit_info(grey, lambda told: told["features"][TOP].update(info=info))
+    edit_info(grey, lambda values: values["features"][TOP].update(info=info))
     assert len(listing(grey).entries) == 6
-    edit_info(grey, lambda told: told["features"][TOP].update(info={"is_depth_map": True}))
+    edit_info(grey, lambda values: values["features"][TOP].update(info={"is_depth_map": True}))
     assert len(listing(grey).entries) == 3
 
 
@@ -261,7 +261,7 @@ def test_no_byte_of_the_actions_is_read_or_stored_unless_they_are_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda rows: rows[1].update(length="12"), r"episodes\.jsonl.*line 2: 'length' is '12'"),
         (lambda rows: rows[0].pop("length"), r"line 1: 'length' is None"),
@@ -273,12 +273,12 @@ def test_no_byte_of_the_actions_is_read_or_stored_unless_they_are_asked_for(
     ],
 )
 def test_a_row_that_is_wrong_is_named(
-    grey: Path, change: Callable[[list[dict[str, Any]]], object], told: str
+    grey: Path, change: Callable[[list[dict[str, Any]]], object], message: str
 ) -> None:
     rows = [json.loads(line) for line in (grey / LINES).read_text().splitlines()]
     change(rows)
     put_lines(grey / LINES, rows)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         listing(grey)
 
 

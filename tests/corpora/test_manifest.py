@@ -161,7 +161,7 @@ def test_rows_without_a_file_or_a_span_are_counted_with_their_place(clips: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "message"),
     [
         ("m.csv", b"name,text\na,b\n", "no column names the files; found name, text"),
         ("m.csv", b"path,file\na,b\n", "path, file may each be its uri; .*manifest.uri=path"),
@@ -195,10 +195,10 @@ def test_rows_without_a_file_or_a_span_are_counted_with_their_place(clips: Path)
     ],
 )
 def test_a_wrong_table_stops_with_its_row(
-    tmp_path: Path, name: str, data: bytes, told: str
+    tmp_path: Path, name: str, data: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(tmp_path / name)
     assert name in str(error.value)
 

@@ -250,7 +250,7 @@ def test_where_no_file_is_found_the_first_that_was_looked_for_is_shown(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         (("manifest.uri=v/{n",), "a pattern with columns in braces"),
         (("manifest.uri={n",), "a pattern with columns in braces"),
@@ -265,12 +265,12 @@ def test_where_no_file_is_found_the_first_that_was_looked_for_is_shown(tmp_path:
     ],
 )
 def test_a_setting_that_fits_nothing_is_refused(
-    tmp_path: Path, settings: tuple[str, ...], told: str
+    tmp_path: Path, settings: tuple[str, ...], message: str
 ) -> None:
     write_csv(tmp_path / "t.csv", [{"n": "0"}])
     touch(tmp_path, "0.mp4")
     table = () if "table" in settings[0] or "text=n" in settings[0] else ("manifest.table=t.csv",)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         listed(tmp_path, None, *settings, *table)
 
 

@@ -136,7 +136,7 @@ def test_a_clip_whose_times_are_none_is_a_reject_that_names_its_place(
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         (row(spans="later"), "line 2: 'later' should be a list"),
         (row(spans="[('a', 'b')]"), "line 2: timestamp should hold pairs"),
@@ -149,9 +149,9 @@ def test_a_clip_whose_times_are_none_is_a_reject_that_names_its_place(
         (row()[:3], "line 2 has 3 cells, line 1 has 5"),
     ],
 )
-def test_a_wrong_table_stops_with_its_line(root: Path, changed: list[str], told: str) -> None:
+def test_a_wrong_table_stops_with_its_line(root: Path, changed: list[str], message: str) -> None:
     write_table(root, changed)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         listing(root)
     assert "panda70m_testing.csv" in str(error.value)
 

@@ -166,7 +166,7 @@ def _linked_folder(root: Path, videos: Path) -> Layout:
 
 
 def _linked_files(root: Path, videos: Path) -> Layout:
-    """By names that tell nothing, and the files that they lead to are links again."""
+    """By names that say nothing, and the files that they lead to are links again."""
     source, store = root.parents[2] / "mine", _in(root.parents[2] / "store", videos)
     (root / "full_scale").mkdir()
     source.mkdir()

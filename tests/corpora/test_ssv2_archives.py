@@ -247,7 +247,7 @@ P = f"{FOLDER}-"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda root: (root / f"{P}02").unlink(), rf"part {P}02 .* is missing"),
         (lambda root: (root / f"{P}00").unlink(), rf"part {P}00 .* is missing"),
@@ -261,11 +261,11 @@ P = f"{FOLDER}-"
     ],
 )
 def test_a_part_that_is_missing_damaged_or_out_of_place_is_named(
-    tmp_path: Path, spoil: Callable[[Path], object], told: str, cache: Path
+    tmp_path: Path, spoil: Callable[[Path], object], message: str, cache: Path
 ) -> None:
     small(tmp_path / "s")
     spoil(tmp_path / "s")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         listing(tmp_path / "s")
     assert not [path for path in cache.rglob("*") if path.is_dir() and path.parent != cache]
 

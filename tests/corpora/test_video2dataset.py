@@ -1,4 +1,4 @@
-"""Tars of video2dataset: videos decoded from their places, odd and broken tars told."""
+"""Tars of video2dataset: videos decoded from their places, odd and broken tars reported."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_corpus(root: Path, clip: bytes) -> Path:
     root.mkdir()
     first = sample("000000000_0", clip) + sample("000000000_1", clip, "a dog jumps")
     write_tar(root / "00000.tar", first)
-    write_tar(root / "00001.tar", sample("000010000", clip, None, caption="told in JSON"))
+    write_tar(root / "00001.tar", sample("000010000", clip, None, caption="caption in JSON"))
     status = pa.table({"status": ["success", "success", "failed_to_download"]})
     pq.write_table(status, root / "00000.parquet")
     (root / "00000_stats.json").write_text("{}")
@@ -80,7 +80,7 @@ def test_videos_are_ingested_from_their_tars_with_their_captions(
     assert {(row["source"], row["text"]) for row in rows} == {
         ("00000/000000000_0", "a cat"),
         ("00000/000000000_1", "a dog jumps"),
-        ("00001/000010000", "told in JSON"),
+        ("00001/000010000", "caption in JSON"),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sofdata.video.config import VideoConfig
-from sofdata.video.hidden import settled
+from sofdata.video.hidden import on_file_clock
 from sofdata.video.probe import Unusable
 from sofdata.video.reader import VideoStream, open_video
 from sofdata.video.sampling import Sampling
@@ -60,11 +60,11 @@ def test_what_is_hidden_counts_from_where_players_count(tmp_path: Path) -> None:
 def test_where_the_first_frame_comes_late_both_ways_to_count_are_hidden(tmp_path: Path) -> None:
     info = opened(tmp_path / "a.mp4", 3.0).info
     late = replace(info, start_s=info.start_s + 0.7)
-    (found,) = settled(sampling(3.0), late, "a").hidden_s
+    (found,) = on_file_clock(sampling(3.0), late, "a").hidden_s
     assert found == pytest.approx((1.0, 2.2))
 
 
 def test_a_clock_that_begins_again_tells_nothing_of_what_to_hide(tmp_path: Path) -> None:
     info = opened(tmp_path / "a.mp4", 3.0).info
     with pytest.raises(Unusable, match="begins again"):
-        settled(sampling(3.0), replace(info, restarts=1), "a")
+        on_file_clock(sampling(3.0), replace(info, restarts=1), "a")

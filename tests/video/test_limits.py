@@ -25,7 +25,7 @@ from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
-from sofdata.video.watch import Look
+from sofdata.video.watch import ProcessUsage
 from tests.large_films import large_header, large_picture, lying_header
 from tests.videos import moving_square, write_video
 
@@ -80,10 +80,12 @@ def ended(opens: Callable[[], Iterable[Frames]]) -> str:
 def test_large_frames_end_alike_in_this_process_and_in_one_of_their_own(
     large: Path, name: str, decoder: DecoderName
 ) -> None:
-    told = here(large / name, decoder, VideoConfig())
-    assert told.startswith("too_large: ")
-    assert "its frames have 16384 x 16384 = 268435456 px; video.max_pixels allows 67108864" in told
-    assert apart(large / name, decoder, VideoConfig()) == told
+    message = here(large / name, decoder, VideoConfig())
+    assert message.startswith("too_large: ")
+    assert (
+        "its frames have 16384 x 16384 = 268435456 px; video.max_pixels allows 67108864" in message
+    )
+    assert apart(large / name, decoder, VideoConfig()) == message
 
 
 def test_large_frames_are_decided_before_they_are_decoded(large: Path) -> None:
@@ -99,8 +101,8 @@ def test_the_bound_is_a_setting(tmp_path: Path) -> None:
     whole = here(path, "pyav", VideoConfig())
     assert whole.endswith(" frames")
     assert here(path, "pyav", VideoConfig(max_pixels=96 * 64)) == whole
-    told = here(path, "pyav", VideoConfig(max_pixels=96 * 64 - 1))
-    assert "96 x 64 = 6144 px; video.max_pixels allows 6143" in told
+    message = here(path, "pyav", VideoConfig(max_pixels=96 * 64 - 1))
+    assert "96 x 64 = 6144 px; video.max_pixels allows 6143" in message
     assert here(path, "pyav", VideoConfig(max_pixels=None)) == whole
 
 
@@ -116,8 +118,8 @@ def test_pixels_of_more_than_8_bits_count_double(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     assert here(path, "pyav", VideoConfig(max_pixels=2 * 96 * 64)) == "4 frames"
-    told = here(path, "pyav", VideoConfig(max_pixels=2 * 96 * 64 - 1))
-    assert "96 x 64 = 6144 px of 10 bits, each of which counts double" in told
+    message = here(path, "pyav", VideoConfig(max_pixels=2 * 96 * 64 - 1))
+    assert "96 x 64 = 6144 px of 10 bits, each of which counts double" in message
 
 
 # Memory
@@ -141,15 +143,15 @@ def test_a_video_that_memory_runs_out_for_is_never_shorter(tmp_path: Path) -> No
 def test_an_allocation_that_fails_in_this_process_is_over_memory(tmp_path: Path) -> None:
     path = large_picture(tmp_path / "a.mov", 8000, 8000)
     code = "import sys; from tests.video.test_limits import cramped; cramped(sys.argv[1])"
-    told = subprocess.run(  # a new process, which has no freed memory to take
+    run = subprocess.run(  # a new process, which has no freed memory to take
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
-    assert told.stdout == "over_memory: decoding it takes more memory than there is\n"
+    assert run.stdout == "over_memory: decoding it takes more memory than there is\n"
 
 
 def cramped(path: str) -> None:
     """Decode with room for half a frame, and print how it ends."""
-    room = Look().data_bytes() + (32 << 20)
+    room = ProcessUsage().data_bytes() + (32 << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (room, resource.RLIM_INFINITY))
     print(here(Path(path), "pyav", VideoConfig()))
 
@@ -238,9 +240,9 @@ def test_the_longest_time_grows_with_duration_and_size() -> None:
 
 
 def test_what_the_watch_reads_is_no_progress(tmp_path: Path) -> None:
-    look = Look()
+    look = ProcessUsage()
     if not look.sees_memory or not look.progress()[0]:
-        pytest.skip("nothing tells here how much a process has read")
+        pytest.skip("nothing here says how much a process has read")
     before = look.progress()
     look.data_bytes()
     assert look.progress() == before

@@ -1,4 +1,4 @@
-"""Camera motion: recovered from flow that is mostly its own, and told apart from things moving."""
+"""Camera motion: recovered from flow that is mostly its own, and kept apart from things moving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting a video into windows, on clips whose every frame and step can be told apart.
+"""Cutting a video into windows, on clips whose every frame and step is different.
 
 Frame t has value t everywhere and time t / 10 s; step t, from frame t, has flow (t + 1, 0) px.
 """

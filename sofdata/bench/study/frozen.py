@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.bench.records import CELL, read_record
-from sofdata.bench.study.config import BENCH_RECIPES, BenchConfig, load_bench_config
+from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.config.recipes import BENCH_RECIPES, carried, differing_keys, recipes
 from sofdata.errors import ConfigError
 from sofdata.system.digests import json_digest

@@ -25,7 +25,11 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.ego4d.files import MANIFEST, Files, VideoFile, choose, find_files
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video
 from sofdata.corpora.ego4d.narrations import NARRATIONS, Texts, read_narrations, texts_of
-from sofdata.corpora.ego4d.redaction import OFFICIAL, Redaction, refuse_strangers
+from sofdata.corpora.ego4d.redaction import (
+    OFFICIAL,
+    Redaction,
+    refuse_unknown_files,
+)
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.storage.tree import Tree
@@ -59,7 +63,7 @@ class Ego4D:
         """Raises `ConfigError` for a malformed or missing ego4d.json, or malformed narrations.
 
         A video of ego4d.json without a file here is no input, since most people hold a part: it is
-        counted. A file that ego4d.json does not know is left out, as nobody can tell what of it may
+        counted. A file that ego4d.json does not know is left out, as it is not known what of it may
         be seen: an entry with the problem "no_metadata".
         """
         redaction = Redaction(tree.parent() if tree.is_file() else tree)
@@ -88,7 +92,7 @@ def _roots(redaction: Redaction, files: Files) -> list[str]:
         raise jsonfile.wrong(redaction.base, METADATA, "it is not here, nor above any video here")
     if not any(rel.rpartition("/")[2] == METADATA for rel in files.tables):
         usable = [each for each in files.videos if not each.item.problem]
-        refuse_strangers([(each.item.rel, each.found) for each in usable if each.found])
+        refuse_unknown_files([(each.item.rel, each.found) for each in usable if each.found])
     return list(roots)
 
 

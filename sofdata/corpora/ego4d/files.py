@@ -8,7 +8,7 @@ from sofdata.corpora.base import Ignored, count_ignored, counted, is_hidden, suf
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder, is_video
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video
 from sofdata.corpora.ego4d.narrations import NARRATIONS
-from sofdata.corpora.ego4d.redaction import OFFICIAL, Found, Redaction
+from sofdata.corpora.ego4d.redaction import OFFICIAL, FileMetadata, Redaction
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
 
@@ -24,7 +24,7 @@ class VideoFile:
     """A video file, and what is known of it; None where no ego4d.json lies at or above it."""
 
     item: Item
-    found: Found | None
+    found: FileMetadata | None
 
     @property
     def video(self) -> Video | None:

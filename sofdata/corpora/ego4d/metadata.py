@@ -36,7 +36,7 @@ class Video:
 
     parts: videos whose narrations hold in it, with the time in s at which each begins on its clock.
         Where the first has narrations, the others (the videos of a group) are not asked.
-    hidden_s: what is redacted, on its own clock in s; None where that cannot be told.
+    hidden_s: what is redacted, on its own clock in s; None where that is not known.
     """
 
     uid: str
@@ -64,14 +64,14 @@ def read_metadata(tree: Tree, rel: str) -> dict[str, Video]:
         raise jsonfile.wrong(tree, rel, "it has no 'videos'; is it the metadata of Ego4D v1 or v2?")
     found: dict[str, Video] = {}
     groups: dict[str, tuple[str, ...]] = {}
-    for at, record in enumerate(jsonfile.field(tree, rel, top, 0, "videos", list)):
+    for at, record in enumerate(jsonfile.field(tree, rel, top, "videos", list)):
         video = _video(tree, rel, at, record)
         found[video.uid] = joined(found.get(video.uid), video)
         if members := record.get("group_video_uids"):
             groups[video.uid] = _members(tree, rel, at, members)
     for uid, uids in groups.items():
         found[uid] = _grouped(found[uid], [found.get(each) for each in uids], uids)
-    for at, record in enumerate(jsonfile.field(tree, rel, top, 0, "clips", list)):
+    for at, record in enumerate(jsonfile.field(tree, rel, top, "clips", list)):
         clip = _clip(tree, rel, at, record, found)
         found[clip.uid] = joined(found.get(clip.uid), clip)
     return found
@@ -80,7 +80,7 @@ def read_metadata(tree: Tree, rel: str) -> dict[str, Video]:
 def joined(one: Video | None, other: Video) -> Video:
     """What two records of a uid say together: all that either hides.
 
-    Where they do not agree on what the uid is, nobody can tell what is redacted.
+    Where they do not agree on what the uid is, what is redacted is not known.
     """
     if one is None:
         return other
@@ -92,8 +92,8 @@ def joined(one: Video | None, other: Video) -> Video:
 
 
 def _video(tree: Tree, rel: str, at: int, record: Any) -> Video:
-    uid = _uid(tree, rel, "videos", at, record, "video_uid")
-    scenarios = jsonfile.field(tree, rel, record, at, "scenarios", list)
+    uid = _uid(tree, rel, record, "video_uid", place=f"videos[{at}]")
+    scenarios = jsonfile.field(tree, rel, record, "scenarios", list, at=at)
     labels = {
         "scenarios": ", ".join(str(each) for each in scenarios),
         "device": record.get("device"),
@@ -140,8 +140,8 @@ def _grouped(group: Video, members: Sequence[Video | None], uids: Sequence[str])
             (begin_s + start - GROUP_S, begin_s + end + GROUP_S) for start, end in member.hidden_s
         ]
         begin_s += member.duration_s
-    told_s = begin_s if group.duration_s is None else group.duration_s
-    apart = any(each.hidden_s for each in members if each) and abs(begin_s - told_s) > GROUP_S
+    stated_s = begin_s if group.duration_s is None else group.duration_s
+    apart = any(each.hidden_s for each in members if each) and abs(begin_s - stated_s) > GROUP_S
     if not known or apart:
         return replace(group, hidden_s=None, parts=(*group.parts, *((uid, 0.0) for uid in uids)))
     stereo = group.stereo or any(each.stereo for each in members if each)
@@ -156,7 +156,7 @@ def _members(tree: Tree, rel: str, at: int, uids: Any) -> tuple[str, ...]:
 
 
 def _clip(tree: Tree, rel: str, at: int, record: Any, videos: Mapping[str, Video]) -> Video:
-    uid = _uid(tree, rel, "clips", at, record, "clip_uid")
+    uid = _uid(tree, rel, record, "clip_uid", place=f"clips[{at}]")
     video = videos.get(str(record.get("video_uid")).lower())
     start_s = _optional_s(tree, rel, at, record, "video_start_sec")
     end_s = _optional_s(tree, rel, at, record, "video_end_sec")
@@ -180,10 +180,10 @@ def _clip(tree: Tree, rel: str, at: int, record: Any, videos: Mapping[str, Video
     )
 
 
-def _uid(tree: Tree, rel: str, part: str, at: int, record: Any, key: str) -> str:
+def _uid(tree: Tree, rel: str, record: Any, key: str, *, place: str) -> str:
     uid = str(record.get(key, "")) if isinstance(record, dict) else ""
     if not UID.fullmatch(uid):
-        raise jsonfile.wrong(tree, rel, f"{part}[{at}] needs a {key}, found {uid[:60]!r}")
+        raise jsonfile.wrong(tree, rel, f"{place} needs a {key}, found {uid[:60]!r}")
     return uid.lower()
 
 

@@ -78,7 +78,7 @@ def texts_of(video: Video, narrations: Texts, late: Counter[str]) -> tuple[Timed
 
 def _texts(tree: Tree, rel: str, uid: str, record: dict[str, Any]) -> tuple[TimedText, ...]:
     """Narrations of one pass, each until the next one or for 4 s, and summaries between them."""
-    passes = [jsonfile.field(tree, rel, record, 0, name, dict) for name in PASSES if name in record]
+    passes = [jsonfile.field(tree, rel, record, name, dict) for name in PASSES if name in record]
     texts = _moments(tree, rel, uid, _first(tree, rel, passes, "narrations"))
     for each in _first(tree, rel, passes, "summaries"):
         start_s, end_s = (_second(tree, rel, uid, each, key) for key in ("start_sec", "end_sec"))
@@ -92,7 +92,7 @@ def _plain(value: Any) -> str:
 
 def _first(tree: Tree, rel: str, passes: Sequence[dict[str, Any]], key: str) -> list[Any]:
     """What the first pass that has any gives."""
-    found = [jsonfile.field(tree, rel, each, 0, key, list) for each in passes]
+    found = [jsonfile.field(tree, rel, each, key, list) for each in passes]
     return next((each for each in found if each), [])
 
 

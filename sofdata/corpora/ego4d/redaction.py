@@ -35,7 +35,7 @@ _HOST = {"hf": 3}  # parts of a URL's path that are no folders; elsewhere one, t
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FilePlace:
     """Where a file lies: as it is named, or where a link leads. `folder`: a path or a URL."""
 
     folder: str
@@ -43,7 +43,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileMetadata:
     """What the ego4d.json files at and above a file say of it.
 
     roots: their folders, the nearest first.
@@ -53,7 +53,7 @@ class Found:
 
     roots: tuple[str, ...]
     root: str
-    place: Place
+    place: FilePlace
     video: Video | None
 
     @property
@@ -68,11 +68,11 @@ class Found:
         """The problem in words."""
         if self.video is not None:
             return f"{METADATA} does not give its redacted_intervals as start_sec and end_sec"
-        told = f"{METADATA} does not name it, so that nobody can tell what of it is redacted"
+        detail = f"{METADATA} does not name it, so that nobody can tell what of it is redacted"
         path = f"{self.place.folder.rpartition('/')[2]}/{self.place.stem}"
         if UID.search(path) and not UID.fullmatch(self.place.stem):
-            return f"{told}; it seems to be a part of a video, and of which stretch is not known"
-        return told
+            return f"{detail}; it seems to be a part of a video, and of which stretch is not known"
+        return detail
 
     @property
     def annotations(self) -> Annotations:
@@ -109,11 +109,11 @@ class Redaction:
 
     def roots(self, uri: str = "") -> tuple[str, ...]:
         """Folders with an ego4d.json at or above a file, or above the base; the nearest first."""
-        places = self._places(uri) if uri else [Place(each, "") for each in self._folders("")]
+        places = self._places(uri) if uri else [FilePlace(each, "") for each in self._folders("")]
         return tuple(dict.fromkeys(root for place in places for root in self._above(place.folder)))
 
-    def of(self, uri: str) -> Found | None:
-        """What is said of a file; None where there is no ego4d.json.
+    def of(self, uri: str) -> FileMetadata | None:
+        """What is known of a file; None where there is no ego4d.json.
 
         Raises `ConfigError` for one that is malformed.
         """
@@ -126,7 +126,7 @@ class Redaction:
         for place, root in knowing:
             video = joined(video, self.known(root)[place.stem])
         place, root = (knowing or above)[0]
-        return Found(tuple(dict.fromkeys(root for _, root in above)), root, place, video)
+        return FileMetadata(tuple(dict.fromkeys(root for _, root in above)), root, place, video)
 
     def known(self, root: str) -> dict[str, Video]:
         """The videos and clips of the ego4d.json in a folder. Raises `ConfigError`."""
@@ -141,7 +141,7 @@ class Redaction:
         return [each for each in ways if f"{each}/".startswith(f"{root.rstrip('/')}/")]
 
     def tree(self, folder: str) -> Tree:
-        """A folder of those that are told of here."""
+        """A folder that `roots` or `between` gave."""
         return Tree(folder, self.base.options)
 
     def _above(self, folder: str) -> list[str]:
@@ -162,7 +162,7 @@ class Redaction:
         except (ConfigError, StorageError):  # nothing there may be read
             return False
 
-    def _places(self, uri: str) -> list[Place]:
+    def _places(self, uri: str) -> list[FilePlace]:
         """Where a file lies: as it is named and, where links lead elsewhere, there."""
         where = parse(uri)
         if not self._is_on_disk(where):
@@ -174,7 +174,7 @@ class Redaction:
         path = path if path.startswith("/") else f"{self.base.root}/{path}"
         folder, _, name = path.rpartition("/")
         stem = _stem(name)
-        places = [Place(each, stem) for each in self._folders(folder or "/")]
+        places = [FilePlace(each, stem) for each in self._folders(folder or "/")]
         if os.path.islink(path):
             ways = [*_ways(os.path.abspath(path)), os.path.realpath(path)]
             places += [_place(way) for way in ways]
@@ -204,7 +204,7 @@ class Redaction:
         return self._ways[folder]
 
 
-def kept_out(tree: Tree, listing: Listing) -> Listing:
+def apply_redaction(tree: Tree, listing: Listing) -> Listing:
     """A listing of any corpus, from which nothing that Ego4D redacts can be seen.
 
     Files in a tree with an ego4d.json get what is hidden of them, or are rejected. Raises
@@ -213,12 +213,12 @@ def kept_out(tree: Tree, listing: Listing) -> Listing:
     """
     redaction = Redaction(tree.parent() if tree.is_file() else tree)
     redaction.look(entry.uri for entry in listing.entries)
-    found = [_by_all_ways(redaction, listing, entry.uri) for entry in listing.entries]
+    found = [_by_all_paths(redaction, listing, entry.uri) for entry in listing.entries]
     inside = [(entry, each) for entry, each in zip(listing.entries, found, strict=True) if each]
     if not inside:
         return listing
     usable = [(entry.uri, each[0]) for entry, each in inside if not entry.problem]
-    refuse_strangers(usable)
+    refuse_unknown_files(usable)
     entries = [
         functools.reduce(_kept, each, entry)
         for entry, each in zip(listing.entries, found, strict=True)
@@ -230,33 +230,33 @@ def kept_out(tree: Tree, listing: Listing) -> Listing:
     return replace(listing, entries=tuple(entries), notes=notes)
 
 
-def _by_all_ways(redaction: Redaction, listing: Listing, uri: str) -> list[Found]:
-    """What is said of a file at its path, and at those by which links in the source lead to it."""
-    found = [each for way in listing.ways(uri) if (each := redaction.of(way))]
+def _by_all_paths(redaction: Redaction, listing: Listing, uri: str) -> list[FileMetadata]:
+    """What is known of a file at its path, and at those by which links in the source lead to it."""
+    found = [each for path in listing.paths_to(uri) if (each := redaction.of(path))]
     return [each for each in found if each.video] or found[:1]
 
 
-def refuse_strangers(found: Sequence[tuple[str, Found]]) -> None:
-    """Raise `ConfigError` where the files (uri and what is said of it) are all unknown by name."""
+def refuse_unknown_files(found: Sequence[tuple[str, FileMetadata]]) -> None:
+    """Raise `ConfigError` where the files (uri and what is known of it) are all unknown by name."""
     if not found or any(each.video for _, each in found):
         return
     uri, root = found[0][0], public_url(found[0][1].roots[0])
     raise ConfigError(
         f"{METADATA} lies in {root}, above what is to be read (files: {len(found)}, such as"
-        f" {uri}), and knows none of them by name: nobody can tell what of them is redacted. If"
+        f" {uri}), and knows none of them by name: what of them is redacted is not known. If"
         f" they are videos of Ego4D, name them by their uids and give {root} as the source; if"
         f" not, move them, or {METADATA}, elsewhere"
     )
 
 
-def _kept(entry: Entry, found: Found | None) -> Entry:
+def _kept(entry: Entry, found: FileMetadata | None) -> Entry:
     if found is None or entry.problem:
         return entry
     if found.problem:
         return replace(entry, span_s=None, actions=None, problem=found.problem, detail=found.detail)
-    said, own = found.annotations, entry.annotations
-    hidden = merged((*own.hidden_s, *said.hidden_s))
-    both = Annotations(own.texts, hidden, own.eye or said.eye, said.lasts_s)
+    own, redacted = entry.annotations, found.annotations
+    hidden = merged((*own.hidden_s, *redacted.hidden_s))
+    both = Annotations(own.texts, hidden, own.eye or redacted.eye, redacted.lasts_s)
     return replace(entry, annotations=both)
 
 
@@ -275,9 +275,9 @@ def _url(base: Tree, where: Location) -> str:
     return f"{protocol}://{path.lstrip('/')}"
 
 
-def _place(path: str) -> Place:
+def _place(path: str) -> FilePlace:
     folder, _, name = path.rpartition("/")
-    return Place(folder or "/", _stem(name))
+    return FilePlace(folder or "/", _stem(name))
 
 
 def _stem(name: str) -> str:

@@ -31,7 +31,7 @@ _DEEPEST = 8  # lists in lists of names
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ActionColumn:
     """A column of numbers: its name, and how many of them are in a row."""
 
     name: str
@@ -39,14 +39,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Actions:
+class ActionLayout:
     """What a dataset has of actions.
 
     columns: where they are, one or several that are joined. spec: what they are together.
     notes: what is left out.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ActionColumn, ...]
     spec: ActionSpec
     notes: tuple[str, ...]
 
@@ -58,30 +58,30 @@ class Actions:
         return str(episode) if name == ACTIONS[0] else f"{episode}/{name}"
 
 
-def find_actions(tree: Tree, info: Info) -> Actions:
+def find_actions(tree: Tree, info: Info) -> ActionLayout:
     """Raises `ConfigError` where there are none, or none that are numbers."""
     columns = {name: _size(info.features[name]) for name in ACTIONS if name in info.features}
-    plain = next((Column(name, size) for name, size in columns.items() if size), None)
+    plain = next((ActionColumn(name, size) for name, size in columns.items() if size), None)
     parts, others = _parts(info.features)
     if plain:
         names = _plain_names(info.features[plain.name].get("names"), plain.size)
         left = [*(part.name for part in parts), *others]
         notes = (f"{plain.name} holds the actions; left out: {', '.join(left)}",) if left else ()
-        return Actions((plain,), ActionSpec(names, info.fps), notes)
+        return ActionLayout((plain,), ActionSpec(names, info.fps), notes)
     if parts:
-        told = [f"actions are joined from {', '.join(part.name for part in parts)}"]
+        joined = [f"actions are joined from {', '.join(part.name for part in parts)}"]
         if others:
-            told.append(f"no numbers in a row, and left out of the actions: {', '.join(others)}")
+            joined.append(f"no numbers in a row, and left out of the actions: {', '.join(others)}")
         spec = ActionSpec(_joined_names(info.features, parts), info.fps)
-        return Actions(parts, spec, tuple(told))
+        return ActionLayout(parts, spec, tuple(joined))
     raise ConfigError(
         f"{INFO} in {tree.name} {_found(info.features)}; leave out --with-actions to use the "
         "videos alone"
     )
 
 
-def check_type(tree: Tree, rel: str, actions: Actions) -> None:
-    """Raise `ConfigError` where a file cannot hold the actions that info.json tells of."""
+def check_type(tree: Tree, rel: str, actions: ActionLayout) -> None:
+    """Raise `ConfigError` where a file cannot hold the actions that info.json declares."""
     types = column_types(tree, rel)
     for column in actions.columns:
         if column.name not in types:
@@ -92,12 +92,12 @@ def check_type(tree: Tree, rel: str, actions: Actions) -> None:
 def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
     """The actions of an episode on the clock of its video; memory is that of one episode.
 
-    Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` tell of.
+    Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
     """
     import pyarrow as pa
 
     episode, *named = ref.part.split("/")
-    columns = [_column(name, spec) for name in named] or [Column(ACTIONS[0], spec.dimension)]
+    columns = [_column(name, spec) for name in named] or [ActionColumn(ACTIONS[0], spec.dimension)]
     where = f"episode {episode} in {ref.uri}"
     names = ["timestamp", *(column.name for column in columns)]
     try:
@@ -153,11 +153,11 @@ def _size(feature: Any) -> int:
     return max(0, prod(shape)) if fits and min(shape) > 0 else 0
 
 
-def _parts(features: Mapping[str, Any]) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def _parts(features: Mapping[str, Any]) -> tuple[tuple[ActionColumn, ...], tuple[str, ...]]:
     """Columns that each hold a part of the actions, and the names of those that cannot."""
     named = [name for name in features if name.startswith(tuple(f"{each}." for each in ACTIONS))]
     sizes = {name: 0 if "/" in name else _size(features[name]) for name in named}
-    fit = tuple(Column(name, size) for name, size in sizes.items() if size)
+    fit = tuple(ActionColumn(name, size) for name, size in sizes.items() if size)
     return fit, tuple(name for name, size in sizes.items() if not size)
 
 
@@ -169,7 +169,7 @@ def _found(features: Mapping[str, Any]) -> str:
             what = f"{feature.get('dtype')} {feature.get('shape')}"
             return f"says that feature '{name}' is {what}, and only numbers can be stored"
     known = ", ".join(sorted(features))
-    return f"tells of no feature '{ACTIONS[0]}' or '{ACTIONS[0]}.PART', only of {known}"
+    return f"has no feature '{ACTIONS[0]}' or '{ACTIONS[0]}.PART', only of {known}"
 
 
 def _plain_names(names: Any, size: int) -> tuple[str, ...]:
@@ -177,9 +177,9 @@ def _plain_names(names: Any, size: int) -> tuple[str, ...]:
     return found or tuple(f"{ACTIONS[0]}_{number}" for number in range(size))
 
 
-def _joined_names(features: Mapping[str, Any], parts: Sequence[Column]) -> tuple[str, ...]:
+def _joined_names(features: Mapping[str, Any], parts: Sequence[ActionColumn]) -> tuple[str, ...]:
     """Each name behind that of its part: `action.arm` with ["x", "y"] gives arm.x, arm.y."""
-    for short in (True, False):  # action.arm and actions.arm are told apart by their full names
+    for short in (True, False):  # action.arm and actions.arm differ in their full names only
         names: list[str] = []
         for part in parts:
             head = jsonfile.clean(part.name.partition(".")[2] if short else part.name)
@@ -201,15 +201,15 @@ def _distinct(names: Sequence[str], size: int) -> tuple[str, ...]:
     return tuple(names) if len(names) == len(set(names)) == size else ()
 
 
-def _column(named: str, spec: ActionSpec) -> Column:
+def _column(named: str, spec: ActionSpec) -> ActionColumn:
     name, _, size = named.partition("=")
-    return Column(name, int(size) if size else spec.dimension)
+    return ActionColumn(name, int(size) if size else spec.dimension)
 
 
 # Values
 
 
-def _check(tree: Tree, rel: str, column: Column, found: Any, spec: ActionSpec) -> None:
+def _check(tree: Tree, rel: str, column: ActionColumn, found: Any, spec: ActionSpec) -> None:
     import pyarrow as pa
 
     size, fixed = 1, True
@@ -222,8 +222,8 @@ def _check(tree: Tree, rel: str, column: Column, found: Any, spec: ActionSpec) -
     if size != column.size or not (pa.types.is_floating(found) or pa.types.is_integer(found)):
         names = "" if column.size != spec.dimension else f" ({', '.join(spec.names)})"
         raise ConfigError(
-            f"'{column.name}' in {rel} of {tree.name} is {size} of {found}, where {INFO} tells of "
-            f"{column.size}{names}: the dimension must not vary; mend the dataset, or leave out "
+            f"'{column.name}' in {rel} of {tree.name} is {size} of {found}, where {INFO} declares "
+            f"{column.size}{names}: the dimension must not vary; fix the dataset, or leave out "
             "--with-actions"
         )
 
@@ -237,7 +237,7 @@ def _times_s(column: pa.ChunkedArray, start_s: float, where: str) -> NDArray[np.
     return times_s
 
 
-def _matrix(values: pa.Array, column: Column, where: str) -> NDArray[np.float32]:
+def _matrix(values: pa.Array, column: ActionColumn, where: str) -> NDArray[np.float32]:
     """Numbers of a column as float32 [M, its size], NaN where one or a whole row is null."""
     import pyarrow as pa
 

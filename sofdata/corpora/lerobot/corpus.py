@@ -20,7 +20,7 @@ v2.0 and v2.1, a file an episode:
 
 Files of rows are opened only when actions are asked for, and then only episode_index, timestamp
 and the actions are read (`lerobot_actions`); and for episodes with several tasks, of which
-task_index tells when each is done (`lerobot_tasks`).
+task_index says when each is done (`lerobot_tasks`).
 
 Timestamps run from zero in each episode; in an MP4 of v3.0 the episode begins at its
 `from_timestamp`. Those are sums of rounded seconds, which drift from the times of the frames
@@ -46,8 +46,8 @@ from sofdata.corpora.base import (
     suffix,
 )
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
-from sofdata.corpora.lerobot.actions import Actions, check_type, find_actions, read_track
-from sofdata.corpora.lerobot.episodes import Episode, View, read_episodes
+from sofdata.corpora.lerobot.actions import ActionLayout, check_type, find_actions, read_track
+from sofdata.corpora.lerobot.episodes import EpisodeInfo, View, read_episodes
 from sofdata.corpora.lerobot.info import INFO, Info, read_info
 from sofdata.corpora.lerobot.tasks import THREADS, Tasks, texts_by_time
 from sofdata.corpora.readers import jsonfile
@@ -88,27 +88,28 @@ class LeRobot:
         return read_track(tree, ref, spec)
 
 
-def _list(tree: Tree, info: Info, actions: Actions | None) -> Listing:
+def _list(tree: Tree, info: Info, actions: ActionLayout | None) -> Listing:
     found = Found(tree.walk())
     tasks = Tasks(tree)
     episodes = list(read_episodes(tree, info, _visible(found), tasks))
     if not episodes:
         raise jsonfile.wrong(tree, INFO, "its table of episodes is empty")
-    texts, untold = _several_tasks(tree, info, episodes, found, tasks)
+    texts, undated = _several_tasks(tree, info, episodes, found, tasks)
     first: dict[int, str] = {}
     entries = []
     for episode in episodes:
         before = first.setdefault(episode.number, episode.place)
         own = texts.get((episode.data, episode.number), ())
         entries += [
-            _entry(info, camera, episode, before, found, actions, own) for camera in info.cameras
+            _entry(info, camera, episode, first=before, found=found, actions=actions, texts=own)
+            for camera in info.cameras
         ]
     tables, ignored, spare = _others(info, found, entries)
-    notes = [*info.notes, *(actions.notes if actions else ()), *untold]
+    notes = [*info.notes, *(actions.notes if actions else ()), *undated]
     if spare:
         notes.append(counted(spare, "video belongs to no episode; ignored"))
     spec = actions.spec if actions else None
-    return Listing.of(entries, ignored, notes, spec, tables, tasks.unused())
+    return Listing.of(entries, ignored, notes, actions=spec, tables=tables, unused=tasks.unused())
 
 
 def _visible(found: Found) -> Found:
@@ -116,7 +117,7 @@ def _visible(found: Found) -> Found:
 
 
 def _several_tasks(
-    tree: Tree, info: Info, episodes: Iterable[Episode], found: Mapping[str, Item], tasks: Tasks
+    tree: Tree, info: Info, episodes: Iterable[EpisodeInfo], found: Mapping[str, Item], tasks: Tasks
 ) -> tuple[dict[tuple[str, int], tuple[TimedText, ...]], list[str]]:
     """What is done when in episodes with several tasks, and a note on those that do not say so."""
     several = [episode for episode in episodes if len(episode.tasks) > 1]
@@ -125,9 +126,9 @@ def _several_tasks(
         if episode.data in found:
             wanted.setdefault(episode.data, set()).add(episode.number)
     texts = texts_by_time(tree, wanted, tasks, 1 / info.fps) if wanted else {}
-    untold = [str(each.number) for each in several if (each.data, each.number) not in texts]
+    undated = [str(each.number) for each in several if (each.data, each.number) not in texts]
     what = "episode has several tasks, and its rows do not say when; all of them are its text"
-    return texts, [counted(untold, what)] if untold else []
+    return texts, [counted(undated, what)] if undated else []
 
 
 def _others(
@@ -159,10 +160,11 @@ def _others(
 def _entry(
     info: Info,
     camera: str,
-    episode: Episode,
+    episode: EpisodeInfo,
+    *,
     first: str,
     found: Mapping[str, Item],
-    actions: Actions | None,
+    actions: ActionLayout | None,
     texts: tuple[TimedText, ...],
 ) -> Entry:
     """One camera's view of an episode.
@@ -201,7 +203,7 @@ def _entry(
     )
 
 
-def _state(view: View, episode: Episode, found: Mapping[str, Item]) -> tuple[int, str, str]:
+def _state(view: View, episode: EpisodeInfo, found: Mapping[str, Item]) -> tuple[int, str, str]:
     """Size of the file of a view, and what is wrong with it."""
     if view.problem:
         item = found.get(view.uri)

@@ -43,8 +43,8 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Episode:
-    """One episode as the metadata tells of it.
+class EpisodeInfo:
+    """One episode as the metadata describes it.
 
     number: its index. tasks: what is done in it, each once. rows: how many frames it should have.
     data: the file of its rows, "" where none is given. views: by camera. place: names its row for
@@ -61,7 +61,7 @@ class Episode:
 
 def read_episodes(
     tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks
-) -> Iterator[Episode]:
+) -> Iterator[EpisodeInfo]:
     """All episodes, in the order of their table.
 
     found: the files of the dataset by path. Raises `ConfigError` where there is no table, and for
@@ -78,7 +78,7 @@ def read_episodes(
 
 def _from_lines(
     tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks
-) -> Iterator[Episode]:
+) -> Iterator[EpisodeInfo]:
     if LINES not in found:
         other = f"; {EPISODES} is there, as in v3.0" if _tables(found) else ""
         what = f"it is of {info.version}, and there is no {LINES}{other}"
@@ -91,7 +91,7 @@ def _from_lines(
             camera: View(resolve(fill(info.video_path, video_key=camera, **place), found))
             for camera in info.cameras
         }
-        yield Episode(
+        yield EpisodeInfo(
             number=number,
             tasks=tasks.texts(LINES, at.row, row.get("tasks", row.get("task"))),
             rows=rows,
@@ -106,7 +106,7 @@ def _from_lines(
 
 def _from_tables(
     tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks
-) -> Iterator[Episode]:
+) -> Iterator[EpisodeInfo]:
     """Only the columns named here are read: others hold statistics of the actions."""
     needed = ["episode_index", "tasks", "length", *(f"data/{name}" for name in _PLACE)]
     views = [f"videos/{camera}/{name}" for camera in info.cameras for name in (*_PLACE, *_SPAN)]
@@ -119,7 +119,7 @@ def _from_tables(
         columns = [*needed, *(name for name in views if name in there)]
         for line, row in enumerate(read_columns(tree, rel, columns).to_pylist(), 1):
             at = _At(tree, rel, f"row {line}, episode {row['episode_index']}")
-            yield Episode(
+            yield EpisodeInfo(
                 number=at.number(row, "episode_index"),
                 tasks=tasks.texts(rel, at.row, row["tasks"]),
                 rows=at.number(row, "length"),
@@ -204,9 +204,9 @@ class _At:
         """Which of the values are missing, in words."""
         absent = [key for key in keys if key not in row]
         null = [key for key in keys if key in row and self.seconds(row, key) is None]
-        told = [f"the table lacks {' and '.join(absent)}"] if absent else []
-        told += [f"{' and '.join(null)} {'are' if len(null) > 1 else 'is'} null"] if null else []
-        return f"{self}: {'; '.join(told)}"
+        parts = [f"the table lacks {' and '.join(absent)}"] if absent else []
+        parts += [f"{' and '.join(null)} {'are' if len(null) > 1 else 'is'} null"] if null else []
+        return f"{self}: {'; '.join(parts)}"
 
     def _wrong(self, key: str, value: Any, wanted: str) -> Exception:
         what = f"{self.row}: '{key}' is {value!r:.60}, where {wanted} belongs"

@@ -54,7 +54,7 @@ class Info:
 def read_info(tree: Tree) -> Info:
     """Read and check info.json. Raises `ConfigError` that says what was found."""
     values: dict[str, Any] = jsonfile.read_json(tree, INFO, dict)
-    version, told = _version(tree, values.get("codebase_version"))
+    version, read_as = _version(tree, values.get("codebase_version"))
     features = values.get("features")
     if not isinstance(features, dict):
         raise jsonfile.wrong(tree, INFO, "it lacks 'features'")
@@ -77,12 +77,12 @@ def read_info(tree: Tree) -> Info:
         data_path=_template(tree, values, "data_path", fields),
         video_path=_template(tree, values, "video_path", {*fields, "video_key"}),
         features=features,
-        notes=(*told, *cameras.notes),
+        notes=(*read_as, *cameras.notes),
     )
 
 
 def _version(tree: Tree, value: Any) -> tuple[str, tuple[str, ...]]:
-    """The version as which the format is read, and what is to be said of that.
+    """The version as which the format is read, and notes on that.
 
     Within a major version lerobot itself reads what is newer (`check_version_compatibility`).
     Raises `ConfigError` for one that is not read.

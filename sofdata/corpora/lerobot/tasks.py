@@ -1,7 +1,7 @@
 """The tasks of a LeRobot dataset as text: of an episode and, where it has several, of stretches.
 
 An episode's row names its tasks; where a dataset gives their numbers instead, `meta/tasks.jsonl` or
-`meta/tasks.parquet` tells the text. When in the episode each is done is in the files of rows: every
+`meta/tasks.parquet` has the text. When in the episode each is done is in the files of rows: every
 frame has the `task_index` of its own (huggingface/lerobot, dataset_writer.py: `add_frame` takes a
 task with each frame). These files are opened only for episodes that have several tasks, and of
 them only episode_index, timestamp and task_index are read.

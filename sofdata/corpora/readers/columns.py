@@ -70,13 +70,13 @@ def mean_bytes(tree: Tree, rel: str, path: str) -> float:
 
     try:
         with _open(tree, rel) as file:
-            told = file.metadata
-            groups = (told.row_group(number) for number in range(told.num_row_groups))
+            metadata = file.metadata
+            groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
             columns = (group.column(at) for group in groups for at in range(group.num_columns))
             sizes = (
                 each.total_uncompressed_size for each in columns if each.path_in_schema == path
             )
-            return float(sum(sizes) / max(1, told.num_rows))
+            return float(sum(sizes) / max(1, metadata.num_rows))
     except (pa.ArrowException, OSError) as error:
         raise jsonfile.wrong(tree, rel, f"no readable Parquet: {brief(error)}") from None
 

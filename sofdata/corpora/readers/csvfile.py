@@ -124,12 +124,12 @@ def _form(handle: io.BufferedReader, delimiter: str | None, wanted: Sequence[str
     blank = _BLANK.match(data)
     skipped = blank[0].count(b"\n") if blank else 0
     data = data[blank.end() :] if blank else data
-    said = _SEP.match(data)
-    if said:
-        data, delimiter = data[said.end() :], said[1].decode("latin-1")
+    named = _SEP.match(data)
+    if named:
+        data, delimiter = data[named.end() :], named[1].decode("latin-1")
     text = data.decode("utf-8", "replace")
     forms = [
-        Form(each, _heads(text, each), skipped + bool(said))
+        Form(each, _heads(text, each), skipped + bool(named))
         for each in ([delimiter] if delimiter else DELIMITERS)
     ]
     names = {name.casefold() for name in wanted}

@@ -97,8 +97,8 @@ def roles(tree: Tree, rel: str, heads: Sequence[str], config: ManifestConfig) ->
     )
     if bool(start) != bool(end):
         found = start or end
-        told = f"of start and end it has {found!r} alone; name both, or neither with ''"
-        raise misread(tree, rel, told)
+        what = f"of start and end it has {found!r} alone; name both, or neither with ''"
+        raise misread(tree, rel, what)
     own = {id, text, start, end} | ({uri[1]} if len(uri) == 3 and not uri[0] + uri[2] else set())
     return Roles(uri, id, text, start, end, tuple(name for name in heads if name not in own))
 

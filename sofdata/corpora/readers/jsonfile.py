@@ -20,7 +20,7 @@ MAX_BYTES = 1 << 29  # of a file that is read as a whole
 MAX_VALUE = 1 << 27  # of one value of a file that is read piece by piece
 PIECE = 1 << 16
 HEAD = 1 << 10
-# Without these nobody can tell what of a video may be used, whatever it is taken for.
+# Without these it is not known what of a video may be used, whichever corpus it is read as.
 NEEDED = ("ego4d.json",)
 
 
@@ -141,7 +141,7 @@ def items(tree: Folder, rel: str, inside: str = "") -> Iterator[tuple[str, Any]]
     """The keys and values of a file whose top level is an object, one at a time.
 
     For files too large to be held as a whole: memory is that of the largest value, of at most
-    `MAX_VALUE` bytes. Raises `ConfigError` that tells how far into the file it is wrong.
+    `MAX_VALUE` bytes. Raises `ConfigError` with the number of bytes read up to the error.
 
     inside: a key at the top whose object is gone through instead, if it is there and not empty.
     """
@@ -172,7 +172,7 @@ def _first(tree: Folder, rel: str) -> bytes:
 
 @contextmanager
 def _metered(tree: Folder, rel: str) -> Iterator[_Metered]:
-    """A file to read piece by piece; what goes wrong is told with how far that is."""
+    """A file to read piece by piece; errors name the number of bytes read up to there."""
     import ijson
 
     file = None
@@ -183,9 +183,9 @@ def _metered(tree: Folder, rel: str) -> Iterator[_Metered]:
     except OSError as error:
         raise wrong(tree, rel, error.strerror or type(error).__name__) from None
     except (ijson.JSONError, ValueError) as error:
-        told = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split())[:120]
         read = file.total if file else 0
-        raise wrong(tree, rel, f"no valid JSON within {read} bytes: {told}") from None
+        raise wrong(tree, rel, f"no valid JSON within {read} bytes: {reason}") from None
 
 
 class _Metered:
@@ -214,15 +214,20 @@ class _Metered:
 
 
 def check_names(tree: Folder, rel: str, names: Sequence[str]) -> None:
-    """Raise `ConfigError` where two columns have one name: nobody can tell which is meant."""
+    """Raise `ConfigError` where two columns have one name: which is meant is not known."""
     name, times = next(iter(Counter(names).most_common(1)), ("", 0))
     if times > 1:
         what = f"{times} columns are called {name!r:.60}; rename all but one"
         raise wrong(tree, rel, what)
 
 
-def field(tree: Folder, rel: str, record: dict[str, Any], at: int, key: str, kind: type[T]) -> T:
-    """`record[key]`, checked, or an empty `kind` where it is absent. Raises `ConfigError`."""
+def field(
+    tree: Folder, rel: str, record: dict[str, Any], key: str, kind: type[T], *, at: int = 0
+) -> T:
+    """`record[key]`, checked, or an empty `kind` where it is absent. Raises `ConfigError`.
+
+    at: the number of the record in its file, for the message.
+    """
     value = record.get(key, kind())
     if not isinstance(value, kind):
         found = _json(type(value))
@@ -237,10 +242,10 @@ def clean(text: str) -> str:
 
 def wrong(tree: Folder, rel: str, what: str) -> ConfigError:
     """The error for a label file, which says how to go on without it, where that may be."""
-    told = f"label file {rel} in {tree.name}: {what}. Mend or fetch the file again"
+    message = f"label file {rel} in {tree.name}: {what}. Mend or fetch the file again"
     if rel.rsplit("/", 1)[-1] in NEEDED:
-        return ConfigError(f"{told}: what must not be seen of the videos below it stands there")
-    return ConfigError(f"{told}, or give --corpus folder to take the videos without labels")
+        return ConfigError(f"{message}: what must not be seen of the videos below it stands there")
+    return ConfigError(f"{message}, or give --corpus folder to take the videos without labels")
 
 
 def _json(kind: type) -> str:

@@ -1,7 +1,8 @@
 """Text files written by others, in whatever Unicode: they are given on as UTF-8 without a mark.
 
 Excel writes UTF-16 ("Unicode text") and UTF-8 with a byte order mark, PowerShell UTF-16. Other
-encodings cannot be told apart, so that a byte which is no UTF-8 is an error of the reader above.
+encodings cannot be recognised by their bytes, so a byte that is no UTF-8 is an error of the reader
+above.
 """
 
 from __future__ import annotations
