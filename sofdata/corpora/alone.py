@@ -5,8 +5,8 @@ from __future__ import annotations
 from sofdata.corpora.base import suffix
 from sofdata.corpora.content import HEAD_BYTES, OTHER_SUFFIXES, container
 from sofdata.corpora.readers import headings
-from sofdata.corpora.readers.tablefile import SUFFIXES, TableFile
 from sofdata.corpora.readers.textfile import is_text
+from sofdata.corpora.tablefile import SUFFIXES, TableFile
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 

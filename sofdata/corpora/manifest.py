@@ -39,8 +39,8 @@ from sofdata.corpora.manifest_values import (
 from sofdata.corpora.named_files import NamedFiles
 from sofdata.corpora.readers import headings, jsonfile
 from sofdata.corpora.readers.headings import Roles, file_of
-from sofdata.corpora.readers.tablefile import SUFFIXES, TableFile
 from sofdata.corpora.spans import Span, span_entry
+from sofdata.corpora.tablefile import SUFFIXES, TableFile
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, leads_away, named

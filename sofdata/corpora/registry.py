@@ -9,6 +9,7 @@ from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.ego4d.corpus import Ego4D
+from sofdata.corpora.ego4d.redaction import kept_out
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import Folder
 from sofdata.corpora.howto import HowTo100M
@@ -16,7 +17,6 @@ from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
-from sofdata.corpora.redaction import kept_out
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -103,7 +103,7 @@ def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
 def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
     """What a source holds; with its actions only if they are asked for.
 
-    Whatever the corpus, what Ego4D redacts is kept out of it: see `sofdata.corpora.redaction`.
+    Whatever the corpus, what Ego4D redacts is kept out of it: see `sofdata.corpora.ego4d.redaction`.
 
     Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have.
     """

@@ -14,7 +14,7 @@ import pytest
 
 from sofdata.corpora.base import Entry, Listing
 from sofdata.corpora.ego4d.corpus import Ego4D
-from sofdata.corpora.redaction import MARGIN_S
+from sofdata.corpora.ego4d.redaction import MARGIN_S
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify

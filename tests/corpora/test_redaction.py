@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Listing
-from sofdata.corpora.redaction import MARGIN_S, RESAMPLED_S
+from sofdata.corpora.ego4d.redaction import MARGIN_S, RESAMPLED_S
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify

@@ -25,9 +25,9 @@ from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.ego4d.files import MANIFEST, Files, VideoFile, choose, find_files
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video
 from sofdata.corpora.ego4d.narrations import NARRATIONS, Texts, read_narrations, texts_of
+from sofdata.corpora.ego4d.redaction import OFFICIAL, Redaction, refuse_strangers
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.readers import csvfile, jsonfile
-from sofdata.corpora.redaction import OFFICIAL, Redaction, refuse_strangers
 from sofdata.storage.tree import Tree
 from sofdata.types import TimedText
 

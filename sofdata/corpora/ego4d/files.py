@@ -8,7 +8,7 @@ from sofdata.corpora.base import Ignored, count_ignored, counted, is_hidden, suf
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder, is_video
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video
 from sofdata.corpora.ego4d.narrations import NARRATIONS
-from sofdata.corpora.redaction import OFFICIAL, Found, Redaction
+from sofdata.corpora.ego4d.redaction import OFFICIAL, Found, Redaction
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
 
