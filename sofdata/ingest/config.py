@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -254,16 +254,6 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 def stored_config(content: dict[str, Any]) -> IngestConfig:
     """The configuration of a dataset from its `content`; raises `ConfigError` as `parse` does."""
     return IngestConfig.parse(completed(content))
-
-
-def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Name each key in which two resolved configurations differ, with both values."""
-    for key in sorted(ours.keys() | theirs.keys()):
-        left, right = ours.get(key), theirs.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from differing_keys(left, right, f"{prefix}{key}.")
-        elif left != right:
-            yield f"{prefix}{key} is {left!r}, there {right!r}"
 
 
 def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:

@@ -37,9 +37,10 @@ from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.bench.records import read_record
+from sofdata.config.section import differing_keys
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
-from sofdata.ingest.config import config_digest, differing_keys
+from sofdata.ingest.config import config_digest
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree

@@ -14,8 +14,9 @@ from typing import Any
 
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BENCH_RECIPES, BenchConfig, load_bench_config
+from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
-from sofdata.ingest.config import carried, differing_keys, recipes
+from sofdata.ingest.config import carried, recipes
 from sofdata.video.config import VideoConfig
 
 FROZEN = "frozen.json"
