@@ -15,12 +15,12 @@ from sofdata.audit.seen import Seen, look
 from sofdata.errors import ConfigError, DecodeError, InputError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig, stored_config
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.plan import fingerprint, load_plan
 from sofdata.ingest.replay import last_source
 from sofdata.shards.layout import DATASET, INDEX, SHARDS
 from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
+from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage.tree import Tree

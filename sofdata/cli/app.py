@@ -449,7 +449,7 @@ def _run_options(engine: str | None, workers: int | None, address: str | None) -
 
 
 def _dataset(tree: Tree) -> Any:
-    from sofdata.ingest.destination import read_dataset
+    from sofdata.shards.record import read_dataset
 
     dataset = read_dataset(tree)
     if dataset is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,16 +43,6 @@ def carried(folder: str) -> Path:
     package = Path(str(files("sofdata")))
     inside = package / f"_{folder}"
     return inside if inside.is_dir() else package.parent / folder
-
-
-def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Name each key in which two resolved configurations differ, with both values."""
-    for key in sorted(ours.keys() | theirs.keys()):
-        left, right = ours.get(key), theirs.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from differing_keys(left, right, f"{prefix}{key}.")
-        elif left != right:
-            yield f"{prefix}{key} is {left!r}, there {right!r}"
 
 
 def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -94,6 +94,16 @@ def field_of(section: type[Section], path: list[str]) -> FieldInfo | None:
 def is_text(field: FieldInfo | None) -> bool:
     """Whether a setting is a text, all of whose characters count, or nothing."""
     return field is not None and field.annotation in (str, str | None)
+
+
+def differing_keys(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name each key in which two resolved configurations differ, with both values."""
+    for key in sorted(ours.keys() | theirs.keys()):
+        left, right = ours.get(key), theirs.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from differing_keys(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key} is {left!r}, there {right!r}"
 
 
 def _kinds(annotation: Any) -> set[Any]:

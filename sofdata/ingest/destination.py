@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from pydantic import ValidationError
-
-from sofdata.bounded.files import read_small
-from sofdata.bounded.jsons import COUNTED_PLACES, SHOWN_PLACES, brief
-from sofdata.config.recipes import differing_keys
+from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import IngestConfig, completed
 from sofdata.ingest.finish import provenance
@@ -18,6 +14,7 @@ from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
 from sofdata.ingest.plan import Plan
 from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
 from sofdata.shards.wids import listed_shards
 from sofdata.storage.local import SCRATCH
@@ -27,35 +24,6 @@ from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import require_decord
 
 OURS = (SCRATCH, LOCK, PLAN)
-
-
-def read_dataset(dest: Tree) -> DatasetRecord | None:
-    """`dataset.json` of a destination; None if there is none.
-
-    Raises `ConfigError` if it is not one of ours.
-    """
-    try:
-        return DatasetRecord.parse(read_small(dest, DATASET, DatasetRecord.MOST_BYTES))
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        raise ConfigError(f"{dest.name} lies in a file; a dataset is a folder") from None
-    except ValidationError as error:
-        few = error.error_count() <= COUNTED_PLACES
-        found = error.errors(include_url=False, include_input=False) if few else []
-        places = [".".join(str(part)[:60] for part in each["loc"]) for each in found]
-        where = ", ".join(places[:SHOWN_PLACES]) + ", ..." * (len(places) > SHOWN_PLACES)
-        raise _unfit(dest, where or "all") from None
-    except (ValueError, InputError) as error:
-        told = brief(error) if isinstance(error, ValueError) else str(error)
-        raise _unfit(dest, told) from None
-
-
-def _unfit(dest: Tree, where: str) -> ConfigError:
-    return ConfigError(
-        f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where}). If it is "
-        "damaged, remove it: the same ingest writes it anew and keeps the units that it finds"
-    )
 
 
 def check_places(source: Tree, dest: Tree) -> None:
@@ -175,10 +143,3 @@ def _describe(actions: ActionSpec | None) -> DatasetActions | None:
     if actions is None:
         return None
     return DatasetActions(names=list(actions.names), dimension=actions.dimension, fps=actions.fps)
-
-
-def mark_incomplete(dest: Tree) -> None:
-    """Note in `dataset.json` that the ingest is to be run again."""
-    dataset = read_dataset(dest)
-    if dataset is not None and dataset.complete:
-        dest.write(DATASET, dataset.model_copy(update={"complete": False}).to_json())

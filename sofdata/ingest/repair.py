@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sofdata.errors import ConfigError
-from sofdata.ingest.destination import mark_incomplete
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import Why, has_next, read_generation, save_generation
 from sofdata.ingest.verify import Finding, Remedy, Verdict, verify
 from sofdata.shards.layout import LEDGER, NEXT_LEDGER, PLAN
+from sofdata.shards.record import mark_incomplete
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 

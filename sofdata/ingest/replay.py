@@ -11,12 +11,12 @@ from sofdata.errors import ConfigError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import stored_config
 from sofdata.ingest.decoders import Isolated
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import Plan, load_plan
 from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.unit import Job, run_video
 from sofdata.shards.layout import DATASET, RUNS
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import VideoRecord
 from sofdata.shards.tar import TarWriter
 from sofdata.storage.tree import Tree

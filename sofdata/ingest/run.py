@@ -30,7 +30,6 @@ from sofdata.ingest.destination import (
     check_same_config,
     check_same_units,
     new_record,
-    read_dataset,
 )
 from sofdata.ingest.engines import engine_of, with_engine
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
@@ -56,6 +55,7 @@ from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.lock import Lock, only_driver
 from sofdata.storage.tree import Tree

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sofdata.bounded.files import read_small
 from sofdata.errors import ConfigError, InputError
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import Account
 from sofdata.ingest.generation import (
     Generation,
@@ -35,6 +34,7 @@ from sofdata.shards.layout import (
     ledger_name,
 )
 from sofdata.shards.parquet import StoredTable
+from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import (
     LATER_COLUMNS,

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import parse
 from sofdata.bounded.pictures import MOST_VALUES
-from sofdata.config.recipes import differing_keys
+from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
-from sofdata.ingest.destination import read_dataset
 from sofdata.loading.planned import files_of, labels_of
 from sofdata.loading.where import LABELS
 from sofdata.shards.commit import read_record
 from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS, unit_of
 from sofdata.shards.names import check_shards
 from sofdata.shards.parquet import read_table
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.shards.stats import Merged
 from sofdata.shards.wids import listed_shards

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sofdata.config.recipes import differing_keys
+from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
 from sofdata.loading.source import shared_numbers

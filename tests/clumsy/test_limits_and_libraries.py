@@ -18,7 +18,6 @@ from sofdata.flow.opencv import load_cv2
 from sofdata.ingest import inline, libraries
 from sofdata.ingest.config import load_config
 from sofdata.ingest.decoders import InProcess, Isolated
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.events import Event, UnitDone
 from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.ingest.process import LocalFlow
@@ -27,6 +26,7 @@ from sofdata.ingest.unit import run_unit
 from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
 from sofdata.scenes import write_clip
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.tree import Tree
 from sofdata.video.decord_reader import is_installed

@@ -22,11 +22,11 @@ from PIL import Image
 
 from sofdata.errors import ConfigError, InputError, SofdataError
 from sofdata.ingest import verify as verifying
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.verify import Finding, Remedy, verify
 from sofdata.loading.loader import Loader
 from sofdata.report.dataset import write_report
 from sofdata.report.inspect import draw_sheet
+from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.wids import listed_shards
 from sofdata.storage.tree import Tree

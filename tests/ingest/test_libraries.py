@@ -14,7 +14,6 @@ from sofdata.errors import ConfigError
 from sofdata.flow.opencv import load_cv2
 from sofdata.ingest import libraries
 from sofdata.ingest.config import load_config
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.libraries import (
     compare_libraries,
@@ -29,6 +28,7 @@ from sofdata.ingest.libraries import (
     used_libraries,
     with_sets_note,
 )
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.tree import Tree
 

@@ -17,7 +17,7 @@ import pytest
 from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
-from sofdata.ingest.destination import check_places, read_dataset
+from sofdata.ingest.destination import check_places
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.plan import load_plan
 from sofdata.ingest.repair import repair
@@ -26,6 +26,7 @@ from sofdata.ingest.run import execute, prepare
 from sofdata.ingest.verify import Remedy, verify
 from sofdata.report.dataset import write_report
 from sofdata.report.inspect import draw_sheet
+from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.s3 import THRESHOLD
 from sofdata.storage.tree import Tree

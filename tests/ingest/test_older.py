@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.errors import ConfigError
-from sofdata.ingest.destination import read_dataset
 from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
+from sofdata.shards.record import read_dataset
 from sofdata.storage.tree import Tree
 from tests.helpers import ingest
 

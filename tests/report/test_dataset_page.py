@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from sofdata.errors import StorageError
-from sofdata.ingest.destination import read_dataset
 from sofdata.report.dataset import write_report
 from sofdata.report.page import histogram
+from sofdata.shards.record import read_dataset
 from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest, sofdata
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
-from sofdata.config.recipes import BENCH_RECIPES, carried, differing_keys, recipes
+from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
+from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
 from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
