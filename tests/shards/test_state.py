@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -197,7 +197,7 @@ def test_the_workers_of_a_dataloader_go_on_where_the_loop_says(
 ) -> None:
     def wrapped(loader: Loader) -> Any:
         return DataLoader(
-            loader,
+            cast("Any", loader),
             batch_size=None,
             num_workers=2,
             persistent_workers=stay,
