@@ -15,8 +15,7 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -25,7 +24,7 @@ from sofdata.loading.catalog import ShardFile
 from sofdata.shards.tar import hash_file
 from sofdata.storage import atomic
 from sofdata.storage.local import storage_errors
-from sofdata.system.flocks import flock
+from sofdata.system.locks import locked
 
 LOCKS = 16
 _STALE_S = 24 * 3600.0
@@ -114,13 +113,10 @@ class ShardCache:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
 
-    @contextmanager
-    def _only_one(self, path: str) -> Iterator[None]:
-        """Hold the lock of this copy, which the kernel releases if the process dies."""
+    def _only_one(self, path: str) -> AbstractContextManager[None]:
+        """Hold the lock of this copy, so that no two fetch it."""
         number = zlib.crc32(os.path.basename(path).encode()) % LOCKS
-        with open(os.path.join(self.folder, f".lock-{number:02d}"), "w") as lock:
-            flock(lock.fileno())  # without locks it may be fetched twice, and is whole anyway
-            yield
+        return locked(os.path.join(self.folder, f".lock-{number:02d}"))
 
 
 def _damage(handle: BinaryIO, shard: ShardFile) -> str:

@@ -22,7 +22,7 @@ from sofdata.storage.holder import MAX_BYTES, Holder, read_holder, this_process
 from sofdata.storage.lease import Tell, acquire, in_use
 from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
-from sofdata.system.flocks import flock
+from sofdata.system.locks import flock
 
 LOCK = ".lock"
 PATIENCE_S = 3.0  # the child of a command that was killed needs a moment to end, too

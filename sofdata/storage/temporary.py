@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from sofdata.system.flocks import flock
+from sofdata.system.locks import flock
 
 PREFIX = "sofdata-tmp-"
 YOUNG_S = 60.0  # one that was just made may not be locked yet

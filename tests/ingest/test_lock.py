@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from sofdata.bench.study.locks import locked
 from sofdata.errors import ConfigError, SofdataError, StorageError
 from sofdata.storage import lease
 from sofdata.storage import lock as locks
@@ -26,6 +25,7 @@ from sofdata.storage.holder import Holder, has_ended, read_holder, this_process
 from sofdata.storage.lock import held, only_driver
 from sofdata.storage.s3 import S3Store
 from sofdata.storage.tree import Tree
+from sofdata.system.locks import locked
 from tests.faults.disk import register
 from tests.s3 import S3Server
 

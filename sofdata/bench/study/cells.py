@@ -27,11 +27,11 @@ from sofdata.bench.study.arms import ARMS, Arm, clone_stage, decoder_stage
 from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
-from sofdata.bench.study.locks import locked
 from sofdata.bench.study.memory import MemoryLoader, Windows
 from sofdata.bench.study.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.study.strips import save_strip
 from sofdata.system.digests import json_digest
+from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
 from sofdata.types import ActionBatch
 

@@ -20,12 +20,12 @@ from typing import Any
 
 from sofdata.bench.collect.episodes import PARTS, Part
 from sofdata.bench.study.config import BenchConfig
-from sofdata.bench.study.locks import locked
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
 from sofdata.storage import atomic
 from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
+from sofdata.system.locks import locked
 
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 

@@ -25,7 +25,6 @@ from sofdata.bench.collect.episodes import Part
 from sofdata.bench.study.arms import Arm, clone_stage, decoder_stage
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData
-from sofdata.bench.study.locks import locked
 from sofdata.bench.study.memory import MemoryLoader, Windows, read_windows
 from sofdata.bench.study.split import agreed_split
 from sofdata.models.action.decoder import ActionDecoder, measure_actions
@@ -34,6 +33,7 @@ from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
 from sofdata.system.digests import json_digest
+from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
 from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Progress, fit

@@ -11,14 +11,12 @@ A `Location` that is `unpacked` names the tar that the parts of a pattern make u
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from sofdata.storage.archives.parts import Joined, Part, find_parts, opened
 from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
 from sofdata.storage.folder import Folder
 from sofdata.system.digests import json_digest
+from sofdata.system.locks import locked
 
 VERSION = 1
 PIECE = 1 << 18  # read at once; restart points lie at least so far apart
@@ -126,8 +125,7 @@ def _make(tree: Folder, pattern: str, index: _Index) -> None:
     try:
         if _whole(index.folder):
             return
-        index.folder.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(index.folder):
+        with locked(f"{index.folder}.lock"):
             if _whole(index.folder):  # another process has made it meanwhile
                 return
             shutil.rmtree(index.folder, ignore_errors=True)
@@ -157,16 +155,6 @@ def _whole(folder: Path) -> bool:
         return listed and all(restart.whole(points) for points in folder.glob("*.gzidx"))
     except FileNotFoundError:
         return False
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    handle = os.open(f"{folder}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 class _Pass:
