@@ -15,7 +15,7 @@ from sofdata.cli.options import GIVEN, LOCAL, LOCAL_FOLDER, WHOLE_URL, NoLock
 from sofdata.cli.train import encode, train
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
-from sofdata.system.streams import mend
+from sofdata.system.streams import make_usable
 from sofdata.system.supervise import allow, supervise
 from sofdata.ui.console import (
     EXIT_FAILED,
@@ -350,7 +350,7 @@ app.add_typer(bench)
 
 def main() -> None:
     """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
-    mend()
+    make_usable()
     listen()
     allow()
     run(app, _if_interrupted)

@@ -1,4 +1,4 @@
-"""Who holds a lock: what it does, where it runs and since when, as a lock tells others of it.
+"""Who holds a lock: what it does, where it runs and since when, as its lock says to others.
 
 A lock's content is read from files that anybody may have written: it is checked, cut and made
 printable before it is shown, and decides nothing but whom a message names and, in a store, whether
