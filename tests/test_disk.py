@@ -11,5 +11,8 @@ from sofdata.storage.local import storage_errors
 
 
 def test_an_error_of_the_system_says_what_to_do() -> None:
-    with pytest.raises(StorageError, match="run the same command again"), storage_errors("write x"):
+    with (
+        pytest.raises(StorageError, match="fix this, then rerun the command"),
+        storage_errors("write x"),
+    ):
         raise OSError(errno.EROFS, "Read-only file system")

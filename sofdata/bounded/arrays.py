@@ -37,7 +37,7 @@ def read_npy(data: bytes, dtype: str, shape: Sequence[int]) -> NDArray[Any]:
     sides = [int(side) for side in found[3].replace(",", " ").split()]
     if (found[1], found[2], sides) != (dtype, "False", list(shape)):
         order = " in Fortran's order" if found[2] == "True" else ""
-        raise ValueError(f"it is {found[1]} {sides}{order}, its record tells of {[*shape]}")
+        raise ValueError(f"it is {found[1]} {sides}{order}, its record says {[*shape]}")
     wanted = math.prod(sides) * np.dtype(dtype).itemsize
     if len(data) - end != wanted:
         raise ValueError(

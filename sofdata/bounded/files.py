@@ -24,8 +24,8 @@ def read_small(tree: Folder, rel: str, most_bytes: int) -> bytes:
         if error.errno == errno.ELOOP:
             raise InputError(f"{rel} in {tree.name} is a link that leads to itself") from None
         raise StorageError(
-            f"cannot read {rel} in {tree.name}: {error.strerror or error}; mend that and run the "
-            "same command again"
+            f"cannot read {rel} in {tree.name}: {error.strerror or error}; fix this, "
+            "then rerun the command"
         ) from None
     if len(data) > most_bytes:
         raise InputError(f"{rel} in {tree.name} has more than the {most_bytes} bytes that are read")

@@ -43,7 +43,7 @@ def opened_jpeg(data: bytes, size: tuple[int, int]) -> Iterator[JpegImageFile]:
         with JpegImageFile(io.BytesIO(data)) as image:
             width, height = image.size
             if (height, width) != tuple(size):
-                raise InputError(f"it is {height} x {width} px, its record tells of {list(size)}")
+                raise InputError(f"it is {height} x {width} px, its record says {list(size)}")
             check_values(height * width * len(image.getbands()), "a picture")
             yield image
     except _BROKEN as error:

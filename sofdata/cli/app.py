@@ -34,7 +34,7 @@ from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
-from sofdata.system.streams import mend
+from sofdata.system.streams import make_usable
 from sofdata.system.supervise import allow, supervise
 from sofdata.ui.console import (
     EXIT_FAILED,
@@ -427,7 +427,7 @@ app.add_typer(bench)
 
 def main() -> None:
     """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
-    mend()
+    make_usable()
     listen()
     join_words(os.environ)
     allow()

@@ -145,7 +145,7 @@ def _scalar(value: Any, kinds: set[Any]) -> Any:
     if isinstance(value, list | tuple):
         return [_scalar(each, kinds) for each in value]
     if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
-        raise ValueError("a number is expected, no truth value")
+        raise ValueError("a number is expected, not true or false")
     if not isinstance(value, str):
         return value
     if isinstance(value, Plain) and value in _NO_LIMIT and NoneType in kinds:
@@ -170,7 +170,7 @@ def _check_size(value: Any) -> None:
     if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
         raise ValueError(f"at most {LARGEST_WHOLE} can be stored")
     if isinstance(value, float) and abs(value) > LARGEST:
-        raise ValueError(f"at most {LARGEST:g} can be reckoned with")
+        raise ValueError(f"at most {LARGEST:g} is allowed")
 
 
 def _explain(section: type[Section], error: ValidationError) -> str:

@@ -1,6 +1,6 @@
 """Settings as people write them: recipes in YAML, and `--set key=value`.
 
-YAML 1.1 makes 8 of 010, 90 of 1:30, a text of 1e3 and a truth value of `off`. Here a scalar that is
+YAML 1.1 makes 8 of 010, 90 of 1:30, a text of 1e3 and a boolean of `off`. Here a scalar that is
 not quoted is a `Plain` text, and what it means is decided by the setting that it is given to
 (`sofdata.config.section`). A key that stands twice is refused, as is all that no settings are made
 of: tags of Python's, lists as keys, tens of thousands of values out of a few anchors. A dotted key
@@ -27,7 +27,7 @@ _DECIMAL = re.compile(r"[-+]?([0-9]+(_[0-9]+)*\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]
 
 
 class Plain(str):
-    """A scalar without quotes: a number or a truth value where one is meant, else a text."""
+    """A scalar without quotes: a number or a boolean where one is meant, else a text."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class Plain(str):
 def typed(value: Any) -> Any:
     """What plain scalars mean where no setting says it: 12 and 010 are whole, 0.5 and 1e3 are not.
 
-    Only `true` and `false` are truth values.
+    Only `true` and `false` are booleans.
     """
     if isinstance(value, Mapping):
         return {str(key): typed(inner) for key, inner in value.items()}

@@ -30,7 +30,9 @@ MIB = 1 << 20
 PIECE = 8 * MIB  # of a download; so much is in memory for each of these at once:
 PIECES_AT_ONCE = 4
 
-Where = str | Location  # the name of a file below the tree, whatever it looks like; or any other
+Where = (
+    str | Location
+)  # the name of a file below the folder, whatever it looks like; or any other place
 
 
 @dataclass(frozen=True, repr=False)
@@ -262,7 +264,7 @@ class Folder:
         self._files.put(local_path, rel, sha256)
 
     def holds(self, rel: str, sha256: str) -> bool:
-        """Whether a file has this content. Reads it unless the store can tell by a mark."""
+        """Whether a file has this content. Reads it unless the store has marked it."""
         try:
             found = self._files.mark(rel) or hashlib.sha256(self.read(rel)).hexdigest()
         except FileNotFoundError:

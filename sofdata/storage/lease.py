@@ -30,9 +30,9 @@ RENEW_S = 15.0
 STALE_S = 60.0
 SETTLE_S = 0.5
 POLL_S = 1.0
-TELL_S = 15.0  # between two lines to a user who waits
+REPORT_S = 15.0  # between two lines to a user who waits
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Lease:
@@ -101,10 +101,10 @@ class Lease:
             self._seen_s = began_s
 
 
-def acquire(dest: Tree, name: str, holder: Holder, patience_s: float, tell: Tell) -> Lease:
+def acquire(dest: Tree, name: str, holder: Holder, patience_s: float, report: Report) -> Lease:
     """Wait for the lease of a folder, if it is stale, and hold it.
 
-    name: of its object. patience_s: how long a holder on this machine may take to end. tell: gets
+    name: of its object. patience_s: how long a holder on this machine may take to end. report: gets
     a line for the user every now and then while this waits.
 
     Raises `ConfigError` that names the holder if it is alive, `StorageError`, `TransientError`.
@@ -122,17 +122,17 @@ def acquire(dest: Tree, name: str, holder: Holder, patience_s: float, tell: Tell
         if watch.is_alive(found, other):
             raise in_use(dest, other)
         if has_ended(other) or watch.unchanged_s >= STALE_S:
-            tell(f"{dest.name}: the lock of {other} is taken over: {watch.why(other)}")
+            report(f"{dest.name}: the lock of {other} is taken over: {watch.why(other)}")
             if _taken_over(dest, name, found, holder):
                 return Lease(dest, name, holder)
             continue
         if not is_near(other):
-            watch.tell(f"{dest.name} is locked by {other}", tell)
+            watch.report(f"{dest.name} is locked by {other}", report)
         time.sleep(POLL_S)
 
 
 def in_use(dest: Tree, holder: Holder) -> ConfigError:
-    """What a second command is told."""
+    """The error of a second command."""
     return ConfigError(
         f"{dest.name} is in use: {holder} is at work on it; wait until that has ended, or stop it"
     )
@@ -145,7 +145,7 @@ class _Watch:
         self._patience_s = patience_s
         self._found = b""
         self._since_s = self._began_s = time.monotonic()
-        self._told_s = -TELL_S
+        self._reported_s = -REPORT_S
 
     @property
     def unchanged_s(self) -> float:
@@ -165,13 +165,13 @@ class _Watch:
             return "that process has ended"
         return f"nothing was heard of it for {self.unchanged_s:.0f} s"
 
-    def tell(self, what: str, tell: Tell) -> None:
-        """Say what is waited for, every `TELL_S`."""
-        if (waited_s := time.monotonic() - self._began_s) < self._told_s + TELL_S:
+    def report(self, what: str, report: Report) -> None:
+        """Say what is waited for, every `REPORT_S`."""
+        if (waited_s := time.monotonic() - self._began_s) < self._reported_s + REPORT_S:
             return
-        self._told_s = waited_s
+        self._reported_s = waited_s
         left_s = max(0.0, STALE_S - self.unchanged_s)
-        tell(f"{what}; it is taken over in {left_s:.0f} s unless it shows a sign of life")
+        report(f"{what}; it is taken over in {left_s:.0f} s unless it shows a sign of life")
 
 
 def _taken_over(dest: Tree, name: str, found: bytes, holder: Holder) -> bool:

@@ -132,9 +132,9 @@ def storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+        hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "fix this"
         raise StorageError(
-            f"cannot {what}: {public_message(error)}; {hint} and run the same command again"
+            f"cannot {what}: {public_message(error)}; {hint}, then rerun the command"
         ) from None
 
 

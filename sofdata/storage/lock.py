@@ -1,4 +1,4 @@
-"""One driver a destination, and one training a folder: the second is refused, and told by whom.
+"""One driver a destination, one training a folder: a second is refused with the holder's name.
 
 On a local file system the lock is an advisory lock on `DEST/.lock`, which the kernel releases when
 its holder ends, however it ends: there are no stale locks. Object stores have none; there a lease
@@ -19,7 +19,7 @@ from typing import Literal
 
 from sofdata.errors import ConfigError, StorageError, TransientError
 from sofdata.storage.holder import MAX_BYTES, Holder, read_holder, this_process
-from sofdata.storage.lease import Tell, acquire, in_use
+from sofdata.storage.lease import Report, acquire, in_use
 from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
 from sofdata.system.locks import flock
@@ -71,13 +71,14 @@ def _say(line: str) -> None:
 
 @contextmanager
 def only_driver(
-    dest: Tree, doing: str = "ingest", choice: Choice = "auto", tell: Tell = _say
+    dest: Tree, doing: str = "ingest", choice: Choice = "auto", report: Report = _say
 ) -> Iterator[Lock]:
     """Hold the lock of a destination, or go on under the one that this thread holds already.
 
-    doing: what others are told: "ingest", "repair", "training", ... choice: "none" takes no lock
-    that other processes could see, for who is sure that none writes there. tell: gets lines for the
-    user while a lease that may be stale is waited for.
+    doing: what the errors of others call it: "ingest", "repair", "training", ...
+    choice: "none" takes no lock that other processes could see, for users who are sure that no
+    other writes there.
+    report: gets lines for the user while a lease that may be stale is waited for.
 
     Raises `ConfigError` that names the holder if another has it, or that names the choice where the
     file system knows no locks; `StorageError` where no lock can be made, or where it was lost by
@@ -91,7 +92,7 @@ def only_driver(
     holder = this_process(doing)
     place = _reserve(key, dest, holder)
     try:
-        with _locked(dest, holder, choice, tell) as place.lock:
+        with _locked(dest, holder, choice, report) as place.lock:
             yield place.lock
     finally:
         with _guard:
@@ -132,7 +133,7 @@ def _reserve(key: Key, dest: Tree, holder: Holder) -> _Place:
 
 
 @contextmanager
-def _locked(dest: Tree, holder: Holder, choice: Choice, tell: Tell) -> Iterator[Lock]:
+def _locked(dest: Tree, holder: Holder, choice: Choice, report: Report) -> Iterator[Lock]:
     if choice == "none":
         yield Lock("none", holder)
     elif dest.is_local:
@@ -141,14 +142,14 @@ def _locked(dest: Tree, holder: Holder, choice: Choice, tell: Tell) -> Iterator[
     elif dest.url.startswith("memory://"):
         yield Lock("process", holder)
     else:
-        lease = acquire(dest, LOCK, holder, PATIENCE_S, tell)
+        lease = acquire(dest, LOCK, holder, PATIENCE_S, report)
         try:
             yield Lock("lease", holder, lease.check)
         except TransientError:  # the store fails: no more waiting for it, as others know what to do
             lease.abandon()
             raise
         except BaseException:
-            with suppress(Exception):  # what went wrong first is what is told
+            with suppress(Exception):  # the first error is the one that is raised
                 lease.release()
             raise
         lease.release()

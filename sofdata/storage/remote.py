@@ -1,4 +1,4 @@
-"""A remote folder as a store of files: fsspec, with calls that are repeated and errors that tell.
+"""A remote folder as a store of files: fsspec, with retried calls and errors that say what to do.
 
 What S3 can do beyond fsspec is used where the store is one (see `sofdata.storage.s3`).
 """
@@ -70,7 +70,7 @@ class Store:
     """A folder of an fsspec file system. Methods as those of `sofdata.storage.folder.Folder`.
 
     name: its URL, fit to be shown. root: its path as the file system wants it.
-    options: of the file system, whose secrets are told in no error.
+    options: of the file system, whose secrets appear in no error.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Store:
         return s3.S3Store(self.fs, self.call) if s3.is_s3(self.fs) else None
 
     def call(self, what: str, action: Callable[[], T]) -> T:
-        """Call the file system, and again while it fails; see `sofdata.storage.retry.retrying`."""
+        """Call the file system, retrying while that may help; see `sofdata.storage.retry.retrying`."""
         what = what.partition("?")[0] if self._is_http else what  # a query may be a secret
         return retrying(what, self.name, self.options, action)
 
@@ -187,7 +187,7 @@ class Store:
         )
 
     def walk(self, rel: str, folders: bool) -> Iterator[Item]:
-        """Stores have no folders to tell of. What a page of HTTP links to elsewhere is left out."""
+        """Files only: stores have no folders. Links of an HTTP page to elsewhere are left out."""
         found = self.call("list", lambda: self.fs.find(self.path(rel), detail=True))
         below = f"{self.path(rel)}/"
         for path in sorted(found):
@@ -242,7 +242,7 @@ class Store:
                 raise StorageError(f"{rel} arrived incomplete at {self.name}; run again to retry")
 
     def _upload(self, local_path: str, rel: str, sha256: str) -> int:
-        """Upload a file and return the size that the store tells of it."""
+        """Upload a file and return its size according to the store."""
         target = self.path(rel)
         if self.s3:
             return self.s3.upload(local_path, target, sha256)
@@ -318,7 +318,7 @@ def _climbs(rel: str) -> bool:
 
 
 def _info(fs: Any, path: str) -> Any:
-    """What a store tells of a file. To fsspec one that HTTP cannot serve just now is not there."""
+    """What a store knows of a file. To fsspec one that HTTP cannot serve just now is not there."""
     try:
         return fs.info(path)
     except FileNotFoundError as error:

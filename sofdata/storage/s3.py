@@ -79,7 +79,7 @@ class S3Store:
     call: Call
 
     def upload(self, local_path: str, path: str, sha256: str = "") -> int:
-        """Upload a file, in parts if it is large, and return the size that the store tells of it.
+        """Upload a file, in parts if it is large, and return its size according to the store.
 
         sha256: of its content, kept as a mark; see `mark`. Raises `StorageError` where the local
         file cannot be opened, and what the store answers.

@@ -37,7 +37,7 @@ _thread: threading.Thread | None = None
 
 
 class Presses:
-    """Tells the first Ctrl-C from a second one."""
+    """Which press of Ctrl-C a signal is: the first, its echo, or a second one."""
 
     def __init__(self) -> None:
         self._first_s = math.inf

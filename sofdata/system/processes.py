@@ -125,14 +125,14 @@ def end_descendants(
     may take from there; then SIGKILL is sent. spared: children to leave alone.
     """
     for number, seconds in ((0, grace_s), (signal.SIGTERM, patience_s), (signal.SIGKILL, KILL_S)):
-        until, told = time.monotonic() + seconds, set[int]()
+        until, signalled = time.monotonic() + seconds, set[int]()
         while time.monotonic() < until:
             reap()
             if not (left := descendants(spared)):
                 return
             for pid in left if number else ():
-                if pid not in told:
-                    told.add(pid)
+                if pid not in signalled:
+                    signalled.add(pid)
                     with suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, number)
             time.sleep(POLL_S)

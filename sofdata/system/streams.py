@@ -15,7 +15,7 @@ from typing import TextIO
 from sofdata.errors import StorageError
 
 
-def mend() -> None:
+def make_usable() -> None:
     """Make standard input, output and error what can be read and written, whatever they are.
 
     A closed one becomes /dev/null: else the next file that is opened takes its number, and gets
@@ -26,11 +26,11 @@ def mend() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
-    sys.stdout = _mended(sys.stdout, 1)
-    sys.stderr = _mended(sys.stderr, 2)
+    sys.stdout = _usable(sys.stdout, 1)
+    sys.stderr = _usable(sys.stderr, 2)
 
 
-def _mended(stream: TextIO | None, number: int) -> TextIO:
+def _usable(stream: TextIO | None, number: int) -> TextIO:
     """The stream as a `_Stream`; another's, such as one that captures, as it is."""
     if stream is not None and not isinstance(stream, io.TextIOWrapper):
         return stream

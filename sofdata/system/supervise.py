@@ -2,7 +2,7 @@
 
 Ray's native code may end the process that it runs in, without a word that a user could understand,
 and processes that Ray has started may outlive it. So the command forks: the child does all work,
-and the parent tells what happened where the child did not end by its own decision, ends what the
+and the parent says what happened where the child did not end by its own decision, ends what the
 child has left behind, and only then returns. Where the parent is killed, the child ends itself and
 all that it has started.
 
@@ -30,7 +30,7 @@ from sofdata.system.processes import (
 )
 from sofdata.ui.console import EXIT_FAILED
 
-GRACE_S = 1.0  # for what an orderly end has told to end
+GRACE_S = 1.0  # for what an orderly end has asked to end
 PATIENCE_S = 0.5  # agents of Ray without their raylet heed SIGTERM after seconds only
 RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
@@ -110,7 +110,7 @@ def _watch(
     code = os.waitstatus_to_exitcode(status)
     orderly = code >= 0 and _is_noted(notes)
     if not orderly:
-        _tell(code)
+        _say_how(code)
     end_descendants(GRACE_S if orderly else 0.0, PATIENCE_S, others)
     os._exit(code if orderly else EXIT_FAILED)
 
@@ -122,16 +122,16 @@ def _is_noted(notes: int) -> bool:
         return False
 
 
-def _tell(code: int) -> None:
-    """Say what has happened, and show the cursor again that a progress display had hidden."""
+def _say_how(code: int) -> None:
+    """Print what has happened, and show the cursor again that a progress display had hidden."""
     with suppress(OSError):
         for stream in (sys.stderr, sys.stdout):
             if stream.isatty():
                 stream.write(_SHOW_CURSOR)
                 stream.flush()
                 break
-        told = f"sofdata: {_what(code)}; the same command goes on from what is committed"
-        print(told, file=sys.stderr, flush=True)
+        message = f"sofdata: {_what(code)}; the same command goes on from what is committed"
+        print(message, file=sys.stderr, flush=True)
 
 
 def _what(code: int) -> str:

@@ -164,7 +164,7 @@ def test_a_picture_of_a_gigapixel_is_a_finding_and_is_not_decoded(
         members[member] = members[member][:place] + size + members[member][place + 4 :]
 
     key = alter(d, lie)
-    assert "32768 x 32768 px, its record tells of" in problems(d)
+    assert "32768 x 32768 px, its record says" in problems(d)
     for use in (load, lambda folder: show(folder, tmp_path)):
         with pytest.raises(InputError, match=rf"{key}.*32768"):
             use(d)

@@ -152,7 +152,7 @@ def test_another_process_is_refused_and_told_who_what_where_and_since_when(
 def test_of_a_killed_process_no_lock_is_left(dest: Tree, other: subprocess.Popen[str]) -> None:
     other.kill()  # and not waited for: it is a zombie
     told: list[str] = []
-    with only_driver(dest, tell=told.append) as lock:
+    with only_driver(dest, report=told.append) as lock:
         lock.check()
     assert all("that process has ended" in line for line in told)
 
@@ -274,7 +274,7 @@ def test_a_lease_of_elsewhere_that_does_not_change_is_taken_over_and_the_user_is
     store.write(".lock", ELSEWHERE.encode())
     told: list[str] = []
     began = time.monotonic()
-    with only_driver(store, tell=told.append) as lock:
+    with only_driver(store, report=told.append) as lock:
         lock.check()
     assert time.monotonic() - began > lease.STALE_S
     assert len(told) == 2, told
@@ -286,7 +286,7 @@ def test_a_lease_of_elsewhere_that_does_not_change_is_taken_over_and_the_user_is
 def test_clocks_of_two_machines_are_not_compared(store: Tree) -> None:
     store.write(".lock", replace(ELSEWHERE, since="1999-01-01 00:00:00 UTC").encode())
     began = time.monotonic()
-    with only_driver(store, tell=lambda line: None):
+    with only_driver(store, report=lambda line: None):
         assert time.monotonic() - began > lease.STALE_S
 
 
@@ -296,7 +296,7 @@ def test_a_lease_of_elsewhere_that_changes_is_alive(store: Tree) -> None:
     renewal.start()
     with (
         pytest.raises(ConfigError, match="anna on gpu-7"),
-        only_driver(store, tell=lambda line: None),
+        only_driver(store, report=lambda line: None),
     ):
         pass
     renewal.join()
@@ -306,7 +306,7 @@ def test_a_lease_of_elsewhere_that_changes_is_alive(store: Tree) -> None:
 def test_a_lease_that_is_released_while_it_is_watched_is_taken(store: Tree) -> None:
     store.write(".lock", ELSEWHERE.encode())
     threading.Timer(0.1, lambda: store.remove(".lock")).start()
-    with only_driver(store, tell=lambda line: None) as lock:
+    with only_driver(store, report=lambda line: None) as lock:
         lock.check()
 
 

@@ -61,10 +61,10 @@ class Column:
         Raises `OSError`; of number EFBIG for a group that is too large.
         """
         if group.size_bytes > MAX_GROUP_BYTES:
-            told = (
+            message = (
                 f"a row group of {group.size_bytes} bytes; {MAX_GROUP_BYTES} are unpacked at most"
             )
-            raise OSError(errno.EFBIG, told)
+            raise OSError(errno.EFBIG, message)
         with _as_os_errors():
             for batch in self._table.iter_batches(
                 1, row_groups=[group.number], columns=[self._name], use_threads=False
@@ -130,8 +130,8 @@ def _as_os_errors() -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # of the file, not of what it holds
             raise
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise OSError(errno.EIO, f"no readable Parquet: {public_text(told)}") from None
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise OSError(errno.EIO, f"no readable Parquet: {public_text(message)}") from None
 
 
 def _there(cell: bytes | None, rel: Where) -> bytes:

@@ -33,7 +33,7 @@ class Part:
 
     rel: its file, or the zip that it lies in. size: its bytes, unzipped.
     start, packed: where its bytes lie in a zip; deflated: whether they are compressed there.
-    crc: of its bytes as the zip tells it.
+    crc: of its bytes according to the zip.
     """
 
     rel: str
