@@ -35,7 +35,7 @@ from sofdata.bench.collect.episodes import (
 from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
 from sofdata.bench.envs.seeds import seeds_for
-from sofdata.bench.study.records import read_record
+from sofdata.bench.records import read_record
 from sofdata.corpora.ssv2 import VIDEOS
 from sofdata.errors import ConfigError, TransientError
 from sofdata.ingest.config import config_digest, differing_keys

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sofdata.bench.records import CELL, read_record
 from sofdata.bench.results.stats import Interval, Outcomes, paired_difference, success_interval
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.frozen import FROZEN
-from sofdata.bench.study.records import CELL, read_record
 from sofdata.errors import ConfigError
 
 Results = list[dict[str, Any]]

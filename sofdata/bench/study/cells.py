@@ -23,6 +23,7 @@ import torch
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import Actor, Cloned, Prior, Searching
 from sofdata.bench.study.arms import ARMS, Arm, clone_stage, decoder_stage
 from sofdata.bench.study.config import BenchConfig, Purpose
@@ -30,7 +31,6 @@ from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.locks import locked
 from sofdata.bench.study.memory import MemoryLoader, Windows
-from sofdata.bench.study.records import CELL, read_record
 from sofdata.bench.study.stages import FORMAT, Share, Stage, Trainer, write_json
 from sofdata.bench.study.strips import save_strip
 from sofdata.system.versions import __version__, installed

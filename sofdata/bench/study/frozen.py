@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BENCH_RECIPES, BenchConfig, load_bench_config
-from sofdata.bench.study.records import CELL, read_record
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import carried, differing_keys, recipes
 from sofdata.video.config import VideoConfig
