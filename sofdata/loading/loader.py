@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from sofdata.errors import ConfigError, ContractError, SofdataError, TransientError
-from sofdata.loading.ahead import ahead
+from sofdata.loading.ahead import Ahead
 from sofdata.loading.cache import ShardCache, default_folder
 from sofdata.loading.catalog import Location, open_catalog, trees_of
 from sofdata.loading.collate import Collate, Collated, Large
@@ -154,7 +154,7 @@ class Loader:
         self._collate = Collate(catalog.texts, catalog.geometry, slots)
         self._pipeline = _pipeline(self._source, reader, self._collate)
         self._processes: Any = None
-        self._stream: Iterator[Batch | SofdataError] | None = None
+        self._stream: Ahead[Batch | SofdataError] | None = None
         self._next = (0, 0)
         self._begun = 0
         self._position = self._beginning.position
@@ -287,8 +287,9 @@ class Loader:
     def close(self) -> None:
         """End the thread or the processes, as dropping the loader does."""
         self._begun += 1
-        self._stream = None
-        self._processes = None
+        if self._stream is not None and self._process == os.getpid():
+            self._stream.close()
+        self._stream = self._processes = None
 
     def _epoch(self, number: int, start: int, begun: int) -> Iterator[Batch | ActionBatch]:
         check_ranks(self._ranks)
@@ -317,7 +318,8 @@ class Loader:
             self._process = os.getpid()
         stream, self._stream = self._stream, None  # until a batch has come
         if stream is None or self._next != place:
-            stream = None  # ends its thread
+            if stream is not None:
+                stream.close()  # its thread reads what the next one is about to read
             stream = self._stream_from(*place, first, step)
         try:
             batch = next(stream)
@@ -332,6 +334,7 @@ class Loader:
         if isinstance(batch, SofdataError):
             # Ended here, since the traceback would hold them until some garbage collection, in
             # which torch's processes take seconds to end.
+            stream.close()
             stream = self._processes = None
             raise batch
         self._stream = stream
@@ -342,7 +345,7 @@ class Loader:
 
     def _stream_from(
         self, epoch: int, batch: int, first: int, step: int
-    ) -> Iterator[Batch | SofdataError]:
+    ) -> Ahead[Batch | SofdataError]:
         """All batches of this process from there on, without end."""
         self._source.begin_at(epoch, batch, first, step)
         if self._workers and self._processes is None:
@@ -350,7 +353,7 @@ class Loader:
         made = self._processes if self._workers else self._pipeline
         to_batch = self._collate.to_batch
         # With processes, the thread has only to copy batches out of their slots.
-        return ahead(
+        return Ahead(
             (one if isinstance(one, SofdataError) else to_batch(one) for one in iter(made)),
             1 if self._workers else AHEAD_BATCHES,
         )

@@ -195,7 +195,7 @@ def test_a_damaged_state_is_refused(dataset: Path, change: dict[str, Any], named
 def test_the_workers_of_a_dataloader_go_on_where_the_loop_says(
     dataset: Path, context: str, stay: bool
 ) -> None:
-    def wrapped(loader: Loader) -> Any:
+    def wrapped(loader: Any) -> Any:
         return DataLoader(
             cast("Any", loader),
             batch_size=None,
