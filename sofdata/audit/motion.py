@@ -1,8 +1,8 @@
-"""The flow of a stored window beside flow that is estimated anew between the frames of its times.
+"""Compares the flow of a stored window with flow estimated again between the frames of its times.
 
 Another way of reducing a frame changes flow a little everywhere and much where there is little
-texture, so that only what is plainly otherwise is said: motion the wrong way, motion where there is
-none, and none where there is.
+texture. So only clear disagreements are reported: motion in the wrong direction, motion where there
+is none, and none where there is motion.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ showing, with five rules where they are not to be believed:
 - Where other containers have the times of coding only (some MXF), times come out in a wrong order:
   they are sorted, for the frames are not.
 - A frame without a time, or with one that repeats, lies evenly between its neighbours.
-- Where a clock starts anew, the next frame is put a second after the one before, and the new clock
+- Where a clock restarts, the next frame is put a second after the one before, and the new clock
   runs on from there.
 - All times are counted from where players begin to count: the start of the file's timeline, or the
   first moment of any of its streams if that is later. For a transport stream, whose clock means
@@ -45,7 +45,7 @@ MAX_ASPECT = 4.0
 MAX_REORDERED = 16
 # How long after the last frame of one clock the first frame of the next is put, s: nobody knows.
 JOIN_S = 1.0
-# A clock that steps back by less is one that repeats or jitters, not one that starts anew.
+# A clock that steps back by less is one that repeats or jitters, not one that restarts.
 RESTART_S = 0.25
 
 
@@ -86,7 +86,7 @@ class Timeline:
 
     times_s: seconds since the start of the file's timeline, in order.
     lost: packets or frames that could not be decoded.
-    restarts: how many times the clock started anew.
+    restarts: how many times the clock restarted.
     is_hdr: whether brightness is coded for displays of high dynamic range (PQ or HLG).
     """
 

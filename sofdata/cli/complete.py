@@ -1,6 +1,6 @@
 """What a shell completes besides commands and options: recipes, corpora, suites, settings.
 
-A shell runs `sofdata` anew at each press of its tab key, so each function imports what it needs and
+A shell starts `sofdata` at each press of its tab key, so each function imports what it needs and
 nothing else. A failure completes nothing: whatever it printed would land in the user's command.
 """
 
