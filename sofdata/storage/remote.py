@@ -84,7 +84,7 @@ class Store:
         return s3.S3Store(self.fs, self.call) if s3.is_s3(self.fs) else None
 
     def call(self, what: str, action: Callable[[], T]) -> T:
-        """Call the file system, retrying while that may help; see `sofdata.storage.retry.retrying`."""
+        """Call the file system, retrying while that may help (`storage.retry.retrying`)."""
         what = what.partition("?")[0] if self._is_http else what  # a query may be a secret
         return retrying(what, self.name, self.options, action)
 

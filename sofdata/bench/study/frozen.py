@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.bench.records import CELL, read_record
-from sofdata.bench.study.config import BENCH_RECIPES, BenchConfig, load_bench_config
+from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
