@@ -1,4 +1,5 @@
-# A node that decodes and computes DIS flow on the CPU; also the head of a cluster. From the
+# A node that decodes and computes DIS flow on the CPU; also the head of a cluster. The extra cluster
+# brings Ray, decord and S3; torch and the simulators of [all] would make it six times as large. From the
 # project's root:
 #   docker build -f docker/cpu.Dockerfile -t sofdata:cpu .
 # Where sofdata is developed no engine builds images: docker/README.md says what was checked.

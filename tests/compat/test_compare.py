@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.compat import decoders
 from tests.compat.compare import differences, main
 
 
@@ -54,3 +55,15 @@ def test_a_shard_that_differs_or_is_missing_is_named(
         f"shard {second.name}",
     ]
     assert main(dataset, other) == 1
+
+
+def test_datasets_of_one_decoder_agree_and_a_lost_window_is_counted(
+    dataset: Path, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = decoders.compare(dataset, dataset)["pyav"]
+    assert found.both == found.equal > 0
+    assert (found.only_one, found.other_times, max(found.pixels), max(found.flow_px)) == (0,) * 4
+    next((other / "shards").rglob("*.tar")).unlink()
+    assert decoders.compare(dataset, other)["pyav"].only_one > 0
+    assert decoders.main(dataset, other) == 1
+    assert "decoded by pyav: 9 videos" in capsys.readouterr().out
