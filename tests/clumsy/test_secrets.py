@@ -210,14 +210,16 @@ def test_a_wrong_password_is_refused_without_being_shown(videos: Path, tmp_path:
 # The process that decodes
 
 
-@pytest.mark.parametrize("engine", ["alone", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "engine", ["alone", "processes", pytest.param("ray", marks=pytest.mark.slow)]
+)
 def test_the_decoding_process_gets_known_variables_and_no_other(
     engine: str, videos: Path, tmp_path: Path
 ) -> None:
     odd = {"MY_PIN": "1234", "AWS_PROFILE": "x", "DATABASE_URL": "x", "LC_ALL": "C.UTF-8"}
     peek = {"SOFDATA_FAULTS": f"tests.clumsy.peek:{tmp_path / 'seen.json'}"}
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
-    words: list[object] = ["ingest", videos / "a.webm", tmp_path / "d", "--engine", "ray"]
+    words: list[object] = ["ingest", videos / "a.webm", tmp_path / "d", "--engine", engine]
     if engine == "alone":
         ingest(videos / "a.webm", tmp_path / "d", *SETTINGS)
         words = ["replay", tmp_path / "d", "a.webm"]

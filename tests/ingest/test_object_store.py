@@ -96,14 +96,16 @@ def test_a_dataset_made_from_s3_to_s3_has_the_bytes_of_a_local_one_and_no_secret
         assert path.is_dir() or SECRET_KEY.encode() not in path.read_bytes(), path
 
 
-def test_so_has_one_made_by_ray(
+@pytest.mark.parametrize("engine", ["ray", "processes"])
+def test_so_has_one_made_by_workers(
+    engine: str,
     s3: S3Server,
     source: str,
     dest: str,
     dataset: Path,
     fetched: Callable[[str], dict[str, str]],
 ) -> None:
-    words = ("ingest", source, dest, "--workers", "2")
+    words = ("ingest", source, dest, "--engine", engine, "--workers", "2")
     done = run(s3, *words)
     assert done.returncode == 0, done.stderr
     assert fetched(dest) == hashes(dataset)
