@@ -42,7 +42,7 @@ def collect(
         ),
     ] = "collected",
     suite: Annotated[
-        str | None, typer.Option(help="metaworld (default), scene or pushing.")
+        str | None, typer.Option(help="metaworld (default), scene, pushing, or module:Class.")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: videos=20")
@@ -63,16 +63,18 @@ def collect(
     """
     from sofdata.bench.collect.collect import collect as collect_all
     from sofdata.bench.collect.config import CollectConfig
+    from sofdata.bench.envs.registry import find_suite
     from sofdata.ingest.config import load_section
     from sofdata.report.collected import following, print_collected
 
     config = load_section(CollectConfig, None, _overrides(suite, set_))
+    folder = Path(out) / find_suite(config.suite).name
     with following(stderr(), quiet) as follow:
         told = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
     if json_:
-        print_json({"out": str(Path(out) / config.suite), **told})
+        print_json({"out": str(folder), **told})
     else:
-        print_collected(stdout(), told, Path(out) / config.suite)
+        print_collected(stdout(), told, folder)
 
 
 @bench.command()

@@ -332,7 +332,7 @@ def _record(
     content = config.content()
     return {
         "format": _FORMAT,
-        "suite": suite.name,
+        "suite": config.suite,  # as `find_suite` finds it
         "fps": suite.fps,
         "config": content,
         "config_sha256": config_digest(content),
