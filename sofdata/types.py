@@ -172,8 +172,8 @@ def merged(stretches: Iterable[tuple[float, float]]) -> tuple[tuple[float, float
     return tuple(joined)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoRef:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class VideoRef(Brief):
     """A video of a corpus, known but not opened.
 
     id: stable within the corpus and independent of where the corpus lies (a relative path, or the
@@ -186,6 +186,10 @@ class VideoRef:
     labels: any further fields of the corpus (template, split, ...).
     actions: where its actions lie, None unless they were asked for.
     annotations: what the corpus says of stretches of it.
+
+    >>> video = VideoRef("kitchen/7.mp4", "kitchen/7.mp4", 1 << 20, "3f2a", (2.0, 9.5), "cut bread")
+    >>> video.text_at(3.0, 4.0)
+    'cut bread'
     """
 
     id: str
@@ -216,7 +220,11 @@ class VideoRef:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frames(Brief):
-    """Consecutive sampled frames: rgb uint8 [T,H,W,3] and their presentation times [T] in s."""
+    """Consecutive sampled frames: rgb uint8 [T,H,W,3] and their presentation times [T] in s.
+
+    >>> Frames(np.zeros((16, 128, 128, 3), np.uint8), np.arange(16) / 10)
+    Frames(rgb=uint8 [16,128,128,3], pts_s=float64 [16])
+    """
 
     rgb: NDArray[np.uint8]
     pts_s: NDArray[np.float64]
@@ -237,6 +245,9 @@ class FlowClip(Brief):
     flow: float32 [S,H,W,2]; (dx, dy) in px a step at this resolution: the point at (x, y) of a
         frame lies at (x + dx, y + dy) in the next one.
     dt_s: float64 [S]; seconds from each frame to the next.
+
+    >>> FlowClip(np.zeros((15, 128, 128, 2), np.float32), np.full(15, 0.1))
+    FlowClip(flow=float32 [15,128,128,2], dt_s=float64 [15])
     """
 
     flow: NDArray[np.float32]
@@ -261,6 +272,12 @@ class SkillWindow(Brief):
     cut: why the stretch that this window was cut from begins: "start", "shot", "gap", "redacted"
         or "text".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
+
+    >>> frame = np.zeros((128, 128, 3), np.uint8)
+    >>> flow, times_s = np.zeros((8, 64, 64, 2), np.float32), np.arange(9) / 10
+    >>> window = SkillWindow(0, flow, times_s, frame, frame, "start", {"mean_px": 0.4})
+    >>> len(window), window.end_s
+    (8, 0.8)
     """
 
     index: int
@@ -325,8 +342,8 @@ class RejectedWindow:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shard:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Shard(Brief):
     """A committed tar of samples: name within the dataset, number of samples, size and sha256."""
 
     name: str
@@ -346,6 +363,13 @@ class Batch(Brief):
     mask: bool [B,L]; True where a step is real.
     text_ids: int64 [B]; index into the loader's `texts`.
     keys: the B keys of the samples.
+
+    >>> import sofdata
+    >>> batch = next(iter(sofdata.load("dataset", batch_size=2)))
+    >>> batch  # at most three lines, of shapes
+    Batch(flow=float32 [2,8,2,64,64], first=uint8 [2,3,128,128], last=uint8 [2,3,128,128], ...)
+    >>> batch.flow[batch.mask].shape[1:]  # real steps alone
+    torch.Size([2, 64, 64])
     """
 
     flow: torch.Tensor
@@ -428,6 +452,10 @@ class Skill(Brief):
 
     codes: float32 [B,n,D]; FSQ: levels scaled to [-1, 1]; KL: the latent z.
     tokens: int64 [B,n]; FSQ: which code of the codebook each point is; KL: [B,0].
+
+    >>> import torch
+    >>> Skill(torch.zeros(2, 8, 4), torch.zeros(2, 8, dtype=torch.int64))
+    Skill(codes=float32 [2,8,4], tokens=int64 [2,8])
     """
 
     codes: torch.Tensor
@@ -450,6 +478,11 @@ class Plan(Brief):
 
     codes: float32 [B,K,n,D] and tokens: int64 [B,K,n] (or [B,K,0]) of K skills; see `Skill`.
     score: float32 [B]; what the planner expects of them, higher is better.
+
+    >>> import torch
+    >>> plan = Plan(torch.zeros(1, 3, 8, 4), torch.zeros(1, 3, 0, dtype=torch.int64), torch.ones(1))
+    >>> plan.first
+    Skill(codes=float32 [1,8,4], tokens=int64 [1,0])
     """
 
     codes: torch.Tensor
@@ -471,7 +504,12 @@ class Plan(Brief):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Actions(Brief):
-    """A chunk of actions: float32 [B,N,A], in the units of the demonstrations."""
+    """A chunk of actions: float32 [B,N,A], in the units of the demonstrations.
+
+    >>> import torch
+    >>> Actions(torch.zeros(1, 8, 3))
+    Actions(values=float32 [1,8,3])
+    """
 
     values: torch.Tensor
 

@@ -1,9 +1,13 @@
-"""All examples in docstrings run, in a folder with small videos, a dataset and a policy."""
+"""All examples run: those in docstrings, in a folder with small videos, a dataset and a policy, and
+those in examples/, each as a program."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,13 @@ import sofdata
 from tests.worlds import make_world
 
 PACKAGE = Path(sofdata.__file__).parent
+PROGRAMS = sorted((PACKAGE.parent / "examples").glob("*.py"))
+# The last lines that each of them prints.
+PRINTED = {
+    "ingest_and_load": "dataset: ",
+    "own_environment": "| sof | 1 | 4 |",
+    "policy_in_a_loop": "Actions(",
+}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -54,3 +65,28 @@ def test_every_public_function_has_an_example_that_runs() -> None:
     found = {example.name for example in _examples()}
     functions = ("ingest", "load", "load_policy", "train", "verify")
     assert {f"sofdata.api.functions.{name}" for name in functions} <= found
+
+
+def _run(program: Path, folder: Path, *arguments: str) -> str:
+    """What a program prints, that runs in a folder of its own."""
+    inherited = {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder), "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(
+        [sys.executable, program, *arguments],
+        cwd=folder,
+        env=os.environ | inherited,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_a_program_in_examples_runs_as_it_is(program: Path, tmp_path: Path) -> None:
+    assert PRINTED[program.stem] in _run(program, tmp_path)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_a_program_in_examples_explains_itself(program: Path, tmp_path: Path) -> None:
+    assert _run(program, tmp_path, "--help").startswith(f"usage: {program.name}")

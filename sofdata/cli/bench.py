@@ -60,16 +60,18 @@ def collect(
     """Let experts act in simulation: action-free videos, and demonstrations with actions."""
     from sofdata.bench.collect.collect import collect as collect_all
     from sofdata.bench.collect.config import CollectConfig
+    from sofdata.bench.envs.registry import find_suite
     from sofdata.config.recipes import load_section
     from sofdata.report.collected import following, print_collected
 
     config = load_section(CollectConfig, None, _overrides(suite, set_))
+    folder = Path(out) / find_suite(config.suite).name
     with following(stderr(), quiet) as follow:
         summary = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
     if json_:
-        print_json({"out": str(Path(out) / config.suite), **summary})
+        print_json({"out": str(folder), **summary})
     else:
-        print_collected(stdout(), summary, Path(out) / config.suite)
+        print_collected(stdout(), summary, folder)
 
 
 @bench.command(

@@ -186,7 +186,7 @@ def _foreseen(error: BaseException) -> tuple[str, bool]:
         return "something in the input is nested too deeply to be read", False
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        return f"the package {package} is not installed; see README, 'Install'", False
+        return f"the package {package} is not installed; see docs/install.md", False
     if isinstance(error, UnicodeError):
         return f"a name or text in the input is not Unicode, and cannot be stored ({text})", False
     if kinds & _OFFLINE and not isinstance(error, BrokenPipeError):

@@ -47,6 +47,7 @@ from sofdata.train.protocol import AnyModel
 from sofdata.train.ranks import Ranks
 from sofdata.train.sides import agreed_sides, decided_sides, store_sides, with_sides
 from sofdata.types import Batch
+from sofdata.ui.brief import Brief
 
 DONE = "done.json"
 COUNTED = 16_384  # windows, at most, from which the planner's baseline is counted
@@ -76,8 +77,8 @@ class Job:
         return Path(self.out) / self.name
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class StageResult(Brief):
     """How a stage ended. metrics: held-out ones. skipped: it was up to date."""
 
     name: StageName

@@ -13,16 +13,26 @@ FEW = 1  # items of a sequence, or of a mapping, that are shown
 
 
 class Brief:
-    """Base of dataclasses that print so; they need `repr=False`."""
+    """Base of dataclasses that print so; they need `repr=False`.
+
+    >>> import numpy as np
+    >>> from dataclasses import dataclass
+    >>> @dataclass(repr=False)
+    ... class Picture(Brief):
+    ...     name: str
+    ...     pixels: np.ndarray
+    >>> Picture("kitchen", np.zeros((480, 640, 3), np.uint8))
+    Picture(name='kitchen', pixels=uint8 [480,640,3])
+    """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        told = [
+        parts = [
             f"{each.name}={_shown(getattr(self, each.name))}"
             for each in fields(self)  # type: ignore[arg-type]
         ]
-        text = f"{type(self).__name__}({', '.join(told)})"
+        text = f"{type(self).__name__}({', '.join(parts)})"
         lines = textwrap.wrap(
             text,
             WIDTH,

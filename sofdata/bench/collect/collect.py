@@ -333,7 +333,7 @@ def _record(
     content = config.content()
     return {
         "format": _FORMAT,
-        "suite": suite.name,
+        "suite": config.suite,  # as `find_suite` finds it
         "fps": suite.fps,
         "config": content,
         "config_sha256": json_digest(content),

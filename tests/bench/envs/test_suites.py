@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sofdata.bench.collect.episodes import perform
 from sofdata.bench.envs.base import Env, Suite
+from sofdata.bench.envs.pushing import PushingSuite
 from sofdata.bench.envs.registry import SUITES, find_suite, tasks_of
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.errors import ConfigError
@@ -111,6 +112,38 @@ def test_a_name_that_is_no_suite_or_task_is_refused_with_those_that_are() -> Non
         find_suite("robosuite")
     with pytest.raises(ConfigError, match=r"no task fly; it has push-left"):
         tasks_of(find_suite("pushing"), ["carry", "fly"])
+
+
+class Nameless(PushingSuite):
+    name = "pushing"
+
+
+class Tasks:
+    name = "tasks"
+
+
+class Ours(PushingSuite):
+    name = "ours"
+
+
+def test_a_suite_of_ones_own_is_found_by_its_module_and_class() -> None:
+    suite = find_suite(f"{__name__}:Ours")
+    assert suite.name == "ours"
+    assert tasks_of(suite, ["carry"])[0].name == "carry"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("no_such_module:Suite", "No module named 'no_such_module'"),
+        (f"{__name__}:Missing", "has no attribute 'Missing'"),
+        (f"{__name__}:Tasks", "has no fps, action_names, state_names, tasks, make, expert, check"),
+        (f"{__name__}:Nameless", "a name of its own is needed"),
+    ],
+)
+def test_a_class_that_is_no_suite_is_refused_with_what_is_wrong(place: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        find_suite(place)
 
 
 def test_the_first_picture_shows_this_episode_and_not_the_last_one(suite: Suite, env: Env) -> None:
