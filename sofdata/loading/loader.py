@@ -45,7 +45,7 @@ _left_behind: list[Any] = []  # threads and processes of the process that this o
 
 
 class Loader:
-    """The batches of one dataset, or of several that fit each other.
+    """The batches of one dataset, or of several that fit each other; `sofdata.load` makes one.
 
     Loops of others may take it as it is, or within `DataLoader(loader, batch_size=None)`, whose
     workers then share the batches of an epoch. It can be pickled, where its dataset stays.
@@ -245,7 +245,8 @@ class Loader:
             loader.load_state_dict(state)
             for number in range(state["epoch"], epochs):
                 loader.set_epoch(number)
-                for batch in loader: ...
+                for batch in loader:
+                    train_on(batch)
 
         state: of a loader of the same data with the same settings; `workers` may differ, and so may
             `world` where both have `drop_last`.

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Policy:
     """Plans skills and carries them out.
 
-        policy = sofdata.models.load("out")
+        policy = sofdata.load_policy("models")
         plan = policy.plan(image, "push the disc to the left")
-        actions = policy.act(image, plan)      # carry them out, look again, plan again
+        actions = policy.act(image, plan)  # carry them out, look again, plan again
 
     Images are uint8, [H,W,3] or [B,H,W,3] as cameras give them, or torch's [B,3,H,W].
     """

@@ -1,1 +1,1 @@
-"""What the project itself needs: exported schemas."""
+"""What the project itself needs: exported schemas, the page of the public surface."""
