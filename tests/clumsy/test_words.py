@@ -362,7 +362,7 @@ def test_a_traceback_of_another_process_stays_in_the_log(
     text = "training failed: ray::f()\nTraceback (most recent call last):\n  File x\nKeyError: 'a'"
     assert print_end(ContractError(text)) == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("sofdata: training failed: ray::f() ... KeyError: 'a'; this is a fault")
+    assert line.startswith("sofdata: training failed: ray::f() ... KeyError: 'a'; this is a bug")
 
 
 def test_verify_is_recommended_of_datasets_only(tmp_path: Path) -> None:
