@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +81,27 @@ class EncodedFlow:
     stored: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A way to store the flow of a window in one member of a sample.
+
+    name: as `CodecConfig.name` and as the `codec` of a sample's record. suffix: of the member.
+    encode: flow [L,h,w,2] to bytes, and what else `decode` needs, which goes into the record.
+    decode: these bytes and the record to planes, float32 [L,2,h,w]: into the array that is given,
+        if it is not None and large enough (`fitting_planes`).
+    check: raises wherever `decode` would, and is cheaper.
+
+    The bytes may be a stranger's: `decode` and `check` raise `ValueError`, `KeyError`, `TypeError`,
+    `OSError` or `InputError` for what is wrong, and allocate no more than the record's shape says.
+    """
+
+    name: str
+    suffix: str
+    encode: Callable[[NDArray[np.float32], CodecConfig], tuple[bytes, dict[str, Any]]]
+    decode: Callable[[bytes, Mapping[str, Any], NDArray[np.float32] | None], NDArray[np.float32]]
+    check: Callable[[bytes, Mapping[str, Any]], object]
+
+
 def encode(flow: NDArray[np.float32], config: CodecConfig) -> EncodedFlow:
     """Store flow [L,h,w,2] in px a step; the error is measured by decoding the bytes again.
 
@@ -88,7 +109,9 @@ def encode(flow: NDArray[np.float32], config: CodecConfig) -> EncodedFlow:
     values or sizes that the codec cannot hold.
     """
     _check(flow)
-    members, extra = _ENCODERS[config.name](flow, config)
+    codec = CODECS[config.name]
+    data, extra = codec.encode(flow, config)
+    members = {codec.suffix: data}
     meta = {"codec": config.name, "shape": list(flow.shape), **extra}
     stored = decode(members, meta)
     error = stored - flow
@@ -109,28 +132,37 @@ def decode(
 
     Raises `InputError` where a member is missing, cannot be read, or does not fit `meta`.
     """
-    flow: NDArray[np.float32] = _read(members, meta, _DECODERS, planes)
-    return flow.transpose(0, 2, 3, 1)
+    codec, data = _find(members, meta)
+    with _named_errors(codec):
+        return codec.decode(data, meta, planes).transpose(0, 2, 3, 1)
 
 
 def check(members: Mapping[str, bytes], meta: Mapping[str, Any]) -> None:
     """Raise `InputError` wherever `decode` would, without making the flow."""
-    _read(members, meta, _CHECKERS)
+    codec, data = _find(members, meta)
+    with _named_errors(codec):
+        codec.check(data, meta)
 
 
-def _read(
-    members: Mapping[str, bytes], meta: Mapping[str, Any], readers: Mapping[str, Any], *into: Any
-) -> Any:
-    codec = meta.get("codec")
-    if not isinstance(codec, str) or codec not in readers:
-        raise InputError(f"unknown flow codec {codec!r:.60}; this version reads {sorted(readers)}")
-    suffix, read = readers[codec]
-    if suffix not in members:
-        raise InputError(f"codec {codec!r} keeps flow in {suffix!r}, found {sorted(members)}")
+def _find(members: Mapping[str, bytes], meta: Mapping[str, Any]) -> tuple[Codec, bytes]:
+    """The codec of a sample, and the bytes of its member."""
+    name = meta.get("codec")
+    if not isinstance(name, str) or name not in CODECS:
+        raise InputError(f"unknown flow codec {name!r:.60}; this version reads {sorted(CODECS)}")
+    codec = CODECS[name]
+    if codec.suffix not in members:
+        raise InputError(f"codec {name!r} keeps flow in {codec.suffix!r}, found {sorted(members)}")
+    return codec, members[codec.suffix]
+
+
+@contextmanager
+def _named_errors(codec: Codec) -> Iterator[None]:
+    """Turn whatever reading bytes raises into an `InputError` that names the member."""
     try:
-        return read(members[suffix], meta, *into)
+        yield
     except (OSError, ValueError, KeyError, TypeError, InputError) as error:
-        raise InputError(f"{suffix} cannot be read as {codec!r} flow: {error}") from None
+        what = f"{codec.suffix} cannot be read as {codec.name!r} flow"
+        raise InputError(f"{what}: {error}") from None
 
 
 def _check(flow: NDArray[np.float32]) -> None:
@@ -142,9 +174,7 @@ def _check(flow: NDArray[np.float32]) -> None:
         raise ContractError(f"flow holds {int((~np.isfinite(flow)).sum())} values not finite")
 
 
-def _encode_q8(
-    flow: NDArray[np.float32], config: CodecConfig
-) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _encode_q8(flow: NDArray[np.float32], config: CodecConfig) -> tuple[bytes, dict[str, Any]]:
     from PIL import Image
 
     steps, height, width, _ = flow.shape
@@ -163,23 +193,25 @@ def _encode_q8(
     Image.fromarray(np.ascontiguousarray(mosaic)).save(
         out, "JPEG", qtables=[[config.quantiser] * 64], optimize=True
     )
-    return {"flow.jpg": out.getvalue()}, {"step_px": step_px}
+    return out.getvalue(), {"step_px": step_px}
 
 
 def _decode_q8(
     data: bytes, meta: Mapping[str, Any], planes: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
-    steps, height, width, _ = _shape(meta)
+    steps, height, width, _ = claimed_shape(meta)
     step_px = _per_step(meta["step_px"], steps)
     with _mosaic(data, meta) as image:
         levels = np.asarray(image).reshape(steps, height, 2, width)
-    out = _fitting(planes, (steps, 2, height, width))
+    out = fitting_planes(planes, (steps, 2, height, width))
     np.subtract(levels.transpose(0, 2, 1, 3), np.float32(_ZERO), out=out)
     out *= step_px
     return out
 
 
-def _fitting(planes: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def fitting_planes(
+    planes: NDArray[np.float32] | None, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
     """The first steps of `planes`, or new ones of this shape [L,2,h,w] where they do not fit."""
     if planes is None or planes.shape[1:] != shape[1:] or len(planes) < shape[0]:
         return np.empty(shape, np.float32)
@@ -187,7 +219,7 @@ def _fitting(planes: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDAr
 
 
 def _check_q8(data: bytes, meta: Mapping[str, Any]) -> None:
-    _per_step(meta["step_px"], _shape(meta)[0])
+    _per_step(meta["step_px"], claimed_shape(meta)[0])
     with _mosaic(data, meta) as image:
         image.draft(None, (1, 1))  # all of the file is parsed, and an eighth of each side drawn
         image.load()
@@ -196,14 +228,14 @@ def _check_q8(data: bytes, meta: Mapping[str, Any]) -> None:
 @contextmanager
 def _mosaic(data: bytes, meta: Mapping[str, Any]) -> Iterator[JpegImageFile]:
     """The picture of all steps, not yet decoded. Raises `InputError` if it is another's size."""
-    steps, height, width, _ = _shape(meta)
+    steps, height, width, _ = claimed_shape(meta)
     with opened_jpeg(data, (steps * height, 2 * width)) as image:
         if image.mode != "L":
             raise ValueError(f"{image.mode} is not grey")
         yield image
 
 
-def _shape(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
+def claimed_shape(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
     """The shape [L,h,w,2] that a sample claims. Raises `ValueError` and `InputError`."""
     found = meta["shape"]
     if (
@@ -226,33 +258,36 @@ def _per_step(values: Any, steps: int) -> NDArray[np.float32]:
     return np.array(values, np.float32).reshape(steps, 1, 1, 1)
 
 
-def _encode_float16(
-    flow: NDArray[np.float32], config: CodecConfig
-) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _encode_float16(flow: NDArray[np.float32], config: CodecConfig) -> tuple[bytes, dict[str, Any]]:
     largest_px = float(np.abs(flow).max())
     if largest_px > _FLOAT16_MAX:
         raise ContractError(f"float16 holds at most {_FLOAT16_MAX:.0f} px, got {largest_px:g}")
     out = io.BytesIO()
     np.save(out, flow.astype("<f2"), allow_pickle=False)
-    return {"flow.npy": out.getvalue()}, {}
+    return out.getvalue(), {}
 
 
 def _decode_float16(
     data: bytes, meta: Mapping[str, Any], planes: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
     apart = _check_float16(data, meta).transpose(0, 3, 1, 2)
-    out = _fitting(planes, apart.shape)
+    out = fitting_planes(planes, apart.shape)
     out[...] = apart
     return out
 
 
 def _check_float16(data: bytes, meta: Mapping[str, Any]) -> NDArray[np.float16]:
-    stored: NDArray[np.float16] = read_npy(data, "<f2", _shape(meta))
+    stored: NDArray[np.float16] = read_npy(data, "<f2", claimed_shape(meta))
     if not np.isfinite(stored).all():
         raise ValueError("it holds values that are not finite")
     return stored
 
 
-_ENCODERS = {"q8": _encode_q8, "float16": _encode_float16}
-_DECODERS = {"q8": ("flow.jpg", _decode_q8), "float16": ("flow.npy", _decode_float16)}
-_CHECKERS = {"q8": ("flow.jpg", _check_q8), "float16": ("flow.npy", _check_float16)}
+# By name. To add one, put it here, its name into `CodecConfig.name`, its bytes into docs/format.md.
+CODECS: dict[str, Codec] = {
+    each.name: each
+    for each in (
+        Codec("q8", "flow.jpg", _encode_q8, _decode_q8, _check_q8),
+        Codec("float16", "flow.npy", _encode_float16, _decode_float16, _check_float16),
+    )
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,11 +18,6 @@ from sofdata.flow.farneback import Farneback
 from sofdata.flow.opencv import load_cv2
 from sofdata.system.extras import is_installed
 from sofdata.system.nearest import did_you_mean
-
-CLASSICAL = {
-    "dis": "dense inverse search; the default on a CPU",
-    "farneback": "polynomial expansion; for comparison",
-}
 
 
 class Estimator(Protocol):
@@ -49,6 +45,24 @@ class Estimator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Classical:
+    """An estimator without weights, which runs on a CPU.
+
+    note: what `sofdata flows` says of it. make: called with the resolved configuration.
+    """
+
+    note: str
+    make: Callable[[FlowConfig], Estimator]
+
+
+# By the name that `flow.estimator` takes. To add one, write its module and put it here.
+CLASSICAL: dict[str, Classical] = {
+    "dis": Classical("dense inverse search; the default on a CPU", lambda config: Dis(config.dis)),
+    "farneback": Classical("polynomial expansion; for comparison", lambda config: Farneback()),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class EstimatorStatus:
     """An estimator, and whether it can run here as things stand.
 
@@ -68,10 +82,8 @@ def make_estimator(config: FlowConfig) -> Estimator:
     of `flow.size`. A learned model takes seconds to load.
     """
     config = resolve(config)
-    if config.estimator == "dis":
-        return Dis(config.dis)
-    if config.estimator == "farneback":
-        return Farneback()
+    if config.estimator in CLASSICAL:
+        return CLASSICAL[config.estimator].make(config)
     return learned.Learned(config)
 
 
@@ -95,7 +107,7 @@ def resolve(config: FlowConfig, runs_here: bool = True) -> FlowConfig:
 
 def available() -> list[EstimatorStatus]:
     """All estimators; the learned ones are listed only where ptlflow is installed."""
-    rows = [_classical_status(name, note) for name, note in CLASSICAL.items()]
+    rows = [_classical_status(name, each.note) for name, each in CLASSICAL.items()]
     try:
         models = zoo.model_names()
     except ConfigError as error:
