@@ -106,13 +106,14 @@ def train(
     from sofdata.storage.tree import Tree
     from sofdata.train.progress import following
     from sofdata.train.report import write_report
-    from sofdata.train.run import Job, train_stage
+    from sofdata.train.run import train_stage
+    from sofdata.train.stage import StageJob
 
     results = []
     with only_driver(Tree(out), "training", "none" if no_lock else "auto"):
         with following(stderr(), quiet) as follow:
             for stage in stages:
-                job = Job(stage, config, tuple(sources[stage]), out, {})
+                job = StageJob(stage, config, tuple(sources[stage]), out, {})
                 results.append(train_stage(job, follow, restart))
         report = write_report(out)
     if json_:

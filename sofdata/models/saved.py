@@ -14,11 +14,11 @@ from typing import Any
 
 from sofdata.errors import ConfigError
 from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.files import load_file, save_file
 from sofdata.models.planner.planner import Planner
 from sofdata.models.policy import Policy
 from sofdata.models.skill.conditioned import OnSkill
 from sofdata.models.skill.vae import SkillVAE
-from sofdata.train.checkpoint import load_file, save_file
 
 MODEL = "model.pt"
 FORMAT = 1

@@ -11,8 +11,8 @@ from pydantic import Field
 from sofdata.config.section import Section, Seed
 from sofdata.ingest.config import TRAIN_RECIPES, load_section
 from sofdata.models.action.config import DecoderConfig
-from sofdata.models.planner.planner import PlannerConfig
-from sofdata.models.skill.vae import SkillConfig
+from sofdata.models.planner.config import PlannerConfig
+from sofdata.models.skill.config import SkillConfig
 
 StageName = Literal["skill", "planner", "decoder"]
 STAGES: tuple[StageName, ...] = ("skill", "planner", "decoder")
