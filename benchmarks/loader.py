@@ -38,7 +38,8 @@ from PIL import Image
 from sofdata.ingest.config import load_config
 from sofdata.ingest.run import execute, prepare
 from sofdata.loading.loader import Loader
-from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.models.skill.config import SkillConfig
+from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.scenes import write_ssv2_corpus
 from sofdata.storage.tree import Tree
 from sofdata.train.config import SkillStage

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sofdata.loading.selection import Split
     from sofdata.models.policy import Policy
     from sofdata.train.config import What
-    from sofdata.train.loop import Progress
+    from sofdata.train.loop import TrainingProgress
     from sofdata.train.pipeline import Trained
 
 Location = str | os.PathLike[str]
@@ -230,7 +230,7 @@ def train(
     recipe: Location | None = None,
     settings: Settings = (),
     restart: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Trained:
     """Train the skill VAE, the planner and the action decoder, as `sofdata train` does.
 
@@ -247,7 +247,7 @@ def train(
         settings: overrides of the recipe, {"skill.optim.steps": 500} or ["skill.optim.steps=500"];
             schemas/train.schema.json lists them all.
         restart: throw away an earlier training of these stages.
-        on_progress: called with a `sofdata.train.loop.Progress` from time to time.
+        on_progress: called with a `sofdata.train.loop.TrainingProgress` from time to time.
 
     Returns:
         Where the models lie, and held-out metrics of each stage.

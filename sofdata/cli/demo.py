@@ -144,7 +144,8 @@ def _train(
     from sofdata.train.config import STAGES, load_train_config
     from sofdata.train.progress import following as following_training
     from sofdata.train.report import write_report
-    from sofdata.train.run import Job, train_stage
+    from sofdata.train.run import train_stage
+    from sofdata.train.stage import StageJob
 
     headline(console, f"sofdata train all --data {videos} --demos {demos} --out {out}")
     config = load_train_config("small", size.train)
@@ -152,7 +153,7 @@ def _train(
     with only_driver(Tree(str(out)), "training", choice):
         with following_training(console, quiet=False) as follow:
             results = [
-                train_stage(Job(stage, config, (str(sources[stage]),), str(out), {}), follow)
+                train_stage(StageJob(stage, config, (str(sources[stage]),), str(out), {}), follow)
                 for stage in STAGES
             ]
         report = write_report(str(out))

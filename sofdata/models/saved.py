@@ -14,12 +14,12 @@ from typing import Any
 
 from sofdata.errors import ConfigError
 from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.files import load_file, save_file
 from sofdata.models.planner.planner import Planner
 from sofdata.models.policy import Policy
 from sofdata.models.skill.conditioned import OnSkill
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.system.digests import json_bytes
-from sofdata.train.checkpoint import load_file, save_file
 
 MODEL = "model.pt"
 FORMAT = 1

@@ -68,7 +68,7 @@ def _entry(name: str, thing: Any) -> str:
     lines = [f"### {name}", ""]
     if inspect.isfunction(thing):
         lines += ["```python", _signature(name, thing), "```", ""]
-    elif is_dataclass(thing):
+    elif inspect.isclass(thing) and is_dataclass(thing):
         values = ", ".join(thing.__dataclass_fields__)
         lines += [f"`{thing.__name__}({values})`", ""]
     lines += _markdown(inspect.getdoc(thing) or "")

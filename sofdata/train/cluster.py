@@ -6,6 +6,7 @@ Results differ from those of one worker by the rounding of sums alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 
 from sofdata.errors import ConfigError, ContractError, SofdataError
-from sofdata.train.loop import Follow, Progress
+from sofdata.train.loop import OnProgress, TrainingProgress
 from sofdata.train.ranks import Ranks
+from sofdata.train.stage import StageJob, run_stage
 
 
-def run_on_ray(job: Any, digest: str, follow: Follow) -> None:
+def run_on_ray(job: StageJob, digest: str, on_progress: OnProgress) -> None:
     """Train a stage on `machine.workers` workers of Ray Train, and wait for it.
 
     `job.out` must be a folder that all of them see. Raises what a worker raised.
@@ -43,26 +45,26 @@ def run_on_ray(job: Any, digest: str, follow: Follow) -> None:
                 failure_config=FailureConfig(max_failures=0),
             ),
         )
-        follower = _follow_in_thread(board, follow)
+        stop = _poll_in_thread(board, on_progress)
         try:
             trainer.fit()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the training
-            told = ray.get(board.error.remote())
-            if told is not None:
-                raise told from None
+            failure = ray.get(board.error.remote())
+            if failure is not None:
+                raise failure from None
             raise ContractError(f"training {job.name} on Ray failed: {error}") from None
         finally:
-            follower()
+            stop()
 
 
 class _Board:
-    """Actor: where the first worker tells how far it is, and any worker what went wrong."""
+    """Actor: the first worker posts its progress here, and any worker the error that ends it."""
 
     def __init__(self) -> None:
         self._progress: list[dict[str, Any]] = []
         self._error: SofdataError | None = None
 
-    def tell(self, progress: dict[str, Any]) -> None:
+    def post(self, progress: dict[str, Any]) -> None:
         self._progress.append(progress)
 
     def take(self) -> list[dict[str, Any]]:
@@ -81,22 +83,20 @@ def _worker(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
-    from sofdata.train.run import run_stage
-
     context, board = train.get_context(), config["board"]
     world = context.get_world_size()
     ranks = Ranks(context.get_world_rank(), world, get_device())
     try:
         run_stage(
-            config["job"], config["digest"], ranks, lambda done: board.tell.remote(asdict(done))
+            config["job"], config["digest"], ranks, lambda done: board.post.remote(asdict(done))
         )
     except SofdataError as error:
         ray.get(board.fail.remote(error))
         raise
 
 
-def _follow_in_thread(board: Any, follow: Follow) -> Any:
-    """Pass on what workers tell until the function that is returned is called."""
+def _poll_in_thread(board: Any, on_progress: OnProgress) -> Callable[[], None]:
+    """Pass on the progress that is posted until the function that is returned is called."""
     import threading
 
     import ray
@@ -105,7 +105,7 @@ def _follow_in_thread(board: Any, follow: Follow) -> Any:
 
     def pass_on() -> None:
         for progress in ray.get(board.take.remote()):
-            follow(Progress(**progress))
+            on_progress(TrainingProgress(**progress))
 
     def watch() -> None:
         while not ended.wait(1.0):
@@ -122,7 +122,7 @@ def _follow_in_thread(board: Any, follow: Follow) -> Any:
     return stop
 
 
-def _check_batch(job: Any) -> None:
+def _check_batch(job: StageJob) -> None:
     workers, size = job.config.machine.workers, job.stage.data.batch_size
     if size % workers:
         raise ConfigError(

@@ -12,8 +12,8 @@ from sofdata.config.recipes import TRAIN_RECIPES, load_section
 from sofdata.config.section import Section, Seed
 from sofdata.errors import ConfigError
 from sofdata.models.action.config import DecoderConfig
-from sofdata.models.planner.planner import PlannerConfig
-from sofdata.models.skill.vae import SkillConfig
+from sofdata.models.planner.config import PlannerConfig
+from sofdata.models.skill.config import SkillConfig
 
 StageName = Literal["skill", "planner", "decoder"]
 What = Literal["skill", "planner", "decoder", "all"]

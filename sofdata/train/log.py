@@ -20,7 +20,7 @@ class TrainLog:
     """Writes lines of JSON {"step", "kind", ...}; kind is train, held_out or skipped.
 
     A run that goes on from step `step` first removes what an earlier one has written about later
-    steps, so that every step is told of once.
+    steps, so that no step is recorded twice.
     """
 
     def __init__(self, folder: Path, step: int, writes: bool) -> None:

@@ -1,4 +1,4 @@
-"""The training loop. `fit` trains any of the three models and reads from top to bottom.
+"""The training loop. `fit` trains any `Trainable` model and reads from top to bottom.
 
 Everything random follows from the seed and the number of the step: the order of the windows from
 (seed, epoch), all noise from (seed, step, rank). So a checkpoint needs to say only where it stands,
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sofdata.errors import ConfigError, InputError
@@ -24,7 +25,7 @@ from sofdata.train.checkpoint import load_checkpoint, save_checkpoint
 from sofdata.train.config import AnyStage, MachineConfig, OptimConfig
 from sofdata.train.log import TrainLog
 from sofdata.train.mean import MeanWeights
-from sofdata.train.protocol import AnyModel, Batches
+from sofdata.train.protocol import Batches, EvaluationOf, Trainable
 from sofdata.train.ranks import Ranks
 from sofdata.types import ActionBatch, Batch
 
@@ -32,8 +33,8 @@ CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Told after steps: where training stands.
+class TrainingProgress:
+    """Where training stands after a step.
 
     metrics: means since the last time; held_out: of a measurement made at this step, else empty.
     seconds_left: until all steps are made, None if that is not known.
@@ -48,7 +49,23 @@ class Progress:
     seconds_left: float | None = None
 
 
-Follow = Callable[[Progress], None]
+OnProgress = Callable[[TrainingProgress], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitting:
+    """What `fit` has to know beside the model and its data.
+
+    name: of the stage, as messages give it. stage: its settings. machine: where and how to compute.
+    digest: of everything that decides the result; only a checkpoint with the same one is resumed.
+    folder: where checkpoints, metrics and pictures go.
+    """
+
+    name: str
+    stage: AnyStage
+    machine: MachineConfig
+    digest: str
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +95,27 @@ class Position:
 
 
 def fit(
-    name: str,
-    model: AnyModel,
+    model: Trainable,
+    fitting: Fitting,
+    *,
     data: Batches,
     held_out: Batches,
-    stage: AnyStage,
-    machine: MachineConfig,
-    folder: Path,
-    digest: str,
+    evaluation: EvaluationOf,
     ranks: Ranks,
-    follow: Follow,
+    on_progress: OnProgress,
 ) -> Fitted:
-    """Train a model, or go on from the newest checkpoint in `folder`.
+    """Train a model, or resume from the newest checkpoint in `fitting.folder`.
 
-    data: this rank's share of the training windows; held_out: all held-out windows.
-    digest: of everything that decides the result; a checkpoint of another one is not gone on from.
+    data: this rank's share of the training windows. held_out: all held-out windows.
+    evaluation: what measures the model on them. ranks: which of the processes this is.
+    on_progress: called after some of the steps.
     Afterwards the model holds the weights to use: the running means, where `optim.ema` asks for it.
 
-    Raises `InputError` after more than `run.max_bad_steps` steps that were not finite.
+    Raises `InputError` after more than `run.max_bad_steps` steps that were not finite, and
+    `ConfigError` where the folder holds a checkpoint with another digest.
     """
+    assert isinstance(model, nn.Module)  # which a protocol cannot ask for
+    name, stage, machine, folder = fitting.name, fitting.stage, fitting.machine, fitting.folder
     optim, run, device = stage.optim.bounded(data.batches), stage.run, ranks.device
     model.to(device)
     if machine.channels_last:
@@ -105,12 +124,13 @@ def fit(
     mean = MeanWeights(model, optim.ema)
     here = Position()
     if state := load_checkpoint(folder / CHECKPOINTS):
-        here = _restore(state, digest, model, optimizer, mean, folder)
+        here = _restore(state, fitting, model, optimizer, mean)
     log = TrainLog(folder, here.step, writes=ranks.first)
     loss_of = ranks.wrap(_LossOf(model), machine.compile)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=machine.precision == "bf16")
     batches = _endless(data, here)
-    sums, logged, held, clock = Sums(), here.step, dict[str, float](), time.monotonic()
+    sums, logged, clock = Sums(), here.step, time.monotonic()
+    measured: Measured | None = None
     counted_s = clock
 
     while here.step < optim.steps:
@@ -137,7 +157,7 @@ def fit(
             norm = nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
             finite = bool(torch.isfinite(norm))  # gradients, unlike losses, are those of all ranks
 
-        # One update, or none: what is not finite is counted and told, and touches no weight.
+        # One update, or none: what is not finite is counted and logged, and touches no weight.
         if finite:
             optimizer.step()
             mean.update(model)
@@ -157,12 +177,15 @@ def fit(
             shown = ranks.mean(sums.take())
             log.trained(here.step, shown | {"lr": learning_rate(here.step - 1, optim)}, rate)
             left_s = (optim.steps - here.step) * seconds / (here.step - logged)
-            follow(Progress(name, here.step, optim.steps, rate, shown, {}, left_s))
+            on_progress(TrainingProgress(name, here.step, optim.steps, rate, shown, {}, left_s))
             logged, clock = here.step, time.monotonic()
         if here.step % run.evaluate_every == 0 or ended:
             if ranks.first:
-                held = measure(model, mean, held_out, log, here.step, run.pictures)
-                follow(Progress(name, here.step, optim.steps, 0.0, {}, held))
+                measured = measure(model, mean, held_out, evaluation, run.pictures)
+                log.held_out(here.step, measured.metrics, measured.pictures)
+                on_progress(
+                    TrainingProgress(name, here.step, optim.steps, 0.0, {}, measured.metrics)
+                )
             clock = time.monotonic() if logged == here.step else clock
 
         # What a later run goes on from.
@@ -170,15 +193,17 @@ def fit(
             here.seconds += time.monotonic() - counted_s
             counted_s = time.monotonic()
             if ranks.first:
-                whole = _state(model, optimizer, mean, here, digest)
+                whole = _state(model, optimizer, mean, here, fitting.digest)
                 save_checkpoint(folder / CHECKPOINTS, here.step, whole)
             fault_point(f"{name}: checkpoint {here.step}")
 
-    if not held and ranks.first:  # an earlier run has made all steps
-        held = measure(model, mean, held_out, log, here.step, run.pictures)
+    if measured is None and ranks.first:  # an earlier run has made all steps
+        measured = measure(model, mean, held_out, evaluation, run.pictures)
+        log.held_out(here.step, measured.metrics, measured.pictures)
     model.load_state_dict(mean.state(model))
     log.close()
-    return Fitted(held, here.step, here.seconds, here.bad_steps)
+    metrics = measured.metrics if measured else {}
+    return Fitted(metrics, here.step, here.seconds, here.bad_steps)
 
 
 def learning_rate(step: int, optim: OptimConfig) -> float:
@@ -190,24 +215,25 @@ def learning_rate(step: int, optim: OptimConfig) -> float:
     return optim.lr * (share + (1 - share) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What a model does on held-out windows. pictures: RGB uint8 [H,W,3] by name."""
+
+    metrics: dict[str, float]
+    pictures: dict[str, NDArray[np.uint8]]
+
+
 def measure(
-    model: AnyModel,
-    mean: MeanWeights,
-    held_out: Batches,
-    log: TrainLog,
-    step: int,
-    pictures: bool,
-) -> dict[str, float]:
-    """Held-out metrics of the weights that would be saved now."""
+    model: nn.Module, mean: MeanWeights, held_out: Batches, evaluation: EvaluationOf, draws: bool
+) -> Measured:
+    """Held-out metrics of the weights that would be saved now; and pictures if it `draws`."""
     model.eval()
     device = next(model.parameters()).device
     with mean.in_place(model), torch.no_grad():
-        evaluation = model.evaluation()
+        found = evaluation(model)
         for batch in held_out.epoch(0):
-            evaluation.add(to_device(batch, device))
-        metrics = evaluation.result()
-        log.held_out(step, metrics, evaluation.pictures() if pictures else {})
-    return metrics
+            found.add(to_device(batch, device))
+        return Measured(found.result(), found.pictures() if draws else {})
 
 
 def suspects(batches: Iterable[Batch]) -> list[str]:
@@ -253,7 +279,7 @@ class Sums:
 class _LossOf(nn.Module):
     """A model's loss as a forward pass, which is what gets compiled and distributed."""
 
-    def __init__(self, model: AnyModel) -> None:
+    def __init__(self, model: Trainable) -> None:
         super().__init__()
         self.model = model
 
@@ -287,7 +313,7 @@ def _noise_seed(seed: int, step: int, rank: int) -> int:
 
 
 def _state(
-    model: AnyModel,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     mean: MeanWeights,
     here: Position,
@@ -304,16 +330,16 @@ def _state(
 
 def _restore(
     state: dict[str, Any],
-    digest: str,
-    model: AnyModel,
+    fitting: Fitting,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     mean: MeanWeights,
-    folder: Path,
 ) -> Position:
-    if state["digest"] != digest:
+    if state["digest"] != fitting.digest:
         raise ConfigError(
-            f"{folder} holds checkpoints of another training: its settings, data, split or the "
-            "model before it are not these. Choose another folder, or give --restart to begin anew"
+            f"{fitting.folder} holds checkpoints of another training: its settings, data, split or "
+            "the model before it are not these. Choose another folder, or give --restart to begin "
+            "anew"
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.train.config import StageName, TrainConfig
-from sofdata.train.loop import Progress
+from sofdata.train.loop import OnProgress
 from sofdata.train.report import write_report
-from sofdata.train.run import Job, StageResult, train_stage
+from sofdata.train.run import StageResult, train_stage
+from sofdata.train.stage import StageJob
 from sofdata.ui.brief import Brief
 
 
@@ -36,7 +37,7 @@ def train_stages(
     data: Sequence[str],
     demos: Sequence[str],
     out: str | Path,
-    follow: Callable[[Progress], None],
+    on_progress: OnProgress,
     *,
     restart: bool = False,
     lock: Choice = "auto",
@@ -44,7 +45,7 @@ def train_stages(
     """Train stages in order, each skipped if it is up to date, and write the report.
 
     data: datasets for the skill model and the planner; demos: those with actions, for the decoder.
-    follow: called with each `Progress`.
+    on_progress: called with each `TrainingProgress`.
     restart: throw away what an earlier training has left of these stages.
     lock: "none" takes no lock of the folder.
 
@@ -56,7 +57,7 @@ def train_stages(
         for stage in stages:
             urls = demos if stage == "decoder" else data
             results.append(
-                train_stage(Job(stage, config, tuple(urls), folder, {}), follow, restart)
+                train_stage(StageJob(stage, config, tuple(urls), folder, {}), on_progress, restart)
             )
         report = write_report(folder)
     return Trained(Path(folder), tuple(results), report)

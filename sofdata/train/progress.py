@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sofdata.ingest.progress import clock
-from sofdata.train.loop import Follow, Progress
+from sofdata.train.loop import OnProgress, TrainingProgress
 from sofdata.ui.console import say
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ SHOWN = 3
 
 
 @contextmanager
-def following(console: Console, quiet: bool) -> Iterator[Follow]:
+def following(console: Console, quiet: bool) -> Iterator[OnProgress]:
     """Show the progress of trainings on `console` until the block ends."""
     if quiet:
         yield lambda progress: None
     elif console.is_terminal:
-        with _live(console) as follow:
-            yield follow
+        with _live(console) as on_progress:
+            yield on_progress
     else:
         yield _plain(console)
 
@@ -40,7 +40,7 @@ def counting(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def line_of(progress: Progress) -> str:
+def line_of(progress: TrainingProgress) -> str:
     """'skill 300/1500 · loss 0.0123 · ... · 180 samples/s · 3:20 left'."""
     shown = {name: value for name, value in progress.metrics.items() if name != "lr"}
     parts = [f"{progress.stage} {progress.step}/{progress.steps}"]
@@ -51,14 +51,14 @@ def line_of(progress: Progress) -> str:
     return " · ".join(parts)
 
 
-def held_out_line(progress: Progress) -> str:
+def held_out_line(progress: TrainingProgress) -> str:
     """'skill 500: held out flow_energy_explained 0.91 · ...'."""
-    told = " · ".join(f"{name} {value:.4g}" for name, value in progress.held_out.items())
-    return f"{progress.stage} {progress.step}: held out {told}"
+    metrics = " · ".join(f"{name} {value:.4g}" for name, value in progress.held_out.items())
+    return f"{progress.stage} {progress.step}: held out {metrics}"
 
 
 @contextmanager
-def _live(console: Console) -> Iterator[Follow]:
+def _live(console: Console) -> Iterator[OnProgress]:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
 
@@ -66,7 +66,7 @@ def _live(console: Console) -> Iterator[Follow]:
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("reading the data", total=None)
 
-        def follow(progress: Progress) -> None:
+        def on_progress(progress: TrainingProgress) -> None:
             if progress.held_out:
                 say(console, held_out_line(progress))
             else:
@@ -77,18 +77,18 @@ def _live(console: Console) -> Iterator[Follow]:
                     description=line_of(progress),
                 )
 
-        yield follow
+        yield on_progress
 
 
-def _plain(console: Console) -> Follow:
-    told_s = time.monotonic()
+def _plain(console: Console) -> OnProgress:
+    printed_s = time.monotonic()
 
-    def follow(progress: Progress) -> None:
-        nonlocal told_s
+    def on_progress(progress: TrainingProgress) -> None:
+        nonlocal printed_s
         if progress.held_out:
             say(console, held_out_line(progress))
-        elif time.monotonic() - told_s > PLAIN_INTERVAL_S:
-            told_s = time.monotonic()
+        elif time.monotonic() - printed_s > PLAIN_INTERVAL_S:
+            printed_s = time.monotonic()
             say(console, line_of(progress))
 
-    return follow
+    return on_progress

@@ -1,17 +1,14 @@
-"""What the training loop asks of a model, so that one loop trains all three."""
+"""What the training loop asks of a model, so that one loop trains all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sofdata.models.action.decoder import ActionDecoder
-from sofdata.models.planner.planner import Planner
-from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Batch
 
 
@@ -38,18 +35,15 @@ class Evaluation(Protocol):
         """Pictures for a person, RGB uint8 [H,W,3] by name; may be empty."""
 
 
+EvaluationOf = Callable[[Any], Evaluation]
+"""Makes a new, empty evaluation of a model, such as the class `SkillEvaluation`."""
+
+
 class Trainable(Protocol):
     """A model that can be trained; always an `nn.Module` as well."""
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over the samples of a batch, and what to log beside it."""
 
-    def evaluation(self) -> Evaluation:
-        """A new, empty measurement."""
-
     def spec(self) -> dict[str, Any]:
         """All but the weights that is needed to build this model again, as JSON-able values."""
-
-
-AnyModel = SkillVAE | Planner | ActionDecoder
-"""The models there are; each is a `Trainable`."""

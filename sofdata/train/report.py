@@ -12,7 +12,7 @@ import numpy as np
 
 from sofdata.train.config import STAGES
 from sofdata.train.log import read_metrics
-from sofdata.train.run import read_done
+from sofdata.train.stage import read_done
 
 REPORT = "train_report.md"
 TITLES = {"skill": "Skill VAE", "planner": "Planner", "decoder": "Action decoder"}

@@ -2,7 +2,7 @@
 
 import torch
 
-from sofdata.bench.baselines.lapa import LapaConfig, LatentActions
+from sofdata.bench.baselines.lapa import LapaConfig, LapaEvaluation, LatentActions
 from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch
 
@@ -43,7 +43,7 @@ def test_it_predicts_the_last_frame_and_its_codes_tell_the_motion() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     held_out, which = moving_squares(128, 1000)
-    evaluation = model.evaluation()
+    evaluation = LapaEvaluation(model)
     evaluation.add(held_out)
     assert evaluation.result()["change_explained"] > 0.4
     names = [tuple(tokens) for tokens in model.skill_of(held_out).tokens.tolist()]

@@ -410,10 +410,11 @@ def test_functions_of_the_library_refuse_a_store_too(
     from sofdata.bench.collect.collect import collect
     from sofdata.bench.collect.config import CollectConfig
     from sofdata.train.config import load_train_config
-    from sofdata.train.run import Job, train_stage
+    from sofdata.train.run import train_stage
+    from sofdata.train.stage import StageJob
 
     monkeypatch.chdir(tmp_path)
-    job = Job("skill", load_train_config(None), ("d",), "s3://b/models", {})
+    job = StageJob("skill", load_train_config(None), ("d",), "s3://b/models", {})
     with pytest.raises(ConfigError, match="s3://b/models"):
         train_stage(job, lambda progress: None)
     with pytest.raises(ConfigError, match="s3:/b/collected"):

@@ -21,8 +21,9 @@ from sofdata.loading.split import HeldOut, Side, Sides
 from sofdata.shards.parquet import write_table
 from sofdata.storage.tree import Tree
 from sofdata.train.config import load_train_config
-from sofdata.train.run import Job, train_stage
+from sofdata.train.run import train_stage
 from sofdata.train.sides import SPLIT
+from sofdata.train.stage import StageJob
 from tests.helpers import ingest, sofdata
 from tests.lerobots import TOP, WRIST, jumping_texture
 from tests.train.conftest import TINY
@@ -272,7 +273,7 @@ BRIEF = (*TINY, "skill.optim.steps=4", "skill.run.checkpoint_every=2", "skill.da
 def train(dataset: Path, out: Path, *settings: str) -> Path:
     """Train the skill model; returns its folder."""
     config = load_train_config(None, [*BRIEF, *settings])
-    train_stage(Job("skill", config, (str(dataset),), str(out), {}), lambda progress: None)
+    train_stage(StageJob("skill", config, (str(dataset),), str(out), {}), lambda progress: None)
     return out / "skill"
 
 
@@ -394,7 +395,7 @@ def test_a_restart_that_cannot_begin_leaves_the_earlier_training_as_it_is(
     (folder / "model.pt").write_bytes(b"weeks of computing")
     data = str(tmp_path / dataset) if dataset else str(spans)
     config = load_train_config(None, [*BRIEF, setting])
-    job = Job("skill", config, (data,), str(tmp_path / "out"), {})
+    job = StageJob("skill", config, (data,), str(tmp_path / "out"), {})
     with pytest.raises(ConfigError, match=message):
         train_stage(job, lambda progress: None, restart=True)
     assert (folder / "model.pt").read_bytes() == b"weeks of computing"
@@ -404,7 +405,7 @@ def test_a_restart_throws_the_earlier_training_away(spans: Path, tmp_path: Path)
     folder = train(spans, tmp_path)
     (folder / "note.txt").write_text("of the earlier one")
     config = load_train_config(None, [*BRIEF, "machine.seed=1"])
-    job = Job("skill", config, (str(spans),), str(tmp_path), {})
+    job = StageJob("skill", config, (str(spans),), str(tmp_path), {})
     train_stage(job, lambda progress: None, restart=True)
     assert (folder / "model.pt").exists()
     assert not (folder / "note.txt").exists()

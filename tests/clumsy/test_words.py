@@ -255,12 +255,12 @@ def test_a_device_that_is_not_there_is_refused_before_work(
     import torch
 
     from sofdata.train.config import load_train_config
-    from sofdata.train.run import _device
+    from sofdata.train.stage import device_of
 
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("it is there")
     with pytest.raises(ConfigError, match=r"machine\.device is"):
-        _device(load_train_config(None, [f"machine.device={device}"]))
+        device_of(load_train_config(None, [f"machine.device={device}"]))
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**63), str(2**64), "1e3", "x"])

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError
-from sofdata.models.action.decoder import ActionDecoder, DecoderConfig, measure_actions
+from sofdata.models.action.config import DecoderConfig
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.action.evaluation import ActionEvaluation
+from sofdata.models.action.space import measure_actions
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import ActionBatch, Batch, Skill
 from tests.models.toy_actions import ACTIONS, batch_of, pushes, skill_model
@@ -86,7 +89,7 @@ def test_a_skill_that_decides_the_actions_is_followed(condition: str, trained: S
     batches = [pushes(32, seed) for seed in range(8)]
     decoder = decoder_for(batches[0], trained, condition=condition)
     fit(decoder, batches, 60)
-    evaluation = decoder.evaluation()
+    evaluation = ActionEvaluation(decoder)
     evaluation.add(pushes(32, seed=99))
     found = evaluation.result()
     assert found["action_error"] < 0.7 * found["action_error_mean_action"]
@@ -177,7 +180,7 @@ def test_a_batch_shorter_or_longer_than_the_chunk_is_masked_or_cut() -> None:
     shorter = batch_of(batch.flow[:, 0, :, 0, 0], batch.actions[:, :2])
     decoder.loss(shorter, 0)
     for other in (longer, shorter):
-        evaluation = decoder.evaluation()
+        evaluation = ActionEvaluation(decoder)
         evaluation.add(other)
         assert evaluation.result()["action_error"] < 5
 
@@ -228,7 +231,7 @@ def test_a_gripper_alone_can_be_decoded() -> None:
     decoder = decoder_for(batch)
     loss, metrics = decoder.loss(batch, 0)
     assert float(loss.detach()) == float(metrics["gripper_loss"])
-    evaluation = decoder.evaluation()
+    evaluation = ActionEvaluation(decoder)
     evaluation.add(batch)
     assert not any(name.startswith("action_error") for name in evaluation.result())
 
@@ -284,7 +287,7 @@ def test_spec_and_weights_rebuild_the_decoder(condition: str, encoder: str) -> N
 def test_actions_of_another_dimension_are_refused_with_both_named() -> None:
     decoder = decoder_for(pushes(2))
     other = batch_of(torch.ones(2, 2), torch.randn(2, ACTIONS, 7))
-    for use in (lambda: decoder.loss(other, 0), lambda: decoder.evaluation().add(other)):
+    for use in (lambda: decoder.loss(other, 0), lambda: ActionEvaluation(decoder).add(other)):
         with pytest.raises(ConfigError, match=r"have 7 dimensions.*have 3"):
             use()
 

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from sofdata.errors import ConfigError
-from sofdata.models.planner.evaluation import other_texts
+from sofdata.models.planner.config import PlannerConfig
+from sofdata.models.planner.evaluation import PlannerEvaluation
 from sofdata.models.planner.mpc import MPCConfig
-from sofdata.models.planner.planner import Planner, PlannerConfig
-from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.models.planner.planner import Planner
+from sofdata.models.skill.config import SkillConfig
+from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.types import Batch, Skill
 
 STEPS, SIDE = 4, 32
@@ -150,7 +152,7 @@ def test_it_learns_which_task_makes_what_move(kind: str, trained: Planner) -> No
 
 
 def test_held_out_likelihoods_and_errors_stand_beside_their_baselines(trained: Planner) -> None:
-    evaluation = trained.evaluation()
+    evaluation = PlannerEvaluation(trained)
     evaluation.add(windows(8, seed=2))
     evaluation.add(windows(4, seed=3))
     found = evaluation.result()
@@ -168,7 +170,7 @@ def test_held_out_likelihoods_and_errors_stand_beside_their_baselines(trained: P
 
 
 def test_dynamics_that_are_trained_beat_no_change_and_the_wrong_skill(trained: Planner) -> None:
-    evaluation = trained.evaluation()
+    evaluation = PlannerEvaluation(trained)
     evaluation.add(windows())
     found = evaluation.result()
     assert found["dynamics_mse"] < 0.7 * found["dynamics_mse_no_change"]
@@ -177,7 +179,7 @@ def test_dynamics_that_are_trained_beat_no_change_and_the_wrong_skill(trained: P
 
 def test_evaluation_does_not_depend_on_the_batches(trained: Planner) -> None:
     batch = windows()
-    whole, parts = trained.evaluation(), trained.evaluation()
+    whole, parts = PlannerEvaluation(trained), PlannerEvaluation(trained)
     whole.add(batch)
     parts.add(part(batch, slice(0, 2)))
     parts.add(part(batch, slice(2, 8)))
@@ -192,30 +194,24 @@ def test_without_two_texts_there_is_no_wrong_task_and_no_picture(
     trained: Planner, text: int
 ) -> None:
     batch = replace(windows(), text_ids=torch.full((8,), text))
-    evaluation = trained.evaluation()
+    evaluation = PlannerEvaluation(trained)
     evaluation.add(batch)
     assert not {name for name in evaluation.result() if name.endswith("_task")}
     assert evaluation.pictures() == {}
 
 
 def test_one_window_alone_has_no_wrong_skill(trained: Planner) -> None:
-    evaluation = trained.evaluation()
+    evaluation = PlannerEvaluation(trained)
     assert evaluation.result() == {}
     evaluation.add(part(windows(), slice(0, 1)))
     assert "dynamics_mse_wrong_skill" not in evaluation.result()
-
-
-def test_other_texts_are_texts_and_other() -> None:
-    assert other_texts(["a", "a", "", "b"]) == {0: 3, 1: 3, 3: 1}
-    assert other_texts(["a", "", ""]) == {}
-    assert other_texts([]) == {}
 
 
 def test_kl_skills_are_measured_against_gaussians() -> None:
     model, batch = planner("kl"), windows()
     model.count([batch])
     train(model, batch, 5)
-    evaluation = model.evaluation()
+    evaluation = PlannerEvaluation(model)
     evaluation.add(batch)
     found = evaluation.result()
     assert found["prior_nats_gaussian"] < found["prior_nats_normal"]
@@ -227,7 +223,7 @@ def test_evaluation_leaves_training_mode_and_counts_as_they_were() -> None:
     model.count([windows()])
     model.loss(windows(), 0)
     counted = int(model.seen.get_buffer("counts").sum())
-    evaluation = model.evaluation()
+    evaluation = PlannerEvaluation(model)
     evaluation.add(windows())
     evaluation.pictures()
     assert model.training
@@ -236,7 +232,7 @@ def test_evaluation_leaves_training_mode_and_counts_as_they_were() -> None:
 
 
 def test_the_picture_shows_two_tasks_that_differ(trained: Planner) -> None:
-    evaluation = trained.evaluation()
+    evaluation = PlannerEvaluation(trained)
     evaluation.add(windows())
     picture = evaluation.pictures()["prior_samples"]
     assert picture.ndim == 3

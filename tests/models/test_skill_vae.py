@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from sofdata.errors import ConfigError, ContractError
+from sofdata.models.skill.config import SkillConfig
+from sofdata.models.skill.evaluation import SkillEvaluation
 from sofdata.models.skill.pixels import moved, turned
-from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE, steps_of
+from sofdata.models.skill.vae import FlowShape, SkillVAE, steps_of
 from sofdata.types import Batch
 
 SMALL: dict[str, Any] = {"width": 32, "heads": 2, "channels": (8, 12, 16), "tokens": 4}
@@ -115,7 +117,7 @@ def test_it_learns_a_batch_by_heart() -> None:
         loss.backward()
         optimizer.step()
     assert metrics["energy_explained"] > 0.9
-    evaluation = vae.eval().evaluation()
+    evaluation = SkillEvaluation(vae.eval())
     evaluation.add(data)
     assert evaluation.result()["flow_energy_explained"] > 0.85
 
@@ -125,7 +127,7 @@ def test_metrics_of_known_answers() -> None:
     answers = {"right": data.flow, "none": torch.zeros_like(data.flow)}
     found = {}
     for name, answer in answers.items():
-        evaluation = vae.evaluation()
+        evaluation = SkillEvaluation(vae)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(vae, "decode", lambda codes, first, answer=answer: answer)
             evaluation.add(data)
@@ -145,7 +147,7 @@ def test_metrics_of_known_answers() -> None:
 
 
 def test_kl_tells_of_its_units() -> None:
-    evaluation = (vae := model(bottleneck="kl")).evaluation()
+    evaluation = SkillEvaluation(vae := model(bottleneck="kl"))
     evaluation.add(batch())
     result = evaluation.result()
     assert result["units"] == vae.tokens * vae.code_dim

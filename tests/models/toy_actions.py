@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sofdata.models.skill.vae import FlowShape, SkillConfig, SkillVAE
+from sofdata.models.skill.config import SkillConfig
+from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.types import ActionBatch
 
 STEPS, SIZE, ACTIONS = 4, 32, 6

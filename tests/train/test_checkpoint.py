@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sofdata.errors import InputError
-from sofdata.train.checkpoint import LATEST, load_checkpoint, load_file, save_checkpoint, save_file
+from sofdata.models.files import load_file, save_file
+from sofdata.train.checkpoint import LATEST, load_checkpoint, save_checkpoint
 
 
 def test_the_newest_checkpoint_comes_back_and_old_ones_go(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_a_file_that_is_not_listed_does_not_count(tmp_path: Path) -> None:
     assert state == {"step": 3}
 
 
-def test_a_damaged_checkpoint_is_refused_and_the_way_out_told(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_refused_and_the_message_says_what_to_do(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 3, {"weights": torch.zeros(100)})
     path = tmp_path / "step-00000003.pt"
     data = bytearray(path.read_bytes())

@@ -12,24 +12,25 @@ import torch
 from torch import Tensor
 
 from sofdata.errors import ConfigError, InputError
+from sofdata.models.files import load_file
 from sofdata.models.saved import MODEL
 from sofdata.models.skill.vae import SkillVAE
-from sofdata.train.checkpoint import load_file
 from sofdata.train.config import OptimConfig, TrainConfig, load_train_config
 from sofdata.train.log import read_metrics
-from sofdata.train.loop import Progress, learning_rate
+from sofdata.train.loop import TrainingProgress, learning_rate
 from sofdata.train.mean import MeanWeights
-from sofdata.train.run import Job, train_stage
+from sofdata.train.run import train_stage
+from sofdata.train.stage import StageJob
 from sofdata.types import Batch
 from tests.train.conftest import TINY
 
 
-def ignore(progress: Progress) -> None:
+def ignore(progress: TrainingProgress) -> None:
     pass
 
 
 def train(data: Path, out: Path, config: TrainConfig, follow: Any = ignore) -> dict[str, Tensor]:
-    train_stage(Job("skill", config, (str(data),), str(out), {}), follow)
+    train_stage(StageJob("skill", config, (str(data),), str(out), {}), follow)
     weights: dict[str, Tensor] = load_file(out / "skill" / MODEL)["weights"]
     return weights
 
@@ -134,8 +135,8 @@ def test_a_sample_that_is_not_finite_is_named_and_its_step_skipped(
     monkeypatch.setattr(SkillVAE, "loss", spoil)
     weights = train(pushing, tmp_path, tiny)
     assert all(bool(torch.isfinite(value).all()) for value in weights.values())
-    (told,) = [line for line in read_metrics(tmp_path / "skill") if line["kind"] == "skipped"]
-    assert (told["step"], told["keys"]) == (4, spoilt)
+    (skipped,) = [line for line in read_metrics(tmp_path / "skill") if line["kind"] == "skipped"]
+    assert (skipped["step"], skipped["keys"]) == (4, spoilt)
 
 
 def test_too_many_such_steps_end_the_training_with_advice(
@@ -168,7 +169,7 @@ def test_the_running_mean_follows_its_definition() -> None:
 def test_metrics_are_json_lines_with_a_measurement_at_the_end(
     pushing: Path, tiny: TrainConfig, tmp_path: Path
 ) -> None:
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     train(pushing, tmp_path, tiny, seen.append)
     lines = read_metrics(tmp_path / "skill")
     assert lines[-1]["kind"] == "held_out"

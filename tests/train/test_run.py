@@ -15,14 +15,15 @@ import sofdata.models
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.loading.split import Sides
+from sofdata.models.files import load_file
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.storage.tree import Tree
-from sofdata.train.checkpoint import load_file
 from sofdata.train.config import TrainConfig, load_train_config
 from sofdata.train.encode import encode
 from sofdata.train.ranks import Ranks
-from sofdata.train.run import Job, _build, _loaders, train_stage
+from sofdata.train.run import train_stage
 from sofdata.train.sides import SPLIT
+from sofdata.train.stage import StageJob, build_model, loaders
 from tests.helpers import sofdata as command
 from tests.train.conftest import TINY
 
@@ -43,10 +44,10 @@ def trained(pushing: Path, demonstrations: Path, tmp_path_factory: pytest.TempPa
     return out
 
 
-def test_the_report_tells_of_all_stages_beside_their_baselines(trained: Path) -> None:
+def test_the_report_has_all_stages_beside_their_baselines(trained: Path) -> None:
     report = (trained / "train_report.md").read_text()
-    for told in ("flow_energy_explained", "prior_nats_uniform", "action_error_mean", "sha256"):
-        assert told in report
+    for part in ("flow_energy_explained", "prior_nats_uniform", "action_error_mean", "sha256"):
+        assert part in report
     for name in ("skill", "planner", "decoder"):
         assert (trained / name / "curves.png").stat().st_size > 1000
 
@@ -74,7 +75,7 @@ def test_another_skill_model_makes_the_planner_out_of_date(
     with pytest.raises(ConfigError, match="another skill model"):
         sofdata.models.load(out)
     with pytest.raises(ConfigError, match="--restart"):
-        train_stage(Job("planner", tiny, (str(pushing),), str(out), {}), lambda progress: None)
+        train_stage(StageJob("planner", tiny, (str(pushing),), str(out), {}), lambda progress: None)
 
 
 def test_the_planners_baseline_counts_each_training_window_once(
@@ -83,11 +84,11 @@ def test_the_planners_baseline_counts_each_training_window_once(
     weights = load_file(trained / "planner" / MODEL)["weights"]
     windows = json.loads((trained / "planner" / "done.json").read_text())["windows"]["train"]
     assert weights["seen.counts"].sum(1).tolist() == [windows] * weights["seen.counts"].shape[0]
-    job = Job("planner", tiny, (str(pushing),), str(trained), {})
+    job = StageJob("planner", tiny, (str(pushing),), str(trained), {})
     sides = Sides.from_json((trained / "planner" / SPLIT).read_bytes(), SPLIT)
     for rank in (0, 1):  # each worker counts all windows, not its share
-        data, _ = _loaders(job, Ranks(rank, 2, torch.device("cpu")), sides)
-        built = _build(job, data, torch.device("cpu"))
+        data, _ = loaders(job, Ranks(rank, 2, torch.device("cpu")), sides)
+        built = build_model(job, data, torch.device("cpu"))
         assert torch.equal(built.state_dict()["seen.counts"], weights["seen.counts"])
 
 
@@ -128,21 +129,25 @@ def test_skills_of_all_windows_lie_beside_the_index(
 
 
 def test_a_decoder_needs_actions(pushing: Path, trained: Path, tiny: TrainConfig) -> None:
-    job = Job("decoder", tiny, (str(pushing),), str(trained), {})
+    job = StageJob("decoder", tiny, (str(pushing),), str(trained), {})
     with pytest.raises(ConfigError, match="--with-actions"):
         train_stage(job, lambda progress: None)
 
 
 def test_a_planner_needs_a_skill_model(pushing: Path, tiny: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sofdata train skill"):
-        train_stage(Job("planner", tiny, (str(pushing),), str(tmp_path), {}), lambda progress: None)
+        train_stage(
+            StageJob("planner", tiny, (str(pushing),), str(tmp_path), {}), lambda progress: None
+        )
 
 
 def test_windows_of_another_size_are_refused(
     dataset: Path, trained: Path, tiny: TrainConfig
 ) -> None:
     with pytest.raises(ConfigError, match="32 px"):
-        train_stage(Job("planner", tiny, (str(dataset),), str(trained), {}), lambda progress: None)
+        train_stage(
+            StageJob("planner", tiny, (str(dataset),), str(trained), {}), lambda progress: None
+        )
     with pytest.raises(ConfigError, match="32 px"):
         encode(Tree(str(dataset)), load_skill(trained))
 
@@ -159,7 +164,7 @@ def test_weights_of_another_architecture_are_refused(trained: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("train", "skill"), "needs --data"),
         (("train", "decoder"), "needs --demos"),
@@ -167,14 +172,16 @@ def test_weights_of_another_architecture_are_refused(trained: Path, tmp_path: Pa
         (("train", "skill", "--data", "nowhere", "--set", "skill.optim.step=5"), "optim.steps"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+def test_wrong_usage_is_one_line(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     done = command(*words, "--out", tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_empty_filter_is_told(pushing: Path, tmp_path: Path) -> None:
+def test_a_filter_that_selects_nothing_is_refused(pushing: Path, tmp_path: Path) -> None:
     config = load_train_config(None, [*TINY, "skill.data.where=motion > 1000"])
     with pytest.raises(ConfigError, match="selects none"):
-        train_stage(Job("skill", config, (str(pushing),), str(tmp_path), {}), lambda progress: None)
+        train_stage(
+            StageJob("skill", config, (str(pushing),), str(tmp_path), {}), lambda progress: None
+        )

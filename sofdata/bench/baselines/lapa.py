@@ -153,10 +153,6 @@ class LatentActions(nn.Module):
         cost = 0.01 * (z.abs() - 2).relu().square().mean()
         return error + cost, {"pixel_mse": missed, "change_explained": 1 - missed / still}
 
-    def evaluation(self) -> LapaEvaluation:
-        """Held-out errors, beside that of predicting no change, and the use of codes."""
-        return LapaEvaluation(self)
-
     def spec(self) -> dict[str, Any]:
         """What rebuilds this model, with its `state_dict`."""
         return {"config": self.config.model_dump(mode="json"), "shape": asdict(self.shape)}

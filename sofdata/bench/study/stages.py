@@ -20,14 +20,16 @@ from typing import Any
 
 import torch
 
-from sofdata.bench.baselines.lapa import LatentActions
+from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
 from sofdata.bench.collect.episodes import Part
 from sofdata.bench.study.arms import Arm, clone_stage, decoder_stage
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.memory import MemoryLoader, Windows, read_windows
 from sofdata.bench.study.split import agreed_split
-from sofdata.models.action.decoder import ActionDecoder, measure_actions
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.action.evaluation import ActionEvaluation
+from sofdata.models.action.space import measure_actions
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
@@ -36,12 +38,19 @@ from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
 from sofdata.train.config import MachineConfig
-from sofdata.train.loop import CHECKPOINTS, Progress, fit
+from sofdata.train.loop import CHECKPOINTS, Fitting, TrainingProgress, fit
+from sofdata.train.protocol import EvaluationOf
 from sofdata.train.ranks import Ranks
+from sofdata.train.stage import EVALUATIONS
 
 FORMAT = 1  # goes up when what a stage does changes, so that no older one is taken for it
 DONE = "done.json"
 _BATCH = 256
+_EVALUATIONS: dict[str, EvaluationOf] = {
+    **EVALUATIONS,
+    "lapa": LapaEvaluation,
+    "clone": ActionEvaluation,
+}
 
 Latent = SkillVAE | LatentActions
 
@@ -79,7 +88,7 @@ class Trainer:
     data: BenchData
     texts: tuple[str, ...]
     out: Path
-    follow: Callable[[Progress], None] = lambda progress: None
+    follow: Callable[[TrainingProgress], None] = lambda progress: None
     _read: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -250,7 +259,15 @@ class Trainer:
         beside = self._shown(agreed_split(folder, self._learned(kind, share), kept))
         held_out = MemoryLoader(beside or windows(share), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
-        fitted = fit(kind, model, data, held_out, stage, machine, folder, key, ranks, clock)
+        fitted = fit(
+            model,
+            Fitting(kind, stage, machine, key, folder),
+            data=data,
+            held_out=held_out,
+            evaluation=_EVALUATIONS[kind],
+            ranks=ranks,
+            on_progress=clock,
+        )
         save_model(folder, kind, model)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         told = {
@@ -277,12 +294,12 @@ def named_actions(windows: Windows, decoder: ActionDecoder) -> Windows:
 class _Clock:
     """CPU seconds of a training, summed over the runs that it takes; told of after steps."""
 
-    def __init__(self, path: Path, follow: Callable[[Progress], None]) -> None:
+    def __init__(self, path: Path, follow: Callable[[TrainingProgress], None]) -> None:
         self._path, self._follow = path, follow
         self._before = json.loads(path.read_text()) if path.exists() else 0.0
         self._began = time.process_time()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TrainingProgress) -> None:
         self.stop()
         self._follow(progress)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
+from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.text import TextMode
-
-if TYPE_CHECKING:
-    from sofdata.models.action.space import ActionSpace
 
 
 class DecoderConfig(Section):

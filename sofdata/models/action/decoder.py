@@ -18,14 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sofdata.models.action.config import DecoderConfig, gripper_dimension
-from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.layers import (
     FlowReader,
     Heads,
@@ -34,16 +33,12 @@ from sofdata.models.action.layers import (
     shift,
     step_features,
 )
-from sofdata.models.action.space import ActionSpace, measure_actions
+from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
 from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Batch, Skill
-
-if TYPE_CHECKING:
-    from sofdata.models.skill.vae import SkillVAE
-
-__all__ = ["ActionDecoder", "ActionSpace", "DecoderConfig", "measure_actions"]
 
 
 class ActionDecoder(OnSkill):
@@ -292,10 +287,6 @@ class ActionDecoder(OnSkill):
             low, high = self.get_buffer("_pair")
             values[..., self.switch] = torch.where(output[..., self.switch] > 0, high, low)
         return Actions(values)
-
-    def evaluation(self) -> ActionEvaluation:
-        """Held-out errors, beside those of the mean action and of wrong skills."""
-        return ActionEvaluation(self)
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this decoder, with its `state_dict` and the skill model."""

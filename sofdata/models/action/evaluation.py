@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.swaps import other_windows
 from sofdata.types import Batch, Skill
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from sofdata.models.action.decoder import ActionDecoder
 
 _WINDOWS, _DIMENSIONS = 4, 8  # at most, on a picture
 
@@ -26,7 +26,7 @@ class ActionEvaluation:
     action_error: mean absolute error over regressed dimensions, in standard deviations of the
         training demonstrations; action_error_0 and so on: of one dimension, in its own units.
     action_error_mean_action: of always answering the training demonstrations' mean.
-    action_error_wrong_skill: of this decoder when told the skill of another window, of another
+    action_error_wrong_skill: of this decoder given the skill of another window, of another
         video where the batch has one. No better than this means that it ignores the skill.
     gripper_accuracy, ..._wrong_skill: share of actions with the right one of the gripper's two
         values; ..._majority: of always answering the one more frequent in the training
@@ -46,7 +46,7 @@ class ActionEvaluation:
         texts = self._decoder.texts_of(batch)
         answers = {"": self._decoder.act(batch.first, skill, texts).values}
         if self._decoder.config.condition != "none" and len(batch.keys) > 1:
-            wrong = torch.tensor(others(batch.keys), device=skill.codes.device)
+            wrong = torch.tensor(other_windows(batch.keys), device=skill.codes.device)
             swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
             answers["_wrong_skill"] = self._decoder.act(batch.first, swapped, texts).values
         number = min(self._decoder.space.chunk, demonstrations.actions.shape[1])
@@ -103,20 +103,6 @@ class ActionEvaluation:
     def pictures(self) -> dict[str, NDArray[np.uint8]]:
         """True and decoded actions of a few windows: RGB, a row a dimension, a column a window."""
         return {"actions": _draw(self._curves)} if self._curves else {}
-
-
-def others(keys: tuple[str, ...]) -> list[int]:
-    """For each sample the place of another one, of another video if the batch holds any.
-
-    A sample's key ends in the number of its window; what stands before names the video.
-    """
-    videos = [key.rpartition("-")[0] for key in keys]
-    size = len(keys)
-    found = []
-    for place, video in enumerate(videos):
-        order = [(place + size // 2 + step) % size for step in range(size)]
-        found.append(next((n for n in order if videos[n] != video), order[0]))
-    return found
 
 
 def _draw(windows: list[dict[str, NDArray[np.float32]]]) -> NDArray[np.uint8]:

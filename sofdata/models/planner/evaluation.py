@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from sofdata.models.action.evaluation import others
 from sofdata.models.planner.baselines import standard_normal_nats
 from sofdata.models.planner.dynamics import normalised_error
-from sofdata.models.planner.pictures import Pair, draw_samples
+from sofdata.models.planner.pictures import SAMPLES, Samples, draw_samples
+from sofdata.models.planner.planner import Planner, at_rest
+from sofdata.models.swaps import other_texts, other_windows
 from sofdata.types import Batch
-
-if TYPE_CHECKING:
-    from sofdata.models.planner.planner import Planner
 
 
 class PlannerEvaluation:
@@ -30,13 +26,13 @@ class PlannerEvaluation:
     prior_nats_uniform: of guessing any code (KL: prior_nats_normal, of N(0, 1)).
     prior_nats_unigram: of how often each code stood at its place in training, one added to every
         count (KL: prior_nats_gaussian, of the training mean and variance at each place).
-    prior_nats_wrong_task: when told the text of another window of the batch, and
+    prior_nats_wrong_task: given the text of another window of the batch, and
         prior_nats_right_task: of the same windows with their own. Only windows with a text, in
         batches with another one, take part; both are absent where there is none. No difference
         means that the prior ignores the task.
     dynamics_mse: error of the predicted observation after the skill, in variances of a token's
         channels; dynamics_mse_no_change: of predicting that nothing changes;
-        dynamics_mse_wrong_skill: when told the skill of another window, of another video where the
+        dynamics_mse_wrong_skill: given the skill of another window, of another video where the
         batch has one. dynamics_explained: share of the change that is predicted.
     observation_spread: variance of observations from window to window, a number of theirs; near 0
         it has collapsed.
@@ -48,7 +44,7 @@ class PlannerEvaluation:
         self._counts: Counter[str] = Counter()
         shape = planner.prior.space.observation
         self._moments = torch.zeros(2, *shape, dtype=torch.float64)
-        self._pair: Pair | None = None
+        self._shown: _Shown | None = None
 
     @torch.no_grad()
     def add(self, batch: Batch) -> None:
@@ -68,7 +64,7 @@ class PlannerEvaluation:
         self._wrong_task(before, task, targets, nats, texts)
         self._dynamics(before, after, skill.codes, batch.keys)
         self._moments += torch.stack([before.sum(0), before.square().sum(0)]).double().cpu()
-        self._keep_pair(batch, texts, task)
+        self._keep_shown(batch, texts, task)
 
     def _baselines(self, targets: Tensor) -> None:
         planner, (size, points) = self._planner, targets.shape[:2]
@@ -99,7 +95,7 @@ class PlannerEvaluation:
         self._count("dynamics_mse", normalised_error(predict(before, codes), after))
         self._count("dynamics_mse_no_change", normalised_error(before, after))
         if len(keys) > 1:
-            wrong = codes[torch.tensor(others(keys), device=codes.device)]
+            wrong = codes[torch.tensor(other_windows(keys), device=codes.device)]
             self._count("dynamics_mse_wrong_skill", normalised_error(predict(before, wrong), after))
 
     def _count(self, name: str, values: Tensor) -> None:
@@ -118,45 +114,53 @@ class PlannerEvaluation:
         found["observation_spread"] = float((square - mean.square()).mean())
         return found
 
-    def _keep_pair(self, batch: Batch, texts: list[str], task: Tensor) -> None:
+    def _keep_shown(self, batch: Batch, texts: list[str], task: Tensor) -> None:
         """Remember the window with a text that moves most, and the text that is least like it."""
         rows = list(other_texts(texts))
-        if self._pair is not None or not rows:
+        if self._shown is not None or not rows:
             return
         own = max(rows, key=lambda row: float(batch.flow[row].square().sum()))
         differing = [row for row in rows if texts[row] != texts[own]]
         other = min(differing, key=lambda row: float(task[own] @ task[row]))
         flow = batch.flow[own][batch.mask[own]]
-        self._pair = Pair(batch.first[own], flow, (texts[own], texts[other]))
+        self._shown = _Shown(batch.first[own], flow, (texts[own], texts[other]))
 
+    @torch.no_grad()
     def pictures(self) -> dict[str, NDArray[np.uint8]]:
         """Samples of the prior for two tasks and the same first frame, decoded to flow.
 
         Empty where no batch held two texts.
         """
-        if self._pair is None:
+        shown = self._shown
+        if shown is None:
             return {}
         with at_rest(self._planner):
-            return {"prior_samples": draw_samples(self._planner, self._pair)}
+            samples = [self._samples(shown.first, text) for text in shown.texts]
+        first = shown.first.permute(1, 2, 0).cpu().numpy()  # [H, W, 3]
+        return {"prior_samples": draw_samples(first, _array(shown.flow), samples)}
+
+    def _samples(self, first: Tensor, text: str) -> Samples:
+        """Skills that the prior draws for a task at a first frame uint8 [3,H,W], as flow."""
+        planner, generator = self._planner, torch.Generator(first.device).manual_seed(0)
+        observation, task = planner.observe(first[None]), planner.tasks([text])
+        codes, _, _ = planner.propose(observation, task, SAMPLES, generator=generator)
+        flow = planner.skill.decode(codes[0], first.expand(SAMPLES, -1, -1, -1))  # [S, L, 2, h, w]
+        return Samples(text, _array(flow))
 
 
-def other_texts(texts: list[str]) -> dict[int, int]:
-    """For each window with a text the place of one with another; none where there is no other."""
-    size, found = len(texts), {}
-    for place, text in enumerate(texts):
-        order = [(place + size // 2 + step) % size for step in range(size)]
-        other = next((n for n in order if texts[n] and texts[n] != text), None)
-        if text and other is not None:
-            found[place] = other
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """A window to draw, and a task that is not its own.
+
+    first: uint8 [3,H,W]. flow: float32 [L,2,h,w], what truly happened. texts: its own task, and
+    another.
+    """
+
+    first: Tensor
+    flow: Tensor
+    texts: tuple[str, str]
 
 
-@contextmanager
-def at_rest(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode within the block, as before after it."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
+def _array(flow: Tensor) -> NDArray[np.float32]:
+    """[..., 2, h, w] to an array [..., h, w, 2]."""
+    return np.asarray(flow.movedim(-3, -1).float().cpu().numpy(), np.float32)

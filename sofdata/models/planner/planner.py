@@ -19,12 +19,13 @@ About 0.8 M parameters for the prior and 0.4 M for the dynamics at the default s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from sofdata.errors import ConfigError
 from sofdata.models.common.gaussian import noise_of
@@ -32,16 +33,11 @@ from sofdata.models.common.text import TextEncoder
 from sofdata.models.planner.baselines import TokenCounts, VectorMoments
 from sofdata.models.planner.config import PlannerConfig
 from sofdata.models.planner.dynamics import Dynamics, normalised_error
-from sofdata.models.planner.evaluation import PlannerEvaluation, at_rest
 from sofdata.models.planner.mpc import Imagination, MPCConfig, Value, search
 from sofdata.models.planner.prior import Prior, SkillSpace
 from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Batch, Plan, Skill
-
-if TYPE_CHECKING:
-    from sofdata.models.skill.vae import SkillVAE
-
-__all__ = ["Planner", "PlannerConfig"]
 
 
 class Planner(OnSkill):
@@ -232,10 +228,6 @@ class Planner(OnSkill):
         first, second = noise[:, : sizes[0]], noise[:, sizes[0] :]
         return task, first.reshape(-1, *shapes[0]), second.reshape(-1, *shapes[1])
 
-    def evaluation(self) -> PlannerEvaluation:
-        """Held-out likelihoods and errors, beside trivial baselines and wrong inputs."""
-        return PlannerEvaluation(self)
-
     def spec(self) -> dict[str, Any]:
         """What rebuilds this planner, with its `state_dict` and the skill model."""
         return {"config": self.config.model_dump(mode="json"), "texts": list(self.texts)}
@@ -254,3 +246,14 @@ def _finite(skill: Skill) -> Tensor:
 def _nearness(goal: Tensor, seen: Tensor) -> Tensor:
     """Minus the distance [S] of the last of predicted observations [S,K,P,C] to a goal [P,C]."""
     return -normalised_error(seen[:, -1], goal)
+
+
+@contextmanager
+def at_rest(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode within the block, as before after it."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

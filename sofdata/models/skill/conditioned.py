@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from sofdata.models.skill.image_encoder import ImageEncoder
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Batch, Skill
-
-if TYPE_CHECKING:
-    from sofdata.models.skill.vae import SkillVAE
 
 EncoderMode = Literal["frozen", "tuned", "fresh"]
 
@@ -37,7 +35,7 @@ class KnownSkills:
         return Skill(self.skill.codes[chosen], self.skill.tokens[chosen])
 
     def shuffled(self, seed: int) -> KnownSkills:
-        """The same skills, each now that of a random other window: they tell nothing of theirs."""
+        """The same skills, each now that of a random other window: they say nothing of theirs."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.skill), generator=generator)
         return KnownSkills(self.rows, Skill(self.skill.codes[order], self.skill.tokens[order]))

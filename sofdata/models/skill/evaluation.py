@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sofdata.models.common.gaussian import kl_nats, split
+from sofdata.models.skill.vae import SkillVAE
 from sofdata.pictures.colour import flow_to_rgb
 from sofdata.types import Batch
-
-if TYPE_CHECKING:
-    from sofdata.models.skill.vae import SkillVAE
 
 SHOWN_WINDOWS, SHOWN_STEPS = 6, 4
 ACTIVE = 0.01
@@ -27,7 +24,7 @@ class SkillEvaluation:
 
     flow_energy_explained: 1 - sum|f - f'|^2 / sum|f|^2; zero flow gets 0.
     flow_energy_explained_mean_flow: what the mean flow field of these very windows gets, a step
-        and pixel each: a baseline that is told the answer's mean.
+        and pixel each: a baseline that knows the mean of the answers.
     epe_px: mean end-point error at the stored size; epe_zero_px: of zero flow.
     codes_used_share: codes of the codebook that occur at all, and code_perplexity: e to the entropy
         of their frequencies (fsq).

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from sofdata.models.skill.vae import SkillVAE
+from sofdata.models.skill.vae import SkillVAE
 
 
 class ImageEncoder(nn.Module):

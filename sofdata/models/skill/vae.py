@@ -36,7 +36,6 @@ from sofdata.models.common.gaussian import (
     with_free_nats,
 )
 from sofdata.models.skill.config import SkillConfig
-from sofdata.models.skill.evaluation import SkillEvaluation
 from sofdata.models.skill.flow_decoder import DecoderShape, FlowDecoder
 from sofdata.models.skill.fsq import FSQ
 from sofdata.models.skill.pixels import (
@@ -48,8 +47,6 @@ from sofdata.models.skill.pixels import (
     turned,
 )
 from sofdata.types import Batch, Skill
-
-__all__ = ["FlowShape", "SkillConfig", "SkillVAE"]
 
 PLACES = 16  # tokens of an observation: 4 x 4
 _Z_RANGE = 2.0  # tanh is nearly flat beyond
@@ -279,10 +276,6 @@ class SkillVAE(nn.Module):
         cost = weight * with_free_nats(kl, config.free_nats).flatten(1).sum(1).mean()
         codes = reparametrise(mean, logvar, noise) if self.training else mean
         return codes, cost, {"kl_nats": kl.detach().flatten(1).sum(1).mean()}
-
-    def evaluation(self) -> SkillEvaluation:
-        """Held-out flow explained, beside zero flow and the mean flow; use of the codes."""
-        return SkillEvaluation(self)
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this model, with its `state_dict`."""
