@@ -21,6 +21,7 @@ from sofdata.ui.console import (
     EXIT_FAILED,
     EXIT_SET_ASIDE,
     print_json,
+    show_log,
     stderr,
     stdout,
 )
@@ -352,6 +353,7 @@ def main() -> None:
     """Entry point: runs the command and turns whatever escapes into a line and an exit code."""
     mend()
     listen()
+    show_log()
     allow()
     run(app, _if_interrupted)
 

@@ -9,6 +9,7 @@ again, and other threads of the process are refused as other processes are.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -63,10 +64,11 @@ _places: dict[Key, _Place] = {}
 _guard = threading.Lock()
 
 
-def _say(line: str) -> None:
-    from sofdata.ui.console import stderr
+_log = logging.getLogger("sofdata")
 
-    stderr().print(line, highlight=False, markup=False, soft_wrap=True)
+
+def _say(line: str) -> None:
+    _log.warning("%s", line)
 
 
 @contextmanager
