@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 import sofdata
 from sofdata.api import functions as api
 from sofdata.errors import ConfigError
+from sofdata.storage import lock
+from sofdata.ui import console
 from tests.helpers import hashes
 
 FUNCTIONS = ("ingest", "load", "load_policy", "train", "verify")
@@ -121,3 +125,31 @@ def test_a_script_needs_no_guard_with_worker_processes(dataset: Path, tmp_path: 
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 0
+
+
+def test_the_library_logs_and_the_command_prints_what_is_logged(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("sofdata")
+    assert any(isinstance(handler, logging.NullHandler) for handler in logger.handlers)
+    before = list(logger.handlers)
+    lock._say("a lease [of another] is waited for")
+    assert capsys.readouterr().err == ""
+    assert caplog.messages == ["a lease [of another] is waited for"]
+    try:
+        console.show_log()
+        console.show_log()
+        lock._say("a lease [of another] is waited for")
+        assert capsys.readouterr().err == "a lease [of another] is waited for\n"
+    finally:
+        logger.handlers = before
+
+
+def test_notes_of_a_corpus_are_logged(
+    tmp_path: Path, corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = shutil.copytree(corpus, tmp_path / "source")
+    (source / "labels" / "train.json").unlink()
+    summary = sofdata.ingest(source, tmp_path / "dest", engine="inline")
+    assert summary.dataset.notes
+    assert caplog.messages == [f"{source}: {note}" for note in summary.dataset.notes]

@@ -43,6 +43,7 @@ from sofdata.ui.console import (
     note,
     print_json,
     say,
+    show_log,
     stderr,
     stdout,
 )
@@ -430,6 +431,7 @@ def main() -> None:
     make_usable()
     listen()
     join_words(os.environ)
+    show_log()
     allow()
     run(app, _if_interrupted)
 

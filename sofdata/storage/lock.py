@@ -9,6 +9,7 @@ it again, and other threads of the process are refused as other processes are.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -63,10 +64,11 @@ _places: dict[Key, _Place] = {}
 _guard = threading.Lock()
 
 
-def _say(line: str) -> None:
-    from sofdata.ui.console import say, stderr
+_log = logging.getLogger("sofdata")
 
-    say(stderr(), line)
+
+def _say(line: str) -> None:
+    _log.warning("%s", line)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ def _entry(name: str, thing: Any) -> str:
     lines = [f"### {name}", ""]
     if inspect.isfunction(thing):
         lines += ["```python", _signature(name, thing), "```", ""]
-    elif inspect.isclass(thing) and is_dataclass(thing):
-        values = ", ".join(thing.__dataclass_fields__)
-        lines += [f"`{thing.__name__}({values})`", ""]
+    elif is_dataclass(thing):
+        values = ", ".join(each.name for each in fields(thing))
+        lines += [f"`{name.rpartition('.')[2]}({values})`", ""]
     lines += _markdown(inspect.getdoc(thing) or "")
     if inspect.isclass(thing) and not issubclass(thing, Exception):
         lines += _members(thing)
@@ -115,12 +115,9 @@ def _signature(name: str, function: Any) -> str:
 
 def _parameter(each: inspect.Parameter) -> str:
     """`name: type = default`; types are texts, as the modules have them unevaluated."""
-    stars: dict[Any, str] = {
-        inspect.Parameter.VAR_POSITIONAL: "*",
-        inspect.Parameter.VAR_KEYWORD: "**",
-    }
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(each.kind.name, "")
     default = "" if each.default is inspect.Parameter.empty else f" = {each.default!r}"
-    return f"{stars.get(each.kind, '')}{each.name}: {each.annotation}{default}"
+    return f"{stars}{each.name}: {each.annotation}{default}"
 
 
 def _markdown(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -57,6 +58,21 @@ def headline(console: Console, text: str) -> None:
 def print_json(value: Any) -> None:
     """The result of a command that was called with --json."""
     print(json.dumps(value, indent=2))
+
+
+class _ToConsole(logging.Handler):
+    """Prints what the library logs as a command prints everything else on its way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        stderr().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_log() -> None:
+    """Print warnings of the logger "sofdata" on standard error, each once."""
+    log = logging.getLogger("sofdata")
+    if not any(isinstance(handler, _ToConsole) for handler in log.handlers):
+        log.addHandler(_ToConsole())
 
 
 def _console(stream: TextIO) -> Console:
