@@ -142,7 +142,7 @@ def _damage(handle: BinaryIO, shard: ShardFile) -> str:
 
 
 def _mark_as_used(path: str) -> None:
-    """By the time of access: that of change tells whether a copy has to be checked again."""
+    """By the time of access: that of change decides whether a copy is checked again."""
     with suppress(OSError):
         os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
 
