@@ -18,7 +18,7 @@ class ConfigError(SofdataError):
 
 
 class InputError(SofdataError):
-    """One input is bad: set that video aside and go on."""
+    """One input is bad: quarantine that video and go on."""
 
 
 class DecodeError(InputError):

@@ -1,8 +1,8 @@
 """Files and recordings that show the same thing under different names.
 
-One corpus tells of recordings and another, or a folder of the same videos, does not; and a video
-may lie in a corpus twice, as two recordings. What is in the files tells: their fingerprints are
-equal, and the spans that are used of them overlap.
+One corpus names recordings and another, or a folder of the same videos, does not; and a video may
+lie in a corpus twice, as two recordings. Two are the same if the fingerprints of their files are
+equal and the spans that are used of them overlap.
 """
 
 from __future__ import annotations

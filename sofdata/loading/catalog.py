@@ -76,7 +76,7 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Windows:
+class WindowPlaces:
     """Where some windows lie.
 
     keys: their keys, an Arrow column of strings.
@@ -92,9 +92,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self.shard)
 
-    def take(self, rows: NDArray[np.int64]) -> Windows:
+    def take(self, rows: NDArray[np.int64]) -> WindowPlaces:
         """Some of them."""
-        return Windows(self.keys.take(rows), self.shard[rows], self.offset[rows], self.length[rows])
+        return WindowPlaces(
+            self.keys.take(rows), self.shard[rows], self.offset[rows], self.length[rows]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +110,7 @@ class Catalog:
     trees: tuple[Tree, ...]
     records: tuple[DatasetRecord, ...]
     shards: tuple[ShardFile, ...]
-    windows: Windows
+    windows: WindowPlaces
     index: pa.Table
     texts: tuple[str, ...]
     geometry: Geometry
@@ -167,7 +169,7 @@ def open_catalog(
     for tree, record in zip(trees[1:], records[1:], strict=True):
         _check_fit(trees[0], records[0], tree, record)
     tables = [_read_index(tree, [*NEEDED, *columns]) for tree in trees]
-    shards, parts = list[ShardFile](), list[Windows]()
+    shards, parts = list[ShardFile](), list[WindowPlaces]()
     for tree, table in zip(trees, tables, strict=True):
         names, windows = _locate(tree, table, first_shard=len(shards))
         shards += _shard_files(tree, names)
@@ -231,8 +233,8 @@ def _open(tree: Tree) -> DatasetRecord:
         found = None  # `read_dataset` says so
     version = found.get("schema_version") if isinstance(found, dict) else SCHEMA_VERSION
     if version != SCHEMA_VERSION:
-        told = found.get("provenance")
-        maker = told.get("sofdata") if isinstance(told, dict) else None
+        provenance = found.get("provenance")
+        maker = provenance.get("sofdata") if isinstance(provenance, dict) else None
         maker = maker if isinstance(maker, str) else "another version"
         raise ConfigError(
             f"{tree.name} has schema version {version!r:.60} and was made by sofdata {maker:.60}; "
@@ -289,7 +291,7 @@ def _with_labels(tree: Tree, table: pa.Table) -> pa.Table:
     return kept.append_column(LABELS, labels_of(tree, table["source"]))
 
 
-def _locate(tree: Tree, table: pa.Table, first_shard: int) -> tuple[list[str], Windows]:
+def _locate(tree: Tree, table: pa.Table, first_shard: int) -> tuple[list[str], WindowPlaces]:
     """Where each window of one dataset lies; its shards are numbered from `first_shard`."""
     names = table["shard"].combine_chunks().dictionary_encode()
     shard = names.indices.to_numpy().astype(np.int32)
@@ -301,9 +303,11 @@ def _locate(tree: Tree, table: pa.Table, first_shard: int) -> tuple[list[str], W
     if (np.diff(shard) < 0).any() or (length[:-1][same] <= 0).any():
         raise InputError(
             f"{INDEX} of {tree.name} does not list its windows in the order of the shards; "
-            f"'sofdata verify {tree.name}' tells what is wrong with it"
+            f"'sofdata verify {tree.name}' says what is wrong with it"
         )
-    return names.dictionary.to_pylist(), Windows(table["key"], shard + first_shard, offset, length)
+    return names.dictionary.to_pylist(), WindowPlaces(
+        table["key"], shard + first_shard, offset, length
+    )
 
 
 def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
@@ -322,10 +326,10 @@ def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
         ) from None
 
 
-def _joined(parts: Sequence[Windows]) -> Windows:
+def _joined(parts: Sequence[WindowPlaces]) -> WindowPlaces:
     import pyarrow as pa
 
-    return Windows(
+    return WindowPlaces(
         keys=pa.chunked_array([chunk for part in parts for chunk in part.keys.chunks]),
         shard=np.concatenate([part.shard for part in parts]),
         offset=np.concatenate([part.offset for part in parts]),

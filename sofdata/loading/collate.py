@@ -13,7 +13,7 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.loading.catalog import Geometry
 from sofdata.loading.reader import Stored, naming_sample
 from sofdata.loading.sharing import own_worker
-from sofdata.loading.slots import Place, Slots
+from sofdata.loading.slots import Slot, Slots
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.types import SCHEMA_VERSION, ActionBatch, Batch
 
@@ -27,7 +27,7 @@ class Collated:
     """
 
     keys: tuple[str, ...]
-    block: NDArray[np.uint8] | Place
+    block: NDArray[np.uint8] | Slot
     lengths: NDArray[np.int64]
     text_ids: NDArray[np.int64]
     actions: tuple[NDArray[np.float32], ...]
@@ -104,7 +104,7 @@ class Collate:
         import torch
 
         number, block = len(collated.keys), collated.block
-        if isinstance(block, Place):
+        if isinstance(block, Slot):
             assert self._slots is not None
             block = self._slots.take(block, Large.size_bytes(number, self._geometry))
         large = Large.within(block, number, self._geometry)
@@ -118,7 +118,7 @@ class Collate:
         )
         return self._with_actions(batch, collated.actions) if collated.actions else batch
 
-    def _block(self, number: int) -> tuple[Place | None, NDArray[np.uint8]]:
+    def _block(self, number: int) -> tuple[Slot | None, NDArray[np.uint8]]:
         if self._slots is not None and (worker := own_worker()) is not None:
             return self._slots.claim(worker[0])
         # One block, since numpy takes huge pages for large ones, which are far faster to map.

@@ -20,7 +20,7 @@ from sofdata.loading.ahead import Ahead
 from sofdata.loading.cache import ShardCache, default_folder
 from sofdata.loading.catalog import Location, open_catalog, trees_of
 from sofdata.loading.collate import Collate, Collated, Large
-from sofdata.loading.order import Order, Share
+from sofdata.loading.order import Order, RankShare
 from sofdata.loading.reader import Reader
 from sofdata.loading.selection import Split, checked_split, choose, sides_of
 from sofdata.loading.sharing import (
@@ -33,7 +33,7 @@ from sofdata.loading.sharing import (
 from sofdata.loading.slots import Slots
 from sofdata.loading.source import Source
 from sofdata.loading.split import HeldOut
-from sofdata.loading.state import Beginning, Position, from_state, identity, to_state
+from sofdata.loading.state import Beginning, NextBatch, from_state, identity, to_state
 from sofdata.loading.where import columns_of
 from sofdata.shards.schema import index_schema
 from sofdata.system.extras import require
@@ -129,7 +129,7 @@ class Loader:
             catalog, windows=catalog.windows.take(chosen), index=catalog.index.schema.empty_table()
         )
         self._order = Order(self._catalog.windows.shard, shuffle, seed, buffer_shards)
-        self._share = Share(batch_size, self.batches, rank, world)
+        self._share = RankShare(batch_size, self.batches, rank, world)
         # A group of shards gives way to the next one gradually where batches are read in parallel.
         folder = os.path.abspath(os.path.expanduser(cache_dir or default_folder()))
         self._cache = ShardCache(folder, cache_bytes, 2 * buffer_shards)
@@ -158,7 +158,7 @@ class Loader:
         self._next = (0, 0)
         self._begun = 0
         self._position = self._beginning.position
-        self._resume: Position | None = None  # where a worker of a DataLoader goes on
+        self._resume: NextBatch | None = None  # where a worker of a DataLoader goes on
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -196,8 +196,8 @@ class Loader:
         if number < 0:
             raise ConfigError(f"there is no epoch {number}: they are counted from 0")
         if self._beginning.position.epoch != number or not self._beginning.position.batch:
-            self._beginning.set(Position(number, 0))
-            self._position = Position(number, 0)
+            self._beginning.set(NextBatch(number, 0))
+            self._position = NextBatch(number, 0)
 
     def state_dict(self, batch: int | None = None) -> dict[str, Any]:
         """Where the loader stands: after the batch that an iteration has given last.
@@ -227,7 +227,7 @@ class Loader:
         if batch is not None:
             if not 0 <= batch <= self.batches:
                 raise ConfigError(f"there is no batch {batch}: an epoch has {self.batches} batches")
-            position = Position(self._beginning.position.epoch, batch)
+            position = NextBatch(self._beginning.position.epoch, batch)
         elif self._beginning.is_read_by_workers and not foreign_worker():
             raise ConfigError(
                 "the workers of a DataLoader read this loader, and only the loop over it knows how "
@@ -282,7 +282,7 @@ class Loader:
                 f"there is no batch {start} of epoch {number}: an epoch has {self.batches} batches"
             )
         self._begun += 1
-        self._position = Position(number, start)
+        self._position = NextBatch(number, start)
         return self._epoch(number, start, self._begun)
 
     def close(self) -> None:
@@ -305,7 +305,7 @@ class Loader:
                 raise ContractError("this epoch was ended by the next one of the same loader")
             batch = self._take((number, place), worker, workers)
             # Where all workers of a DataLoader go on: each adds its own number to it.
-            self._position = Position(number, min(place - worker + workers, self.batches))
+            self._position = NextBatch(number, min(place - worker + workers, self.batches))
             yield batch
 
     def _take(self, place: tuple[int, int], first: int, step: int) -> Batch | ActionBatch:

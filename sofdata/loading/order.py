@@ -49,7 +49,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RankShare:
     """Which rows of the order one rank gets: of each batch of `batch_size`, every `world`-th.
 
     batches: how many batches an epoch has; the same for each rank.

@@ -40,7 +40,7 @@ def files_of(
     """For each video of some datasets a name for the file, or the recording, that it is of.
 
     What has one name shows the same thing, and must be learned from or measured on, not both. It is
-    the recording where the corpus tells of one (`sofdata.corpora.recordings`), or else the file,
+    the recording where the corpus names one (`sofdata.corpora.recordings`), or else the file,
     by its uri; files of equal content have one name, and so have recordings in one of which is the
     same stretch of such a file as in the other, as where one corpus is joined with a copy of it.
     """
@@ -92,7 +92,7 @@ def _read(tree: Tree, columns: Sequence[str], what: str) -> pa.Table:
     except FileNotFoundError:
         raise ConfigError(
             f"{tree.name} lacks {PLAN}, which says the {what}: copy it from where the dataset is "
-            f"whole, or let 'sofdata verify --repair {tree.name}' tell how it is made again"
+            f"whole, or let 'sofdata verify --repair {tree.name}' say how it is made again"
         ) from None
     if missing := sorted({*columns} - {*plan.column_names}):
         raise InputError(f"{PLAN} of {tree.name} lacks the columns {', '.join(missing)}")
@@ -108,7 +108,7 @@ def _rows(tree: Tree, ids: pa.ChunkedArray, sources: pa.ChunkedArray) -> pa.Chun
         strange = sources.filter(pc.is_null(rows))[0].as_py()
         raise InputError(
             f"{INDEX} of {tree.name} lists windows of {strange}, which is not in {PLAN}; "
-            f"'sofdata verify {tree.name}' tells what is wrong"
+            f"'sofdata verify {tree.name}' says what is wrong"
         )
     return rows
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from sofdata.errors import InputError
 from sofdata.loading.cache import ShardCache
-from sofdata.loading.catalog import TO_THE_END, ShardFile, Windows
+from sofdata.loading.catalog import TO_THE_END, ShardFile, WindowPlaces
 from sofdata.shards.tar import MAX_SAMPLE_BYTES, read_sample_at
 from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
@@ -37,7 +37,11 @@ class Reader:
     """
 
     def __init__(
-        self, windows: Windows, shards: Sequence[ShardFile], cache: ShardCache, open_shards: int
+        self,
+        windows: WindowPlaces,
+        shards: Sequence[ShardFile],
+        cache: ShardCache,
+        open_shards: int,
     ) -> None:
         self._windows = windows
         self._shards = shards
@@ -87,7 +91,7 @@ def naming_sample(key: str, shard: ShardFile) -> Iterator[None]:
     except (InputError, FileNotFoundError) as error:
         raise InputError(
             f"sample {key} of {shard.rel} cannot be used: {error}. 'sofdata verify "
-            f"{shard.tree.name}' tells all that is wrong, with --repair what mends it"
+            f"{shard.tree.name}' lists all that is wrong, and --repair repairs it"
         ) from None
 
 

@@ -16,7 +16,7 @@ ADVICE = "give rank= and world= of this process, or rank=0, world=1 where each i
 _ours = False  # whether this is a process that a `Loader` has started
 
 
-class Ranks(NamedTuple):
+class ReadingRanks(NamedTuple):
     """This process of so many; given: said by the caller, and not found out."""
 
     rank: int
@@ -40,14 +40,14 @@ def foreign_worker() -> tuple[int, int] | None:
     return None if _ours else _worker()
 
 
-def ranks_of(rank: int | None, world: int | None) -> Ranks:
+def ranks_of(rank: int | None, world: int | None) -> ReadingRanks:
     """What was given, or else what `torch.distributed` says, or else the only process.
 
     Raises `ConfigError` for one of them without the other, and for ranks that are given within a
-    worker of a `DataLoader`, since nobody can tell whether they are those of the workers.
+    worker of a `DataLoader`, since they might be those of the workers.
     """
     if rank is None and world is None:
-        return Ranks(*(_distributed() or (0, 1)), given=False)
+        return ReadingRanks(*(_distributed() or (0, 1)), given=False)
     if rank is None or world is None:
         said = f"world={world}" if rank is None else f"rank={rank}"
         raise ConfigError(f"{said} is given alone: each process would read the same; {ADVICE}")
@@ -56,10 +56,10 @@ def ranks_of(rank: int | None, world: int | None) -> Ranks:
             "a loader that is made in a worker of a DataLoader shares its batches among the "
             "workers by itself. Make it outside of them, with the rank of the training process"
         )
-    return Ranks(rank, world, given=True)
+    return ReadingRanks(rank, world, given=True)
 
 
-def check_ranks(made_for: Ranks) -> None:
+def check_ranks(made_for: ReadingRanks) -> None:
     """Raise `ConfigError` where `torch.distributed` was initialised after a loader was made."""
     now = _distributed()
     if made_for.given or now is None or now == (made_for.rank, made_for.world):
@@ -72,7 +72,7 @@ def check_ranks(made_for: Ranks) -> None:
 
 
 def take_part(loader: type, batch: type) -> None:
-    """Tell torch that a loader is an iterable dataset, and that its batches are batches already."""
+    """Register a loader with torch as an iterable dataset whose items are batches already."""
     from torch.utils.data import IterableDataset
     from torch.utils.data._utils.collate import default_collate_fn_map
 

@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Slot:
     """Where a block lies: in which worker's slots, filled at that worker's `turn`."""
 
     worker: int
@@ -50,15 +50,15 @@ class Slots:
         self._filled.share_memory_()  # type: ignore[no-untyped-call]
         self._turn = 0
 
-    def claim(self, worker: int) -> tuple[Place, NDArray[np.uint8]]:
+    def claim(self, worker: int) -> tuple[Slot, NDArray[np.uint8]]:
         """In a worker: the block to fill next."""
         self._turn += 1
         slot = self._turn % self._each
         self._filled[worker, slot] = self._turn
         block: NDArray[np.uint8] = self._blocks[worker][slot].numpy()
-        return Place(worker, self._turn), block
+        return Slot(worker, self._turn), block
 
-    def take(self, place: Place, size_bytes: int) -> NDArray[np.uint8]:
+    def take(self, place: Slot, size_bytes: int) -> NDArray[np.uint8]:
         """In the training process: a copy of the start of a block."""
         slot = place.turn % self._each
         copy: NDArray[np.uint8] = self._blocks[place.worker][slot, :size_bytes].numpy().copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sofdata.loading.order import Order, Share
+from sofdata.loading.order import Order, RankShare
 from sofdata.loading.sharing import own_worker
 
 
@@ -18,7 +18,7 @@ class Source:
     that they can stay when that changes.
     """
 
-    def __init__(self, order: Order, share: Share, shared: bool) -> None:
+    def __init__(self, order: Order, share: RankShare, shared: bool) -> None:
         self._order = order
         self._share = share
         self._begin = (0, 0, 0, 1)

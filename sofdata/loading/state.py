@@ -25,7 +25,7 @@ _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class NextBatch:
     """The next batch: number `batch` of an epoch, both counted from 0."""
 
     epoch: int
@@ -43,29 +43,29 @@ class Beginning:
         self._numbers = shared_numbers(_TAKEN + MOST_WORKERS)
 
     @property
-    def position(self) -> Position:
+    def position(self) -> NextBatch:
         """Where the next iteration of this process begins, if no worker of a DataLoader reads."""
         epoch, batch, serial = self._numbers[:_READ].tolist()
-        return Position(epoch, 0 if int(self._numbers[_TAKEN]) == serial else batch)
+        return NextBatch(epoch, 0 if int(self._numbers[_TAKEN]) == serial else batch)
 
     @property
     def is_read_by_workers(self) -> bool:
         """Whether workers of a `DataLoader` have read, whose batches are not counted here."""
         return bool(self._numbers[_READ])
 
-    def set(self, position: Position) -> None:
+    def set(self, position: NextBatch) -> None:
         """Begin there, once, in each process."""
         self._numbers[_EPOCH], self._numbers[_BATCH] = position.epoch, position.batch
         self._numbers[_SERIAL] += 1
 
-    def take(self, worker: int | None) -> Position:
+    def take(self, worker: int | None) -> NextBatch:
         """Where this process begins. worker: its number, if it is one of a `DataLoader`."""
         self._numbers[_READ] = int(worker is not None)
         epoch, batch, serial = self._numbers[:_READ].tolist()
         slot = _TAKEN + min(worker or 0, MOST_WORKERS - 1)
         taken = int(self._numbers[slot]) == serial
         self._numbers[slot] = serial
-        return Position(epoch, 0 if taken else batch)
+        return NextBatch(epoch, 0 if taken else batch)
 
 
 def identity(catalog: Catalog, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def identity(catalog: Catalog, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def to_state(position: Position, loader: Mapping[str, Any], name: str) -> dict[str, Any]:
+def to_state(position: NextBatch, loader: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What is stored. loader: its `identity`. name: of its datasets, for messages alone."""
     return {
         "format": FORMAT,
@@ -94,7 +94,7 @@ def to_state(position: Position, loader: Mapping[str, Any], name: str) -> dict[s
     }
 
 
-def from_state(state: Mapping[str, Any], loader: Mapping[str, Any], batches: int) -> Position:
+def from_state(state: Mapping[str, Any], loader: Mapping[str, Any], batches: int) -> NextBatch:
     """Where a stored state goes on. batches: of an epoch of this loader.
 
     Raises `ConfigError` for what is no state, and for one of other data or settings, with all that
@@ -118,7 +118,7 @@ def from_state(state: Mapping[str, Any], loader: Mapping[str, Any], batches: int
             f"the state of this loader is damaged: batch {batch!r:.60} of epoch {epoch!r:.60}, "
             f"where an epoch has {batches} batches"
         )
-    return Position(epoch, batch)
+    return NextBatch(epoch, batch)
 
 
 def _differences(ours: dict[str, Any], theirs: Any) -> Iterator[str]:

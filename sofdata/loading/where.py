@@ -64,8 +64,8 @@ def select(table: pa.Table, where: str) -> NDArray[np.bool_]:
         found = _evaluate(tree, table)
     except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as error:
         hint = "; labels are texts, each asked for by its name: labels.split == 'train'"
-        told = hint if any(_is_labels(node) for node in ast.walk(tree)) else ""
-        raise ConfigError(f"the filter {where!r} does not fit the columns: {error}{told}") from None
+        hint = hint if any(_is_labels(node) for node in ast.walk(tree)) else ""
+        raise ConfigError(f"the filter {where!r} does not fit the columns: {error}{hint}") from None
     if not isinstance(found, pa.ChunkedArray) or found.type != pa.bool_():
         raise ConfigError(f"the filter {where!r} is not a condition on a column; {GRAMMAR}")
     return np.asarray(pc.fill_null(found, False).to_numpy())

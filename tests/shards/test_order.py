@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sofdata.loading.order import Order, Share
+from sofdata.loading.order import Order, RankShare
 
 SHARDS = np.repeat(np.arange(10, dtype=np.int32), 7)
 EPOCH_0 = [61, 59, 58, 60, 33, 28, 57, 30]
@@ -36,6 +36,6 @@ def test_shards_of_which_a_filter_left_nothing_are_no_matter() -> None:
 
 def test_ranks_take_rows_in_turn() -> None:
     rows = np.arange(10, 22)
-    shares = [Share(batch_size=6, batches=2, rank=rank, world=2) for rank in range(2)]
+    shares = [RankShare(batch_size=6, batches=2, rank=rank, world=2) for rank in range(2)]
     assert shares[0].part(rows, 0).tolist() == [10, 12, 14]
     assert shares[1].part(rows, 1).tolist() == [17, 19, 21]

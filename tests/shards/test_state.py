@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from sofdata.errors import ConfigError, ContractError
 from sofdata.loading.loader import Loader
-from sofdata.loading.state import Beginning, Position
+from sofdata.loading.state import Beginning, NextBatch
 from sofdata.types import Batch
 from tests.helpers import ingest
 
@@ -219,15 +219,15 @@ def test_the_workers_of_a_dataloader_go_on_where_the_loop_says(
 
 def test_each_worker_takes_the_batch_to_begin_at_once() -> None:
     beginning = Beginning()
-    beginning.set(Position(2, 5))
-    assert beginning.position == Position(2, 5)
+    beginning.set(NextBatch(2, 5))
+    assert beginning.position == NextBatch(2, 5)
     assert [beginning.take(worker) for worker in (0, 1, 0, 1)] == [
-        Position(2, 5),
-        Position(2, 5),
-        Position(2, 0),
-        Position(2, 0),
+        NextBatch(2, 5),
+        NextBatch(2, 5),
+        NextBatch(2, 0),
+        NextBatch(2, 0),
     ]
     assert beginning.is_read_by_workers
-    beginning.set(Position(3, 1))
-    assert beginning.take(None) == Position(3, 1)
+    beginning.set(NextBatch(3, 1))
+    assert beginning.take(None) == NextBatch(3, 1)
     assert not beginning.is_read_by_workers
