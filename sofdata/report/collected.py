@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sofdata.bench.collect.collect import Follow, Told
+from sofdata.bench.collect.collect import CollectListener, CollectProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ PLAIN_INTERVAL_S = 10.0
 
 
 @contextmanager
-def following(console: Console, quiet: bool) -> Iterator[Follow]:
+def following(console: Console, quiet: bool) -> Iterator[CollectListener]:
     """Show how many episodes are done: a bar in a terminal, a line now and then elsewhere."""
     if quiet:
         yield lambda told: None
@@ -31,10 +31,10 @@ def following(console: Console, quiet: bool) -> Iterator[Follow]:
         yield _plain(console)
 
 
-def _plain(console: Console) -> Follow:
+def _plain(console: Console) -> CollectListener:
     shown_s = time.monotonic()
 
-    def follow(told: Told) -> None:
+    def follow(told: CollectProgress) -> None:
         nonlocal shown_s
         if time.monotonic() - shown_s > PLAIN_INTERVAL_S or told.succeeded == told.wanted:
             shown_s = time.monotonic()

