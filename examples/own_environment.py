@@ -131,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder / "collected" / MarksSuite.name,
         folder / "bench",
         "validation",
-        given.workers,
-        lambda done: print(f"{done.number} of {done.of}: {done.what}"),
+        workers=given.workers,
+        follow=lambda done: print(f"{done.number} of {done.of}: {done.what}"),
     )
     print(table(read_results(paths)))
 

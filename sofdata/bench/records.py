@@ -1,4 +1,4 @@
-"""Files of JSON that a benchmark has left, or that somebody has put in their place."""
+"""JSON files of a benchmark, which may be damaged or another program's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CELL = ("hash", "cell", "success")  # what every cell has
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any]:
-    """A file that holds an object with these keys. Raises `ConfigError` for another."""
+    """Read a JSON object that has these keys. Raises `ConfigError` for anything else."""
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ConfigError(f"{path} is no JSON: it is damaged, or another's file") from None
+        raise ConfigError(f"{path} is no JSON: it is damaged, or another program's file") from None
     missing = [key for key in keys if not isinstance(value, dict) or key not in value]
     if missing or not isinstance(value, dict):
         raise ConfigError(

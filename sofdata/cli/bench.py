@@ -113,17 +113,22 @@ def run(
     if with_engine(config.ingest).run.engine == "ray":
         supervise()
     from sofdata.bench.results.table import read_results, summary, table
-    from sofdata.bench.study.run import Done
+    from sofdata.bench.study.run import WorkDone
     from sofdata.bench.study.run import run as run_all
 
     console = stderr()
 
-    def follow(done: Done) -> None:
+    def follow(done: WorkDone) -> None:
         if not quiet:
             say(console, f"{done.number} of {done.of}: {done.what}")
 
     paths = run_all(
-        config, Path(data), Path(out), "validation" if validation else "test", workers, follow
+        config,
+        Path(data),
+        Path(out),
+        "validation" if validation else "test",
+        workers=workers,
+        follow=follow,
     )
     results = read_results(paths)
     if json_:

@@ -22,6 +22,7 @@ from sofdata.bench.results.table import (
     ahead,
     comparable,
     grouped,
+    rank,
     success_of,
     table,
     training_s,
@@ -106,8 +107,7 @@ def write_benchmark(
 def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> SuitePart:
     """All figures and pictures of one suite."""
     groups = grouped(results)
-    order = list(ARMS)
-    names = sorted(groups, key=lambda group: (group[2], order.index(group[1]), -group[3]))
+    names = sorted(groups, key=rank)
     names.sort(key=lambda group: group[1] == "bc-50")  # the ceiling stands below all others
     rows = tuple(_row(groups, name) for name in names)
     one = results[0]
@@ -159,7 +159,7 @@ def _row(groups: dict[Group, Results], name: Group) -> Row:
     tasks = cells[0]["success_by_task"]
     return Row(
         arm=arm,
-        what=ARMS[arm].what,
+        what=ARMS[arm].what if arm in ARMS else "",
         demos=demos,
         videos=videos,
         seeds=len(cells),
@@ -173,7 +173,7 @@ def _row(groups: dict[Group, Results], name: Group) -> Row:
         nats=_mean(cell["metrics"].get("planner", {}).get("prior_nats") for cell in cells),
         codes=_mean(_codes(cell) for cell in cells),
         minutes=float(np.mean([training_s(cell) for cell in cells])) / 60,
-        tone=TONES[arm],
+        tone=TONES.get(arm, len(TONES)),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sofdata.bench.collect.collect import Follow, Told
+from sofdata.bench.collect.collect import CollectListener, CollectProgress
 from sofdata.ui.console import say
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ PLAIN_INTERVAL_S = 10.0
 
 
 @contextmanager
-def following(console: Console, quiet: bool) -> Iterator[Follow]:
+def following(console: Console, quiet: bool) -> Iterator[CollectListener]:
     """Show how many episodes are done: a bar in a terminal, a line now and then elsewhere."""
     if quiet:
         yield lambda done: None
@@ -32,10 +32,10 @@ def following(console: Console, quiet: bool) -> Iterator[Follow]:
         yield _plain(console)
 
 
-def _plain(console: Console) -> Follow:
+def _plain(console: Console) -> CollectListener:
     shown_s = time.monotonic()
 
-    def follow(done: Told) -> None:
+    def follow(done: CollectProgress) -> None:
         nonlocal shown_s
         if time.monotonic() - shown_s > PLAIN_INTERVAL_S or done.succeeded == done.wanted:
             shown_s = time.monotonic()

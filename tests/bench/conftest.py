@@ -43,8 +43,8 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("collected")
     write_pushing_corpus(root / "videos", 20, seed=1)
     write_pushing_demonstrations(root / "demos", 3, seed=1)
-    told = {"suite": "pushing", "fps": find_suite("pushing").fps, "cpu_s": 1.5}
-    (root / "collect.json").write_text(json.dumps(told))
+    record = {"suite": "pushing", "fps": find_suite("pushing").fps, "cpu_s": 1.5}
+    (root / "collect.json").write_text(json.dumps(record))
     return root
 
 

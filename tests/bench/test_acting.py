@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sofdata.bench.study.acting import Prior
+from sofdata.bench.study.acting import PriorActor
 from sofdata.bench.study.config import ActingConfig
 from sofdata.types import Actions, Skill
 
@@ -42,7 +42,7 @@ class Decoder:
 def chosen(combine: str, codes: list[float], likelihoods: list[float]) -> tuple[float, float]:
     """The action, and the code of the skill that is meant."""
     decoder: Any = Decoder()
-    actor = Prior(decoder, decoder, ActingConfig.parse({"combine": combine}))
+    actor = PriorActor(decoder, decoder, ActingConfig.parse({"combine": combine}))
     images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     acted = actor.choose(
         images, ["go"], torch.tensor(codes).view(1, -1, 1, 1), torch.tensor([likelihoods])

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import torch
 
-from sofdata.bench.study.arms import ARMS, clone_stage, decoder_stage
+from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import goals_of, train_arm
 from sofdata.bench.study.data import BenchData
-from sofdata.bench.study.stages import Share, Trainer, named_actions
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stages import DataBudget, Trainer, named_actions
 from sofdata.types import ActionBatch
 from tests.bench.conftest import tiny
 
-SHARE = Share(demos=1, videos=3, seed=0)
+BUDGET = DataBudget(demos=1, videos=3, seed=0)
 
 
 def test_video_stages_read_data_that_has_no_actions(trainer: Trainer) -> None:
-    assert not isinstance(trainer._unlabelled(SHARE).batch, ActionBatch)
-    assert isinstance(trainer.demonstrations(SHARE).batch, ActionBatch)
+    assert not isinstance(trainer._unlabelled(BUDGET).batch, ActionBatch)
+    assert isinstance(trainer.demonstrations(BUDGET).batch, ActionBatch)
 
 
 def test_without_videos_the_same_demonstrations_are_all_there_is(trainer: Trainer) -> None:
-    share = Share(demos=1, videos=0, seed=0)
-    assert trainer._unlabelled(share) is trainer.demonstrations(share)
+    budget = DataBudget(demos=1, videos=0, seed=0)
+    assert trainer._unlabelled(budget) is trainer.demonstrations(budget)
 
 
 def test_choices_are_nested_follow_the_seed_and_leave_held_out_ones_alone(data: BenchData) -> None:
@@ -54,16 +55,16 @@ def test_all_arms_have_the_same_image_encoder_labels_and_updates() -> None:
 
 
 def test_arms_share_the_skill_model_and_those_of_other_data_do_not(trainer: Trainer) -> None:
-    sof = trainer.latent(ARMS["sof"], SHARE)
-    assert trainer.latent(ARMS["sof-shuffled"], SHARE).key == sof.key
-    assert trainer.latent(ARMS["sof-novideo"], Share(1, 0, 0)).key != sof.key
-    assert trainer.latent(ARMS["sof"], Share(1, 3, 1)).key != sof.key
+    sof = trainer.latent(ARMS["sof"], BUDGET)
+    assert trainer.latent(ARMS["sof-shuffled"], BUDGET).key == sof.key
+    assert trainer.latent(ARMS["sof-novideo"], DataBudget(1, 0, 0)).key != sof.key
+    assert trainer.latent(ARMS["sof"], DataBudget(1, 3, 1)).key != sof.key
 
 
-def test_shuffled_skills_are_the_same_ones_but_tell_nothing(trainer: Trainer) -> None:
-    stages = train_arm(ARMS["sof"], SHARE, trainer)
+def test_shuffled_skills_are_the_same_ones_but_of_other_windows(trainer: Trainer) -> None:
+    stages = train_arm(ARMS["sof"], BUDGET, trainer)
     decoder = stages["decoder"].model
-    windows = trainer.demonstrations(SHARE)
+    windows = trainer.demonstrations(BUDGET)
     batch = windows.rows(range(len(windows)))
     decoder.remember([batch])
     true = decoder.known.skill.tokens
@@ -72,13 +73,13 @@ def test_shuffled_skills_are_the_same_ones_but_tell_nothing(trainer: Trainer) ->
     moved = (decoder.known.shuffled(0).skill.codes != decoder.known.skill.codes).any((1, 2))
     assert moved.float().mean() > 0.5
     looked_up = decoder.windows_skill(batch).tokens
-    assert torch.equal(looked_up, trainer.latent(ARMS["sof"], SHARE).model.skill_of(batch).tokens)
+    assert torch.equal(looked_up, trainer.latent(ARMS["sof"], BUDGET).model.skill_of(batch).tokens)
 
 
 def test_goals_are_the_last_frames_of_the_demonstrations(trainer: Trainer) -> None:
-    stages = train_arm(ARMS["sof"], SHARE, trainer)
+    stages = train_arm(ARMS["sof"], BUDGET, trainer)
     planner = stages["planner"].model
-    windows = trainer.demonstrations(SHARE)
+    windows = trainer.demonstrations(BUDGET)
     goals = goals_of(windows, planner)
     assert set(goals) == set(trainer.texts)
     assert all(len(observations) == 1 for observations in goals.values())
@@ -90,10 +91,10 @@ def test_goals_are_the_last_frames_of_the_demonstrations(trainer: Trainer) -> No
 def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_decoded(
     trainer: Trainer,
 ) -> None:
-    stages = train_arm(ARMS["sof+clone"], SHARE, trainer)
+    stages = train_arm(ARMS["sof+clone"], BUDGET, trainer)
     assert set(stages) == {"skill", "decoder", "clone"}
-    shown, videos = trainer.demonstrations(SHARE), trainer._unlabelled(SHARE)
-    assert stages["clone"].told["windows"] == len(shown) + len(videos)
+    shown, videos = trainer.demonstrations(BUDGET), trainer._unlabelled(BUDGET)
+    assert stages["clone"].record["windows"] == len(shown) + len(videos)
     decoder = stages["decoder"].model
     named = named_actions(videos, decoder)
     assert named.batch.keys == videos.batch.keys
@@ -109,7 +110,7 @@ def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_deco
     assert torch.equal(both.actions[: len(shown)], shown.batch.actions)
 
 
-def test_the_clone_is_built_as_bc_and_told_the_task() -> None:
+def test_the_clone_is_built_as_bc_and_given_the_task() -> None:
     config = tiny()
     built, bc = clone_stage(config).model, decoder_stage(ARMS["bc"], config).model
     assert built.model_copy(update={"encoder": bc.encoder}) == bc

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sofdata.bench.collect.collect import RECORD, WORK, Told, collect
+from sofdata.bench.collect.collect import RECORD, WORK, CollectProgress, collect
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.collect.episodes import layout_hash, perform
 from sofdata.bench.envs.base import Suite, Task
@@ -43,9 +43,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """What is told, without measurements of time."""
-    told = json.loads((folder / RECORD).read_text())
-    return {key: value for key, value in told.items() if not key.endswith("_s")}
+    """The record of a collection, without measurements of time."""
+    values = json.loads((folder / RECORD).read_text())
+    return {key: value for key, value in values.items() if not key.endswith("_s")}
 
 
 def test_videos_hold_pictures_alone_and_their_dataset_no_actions(
@@ -131,7 +131,7 @@ def test_a_killed_collection_goes_on_to_the_same_bytes(collected: Path, tmp_path
     before = {path: path.stat().st_mtime_ns for path in work.rglob("[0-9]*.json")}
     kept: dict[Path, int] = {}
 
-    def follow(told: Told) -> None:
+    def follow(progress: CollectProgress) -> None:
         kept.update({path: path.stat().st_mtime_ns for path in before})
 
     collect(CollectConfig.parse(SMALL), tmp_path, 1, follow)
@@ -142,8 +142,8 @@ def test_a_killed_collection_goes_on_to_the_same_bytes(collected: Path, tmp_path
 
 def test_what_is_collected_is_left_alone_and_other_settings_are_refused(collected: Path) -> None:
     before = contents(collected)
-    told = collect(CollectConfig.parse(SMALL), collected.parent)
-    assert told == json.loads((collected / RECORD).read_text())
+    found = collect(CollectConfig.parse(SMALL), collected.parent)
+    assert found == json.loads((collected / RECORD).read_text())
     with pytest.raises(ConfigError, match="videos is 4, there 3"):
         collect(CollectConfig.parse({**SMALL, "videos": 4}), collected.parent)
     assert contents(collected) == before
@@ -158,10 +158,10 @@ def test_no_seed_and_no_layout_of_evaluation_was_collected(
     if suite_name != "pushing":
         can_draw()
     values = {"suite": suite_name, "tasks": [task_name], "videos": 2, "demos": 2, "size": 32}
-    told = collect(CollectConfig.parse(values), tmp_path, workers=1)
+    found = collect(CollectConfig.parse(values), tmp_path, workers=1)
     suite = find_suite(suite_name)
     env = suite.make(tasks_of(suite, [task_name])[0], 32)
-    parts = [told[part][task_name] for part in ("videos", "demos")]
+    parts = [found[part][task_name] for part in ("videos", "demos")]
     collected = {layout for part in parts for layout in part["layouts"]}
     seeds = {seed for part in parts for seed in part["seeds"]}
     assert len(collected) == len(seeds) == 4
@@ -185,20 +185,20 @@ def hasty(name: str) -> Suite:
     return Hasty()
 
 
-def test_only_successes_are_kept_and_the_rate_is_told(
+def test_only_successes_are_kept_and_the_rate_is_recorded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sofdata.bench.collect.collect.find_suite", hasty)
     values = {"suite": "pushing", "videos": 2, "demos": 0, "least_rate": 0.05}
-    told = collect(CollectConfig.parse(values), tmp_path, workers=1)["videos"]["carry"]
-    assert told["episodes"] == 2
-    assert told["tried"] > 2
-    assert told["rate"] == round(2 / told["tried"], 4)
+    found = collect(CollectConfig.parse(values), tmp_path, workers=1)["videos"]["carry"]
+    assert found["episodes"] == 2
+    assert found["tried"] > 2
+    assert found["rate"] == round(2 / found["tried"], 4)
     suite = Hasty()
-    tried = seeds_for("videos", told["tried"])
+    tried = seeds_for("videos", found["tried"])
     env = suite.make(suite.tasks[0], 128)
     good = [seed for seed in tried if perform(suite, env, suite.tasks[0], seed, 3).success]
-    assert good == told["seeds"]
+    assert good == found["seeds"]
 
 
 def test_an_expert_that_hardly_ever_succeeds_is_given_up(

@@ -16,12 +16,12 @@ from tests.bench.conftest import tiny
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (None, "there is no .*collect.json: 'sofdata bench collect'"),
+        (None, "collect.json does not exist: 'sofdata bench collect'"),
         ('{"suite": "pushing", "fps": 30}', "at 30 frames/s, and pushing has 10: .*Collect again"),
         ('{"suite": "scene", "fps": 30}', "in the suite scene, .* for pushing: .* --suite scene"),
-        ('{"suite": "pushing"}', "does not say its suite and its fps: collect again"),
-        ('{"suite": "pushing", "f', "does not say its suite and its fps"),
-        ("[]", "does not say its suite and its fps"),
+        ('{"suite": "pushing"}', "has no valid suite and fps: collect again"),
+        ('{"suite": "pushing", "f', "has no valid suite and fps"),
+        ("[]", "has no valid suite and fps"),
     ],
 )
 def test_a_collection_that_does_not_fit_is_refused(
@@ -43,7 +43,7 @@ def test_data_that_changed_after_it_was_ingested_is_refused(
     assert prepare_data(tiny(), fps, mine, tmp_path / "out") == before
     next((mine / "videos").rglob("*.mp4")).unlink()
     with pytest.raises(
-        ConfigError, match=r"take another --out.*source is not what .*videos was planned from"
+        ConfigError, match=r"use another --out.*source is not what .*videos was planned from"
     ):
         prepare_data(tiny(), fps, mine, tmp_path / "out")
 

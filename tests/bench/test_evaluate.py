@@ -1,4 +1,4 @@
-"""Rollouts: every arm meets the same episodes, and their outcomes are told as they were."""
+"""Rollouts: every arm meets the same episodes, and their outcomes are recorded as they were."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from sofdata.bench.envs.base import Env, Task
 from sofdata.bench.envs.pushing import PushingEnv, PushingExpert, PushingSuite
 from sofdata.bench.envs.seeds import EpisodePurpose, seeds_for
-from sofdata.bench.study.acting import Acted
+from sofdata.bench.study.actor import Acted
 from sofdata.bench.study.config import EvaluationConfig
 from sofdata.bench.study.evaluate import Simulators, evaluate
 
@@ -61,20 +61,28 @@ class Cheat:
 def test_an_arm_that_does_nothing_fails_after_all_steps() -> None:
     config = EvaluationConfig(episodes=3, at_once=2, max_steps=10, execute=4, strips=1)
     recorder = Recorder()
-    found = evaluate(Still(), SUITE.tasks[:2], (7, 8, 9), config, recorder.make, 0, step_frames=2)
-    told = [(each.task, each.seed, each.success, each.steps) for each in found.outcomes]
+    found = evaluate(
+        Still(),
+        SUITE.tasks[:2],
+        (7, 8, 9),
+        config,
+        simulators=recorder.make,
+        noise_seed=0,
+        step_frames=2,
+    )
+    outcomes = [(each.task, each.seed, each.success, each.steps) for each in found.outcomes]
     names = [task.name for task in SUITE.tasks[:2]]
-    assert told == [(name, seed, False, 10) for name in names for seed in (7, 8, 9)]
-    assert set(found.looks) == {(name, 7) for name in names}
-    for looks in found.looks.values():  # at 0, 4, 8, and the end; between them at 2 and 6
-        assert [len(look.then) for look in looks] == [1, 1, 0, 0]
+    assert outcomes == [(name, seed, False, 10) for name in names for seed in (7, 8, 9)]
+    assert set(found.decisions) == {(name, 7) for name in names}
+    for decisions in found.decisions.values():  # at 0, 4, 8, and the end; between them at 2 and 6
+        assert [len(decision.then) for decision in decisions] == [1, 1, 0, 0]
 
 
 def test_the_expert_succeeds_and_the_steps_are_counted() -> None:
     config = EvaluationConfig(episodes=1, at_once=1, execute=1)
     recorder = Recorder()
     task = SUITE.tasks[0]
-    found = evaluate(Cheat(recorder), [task], (3,), config, recorder.make, 0)
+    found = evaluate(Cheat(recorder), [task], (3,), config, simulators=recorder.make, noise_seed=0)
     (outcome,) = found.outcomes
     env = PushingEnv(task, 128)
     env.reset(3)
@@ -89,7 +97,14 @@ def test_every_policy_meets_the_same_episodes_however_many_run_side_by_side() ->
     for at_once, execute in ((1, 4), (3, 2)):
         config = EvaluationConfig(episodes=4, at_once=at_once, max_steps=8, execute=execute)
         recorder = Recorder()
-        evaluate(Still(), SUITE.tasks, seeds_for("test", 4), config, recorder.make, at_once)
+        evaluate(
+            Still(),
+            SUITE.tasks,
+            seeds_for("test", 4),
+            config,
+            simulators=recorder.make,
+            noise_seed=at_once,
+        )
         layouts.append(recorder.layouts)
     assert layouts[0] == layouts[1]
     assert len({tuple(layout) for layout in layouts[0].values()}) == 4  # tasks share scenes

@@ -2,7 +2,8 @@
 
 import torch
 
-from sofdata.bench.baselines.lapa import LapaConfig, LapaEvaluation, LatentActions
+from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
+from sofdata.bench.baselines.lapa_config import LapaConfig
 from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch
 
@@ -28,7 +29,7 @@ def moving_squares(number: int, seed: int) -> tuple[Batch, torch.Tensor]:
     return Batch(nothing, first, last, mask, ids, keys), which
 
 
-def test_it_predicts_the_last_frame_and_its_codes_tell_the_motion() -> None:
+def test_it_predicts_the_last_frame_and_its_codes_follow_the_motion() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     config = LapaConfig.parse(
@@ -50,5 +51,5 @@ def test_it_predicts_the_last_frame_and_its_codes_tell_the_motion() -> None:
     most: dict[tuple[int, ...], list[int]] = {}
     for name, move in zip(names, which.tolist(), strict=True):
         most.setdefault(name, []).append(move)
-    told = sum(max(map(moves.count, moves)) for moves in most.values())
-    assert told / len(names) > 0.7
+    predictable = sum(max(map(moves.count, moves)) for moves in most.values())
+    assert predictable / len(names) > 0.7

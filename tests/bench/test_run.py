@@ -17,15 +17,15 @@ from sofdata.bench.results.table import read_results, summary, table
 from sofdata.bench.study.cells import Cell, cell_hash, wanted_cells
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.frozen import chosen_hash
-from sofdata.bench.study.run import Done, plan, run
+from sofdata.bench.study.run import WorkDone, plan, run
 from sofdata.errors import ConfigError
 from tests.bench.conftest import TINY, tiny
 
 MEASURED = ("cpu_s",)
 
 
-def told(path: Path) -> dict[str, Any]:
-    """What a cell says that must not differ from run to run."""
+def lasting(path: Path) -> dict[str, Any]:
+    """What must not differ in a cell from run to run."""
     values: dict[str, Any] = json.loads(path.read_text())
     return {name: value for name, value in values.items() if name not in MEASURED}
 
@@ -46,7 +46,7 @@ def test_all_arms_make_their_cells_and_a_second_run_makes_none(collected: Path, 
     sof = next(result for result in results if result["cell"]["arm"] == "sof")
     assert set(sof["cpu_s"]) == {"collect", "ingest", "skill", "planner", "decoder", "evaluation"}
     assert sof["metrics"]["skill"]["code_perplexity"] >= 1
-    made: list[Done] = []
+    made: list[WorkDone] = []
     assert run(config, collected, out, "test", workers=1, follow=made.append) == paths
     assert not made
     assert "| pushing | sof | 1 | 3 | 1 |" in table(results)
@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_cells(
     resumed = run(tiny(arms), collected, tmp_path, "test", workers=1)
     assert [path.name for path in resumed] == [path.name for path in undisturbed]
     for one, other in zip(resumed, undisturbed, strict=True):
-        assert told(one) == told(other)
+        assert lasting(one) == lasting(other)
 
 
 def test_cells_side_by_side_are_those_of_one_process(
@@ -86,7 +86,7 @@ def test_cells_side_by_side_are_those_of_one_process(
     alone = run(tiny(arms), collected, out, "test", workers=1)
     (tmp_path / "data").symlink_to(out / "data")
     both = run(tiny(arms), collected, tmp_path, "test", workers=2)
-    assert [told(path) for path in both] == [told(path) for path in alone]
+    assert [lasting(path) for path in both] == [lasting(path) for path in alone]
 
 
 def test_a_cell_that_other_settings_ask_for_is_theirs_too(
@@ -105,9 +105,16 @@ def test_a_cell_that_other_settings_ask_for_is_theirs_too(
 
 
 def test_too_few_demonstrations_are_noticed_before_any_work(collected: Path, out: Path) -> None:
-    made: list[Done] = []
+    made: list[WorkDone] = []
     with pytest.raises(ConfigError, match=r"999 demos of .* are wanted"):
-        run(tiny("seeds=[5]", "demos=[1, 999]"), collected, out, "test", 1, made.append)
+        run(
+            tiny("seeds=[5]", "demos=[1, 999]"),
+            collected,
+            out,
+            "test",
+            workers=1,
+            follow=made.append,
+        )
     assert not made
 
 

@@ -10,7 +10,7 @@ import pytest
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.split import SPLIT, agreed_split
-from sofdata.bench.study.stages import Share, Trainer
+from sofdata.bench.study.stages import DataBudget, Trainer
 from sofdata.errors import ConfigError
 
 # Two cameras of five episodes, of which the first shows both tasks.
@@ -51,8 +51,8 @@ def test_more_demonstrations_than_episodes_are_refused() -> None:
 
 
 def test_a_trained_stage_says_what_it_learned_from(trainer: Trainer) -> None:
-    share = Share(demos=1, videos=3, seed=0)
-    stage = trainer.latent(ARMS["sof"], share)
+    budget = DataBudget(demos=1, videos=3, seed=0)
+    stage = trainer.latent(ARMS["sof"], budget)
     stored = json.loads((trainer.out / "models" / stage.key / "skill" / SPLIT).read_text())
     wanted = trainer.data.choose("videos", trainer.texts, 3, 0)
     assert stored["train"] == {"videos": sorted(wanted)}

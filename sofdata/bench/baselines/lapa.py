@@ -7,63 +7,30 @@ predicts flow, this one predicts the last frame's pixels from the first:
     first ─► encoder ───────────────────────────────────────────────┴─► decoder ─► last, 64 x 64 RGB
 
 It has the parts and sizes of the skill model wherever those fit, so that planner and action decoder
-are built upon either in the same way. LAPA itself quantises by VQ and builds upon large pretrained
-models; here FSQ and the small encoder of all arms take their places.
+are built on either in the same way. LAPA itself quantises by VQ and starts from large pretrained
+models; here FSQ and the small encoder that all arms share replace them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sofdata.config.section import LARGEST_WHOLE, Section
+from sofdata.bench.baselines.lapa_config import LapaConfig
 from sofdata.models.common.attention import StepBlock
 from sofdata.models.skill.fsq import FSQ
 from sofdata.models.skill.pixels import FrameEncoder, reduced, unit
 from sofdata.models.skill.vae import PLACES, FlowShape
-from sofdata.train.config import DataConfig, OptimConfig, StageRun
 from sofdata.types import Batch, Skill
 
 
-class LapaConfig(Section):
-    """The latent action model. Sizes as the skill model's; the choice is ours."""
-
-    levels: tuple[int, ...] = Field((8, 5, 5, 5), description="As skill.model.levels.")
-    tokens: Annotated[int, Field(ge=1)] = Field(4, description="Codes of a latent action.")
-    width: Annotated[int, Field(ge=8)] = Field(192, description="As skill.model.width.")
-    heads: Annotated[int, Field(ge=1)] = Field(4, description="As skill.model.heads.")
-    blocks: Annotated[int, Field(ge=1)] = Field(2, description="Blocks in which queries read.")
-    channels: tuple[int, int, int] = Field((16, 48, 96), description="As skill.model.channels.")
-    change_weight: Annotated[float, Field(ge=0)] = Field(
-        5.0, description="How much more a pixel counts that differs fully between both frames."
-    )
-
-    @model_validator(mode="after")
-    def _check_heads(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
-        if not self.levels or min(self.levels) < 3 or math.prod(self.levels) > LARGEST_WHOLE:
-            raise ValueError(f"levels {list(self.levels)}: as those of skill.model.levels")
-        return self
-
-
-class LapaStage(Section):
-    """How the latent action model is trained."""
-
-    model: LapaConfig = LapaConfig()
-    data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig()
-    run: StageRun = StageRun()
-
-
 class LatentActions(nn.Module):
-    """Encodes two frames as a latent action; stands where a `SkillVAE` does.
+    """Encodes two frames as a latent action; has the interface of `SkillVAE`.
 
     code_dim, tokens, codebook_size, observation_shape: as those of `SkillVAE`.
     """
@@ -89,12 +56,12 @@ class LatentActions(nn.Module):
         self.from_code = nn.Sequential(
             nn.Linear(config.tokens * self.code_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.patches = nn.Conv2d(3, fine, 4, stride=4)  # what is seen in finer places
-        self.halved = nn.Sequential(nn.SiLU(), unit(fine, middle, 2))
+        self.patches = nn.Conv2d(3, fine, 4, stride=4)  # skips of the two finer grids: 16 x 16,
+        self.halved = nn.Sequential(nn.SiLU(), unit(fine, middle, 2))  # and 8 x 8
         self.seed = nn.Linear(width, PLACES * coarse)
-        self.coarse = _Stage(coarse, coarse, width, 1)
-        self.middle = _Stage(coarse, middle, width, 2)
-        self.fine = _Stage(middle, fine, width, 2)
+        self.coarse = _Upsampling(coarse, coarse, width, 1)
+        self.middle = _Upsampling(coarse, middle, width, 2)
+        self.fine = _Upsampling(middle, fine, width, 2)
         self.out = nn.Conv2d(fine, 2 * 3 * 16, 3, padding=1)
 
     def observe(self, image: Tensor) -> Tensor:
@@ -121,24 +88,27 @@ class LatentActions(nn.Module):
 
     def predict(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames to the last ones, float32 [B,3,64,64] in -1..1."""
-        image = _reduced(first)
-        fine = self.patches(image)
-        middle = self.halved(fine)
-        told = self.from_code(codes.flatten(1))
-        x = self.seed(told).unflatten(1, (-1, 4, 4))
-        x = self.coarse(x, self.frame(image), told)
-        x = self.fine(self.middle(x, middle, told), fine, told)
-        change, gate = functional.pixel_shuffle(self.out(x), 4).chunk(2, 1)
+        image = _reduced(first)  # [B, 3, 64, 64]
+        fine = self.patches(image)  # [B, channels[0], 16, 16]
+        middle = self.halved(fine)  # [B, channels[1], 8, 8]
+        conditioning = self.from_code(codes.flatten(1))  # [B, n * D] to [B, width]
+        x = self.seed(conditioning).unflatten(1, (-1, 4, 4))  # [B, channels[2], 4, 4]
+        x = self.coarse(x, self.frame(image), conditioning)
+        x = self.middle(x, middle, conditioning)  # [B, channels[1], 8, 8]
+        x = self.fine(x, fine, conditioning)  # [B, channels[0], 16, 16]
+        change, gate = functional.pixel_shuffle(self.out(x), 4).chunk(2, 1)  # [B, 3, 64, 64] each
+        # A gated change of the first frame: what does not move need not be drawn again.
         return image + gate.sigmoid() * change
 
     def _before(self, first: Tensor, last: Tensor) -> Tensor:
-        seen, change = self.frame(first), self.change(last - first)
+        """What FSQ quantises, float32 [B,n,D]."""
+        seen, change = self.frame(first), self.change(last - first)  # [B, C, 4, 4] each
         context = self.into(torch.cat([_tokens(seen), _tokens(change)], 1)) + self.places
-        queries = self.queries.expand(len(first), -1, -1)
+        queries = self.queries.expand(len(first), -1, -1)  # [B, n, width]
         for block in self.readers:
             queries = block(queries, None, context)
-        entering: Tensor = self.to_code(self.before_code(queries))
-        return entering
+        unquantised: Tensor = self.to_code(self.before_code(queries))
+        return unquantised
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the last frame, where it differs from the first counting more."""
@@ -150,6 +120,7 @@ class LatentActions(nn.Module):
         with torch.no_grad():
             missed = (predicted - last).square().mean()
             still = (first - last).square().mean().clamp(min=1e-9)
+        # FSQ bounds by tanh: far beyond 2 its gradient vanishes.
         cost = 0.01 * (z.abs() - 2).relu().square().mean()
         return error + cost, {"pixel_mse": missed, "change_explained": 1 - missed / still}
 
@@ -159,15 +130,15 @@ class LatentActions(nn.Module):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """A model of the same build, with weights yet to be loaded."""
+        """A model of the same architecture, its weights not yet loaded."""
         return cls(LapaConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
 
 
 class LapaEvaluation:
     """Sums over held-out batches.
 
-    pixel_mse: of the last frame, pixels in -1..1; pixel_mse_no_change: of predicting the first.
-    change_explained: 1 - their ratio. codes_used_share, code_perplexity: as `SkillEvaluation`'s.
+    change_explained: 1 - the squared error of the predicted last frame over that of predicting no
+        change. codes_used_share, code_perplexity: as `SkillEvaluation`'s.
     """
 
     def __init__(self, model: LatentActions) -> None:
@@ -200,8 +171,12 @@ class LapaEvaluation:
         return {}
 
 
-class _Stage(nn.Module):
-    """Grow the grid, add the frame's features of that size, let the codes modulate it (FiLM)."""
+class _Upsampling(nn.Module):
+    """Upsample, add the frame's features of that size, modulate by the codes (FiLM).
+
+    x [B,inner,h,w], features [B,outer,grows*h,grows*w], conditioning [B,W] to
+    [B,outer,grows*h,grows*w].
+    """
 
     def __init__(self, inner: int, outer: int, width: int, grows: int) -> None:
         super().__init__()
@@ -213,9 +188,9 @@ class _Stage(nn.Module):
             nn.Conv2d(outer, outer, 3, padding=1), nn.SiLU(), nn.Conv2d(outer, outer, 3, padding=1)
         )
 
-    def forward(self, x: Tensor, picture: Tensor, told: Tensor) -> Tensor:
-        x = self.grow(x) + self.skip(picture)
-        scale, shift = self.film(told)[..., None, None].chunk(2, 1)
+    def forward(self, x: Tensor, features: Tensor, conditioning: Tensor) -> Tensor:
+        x = self.grow(x) + self.skip(features)
+        scale, shift = self.film(conditioning)[..., None, None].chunk(2, 1)
         modulated: Tensor = torch.addcmul(shift, self.norm(x), 1 + scale)
         mixed: Tensor = x + self.convs(functional.silu(modulated))
         return mixed

@@ -1,12 +1,12 @@
-"""`sofdata bench collect`: experts act, and what they did becomes videos and demonstrations.
+"""`sofdata bench collect`: scripted experts act; their episodes become videos and demonstrations.
 
     OUT/SUITE/videos/       action-free MP4s laid out as Something-Something V2; label: the task
     OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0
     OUT/SUITE/collect.json  settings, seeds, layouts, how often experts succeed; written last
 
 Only successes are kept. Seeds are tried in waves: first as many as episodes are wanted, then as
-many as still lack, and so on. So which seeds are tried follows from the settings alone, and the
-same bytes come out for any number of processes and after any interruption.
+many as are still missing, and so on. Which seeds are tried therefore follows from the settings
+alone, and the bytes are equal for any number of processes and after any interruption.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ CAMERA = "observation.images.front"
 WORK = "work"
 _FORMAT = 1
 _ATTEMPT_FORMAT = 2  # of the files of single attempts
-_JOB = 6  # attempts that a process makes before it tells of them
+_BATCH = 6  # attempts that a process makes between two reports of progress
 
-Follow = Callable[["Told"], None]
+CollectListener = Callable[["CollectProgress"], None]
 Attempts = dict[tuple[Part, str], list[Attempt]]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Told after each job: episodes that succeeded, out of how many that are wanted, and tries."""
+class CollectProgress:
+    """After each batch of attempts: episodes that succeeded, are wanted, and attempts made."""
 
     succeeded: int
     wanted: int
@@ -69,8 +69,8 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Some attempts at one task. Travels to processes."""
+class AttemptBatch:
+    """Some attempts at one task, for one process."""
 
     suite: str
     task: str
@@ -85,7 +85,7 @@ def collect(
     config: CollectConfig,
     out: Path,
     workers: int | None = None,
-    follow: Follow = lambda told: None,
+    follow: CollectListener = lambda progress: None,
     choice: Choice = "auto",
 ) -> dict[str, Any]:
     """Collect into OUT/SUITE; returns what is in `collect.json`. Does nothing if that is there.
@@ -99,21 +99,25 @@ def collect(
     suite = find_suite(config.suite)
     root = Path(local_folder(out, "the folder to collect into")) / suite.name
     tasks = tasks_of(suite, config.tasks)
-    told = _collected(root, config)
-    if told:
-        return told
+    record = _collected(root, config)
+    if record:
+        return record
     suite.check()
     with only_driver(Tree(str(root)), "collection", choice):
-        return _collected(root, config) or _collect(config, suite, tasks, root, workers, follow)
+        # Again under the lock: another command may have finished it meanwhile.
+        return _collected(root, config) or _collect(
+            config, suite, tasks=tasks, root=root, workers=workers, follow=follow
+        )
 
 
 def _collect(
     config: CollectConfig,
     suite: Suite,
+    *,
     tasks: tuple[Task, ...],
     root: Path,
     workers: int | None,
-    follow: Follow,
+    follow: CollectListener,
 ) -> dict[str, Any]:
     began, work = time.monotonic(), root / WORK / json_digest(_of_attempts(suite, config))[:16]
     made = _attempts(config, tasks, work, workers or cores(), follow)
@@ -123,31 +127,31 @@ def _collect(
     _assemble_demos(root, suite, tasks, made, work)
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
-    told = _record(suite, config, tasks, made) | measured
-    atomic.write_text(root / RECORD, json.dumps(told, indent=1) + "\n")
+    record = _record(suite, config, tasks, made) | measured
+    atomic.write_text(root / RECORD, json.dumps(record, indent=1) + "\n")
     shutil.rmtree(root / WORK)
-    return told
+    return record
 
 
 def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
     """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
     try:
-        told = read_record(root / RECORD)
+        record = read_record(root / RECORD)
     except FileNotFoundError:
         return None
-    if "config" not in told:
-        raise ConfigError(f"{root / RECORD} was not written by 'collect': take another folder")
-    differing = "; ".join(differing_keys(config.content(), told["config"]))
+    if "config" not in record:
+        raise ConfigError(f"{root / RECORD} was not written by 'collect': use another folder")
+    differing = "; ".join(differing_keys(config.content(), record["config"]))
     if differing:
         raise ConfigError(
-            f"{root} was collected with other settings ({differing}): take another folder, or "
+            f"{root} was collected with other settings ({differing}): use another folder, or "
             "remove this one"
         )
-    return told
+    return record
 
 
 def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
-    """What decides the bytes of a single attempt; more or fewer of them share their files."""
+    """The settings that decide the bytes of one attempt: not how many of them are wanted."""
     content = config.content()
     return {
         "format": _ATTEMPT_FORMAT,
@@ -158,31 +162,39 @@ def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
 
 
 def _attempts(
-    config: CollectConfig, tasks: tuple[Task, ...], work: Path, workers: int, follow: Follow
+    config: CollectConfig,
+    tasks: tuple[Task, ...],
+    work: Path,
+    workers: int,
+    follow: CollectListener,
 ) -> Attempts:
     """Waves of attempts until there are enough successes of every part and task."""
     wanted: dict[Part, int] = {"videos": config.videos, "demos": config.demos}
     made: Attempts = {(part, task.name): [] for part in PARTS for task in tasks}
     with _Pool(workers) as pool:
         while wave := _wave(config, wanted, made, work):
-            for job, told in pool.run(wave):
-                made[job.part, job.task] += told
-                everything = [one for attempts in made.values() for one in attempts]
-                succeeded = sum(one.success for one in everything)
-                follow(Told(succeeded, sum(wanted.values()) * len(tasks), len(everything)))
+            for batch, attempts in pool.run(wave):
+                made[batch.part, batch.task] += attempts
+                follow(_progress(made, sum(wanted.values()) * len(tasks)))
             for attempts in made.values():
                 attempts.sort(key=lambda one: one.seed)
     return made
 
 
+def _progress(made: Attempts, wanted: int) -> CollectProgress:
+    everything = [one for attempts in made.values() for one in attempts]
+    return CollectProgress(sum(one.success for one in everything), wanted, len(everything))
+
+
 def _wave(
     config: CollectConfig, wanted: Mapping[Part, int], made: Attempts, work: Path
-) -> list[Job]:
-    """The jobs that still lack, of the same task side by side, since a simulator takes a second.
+) -> list[AttemptBatch]:
+    """The attempts that are still missing. Those of one task come one after the other, since making
+    a simulator takes a second.
 
     Raises `ConfigError` for an expert that succeeds too rarely.
     """
-    jobs = []
+    batches = []
     for (part, task), attempts in sorted(made.items(), key=lambda item: item[0][1]):
         succeeded = sum(one.success for one in attempts)
         lacking = wanted[part] - succeeded
@@ -190,26 +202,26 @@ def _wave(
         if lacking and len(attempts) + lacking > most:
             raise ConfigError(
                 f"the expert of '{task}' succeeded in {succeeded} of {len(attempts)} attempts, "
-                f"less than least_rate ({config.least_rate:g}): leave the task out, or allow less"
+                f"less than least_rate ({config.least_rate:g}): leave the task out, or lower it"
             )
         seeds = seeds_for(part, len(attempts) + lacking)[len(attempts) :]
-        jobs += [
-            Job(
+        batches += [
+            AttemptBatch(
                 config.suite,
                 task,
                 part,
-                seeds[start : start + _JOB],
+                seeds[start : start + _BATCH],
                 config.size,
                 config.hold_steps,
                 str(work),
             )
-            for start in range(0, len(seeds), _JOB)
+            for start in range(0, len(seeds), _BATCH)
         ]
-    return jobs
+    return batches
 
 
 class _Pool:
-    """Processes, or for one worker this process itself."""
+    """Worker processes; with one worker, this process."""
 
     def __init__(self, workers: int) -> None:
         self._pool: ProcessPoolExecutor | None = None
@@ -225,38 +237,48 @@ class _Pool:
         _close_simulator()
         if self._pool:
             if kind is not None:
-                end_workers()  # rather than wait for what they do, which is made again
+                end_workers()  # their attempts need no waiting for: they are made again
             self._pool.shutdown(cancel_futures=True)
 
-    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, list[Attempt]]]:
-        """The attempts of each job, as they are made."""
+    def run(self, batches: list[AttemptBatch]) -> Iterator[tuple[AttemptBatch, list[Attempt]]]:
+        """The attempts of each batch, in the order in which batches are finished."""
         if self._pool is None:
-            yield from ((job, _do(job)) for job in jobs)
+            yield from ((batch, _do(batch)) for batch in batches)
             return
         try:
             with held():
-                running = {self._pool.submit(_do, job): job for job in jobs}
+                running = {self._pool.submit(_do, batch): batch for batch in batches}
             for future in as_completed(running):
                 yield running[future], future.result()
         except BrokenExecutor as error:
             raise TransientError(
-                f"a process that collects died: {error} If memory ran out, take fewer with "
-                "--workers; the same command goes on from here"
+                f"a process that collects died: {error} If memory ran out, use fewer with "
+                "--workers; the same command resumes from here"
             ) from None
 
 
 _kept: dict[tuple[str, str, int], Env] = {}  # the simulator that this process made last
 
 
-def _do(job: Job) -> list[Attempt]:
-    suite = find_suite(job.suite)
-    task = next(task for task in suite.tasks if task.name == job.task)
-    key = (job.suite, job.task, job.size)
+def _do(batch: AttemptBatch) -> list[Attempt]:
+    suite = find_suite(batch.suite)
+    task = next(task for task in suite.tasks if task.name == batch.task)
+    key = (batch.suite, batch.task, batch.size)
     if key not in _kept:
         _close_simulator()
-        _kept[key] = suite.make(task, job.size)
-    env, work = _kept[key], Path(job.work)
-    return [attempt(suite, env, task, seed, job.part, job.hold_steps, work) for seed in job.seeds]
+        _kept[key] = suite.make(task, batch.size)
+    return [
+        attempt(
+            suite,
+            _kept[key],
+            task,
+            seed=seed,
+            part=batch.part,
+            hold_steps=batch.hold_steps,
+            work=Path(batch.work),
+        )
+        for seed in batch.seeds
+    ]
 
 
 def _close_simulator() -> None:
@@ -306,7 +328,7 @@ def _assemble_demos(
 
 
 class _Folder:
-    """A folder that gets its name when all is in it."""
+    """A folder that gets its final name once it is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._partial = path, path.with_name(f".partial-{path.name}")
@@ -329,7 +351,7 @@ def _kept_seeds(attempts: list[Attempt]) -> list[int]:
 def _record(
     suite: Suite, config: CollectConfig, tasks: tuple[Task, ...], made: Attempts
 ) -> dict[str, Any]:
-    """All that is told of a collection. Keys that end in _s are measurements of time."""
+    """The content of `collect.json`. Keys that end in _s are measurements of time."""
     content = config.content()
     return {
         "format": _FORMAT,
@@ -338,7 +360,7 @@ def _record(
         "config": content,
         "config_sha256": json_digest(content),
         "texts": {task.name: task.text for task in tasks},
-        **{part: {task.name: _told(made[part, task.name]) for task in tasks} for part in PARTS},
+        **{part: {task.name: _summary(made[part, task.name]) for task in tasks} for part in PARTS},
         "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},
         "episode_cpu_s": {
             task.name: _mean([one.cpu_s for part in PARTS for one in made[part, task.name]])
@@ -347,7 +369,7 @@ def _record(
     }
 
 
-def _told(attempts: list[Attempt]) -> dict[str, Any]:
+def _summary(attempts: list[Attempt]) -> dict[str, Any]:
     good = [one for one in attempts if one.success]
     return {
         "episodes": len(good),

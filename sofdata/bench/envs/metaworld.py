@@ -1,8 +1,8 @@
 """Meta-World (Yu et al. 2019, arXiv 1910.10897): a Sawyer arm, many tasks, a scripted expert each.
 
-Seen through a free camera near the table, which shows more motion than the simulator's own: those
-are far away and upside down. A frame takes some 5-8 ms on a CPU, a step about 0.4 ms. An episode
-follows from its seed alone; earlier ones leave nothing behind.
+Seen through a free camera near the table, which shows more motion than the simulator's own cameras:
+those are far away and upside down. A frame takes some 5-8 ms on a CPU, a step about 0.4 ms. An
+episode follows from its seed alone; earlier ones leave no trace.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class MetaWorldEnv:
 
         self._env.seed(seed)
         self._env.reset()
-        # It has placed things by writing into the model, and has not told the state of it: without
-        # this, the first picture and the first observation show where things were before.
+        # `reset` places objects by writing into the model and does not recompute the state: without
+        # this, the first image and the first observation show the objects of the last episode.
         mujoco.mj_forward(self._env.model, self._env.data)
         self.observation = self._env._get_obs()
 
     def step(self, action: NDArray[np.float32]) -> bool:
         """See `Env`."""
-        self._env.curr_path_length = 0  # how long an episode may be is not the simulator's to say
+        self._env.curr_path_length = 0  # the benchmark limits episodes, not the simulator
         bounded = np.clip(action, -1, 1).astype(np.float32)
         self.observation, _, _, _, info = self._env.step(bounded)
         return bool(info["success"])
@@ -108,7 +108,7 @@ class MetaWorldExpert:
         """See `Expert`."""
         assert isinstance(env, MetaWorldEnv)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of gains that the simulator clips
+            warnings.simplefilter("ignore")  # about gains that the simulator clips
             action = np.asarray(self._policy.get_action(env.observation))
         noisy = np.clip(action, -1, 1) + self._rng.normal(0, NOISE, len(action))
         bounded: NDArray[np.float32] = np.clip(noisy, -1, 1).astype(np.float32)

@@ -60,7 +60,7 @@ class PushingEnv:
 
 
 class PushingExpert:
-    """The scene's own demonstrator, with an unsteady hand."""
+    """The scene's own demonstrator, with noise of `unsteady_px` on its moves."""
 
     def __init__(self, rng: np.random.Generator, unsteady_px: float = 0.4) -> None:
         self._rng, self._unsteady_px = rng, unsteady_px

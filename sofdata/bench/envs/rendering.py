@@ -1,4 +1,4 @@
-"""Drawing without a screen: what the machine must have for it, and a renderer without frills.
+"""Rendering without a screen: the system libraries that it needs, and a fast renderer.
 
 MuJoCo draws through EGL or OSMesa, which come with the system and not with a Python package. On a
 CPU, multisampling, shadows and reflections are nine tenths of the time of a frame.
@@ -65,8 +65,8 @@ def choose_backend(loads: Callable[[str], bool] | None = None) -> str:
 
 
 def check_rendering() -> None:
-    """Draw something very small, in a process of its own: a driver that is broken may take its
-    process along, and one that is not does not mix with all other libraries.
+    """Make a very small context, in a process of its own: a broken driver may crash its process,
+    and a working one does not mix with all other libraries.
 
     Raises `ConfigError` where that does not work. Takes half a second.
     """

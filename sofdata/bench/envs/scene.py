@@ -1,7 +1,7 @@
 """OGBench `scene` (Park et al. 2025, arXiv 2410.20092): long tasks of two to seven stages each.
 
 A UR5e arm, a cube, a drawer, a window, and two buttons, one of which locks the drawer, the other
-the window. OGBench ships an expert for each thing; chained and tried again where they fail, they
+the window. OGBench ships an expert for each object; chained, and retried where they fail, they
 solve its five tasks. A step takes 2 ms, a frame some 15-30 ms.
 """
 
@@ -35,7 +35,7 @@ CAMERA = {"lookat": (0.40, -0.04, 0.07), "distance": 0.95, "azimuth": 180.0, "el
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 OPEN_DRAWER = -0.16
 _DRAWER, _WINDOW = 0, 1  # the buttons that lock them
-_NEAR = 0.02  # how near to its target a drawer or window must be, half of what OGBench asks
+_NEAR = 0.02  # tolerance of drawer and window, half of OGBench's own
 
 
 class SceneEnv:
@@ -87,12 +87,12 @@ class SceneEnv:
         return self._env
 
     def button_top(self, button: int) -> NDArray[np.float64]:
-        """Where a button is pressed."""
+        """The position at which a button is pressed."""
         place: NDArray[np.float64] = self._env.data.site_xpos[self._env._button_site_ids[button]]
         return place.copy()
 
     def place_targets(self, drawer: float, window: float) -> tuple[Any, Any]:
-        """Where the handles come to lie when drawer and window are moved so far."""
+        """The handles' positions with drawer and window moved to these values."""
         import mujoco
 
         env = self._env
@@ -105,10 +105,10 @@ class SceneEnv:
 
 
 class SceneExpert:
-    """Does what is needed next, with OGBench's expert of that thing and some noise.
+    """Does the next subtask that is needed, by OGBench's expert for that object, with some noise.
 
-    Things that are locked are unlocked first, the cube goes into the drawer while that is open, and
-    buttons are set last. An attempt that fails is begun again.
+    Locked objects are unlocked first, the cube goes into the drawer while it is open, and buttons
+    are set last. A subtask that fails is retried.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -127,34 +127,35 @@ class SceneExpert:
         done = self._oracle is None or self._oracle.done
         if done or (needed != self._doing and not self._retreating(env)):
             self._begin(env, needed)
-        action = np.asarray(self._oracle.select_action(None, self._told(env)))
+        action = np.asarray(self._oracle.select_action(None, self._oracle_info(env)))
         noisy = action + self._rng.normal(0, NOISE, ACTIONS)
         return np.clip(noisy, -1, 1).astype(np.float32)
 
     def _begin(self, env: SceneEnv, needed: tuple[str, Any]) -> None:
         self._doing = needed
         self._oracle = _oracle(needed[0], env.simulator)
-        self._oracle.reset(None, None)  # which draws from a generator that is not ours
+        # It draws from a global generator; what it drew is replaced.
+        self._oracle.reset(None, None)
         low, high = env.simulator._arm_sampling_bounds
         self._oracle._final_pos = self._rng.uniform(low, high)
         self._oracle._final_pos[2] = high[2]
         self._oracle._final_yaw = self._rng.uniform(-np.pi / 4, np.pi / 4)
 
     def _retreating(self, env: SceneEnv) -> bool:
-        """The thing is done, and the gripper still has to get away from it."""
+        """The subtask is done, and the gripper still has to move away."""
         height = float(env.info["proprio/effector_pos"][2])
         return height < (0.28 if self._doing[0] == "window" else 0.2)
 
-    def _told(self, env: SceneEnv) -> dict[str, Any]:
-        """What OGBench's experts are told while it collects data, for the thing being done."""
+    def _oracle_info(self, env: SceneEnv) -> dict[str, Any]:
+        """`info` with the targets that OGBench adds in its mode for collecting data."""
         kind, target = self._doing
-        told = {f"privileged/{key}": value for key, value in _targets(env, kind, target).items()}
-        return env.info | told
+        targets = _targets(env, kind, target).items()
+        return env.info | {f"privileged/{key}": value for key, value in targets}
 
 
 def next_goal(info: dict[str, Any], goal: dict[str, Any]) -> tuple[str, Any]:
-    """What has to be done next: ("button", which), ("drawer" or "window", position) or
-    ("cube", place). The last button again when all is done."""
+    """The next subtask: ("button", (number, state)), ("drawer" or "window", position) or
+    ("cube", position); when all is done, the last button again."""
     cube = np.asarray(info["privileged/block_0_pos"])
     drawer, window = (
         float(info["privileged/drawer_pos"][0]),
@@ -181,7 +182,7 @@ def next_goal(info: dict[str, Any], goal: dict[str, Any]) -> tuple[str, Any]:
 
 
 def lies_in_drawer(cube: NDArray[np.float64], handle_y: float) -> bool:
-    """Whether the cube rests on the drawer's floor; the drawer is behind its handle."""
+    """Whether the cube rests on the drawer's floor; the drawer extends behind its handle."""
     within = 0.21 < cube[0] < 0.45 and handle_y - 0.27 < cube[1] < handle_y - 0.07
     return bool(within and 0.05 < cube[2] < 0.08)
 
@@ -224,7 +225,7 @@ def _oracle(kind: str, simulator: Any) -> Any:
 
 @cache
 def _repeatable() -> type:
-    """OGBench's class, with the random steps that its reset takes drawn from the episode's seed."""
+    """OGBench's class, with the random actions of its reset drawn from the episode's seed."""
     import gymnasium
     from ogbench.manipspace.envs import scene_env
 

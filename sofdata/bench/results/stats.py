@@ -7,8 +7,8 @@ episodes are drawn with replacement (a hierarchical bootstrap: Ren et al., "Nonp
 bootstrapping for hierarchical data", Journal of Applied Statistics 2010; recommended for results
 on several tasks and few runs by Agarwal et al. 2021, arXiv 2108.13264).
 
-With three training seeds an interval is rough: it says what these seeds, tasks and episodes leave
-open, not more.
+With three training seeds an interval is rough: it covers the variation among these seeds, tasks and
+episodes, not more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Interval:
 
 
 def success_interval(outcomes: Outcomes, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """The mean of outcomes [seeds, tasks, episodes], every task counting the same."""
+    """The mean of outcomes [seeds, tasks, episodes], with equal weight for every task."""
     _check(outcomes)
     return _interval(outcomes, draws, seed)
 
@@ -70,13 +70,14 @@ def _interval(values: Outcomes, draws: int, seed: int) -> Interval:
 
 
 def resampled_means(values: Outcomes, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Means float64 [draws] of values [seeds, tasks, episodes], each level drawn anew.
+    """Means float64 [draws] of values [seeds, tasks, episodes], each level resampled.
 
-    The drawn tasks and episodes are the same for every drawn seed, since a seed meets no others.
+    A draw uses the same tasks and episodes for all of its training seeds, since all training seeds
+    are evaluated on the same episodes.
     """
     seeds, tasks, episodes = values.shape
     means = np.empty(draws)
-    at_once = max(1, 2_000_000 // values.size)
+    at_once = max(1, 2_000_000 // values.size)  # bounds the memory of the drawn values
     for start in range(0, draws, at_once):
         number = min(at_once, draws - start)
         of_seed = rng.integers(seeds, size=(number, seeds, 1, 1))

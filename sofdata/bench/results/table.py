@@ -1,4 +1,4 @@
-"""Results of cells: read, exported, and as a Markdown table with intervals and differences."""
+"""Results of cells: reading, exporting, and a Markdown table with intervals and differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURS = ("sof", "sof+clone")  # what the others are compared with
 
 
 def read_results(paths: Iterable[Path]) -> Results:
-    """Cells from their own files, or from files of many that `export` wrote."""
+    """Cells from their own files, or from files that `export` wrote."""
     results: Results = []
     for path in paths:
         value = read_record(path)
@@ -32,7 +32,7 @@ def read_results(paths: Iterable[Path]) -> Results:
 
 
 def result_files(places: Sequence[str]) -> list[Path]:
-    """Files of results in folders of a benchmark, folders of exports, or named themselves.
+    """Files of results: in folders of a benchmark, in folders of exports, or named themselves.
 
     Raises `ConfigError` for a place without any.
     """
@@ -47,7 +47,7 @@ def result_files(places: Sequence[str]) -> list[Path]:
 
 
 def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Results, int]]:
-    """For each suite the results that can be compared, and how many others are left out.
+    """For each suite, the results that can be compared, and how many others are left out.
 
     places: as for `result_files`.
 
@@ -74,7 +74,8 @@ def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Resul
 def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
     """The results of one suite that can be compared, and how many others there are.
 
-    Of several settings, those that are frozen; otherwise those of the latest result, the last.
+    Of several settings those that are frozen are taken, otherwise those of the last result, which
+    is the latest.
     """
     alike: dict[tuple[Any, ...], Results] = {}
     for result in results:
@@ -154,8 +155,7 @@ def table(results: Results) -> str:
         + " chunk error | CPU min |",
         "|---" * (8 + len(OURS)) + "|",
     ]
-    order = {name: place for place, name in enumerate(ARMS)}
-    for name in sorted(groups, key=lambda group: (group[0], group[2], order[group[1]], -group[3])):
+    for name in sorted(groups, key=lambda group: (group[0], *rank(group))):
         suite, arm, demos, videos = name
         cells = groups[name]
         errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
@@ -168,6 +168,16 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def rank(group: Group) -> tuple[Any, ...]:
+    """What rows of one suite are sorted by: K, the order of `ARMS`, and most videos first.
+
+    Arms that are not registered in this process come last, by name: results can be shown anywhere.
+    """
+    _, arm, demos, videos = group
+    names = list(ARMS)
+    return demos, names.index(arm) if arm in ARMS else len(names), arm, -videos
+
+
 def ahead(groups: dict[Group, Results], name: Group, ours: str) -> Interval | None:
     """By how much the arm `ours` with its most videos is ahead of a group of the same suite and K;
     None where there is no such arm, or the group is that one."""
@@ -178,7 +188,7 @@ def ahead(groups: dict[Group, Results], name: Group, ours: str) -> Interval | No
 
 
 def training_s(cell: dict[str, Any]) -> float:
-    """CPU seconds of all training that a cell rests upon, without collecting and ingesting."""
+    """CPU seconds of all training that a cell depends on, without collecting and ingesting."""
     return float(sum(value for name, value in cell["cpu_s"].items() if name not in NOT_TRAINED))
 
 
@@ -187,7 +197,7 @@ def _shown(found: Interval, sign: str = "") -> str:
 
 
 def summary(results: Results) -> dict[str, Any]:
-    """The table's figures, for a program."""
+    """The table's figures, for programs."""
     rows = []
     for (suite, arm, demos, videos), cells in sorted(grouped(results).items()):
         found = success_of(cells)
@@ -207,7 +217,7 @@ def summary(results: Results) -> dict[str, Any]:
 
 
 def into_file(path: Path, text: str) -> None:
-    """Replace what stands between the marks of a Markdown file.
+    """Replace the text between the marks of a Markdown file.
 
     Raises `ConfigError` where the marks are missing.
     """

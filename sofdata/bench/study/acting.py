@@ -1,19 +1,18 @@
-"""How the arms act: from what is seen and asked for to a chunk of actions.
+"""How the arms act: from an image and the task's text to a chunk of actions.
 
-With skills, the prior proposes several for what is seen, the decoder tells what each of them would
-have the robot do, and one answer is made of these. Decoding is cheap, and the image is looked at
-once for all of them.
+With skills, the prior proposes several for the image, the decoder gives the actions of each, and
+these are combined into one chunk. Decoding is cheap, and the image is encoded once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
+from sofdata.bench.study.actor import Acted
 from sofdata.bench.study.config import ActingConfig
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.planner.mpc import MPCConfig
@@ -22,22 +21,7 @@ from sofdata.types import Skill
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Acted:
-    """actions: float32 [B,N,A], to carry out. codes: [B,n,D] of the skill meant, None without."""
-
-    actions: Tensor
-    codes: Tensor | None = None
-
-
-class Actor(Protocol):
-    """A policy."""
-
-    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
-        """What to do at images uint8 [B,3,64,64], one text each; the same seed, the same answer."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cloned:
+class ClonedActor:
     """Acts without skills."""
 
     decoder: ActionDecoder
@@ -45,14 +29,14 @@ class Cloned:
     @torch.no_grad()
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
         """See `Actor`."""
-        nothing = Skill(
+        no_skill = Skill(
             torch.zeros(len(images), 0, 1), torch.zeros(len(images), 0, dtype=torch.int64)
         )
-        return Acted(self.decoder.act(images, nothing, texts).values)
+        return Acted(self.decoder.act(images, no_skill, texts).values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prior:
+class PriorActor:
     """Acts by skills that the prior draws."""
 
     planner: Planner
@@ -86,26 +70,26 @@ class Prior:
         return Acted(self.decoder.finish(chosen).values, codes[rows, nearest])
 
     def _decode(self, images: Tensor, texts: Sequence[str], codes: Tensor) -> Tensor:
-        """Normalised actions of every skill."""
+        """Normalised actions of every skill, [B,S,N,A]."""
         decoder, number = self.decoder, codes.shape[1]
-        flat = codes.flatten(0, 1)
+        flat = codes.flatten(0, 1)  # [B*S, n, D]
         if decoder.config.condition == "flow":
             chunks: Tensor = decoder(images.repeat_interleave(number, 0), flat)
         else:
             seen = decoder.observe(images).repeat_interleave(number, 0)
             task = decoder.tasks(texts)
-            told = None if task is None else task.repeat_interleave(number, 0)
+            tasks = None if task is None else task.repeat_interleave(number, 0)
             skills = decoder.told(images.repeat_interleave(number, 0), flat)
-            chunks = decoder.read(seen, skills, told)
-        return chunks.view(-1, number, *chunks.shape[1:])
+            chunks = decoder.read(seen, skills, tasks)
+        return chunks.view(-1, number, *chunks.shape[1:])  # [B*S, N, A] to [B, S, N, A]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Searching:
-    """Acts by skills that are searched for: which of them lead to how demonstrations ended?
+class SearchActor:
+    """Acts by skills found by search: those that lead to where the demonstrations ended.
 
     goals: by text, observations [K,P,C] of the last frames of the K demonstrations. Of these, the
-        one nearest to what is seen is the goal.
+        one nearest to the present observation is the goal.
     """
 
     planner: Planner

@@ -1,40 +1,50 @@
-"""The arms: what each trains, upon what, and how it acts.
+"""The arms: what each trains, on what, and how it acts.
 
-All see the same images through image encoders of the same build, learn from the same K labelled
-demonstrations of each task with the same augmentation, and carry out as many actions before they
-look again. Updates of the action head are the same but for bc+compute.
+All see the same images through image encoders of the same architecture, learn from the same K
+labelled demonstrations of each task with the same augmentation, and execute equally many actions
+before they observe again. The number of updates of the action decoder is the same but for
+bc+compute.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sofdata.bench.study.config import ArmName, BenchConfig
-from sofdata.models.action.config import DecoderConfig
-from sofdata.train.config import DecoderStage
+from sofdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sofdata.bench.study.actor import Actor
 
 Source = Literal["flow", "frames"]
+ActorFactory = Callable[[Mapping[str, Any]], "Actor"]
 ALL_DEMOS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to a policy.
+    """One way to train a policy.
 
     latent: what its latent model reads: windows of flow (the skill model), pairs of frames (LAPA),
         or None for an arm without one.
     videos: whether that model, and the prior, learn from videos; else from the K demonstrations.
-    skills: whether the action decoder is told a skill and a prior proposes it; else the latent
-        model lends its image encoder at most.
+    skills: whether the action decoder is conditioned on a skill, which a prior proposes; otherwise
+        the latent model provides its image encoder at most.
     shuffled: train the decoder with skills of other windows.
-    goals: search for skills that lead to how the K demonstrations ended.
-    clones: in place of a prior, the action decoder names the actions of every window of the videos
-        by its true skill, and what acts is a policy cloned from these and the demonstrations.
-    demos: how many demonstrations it always has; 0: K.
+    goals: search for skills that lead to where the K demonstrations ended.
+    clones: in place of a prior, the action decoder labels every window of the videos with actions
+        decoded from its true skill, and the policy is cloned from these and the demonstrations.
+    demos: a fixed number of demonstrations in place of K; 0: K.
+    actor: makes the policy from the trained models, by kind of stage ("skill", "lapa", "planner",
+        "decoder", "clone"); a function of a module, so that processes can import it. None: the
+        policy that the flags above describe. Its code is not part of a cell's hash: give the arm
+        another name when it changes.
+
+    Raises `ConfigError` for flags that do not fit together.
     """
 
-    name: ArmName
+    name: str
     what: str
     latent: Source | None = None
     videos: bool = True
@@ -43,10 +53,21 @@ class Arm:
     goals: bool = False
     clones: bool = False
     demos: int = 0
+    actor: ActorFactory | None = None
+
+    def __post_init__(self) -> None:
+        if self.skills and self.latent is None:
+            raise ConfigError(f"arm '{self.name}': skills need a latent model, flow or frames")
+        if not self.skills and (self.shuffled or self.goals or self.clones):
+            raise ConfigError(f"arm '{self.name}': shuffled, goals and clones need skills")
+        if self.clones and (self.goals or not self.videos):
+            raise ConfigError(
+                f"arm '{self.name}': clones learn from videos, and search for no goals"
+            )
 
     @property
     def encoder_only(self) -> bool:
-        """Whether it takes no more than the image encoder from its latent model."""
+        """Whether the image encoder is all that it uses of its latent model."""
         return self.latent is not None and not self.skills
 
     @property
@@ -113,35 +134,17 @@ ARMS: dict[str, Arm] = {
 }
 
 
-def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
-    """How the arm's action decoder is built and trained."""
-    steps = config.compute_updates if arm.name == "bc+compute" else config.decoder.optim.steps
-    if not arm.skills:
-        return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", steps)
-    model = config.decoder.model
-    # LAPA's latent actions are read as they are: no flow can be decoded from them.
-    reads_flow = arm.latent == "flow" and model.condition != "none"
-    changes = {
-        "condition": model.condition if reads_flow else "skill",
-        "encoder": config.skill_encoder,
-        "task": (model.task or "words") if config.skill_task else None,
-    }
-    return _stage(config, changes, steps)
+def register_arm(arm: Arm) -> None:
+    """Add an arm, which settings can then name in `arms`, `more_arms` and `curve_arms`.
+
+    Raises `ConfigError` where another arm has its name.
+    """
+    if ARMS.setdefault(arm.name, arm) != arm:
+        raise ConfigError(f"there is an arm '{arm.name}' already: give this one another name")
 
 
-def clone_stage(config: BenchConfig) -> DecoderStage:
-    """How the policy of an arm that clones is built and trained: as bc, for more updates, with the
-    image encoder that decoders of skills have."""
-    return _cloning(config, config.skill_encoder, config.clone_updates)
-
-
-def _cloning(config: BenchConfig, encoder: str, steps: int) -> DecoderStage:
-    task = config.decoder.model.task or "words"
-    changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}
-    return _stage(config, changes, steps)
-
-
-def _stage(config: BenchConfig, changes: dict[str, Any], steps: int) -> DecoderStage:
-    built = DecoderConfig.parse(config.decoder.model.model_dump() | changes)
-    optim = config.decoder.optim.model_copy(update={"steps": steps})
-    return config.decoder.model_copy(update={"model": built, "optim": optim})
+def known_arm(name: str) -> str:
+    """The name of an arm. Raises `ValueError` that lists the arms for another."""
+    if name not in ARMS:
+        raise ValueError(f"no arm has this name; there are {', '.join(ARMS)}")
+    return name

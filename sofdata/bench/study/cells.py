@@ -1,10 +1,10 @@
 """Cells: one arm, number of demonstrations, training seed and number of videos, and its result.
 
-    OUT/cells/HASH.json     written last, whole or not at all: what exists is done
-    OUT/strips/HASH/        some of its episodes, drawn
+    OUT/cells/HASH.json     written last and atomically: a cell whose file exists is done
+    OUT/strips/HASH/        pictures of some of its episodes
 
-The hash covers the settings that the arm depends on, the data and the evaluation seeds. What a cell
-says of episodes, errors and likelihoods follows from these; `cpu_s` is measured.
+The hash covers the settings that the arm depends on, the data and the evaluation seeds. Episodes,
+errors and likelihoods of a cell follow from these; `cpu_s` is measured.
 """
 
 from __future__ import annotations
@@ -22,13 +22,21 @@ from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.bench.records import CELL, read_record
-from sofdata.bench.study.acting import Actor, Cloned, Prior, Searching
-from sofdata.bench.study.arms import ARMS, Arm, clone_stage, decoder_stage
+from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
+from sofdata.bench.study.actor import Actor
+from sofdata.bench.study.arms import ARMS, Arm
 from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
-from sofdata.bench.study.memory import MemoryLoader, Windows
-from sofdata.bench.study.stages import FORMAT, Share, Stage, Trainer, write_json
+from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stages import (
+    FORMAT,
+    DataBudget,
+    TrainedStage,
+    Trainer,
+    write_json,
+)
 from sofdata.bench.study.strips import save_strip
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
@@ -41,7 +49,7 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a result is of. videos: for each task, 0 for an arm that uses none."""
+    """What identifies a result. demos, videos: for each task; 0 videos for an arm without."""
 
     suite: str
     arm: str
@@ -51,27 +59,27 @@ class Cell:
     purpose: Purpose
 
     @property
-    def share(self) -> Share:
-        return Share(self.demos, self.videos, self.seed)
+    def budget(self) -> DataBudget:
+        return DataBudget(self.demos, self.videos, self.seed)
 
 
 def wanted_cells(config: BenchConfig, purpose: Purpose) -> list[Cell]:
-    """All cells that the settings ask for, those that much else builds upon first."""
+    """All cells that the settings ask for, by training seed, all arms at the first K first."""
     cells: dict[Cell, None] = {}
     first, *others = config.demos
     for seed in config.seeds:
         pairs = [(arm, first) for arm in config.arms]
         pairs += [(arm, demos) for demos in others for arm in config.more_arms]
         for name, demos in pairs:
-            cells[_cell(config, name, demos, seed, config.videos, purpose)] = None
+            cells[_cell(config, name, purpose, demos=demos, seed=seed, videos=config.videos)] = None
         for name in config.curve_arms:
             for videos in config.curve if name in config.arms else ():
-                cells[_cell(config, name, first, seed, videos, purpose)] = None
+                cells[_cell(config, name, purpose, demos=first, seed=seed, videos=videos)] = None
     return list(cells)
 
 
 def _cell(
-    config: BenchConfig, name: str, demos: int, seed: int, videos: int, purpose: Purpose
+    config: BenchConfig, name: str, purpose: Purpose, *, demos: int, seed: int, videos: int
 ) -> Cell:
     arm = ARMS[name]
     uses = videos if arm.latent and arm.videos else 0
@@ -99,13 +107,13 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
 
 
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:
-    """Of everything that decides a cell's result."""
+    """A hash of everything that decides a cell's result, 24 hex digits."""
     parts = [FORMAT, __version__, asdict(cell), cell_settings(cell, config), data_digest, tasks]
     return json_digest(parts, 24)
 
 
 def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators) -> Path:
-    """Train what is missing, evaluate, and write the result, unless it is there.
+    """Train what is missing, evaluate, and write the result, unless it exists.
 
     Raises `ConfigError` where data for it is missing.
     """
@@ -122,9 +130,9 @@ def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: 
 
 
 def claim(path: Path, config: BenchConfig) -> None:
-    """Note in a finished cell that it is one of these settings as well.
+    """Record in a finished cell that it is a result of these settings as well.
 
-    A cell is made once for all settings that differ in nothing that its arm depends on.
+    A cell is made once for all settings that agree in what its arm depends on.
     """
     with locked(path.parent.parent / "locks" / f"{path.stem}.lock"):
         result = read_record(path, *CELL)
@@ -137,17 +145,23 @@ def _result(
     cell: Cell, key: str, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators
 ) -> dict[str, Any]:
     config, arm = trainer.config, ARMS[cell.arm]
-    stages = train_arm(arm, cell.share, trainer)
-    actor = actor_of(arm, cell.share, trainer, stages)
+    stages = train_arm(arm, cell.budget, trainer)
+    actor = actor_of(arm, cell.budget, trainer, stages)
     torch.set_num_threads(1)
     began = time.process_time()
     seeds = seeds_for(cell.purpose, config.evaluation.episodes)
     found = evaluate(
-        actor, tasks, seeds, config.evaluation, simulators.get, cell.seed, config.step_frames
+        actor,
+        tasks,
+        seeds,
+        config.evaluation,
+        simulators=simulators.get,
+        noise_seed=cell.seed,
+        step_frames=config.step_frames,
     )
     evaluation_s = time.process_time() - began
     strips = _draw(found, trainer.out / "strips" / key, stages)
-    held_out = trainer.held_out(cell.share)
+    held_out = trainer.held_out(cell.budget)
     cpu_s = {**trainer.data.cpu_s, **{kind: stage.cpu_s for kind, stage in stages.items()}}
     return {
         "hash": key,
@@ -167,11 +181,11 @@ def _result(
         "steps_to_success": _mean([each.steps for each in found.outcomes if each.success]),
         "chunk_error": None if held_out is None else chunk_error(actor, held_out, stages),
         "metrics": {
-            kind: {name: round(value, 6) for name, value in stage.told["metrics"].items()}
+            kind: {name: round(value, 6) for name, value in stage.record["metrics"].items()}
             for kind, stage in stages.items()
         },
-        "updates": {kind: stage.told["updates"] for kind, stage in stages.items()},
-        "parameters": {kind: stage.told["parameters"] for kind, stage in stages.items()},
+        "updates": {kind: stage.record["updates"] for kind, stage in stages.items()},
+        "parameters": {kind: stage.record["parameters"] for kind, stage in stages.items()},
         "episodes": [asdict(outcome) for outcome in found.outcomes],
         "strips": strips,
         "cpu_s": {name: round(value, 2) for name, value in cpu_s.items()}
@@ -184,44 +198,47 @@ def _result(
     }
 
 
-def train_arm(arm: Arm, share: Share, trainer: Trainer) -> dict[str, Stage]:
-    """The arm's stages by kind: latent (skill or lapa), planner, decoder, clone; as far as it has
-    them."""
-    stages: dict[str, Stage] = {}
+def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, TrainedStage]:
+    """The arm's stages by kind: skill or lapa, planner, decoder, clone; those that it has."""
+    stages: dict[str, TrainedStage] = {}
     latent = None
     if arm.latent:
-        latent = trainer.latent(arm, share)
+        latent = trainer.latent(arm, budget)
         stages["lapa" if arm.latent == "frames" else "skill"] = latent
         if arm.prior:
-            stages["planner"] = trainer.planner(arm, share, latent)
-    stages["decoder"] = trainer.decoder(arm, share, latent)
+            stages["planner"] = trainer.planner(arm, budget, latent)
+    stages["decoder"] = trainer.decoder(arm, budget, latent)
     if arm.clones and latent is not None:
-        stages["clone"] = trainer.clone(share, latent, stages["decoder"])
+        stages["clone"] = trainer.clone(budget, latent, stages["decoder"])
     return stages
 
 
-def actor_of(arm: Arm, share: Share, trainer: Trainer, stages: dict[str, Stage]) -> Actor:
-    """The policy that the stages make."""
+def actor_of(
+    arm: Arm, budget: DataBudget, trainer: Trainer, stages: dict[str, TrainedStage]
+) -> Actor:
+    """The policy made of the trained stages."""
+    if arm.actor:
+        return arm.actor({kind: stage.model for kind, stage in stages.items()})
     decoder = stages["decoder"].model
     if arm.clones:
-        return Cloned(stages["clone"].model)
+        return ClonedActor(stages["clone"].model)
     if not arm.prior:
-        return Cloned(decoder)
+        return ClonedActor(decoder)
     planner, config = stages["planner"].model, trainer.config
     if not arm.goals:
-        return Prior(planner, decoder, config.acting)
+        return PriorActor(planner, decoder, config.acting)
     mpc = config.planner.model.mpc
     if arm.name == "sof-flat":
         mpc = mpc.model_copy(update={"horizon": 1})
-    return Searching(planner, decoder, mpc, goals_of(trainer.demonstrations(share), planner))
+    return SearchActor(planner, decoder, mpc, goals_of(trainer.demonstrations(budget), planner))
 
 
 @torch.no_grad()
-def goals_of(demonstrations: Windows, planner: Any) -> dict[str, torch.Tensor]:
-    """By text, observations [K,P,C] of the last frame of each demonstration."""
+def goals_of(demonstrations: MemoryWindows, planner: Any) -> dict[str, torch.Tensor]:
+    """By text, observations [K,P,C] of the last frames of the demonstrations."""
     last: dict[str, int] = {}
     for row, key in enumerate(demonstrations.batch.keys):
-        last[key.rpartition("-")[0]] = row  # windows of a video come in their order
+        last[key.rpartition("-")[0]] = row  # windows of a video are in order, so the last one stays
     goals: dict[str, list[torch.Tensor]] = {}
     for row in last.values():
         text = demonstrations.texts[int(demonstrations.batch.text_ids[row])]
@@ -230,7 +247,7 @@ def goals_of(demonstrations: Windows, planner: Any) -> dict[str, torch.Tensor]:
     return {text: torch.stack(observations) for text, observations in goals.items()}
 
 
-def chunk_error(actor: Actor, windows: Windows, stages: dict[str, Stage]) -> float:
+def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedStage]) -> float:
     """Mean absolute error of the actions that the policy itself would take at the windows' first
     frames, in standard deviations of the demonstrations, over regressed dimensions."""
     decoder = stages["decoder"].model
@@ -248,12 +265,12 @@ def chunk_error(actor: Actor, windows: Windows, stages: dict[str, Stage]) -> flo
     return total / max(count, 1)
 
 
-def _draw(found: Rollouts, folder: Path, stages: dict[str, Stage]) -> list[str]:
+def _draw(found: Rollouts, folder: Path, stages: dict[str, TrainedStage]) -> list[str]:
     latent = stages["skill"].model if "skill" in stages else None
     names = []
-    for (task, seed), looks in sorted(found.looks.items()):
+    for (task, seed), decisions in sorted(found.decisions.items()):
         names.append(f"{task}-{seed}.png")
-        save_strip(folder / names[-1], looks, latent)
+        save_strip(folder / names[-1], decisions, latent)
     return names
 
 

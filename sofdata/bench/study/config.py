@@ -9,36 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from sofdata.bench.baselines.lapa import LapaStage
+from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.study.arms import known_arm
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
-ArmName = Literal[
-    "bc",
-    "bc+encoder",
-    "bc+compute",
-    "lapa",
-    "sof-shuffled",
-    "sof-novideo",
-    "sof",
-    "sof+mpc",
-    "sof-flat",
-    "sof+clone",
-    "lapa+clone",
-    "bc-50",
-]
+ArmName = Annotated[str, AfterValidator(known_arm)]
 Purpose = Literal["validation", "test"]
 Number = Annotated[int, Field(ge=1)]
 
 
 class ActingConfig(Section):
-    """How arms with skills choose what to do. The same for all of them."""
+    """How arms with skills choose actions. The same for all of them."""
 
-    samples: Number = Field(16, description="Skills drawn from the prior at each look.")
+    samples: Number = Field(16, description="Skills drawn from the prior for each chunk.")
     temperature: Annotated[float, Field(ge=0)] = Field(
         1.0, description="Of these draws; 0 takes the mode of each point in turn, once."
     )
@@ -60,7 +48,7 @@ class EvaluationConfig(Section):
         "larger batch.",
     )
     execute: Number = Field(
-        8, description="Actions carried out before looking again, at most a chunk."
+        8, description="Actions executed before the next image is observed, at most a chunk."
     )
     max_steps: int | None = Field(
         None, ge=1, description="Steps after which an episode has failed; default: the task's."
@@ -69,7 +57,7 @@ class EvaluationConfig(Section):
 
 
 class BenchConfig(Section):
-    """Everything that `sofdata bench run` needs to know besides its data."""
+    """Everything that `sofdata bench run` needs besides its data."""
 
     suite: str = Field(
         "metaworld",
@@ -94,13 +82,14 @@ class BenchConfig(Section):
     acting: ActingConfig = ActingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     skill_encoder: Literal["frozen", "tuned"] = Field(
-        "tuned", description="The image encoder of decoders that are told a skill."
+        "tuned", description="The image encoder of decoders that are conditioned on a skill."
     )
     bc_encoder: Literal["frozen", "tuned"] = Field(
         "tuned", description="What bc+encoder does with the skill model's image encoder."
     )
     skill_task: bool = Field(
-        False, description="Whether decoders that are told a skill are also told the task."
+        False,
+        description="Whether decoders that are conditioned on a skill are given the task, too.",
     )
     compute_updates: Number = Field(
         8000,
@@ -110,7 +99,7 @@ class BenchConfig(Section):
     clone_updates: Number = Field(
         2500,
         description="Updates of the policy that sof+clone and lapa+clone learn from the videos, "
-        "whose actions their action decoder names.",
+        "labelled with actions by their action decoder.",
     )
     arms: tuple[ArmName, ...] = Field(
         (
@@ -145,7 +134,7 @@ class BenchConfig(Section):
     )
 
     exploratory: bool = Field(
-        False, description="Run on test seeds with settings that are not frozen, for a look."
+        False, description="Run on test seeds with settings that are not frozen, to explore."
     )
 
     @model_validator(mode="after")

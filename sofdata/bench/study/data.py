@@ -1,11 +1,11 @@
-"""The benchmark's data: collected videos and demonstrations, ingested, and who learns from which.
+"""The benchmark's data: collected videos and demonstrations, ingested, and which are learned from.
 
     COLLECTED/videos, COLLECTED/demos ─► sofdata ingest ─► OUT/data/HASH/videos, OUT/data/HASH/demos
 
-Ingest is that of every user; the videos' dataset holds no actions. Of each task, the training seed
-decides an order of the videos and one of the demonstrations, and the first so many are taken: ten
-videos are part of twenty-five, and the same for every arm. All spans of a file and all cameras of
-an episode count as one and go together, so that none of them is held out from another.
+Ingest is the ordinary one; the videos' dataset holds no actions. Of each task, the training seed
+orders the videos and the demonstrations, and the first n are used: ten videos are a subset of
+twenty-five, and the same for every arm. All spans of a file and all cameras of an episode count as
+one and stay together, so that none of them is held out while another is learned from.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
 @dataclass(frozen=True, slots=True)
 class BenchData:
-    """Ingested data. digest: of all that it was made from and with.
+    """Ingested data. digest: of its sources and settings.
 
     folders, sources: by part; sources by the task's text, in the order of their names.
-    files: by part, the file or episode that each source is of, where it is not the source itself.
-    cpu_s: seconds of computing that collecting and ingesting took, as far as they are known.
+    files: by part, the file or episode that each source belongs to, where that is another name.
+    cpu_s: CPU seconds of collecting and of ingesting, as far as they are known.
     """
 
     digest: str
@@ -48,7 +48,7 @@ class BenchData:
     def choose(self, part: Part, texts: Sequence[str], number: int, seed: int) -> list[str]:
         """The videos or demonstrations of each task that a training seed learns from.
 
-        Raises `ConfigError` where there are not so many.
+        Raises `ConfigError` where there are fewer than `number`.
         """
         chosen = [
             source
@@ -68,7 +68,7 @@ class BenchData:
             order = self._enough("demos", text, seed, number)
             left = min(MOST_HELD_OUT, len(order) - number)
             for together in order[len(order) - left :]:
-                if self._file("demos", together[0]) not in learned:  # as may be for another task
+                if self._file("demos", together[0]) not in learned:  # it may be, for another task
                     chosen += together
         return list(dict.fromkeys(chosen))
 
@@ -76,7 +76,10 @@ class BenchData:
         return self.files.get(part, {}).get(source, source)
 
     def _enough(self, part: Part, text: str, seed: int, number: int) -> list[list[str]]:
-        """The videos of a task in their order, those of one file together."""
+        """The videos of a task in the order of the seed, those of one file together.
+
+        Raises `ConfigError` where there are fewer than `number`.
+        """
         files: dict[str, list[str]] = {}
         for source in self.sources[part].get(text, ()):
             files.setdefault(self._file(part, source), []).append(source)
@@ -99,13 +102,13 @@ def ingest_config(config: BenchConfig, fps: float) -> IngestConfig:
 
 
 def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
-    """Ingest what was collected, unless that is done, and list it.
+    """Ingest a collection, unless that is done, and list its videos and demonstrations.
 
-    Raises `ConfigError` where nothing was collected, or in another suite or at other frames/s.
+    Raises `ConfigError` where there is no collection, or one of another suite or at other frames/s.
     """
-    told = _record(config, fps, collected)
+    record = _record(config, fps, collected)
     settings = ingest_config(config, fps)
-    content = {"ingest": settings.content(), "collected": _identity(told)}
+    content = {"ingest": settings.content(), "collected": _identity(record)}
     digest = json_digest(content)
     base = out / "data" / digest[:16]
     base.mkdir(parents=True, exist_ok=True)
@@ -118,23 +121,23 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     sources, files = dict[Part, dict[str, tuple[str, ...]]](), dict[Part, dict[str, str]]()
     for part, folder in folders.items():
         sources[part], files[part] = _sources(folder)
-    cpu_s = {"collect": float(told.get("cpu_s", 0.0)), "ingest": spent}
+    cpu_s = {"collect": float(record.get("cpu_s", 0.0)), "ingest": spent}
     return BenchData(digest, folders, sources, cpu_s, files)
 
 
 def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
-    """What a collection says of itself, checked."""
+    """The record of a collection, checked."""
     path = collected / "collect.json"
     try:
-        told: dict[str, Any] = json.loads(path.read_text())
-        suite, found_fps = str(told["suite"]), float(told["fps"])
+        record: dict[str, Any] = json.loads(path.read_text())
+        suite, found_fps = str(record["suite"]), float(record["fps"])
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no {path}: 'sofdata bench collect' makes videos and demonstrations"
+            f"{path} does not exist: 'sofdata bench collect' makes videos and demonstrations"
         ) from None
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"{path} does not say its suite and its fps: collect again, into another folder"
+            f"{path} has no valid suite and fps: collect again, into another folder"
         ) from None
     if suite != config.suite:
         raise ConfigError(
@@ -146,20 +149,20 @@ def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
             f"{collected} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a step "
             "of flow would span other frames. Collect again, into another folder"
         )
-    return told
+    return record
 
 
-def _identity(told: Any) -> Any:
-    """What of a collection's record decides its bytes: all but measurements of time."""
-    if not isinstance(told, dict):
-        return told
-    return {key: _identity(value) for key, value in told.items() if not key.endswith("_s")}
+def _identity(value: Any) -> Any:
+    """A collection's record without measurements of time, in which equal collections differ."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _identity(inner) for key, inner in value.items() if not key.endswith("_s")}
 
 
 def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
-    """Ingest unless it is complete; returns the CPU seconds that it took, of workers as well.
+    """Ingest unless it is complete; returns the CPU seconds that it took, workers included.
 
-    Raises `ConfigError` where the source is no longer what was ingested.
+    Raises `ConfigError` where the source has changed since it was ingested.
     """
     from sofdata.ingest.run import execute, prepare
 
@@ -171,19 +174,19 @@ def _ingest(source: Path, dest: Path, config: IngestConfig) -> float:
         if not note.exists():
             raise
         raise ConfigError(
-            f"{dest}, which models and results rest upon, is no longer what {source} gives: take "
-            f"another --out, or bring the source back: {error}"
+            f"{source} has changed since it was ingested into {dest}, on which models and results "
+            f"rest: use another --out, or restore the source: {error}"
         ) from None
     if prepared.complete is None:
         execute(prepared, lambda event: None)
     if not note.exists():
-        told = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
-        atomic.write_text(note, json.dumps(told))
+        spent = {"cpu_s": round(_cpu_s() - began, 2), "wall_s": round(time.monotonic() - wall, 2)}
+        atomic.write_text(note, json.dumps(spent))
     return float(json.loads(note.read_text())["cpu_s"])
 
 
 def _cpu_s() -> float:
-    """CPU seconds of this process and of its children that have ended."""
+    """CPU seconds of this process and of its finished children."""
     import os
 
     times = os.times()

@@ -1,8 +1,8 @@
 """Rollouts: a policy in the simulators, many episodes side by side.
 
-All simulators look at the same time, so that the networks see one batch, and then each carries out
-its chunk. An episode ends with the first success, or when its steps are used up; its simulator goes
-on with the next one. Rendering costs more than anything else and is done once a look.
+All simulators are observed at the same time, so that the networks see one batch, and then each
+executes its chunk. An episode ends with the first success, or when its steps are used up; its
+simulator continues with the next one. Rendering costs most, and is done once a decision.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from sofdata.bench.envs.base import Env, Suite, Task
-from sofdata.bench.study.acting import Actor
+from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.config import EvaluationConfig
 from sofdata.bench.study.memory import small_frames
 
@@ -35,10 +35,10 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What was seen before a chunk, and the codes of the skill that was meant, if any.
+class Decision:
+    """The image before a chunk, and the codes of the chosen skill, if any.
 
-    then: what the policy did not see: a frame every step of flow while the chunk was carried out.
+    then: a frame every step of flow while the chunk was executed, which the policy did not see.
     """
 
     image: Image
@@ -48,14 +48,14 @@ class Look:
 
 @dataclass(slots=True, eq=False)
 class Rollouts:
-    """All outcomes, by task and seed in order; and what was seen in the episodes to draw."""
+    """All outcomes, sorted by task and seed; and the decisions of the episodes to draw."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    looks: dict[tuple[str, int], list[Look]] = field(default_factory=dict)
+    decisions: dict[tuple[str, int], list[Decision]] = field(default_factory=dict)
 
 
 class Simulators:
-    """Simulators of a suite that are made once and kept for further evaluations."""
+    """Simulators of a suite, made once and kept for further evaluations."""
 
     def __init__(self, suite: Suite, size: int) -> None:
         self._suite, self._size = suite, size
@@ -69,7 +69,7 @@ class Simulators:
         return self._kept[key]
 
     def close(self) -> None:
-        """End them all."""
+        """Close them all."""
         for env in self._kept.values():
             env.close()
         self._kept.clear()
@@ -80,13 +80,14 @@ def evaluate(
     tasks: Sequence[Task],
     seeds: Sequence[int],
     config: EvaluationConfig,
+    *,
     simulators: MakeEnv,
     noise_seed: int,
     step_frames: int = 1,
 ) -> Rollouts:
     """Try every task from every seed.
 
-    noise_seed: of what the policy draws. step_frames: control steps that a step of flow spans.
+    noise_seed: of the policy's random draws. step_frames: control steps that a step of flow spans.
     """
     found = Rollouts()
     drawn = frozenset(seeds[: config.strips])
@@ -95,39 +96,39 @@ def evaluate(
             task,
             simulators(task, place),
             deque(seeds[place :: config.at_once]),
-            config,
-            drawn,
-            step_frames,
+            config=config,
+            drawn=drawn,
+            step_frames=step_frames,
         )
         for task in tasks
         for place in range(min(config.at_once, len(seeds)))
     ]
     for run in runs:
         run.begin()
-    look = 0
+    turn = 0
     while active := [run for run in runs if run.env_seed is not None]:
         images = np.stack([run.env.image() for run in active])
         batch = small_frames(torch.from_numpy(images).permute(0, 3, 1, 2))
         texts = [run.task.text for run in active]
-        acted = actor.act(batch, texts, _look_seed(noise_seed, look))
+        acted = actor.act(batch, texts, _turn_seed(noise_seed, turn))
         for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):
             run.keep(images[row], None if acted.codes is None else acted.codes[row])
-            if outcome := run.carry_out(chunk):
+            if outcome := run.execute(chunk):
                 found.outcomes.append(outcome)
-                if run.looks:
+                if run.decisions:
                     run.keep(run.env.image())
-                    found.looks[outcome.task, outcome.seed] = run.looks
+                    found.decisions[outcome.task, outcome.seed] = run.decisions
                 run.begin()
-        look += 1
+        turn += 1
     order = {task.name: place for place, task in enumerate(tasks)}
     found.outcomes.sort(key=lambda outcome: (order[outcome.task], outcome.seed))
     return found
 
 
 class _Run:
-    """One simulator and the seeds that it still has to try.
+    """One simulator and the seeds that are left for it.
 
-    looks: of the present episode, if it is one of the `drawn` seeds; else empty.
+    decisions: of the present episode, if it is one of the `drawn` seeds; otherwise empty.
     """
 
     def __init__(
@@ -135,13 +136,14 @@ class _Run:
         task: Task,
         env: Env,
         seeds: deque[int],
+        *,
         config: EvaluationConfig,
         drawn: frozenset[int],
         step_frames: int,
     ) -> None:
         self.task, self.env = task, env
         self.env_seed: int | None = None
-        self.looks: list[Look] = []
+        self.decisions: list[Decision] = []
         self._seeds, self._drawn, self._step_frames = seeds, drawn, step_frames
         self._execute = config.execute
         self._most = config.max_steps or task.max_steps
@@ -149,18 +151,18 @@ class _Run:
 
     def begin(self) -> None:
         """Begin the next episode; `env_seed` is None if there is none."""
-        self.env_seed, self._steps, self.looks = None, 0, []
+        self.env_seed, self._steps, self.decisions = None, 0, []
         if self._seeds:
             self.env_seed = self._seeds.popleft()
             self.env.reset(self.env_seed)
 
     def keep(self, image: Image, codes: torch.Tensor | None = None) -> None:
-        """Keep what is seen, if this episode is to be drawn."""
+        """Keep an image and the codes chosen for it, if this episode is to be drawn."""
         if self.env_seed in self._drawn:
-            self.looks.append(Look(image, codes))
+            self.decisions.append(Decision(image, codes))
 
-    def carry_out(self, chunk: NDArray[np.float32]) -> Outcome | None:
-        """Carry out the beginning of a chunk [N,A]; the outcome, if the episode ends."""
+    def execute(self, chunk: NDArray[np.float32]) -> Outcome | None:
+        """Execute the beginning of a chunk [N,A]; returns the outcome, if the episode ends."""
         assert self.env_seed is not None
         actions = chunk[: self._execute]
         for done, action in enumerate(actions, start=1):
@@ -168,10 +170,10 @@ class _Run:
             self._steps += 1
             if success or self._steps >= self._most:
                 return Outcome(self.task.name, self.env_seed, bool(success), self._steps)
-            if self.looks and done % self._step_frames == 0 and done < len(actions):
-                self.looks[-1].then.append(self.env.image())
+            if self.decisions and done % self._step_frames == 0 and done < len(actions):
+                self.decisions[-1].then.append(self.env.image())
         return None
 
 
-def _look_seed(seed: int, look: int) -> int:
-    return int(np.random.SeedSequence([seed, look]).generate_state(1, np.uint64)[0] >> 1)
+def _turn_seed(seed: int, turn: int) -> int:
+    return int(np.random.SeedSequence([seed, turn]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,8 +1,8 @@
 """Hyper-parameters are chosen on validation seeds and frozen before test seeds are touched.
 
-`frozen.json` holds the settings that were chosen, their hash, and the validation cells that the
-choice rests on. On test seeds, `sofdata bench run` refuses settings that are not frozen: neither in
-OUT/frozen.json nor in the record that sofdata carries of its own study (pipelines/bench/frozen).
+`frozen.json` holds the chosen settings, their hash, and the validation cells that the choice rests
+on. On test seeds, `sofdata bench run` refuses settings that are frozen neither in OUT/frozen.json
+nor in the records of sofdata's own study (pipelines/bench/frozen).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHOOSING = (
     "measure them on validation seeds ('sofdata bench run --validation'), then freeze them "
     "('sofdata bench freeze')"
 )
-# What is asked for, and what is only shown: no choice that could be made by looking at results.
+# Which cells are wanted, and what is only displayed: not choices that results could influence.
 NOT_CHOSEN: Any = {
     "arms": True,
     "more_arms": True,
@@ -45,8 +45,8 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    Without `min_texture` where it is 0, and without `max_pixels` and another choice of what is held
-    out where they are the defaults, as in settings frozen before there were such keys.
+    `min_texture`, `max_pixels` and the lists of what is held out are left out where they have their
+    defaults: settings that were frozen before these keys existed keep their hash.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     if not config.ingest.windows.min_texture:
@@ -99,7 +99,7 @@ def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
 
 
 def check_frozen(config: BenchConfig, out: Path) -> None:
-    """Raises `ConfigError` unless the settings are frozen, or only explored with."""
+    """Raises `ConfigError` unless the settings are frozen or exploratory."""
     if config.exploratory:
         return
     records = [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
@@ -118,7 +118,7 @@ def check_frozen(config: BenchConfig, out: Path) -> None:
 
 
 def read_cells(out: Path) -> list[dict[str, Any]]:
-    """All finished cells of a folder, by name of their files."""
+    """All finished cells of a folder, sorted by the names of their files."""
     return [read_record(path, *CELL) for path in sorted((out / "cells").glob("*.json"))]
 
 

@@ -1,8 +1,8 @@
-"""Windows held in memory, for trainings that go over a small dataset many times.
+"""Windows held in memory, for trainings of many epochs over a small dataset.
 
 The benchmark's datasets have some thousand windows, and decoding their frames takes longer than
-training on them. Read once, with frames at the side that the models work at, they fit in a few
-hundred MB. `Loader` reads them; `MemoryLoader` gives batches in the loader's place.
+training on them. Read once, with frames at the size that the models use, they fit in a few hundred
+MB. `Loader` reads them; `MemoryLoader` replaces it in training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMES = ("flow", "first", "last", "mask", "text_ids")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Windows:
+class MemoryWindows:
     """Windows of one dataset.
 
     batch: all of them; frames uint8 [M,3,64,64], flow in float16 to save memory.
@@ -57,8 +57,8 @@ class Windows:
             return ActionBatch(keys=keys, **values, actions=actions, action_mask=mask)
         return Batch(keys=keys, **values)
 
-    def with_texts(self, texts: tuple[str, ...]) -> Windows:
-        """The same with text ids that point into other `texts`, which must hold theirs."""
+    def with_texts(self, texts: tuple[str, ...]) -> MemoryWindows:
+        """The same with text ids that point into other `texts`, which must contain theirs."""
         used = {self.texts[index] for index in set(self.batch.text_ids.tolist())}
         missing = used - set(texts)
         if missing:
@@ -67,21 +67,21 @@ class Windows:
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
 
-    def with_actions(self, actions: Tensor) -> Windows:
-        """The same with actions float32 [M,N,A], all of them real."""
+    def with_actions(self, actions: Tensor) -> MemoryWindows:
+        """The same with actions float32 [M,N,A], none of them masked."""
         values = {name: getattr(self.batch, name) for name in _NAMES}
         mask = torch.ones(actions.shape[:2], dtype=torch.bool)
         batch = ActionBatch(keys=self.batch.keys, **values, actions=actions, action_mask=mask)
         return replace(self, batch=batch)
 
-    def joined(self, other: Windows) -> Windows:
-        """These windows and then those of `other`, which have the same texts and sizes."""
+    def joined(self, other: MemoryWindows) -> MemoryWindows:
+        """These windows followed by those of `other`, of the same texts and sizes."""
         if self.texts != other.texts or type(self.batch) is not type(other.batch):
             raise ContractError("windows of other texts, or without actions, cannot be joined")
         return replace(self, batch=_joined([self.batch, other.batch]))
 
 
-def read_windows(url: str, sources: Sequence[str] | None = None) -> Windows:
+def read_windows(url: str, sources: Sequence[str] | None = None) -> MemoryWindows:
     """Read the windows of some videos, or of all, in the order of the index.
 
     sources: ids of videos, as in the index's column `source`.
@@ -92,7 +92,7 @@ def read_windows(url: str, sources: Sequence[str] | None = None) -> Windows:
     parts = [_small(batch) for batch in loader.epoch(0)]
     loader.close()
     p99_px = float(loader.statistics["p99_px"])
-    return Windows(_joined(parts), loader.texts, p99_px, loader.geometry)
+    return MemoryWindows(_joined(parts), loader.texts, p99_px, loader.geometry)
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
@@ -112,7 +112,7 @@ def _small(batch: Batch) -> Batch:
 
 
 def small_frames(frames: Tensor) -> Tensor:
-    """uint8 [B,3,H,W] of any size to uint8 [B,3,64,64], by areas."""
+    """uint8 [B,3,H,W] of any size to uint8 [B,3,64,64], by means of areas."""
     if frames.shape[-2:] == (FRAME, FRAME):
         return frames
     means = functional.interpolate(frames.float(), (FRAME, FRAME), mode="area")
@@ -122,12 +122,12 @@ def small_frames(frames: Tensor) -> Tensor:
 class MemoryLoader:
     """Batches of windows in memory: every epoch in another order, which follows from the seed.
 
-    shuffle: False for the order of the windows, with a last batch that may not be full.
-    Few windows are repeated so that a batch is always full.
+    shuffle: False for the order of the windows, with a last batch that may not be full. With it,
+        windows are repeated where there are fewer than a batch, so that batches are full.
     """
 
     def __init__(
-        self, windows: Windows, batch_size: int, *, seed: int = 0, shuffle: bool = True
+        self, windows: MemoryWindows, batch_size: int, *, seed: int = 0, shuffle: bool = True
     ) -> None:
         self._windows, self._size = windows, batch_size
         number = len(windows)

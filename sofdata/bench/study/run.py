@@ -2,8 +2,8 @@
 
     collected ─► data ─► latent models and priors ─► decoders ─► rollouts ─► OUT/cells/*.json
 
-What exists is not made again, so that a run that was killed goes on with the same command. Cells
-that share a latent model wait until one process has trained it.
+What exists is not made again, so the same command resumes a run that was killed. Cells that share a
+latent model wait until one process has trained it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import find_suite, tasks_of
-from sofdata.bench.study.arms import ARMS
+from sofdata.bench.study.arms import ARMS, Arm
 from sofdata.bench.study.cells import IMAGE_PX, Cell, cell_hash, claim, run_cell, wanted_cells
 from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.data import BenchData, prepare_data
 from sofdata.bench.study.evaluate import Simulators
 from sofdata.bench.study.frozen import check_frozen
-from sofdata.bench.study.stages import Share, Trainer
+from sofdata.bench.study.stages import DataBudget, Trainer
 from sofdata.errors import TransientError
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import only_driver
@@ -40,12 +40,15 @@ from sofdata.system.cores import cores
 from sofdata.system.interrupts import held
 from sofdata.system.processes import end_with_parent, end_workers
 
-Follow = Callable[["Done"], None]
+RunListener = Callable[["WorkDone"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One thing for a process to do: train what several cells build upon, or run a cell."""
+    """One unit of work for a process: train what several cells build on, or run a cell.
+
+    needs: the `what` of the work that must be finished before, "" for none.
+    """
 
     what: str
     cell: Cell
@@ -54,8 +57,8 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """Told when something is finished: what, the cell's result if it is one, and how many are."""
+class WorkDone:
+    """A finished unit of work: its name, the file if it is a cell, and how many of all are done."""
 
     what: str
     path: Path | None
@@ -64,12 +67,13 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What every process needs to know."""
+class RunContext:
+    """What every worker process needs. arms: all, also those that only this process knows."""
 
     config: BenchConfig
     data: BenchData
     out: str
+    arms: tuple[Arm, ...]
 
 
 def run(
@@ -77,20 +81,21 @@ def run(
     collected: Path,
     out: Path,
     purpose: Purpose,
+    *,
     workers: int | None = None,
-    follow: Follow = lambda done: None,
+    follow: RunListener = lambda done: None,
 ) -> list[Path]:
     """Make all cells; returns their files in the order of `wanted_cells`.
 
     workers: processes; default: one for each core.
 
     Raises `ConfigError` for data, tasks or settings that do not fit, on test seeds for settings
-    that were not frozen before, for a folder that is not on this machine, and if another command is
-    at work in it.
+    that were not frozen before, for a folder that is not on this machine, and if another command
+    uses it.
     """
     place = Tree(local_folder(out, "the benchmark's folder"))
     with only_driver(place, "benchmark", config.ingest.run.lock):
-        return _run(config, collected, out, purpose, workers, follow)
+        return _run(config, collected, out, purpose, workers=workers, follow=follow)
 
 
 def _run(
@@ -98,8 +103,9 @@ def _run(
     collected: Path,
     out: Path,
     purpose: Purpose,
+    *,
     workers: int | None,
-    follow: Follow,
+    follow: RunListener,
 ) -> list[Path]:
     keep_memory()
     suite = find_suite(config.suite)
@@ -112,7 +118,7 @@ def _run(
     paths = [_path(cell, config, data, tasks, out) for cell in cells]
     left = [cell for cell, path in zip(cells, paths, strict=True) if not path.exists()]
     texts = texts_of(tasks)
-    for cell in left:  # before hours of training: is there as much as it wants?
+    for cell in left:  # missing data is found before hours of training
         data.choose("demos", texts, cell.demos, cell.seed)
         data.choose("videos", texts, cell.videos, cell.seed)
     for known in paths:
@@ -120,20 +126,20 @@ def _run(
             claim(known, config)
     works = plan(left)
     number = workers or cores()
-    setting = Setting(config, data, str(out))
-    made = _alone(works, setting) if number == 1 else _side_by_side(works, setting, number)
+    context = RunContext(config, data, str(out), tuple(ARMS.values()))
+    made = _alone(works, context) if number == 1 else _side_by_side(works, context, number)
     for count, (work, path) in enumerate(made, 1):
-        follow(Done(work.what, path, count, len(works)))
+        follow(WorkDone(work.what, path, count, len(works)))
     return paths
 
 
 def texts_of(tasks: Iterable[Task]) -> tuple[str, ...]:
-    """What is asked for in them, each text once."""
+    """The texts of tasks, each once, sorted."""
     return tuple(sorted({task.text for task in tasks}))
 
 
 def plan(cells: list[Cell]) -> list[Work]:
-    """What is to be done, shared trainings first."""
+    """All work for these cells, shared trainings first."""
     shared: dict[str, Work] = {}
     works = []
     for cell in cells:
@@ -163,28 +169,28 @@ def _path(
 
 
 class _Worker:
-    """What one process keeps between cells."""
+    """What a process keeps between cells: windows, and simulators that take a second to make."""
 
-    def __init__(self, setting: Setting) -> None:
-        config = setting.config
+    def __init__(self, context: RunContext) -> None:
+        config = context.config
         self.suite = find_suite(config.suite)
         self.tasks = tasks_of(self.suite, config.tasks)
-        self.trainer = Trainer(config, setting.data, texts_of(self.tasks), Path(setting.out))
+        self.trainer = Trainer(config, context.data, texts_of(self.tasks), Path(context.out))
         self.simulators = Simulators(self.suite, IMAGE_PX)
 
     def do(self, work: Work) -> Path | None:
         if not work.prepares:
             return run_cell(work.cell, self.trainer, self.tasks, self.simulators)
         arm = ARMS[work.cell.arm]
-        share: Share = work.cell.share
-        latent = self.trainer.latent(arm, share)
+        budget: DataBudget = work.cell.budget
+        latent = self.trainer.latent(arm, budget)
         if arm.prior:
-            self.trainer.planner(arm, share, latent)
+            self.trainer.planner(arm, budget, latent)
         return None
 
 
-def _alone(works: list[Work], setting: Setting) -> Iterator[tuple[Work, Path | None]]:
-    worker = _Worker(setting)
+def _alone(works: list[Work], context: RunContext) -> Iterator[tuple[Work, Path | None]]:
+    worker = _Worker(context)
     try:
         for work in works:
             yield work, worker.do(work)
@@ -195,11 +201,12 @@ def _alone(works: list[Work], setting: Setting) -> Iterator[tuple[Work, Path | N
 _worker: Any = None  # of a worker process
 
 
-def _begin(setting: Setting, parent: int) -> None:
+def _begin(context: RunContext, parent: int) -> None:
     global _worker
     end_with_parent(parent)
     keep_memory()
-    _worker = _Worker(setting)
+    ARMS.update({arm.name: arm for arm in context.arms})
+    _worker = _Worker(context)
 
 
 def _do(work: Work) -> Path | None:
@@ -208,12 +215,12 @@ def _do(work: Work) -> Path | None:
 
 
 def _side_by_side(
-    works: list[Work], setting: Setting, number: int
+    works: list[Work], context: RunContext, number: int
 ) -> Iterator[tuple[Work, Path | None]]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that begin now
-    context = multiprocessing.get_context("spawn")
+    spawn = multiprocessing.get_context("spawn")
     waiting, running, ready = list(works), dict[Future[Path | None], Work](), {""}
-    with ProcessPoolExecutor(number, context, _begin, (setting, os.getpid())) as pool:
+    with ProcessPoolExecutor(number, spawn, _begin, (context, os.getpid())) as pool:
         try:
             while waiting or running:
                 able = [work for work in waiting if work.needs in ready]
@@ -229,11 +236,11 @@ def _side_by_side(
                     yield work, path
         except BrokenExecutor as error:
             raise TransientError(
-                f"a process of the benchmark died: {error} If memory ran out, take fewer with "
-                "--workers; the same command goes on from here"
+                f"a process of the benchmark died: {error} If memory ran out, use fewer with "
+                "--workers; the same command resumes from here"
             ) from None
         except BaseException:
-            end_workers()  # rather than wait for what they do, which is made again
+            end_workers()  # their work needs no waiting for: it is made again
             raise
         finally:
             pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""`split.json` beside each trained stage: what it learned from, and what it was measured on."""
+"""`split.json` beside each trained stage: what it learned from, and what it was evaluated on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ SPLIT = "split.json"
 def agreed_split(
     folder: Path, learned: Mapping[Part, Sequence[str]], held_out: Sequence[str]
 ) -> list[str]:
-    """Store the split of a stage; returns the demonstrations that it is measured on.
+    """Store the split of a stage; returns the demonstrations that it is evaluated on.
 
-    learned: ids of videos or demonstrations. Of a stage that was begun before, perhaps for an arm
-    with another number of demonstrations, what was held out then stays so.
-    Raises `ConfigError` where it had begun to learn from others.
+    learned: ids of videos or demonstrations. For a stage that was begun before, perhaps for an arm
+        with another number of demonstrations, the stored held-out ones are returned.
+
+    Raises `ConfigError` where the stored split has other training data.
     """
     path = folder / SPLIT
     train = {part: sorted(names) for part, names in learned.items()}
@@ -36,7 +37,7 @@ def agreed_split(
         same = False
     if not same:
         raise ConfigError(
-            f"{path} is damaged, or of a training that began with other videos than it would go on "
-            f"with: remove {folder}, and it is trained anew"
+            f"{path} is damaged, or of a training that began with other videos than it would "
+            f"resume with: remove {folder}, and it is trained anew"
         )
     return kept

@@ -1,10 +1,11 @@
-"""What is trained for the cells, each once: latent model, planner, action decoder, clone.
+"""The trained stages of the cells, each made once: latent model, planner, action decoder, clone.
 
     OUT/models/HASH/{skill,lapa,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
 
-A stage's hash covers its settings, its training seed, the data and which of it, and the stage that
-it builds upon. So arms share what they have in common, and a stage that exists is never trained
-again. One that was killed goes on from its last checkpoint, with the same result.
+A stage's hash covers its settings, its training seed, the data and the part of it that is used, and
+the stage that it builds on. So arms share what they have in common, and a stage that exists is
+never trained again. A training that was killed resumes from its last checkpoint, with the same
+result.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import torch
 
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
 from sofdata.bench.collect.episodes import Part
-from sofdata.bench.study.arms import Arm, clone_stage, decoder_stage
+from sofdata.bench.study.arms import Arm
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData
-from sofdata.bench.study.memory import MemoryLoader, Windows, read_windows
+from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -43,7 +45,7 @@ from sofdata.train.protocol import EvaluationOf
 from sofdata.train.ranks import Ranks
 from sofdata.train.stage import EVALUATIONS
 
-FORMAT = 1  # goes up when what a stage does changes, so that no older one is taken for it
+FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
 _EVALUATIONS: dict[str, EvaluationOf] = {
@@ -56,30 +58,51 @@ Latent = SkillVAE | LatentActions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """A trained model and what is told of it: held-out metrics, CPU seconds, updates."""
+class TrainedStage:
+    """A trained model and its record (`done.json`): held-out metrics, CPU seconds, updates."""
 
     key: str
     model: Any
-    told: dict[str, Any]
+    record: dict[str, Any]
 
     @property
     def cpu_s(self) -> float:
-        return float(self.told["cpu_s"])
+        return float(self.record["cpu_s"])
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What of the data an arm learns from: K demonstrations, so many videos, a training seed."""
+class DataBudget:
+    """How much of the data an arm learns from, for each task: K demonstrations and some videos.
+
+    seed: the training seed, which chooses them.
+    """
 
     demos: int
     videos: int
     seed: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Training:
+    """All that makes one stage.
+
+    kind: skill, lapa, planner, decoder or clone. settings: the stage's section of the settings.
+    build: makes the untrained model, after the seed is set. windows: what it learns from.
+    below: the stage that it builds on, if any.
+    """
+
+    kind: str
+    key: str
+    settings: Any
+    budget: DataBudget
+    build: Callable[[], Any]
+    windows: Callable[[DataBudget], MemoryWindows]
+    below: TrainedStage | None = None
+
+
 @dataclass(eq=False)
 class Trainer:
-    """Trains stages, or takes them from `out`. Holds the windows of the last few of them.
+    """Trains stages, or loads them from `out`. Keeps the windows that were used last in memory.
 
     texts: of the tasks that take part.
     """
@@ -94,170 +117,164 @@ class Trainer:
     def __post_init__(self) -> None:
         self._read = lru_cache(maxsize=3)(self._read_windows)
 
-    # What there is to learn from
+    # Data
 
-    def windows(self, part: Part, sources: Sequence[str]) -> Windows:
+    def windows(self, part: Part, sources: Sequence[str]) -> MemoryWindows:
         """Windows of videos or demonstrations, with text ids that point into `texts`."""
-        windows: Windows = self._read(part, tuple(sources))
+        windows: MemoryWindows = self._read(part, tuple(sources))
         return windows
 
-    def _read_windows(self, part: Part, sources: tuple[str, ...]) -> Windows:
+    def _read_windows(self, part: Part, sources: tuple[str, ...]) -> MemoryWindows:
         return read_windows(self.data.folders[part], sources).with_texts(self.texts)
 
-    def demonstrations(self, share: Share) -> Windows:
+    def demonstrations(self, budget: DataBudget) -> MemoryWindows:
         """The K demonstrations of each task."""
-        return self.windows("demos", self.data.choose("demos", self.texts, share.demos, share.seed))
+        return self.windows(
+            "demos", self.data.choose("demos", self.texts, budget.demos, budget.seed)
+        )
 
-    def held_out(self, share: Share) -> Windows | None:
-        """Demonstrations that the arm does not learn from, None if there are none."""
-        return self._shown(self.data.held_out(self.texts, share.demos, share.seed))
+    def held_out(self, budget: DataBudget) -> MemoryWindows | None:
+        """Demonstrations that the arm does not learn from; None if there are none."""
+        return self._shown(self.data.held_out(self.texts, budget.demos, budget.seed))
 
-    def _shown(self, sources: Sequence[str]) -> Windows | None:
+    def _shown(self, sources: Sequence[str]) -> MemoryWindows | None:
         return self.windows("demos", sources) if sources else None
 
-    def _learned(self, kind: str, share: Share) -> dict[Part, list[str]]:
-        """The videos and demonstrations that a stage learns from."""
-        demos, videos = share.demos, share.videos
-        shown = self.data.choose("demos", self.texts, demos, share.seed)
+    def _learned(self, kind: str, budget: DataBudget) -> dict[Part, list[str]]:
+        """Ids of the videos and demonstrations that a stage learns from."""
+        demos, videos = budget.demos, budget.videos
+        shown = self.data.choose("demos", self.texts, demos, budget.seed)
         if kind == "decoder" or not videos:
             return {"demos": shown}
-        watched = self.data.choose("videos", self.texts, videos, share.seed)
+        watched = self.data.choose("videos", self.texts, videos, budget.seed)
         return {"videos": watched, "demos": shown} if kind == "clone" else {"videos": watched}
 
-    def _unlabelled(self, share: Share) -> Windows:
-        """What latent model and prior learn from; no actions are looked at."""
-        if not share.videos:
-            return self.demonstrations(share)
-        chosen = self.data.choose("videos", self.texts, share.videos, share.seed)
+    def _unlabelled(self, budget: DataBudget) -> MemoryWindows:
+        """Windows that latent model and prior learn from; their actions, if any, are not used."""
+        if not budget.videos:
+            return self.demonstrations(budget)
+        chosen = self.data.choose("videos", self.texts, budget.videos, budget.seed)
         return self.windows("videos", chosen)
 
-    def _unlabelled_name(self, share: Share) -> list[Any]:
-        """What `_unlabelled` depends on: K only where there are no videos."""
-        return ["videos", share.videos] if share.videos else ["demos", share.demos]
+    def _unlabelled_name(self, budget: DataBudget) -> list[Any]:
+        """The part of a key for `_unlabelled`: K counts only where there are no videos."""
+        return ["videos", budget.videos] if budget.videos else ["demos", budget.demos]
 
-    # The stages
+    # Stages
 
-    def latent(self, arm: Arm, share: Share) -> Stage:
+    def latent(self, arm: Arm, budget: DataBudget) -> TrainedStage:
         """The arm's latent model: the skill model, or LAPA's."""
         stage = self.config.lapa if arm.latent == "frames" else self.config.skill
         kind = "lapa" if arm.latent == "frames" else "skill"
-        key = self._key(kind, stage, share.seed, self._unlabelled_name(share))
+        key = self._key(kind, stage, budget.seed, self._unlabelled_name(budget))
 
         def build() -> Latent:
-            windows = self._unlabelled(share)
+            windows = self._unlabelled(budget)
             size = windows.geometry
             shape = FlowShape(size.steps, size.flow_px, windows.p99_px)
             if arm.latent == "frames":
                 return LatentActions(self.config.lapa.model, shape)
             return SkillVAE(self.config.skill.model, shape)
 
-        return self._stage(kind, key, stage, share, build, self._unlabelled)
+        return self._stage(_Training(kind, key, stage, budget, build, self._unlabelled))
 
-    def planner(self, arm: Arm, share: Share, latent: Stage) -> Stage:
-        """Prior and latent dynamics upon the arm's latent model."""
+    def planner(self, arm: Arm, budget: DataBudget, latent: TrainedStage) -> TrainedStage:
+        """Prior and latent dynamics over the arm's latent model."""
         stage = self.config.planner
-        key = self._key("planner", stage, share.seed, latent.key)
+        key = self._key("planner", stage, budget.seed, latent.key)
 
         def build() -> Planner:
             planner = Planner(stage.model, latent.model, self.texts)
-            windows = MemoryLoader(self._unlabelled(share), _BATCH, shuffle=False)
+            windows = MemoryLoader(self._unlabelled(budget), _BATCH, shuffle=False)
             planner.remember(windows.epoch(0))
             planner.count(windows.epoch(0))
             return planner
 
-        return self._stage("planner", key, stage, share, build, self._unlabelled, latent)
+        return self._stage(
+            _Training("planner", key, stage, budget, build, self._unlabelled, latent)
+        )
 
-    def decoder(self, arm: Arm, share: Share, latent: Stage | None) -> Stage:
+    def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
         """The arm's action decoder, from the K demonstrations."""
         stage = decoder_stage(arm, self.config)
-        below = latent or self._untrained(share)
-        what = [share.demos, arm.shuffled, below.key]
-        key = self._key("decoder", stage, share.seed, what)
+        below = latent or self._untrained(budget)
+        what = [budget.demos, arm.shuffled, below.key]
+        key = self._key("decoder", stage, budget.seed, what)
 
         def build() -> ActionDecoder:
-            windows = self.demonstrations(share)
+            windows = self.demonstrations(budget)
             every = MemoryLoader(windows, _BATCH, shuffle=False)
             space = measure_actions(every.epoch(0))
             decoder = ActionDecoder(stage.model, below.model, space, self.texts)
             if arm.skills:
                 decoder.remember(every.epoch(0))
                 if arm.shuffled and decoder.known is not None:
-                    decoder.known = decoder.known.shuffled(share.seed)
+                    decoder.known = decoder.known.shuffled(budget.seed)
             return decoder
 
-        return self._stage("decoder", key, stage, share, build, self.demonstrations, below)
+        return self._stage(
+            _Training("decoder", key, stage, budget, build, self.demonstrations, below)
+        )
 
-    def clone(self, share: Share, latent: Stage, decoder: Stage) -> Stage:
-        """A policy cloned from the demonstrations and the videos, named by the action decoder."""
+    def clone(
+        self, budget: DataBudget, latent: TrainedStage, decoder: TrainedStage
+    ) -> TrainedStage:
+        """A policy cloned from the demonstrations, and from the videos labelled by the decoder."""
         stage = clone_stage(self.config)
-        key = self._key("clone", stage, share.seed, decoder.key)
+        key = self._key("clone", stage, budget.seed, decoder.key)
 
-        def windows(share: Share) -> Windows:
-            shown = self.demonstrations(share)
-            return shown.joined(named_actions(self._unlabelled(share), decoder.model))
+        def windows(budget: DataBudget) -> MemoryWindows:
+            shown = self.demonstrations(budget)
+            return shown.joined(named_actions(self._unlabelled(budget), decoder.model))
 
         def build() -> ActionDecoder:
             return ActionDecoder(stage.model, latent.model, decoder.model.space, self.texts)
 
-        return self._stage("clone", key, stage, share, build, windows, latent)
+        return self._stage(_Training("clone", key, stage, budget, build, windows, latent))
 
-    def _untrained(self, share: Share) -> Stage:
-        """A skill model of the same build with random weights, for arms that take none."""
+    def _untrained(self, budget: DataBudget) -> TrainedStage:
+        """A skill model with random weights, for arms without: it fixes the encoder's build."""
         record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
         windows = record["config"]["windows"]
-        torch.manual_seed(share.seed)
+        torch.manual_seed(budget.seed)
         shape = FlowShape(windows["length"], windows["size"], float(record["flow"]["p99_px"]))
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return Stage("untrained", model, {"cpu_s": 0.0})
+        return TrainedStage("untrained", model, {"cpu_s": 0.0})
 
-    # How
+    # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
         settings = stage.model_dump(mode="json", exclude={"run": True, "model": {"mpc"}})
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
-    def _stage(
-        self,
-        kind: str,
-        key: str,
-        stage: Any,
-        share: Share,
-        build: Callable[[], Any],
-        windows: Callable[[Share], Windows],
-        below: Stage | None = None,
-    ) -> Stage:
-        base = self.out / "models" / key
+    def _stage(self, training: _Training) -> TrainedStage:
+        """The stage, trained now unless it exists."""
+        kind, base = training.kind, self.out / "models" / training.key
         folder = base / kind
         with locked(base / "lock"):
             if not (folder / DONE).exists():
-                self._train(kind, key, stage, share, build, windows, folder)
+                self._train(training, folder)
         classes = {"skill": SkillVAE, "lapa": LatentActions, "planner": Planner}
-        over = [] if below is None else [below.model]
+        over = [] if training.below is None else [training.below.model]
+        # From the file also when it was trained just now: every process then holds the same model.
         model = load_model(base, kind, classes.get(kind, ActionDecoder), *over)
-        return Stage(key, model, json.loads((folder / DONE).read_text()))
+        return TrainedStage(training.key, model, json.loads((folder / DONE).read_text()))
 
-    def _train(
-        self,
-        kind: str,
-        key: str,
-        stage: Any,
-        share: Share,
-        build: Callable[[], Any],
-        windows: Callable[[Share], Windows],
-        folder: Path,
-    ) -> None:
+    def _train(self, training: _Training, folder: Path) -> None:
+        kind, key, stage = training.kind, training.key, training.settings
+        budget, windows = training.budget, training.windows
         folder.mkdir(parents=True, exist_ok=True)
-        machine = MachineConfig(seed=share.seed, device="cpu", threads=1)
+        machine = MachineConfig(seed=budget.seed, device="cpu", threads=1)
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True, warn_only=True)
         clock = _Clock(folder / "cpu.json", self.follow)
-        torch.manual_seed(share.seed)
-        model = build()
-        data = MemoryLoader(windows(share), stage.data.batch_size, seed=share.seed)
-        kept = self.data.held_out(self.texts, share.demos, share.seed)
-        beside = self._shown(agreed_split(folder, self._learned(kind, share), kept))
-        held_out = MemoryLoader(beside or windows(share), _BATCH, shuffle=False)
+        torch.manual_seed(budget.seed)
+        model = training.build()
+        data = MemoryLoader(windows(budget), stage.data.batch_size, seed=budget.seed)
+        kept = self.data.held_out(self.texts, budget.demos, budget.seed)
+        beside = self._shown(agreed_split(folder, self._learned(kind, budget), kept))
+        held_out = MemoryLoader(beside or windows(budget), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
         fitted = fit(
             model,
@@ -270,20 +287,20 @@ class Trainer:
         )
         save_model(folder, kind, model)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        told = {
+        record = {
             "metrics": fitted.metrics,
             "held_out": beside is not None,
             "cpu_s": round(clock.stop(), 2),
             "updates": fitted.steps,
-            "windows": len(windows(share)),
+            "windows": len(windows(budget)),
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }
-        write_json(folder / DONE, told)
+        write_json(folder / DONE, record)
 
 
 @torch.no_grad()
-def named_actions(windows: Windows, decoder: ActionDecoder) -> Windows:
-    """Windows with the actions that the decoder reads from their true skills."""
+def named_actions(windows: MemoryWindows, decoder: ActionDecoder) -> MemoryWindows:
+    """Windows with the actions that the decoder gives for their true skills."""
     parts = []
     for batch in MemoryLoader(windows, _BATCH, shuffle=False).epoch(0):
         texts = decoder.texts_of(batch) if decoder.text else None
@@ -292,7 +309,7 @@ def named_actions(windows: Windows, decoder: ActionDecoder) -> Windows:
 
 
 class _Clock:
-    """CPU seconds of a training, summed over the runs that it takes; told of after steps."""
+    """CPU seconds of a training, summed over the runs that it takes; stored at every report."""
 
     def __init__(self, path: Path, follow: Callable[[TrainingProgress], None]) -> None:
         self._path, self._follow = path, follow
@@ -304,7 +321,7 @@ class _Clock:
         self._follow(progress)
 
     def stop(self) -> float:
-        """The seconds until now."""
+        """Store the seconds spent until now; returns them."""
         spent: float = self._before + time.process_time() - self._began
         write_json(self._path, spent)
         return spent

@@ -1,4 +1,4 @@
-"""Rollout strips: what was seen before each chunk, what was planned, and what then happened."""
+"""Rollout strips: the image before each chunk, the planned flow, and the flow that followed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sofdata.bench.study.evaluate import Look
+from sofdata.bench.study.evaluate import Decision
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.pictures.colour import flow_to_rgb
 
@@ -20,20 +20,20 @@ MOST_COLUMNS = 12
 _SIDE, _GAP = 96, 2
 
 
-def draw_strip(looks: Sequence[Look], latent: Any) -> NDArray[np.uint8]:
-    """RGB uint8 of an episode: a column a look.
+def draw_strip(decisions: Sequence[Decision], latent: Any) -> NDArray[np.uint8]:
+    """RGB uint8 of an episode: a column a decision.
 
     Rows: the frames; for a policy by skills of flow also the planned flow, summed over the skill,
-    and below it the flow that was then measured up to the next frame, step by step and summed in
-    the same way, in the same colours.
+    and below it the flow measured until the next decision, step by step and summed in the same way,
+    in the same colours.
     """
-    chosen = list(looks[:MOST_COLUMNS])
-    rows = [[_resized(look.image) for look in chosen]]
+    chosen = list(decisions[:MOST_COLUMNS])
+    rows = [[_resized(decision.image) for decision in chosen]]
     if isinstance(latent, SkillVAE) and chosen[0].codes is not None:
-        planned = [_planned(look, latent) for look in chosen]
+        planned = [_planned(decision, latent) for decision in chosen]
         happened = [
-            measured([look.image, *look.then, following.image], latent.shape.size)
-            for look, following in pairwise(looks[: len(chosen) + 1])
+            measured([decision.image, *decision.then, following.image], latent.shape.size)
+            for decision, following in pairwise(decisions[: len(chosen) + 1])
         ]
         shown = [flow for flow in planned + happened if flow is not None]
         scale = max(float(np.percentile([np.hypot(*f.T).max() for f in shown], 90)), 1e-3)
@@ -47,26 +47,26 @@ def draw_strip(looks: Sequence[Look], latent: Any) -> NDArray[np.uint8]:
 _PAD = ((0, _GAP), (0, _GAP), (0, 0))
 
 
-def save_strip(path: Path, looks: Sequence[Look], latent: Any) -> None:
+def save_strip(path: Path, decisions: Sequence[Decision], latent: Any) -> None:
     """Draw an episode into a PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_strip(looks, latent)).save(path, optimize=True)
+    Image.fromarray(draw_strip(decisions, latent)).save(path, optimize=True)
 
 
 @torch.no_grad()
-def _planned(look: Look, latent: SkillVAE) -> NDArray[np.float32] | None:
-    if look.codes is None:
+def _planned(decision: Decision, latent: SkillVAE) -> NDArray[np.float32] | None:
+    if decision.codes is None:
         return None
-    image = torch.from_numpy(look.image).permute(2, 0, 1)[None]
-    flow = latent.decode(look.codes[None], image)[0].sum(0)  # [2, h, w]
+    image = torch.from_numpy(decision.image).permute(2, 0, 1)[None]
+    flow = latent.decode(decision.codes[None], image)[0].sum(0)  # [2, h, w]
     return flow.permute(1, 2, 0).numpy()
 
 
 def measured(frames: Sequence[NDArray[np.uint8]], side: int) -> NDArray[np.float32]:
     """Flow [side,side,2] from each frame to the next, summed over them, in px of `side`.
 
-    A skill's flow is that of its steps and is summed pixel by pixel in the same way. From the first
-    frame to the last at once, a small thing that moves far would not be found again.
+    A skill's flow is that of its steps and is summed pixel by pixel in the same way. Estimated from
+    the first frame to the last at once, a small object that moves far would be lost.
     """
     from sofdata.flow.opencv import load_cv2
 

@@ -1,0 +1,24 @@
+"""The interface of a policy: images and texts in, a chunk of actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acted:
+    """actions: float32 [B,N,A], to execute. codes: [B,n,D] of the chosen skill, if there is one."""
+
+    actions: Tensor
+    codes: Tensor | None = None
+
+
+class Actor(Protocol):
+    """A policy of the benchmark."""
+
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        """Actions for images uint8 [B,3,64,64], one text each; equal for an equal seed."""

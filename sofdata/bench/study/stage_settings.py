@@ -1,0 +1,44 @@
+"""Settings of the stages that differ between arms: the action decoder, and the clone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sofdata.bench.study.arms import Arm
+from sofdata.bench.study.config import BenchConfig
+from sofdata.models.action.config import DecoderConfig
+from sofdata.train.config import DecoderStage
+
+
+def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
+    """Settings of the arm's action decoder and of its training."""
+    steps = config.compute_updates if arm.name == "bc+compute" else config.decoder.optim.steps
+    if not arm.skills:
+        return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", steps)
+    model = config.decoder.model
+    # LAPA's latent actions are read as they are: no flow can be decoded from them.
+    reads_flow = arm.latent == "flow" and model.condition != "none"
+    changes = {
+        "condition": model.condition if reads_flow else "skill",
+        "encoder": config.skill_encoder,
+        "task": (model.task or "words") if config.skill_task else None,
+    }
+    return _stage(config, changes, steps)
+
+
+def clone_stage(config: BenchConfig) -> DecoderStage:
+    """Settings of the policy of an arm that clones: as bc, with `clone_updates` and the image
+    encoder of decoders that are conditioned on skills."""
+    return _cloning(config, config.skill_encoder, config.clone_updates)
+
+
+def _cloning(config: BenchConfig, encoder: str, steps: int) -> DecoderStage:
+    task = config.decoder.model.task or "words"
+    changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}
+    return _stage(config, changes, steps)
+
+
+def _stage(config: BenchConfig, changes: dict[str, Any], steps: int) -> DecoderStage:
+    built = DecoderConfig.parse(config.decoder.model.model_dump() | changes)
+    optim = config.decoder.optim.model_copy(update={"steps": steps})
+    return config.decoder.model_copy(update={"model": built, "optim": optim})
