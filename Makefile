@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo train test faults lerobot check format schemas clean
+.PHONY: demo train test quick faults lerobot check format schemas clean
 
 demo: $(VENV)/.train
 	$(BIN)/sofdata demo demo
@@ -18,6 +18,10 @@ train: demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# Some of every package, in under a minute: which those are is decided in tests/quick.py.
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -m quick
 
 # The full fault campaign: half an hour on two cores that do nothing else. Interrupted, it goes on where it was.
 faults: $(VENV)/.test

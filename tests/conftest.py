@@ -12,6 +12,7 @@ import pytest
 from sofdata.scenes import write_ssv2_corpus
 from tests import s3 as s3_server
 from tests.helpers import ingest
+from tests.quick import is_quick, is_quick_module
 
 
 def pytest_report_header() -> str:
@@ -19,6 +20,21 @@ def pytest_report_header() -> str:
     from tests.cluster.network import kind_of_network
 
     return f"clusters in tests: {kind_of_network()}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m quick`, do not even import the other modules, which takes longer than the tests."""
+    if config.option.markexpr != "quick" or collection_path.suffix != ".py":
+        return None
+    return True if not is_quick_module(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick tests."""
+    for item in items:
+        if is_quick_module(item.path) and is_quick(item):
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture(scope="session", autouse=True)
