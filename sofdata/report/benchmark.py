@@ -35,7 +35,8 @@ from sofdata.report.rollouts import Strip, rollouts
 from sofdata.storage.tree import Tree
 
 PAGE, TABLE = "report.html", "report.md"
-TONES = {name: number for number, name in enumerate(ARMS)}
+OWN_TONE = 12  # of arms that are not sofdata's own: the last colour of the page
+TONES = {name: min(number, OWN_TONE) for number, name in enumerate(ARMS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _row(groups: dict[Group, Results], name: Group) -> Row:
         nats=_mean(cell["metrics"].get("planner", {}).get("prior_nats") for cell in cells),
         codes=_mean(_codes(cell) for cell in cells),
         minutes=float(np.mean([training_s(cell) for cell in cells])) / 60,
-        tone=TONES.get(arm, len(TONES)),
+        tone=TONES.get(arm, OWN_TONE),
     )
 
 
@@ -195,7 +196,7 @@ def _name(row: Row) -> str:
 
 def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
     """Success against demonstrations, videos and computing, where there is more than a point."""
-    charts = []
+    charts, tones = [], {row.arm: row.tone for row in rows}
     most = max(row.videos for row in rows)
     first = min(row.demos for row in rows)
     by_demos = _series((row.arm, row.demos, row) for row in rows if row.videos in (0, most))
@@ -203,7 +204,7 @@ def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
     if several:
         ceiling = {arm: by_demos[arm] for arm in ("bc-50",) if arm in by_demos}
         title = "Success by number of demonstrations"
-        charts.append(lines(title, "demonstrations a task (K)", several | ceiling, TONES))
+        charts.append(lines(title, "demonstrations a task (K)", several | ceiling, tones))
     charts += _by_videos([row for row in rows if row.demos == first], first)
     spent = _series(
         (row.arm, row.minutes, row)
@@ -212,7 +213,7 @@ def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
     )
     if len(spent) > 1:
         title = f"Success by computing, K = {first}"
-        charts.append(points(title, "CPU minutes of training", spent, TONES))
+        charts.append(points(title, "CPU minutes of training", spent, tones))
     return tuple(charts)
 
 
@@ -230,7 +231,8 @@ def _by_videos(rows: Sequence[Row], demos: int) -> list[Chart]:
     flat = [row for row in rows if row.arm == "bc"]
     curve |= _series(("bc", number, flat[0]) for number in sorted(numbers) if flat)
     title = f"Success by number of action-free videos, K = {demos}"
-    return [lines(title, "videos a task", curve, TONES)]
+    tones = {row.arm: row.tone for row in rows}
+    return [lines(title, "videos a task", curve, tones)]
 
 
 def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured]]:

@@ -1,4 +1,4 @@
-"""The arms: what each trains, on what, and how it acts.
+"""The arms: what each trains, on what, and how it acts; and arms of others, by their place.
 
 All see the same images through image encoders of the same architecture, learn from the same K
 labelled demonstrations of each task with the same augmentation, and execute equally many actions
@@ -8,6 +8,7 @@ bc+compute.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,7 +145,31 @@ def register_arm(arm: Arm) -> None:
 
 
 def known_arm(name: str) -> str:
-    """The name of an arm. Raises `ValueError` that lists the arms for another."""
+    """The name of an arm in `ARMS`. An `Arm` of another module, at `module:NAME`, is registered.
+
+    Raises `ValueError` that lists the arms for a name of none, and for what is no `Arm`.
+    """
+    if ":" in name:
+        return _own_arm(name)
     if name not in ARMS:
-        raise ValueError(f"no arm has this name; there are {', '.join(ARMS)}")
+        raise ValueError(
+            f"no arm has this name; there are {', '.join(ARMS)}, and your own by module:NAME"
+        )
     return name
+
+
+def _own_arm(place: str) -> str:
+    module, _, attribute = place.partition(":")
+    try:
+        arm = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise ValueError(
+            f"this arm cannot be imported ({type(error).__name__}: {error}): give module:NAME of "
+            "an Arm in a module on PYTHONPATH"
+        ) from error
+    if not isinstance(arm, Arm):
+        raise ValueError(
+            f"this is no Arm, but of type {type(arm).__name__}: see sofdata.bench.study.arms"
+        )
+    register_arm(arm)
+    return arm.name
