@@ -72,7 +72,7 @@ class Policy:
         batch = self._batch(image)
         texts = [task] * len(batch) if isinstance(task, str) else list(task)
         wanted = None if goal is None else self._batch(goal)
-        return self.planner.plan(batch, texts, wanted, mpc=mpc, seed=seed)
+        return self.planner.plan(batch, texts, goal=wanted, mpc=mpc, seed=seed)
 
     def act(self, image: Image, plan: Plan, task: str | Sequence[str] = "") -> Actions:
         """The chunk of actions that carries out the first skill of a plan.

@@ -207,7 +207,7 @@ def fit(
 
 
 def learning_rate(step: int, optim: OptimConfig) -> float:
-    """Linear warm-up, then a cosine from `lr` to `lr * lr_end_share`."""
+    """Linear warm-up, then a cosine from `lr` to `lr * lr_end_share`: Eq. 24 of docs/models.md."""
     if step < optim.warmup_steps:
         return optim.lr * (step + 1) / optim.warmup_steps
     done = (step - optim.warmup_steps) / max(1, optim.steps - optim.warmup_steps)

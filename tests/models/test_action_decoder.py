@@ -319,7 +319,7 @@ def test_reading_flow_and_image_apart_gives_what_is_read_at_once() -> None:
     batch = pushes(4)
     decoder = decoder_for(batch, condition="flow+image").eval()
     codes = decoder.skill_of(batch).codes
-    apart = decoder.read(decoder.observe(batch.first), decoder.told(batch.first, codes))
+    apart = decoder.read(decoder.observe(batch.first), decoder.conditioning(batch.first, codes))
     torch.testing.assert_close(apart, decoder(batch.first, codes))
 
 
