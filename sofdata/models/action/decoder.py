@@ -37,12 +37,12 @@ from sofdata.models.action.layers import (
 from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
-from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.conditioned import SkillConditioned
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Batch, Skill
 
 
-class ActionDecoder(OnSkill):
+class ActionDecoder(SkillConditioned):
     """Decodes a skill into actions.
 
     Everything that leaves `act` is in the units of the demonstrations; inside, actions are in
@@ -93,7 +93,7 @@ class ActionDecoder(OnSkill):
         self._keep_scale()
 
     def _keep_scale(self) -> None:
-        """The space as tensors that follow the module's device; the spec is where they are kept."""
+        """The action space as buffers, which move with the module; they are saved in the spec."""
         low, high = self.space.vector("low"), self.space.vector("high")
         margin = self.config.clip_margin * (high - low)
         regressed = torch.ones(self.space.size, dtype=torch.bool)
@@ -227,7 +227,7 @@ class ActionDecoder(OnSkill):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
     def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
-        """Codes, in training with noise that belongs to sample and step, and tasks."""
+        """Codes, in training with noise that depends on sample and step, and tasks."""
         codes = self.skill_of(batch).codes
         if self.training and self.config.code_noise and codes.numel():
             noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
@@ -300,7 +300,7 @@ class ActionDecoder(OnSkill):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
-        """A decoder of the same build, with weights yet to be loaded."""
+        """A decoder of the same build, with weights that are loaded afterwards."""
         space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
         return cls(DecoderConfig.parse(spec["config"]), skill, space, texts)
 

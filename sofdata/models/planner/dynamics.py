@@ -1,4 +1,4 @@
-"""Latent dynamics: the observation that follows when a skill has been carried out.
+"""Latent dynamics: the observation after a skill has been carried out.
 
 A transformer reads the observation's P tokens and the skill's n points, all attending to each
 other, and adds its output to the observation. The output begins at zero, so that training starts

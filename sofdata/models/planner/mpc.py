@@ -210,7 +210,7 @@ class Imagination:
         log_prob = torch.stack(log_probs, 1).sum(1) / points
         return Imagined(torch.stack(skills, 1), torch.stack(predicted, 1), log_prob)
 
-    def follow(self, skills: Tensor) -> Imagined:
+    def roll_out(self, skills: Tensor) -> Imagined:
         """Roll out given sequences of skills [S, K, n...]."""
         observation, task = self._repeat(len(skills))
         log_probs, predicted = [], []
@@ -247,5 +247,5 @@ def search(
     size = world.prior.space.codebook_size
     proposal = TokenProposal(size) if size else VectorProposal(world.prior.config.min_std)
     return cross_entropy_method(
-        sample, lambda skills: worth(world.follow(skills)), proposal, config, generator
+        sample, lambda skills: worth(world.roll_out(skills)), proposal, config, generator
     )

@@ -1,4 +1,4 @@
-"""The planner: which skill comes next, given what is seen and what is asked for.
+"""The planner: which skill comes next, given an image and a task.
 
 The second of the three models of SOF (arXiv 2512.20052): a prior over skills given observation and
 task, a latent dynamics that predicts the observation after a skill, and planning with both. The
@@ -36,12 +36,12 @@ from sofdata.models.planner.config import PlannerConfig
 from sofdata.models.planner.dynamics import Dynamics, normalised_error
 from sofdata.models.planner.mpc import Imagination, MPCConfig, Value, search
 from sofdata.models.planner.prior import Prior, SkillSpace
-from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.conditioned import SkillConditioned
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Batch, Plan, Skill
 
 
-class Planner(OnSkill):
+class Planner(SkillConditioned):
     """A prior over skills, latent dynamics, and planning with both."""
 
     def __init__(self, config: PlannerConfig, skill: SkillVAE, texts: tuple[str, ...]) -> None:
@@ -221,7 +221,7 @@ class Planner(OnSkill):
     def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Tasks of a batch, and in training noise for the dropout of prior and dynamics.
 
-        The noise belongs to sample and step, however a batch is split.
+        The noise depends on sample and step alone, so that a batch may be split.
         """
         task = self.tasks(self.texts_of(batch))
         if not self.training:
@@ -240,7 +240,7 @@ class Planner(OnSkill):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
-        """A planner of the same build, with weights yet to be loaded."""
+        """A planner of the same build, with weights that are loaded afterwards."""
         return cls(PlannerConfig.parse(spec["config"]), skill, tuple(spec["texts"]))
 
 

@@ -63,7 +63,7 @@ def gains_of(noise: Tensor, dropout: float) -> Tensor:
 
     Multiplicative Gaussian noise with the variance of dropout's own (Srivastava et al., "Dropout",
     JMLR 2014, section 10), the same for all tokens of a sample (Gal and Ghahramani, NeurIPS 2016).
-    The noise is given, so that it can belong to the sample, whatever batch it comes in.
+    The noise is an argument, so that it can depend on the sample rather than on its batch.
     """
     return 1 + math.sqrt(dropout / (1 - dropout)) * noise
 

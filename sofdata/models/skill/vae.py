@@ -292,7 +292,7 @@ class SkillVAE(nn.Module):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """A model of the same build, with weights yet to be loaded."""
+        """A model of the same build, with weights that are loaded afterwards."""
         return cls(SkillConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
 
 
