@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,9 @@ class TrainingProgress:
     stage: str
     step: int
     steps: int
-    samples_per_s: float
-    metrics: dict[str, float]
-    held_out: dict[str, float]
+    samples_per_s: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    held_out: dict[str, float] = field(default_factory=dict)
     seconds_left: float | None = None
 
 
@@ -178,14 +178,25 @@ def fit(
             shown = ranks.mean(sums.take())
             log.trained(here.step, shown | {"lr": learning_rate(here.step - 1, optim)}, rate)
             left_s = (optim.steps - here.step) * seconds / (here.step - logged)
-            on_progress(TrainingProgress(name, here.step, optim.steps, rate, shown, {}, left_s))
+            on_progress(
+                TrainingProgress(
+                    name,
+                    step=here.step,
+                    steps=optim.steps,
+                    samples_per_s=rate,
+                    metrics=shown,
+                    seconds_left=left_s,
+                )
+            )
             logged, clock = here.step, time.monotonic()
         if here.step % run.evaluate_every == 0 or ended:
             if ranks.first:
                 measured = measure(model, mean, held_out, evaluation, run.pictures)
                 log.held_out(here.step, measured.metrics, measured.pictures)
                 on_progress(
-                    TrainingProgress(name, here.step, optim.steps, 0.0, {}, measured.metrics)
+                    TrainingProgress(
+                        name, step=here.step, steps=optim.steps, held_out=measured.metrics
+                    )
                 )
             clock = time.monotonic() if logged == here.step else clock
 
@@ -338,8 +349,8 @@ def _restore(
 ) -> Position:
     if state["digest"] != fitting.digest:
         raise ConfigError(
-            f"{fitting.folder} holds checkpoints of a training with other settings, data, split or "
-            "skill model. Choose another folder, or start over with --restart"
+            f"{fitting.folder} holds checkpoints of another training: with other settings, data, "
+            "split or skill model. Choose another folder, or start over with --restart"
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -24,7 +24,7 @@ CONDITIONS = ("skill", "flow", "flow+image", "none")
 
 @pytest.fixture(scope="module")
 def trained() -> SkillVAE:
-    """A skill model that tells whether all moves to the left or the right."""
+    """A skill model whose codes distinguish motion to the left and to the right."""
     model = skill_model()
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
     for step in range(40):
