@@ -1,4 +1,4 @@
-"""The three models of SOF, and what is done with them.
+"""The three models of SOF, and loading them.
 
     batch ─► skill_vae ─► Skill        what happens in a window, as a few codes
     image, task ─► planner ─► Plan     which skills come next

@@ -1,4 +1,4 @@
-"""The three models together: from what is seen and asked for to actions."""
+"""The three models together: from an image and a task to actions."""
 
 from __future__ import annotations
 
@@ -79,17 +79,17 @@ class Policy:
         """Skills to carry out from here on; see `sofdata.models.planner.planner.Planner.plan`.
 
         task: the text of what is to be done, one for all images or one each.
-        goal: what should be seen in the end, of the same shape as `image`.
+        goal: an image of the desired outcome, of the same shape as `image`.
         """
         batch = self._batch(image)
         texts = [task] * len(batch) if isinstance(task, str) else list(task)
         wanted = None if goal is None else self._batch(goal)
-        return self.planner.plan(batch, texts, wanted, mpc=mpc, seed=seed)
+        return self.planner.plan(batch, texts, goal=wanted, mpc=mpc, seed=seed)
 
     def act(self, image: Image, plan: Plan, task: str | Sequence[str] = "") -> Actions:
         """The chunk of actions that carries out the first skill of a plan.
 
-        task: as for `plan`; looked at by a decoder that was trained with decoder.model.task.
+        task: as for `plan`; ignored by a decoder that was trained without decoder.model.task.
         """
         batch = self._batch(image)
         texts = [task] * len(batch) if isinstance(task, str) else list(task)

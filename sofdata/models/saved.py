@@ -1,8 +1,8 @@
-"""Saved models: how they lie in a folder, and how they come back.
+"""Saved models: the layout of their folder, and loading them.
 
-`model.pt` holds the kind of model, what builds it (`spec`, as JSON) and its weights; it is read
-with `weights_only=True`. The planner and the action decoder name the hash of the skill model that
-they build upon, and are not loaded beside another.
+`model.pt` holds the kind of model, its configuration (`spec`, as JSON) and its weights; it is read
+with `weights_only=True`. The planner and the action decoder record the hash of the skill model that
+they were trained with, and are not loaded with another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.files import load_file, save_file
 from sofdata.models.planner.planner import Planner
 from sofdata.models.policy import Policy
-from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.conditioned import SkillConditioned
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.system.digests import json_bytes
 
@@ -28,8 +28,8 @@ FORMAT = 1
 def load(path: str | Path) -> Policy:
     """Load what `sofdata train` has written to `path`: a policy that plans and acts.
 
-    Planner or decoder may be missing; what needs them then says so. Raises `ConfigError` where
-    there is no skill model, or the models do not belong together.
+    Planner or decoder may be missing; using them then raises an error. Raises `ConfigError` where
+    there is no skill model, or the others were trained with another one.
     """
     folder = Path(path)
     skill = load_skill(folder)
@@ -42,7 +42,7 @@ def load(path: str | Path) -> Policy:
 
 
 def load_skill(folder: Path) -> SkillVAE:
-    """The skill model in a folder, for use."""
+    """The skill model in a folder, in evaluation mode and frozen."""
     file = folder / "skill" / MODEL
     if not file.exists():
         raise ConfigError(f"there is no skill model at {file}: 'sofdata train skill' makes one")
@@ -53,7 +53,7 @@ def load_skill(folder: Path) -> SkillVAE:
 def save_model(folder: Path, kind: str, model: Any) -> str:
     """Write `model.pt`; returns its sha256."""
     state = {"format": FORMAT, "kind": kind, "spec": json.dumps(model.spec())}
-    if isinstance(model, OnSkill):
+    if isinstance(model, SkillConditioned):
         state["skill"] = fingerprint(model.skill)
     return save_file(folder / MODEL, {**state, "weights": model.state_dict()})
 
@@ -68,16 +68,19 @@ def fingerprint(model: SkillVAE) -> str:
 
 
 def load_model(folder: Path, kind: str, build: Any, *skill: Any) -> Any:
-    """The model in `folder`/`kind`, of the class `build`, for use; upon a skill model if given.
+    """The model in `folder`/`kind`, of the class `build`, in evaluation mode and frozen.
 
-    Raises `ConfigError` where it is of another kind or build, or upon another skill model.
+    skill: the skill model that it was trained with, if any.
+
+    Raises `ConfigError` where it is of another kind or architecture, or was trained with another
+    skill model.
     """
     path = folder / kind / MODEL
     saved = load_file(path)
     if saved.get("format") != FORMAT or saved.get("kind") != kind:
         raise ConfigError(
-            f"{path} holds a '{saved.get('kind')}' of format {saved.get('format')}, where a "
-            f"'{kind}' of format {FORMAT} belongs"
+            f"{path} holds a '{saved.get('kind')}' of format {saved.get('format')}; expected a "
+            f"'{kind}' of format {FORMAT}"
         )
     if skill and saved["skill"] != fingerprint(skill[0]):
         raise ConfigError(

@@ -46,8 +46,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     if not listed:
         return None
     advice = (
-        f". Remove its entry from {folder / LATEST} to go on from the one before, or the folder "
-        "to start anew"
+        f". Remove its entry from {folder / LATEST} to resume from the one before, or the folder "
+        "to start over"
     )
     return load_file(folder / listed[0]["file"], listed[0]["sha256"], advice)
 

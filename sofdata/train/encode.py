@@ -1,8 +1,8 @@
 """Skills of all windows of a dataset, as a Parquet file beside its index.
 
 `skills/NAME.parquet` has a row a window in the order of `index.parquet`, with its key and, for an
-FSQ model, `tokens` (n whole numbers), for a KL model `codes` (n * D numbers, of n points one after
-the other). The file's metadata tells the model's hash, n, D and the size of the codebook.
+FSQ model, `tokens` (n whole numbers), for a KL model `codes` (n * D numbers, point by point). The
+file's metadata holds the model's hash, n, D and the size of the codebook.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ def encode(
     tree: Tree,
     model: SkillVAE,
     name: str = "",
-    follow: Callable[[int, int], None] = lambda done, rows: None,
+    on_progress: Callable[[int, int], None] = lambda done, rows: None,
     choice: Choice = "auto",
 ) -> str:
     """Encode every window of a dataset; returns the path of the file within it.
 
-    name: of the file, without its suffix; default: the beginning of the model's hash. choice: as of
-    `only_driver`, whose lock keeps the windows as they are until the file stands beside them.
+    name: of the file, without its suffix; default: the beginning of the model's hash.
+    on_progress: called with the number of windows that are encoded, and that of all.
+    choice: as of `only_driver`, whose lock keeps the windows unchanged until the file is written.
 
     Raises `ConfigError` for a dataset of other windows than the model's, for a name that is a path,
     and if another command is at work on the dataset.
@@ -50,10 +51,10 @@ def encode(
             "control characters, and not too long"
         )
     with only_driver(tree, "encoding", choice):
-        return _encode(tree, model, name, follow)
+        return _encode(tree, model, name, on_progress)
 
 
-def _encode(tree: Tree, model: SkillVAE, name: str, follow: Callable[[int, int], None]) -> str:
+def _encode(tree: Tree, model: SkillVAE, name: str, on_progress: Callable[[int, int], None]) -> str:
     import pyarrow.parquet as pq
 
     sha256 = fingerprint(model)
@@ -72,7 +73,7 @@ def _encode(tree: Tree, model: SkillVAE, name: str, follow: Callable[[int, int],
         for table in _tables(loader, model, sha256):
             writer.write_table(table)
             done += table.num_rows
-            follow(done, loader.rows)
+            on_progress(done, loader.rows)
     tree.write(path, buffer.getvalue())
     return path
 
@@ -93,7 +94,7 @@ def _tables(loader: Loader, model: SkillVAE, sha256: str) -> Iterator[pa.Table]:
 def _schema(model: SkillVAE, sha256: str) -> pa.Schema:
     import pyarrow as pa
 
-    told = {
+    metadata = {
         "sofdata.model_sha256": sha256,
         "sofdata.tokens": str(model.tokens),
         "sofdata.code_dim": str(model.code_dim),
@@ -104,4 +105,4 @@ def _schema(model: SkillVAE, sha256: str) -> pa.Schema:
         if model.codebook_size
         else pa.field("codes", pa.list_(pa.float32()), nullable=False)
     )
-    return pa.schema([pa.field("key", pa.string(), nullable=False), values], metadata=told)
+    return pa.schema([pa.field("key", pa.string(), nullable=False), values], metadata=metadata)

@@ -1,4 +1,4 @@
-"""What a training leaves to look at: `metrics.jsonl`, TensorBoard events, and pictures."""
+"""The log of a training: `metrics.jsonl`, TensorBoard events, and pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS = "metrics.jsonl"
 class TrainLog:
     """Writes lines of JSON {"step", "kind", ...}; kind is train, held_out or skipped.
 
-    A run that goes on from step `step` first removes what an earlier one has written about later
+    A run that resumes at step `step` first removes what an earlier one has written about later
     steps, so that no step is recorded twice.
     """
 
@@ -75,7 +75,7 @@ class TrainLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a training's `metrics.jsonl`; a last one that was cut off is left out."""
+    """The lines of a training's `metrics.jsonl`; an incomplete last one is left out."""
     try:
         lines = (folder / METRICS).read_text().splitlines(keepends=True)
     except FileNotFoundError:

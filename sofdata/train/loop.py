@@ -1,8 +1,9 @@
 """The training loop. `fit` trains any `Trainable` model and reads from top to bottom.
 
 Everything random follows from the seed and the number of the step: the order of the windows from
-(seed, epoch), all noise from (seed, step, rank). So a checkpoint needs to say only where it stands,
-and a run that was killed and resumed ends, on a CPU and with as many threads, with the same bits.
+(seed, epoch), all noise from (seed, step, rank). So a checkpoint needs only the position in
+training, and a run that is killed and resumed ends with the same bits, on a CPU with as many
+threads.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where training stands after a step.
+    """The position of a training after a step.
 
     metrics: means since the last time; held_out: of a measurement made at this step, else empty.
     seconds_left: until all steps are made, None if that is not known.
@@ -43,9 +44,9 @@ class TrainingProgress:
     stage: str
     step: int
     steps: int
-    samples_per_s: float
-    metrics: dict[str, float]
-    held_out: dict[str, float]
+    samples_per_s: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    held_out: dict[str, float] = field(default_factory=dict)
     seconds_left: float | None = None
 
 
@@ -81,7 +82,7 @@ class Fitted:
 
 @dataclass(slots=True)
 class Position:
-    """Where training stands: what a checkpoint holds beside weights and moments.
+    """The position of a training: what a checkpoint holds beside weights and moments.
 
     step: updates made. epoch, batch: of the loader; batches of this epoch that are used up.
     bad_steps: skipped for values that are not finite. seconds: spent in training so far.
@@ -170,25 +171,36 @@ def fit(
         fault_point(f"{name}: step {here.step}")
         ended = here.step == optim.steps
 
-        # What a person sees.
+        # Logs, metrics and pictures.
         if here.step % run.log_every == 0 or ended:
             seconds = time.monotonic() - clock
             rate = (here.step - logged) * optim.accumulate * stage.data.batch_size / seconds
             shown = ranks.mean(sums.take())
             log.trained(here.step, shown | {"lr": learning_rate(here.step - 1, optim)}, rate)
             left_s = (optim.steps - here.step) * seconds / (here.step - logged)
-            on_progress(TrainingProgress(name, here.step, optim.steps, rate, shown, {}, left_s))
+            on_progress(
+                TrainingProgress(
+                    name,
+                    step=here.step,
+                    steps=optim.steps,
+                    samples_per_s=rate,
+                    metrics=shown,
+                    seconds_left=left_s,
+                )
+            )
             logged, clock = here.step, time.monotonic()
         if here.step % run.evaluate_every == 0 or ended:
             if ranks.first:
                 measured = measure(model, mean, held_out, evaluation, run.pictures)
                 log.held_out(here.step, measured.metrics, measured.pictures)
                 on_progress(
-                    TrainingProgress(name, here.step, optim.steps, 0.0, {}, measured.metrics)
+                    TrainingProgress(
+                        name, step=here.step, steps=optim.steps, held_out=measured.metrics
+                    )
                 )
             clock = time.monotonic() if logged == here.step else clock
 
-        # What a later run goes on from.
+        # What a later run resumes from.
         if here.step % run.checkpoint_every == 0 or ended:
             here.seconds += time.monotonic() - counted_s
             counted_s = time.monotonic()
@@ -207,7 +219,7 @@ def fit(
 
 
 def learning_rate(step: int, optim: OptimConfig) -> float:
-    """Linear warm-up, then a cosine from `lr` to `lr * lr_end_share`."""
+    """Linear warm-up, then a cosine from `lr` to `lr * lr_end_share`: Eq. 24 of docs/models.md."""
     if step < optim.warmup_steps:
         return optim.lr * (step + 1) / optim.warmup_steps
     done = (step - optim.warmup_steps) / max(1, optim.steps - optim.warmup_steps)
@@ -270,7 +282,7 @@ class Sums:
         self._number += 1
 
     def take(self) -> dict[str, float]:
-        """The means, and start anew."""
+        """The means; the sums are reset."""
         means = {name: float(value) / self._number for name, value in self._sums.items()}
         self._sums, self._number = {}, 0
         return means
@@ -298,7 +310,7 @@ def _optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
 
 
 def _endless(data: Batches, here: Position) -> Iterator[Batch]:
-    """Batches for as long as they are asked for, from the position on, which is kept up to date."""
+    """Batches without end from a position on, whose epoch this keeps up to date."""
     while True:
         if here.batch >= data.batches:
             here.epoch, here.batch = here.epoch + 1, 0
@@ -337,9 +349,8 @@ def _restore(
 ) -> Position:
     if state["digest"] != fitting.digest:
         raise ConfigError(
-            f"{fitting.folder} holds checkpoints of another training: its settings, data, split or "
-            "the model before it are not these. Choose another folder, or give --restart to begin "
-            "anew"
+            f"{fitting.folder} holds checkpoints of another training: with other settings, data, "
+            "split or skill model. Choose another folder, or start over with --restart"
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
@@ -348,7 +359,7 @@ def _restore(
 
 
 def _too_many(name: str, here: Position, used: list[Batch]) -> str:
-    """Why training ends: samples that cannot be learnt from, or else weights that have diverged."""
+    """The message that ends a training: unusable samples, or else weights that have diverged."""
     spoilt = _not_finite(used)
     if spoilt:
         shown = f"{', '.join(spoilt[:3])}{', ...' if len(spoilt) > 3 else ''}"
@@ -356,9 +367,9 @@ def _too_many(name: str, here: Position, used: list[Batch]) -> str:
     else:
         why = (
             f"the last one at step {here.step + 1}, though its samples are finite: training has "
-            f"diverged. Lower {name}.optim.lr and begin anew with --restart"
+            f"diverged. Lower {name}.optim.lr and start over with --restart"
         )
     return (
         f"{name}: {here.bad_steps} steps gave values that are not finite, {why}. Checkpoints up to "
-        f"then are kept; {name}.run.max_bad_steps sets how many such steps are borne"
+        f"then are kept; {name}.run.max_bad_steps sets how many such steps are tolerated"
     )

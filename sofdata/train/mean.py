@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class MeanWeights:
-    """Follows the weights of one model. With a decay of 0 it is the weights themselves."""
+    """The running mean of one model's weights. With a decay of 0 it is the weights themselves."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
@@ -24,7 +24,7 @@ class MeanWeights:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after an update; counts and other whole numbers are copied."""
+        """Update the mean after a step; counts and other whole numbers are copied."""
         for key, value in model.state_dict().items() if self._decay else ():
             if value.is_floating_point():
                 self._mean[key].lerp_(value, 1 - self._decay)
@@ -36,7 +36,7 @@ class MeanWeights:
         return self._mean or model.state_dict()
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         for key, value in self._mean.items():
             value.copy_(state[key])
 

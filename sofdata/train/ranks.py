@@ -33,7 +33,7 @@ class Ranks:
         return torch.compile(module) if compiles else module
 
     def no_sync(self, module: Any, wanted: bool) -> AbstractContextManager[None]:
-        """Leave out the averaging for a batch that is not the last of its update."""
+        """Skip the averaging of gradients for a batch that is not the last of its update."""
         context: AbstractContextManager[None] = (
             module.no_sync() if wanted and self.world > 1 else nullcontext()
         )

@@ -1,4 +1,4 @@
-"""`sofdata train`: one stage, or all three one after the other, each skipped if it is up to date.
+"""`sofdata train`: which stages are up to date, and training those that are not.
 
     OUT/skill/    skill VAE        OUT/planner/  planner         OUT/decoder/  action decoder
         model.pt, done.json, metrics.jsonl, tensorboard/, pictures/, checkpoints/
@@ -53,10 +53,10 @@ class StageResult(Brief):
 def train_stage(
     job: StageJob, on_progress: OnProgress, restart: bool = False, choice: Choice = "auto"
 ) -> StageResult:
-    """Train one stage, go on from its checkpoint, or do nothing if it is up to date.
+    """Train one stage, resume it from its checkpoint, or do nothing if it is up to date.
 
-    restart: throw away what an earlier training has left in the folder of this stage. choice: as of
-    `only_driver`, whose lock the folder of all stages gets.
+    restart: remove what an earlier training has left in the folder of this stage. choice: as of
+    `only_driver`, which locks the folder of all stages.
 
     Raises `ConfigError` for settings, data or an earlier training that do not fit, for a folder
     that is not on this machine, and if another command trains into it.
@@ -70,7 +70,7 @@ def train_stage(
 def _train_stage(job: StageJob, on_progress: OnProgress, restart: bool) -> StageResult:
     digest = stage_digest(job)
     if restart:
-        _throw_away(job)
+        _remove_earlier(job)
     done = read_done(job.folder)
     if done and done["digest"] == digest and (job.folder / MODEL).exists():
         return StageResult(job.name, done["metrics"], done["seconds"], skipped=True)
@@ -83,11 +83,11 @@ def _train_stage(job: StageJob, on_progress: OnProgress, restart: bool) -> Stage
     return StageResult(job.name, done["metrics"], done["seconds"], skipped=False)
 
 
-def _throw_away(job: StageJob) -> None:
-    """Remove what an earlier training has left, once it is known that this one can begin.
+def _remove_earlier(job: StageJob) -> None:
+    """Remove what an earlier training has left, after checking that this one can begin.
 
-    Raises `ConfigError` for settings or data that cannot be used, or where something stays, from
-    which this training would go on.
+    Raises `ConfigError` for settings or data that cannot be used, or where something cannot be
+    removed, from which this training would resume.
     """
     config, data = job.config, job.stage.data
     if not config.machine.workers:
@@ -123,7 +123,8 @@ def _located(job: StageJob) -> StageJob:
 def stage_digest(job: StageJob) -> str:
     """sha256 of everything that decides what a stage learns.
 
-    The number of workers counts, since it decides the order of sums; how often is logged does not.
+    The number of workers is part of it, since it decides the order of sums; `run`, how often is
+    logged, is not.
     """
     machine = job.config.machine
     parts: dict[str, Any] = {

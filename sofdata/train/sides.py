@@ -1,7 +1,7 @@
 """`split.json`: which files a training learns from and which it is measured on, kept beside it.
 
 It is written before the first step, used by every later run of the same training, and its hash is
-part of what a checkpoint belongs to: a training never goes on with files that it was measured on.
+part of the digest of a checkpoint: a training never resumes on files that it was measured on.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def store_sides(folder: Path, digest: str, sides: Sides, train: Loader, held_out
 
 
 def with_sides(digest: str, sides: Sides) -> str:
-    """What a checkpoint belongs to: a training, and the files that it learns from."""
+    """The digest of a checkpoint: of a training, and of the files that it learns from."""
     return hashlib.sha256(f"{digest}{sides.sha256}".encode()).hexdigest()
 
 

@@ -76,7 +76,10 @@ class StageJob:
 
 
 def run_stage(job: StageJob, digest: str, ranks: Ranks, on_progress: OnProgress) -> None:
-    """What each worker does: build loaders and model, fit, and save."""
+    """What each process does: build loaders and model, fit, and save.
+
+    digest: of everything that decides the result; see `sofdata.train.run.stage_digest`.
+    """
     machine, stage = job.config.machine, job.stage
     prepare_torch(job.config, ranks)
     sides = agreed_sides(job.folder, digest, job.urls, job.options, job.stage.data)
@@ -118,7 +121,7 @@ def run_stage(job: StageJob, digest: str, ranks: Ranks, on_progress: OnProgress)
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:
-    """What a stage that has ended says of itself, None if it has not."""
+    """The record of a stage that has ended, None if it has not."""
     try:
         done = json.loads((folder / DONE).read_text())
     except (FileNotFoundError, ValueError):
@@ -233,11 +236,11 @@ def _skill_for(job: StageJob, data: Loader) -> SkillVAE:
 
 
 def skill_file(job: StageJob) -> Path:
-    """The skill model that a stage builds upon. Raises `ConfigError` where there is none."""
+    """The file of the skill model that a stage needs. Raises `ConfigError` where there is none."""
     path = Path(job.out) / "skill" / MODEL
     if not path.exists():
         raise ConfigError(
-            f"the {job.name} builds upon a skill model, and {path} does not exist: run "
+            f"the {job.name} needs a skill model, and {path} does not exist: run "
             f"'sofdata train skill' or 'sofdata train all' with --out {job.out} first"
         )
     return path

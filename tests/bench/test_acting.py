@@ -24,7 +24,7 @@ class Decoder:
     def tasks(self, texts: list[str]) -> None:
         return None
 
-    def told(self, images: Tensor, codes: Tensor) -> Tensor:
+    def conditioning(self, images: Tensor, codes: Tensor) -> Tensor:
         assert len(images) == len(codes)
         return codes
 

@@ -24,7 +24,7 @@ CONDITIONS = ("skill", "flow", "flow+image", "none")
 
 @pytest.fixture(scope="module")
 def trained() -> SkillVAE:
-    """A skill model that tells whether all moves to the left or the right."""
+    """A skill model whose codes distinguish motion to the left and to the right."""
     model = skill_model()
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
     for step in range(40):
@@ -319,7 +319,7 @@ def test_reading_flow_and_image_apart_gives_what_is_read_at_once() -> None:
     batch = pushes(4)
     decoder = decoder_for(batch, condition="flow+image").eval()
     codes = decoder.skill_of(batch).codes
-    apart = decoder.read(decoder.observe(batch.first), decoder.told(batch.first, codes))
+    apart = decoder.read(decoder.observe(batch.first), decoder.conditioning(batch.first, codes))
     torch.testing.assert_close(apart, decoder(batch.first, codes))
 
 

@@ -207,10 +207,10 @@ def test_what_is_drawn_is_imagined_as_if_it_had_been_given(levels: tuple[int, ..
         torch.randn(1, 16),
     )
     drawn = world.propose(20, 3, 1.5, seeded(0))
-    given = world.follow(drawn.skills)
+    given = world.roll_out(drawn.skills)
     torch.testing.assert_close(given.predicted, drawn.predicted)
     torch.testing.assert_close(given.log_prob, drawn.log_prob)
-    one = world.follow(drawn.skills[:1])
+    one = world.roll_out(drawn.skills[:1])
     torch.testing.assert_close(one.log_prob, drawn.log_prob[:1])
 
 

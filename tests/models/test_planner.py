@@ -300,7 +300,14 @@ def test_a_plan_holds_as_many_skills_as_asked_for_and_repeats(kind: str, goal: s
     score = (lambda seen: seen[:, -1].mean((1, 2))) if goal == "score" else None
     config = MPCConfig(horizon=3, candidates=12, elites=3, iterations=2)
     first, again, other = (
-        model.plan(batch.first, model.texts_of(batch), target, score, config, seed)
+        model.plan(
+            batch.first,
+            model.texts_of(batch),
+            goal=target,
+            score=score,
+            mpc=config,
+            seed=seed,
+        )
         for seed in (1, 1, 2)
     )
     points = model.skill.tokens

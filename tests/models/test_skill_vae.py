@@ -192,7 +192,7 @@ def test_moved_features_lie_where_they_were_moved_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"levels": (8, 2)}, "three or more"),
         ({"tokens": 0}, "tokens"),
@@ -202,8 +202,8 @@ def test_moved_features_lie_where_they_were_moved_to() -> None:
         ({"bottelneck": "fsq"}, "did you mean 'bottleneck'"),
     ],
 )
-def test_settings_without_meaning_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_settings_without_meaning_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         SkillConfig.parse({**SMALL, **settings})
 
 

@@ -1,4 +1,4 @@
-"""Demonstrations in which the flow alone tells the actions."""
+"""Demonstrations in which the flow alone determines the actions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def batch_of(
 
 
 def pushes(size: int, seed: int = 0) -> ActionBatch:
-    """Windows that move at v px a step to the right; v, uniform in -2 to 2, tells the actions.
+    """Windows that move at v px a step to the right; v, uniform in -2 to 2, gives the actions.
 
     They are 1 + 0.1 v along a ramp, 50 v, and the gripper: 0.2 is open, 0.8 closed, to the right.
     """

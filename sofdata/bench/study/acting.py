@@ -79,7 +79,7 @@ class PriorActor:
             seen = decoder.observe(images).repeat_interleave(number, 0)
             task = decoder.tasks(texts)
             tasks = None if task is None else task.repeat_interleave(number, 0)
-            skills = decoder.told(images.repeat_interleave(number, 0), flat)
+            skills = decoder.conditioning(images.repeat_interleave(number, 0), flat)
             chunks = decoder.read(seen, skills, tasks)
         return chunks.view(-1, number, *chunks.shape[1:])  # [B*S, N, A] to [B, S, N, A]
 
@@ -102,7 +102,7 @@ class SearchActor:
         """See `Actor`."""
         seen = self.planner.observe(images)
         goal = torch.stack([self._goal(row, text) for row, text in zip(seen, texts, strict=True)])
-        skill = self.planner.plan(images, texts, goal, mpc=self.mpc, seed=seed).first
+        skill = self.planner.plan(images, texts, goal=goal, mpc=self.mpc, seed=seed).first
         return Acted(self.decoder.act(images, skill, texts).values, skill.codes)
 
     def _goal(self, seen: Tensor, text: str) -> Tensor:

@@ -1,8 +1,8 @@
 """The action decoder: an observation and a skill to a chunk of actions.
 
 The last of the three models of SOF (arXiv 2512.20052), and the only one that needs actions: it
-learns from a few labelled demonstrations how this robot carries out what the skill model learned
-from video without actions. The paper publishes no architecture; this one is ours.
+learns from a few labelled demonstrations how this robot carries out the skills that the skill model
+learned from video without actions. The paper publishes no architecture; this one is ours.
 
     condition "skill": image ─► P observation tokens ─┐
                        skill ─► n codes ──────────────┼─► N queries ─► heads ─► N actions
@@ -12,6 +12,7 @@ from video without actions. The paper publishes no architecture; this one is our
     condition "none":  image and text as above ─► N queries ─► heads ─► N actions
 
 About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
+Equation numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from sofdata.models.action.layers import (
 from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
-from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.conditioned import SkillConditioned
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Batch, Skill
 
 
-class ActionDecoder(OnSkill):
+class ActionDecoder(SkillConditioned):
     """Decodes a skill into actions.
 
     Everything that leaves `act` is in the units of the demonstrations; inside, actions are in
@@ -68,12 +69,12 @@ class ActionDecoder(OnSkill):
         self.switch = self.gripper  # the gripper's dimension, if it takes only two values
         if self.gripper is not None and not space.values[self.gripper]:
             self.switch = None
-        # What is read of a skill beside the image: its codes, or the steps of its flow.
-        told = {"skill": (skill.tokens, skill.code_dim)}
+        # Number and width of the tokens of a skill: its codes, or the steps of its flow.
+        conditioning = {"skill": (skill.tokens, skill.code_dim)}
         self.steps: nn.Module | None = None
         if config.condition == "flow+image":
             self.steps = step_features(config.width)
-            told["flow+image"] = (skill.shape.steps, config.width)
+            conditioning["flow+image"] = (skill.shape.steps, config.width)
         self._decoded: dict[str, Tensor] = {}  # flow of remembered skills, by the windows' keys
         self.reader: nn.Module
         if only_flow:
@@ -82,7 +83,7 @@ class ActionDecoder(OnSkill):
             self.reader = TokenReader(
                 space.chunk,
                 skill.observation_shape,
-                told.get(config.condition),
+                conditioning.get(config.condition),
                 width=config.width,
                 layers=config.layers,
                 heads=config.heads,
@@ -92,7 +93,7 @@ class ActionDecoder(OnSkill):
         self._keep_scale()
 
     def _keep_scale(self) -> None:
-        """The space as tensors that follow the module's device; the spec is where they are kept."""
+        """The action space as buffers, which move with the module; they are saved in the spec."""
         low, high = self.space.vector("low"), self.space.vector("high")
         margin = self.config.clip_margin * (high - low)
         regressed = torch.ones(self.space.size, dtype=torch.bool)
@@ -110,74 +111,76 @@ class ActionDecoder(OnSkill):
         self,
         image: Tensor,
         codes: Tensor,
+        *,
         offsets: Tensor | None = None,
         task: Tensor | None = None,
         seen: Tensor | None = None,
         flow: Tensor | None = None,
     ) -> Tensor:
-        """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A].
+        """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A] (Eq. 22).
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
-        task: float32 [B,E], as `tasks` gives it; not looked at where the decoder knows no tasks.
+        task: float32 [B,E], as `tasks` gives it; ignored where the decoder has no task input.
         flow: what the skill model decodes, [B,L,2,h,w], where it is known already.
         """
-        told = self.told(image, codes, offsets, flow)
+        conditioning = self.conditioning(image, codes, offsets, flow)
         if self.config.condition == "flow":
-            actions: Tensor = self.heads(self.reader(told)).float()
+            actions: Tensor = self.heads(self.reader(conditioning)).float()
             return actions
         view = image if offsets is None else shift(image, offsets)
         observation = self.observe(view)
         if seen is not None:
             observation = observation * seen[:, None, None]
-        return self.read(observation, told, task)
+        return self.read(observation, conditioning, task)
 
-    def read(self, observation: Tensor, told: Tensor, task: Tensor | None = None) -> Tensor:
-        """As `forward`, from an observation [B,P,C] and what `told` gives, made before; not for
-        "flow"."""
+    def read(self, observation: Tensor, conditioning: Tensor, task: Tensor | None = None) -> Tensor:
+        """As `forward`, from an observation [B,P,C] and the result of `conditioning`, for use with
+        many skills at one image; not for condition "flow"."""
         if self.config.image_dropout == 1 and self.config.condition != "none":
             observation = torch.zeros_like(observation)
-        features = self.reader(observation, told, task)
-        actions: Tensor = self.heads(features).float()
+        features = self.reader(observation, conditioning, task)  # [B, N, width]
+        actions: Tensor = self.heads(features).float()  # Eq. 22
         return actions
 
-    def told(
+    def conditioning(
         self,
         image: Tensor,
         codes: Tensor,
         offsets: Tensor | None = None,
         flow: Tensor | None = None,
     ) -> Tensor:
-        """What is read of skills beside the image: codes [B,n,D], flow over its 99th percentile
+        """The skill as the reader takes it: codes [B,n,D], flow over its 99th percentile
         [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
         if not self._reads_flow:
             return codes
         flow = self._flow(image, codes) if flow is None else flow
         if offsets is not None:
             scale = flow.shape[-1] / image.shape[-1]
-            flow = shift(flow.flatten(1, 2), (offsets * scale).round().long()).view_as(flow)
+            maps = flow.flatten(1, 2)  # [B, L * 2, h, w]
+            flow = shift(maps, (offsets * scale).round().long()).view_as(flow)
         if self.steps is None:
             return flow
-        features: Tensor = self.steps(flow.flatten(0, 1)).unflatten(0, flow.shape[:2])
-        return features
+        features: Tensor = self.steps(flow.flatten(0, 1))  # [B * L, width]
+        return features.unflatten(0, flow.shape[:2])
 
     @property
     def _reads_flow(self) -> bool:
         return self.config.condition in ("flow", "flow+image")
 
     def tasks(self, texts: Sequence[str]) -> Tensor | None:
-        """Texts to task vectors float32 [B,E]; None where the decoder knows no tasks."""
+        """Texts to task vectors float32 [B,E]; None where the decoder has no task input."""
         return None if self.text is None else self.text(texts)
 
     def texts_of(self, batch: Batch) -> list[str]:
-        """The text of each window; "" where the decoder knows no tasks."""
+        """The text of each window; "" where the decoder has no task input."""
         if self.text is None:
             return [""] * len(batch.keys)
         return [self.texts[index] for index in batch.text_ids.tolist()]
 
     @torch.no_grad()
     def _flow(self, image: Tensor, codes: Tensor) -> Tensor:
-        """What the skill model decodes, [B,L,2,h,w], over the dataset's 99th percentile."""
+        """The skill model's decoded flow, [B,L,2,h,w], over the dataset's 99th percentile."""
         return self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
@@ -200,7 +203,7 @@ class ActionDecoder(OnSkill):
         return self.windows_skill(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over samples of the mean loss of each one's real actions; and its parts.
+        """Mean over samples of the mean loss of each one's real actions (Eq. 23); and its parts.
 
         Windows with more than N actions, which only data not measured can hold, are cut to N.
         Raises `ConfigError` for a batch without actions, or with others than the decoder's.
@@ -211,7 +214,8 @@ class ActionDecoder(OnSkill):
             offsets = draw_offsets(batch.keys, step, self.config.shift_px)
         codes, task = self._given(batch, step)
         flow = self._known_flow(batch, codes)
-        output = self(batch.first, codes, offsets, task, self._seen(batch, step), flow)
+        seen = self._seen(batch, step)
+        output = self(batch.first, codes, offsets=offsets, task=task, seen=seen, flow=flow)
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -223,7 +227,7 @@ class ActionDecoder(OnSkill):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
     def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
-        """Codes, in training with noise that belongs to sample and step, and tasks."""
+        """Codes, in training with noise that depends on sample and step, and tasks."""
         codes = self.skill_of(batch).codes
         if self.training and self.config.code_noise and codes.numel():
             noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
@@ -231,7 +235,7 @@ class ActionDecoder(OnSkill):
         return codes, self.tasks(self.texts_of(batch))
 
     def _seen(self, batch: Batch, step: int) -> Tensor | None:
-        """Whose image is not hidden in this step of training, bool [B]; None: no one's is."""
+        """bool [B]: whether a sample's image is visible in this step of training; None: all are."""
         share = self.config.image_dropout
         if not self.training or not share or self.config.condition in ("flow", "none"):
             return None
@@ -249,6 +253,7 @@ class ActionDecoder(OnSkill):
             losses = functional.huber_loss(
                 output, target, reduction="none", delta=self.config.huber_delta
             )
+        # [B, N, A] -> [B, N]
         parts = {"action_loss": (losses * regressed).sum(dim=2) / regressed.sum().clamp(min=1)}
         if self.switch is not None:
             high = actions[..., self.switch] > self.get_buffer("_pair").mean()
@@ -270,14 +275,14 @@ class ActionDecoder(OnSkill):
     def act(self, image: Tensor, skill: Skill, texts: Sequence[str] | None = None) -> Actions:
         """The chunk of actions that carries out a skill from here on.
 
-        image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" does not look at.
-        texts: of the task, one each, where the decoder was trained to know tasks.
+        image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" ignores.
+        texts: of the task, one each, where the decoder was trained with tasks.
         Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
         margin, the gripper at one of its two values. The same on every call, and for a sample
         whatever the others of the batch.
         """
         task = None if texts is None else self.tasks(texts)
-        return self.finish(self(image, skill.codes, None, task))
+        return self.finish(self(image, skill.codes, task=task))
 
     def finish(self, output: Tensor) -> Actions:
         """Normalised actions float32 [B,N,A], as `forward` gives them, to actions to carry out."""
@@ -295,7 +300,7 @@ class ActionDecoder(OnSkill):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
-        """A decoder of the same build, with weights yet to be loaded."""
+        """A decoder of the same build, with weights that are loaded afterwards."""
         space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
         return cls(DecoderConfig.parse(spec["config"]), skill, space, texts)
 

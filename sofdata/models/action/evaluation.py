@@ -68,7 +68,7 @@ class ActionEvaluation:
         if name == "":
             self._errors += (values - true).abs().double().sum(dim=0).cpu()
         if decoder.switch is not None:
-            # The mean lies nearer to the more frequent value: the mean action is the majority's.
+            # The mean is nearer to the more frequent value, which the mean action thus answers.
             middle = decoder.get_buffer("_pair").mean()
             right = (values[:, decoder.switch] > middle) == (true[:, decoder.switch] > middle)
             self._sums[f"right{name}"] += int(right.sum())

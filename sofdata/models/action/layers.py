@@ -1,6 +1,6 @@
-"""The layers of the action decoder: what reads actions off a skill, and off flow; and the heads.
+"""The layers of the action decoder: readers of skills and of flow, and the heads.
 
-Both readers give a feature for each of the N actions of a chunk. All is float32, without dropout
+Both readers give features for each of the N actions of a chunk. All is float32, without dropout
 and without statistics over the batch, so that a sample's actions depend on that sample alone.
 """
 
@@ -16,16 +16,17 @@ from torch.nn import functional
 
 from sofdata.errors import ContractError
 from sofdata.models.common.attention import Attention
+from sofdata.models.init import learned_vectors
 
 _GRID = 4  # side of the grid of features that a step of flow is reduced to
 
 
 class TokenReader(nn.Module):
-    """N learned queries that attend to each other, to the observation and to the skill.
+    """N learned queries that attend to each other, to observation and skill (Eq. 22).
 
     Layers are those of the decoder of Vaswani et al. 2017 (arXiv 1706.03762), normalised before
-    each block; the queries are the places of the chunk, as in ACT (Zhao et al. 2023, arXiv
-    2304.13705).
+    each block; there is one query for each action of the chunk, as in ACT (Zhao et al. 2023, arXiv
+    2304.13705). Equation numbers are those of docs/models.md.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class TokenReader(nn.Module):
         self.observation = _Tokens(*observation, width)
         self.skill = None if skill is None else _Tokens(*skill, width)
         self.task = None if task is None else _Tokens(1, task, width)
-        self.queries = nn.Parameter(torch.randn(chunk, width))
+        self.queries = learned_vectors(chunk, width, std=1.0)
         self.layers = nn.ModuleList(_ReadBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
@@ -57,8 +58,8 @@ class TokenReader(nn.Module):
         if self.task is not None:
             if task is None:
                 raise ContractError("a decoder that was built for tasks needs the task")
-            memory = torch.cat([memory, self.task(task[:, None])], dim=1)
-        hidden = self.queries.expand(len(memory), -1, -1)
+            memory = torch.cat([memory, self.task(task[:, None])], dim=1)  # [B, P + n + 1, width]
+        hidden = self.queries.expand(len(memory), -1, -1)  # [B, N, width]
         for layer in self.layers:
             hidden = layer(hidden, memory)
         features: Tensor = self.norm(hidden)
@@ -71,7 +72,7 @@ class _Tokens(nn.Module):
     def __init__(self, number: int, size: int, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(size, width)
-        self.places = nn.Parameter(0.5 * torch.randn(number, width))
+        self.places = learned_vectors(number, width, std=0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
         placed: Tensor = self.linear(tokens) + self.places
@@ -99,12 +100,12 @@ class _ReadBlock(nn.Module):
 
 
 class FlowReader(nn.Module):
-    """Actions' features straight from flow: inverse dynamics.
+    """Features of the actions from flow alone: inverse dynamics.
 
-    A small CNN reads each step, convolutions over time mix neighbouring steps, and the N actions
-    are then read at their places in time. Actions lie evenly over the window as steps do, so that
-    the middle of action i is at the share (i + 0.5) / N of the window and that of step l at
-    (l + 0.5) / L; features are interpolated linearly between the steps' middles.
+    A small CNN reads each step, convolutions over time mix neighbouring steps, and the features are
+    then resampled at the times of the N actions. Actions are spread evenly over the window as steps
+    are: the middle of action i is at the fraction (i + 0.5) / N of the window, that of step l at
+    (l + 0.5) / L. Features are interpolated linearly between the middles of the steps.
     """
 
     def __init__(self, chunk: int, *, width: int, layers: int) -> None:
@@ -112,19 +113,20 @@ class FlowReader(nn.Module):
         self.chunk = chunk
         self.step = step_features(width)
         self.time = nn.ModuleList(_TimeBlock(width) for _ in range(layers))
-        self.places = nn.Parameter(0.5 * torch.randn(chunk, width))
+        self.places = learned_vectors(chunk, width, std=0.5)
         self.mix = _mlp(width, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, flow: Tensor) -> Tensor:
         """flow [B,L,2,h,w], of values about 1, to features [B,N,width]."""
         size, steps = flow.shape[:2]
-        hidden = self.step(flow.flatten(0, 1)).reshape(size, steps, -1)
+        features = self.step(flow.flatten(0, 1))  # [B, L, 2, h, w] -> [B * L, width]
+        hidden = features.reshape(size, steps, -1)  # [B, L, width]
         for block in self.time:
             hidden = block(hidden)
-        hidden = at_actions(hidden, self.chunk) + self.places
-        features: Tensor = self.norm(hidden + self.mix(hidden))
-        return features
+        hidden = at_actions(hidden, self.chunk) + self.places  # [B, N, width]
+        mixed: Tensor = self.norm(hidden + self.mix(hidden))
+        return mixed
 
 
 def step_features(width: int) -> nn.Sequential:
@@ -133,21 +135,20 @@ def step_features(width: int) -> nn.Sequential:
     return nn.Sequential(
         *(_Halving(a, b) for a, b in itertools.pairwise(sizes)),
         nn.AdaptiveAvgPool2d(_GRID),
-        nn.Flatten(),  # keeps where things move
+        nn.Flatten(),  # rather than a mean over the grid, which would lose where things move
         nn.Linear(sizes[-1] * _GRID * _GRID, width),
     )
 
 
 def at_actions(steps: Tensor, actions: int) -> Tensor:
-    """Features of L steps [B,L,W] at the places in time of `actions` actions, [B,actions,W]."""
-    read = functional.interpolate(
-        steps.transpose(1, 2), actions, mode="linear", align_corners=False
-    )
-    return read.transpose(1, 2)
+    """Features of L steps [B,L,W], interpolated at the times of N `actions`: [B,N,W]."""
+    channels = steps.transpose(1, 2)  # [B, W, L]
+    read = functional.interpolate(channels, actions, mode="linear", align_corners=False)
+    return read.transpose(1, 2)  # [B, W, N] -> [B, N, W]
 
 
 class _Halving(nn.Module):
-    """A convolution to half the resolution; not normalised, which would hide how fast all moves."""
+    """A convolution to half the resolution; normalisation would remove the magnitude of flow."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -166,7 +167,8 @@ class _TimeBlock(nn.Module):
         self.convolution = nn.Conv1d(width, width, 3, padding=1)
 
     def forward(self, steps: Tensor) -> Tensor:
-        mixed: Tensor = self.convolution(self.norm(steps).transpose(1, 2)).transpose(1, 2)
+        channels = self.norm(steps).transpose(1, 2)  # [B, W, L]
+        mixed: Tensor = self.convolution(channels).transpose(1, 2)
         return steps + functional.gelu(mixed)
 
 

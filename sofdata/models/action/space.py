@@ -1,7 +1,7 @@
-"""What the actions of the training demonstrations look like: the scale of each dimension.
+"""The action space of the training demonstrations: the scale of each dimension.
 
-Measured once, before training, and kept in the action decoder's checkpoint: a policy needs it to
-give actions in the robot's own units.
+Measured once, before training, and saved with the action decoder: a policy needs it to output
+actions in the robot's own units.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from sofdata.errors import ConfigError, ContractError
 from sofdata.types import ActionBatch, Batch
 
-STD_LEAST = 1e-4  # ours: a dimension that varies by less is not blown up further
+STD_LEAST = 1e-4  # ours: noise in a dimension that hardly varies is not amplified further
 NO_ACTIONS = (
     "the action decoder learns from demonstrations, and this dataset has no actions: ingest a "
     "corpus that has them with --with-actions"
@@ -52,7 +52,7 @@ class ActionSpace:
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
-        """The space that `dataclasses.asdict` wrote, also after a way through JSON."""
+        """The space that `dataclasses.asdict` wrote, also after a round trip through JSON."""
         read = {name: values[name] for name in (field.name for field in fields(cls))}
         for name in ("mean", "std", "low", "high"):
             read[name] = tuple(float(value) for value in read[name])
@@ -105,7 +105,7 @@ def _refuse_not_finite(batch: ActionBatch) -> None:
         raise ConfigError(
             f"actions that are not finite (NaN or infinite) in {', '.join(keys[:8])}"
             + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
-            + ": mend these demonstrations, or leave them out, and ingest again"
+            + ": fix these demonstrations, or leave them out, and ingest again"
         )
 
 
@@ -142,7 +142,7 @@ class _Sums:
         self._high = torch.maximum(self._high, actions.amax(dim=0))
         self._chunk = max(self._chunk, int(batch.action_mask.sum(dim=1).max()))
         for seen, column in zip(self._values, actions.T, strict=True):
-            if len(seen) <= 2:  # a third value is all that has to be known
+            if len(seen) <= 2:  # a third value shows that there are more than two
                 seen.update(column.unique()[:3].tolist())
 
     def space(self) -> ActionSpace:

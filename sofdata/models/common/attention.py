@@ -1,7 +1,6 @@
-"""The parts that the models are made of: attention with masks, and small convolutional networks.
+"""Layers over sequences: attention with masks and biases, convolution over steps, and blocks.
 
-No layer here treats a sample differently with the batch it comes in: no batch statistics, no
-dropout.
+No layer here depends on the other samples of a batch: no batch statistics, no dropout.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ def sinusoids(places: Tensor, width: int) -> Tensor:
 
     places: float [n]; need not be whole numbers.
     """
+    # The base is 100 rather than the paper's 10,000: a window has only a few steps.
     speeds = torch.exp(torch.arange(0, width, 2) * (-torch.log(torch.tensor(100.0)) / width))
-    angles = places.float()[:, None] * speeds
+    angles = places.float()[:, None] * speeds  # [n, width / 2]
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
 
 
@@ -34,21 +34,28 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, context: Tensor, keep: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        """keep: bool [B,K]; False hides that entry of the context from every query."""
+        """query: [B,Q,W]; context: [B,K,W]. Returns [B,Q,W].
+
+        keep: bool [B,K]; False hides that entry of the context from every query.
+        bias: [Q,K], added to the logits of attention.
+        """
         q = self._split(self.query(query))
         k, v = (self._split(part) for part in self.key_value(context).chunk(2, -1))
-        mask = None if keep is None else keep[:, None, None, :]
+        mask = None if keep is None else keep[:, None, None, :]  # [B, 1, 1, K]
         if bias is not None:
             mask = (
                 bias
                 if mask is None
                 else bias + torch.zeros_like(mask, dtype=bias.dtype).masked_fill(~mask, -1e9)
             )
-        mixed = nnf.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        mixed = nnf.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask
+        )  # [B, heads, Q, W / heads]
+        return self.out(mixed.transpose(1, 2).flatten(2))  # [B, Q, W]
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, n, W / heads]
+        """[B, n, W] to [B, heads, n, W / heads]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class StepConv(nn.Module):
@@ -61,11 +68,11 @@ class StepConv(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         if keep is not None:
             x = x * keep[..., None]
-        return self.conv(x.transpose(1, 2)).transpose(1, 2)
+        return self.conv(x.transpose(1, 2)).transpose(1, 2)  # over L of [B, W, L]
 
 
 class StepBlock(nn.Module):
-    """A pre-norm transformer block: mix over steps, read the context, transform each step.
+    """A pre-norm transformer block: cross-attention, mixing over steps, and an MLP a step.
 
     mix: "attention", "conv" (a convolution over neighbours, then attention) or "gru".
     cross: whether it reads a context.
@@ -90,7 +97,10 @@ class StepBlock(nn.Module):
         keep_context: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> Tensor:
-        """x: [B,L,W] with keep bool [B,L]; context: [B,K,W] with keep_context bool [B,K]."""
+        """x: [B,L,W] with keep bool [B,L]; context: [B,K,W] with keep_context bool [B,K].
+
+        bias: [L,K], added to the logits of attention over the context.
+        """
         if self.cross is not None:
             assert context is not None
             x = x + self.cross(self.norms[0](x), context, keep_context, bias)

@@ -1,7 +1,8 @@
 """The Gaussian bottleneck of a variational autoencoder.
 
 Kingma and Welling, "Auto-encoding variational Bayes", arXiv 1312.6114; free bits after Kingma et
-al., "Improving variational inference with inverse autoregressive flow", arXiv 1606.04934.
+al., "Improving variational inference with inverse autoregressive flow", arXiv 1606.04934. Equation
+numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ def split(parameters: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reparametrise(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-    """A draw from the Gaussian, through which gradients reach mean and logvar."""
+    """A draw from the Gaussian, through which gradients reach mean and logvar (Eq. 11)."""
     return mean + torch.exp(0.5 * logvar) * noise
 
 
 def kl_nats(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL divergence of N(mean, exp(logvar)) from N(0, 1), a dimension, in nats: [..., D]."""
+    """KL divergence of N(mean, exp(logvar)) from N(0, 1), a dimension, nats [..., D] (Eq. 12)."""
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar)
 
 
 def with_free_nats(kl: Tensor, free: float) -> Tensor:
-    """KL of which a dimension's first `free` nats cost nothing to keep and give no gradient.
+    """KL of which a dimension's first `free` nats are constant: they give no gradient.
 
-    Taken a sample, not a batch as in the paper, so that no sample's loss depends on another.
+    Applied to each sample, not to a batch as in the paper, so that no sample's loss depends on
+    another.
     """
     return kl.clamp(min=free)
 

@@ -3,9 +3,8 @@
 "words" hashes words and pairs of neighbours into a vector of fixed width: each adds +1 or -1 at a
 place that its own hash decides (Weinberger et al., "Feature hashing for large scale multitask
 learning", ICML 2009). It needs no vocabulary and no dependency, and gives the same numbers
-everywhere. "minilm" is the sentence encoder all-MiniLM-L6-v2 with the weights that a package
-carries; nothing is fetched. "id" learns a vector for each text of the training set and knows no
-other.
+everywhere. "minilm" is the sentence encoder all-MiniLM-L6-v2 with weights from a package; nothing
+is downloaded. "id" learns a vector for each text of the training set and knows no other.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class TextEncoder(nn.Module):
         self.width = MINILM_WIDTH if mode == "minilm" else width
         self._ids = {text: index for index, text in enumerate(texts)} if mode == "id" else {}
         self.table = nn.Embedding(max(1, len(texts)), width) if mode == "id" else None
-        # Only where the parameters of the model lie is known: "words" has none of its own.
+        # Marks the model's device: "words" has no parameters that would.
         self.register_buffer("_place", torch.zeros(0), persistent=False)
 
     def forward(self, texts: Sequence[str]) -> Tensor:

@@ -1,6 +1,6 @@
-"""What a prior that looks at nothing would give: each point of a skill by how often it occurred.
+"""Unconditional priors, as baselines: the frequencies of codes at each point of a skill.
 
-Both are fed before training begins (`Planner.count`), and are a part of the checkpoint.
+Both are fitted before training begins (`Planner.count`), and are part of the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TokenCounts(nn.Module):
     @torch.no_grad()
     def add(self, tokens: Tensor) -> None:
         """Count int64 [B, n]."""
-        self.counts.scatter_add_(1, tokens.T, torch.ones_like(tokens.T))
+        self.counts.scatter_add_(1, tokens.T, torch.ones_like(tokens.T))  # [n, V], at [n, B]
 
     def nats(self, tokens: Tensor) -> Tensor:
         """Negative log-likelihood [B, n] of tokens [B, n], one added to every count."""

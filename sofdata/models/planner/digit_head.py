@@ -3,7 +3,7 @@
 A token is a level in each of D dimensions. A softmax over the 1,000 tokens of a codebook has to see
 each of them often; one over the levels of a dimension sees them all the time, and what it learns
 about a level holds for every token that has it. The dimensions of a token depend on each other: so
-each is predicted from those before it (as the chain rule allows, nothing is lost).
+each is predicted from those before it, which by the chain rule loses nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from sofdata.models.init import init_weights
 from sofdata.models.skill.fsq import FSQ
 
 
 class DigitHead(nn.Module):
-    """Tokens of the codebook of `FSQ(levels)` in and out:
+    """Tokens of the codebook of `FSQ(levels)` in and out, by Eq. 17 of docs/models.md:
 
-    p(token | hidden) = Π p(level_d | hidden, level_1 ... level_(d-1))
+    p(token | hidden) = Π_d p(level_d | hidden, level_1 ... level_(d-1))
     """
 
     def __init__(self, width: int, levels: Sequence[int]) -> None:
@@ -31,8 +32,7 @@ class DigitHead(nn.Module):
         self.known = nn.ModuleList(nn.Embedding(count, width) for count in levels[:-1])
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in levels)
         self.outer = nn.ModuleList(nn.Linear(width, count) for count in levels)
-        for table in [*self.tables, *self.known]:
-            nn.init.normal_(table.weight, std=0.05)
+        init_weights(*(table.weight for table in [*self.tables, *self.known]), std=0.05)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """int64 [...] -> [..., width]."""
@@ -48,14 +48,15 @@ class DigitHead(nn.Module):
         digits, found = self.fsq.digits_of(tokens).unbind(-1), []
         for place in range(len(digits)):
             found.append(self._logits(hidden, place).log_softmax(-1))
-            hidden = self._told(hidden, place, digits[place])
+            hidden = self._given_level(hidden, place, digits[place])
         return found
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Log-probability [...] of tokens [...], nats."""
         digits = self.fsq.digits_of(tokens)
         parts = zip(self.logs(hidden, tokens), digits.split(1, -1), strict=True)
-        return torch.cat([logs.gather(-1, digit) for logs, digit in parts], -1).sum(-1)
+        levels = [logs.gather(-1, digit) for logs, digit in parts]  # D of [..., 1]
+        return torch.cat(levels, -1).sum(-1)
 
     def sample(self, hidden: Tensor, temperature: float, generator: Generator | None) -> Tensor:
         """Draw tokens [...]; temperature 0 takes the likeliest level of each dimension in turn."""
@@ -63,24 +64,26 @@ class DigitHead(nn.Module):
         for place in range(self.fsq.dim):
             logits = self._logits(hidden, place)
             digits.append(_drawn(logits, temperature, generator))
-            hidden = self._told(hidden, place, digits[-1])
-        return (torch.stack(digits, -1) * self.fsq.radix).sum(-1)
+            hidden = self._given_level(hidden, place, digits[-1])
+        return (torch.stack(digits, -1) * self.fsq.radix).sum(-1)  # [..., D] -> [...]
 
     def _logits(self, hidden: Tensor, place: int) -> Tensor:
         """Of the levels of a dimension, float32 [..., levels]."""
         logits: Tensor = self.outer[place](functional.gelu(self.inner[place](hidden)))
         return logits.float()
 
-    def _told(self, hidden: Tensor, place: int, digit: Tensor) -> Tensor:
-        """With the level of a dimension added, for the next ones."""
+    def _given_level(self, hidden: Tensor, place: int, digit: Tensor) -> Tensor:
+        """`hidden` with the level of a dimension added, to predict the next ones from."""
         if place == len(self.known):
             return hidden
-        told: Tensor = hidden + self.known[place](digit)
-        return told
+        conditioned: Tensor = hidden + self.known[place](digit)
+        return conditioned
 
 
 def _drawn(logits: Tensor, temperature: float, generator: Generator | None) -> Tensor:
+    """Levels [...] drawn from logits [..., levels]."""
     if temperature == 0:
         return logits.argmax(-1)
     odds = (logits / temperature).softmax(-1)
-    return torch.multinomial(odds.flatten(0, -2), 1, generator=generator).view(odds.shape[:-1])
+    flat = odds.flatten(0, -2)  # [..., levels] -> [N, levels]
+    return torch.multinomial(flat, 1, generator=generator).view(odds.shape[:-1])

@@ -1,4 +1,4 @@
-"""Latent dynamics: the observation that follows when a skill has been carried out.
+"""Latent dynamics: the observation after a skill has been carried out.
 
 A transformer reads the observation's P tokens and the skill's n points, all attending to each
 other, and adds its output to the observation. The output begins at zero, so that training starts
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sofdata.config.section import Section
+from sofdata.models.init import init_weights, learned_vectors
 from sofdata.models.planner.transformer import Block, gains_of
 
 
@@ -40,7 +41,10 @@ class DynamicsConfig(Section):
 
 
 class Dynamics(nn.Module):
-    """(observation [B, P, C], codes [B, n, D]) -> the next observation [B, P, C]."""
+    """(observation [B, P, C], codes [B, n, D]) -> the next observation [B, P, C].
+
+    Eq. 19 of docs/models.md.
+    """
 
     def __init__(
         self, config: DynamicsConfig, observation: tuple[int, int], tokens: int, code_dim: int
@@ -51,19 +55,19 @@ class Dynamics(nn.Module):
         self.places = places
         self.observation = nn.Linear(channels, config.width)
         self.codes = nn.Linear(code_dim, config.width)
-        self.positions = nn.Parameter(0.02 * torch.randn(places + tokens, config.width))
+        self.positions = learned_vectors(places + tokens, config.width, std=0.02)
         self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.change = nn.Linear(config.width, channels)
-        nn.init.zeros_(self.change.weight)
-        nn.init.zeros_(self.change.bias)
+        init_weights(self.change.weight, self.change.bias, std=0)
 
     def forward(self, observation: Tensor, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         """The observation after the skill.
 
         noise: standard normal [B, layers, 2, width] for dropout; None to go without.
         """
-        x = torch.cat([self.observation(observation), self.codes(codes)], 1) + self.positions
+        x = torch.cat([self.observation(observation), self.codes(codes)], 1)  # [B, P + n, width]
+        x = x + self.positions
         gains = None if noise is None else gains_of(noise, self.config.dropout)
         for index, block in enumerate(self.blocks):
             x, _ = block(x, gains=None if gains is None else gains[:, index])

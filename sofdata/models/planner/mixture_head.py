@@ -8,9 +8,11 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
+from sofdata.models.init import init_weights
+
 
 class MixtureHead(nn.Module):
-    """Vectors of D numbers in and out.
+    """Vectors of D numbers in and out, by Eq. 18 of docs/models.md.
 
     components: K Gaussians. min_std: the least standard deviation that one may have.
     """
@@ -20,8 +22,7 @@ class MixtureHead(nn.Module):
         self.dim, self.components, self.min_std = dim, components, min_std
         self.into = nn.Linear(dim, width)
         self.out = nn.Linear(width, components * (1 + 2 * dim))
-        # Components that begin alike would stay alike.
-        nn.init.normal_(self.out.bias[components : components * (1 + dim)], std=1.0)
+        init_weights(self.out.bias[components : components * (1 + dim)], std=1.0)  # the means
 
     def embed(self, vectors: Tensor) -> Tensor:
         """[..., D] -> [..., width]."""
@@ -34,7 +35,7 @@ class MixtureHead(nn.Module):
         k, d = self.components, self.dim
         weights, means, spread = torch.split(out, [k, k * d, k * d], -1)
         std = self.min_std + nn.functional.softplus(spread)
-        shape = (*hidden.shape[:-1], k, d)
+        shape = (*hidden.shape[:-1], k, d)  # [..., K * D] -> [..., K, D]
         return weights.log_softmax(-1), means.reshape(shape), std.reshape(shape)
 
     def log_prob(self, hidden: Tensor, vectors: Tensor) -> Tensor:
@@ -55,9 +56,9 @@ class MixtureHead(nn.Module):
             chosen = weights.argmax(-1)
         else:
             odds = (weights / temperature).softmax(-1)
-            chosen = torch.multinomial(odds.flatten(0, -2), 1, generator=generator)
-            chosen = chosen.view(odds.shape[:-1])
-        index = chosen[..., None, None].expand(*chosen.shape, 1, self.dim)
+            flat = odds.flatten(0, -2)  # [..., K] -> [N, K]
+            chosen = torch.multinomial(flat, 1, generator=generator).view(odds.shape[:-1])
+        index = chosen[..., None, None].expand(*chosen.shape, 1, self.dim)  # [..., 1, D]
         mean, spread = means.gather(-2, index)[..., 0, :], std.gather(-2, index)[..., 0, :]
         if temperature == 0:
             return mean

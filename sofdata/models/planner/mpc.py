@@ -1,11 +1,11 @@
-"""Planning by imagination: sequences of skills are proposed by the prior, followed by the latent
+"""Model predictive control: sequences of skills are proposed by the prior, rolled out by the latent
 dynamics, and refined by the cross-entropy method (Rubinstein and Kroese, "The Cross-Entropy
 Method", 2004).
 
-Each round keeps the best candidates, fits a distribution without dependencies to them (for each
-point of each skill a categorical over the codebook, or a Gaussian), and draws new ones from it and
-from the prior. Only the first skill of a plan is meant to be carried out before planning anew.
-All defaults are ours.
+Each round keeps the best candidates, fits a factorised distribution to them (for each point of each
+skill a categorical over the codebook, or a Gaussian), and draws new ones from it and from the
+prior. Only the first skill of a plan is meant to be carried out before planning again. All defaults
+are ours. Equation numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TokenProposal:
             raise ValueError("fit before sampling")
         rows = self._odds.flatten(0, -2)
         drawn = torch.multinomial(rows, number, replacement=True, generator=generator)
-        return drawn.T.reshape(number, *self._odds.shape[:-1])
+        return drawn.T.reshape(number, *self._odds.shape[:-1])  # [places, S] -> [S, ...]
 
 
 class VectorProposal:
@@ -150,7 +150,7 @@ def cross_entropy_method(
 
 
 def _ranked(candidates: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Candidates with their scores, in which what is no number is the worst."""
+    """Candidates with their scores, in which NaN is the lowest."""
     scores = _one_each(scores, candidates).float()
     return candidates, scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
@@ -166,7 +166,7 @@ def _one_each(scores: Tensor, candidates: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imagined:
-    """What is believed to come of sequences of skills.
+    """The predicted outcome of sequences of skills.
 
     skills: [S, K, n...]. predicted: observations [S, K, P, C] after each of them. log_prob: the
     prior's log-likelihood [S], mean over their points, nats.
@@ -179,7 +179,7 @@ class Imagined:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imagination:
-    """What a planner believes will happen, from one observation [1, P, C] and task [1, E].
+    """Rolls out skills in the latent dynamics, from one observation [1, P, C] and task [1, E].
 
     dynamics: observation [S, P, C] and codes [S, n, D] to the next observation.
     codes_of: a skill's targets (see `Prior`) to its codes.
@@ -210,8 +210,8 @@ class Imagination:
         log_prob = torch.stack(log_probs, 1).sum(1) / points
         return Imagined(torch.stack(skills, 1), torch.stack(predicted, 1), log_prob)
 
-    def follow(self, skills: Tensor) -> Imagined:
-        """Imagine given sequences of skills [S, K, n...]."""
+    def roll_out(self, skills: Tensor) -> Imagined:
+        """Roll out given sequences of skills [S, K, n...]."""
         observation, task = self._repeat(len(skills))
         log_probs, predicted = [], []
         for number, skill in enumerate(skills.unbind(1)):
@@ -231,7 +231,10 @@ class Imagination:
 def search(
     world: Imagination, value: Value, config: MPCConfig, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """The sequence of skills [K, n...] with the best value plus weighted prior, and its score."""
+    """The sequence of skills [K, n...] with the highest score found, and that score (Eq. 21).
+
+    value: of predicted observations, such as minus the distance to a goal.
+    """
 
     def worth(imagined: Imagined) -> Tensor:
         values = _one_each(value(imagined.predicted), imagined.skills)
@@ -244,5 +247,5 @@ def search(
     size = world.prior.space.codebook_size
     proposal = TokenProposal(size) if size else VectorProposal(world.prior.config.min_std)
     return cross_entropy_method(
-        sample, lambda skills: worth(world.follow(skills)), proposal, config, generator
+        sample, lambda skills: worth(world.roll_out(skills)), proposal, config, generator
     )

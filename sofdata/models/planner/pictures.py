@@ -1,4 +1,4 @@
-"""What a planner proposes for two tasks and the same first frame, drawn beside each other."""
+"""A picture of the skills that a planner proposes for two tasks at the same first frame."""
 
 from __future__ import annotations
 

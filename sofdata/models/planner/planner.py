@@ -1,4 +1,4 @@
-"""The planner: which skill comes next, given what is seen and what is asked for.
+"""The planner: which skill comes next, given an image and a task.
 
 The second of the three models of SOF (arXiv 2512.20052): a prior over skills given observation and
 task, a latent dynamics that predicts the observation after a skill, and planning with both. The
@@ -7,13 +7,14 @@ paper publishes neither sizes nor the form of the dynamics; all of it is ours.
     first frame ─► observation [P, C] ─┬─► prior ─► skills ─┬─► dynamics ─► observation after
     text ─► task [E] ──────────────────┘                    └─► cross-entropy method ─► plan
 
-Why observations cannot collapse: predicting one's own features is easy for an encoder that gives
-the same ones for every picture. So the dynamics never trains the encoder: its input and its target
-are both without gradient, and an encoder that is tuned or fresh learns from the prior alone, which
-only gains from telling pictures apart. `observation_spread` would show a collapse all the same,
-as near 0, and the dynamics is always reported beside the error of predicting no change.
+Observations could collapse: an encoder that gives the same features for every image makes them easy
+to predict. So the dynamics never trains the encoder: its input and its target are both detached,
+and an encoder that is tuned or fresh is trained by the prior alone, which gains from features that
+distinguish images. `observation_spread` would still show a collapse, as a value near 0, and the
+dynamics is always reported beside the error of predicting no change.
 
-About 0.8 M parameters for the prior and 0.4 M for the dynamics at the default sizes.
+About 0.8 M parameters for the prior and 0.4 M for the dynamics at the default sizes. Equation
+numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from sofdata.models.planner.config import PlannerConfig
 from sofdata.models.planner.dynamics import Dynamics, normalised_error
 from sofdata.models.planner.mpc import Imagination, MPCConfig, Value, search
 from sofdata.models.planner.prior import Prior, SkillSpace
-from sofdata.models.skill.conditioned import OnSkill
+from sofdata.models.skill.conditioned import SkillConditioned
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Batch, Plan, Skill
 
 
-class Planner(OnSkill):
-    """Proposes, imagines and chooses skills."""
+class Planner(SkillConditioned):
+    """A prior over skills, latent dynamics, and planning with both."""
 
     def __init__(self, config: PlannerConfig, skill: SkillVAE, texts: tuple[str, ...]) -> None:
         """texts: what `Batch.text_ids` point to, and the tasks that text="id" can be asked for."""
@@ -59,7 +60,7 @@ class Planner(OnSkill):
             else VectorMoments(points, dim, config.prior.min_std)
         )
 
-    # What it believes
+    # Prior and dynamics
 
     def tasks(self, texts: Sequence[str]) -> Tensor:
         """Texts to task vectors, float32 [B,E].
@@ -86,11 +87,12 @@ class Planner(OnSkill):
         return *self._codes_and_tokens(drawn), log_prob
 
     def log_prob(self, observation: Tensor, task: Tensor, skill: Skill) -> Tensor:
-        """Log-likelihood [B] of whole skills, in nats; a log-density for KL."""
-        return self.prior.log_prob(observation, task, self.targets(skill)[:, None]).sum((1, 2))
+        """Log-likelihood [B] of whole skills, in nats; a log-density for KL (Eq. 16)."""
+        targets = self.targets(skill)[:, None]  # [B, S, n...] with S = 1
+        return self.prior.log_prob(observation, task, targets).sum((1, 2))
 
     def predict(self, observation: Tensor, codes: Tensor) -> Tensor:
-        """The observation [B,P,C] after a skill with codes [B,n,D]."""
+        """The observation [B,P,C] after a skill with codes [B,n,D] (Eq. 19)."""
         after: Tensor = self.dynamics(observation, codes)
         return after
 
@@ -106,19 +108,20 @@ class Planner(OnSkill):
             return self._codes(targets), targets
         return targets, targets.new_zeros(*targets.shape[:-2], 0, dtype=torch.int64)
 
-    # What it does
+    # Planning
 
     @torch.no_grad()
     def plan(
         self,
         image: Tensor,
         texts: Sequence[str],
+        *,
         goal: Tensor | None = None,
         score: Value | None = None,
         mpc: MPCConfig | None = None,
         seed: int = 0,
     ) -> Plan:
-        """Skills to carry out from here on, the first of them before planning anew.
+        """Skills to carry out from here on; only the first of them before planning again.
 
         image: uint8 [B,3,H,W], one text each.
         goal: images uint8 [B,3,H,W] or observations float32 [B,P,C] to come near to; the score is
@@ -151,7 +154,7 @@ class Planner(OnSkill):
     def _likely(
         self, observation: Tensor, task: Tensor, config: MPCConfig, generator: Generator
     ) -> Plan:
-        """The likeliest sample, what follows from it, the likeliest sample there, and so on."""
+        """The likeliest sample, then the likeliest at the predicted observation, and so on."""
         parts, total = [], torch.zeros(len(task), device=task.device)
         rows = torch.arange(len(task), device=task.device)
         for _ in range(config.horizon):
@@ -171,10 +174,10 @@ class Planner(OnSkill):
         wanted = self.observe(goal) if goal.ndim == 4 else goal
         return [partial(_nearness, row) for row in wanted]
 
-    # How it learns
+    # Training
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Nats a point of the prior plus the weighted error of the dynamics; and both."""
+        """Nats a point of the prior plus the weighted error of the dynamics (Eq. 20); and both."""
         skill, before, after = self.read(batch)
         targets = self.targets(skill)
         task, prior_noise, dynamics_noise = self._given(batch, step)
@@ -182,12 +185,12 @@ class Planner(OnSkill):
         predicted = self.dynamics(before.detach(), skill.codes, dynamics_noise)
         error = normalised_error(predicted, after.detach()).mean()
         metrics = {"prior_nats_token": nats.mean(), "dynamics_mse": error}
-        total = cost.mean() + self.config.dynamics.weight * error
+        total = cost.mean() + self.config.dynamics.weight * error  # Eq. 20
         return total, {name: value.detach() for name, value in metrics.items()}
 
     @torch.no_grad()
     def count(self, batches: Iterable[Batch]) -> None:
-        """Gather how often each code stands at each place, for the baseline of the evaluation.
+        """Count how often each code occurs at each point, for the baseline of the evaluation.
 
         batches: each window of the training set once, or a sample of them. Windows that are not
         finite are left out.
@@ -199,12 +202,14 @@ class Planner(OnSkill):
     def read(self, batch: Batch) -> tuple[Skill, Tensor, Tensor]:
         """Skills of a batch's windows, and the observations before (with gradient) and after.
 
-        Skills are encoded in full precision, or some would be others than when they are used.
+        Skills are encoded in full precision: in bfloat16 some tokens would differ from those that
+        are used later.
         """
         with torch.no_grad(), torch.autocast(batch.flow.device.type, enabled=False):
             skill = self.windows_skill(batch)
             after = self.observe(batch.last)
-        # What is not finite has no token; its codes carry on into the loss, for the loop to see.
+        # A code that is not finite has no token, so 0 stands for it. The code itself makes the loss
+        # not finite, by which the training loop detects the sample.
         skill = Skill(skill.codes, skill.tokens.where(_finite(skill)[:, None], 0))
         return skill, self.observe(batch.first), after
 
@@ -216,7 +221,7 @@ class Planner(OnSkill):
     def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Tasks of a batch, and in training noise for the dropout of prior and dynamics.
 
-        The noise belongs to sample and step, however a batch is split.
+        The noise depends on sample and step alone, so that a batch may be split.
         """
         task = self.tasks(self.texts_of(batch))
         if not self.training:
@@ -226,6 +231,7 @@ class Planner(OnSkill):
         sizes = [math.prod(shape) for shape in shapes]
         noise = noise_of(batch.keys, step, (sum(sizes),)).to(task.device)
         first, second = noise[:, : sizes[0]], noise[:, sizes[0] :]
+        # [B, layers * 2 * width] -> [B, layers, 2, width]
         return task, first.reshape(-1, *shapes[0]), second.reshape(-1, *shapes[1])
 
     def spec(self) -> dict[str, Any]:
@@ -234,23 +240,26 @@ class Planner(OnSkill):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
-        """A planner of the same build, with weights yet to be loaded."""
+        """A planner of the same build, with weights that are loaded afterwards."""
         return cls(PlannerConfig.parse(spec["config"]), skill, tuple(spec["texts"]))
 
 
 def _finite(skill: Skill) -> Tensor:
-    """bool [B]: whether a window's codes are numbers; flow that is not gives codes that are not."""
+    """bool [B]: whether a window's codes are finite; flow that is not gives codes that are not."""
     return skill.codes.isfinite().flatten(1).all(1)
 
 
 def _nearness(goal: Tensor, seen: Tensor) -> Tensor:
-    """Minus the distance [S] of the last of predicted observations [S,K,P,C] to a goal [P,C]."""
+    """Minus the distance [S] of the last of predicted observations [S,K,P,C] to a goal [P,C].
+
+    The first term of Eq. 21.
+    """
     return -normalised_error(seen[:, -1], goal)
 
 
 @contextmanager
 def at_rest(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode within the block, as before after it."""
+    """Set evaluation mode within the block, and the mode from before after it."""
     training = module.training
     module.eval()
     try:

@@ -1,10 +1,10 @@
-"""The prior over skills: p(skill | observation, task), one point of the skill after the other.
+"""The prior over skills: p(skill | observation, task), autoregressive over the skill's points.
 
 A transformer reads the observation's P tokens and the task, which all attend to each other, and
-then the n points of the skill, each of which attends to what came before it (a "prefix language
-model", Raffel et al., JMLR 2020). FSQ skills are predicted as tokens of the codebook, level by
-level (`sofdata.models.planner.digit_head`); KL skills as vectors, with a mixture of Gaussians
-(`sofdata.models.planner.mixture_head`).
+then the n points of the skill, each of which attends to all before it (a "prefix language model",
+Raffel et al., JMLR 2020). FSQ skills are predicted as tokens of the codebook, level by level
+(`sofdata.models.planner.digit_head`); KL skills as vectors, with a mixture of Gaussians
+(`sofdata.models.planner.mixture_head`). Equation numbers (Eq. n) are those of docs/models.md.
 
 The SOF paper (arXiv 2512.20052) publishes no sizes: all defaults are ours.
 """
@@ -21,6 +21,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from sofdata.config.section import Section
+from sofdata.models.init import learned_vectors
 from sofdata.models.planner.digit_head import DigitHead
 from sofdata.models.planner.mixture_head import MixtureHead
 from sofdata.models.planner.transformer import Block, Memory, gains_of, repeat_memory
@@ -79,7 +80,7 @@ class SkillSpace:
 
 
 class Prior(nn.Module):
-    """p(skill | observation, task).
+    """p(skill | observation, task), Eq. 16.
 
     A skill's `targets` are its tokens, int64 [..., n], or for KL its vectors, float32 [..., n, D].
     """
@@ -90,8 +91,8 @@ class Prior(nn.Module):
         width, (places, channels) = config.width, space.observation
         self.observation = nn.Linear(channels, width)
         self.task = nn.Linear(space.task, width)
-        self.prefix = nn.Parameter(0.02 * torch.randn(places + 1, width))
-        self.slots = nn.Parameter(0.02 * torch.randn(space.tokens, width))
+        self.prefix = learned_vectors(places + 1, width, std=0.02)
+        self.slots = learned_vectors(space.tokens, width, std=0.02)
         blocks = [Block(width, config.heads) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
@@ -112,12 +113,13 @@ class Prior(nn.Module):
         number, slots = targets.shape[1:3]
         gains = None if noise is None else gains_of(noise, self.config.dropout)
         first, memory = self._read(observation, task, gains)
-        parts = [first.repeat_interleave(number, 0)]
+        parts = [first.repeat_interleave(number, 0)]  # [B * S, 1, width]
         if slots > 1:
-            before = self.head.embed(targets.flatten(0, 1)[:, :-1]) + self.slots[: slots - 1]
+            earlier = targets.flatten(0, 1)[:, :-1]  # [B, S, n] -> [B * S, n - 1]
+            before = self.head.embed(earlier) + self.slots[: slots - 1]
             mask = _mask(slots - 1, memory[0][0].shape[2], before.device)
             parts.append(self._advance(before, repeat_memory(memory, number), mask, gains)[0])
-        return torch.cat(parts, 1).view(-1, number, slots, self.config.width)
+        return torch.cat(parts, 1).view(-1, number, slots, self.config.width)  # [B, S, n, width]
 
     def log_prob(self, observation: Tensor, task: Tensor, targets: Tensor) -> Tensor:
         """Log-likelihood of each point given those before it: [B, S, n], nats."""
@@ -128,9 +130,11 @@ class Prior(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What to minimise, and the plain negative log-likelihood: both [B, n], nats a point.
 
+        The first term of Eq. 20; label smoothing makes the difference between the two.
+
         targets [B, n] or [B, n, D]; noise as for `hidden`.
         """
-        targets = targets[:, None]
+        targets = targets[:, None]  # S = 1
         hidden = self.hidden(observation, task, targets, noise)
         nats = -self.head.log_prob(hidden, targets)[:, 0]
         share = self.config.label_smoothing
@@ -157,6 +161,7 @@ class Prior(nn.Module):
         itself (temperature 1), in nats.
         """
         first, memory = self._read(observation, task)
+        # [B * S, 1, width]: each of the B prefixes is read once and continued S times.
         hidden, memory = first.repeat_interleave(number, 0), repeat_memory(memory, number)
         points, log_prob = [], hidden.new_zeros(len(hidden), 1, dtype=torch.float32)
         for slot in range(self.space.tokens):
@@ -165,16 +170,16 @@ class Prior(nn.Module):
             if slot + 1 < self.space.tokens:
                 embedded = self.head.embed(points[-1]) + self.slots[slot]
                 hidden, memory = self._advance(embedded, memory)
-        targets = torch.cat(points, 1)
+        targets = torch.cat(points, 1)  # [B * S, n] or [B * S, n, D]
         return targets.view(-1, number, *targets.shape[1:]), log_prob.view(-1, number)
 
     def _read(
         self, observation: Tensor, task: Tensor, gains: Tensor | None = None
     ) -> tuple[Tensor, list[Memory]]:
         """The prefix: what the first point is predicted from [B, 1, width], and the memory."""
-        # As large as an observation is, and at each of its places: else what is seen outweighs it.
-        told = self.task(functional.rms_norm(task, task.shape[-1:]))[:, None]
-        tokens = torch.cat([self.observation(observation) + told, told], 1)
+        # Normalised and added to every token of the observation, which would outweigh it otherwise.
+        asked = self.task(functional.rms_norm(task, task.shape[-1:]))[:, None]  # [B, 1, width]
+        tokens = torch.cat([self.observation(observation) + asked, asked], 1)  # [B, P + 1, width]
         hidden, memory = self._advance(tokens + self.prefix, gains=gains)
         return hidden[:, -1:], memory
 

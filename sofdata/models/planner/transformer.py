@@ -1,4 +1,4 @@
-"""A transformer block that remembers what it has read, so that sampling reads each token once."""
+"""A transformer block with a cache of keys and values, so that sampling reads each token once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Memory = tuple[Tensor, Tensor]  # keys and values of a block, [B, heads, tokens,
 
 
 class Block(nn.Module):
-    """Attention and a two-layer network, each normalised before and added to its input.
+    """Attention and a two-layer network, each with layer norm before it and a residual around it.
 
     Xiong et al., "On layer normalization in the transformer architecture", ICML 2020. The hidden
     layer is four times as wide.
@@ -55,7 +55,7 @@ class Block(nn.Module):
         if memory is not None:
             k, v = torch.cat([memory[0], k], 2), torch.cat([memory[1], v], 2)
         out = functional.scaled_dot_product_attention(q, k, v, mask)
-        return self.mix(out.transpose(1, 2).flatten(2)), (k, v)
+        return self.mix(out.transpose(1, 2).flatten(2)), (k, v)  # [B, T, width]
 
 
 def gains_of(noise: Tensor, dropout: float) -> Tensor:
@@ -63,7 +63,7 @@ def gains_of(noise: Tensor, dropout: float) -> Tensor:
 
     Multiplicative Gaussian noise with the variance of dropout's own (Srivastava et al., "Dropout",
     JMLR 2014, section 10), the same for all tokens of a sample (Gal and Ghahramani, NeurIPS 2016).
-    The noise is given, so that it can belong to the sample, whatever batch it comes in.
+    The noise is an argument, so that it can depend on the sample rather than on its batch.
     """
     return 1 + math.sqrt(dropout / (1 - dropout)) * noise
 

@@ -1,4 +1,4 @@
-"""What the planner and the action decoder share: both build upon a trained skill model."""
+"""What the planner and the action decoder share: both use a trained, frozen skill model."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class KnownSkills:
         return KnownSkills(self.rows, Skill(self.skill.codes[order], self.skill.tokens[order]))
 
 
-class OnSkill(nn.Module):
-    """A model upon a skill model, which is frozen and no part of the `state_dict`.
+class SkillConditioned(nn.Module):
+    """A model that uses a skill model, which is frozen and no part of the `state_dict`.
 
-    encoder: None where images are seen through the frozen skill model itself.
-    known: skills that are looked up rather than encoded anew; see `remember`.
+    encoder: None where the frozen skill model itself encodes images.
+    known: skills that are looked up rather than encoded again; see `remember`.
     """
 
     known: KnownSkills | None = None
 
     def __init__(self, skill: SkillVAE, mode: EncoderMode) -> None:
         super().__init__()
-        self._skill = (skill.eval(),)  # in a tuple, so that it does not count as a part
+        self._skill = (skill.eval(),)  # in a tuple, so that torch does not register it as a part
         self.encoder = None if mode == "frozen" else ImageEncoder(skill, fresh=mode == "fresh")
 
     @property
@@ -61,7 +61,7 @@ class OnSkill(nn.Module):
         return self._skill[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Take the skill model along to another device."""
+        """Move the skill model to another device or dtype as well."""
         self.skill._apply(fn, recurse)
         super()._apply(fn, recurse)
         return self
@@ -76,7 +76,7 @@ class OnSkill(nn.Module):
 
     @torch.no_grad()
     def remember(self, batches: Iterable[Batch]) -> None:
-        """Encode windows once, so that training on them many times need not.
+        """Encode windows once, so that training on them many times need not encode them again.
 
         A window's skill does not depend on the others of its batch, so that nothing else changes.
         """

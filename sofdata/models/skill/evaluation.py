@@ -22,7 +22,8 @@ _GAP = 2
 class SkillEvaluation:
     """Sums over held-out batches; every real step and pixel counts the same.
 
-    flow_energy_explained: 1 - sum|f - f'|^2 / sum|f|^2; zero flow gets 0.
+    flow_energy_explained: 1 - sum|f - f'|^2 / sum|f|^2 (Eq. 15 of docs/models.md); 0 for zero
+        flow.
     flow_energy_explained_mean_flow: what the mean flow field of these very windows gets, a step
         and pixel each: a baseline that knows the mean of the answers.
     epe_px: mean end-point error at the stored size; epe_zero_px: of zero flow.
@@ -79,7 +80,7 @@ class SkillEvaluation:
         mean = self._flow_sum / self._flow_count.clamp(min=1)[:, None, None, None]
         explained = float((mean.square() * self._flow_count[:, None, None, None]).sum())
         found = {
-            "flow_energy_explained": 1 - self._missed / energy,
+            "flow_energy_explained": 1 - self._missed / energy,  # Eq. 15
             "flow_energy_explained_mean_flow": explained / energy,
             "flow_energy_over_mean_flow": 1 - self._missed / max(energy - explained, 1e-12),
             "epe_px": self._error_px / pixels,

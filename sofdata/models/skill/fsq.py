@@ -1,7 +1,7 @@
 """Finite scalar quantisation: each dimension is bounded and rounded to one of a few levels.
 
 Mentzer, Minnen, Agustsson and Tschannen, "Finite scalar quantization: VQ-VAE made simple",
-arXiv 2309.15505. There is nothing to learn in it, and no code can die.
+arXiv 2309.15505. It has no parameters, so no code of the codebook can fall out of use for good.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class FSQ(nn.Module):
 
     levels: how many levels each dimension has, at least 3. (8, 5, 5, 5) makes 1,000 codes.
 
-    With l levels, a number z becomes round(tanh(z + s) (l - 1) / 2 - o), divided by half the
-    number of levels so that codes lie in [-1, 1]; o is 1/2 for an even l and 0 for an odd one, and
-    s = atanh(2 o / (l - 1)) puts z = 0 on the level 0. (The paper's listing has tan for atanh,
-    which differs in the fourth digit.) A code's token is its levels read as a number of mixed
-    radix, the first dimension being the smallest place.
+    With l levels, a number z becomes round(tanh(z + s) (l - 1) / 2 - o), divided by half the number
+    of levels so that codes lie in [-1, 1]; o is 1/2 for an even l and 0 for an odd one, and
+    s = atanh(2 o / (l - 1)) maps z = 0 to the level 0 (Eq. 10 of docs/models.md). The paper's
+    listing has tan for atanh, which differs in the fourth digit. A code's token is its levels read
+    as a number of mixed radix, the first dimension being the least significant digit.
     """
 
     reach: Tensor
@@ -53,11 +53,11 @@ class FSQ(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Codes of numbers [..., D]: float32 of the same shape, in [-1, 1].
 
-        The gradient passes through the rounding as if it were not there.
+        The gradient passes through the rounding unchanged (straight-through estimator).
         """
         bounded = torch.tanh(z.float() + self.shift) * self.reach - self.offset
         rounded = bounded + (bounded.round() - bounded).detach()
-        return rounded / self.width
+        return rounded / self.width  # Eq. 10
 
     def tokens_of(self, codes: Tensor) -> Tensor:
         """Which code of the codebook each is: [..., D] to int64 [...]."""

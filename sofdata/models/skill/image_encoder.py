@@ -14,7 +14,7 @@ class ImageEncoder(nn.Module):
     """Does what `SkillVAE.observe` does, with weights of its own: all of them are trained."""
 
     def __init__(self, skill: SkillVAE, fresh: bool) -> None:
-        """skill: whose weights to begin with, or with random ones if `fresh`; it stays as it is."""
+        """skill: its weights are copied, unless `fresh` asks for random ones; it is not changed."""
         super().__init__()
         device = next(skill.parameters()).device
         model = type(skill)(skill.config, skill.shape) if fresh else copy.deepcopy(skill)

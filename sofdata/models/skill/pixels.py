@@ -1,7 +1,7 @@
-"""From pictures to vectors: the first frame's features, and a step of flow; and moving pictures.
+"""Encoders of the first frame and of a step of flow, and transformations of images and flow.
 
-A linear map makes cells of patches first: convolutions at full resolution would take most of the
-time and add little.
+Both encoders embed patches linearly first: convolutions at full resolution would take most of the
+time and add little. Equation numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional as nnf
 
 GRID = 16  # cells along a side, at the finest
 FRAME = 64  # px; the first frame is reduced to this
-TURNS = 8  # ways in which `turned` can lay a picture
+TURNS = 8  # reflections and rotations of a square, see `turned`
 
 
 def reduced(image: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def reduced(image: Tensor) -> Tensor:
 
 
 class FrameEncoder(nn.Module):
-    """The first frame as features [B,C,4,4]."""
+    """The first frame as features [B,C,4,4] (Eq. 1)."""
 
     def __init__(self, channels: tuple[int, int, int]) -> None:
         super().__init__()
@@ -45,25 +45,25 @@ class FrameEncoder(nn.Module):
 
 
 class FlowEncoder(nn.Module):
-    """A step of flow, normalised, to a vector: [N,2,s,s] to [N,W]."""
+    """A step of flow, normalised, to a vector: [N,2,s,s] to [N,W] (Eq. 2)."""
 
     def __init__(self, size: int, channels: tuple[int, int, int], width: int) -> None:
         super().__init__()
         _, middle, coarse = channels
         self.patches = nn.Conv2d(2, middle, size // 8, stride=size // 8)
         self.conv = unit(middle, coarse, 2)
-        # Group norm hides how fast things move; the reduced flow beside it tells.
+        # Group norm removes the magnitude of flow, so the flow itself is given too, at 16 x 16.
         self.out = nn.Linear(16 * coarse + 2 * GRID**2, width)
 
     def forward(self, flow: Tensor) -> Tensor:
         features = self.conv(nnf.silu(self.patches(flow)))  # [N,C,4,4]
-        small = nnf.avg_pool2d(flow, flow.shape[-1] // GRID)
+        small = nnf.avg_pool2d(flow, flow.shape[-1] // GRID)  # [N,2,16,16]
         vectors: Tensor = self.out(torch.cat([features.flatten(1), small.flatten(1)], 1))
         return vectors
 
 
 def moved(maps: Tensor, places: Tensor) -> Tensor:
-    """Maps [B,C,h,w], moved to L places: [B,L,C,h,w], bilinear, zero where nothing comes from.
+    """Maps [B,C,h,w], translated to L places: [B,L,C,h,w], bilinear, zero beyond the border.
 
     places: [B,L,2G], (dx, dy) of each of G groups of channels, in halves of a side.
     """
@@ -72,7 +72,7 @@ def moved(maps: Tensor, places: Tensor) -> Tensor:
     dx, dy = places.unflatten(2, (groups, 2)).transpose(1, 2).flatten(0, 1).unbind(-1)  # [B*G,L]
     rows, columns = _resampling(dy * (height / 2), height), _resampling(dx * (width / 2), width)
     x = maps.unflatten(1, (groups, -1)).flatten(0, 1).transpose(1, 2)  # [B*G,h,c,w]
-    # Two products of matrices for a group: all its channels, and for the rows all its places.
+    # A bilinear translation is separable: one matrix product over the rows, one over the columns.
     x = rows.flatten(1, 2) @ x.flatten(2)  # [B*G,L*h,c*w]
     x = x.view(-1, height * maps.shape[1] // groups, width) @ columns.flatten(0, 1).mT
     x = x.view(len(maps), groups, -1, height, maps.shape[1] // groups, width)  # [B,G,L,h,c,w]
@@ -80,7 +80,7 @@ def moved(maps: Tensor, places: Tensor) -> Tensor:
 
 
 def spread(canvases: Tensor, centres: Tensor, size: int) -> Tensor:
-    """Lay small canvases [...,C,c,c] around their centres on empty ones: [...,C,size,size].
+    """Place small canvases [...,C,c,c] around their centres on empty ones: [...,C,size,size].
 
     centres: [...,2], (x, y) in halves of a side from the middle. Bilinear; what lies outside is
     cut off.
@@ -92,11 +92,12 @@ def spread(canvases: Tensor, centres: Tensor, size: int) -> Tensor:
     columns, rows = (1 - gap.abs()).relu().unbind(-3)
     flat = canvases.flatten(0, -4)  # [N,C,c,c]
     columns, rows = columns.reshape(-1, 1, size, side), rows.reshape(-1, 1, size, side)
-    return (rows @ flat @ columns.mT).view(*canvases.shape[:-2], size, size)
+    large = rows @ flat @ columns.mT  # [N,C,size,size]
+    return large.view(*canvases.shape[:-2], size, size)
 
 
 def _resampling(shift: Tensor, length: int) -> Tensor:
-    """Matrices [...,length,length] that move a line of values by shifts [...], in cells."""
+    """Matrices [...,length,length] that translate a line of values by shifts [...], in cells."""
     axis = torch.arange(length, device=shift.device, dtype=shift.dtype)
     gap = axis[:, None] - axis  # from each source cell to each target cell
     return (1 - (gap - shift[..., None, None]).abs()).relu()
@@ -105,7 +106,7 @@ def _resampling(shift: Tensor, length: int) -> Tensor:
 def turned(flow: Tensor, image: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
     """Mirror windows left to right (bit 1), top to bottom (bit 2) and along the diagonal (bit 4).
 
-    flow: [B,L,2,s,s]; image: [B,3,S,S]; turns: int64 [B]. Vectors turn along with their places.
+    flow: [B,L,2,s,s]; image: [B,3,S,S]; turns: int64 [B]. The vectors are mirrored as well.
     """
     sign = flow.new_tensor([-1.0, 1.0])[:, None, None]
     for bit, axis, signs in ((1, -1, sign), (2, -2, -sign)):
@@ -118,6 +119,7 @@ def turned(flow: Tensor, image: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def norm(channels: int, affine: bool = True) -> nn.Module:
+    """Group norm over groups of 8 channels."""
     return nn.GroupNorm(max(1, channels // 8), channels, affine=affine)
 
 

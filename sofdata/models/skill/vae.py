@@ -1,16 +1,19 @@
 """The skill VAE: a window of flow to a few codes, and codes and first frame back to flow.
 
-The first of the three models of SOF (arXiv 2512.20052), which learns what can be done from flow
-alone. The paper names its parts and publishes neither sizes nor values: those are ours.
+The first of the three models of SOF (arXiv 2512.20052), which learns skills from flow alone. The
+paper names its parts and publishes neither sizes nor values: those are ours.
 
-    flow ─► CNN a step ─► over steps ─► n queries ─► bottleneck ─► n codes of D numbers
-                 first frame ─► CNN ─────┴──────────────┐
-                            codes ─► L step queries ─► FlowDecoder ─► flow
+    flow ─► CNN a step ─► blocks over steps ─► n queries ─► bottleneck ─► n codes of D numbers
+                        first frame ─► CNN ─────┴─────────────┐
+                                  codes ─► L step queries ─► FlowDecoder ─► flow
 
 Beside the queries, one linear map leads from all steps to all codes, and one from all codes to all
-steps. Attention alone learns to use few codes; the linear maps spread them from the first step on.
+steps. With attention alone the model learns to use few codes; the linear maps make it use them all
+from the beginning.
 
-About 2.5 M parameters at the default sizes.
+About 2.5 M parameters at the default sizes. Equation numbers (Eq. n) are those of docs/models.md,
+shapes are [batch B, steps L, ...], n codes of D numbers, W features (`width`), P tokens of an
+observation with C channels each, s = `detail` px.
 """
 
 from __future__ import annotations
@@ -35,17 +38,11 @@ from sofdata.models.common.gaussian import (
     warm_up,
     with_free_nats,
 )
+from sofdata.models.init import init_weights, learned_vectors
 from sofdata.models.skill.config import SkillConfig
 from sofdata.models.skill.flow_decoder import DecoderShape, FlowDecoder
 from sofdata.models.skill.fsq import FSQ
-from sofdata.models.skill.pixels import (
-    GRID,
-    TURNS,
-    FlowEncoder,
-    FrameEncoder,
-    reduced,
-    turned,
-)
+from sofdata.models.skill.pixels import GRID, TURNS, FlowEncoder, FrameEncoder, reduced, turned
 from sofdata.types import Batch, Skill
 
 PLACES = 16  # tokens of an observation: 4 x 4
@@ -54,7 +51,7 @@ _Z_RANGE = 2.0  # tanh is nearly flat beyond
 
 @dataclass(frozen=True, slots=True)
 class FlowShape:
-    """Of the dataset that is trained on: L, the stored side in px, and the p99 magnitude in px."""
+    """The dataset's windows: L steps, stored side h = w in px, 99th percentile of |flow| in px."""
 
     steps: int
     size: int
@@ -94,17 +91,17 @@ class SkillVAE(nn.Module):
         self._build_sequences(config, shape.steps)
 
     def _build_sequences(self, config: SkillConfig, steps: int) -> None:
-        """The parts that work on steps and codes."""
+        """Layers over steps and codes: those of the encoder, then those of the decoder."""
         width = config.width
         self.frame_tokens = nn.Linear(config.channels[2], width)
-        self.frame_places = nn.Parameter(0.1 * torch.randn(PLACES, width))
-        self.encoder = self._blocks(config.encoder_blocks, "conv", reads=False)
-        self.readers = self._blocks(config.query_blocks, "attention", reads=True)
+        self.frame_places = learned_vectors(PLACES, width, std=0.1)
+        self.encoder = self._blocks(config.encoder_blocks, "conv", cross=False)
+        self.readers = self._blocks(config.query_blocks, "attention", cross=True)
         mix = "conv" if config.decoder == "transformer" else "gru"
-        self.unroll = self._blocks(config.decoder_blocks, mix, reads=True)
-        # Codes are spread over time to begin with: each looks at the steps around its own place.
-        at = torch.linspace(0, steps - 1, config.tokens)
-        near = -(at[:, None] - torch.arange(steps)).square()
+        self.unroll = self._blocks(config.decoder_blocks, mix, cross=True)
+        # Biases of attention, learned. At first each code attends to the steps around its own time.
+        at = torch.linspace(0, steps - 1, config.tokens)  # time of each code
+        near = -(at[:, None] - torch.arange(steps)).square()  # [n, L]
         to_frame = torch.full((1, PLACES), -2.0)
         self.read_bias = nn.Parameter(torch.cat([near, to_frame.expand(config.tokens, -1)], 1))
         self.unroll_bias = nn.Parameter(torch.cat([near.T, to_frame.expand(steps, -1)], 1))
@@ -114,30 +111,30 @@ class SkillVAE(nn.Module):
         self.code_places = nn.Parameter(0.1 * sinusoids(at, width))
         self.before_code, self.context = nn.LayerNorm(width), nn.LayerNorm(width)
         self.before_flow = nn.LayerNorm(width)
-        numbers = self.code_dim * (1 if self.fsq else 2)
+        numbers = self.code_dim * (1 if self.fsq else 2)  # kl: mean and log variance
         self.to_code = nn.Linear(width, numbers)
         self.from_code = nn.Linear(self.code_dim, width)
-        nn.init.normal_(self.to_code.weight, std=0.3)  # divided by sqrt(width) where it is used
-        nn.init.normal_(self.from_code.weight)
+        init_weights(self.to_code.weight, std=0.3)
+        init_weights(self.from_code.weight, std=1.0)
         self.before_straight = nn.LayerNorm(width)
         self.straight_to_codes = nn.Linear(steps * width, config.tokens * numbers)
         self.straight_to_steps = nn.Linear(config.tokens * self.code_dim, steps * width)
-        nn.init.normal_(self.straight_to_codes.weight, std=(steps * width) ** -0.5)
+        init_weights(self.straight_to_codes.weight, std=(steps * width) ** -0.5)
 
-    def _blocks(self, number: int, mix: str, reads: bool) -> nn.ModuleList:
+    def _blocks(self, number: int, mix: str, cross: bool) -> nn.ModuleList:
         width, heads = self.config.width, self.config.heads
-        return nn.ModuleList(StepBlock(width, heads, mix, reads) for _ in range(number))
+        return nn.ModuleList(StepBlock(width, heads, mix, cross) for _ in range(number))
 
-    # What it does
+    # Use
 
     def encode(self, flow: Tensor, first: Tensor, mask: Tensor) -> Skill:
-        """The skill of each window; the same for a window whatever the others of the batch.
+        """The skill of each window, which does not depend on the others of the batch.
 
         flow: float32 [B,L,2,h,w] in px a step; first: uint8 [B,3,H,W]; mask: bool [B,L].
         """
-        z = self.posterior(flow, first, mask)
+        z = self.posterior(flow, first, mask)  # [B, n, D], kl: [B, n, 2 * D]
         if self.fsq is not None:
-            codes = self.fsq(z)
+            codes = self.fsq(z)  # Eq. 5
             return Skill(codes, self.fsq.tokens_of(codes))
         mean, _ = split(z)
         return Skill(mean, mean.new_zeros(len(mean), 0, dtype=torch.int64))
@@ -149,11 +146,12 @@ class SkillVAE(nn.Module):
     def decode(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step."""
         image = reduced(first)
-        flow = self._unroll(codes, self.frame(image), image) * self._unit_px
+        flow = self._unroll(codes, self.frame(image), image) * self._unit_px  # [B, L, 2, s, s]
         if self.detail == self.shape.size:
             return flow
-        large = nnf.interpolate(flow.flatten(0, 1), (self.shape.size,) * 2, mode="bicubic")
-        return large.unflatten(0, flow.shape[:2])
+        steps = flow.flatten(0, 1)  # [B * L, 2, s, s]
+        large = nnf.interpolate(steps, (self.shape.size,) * 2, mode="bicubic")  # [B * L, 2, h, w]
+        return large.unflatten(0, flow.shape[:2])  # [B, L, 2, h, w]
 
     def observe(self, image: Tensor) -> Tensor:
         """uint8 [B,3,H,W] of any size to an observation, float32 [B,P,C], layer-normalised."""
@@ -173,67 +171,78 @@ class SkillVAE(nn.Module):
         return self.fsq
 
     def posterior(self, flow: Tensor, first: Tensor, mask: Tensor) -> Tensor:
-        """What enters the bottleneck: [B,n,D], or for kl mean and log variance, [B,n,2D]."""
+        """The input of the bottleneck: [B,n,D], or for kl mean and log variance, [B,n,2D]."""
         return self._posterior(self._shrink(flow), self.frame(first), mask)
 
-    # How it does it
+    # Encoder and decoder
 
     @property
     def _unit_px(self) -> float:
-        """What a normalised flow of 1 is, in px a step at the stored size."""
+        """A normalised flow of 1 in px a step at the stored size: the dataset's 99th percentile."""
         return max(self.shape.p99_px, 1e-3)
 
     def _posterior(self, flow: Tensor, frame: Tensor, mask: Tensor) -> Tensor:
+        """Normalised flow [B,L,2,s,s] and frame features [B,C,4,4] to z, Eq. 1 to 4.
+
+        L may be less than the model's.
+        """
         batch, steps = mask.shape
         if steps > self.shape.steps:
             raise ContractError(f"windows of {steps} steps for a model of {self.shape.steps}")
-        x = self.flow(flow.flatten(0, 1)).unflatten(0, (batch, steps)) + self.step_places[:steps]
-        for block in self.encoder:
+        x = self.flow(flow.flatten(0, 1))  # Eq. 2: [B, L, 2, s, s] -> [B * L, W]
+        x = x.unflatten(0, (batch, steps)) + self.step_places[:steps]  # [B, L, W]
+        for block in self.encoder:  # Eq. 3
             x = block(x, mask)
-        context = self.context(torch.cat([x, self._picture(frame)], 1))
-        keep = torch.cat([mask, mask.new_ones(batch, PLACES)], 1)
-        bias = torch.cat([self.read_bias[:, :steps], self.read_bias[:, -PLACES:]], 1)
-        queries = self.queries.expand(batch, -1, -1)
+        context = self.context(torch.cat([x, self._frame_tokens(frame)], 1))  # [B, L + P, W]
+        keep = torch.cat([mask, mask.new_ones(batch, PLACES)], 1)  # [B, L + P]
+        bias = torch.cat([self.read_bias[:, :steps], self.read_bias[:, -PLACES:]], 1)  # [n, L + P]
+        queries = self.queries.expand(batch, -1, -1)  # [B, n, W]
         for block in self.readers:
             queries = block(queries, None, context, keep, bias)
-        # A weight of unit scale and a divisor outside: so AdamW moves codes slowly.
+        # A weight of unit scale, divided in use: AdamW's steps, whose size does not depend on the
+        # scale of a weight, then change codes slowly.
         weight = self.to_code.weight * self.config.width**-0.5
-        read = nnf.linear(self.before_code(queries), weight, self.to_code.bias)
+        read = nnf.linear(self.before_code(queries), weight, self.to_code.bias)  # [B, n, D]
         straight = self.before_straight(x) * mask[..., None]
-        straight = nnf.pad(straight, (0, 0, 0, self.shape.steps - steps)).flatten(1)
-        return read + self.straight_to_codes(straight).view_as(read)
+        straight = nnf.pad(straight, (0, 0, 0, self.shape.steps - steps)).flatten(1)  # [B, L * W]
+        return read + self.straight_to_codes(straight).view_as(read)  # Eq. 4: [B, n, D]
 
     def _unroll(
         self, codes: Tensor, frame: Tensor, image: Tensor, chosen: Tensor | None = None
     ) -> Tensor:
-        """Codes to normalised flow [B,M,2,detail,detail] of the chosen steps, or of all."""
-        read = self.from_code(codes) + self.code_places
-        context = self.context(torch.cat([read, self._picture(frame)], 1))
-        straight = self.straight_to_steps(codes.flatten(1))
-        x = self.step_queries + straight.unflatten(1, self.step_queries.shape)
-        for block in self.unroll:
+        """Codes [B,n,D] to normalised flow [B,M,2,s,s] of M chosen steps, or of all L.
+
+        frame: features [B,C,4,4] of the image, float32 [B,3,64,64]. chosen: int64 [B,M].
+        """
+        read = self.from_code(codes) + self.code_places  # [B, n, W]
+        context = self.context(torch.cat([read, self._frame_tokens(frame)], 1))  # [B, n + P, W]
+        straight = self.straight_to_steps(codes.flatten(1))  # [B, n * D] -> [B, L * W]
+        x = self.step_queries + straight.unflatten(1, self.step_queries.shape)  # [B, L, W]
+        for block in self.unroll:  # Eq. 6
             x = block(x, None, context, None, self.unroll_bias)
-        flow: Tensor = self.decoder(self.before_flow(x), image, chosen)
+        flow: Tensor = self.decoder(self.before_flow(x), image, chosen)  # Eq. 7 to 9
         return flow.float()
 
-    def _picture(self, frame: Tensor) -> Tensor:
+    def _frame_tokens(self, frame: Tensor) -> Tensor:
+        """Frame features [B,C,4,4] to tokens [B,P,W]."""
         return self.frame_tokens(_normalised(frame)) + self.frame_places
 
     def _shrink(self, flow: Tensor) -> Tensor:
-        """Flow in px a step, to normalised flow at the side that the model works at."""
+        """Flow [B,L,2,h,w] in px a step to normalised flow [B,L,2,s,s]."""
         flow = flow / self._unit_px
         factor = flow.shape[-1] // self.detail
         if factor == 1:
             return flow
-        return nnf.avg_pool2d(flow.flatten(0, 1), factor).unflatten(0, flow.shape[:2])
+        small = nnf.avg_pool2d(flow.flatten(0, 1), factor)  # [B * L, 2, s, s]
+        return small.unflatten(0, flow.shape[:2])  # [B, L, 2, s, s]
 
-    # How it learns
+    # Training
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over samples of the motion-weighted Huber loss of each one's real steps.
+        """Mean over samples of the motion-weighted Huber loss of each one's real steps (Eq. 14).
 
-        Noise, mirroring and which steps are decoded belong to sample and step, however a batch is
-        split.
+        Noise, mirroring and which steps are decoded depend on sample and step alone, so that a
+        batch may be split.
         """
         config = self.config
         flow, image = self._shrink(batch.flow), reduced(batch.first)
@@ -242,18 +251,18 @@ class SkillVAE(nn.Module):
         frame = self.frame(image)
         z = self._posterior(flow, frame, batch.mask)
         codes, extra, metrics = self._bottleneck(z, batch.keys, step)
-        real = batch.mask[:, :, None, None, None]
+        real = batch.mask[:, :, None, None, None]  # [B, L, 1, 1, 1]
         chosen = None
         if self.training and 0 < config.decoded_steps < flow.shape[1]:
             chosen = steps_of(batch.keys, step, batch.mask, config.decoded_steps)
             rows = torch.arange(len(flow), device=flow.device)[:, None]
-            flow, real = flow[rows, chosen], real[rows, chosen]
+            flow, real = flow[rows, chosen], real[rows, chosen]  # [B, M, 2, s, s], [B, M, 1, 1, 1]
         predicted = self._unroll(codes, frame, image, chosen)[:, : flow.shape[1]]
-        speed = flow.square().sum(2, keepdim=True).sqrt()
-        weight = (1 + config.motion_weight * speed.clamp(max=1)) * real
+        speed = flow.square().sum(2, keepdim=True).sqrt()  # [B, M, 1, s, s]
+        weight = (1 + config.motion_weight * speed.clamp(max=1)) * real  # Eq. 13
         error = nnf.huber_loss(predicted, flow, reduction="none", delta=config.huber_delta)
-        sums = (error * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-6)
-        reconstruction = sums.mean() / 2  # of dx and dy
+        means = (error * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-6)  # [B]
+        reconstruction = means.mean() / 2  # Eq. 14: weights are summed once for dx and dy
         with torch.no_grad():
             missed = ((predicted - flow).square() * real).sum()
             metrics["energy_explained"] = 1 - missed / (flow.square() * real).sum().clamp(min=1e-6)
@@ -262,7 +271,7 @@ class SkillVAE(nn.Module):
     def _bottleneck(
         self, z: Tensor, keys: Sequence[str], step: int
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Codes to decode from, what they cost, and what to log."""
+        """Codes [B,n,D] of the bottleneck's input, their penalty, and metrics to log (Eq. 5)."""
         config = self.config
         if self.fsq is not None:
             codes = self.fsq(z)
@@ -283,12 +292,12 @@ class SkillVAE(nn.Module):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """A model of the same build, with weights yet to be loaded."""
+        """A model of the same build, with weights that are loaded afterwards."""
         return cls(SkillConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
 
 
 def turns_of(keys: Sequence[str], step: int) -> Tensor:
-    """In which of 8 ways each sample is laid at a step: int64 [B]."""
+    """By which of 8 reflections and rotations each sample is augmented at a step: int64 [B]."""
     return torch.tensor([zlib.crc32(f"{key}:{step}".encode()) % TURNS for key in keys])
 
 
@@ -301,5 +310,6 @@ def steps_of(keys: Sequence[str], step: int, mask: Tensor, number: int) -> Tenso
 
 
 def _normalised(frame: Tensor) -> Tensor:
+    """Frame features [B,C,4,4] to an observation, layer-normalised (Eq. 1)."""
     tokens = frame.flatten(2).transpose(1, 2)  # [B,P,C]
     return nnf.layer_norm(tokens, tokens.shape[-1:])
