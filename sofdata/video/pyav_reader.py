@@ -182,6 +182,7 @@ class _Decoder:
 
     def decode(self, packet: Any, skip: bool) -> Iterator[_Picture]:
         """Frames that a packet completes. skip: its own is not needed."""
+        # NONREF and not ALL: frames that others refer to are still decoded, so that pixels stay.
         if skip != self._skipping:
             self._codec.skip_frame, self._skipping = ("NONREF" if skip else "DEFAULT"), skip
         if self._info.by_order:
@@ -289,7 +290,7 @@ class _Converter:
             height=int(height),
             format="rgb48le" if transfer else "rgb24",
             interpolation="BICUBIC",  # as decord does
-            threads=1,
+            threads=1,  # there is a worker for each core: more threads would wait for each other
         )
         rgb = small.to_ndarray()
         if transfer:
