@@ -90,6 +90,7 @@ class EpicKitchens:
         tables = {rel for rel in (_place(tree, name) for name in (*TABLES.values(), INFO)) if rel}
         files, unnamed = _files(tree, tables)
         durations = dict(_durations(tree))
+        # The table of durations lists all videos; most people have downloaded a part of them.
         unused[NO_FILE] += sum(video not in files.by_stem for video in durations)
         entries, away = [], Counter[str]()
         for segment in _once(segments, unused):

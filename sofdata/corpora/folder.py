@@ -43,7 +43,7 @@ class Folder:
         for item in tree.walk(folders=True):
             if _belongs(tree, item):
                 entries.append(_entry(item, bare_stream(tree, item.rel)))
-            elif item.problem != "is_a_directory":
+            elif item.problem != "is_a_directory":  # whose files come by themselves
                 count_ignored(ignored, item)
                 if suffix(item.rel) in TABLES and not is_hidden(item.rel):
                     tables.append(item.rel)

@@ -129,6 +129,7 @@ def _holds_clips(tree: Tree, folder: str) -> bool:
     names = names_in(tree, folder)
     shard = _SHARD.fullmatch(folder.rsplit("/", 1)[-1])
     captioned = {stem_of(name) for name in names if shard and suffix(name) in (".txt", ".json")}
+    # Some names are enough to see what a folder is for, and it may hold many thousands.
     clips = [name for name in names[:20] if suffix(name) in VIDEO_SUFFIXES]
     return bool(clips) and not any(stem_of(name) in captioned for name in clips)
 

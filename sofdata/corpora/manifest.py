@@ -160,7 +160,7 @@ class _Rows:
             raise jsonfile.wrong(table.tree, table.rel, f"{unread[0]!r} holds no plain values")
         decimal = table.decimal()
         for at, row in table.rows(roles.columns):
-            if not row.keys() <= heads.keys():
+            if not row.keys() <= heads.keys():  # a JSON object with a key that none before had
                 heads.update(dict.fromkeys(row))
                 roles = headings.roles(table.tree, table.rel, list(heads), self.config)
             found = _Row(table, at, roles, row, decimal)

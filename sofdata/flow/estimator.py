@@ -161,6 +161,8 @@ def _resolve_learned(config: FlowConfig, runs_here: bool) -> FlowConfig:
     if config.checkpoint != weights.RANDOM:
         urls = zoo.checkpoint_urls(config.estimator.removeprefix(learned.PREFIX))
         path = weights.locate(config.estimator, config.checkpoint, urls)
+        # Workers have another working directory, so that a path must be absolute; a name is kept,
+        # since each machine has its own cache.
         if config.checkpoint not in urls:
             update["checkpoint"] = str(path)
         found = weights.sha256(path)

@@ -46,7 +46,8 @@ def open_container(source: Source, max_pixels: int | None = None) -> Any:
         source.seek(0)
     bound = {} if max_pixels is None else {"max_pixels": str(2 * max_pixels + ADDED_PIXELS)}
     container = av.open(
-        # A path is never taken for an address such as "http:...".
+        # Playlists and the like name other files and hosts, which FFmpeg would open: it may use its
+        # file protocol and self-contained formats only. A path is never an address ("http:...").
         source if isinstance(source, RangeFile) else os.path.abspath(source),
         options={"protocol_whitelist": "file", "format_whitelist": FORMATS, **bound},
         **_tags_in_any_encoding(),

@@ -39,6 +39,7 @@ from sofdata.video.tally import StreamReport
 from sofdata.video.watch import OVER_MEMORY_CODE
 from sofdata.video.words import last_line
 
+# A child that has gone wrong may claim any size; no more than this is allocated for it.
 MAX_HEADER_BYTES = 1 << 24
 MAX_PAYLOAD_BYTES = 1 << 30
 STDERR_TAIL_BYTES = 2000
@@ -216,8 +217,10 @@ class DecoderProcess:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "sofdata.video.child", str(child_end)],
                 stdin=subprocess.PIPE,
+                # Decoders print to both; answers come through a pipe of their own.
                 stdout=self._stderr,
                 stderr=self._stderr,
+                # Unbuffered, so that the last line before a crash is there to be quoted.
                 env=decoding_environment() | {"PYTHONUNBUFFERED": "1"},
                 pass_fds=(child_end,),
             )

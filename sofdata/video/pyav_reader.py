@@ -49,7 +49,7 @@ class _Picture(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Pass:
+class _DecodePass:
     """One pass over a video.
 
     wanted: int64; presentation times that will be sampled, None where they are not known, which
@@ -79,7 +79,7 @@ def read(
     sampler: StepSampler[_Picture] = StepSampler(
         sampling.step_s, sampling.span_s, sampling.hidden_s
     )
-    first = _Pass(source, info, sampling, tally, _wanted(info, sampling))
+    first = _DecodePass(source, info, sampling, tally, _wanted(info, sampling))
     try:
         for kept_s, kept in _sampled(first, sampler):
             yield kept_s, convert(kept)
@@ -109,7 +109,7 @@ def _wanted(info: VideoInfo, sampling: Sampling) -> NDArray[np.int64] | None:
     return info.pts[select(info.pts_s, sampling.step_s, sampling.span_s, sampling.hidden_s)]
 
 
-def _sampled(one: _Pass, sampler: StepSampler[_Picture]) -> Iterator[tuple[float, _Picture]]:
+def _sampled(one: _DecodePass, sampler: StepSampler[_Picture]) -> Iterator[tuple[float, _Picture]]:
     """The frames that the sampler keeps. Raises `_Mispredicted` before it could choose wrongly."""
     coming = deque([] if one.wanted is None else one.wanted.tolist())
     end_s = one.sampling.span_s[1] if one.sampling.span_s else math.inf
@@ -130,7 +130,7 @@ def _sampled(one: _Pass, sampler: StepSampler[_Picture]) -> Iterator[tuple[float
     yield from sampler.finish()
 
 
-def _from_the_right_entry(one: _Pass) -> Iterator[_Picture]:
+def _from_the_right_entry(one: _DecodePass) -> Iterator[_Picture]:
     """Decoded frames, from one at or before the first of the span on where there is such a one.
 
     A decoder may need longer to recover than its container promises: then it begins earlier.
@@ -150,7 +150,7 @@ def _from_the_right_entry(one: _Pass) -> Iterator[_Picture]:
                 return
 
 
-def _frames(one: _Pass, entry: EntryPoint, span: Ticks) -> Generator[_Picture, None, None]:
+def _frames(one: _DecodePass, entry: EntryPoint, span: Ticks) -> Generator[_Picture, None, None]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
     info = one.info
     needed = None if one.wanted is None else frozenset(one.wanted.tolist())
@@ -182,6 +182,7 @@ class _Decoder:
 
     def decode(self, packet: Any, skip: bool) -> Iterator[_Picture]:
         """Frames that a packet completes. skip: its own is not needed."""
+        # NONREF and not ALL: frames that others refer to are still decoded, so that pixels stay.
         if skip != self._skipping:
             self._codec.skip_frame, self._skipping = ("NONREF" if skip else "DEFAULT"), skip
         if self._info.by_order:
@@ -289,7 +290,7 @@ class _Converter:
             height=int(height),
             format="rgb48le" if transfer else "rgb24",
             interpolation="BICUBIC",  # as decord does
-            threads=1,
+            threads=1,  # there is a worker for each core: more threads would wait for each other
         )
         rgb = small.to_ndarray()
         if transfer:

@@ -98,6 +98,7 @@ def _list(tree: Tree, info: Info, actions: ActionLayout | None) -> Listing:
     first: dict[int, str] = {}
     entries = []
     for episode in episodes:
+        # Of episodes with one number the first counts; `_entry` rejects the others.
         before = first.setdefault(episode.number, episode.place)
         own = texts.get((episode.data, episode.number), ())
         entries += [

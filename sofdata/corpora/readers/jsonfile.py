@@ -242,6 +242,7 @@ def clean(text: str) -> str:
 
 def wrong(tree: Folder, rel: str, what: str) -> ConfigError:
     """The error for a label file, which says how to go on without it, where that may be."""
+    # Some adapters keep this message as the detail of a video, so it is stored: its words stay.
     message = f"label file {rel} in {tree.name}: {what}. Mend or fetch the file again"
     if rel.rsplit("/", 1)[-1] in NEEDED:
         return ConfigError(f"{message}: what must not be seen of the videos below it stands there")
