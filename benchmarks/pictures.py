@@ -124,10 +124,8 @@ def draw_rollout(bench: Path, path: Path) -> None:
     name = next(name for name in sorted(cell["strips"]) if name.startswith(TASK))
     with Image.open(bench / "strips" / cell["hash"] / name) as image:
         rows = tiles_of(np.asarray(image.convert("RGB")))
-    episode = next(
-        each for each in cell["episodes"] if f"{each['task']}-{each['seed']}.png" == name
-    )
-    _rows_on_card(rows, episode, cell["config"]["evaluation"]["execute"]).save(path)
+    episodes = {f"{each['task']}-{each['seed']}.png": each for each in cell["episodes"]}
+    _rows_on_card(rows, episodes[name], cell["config"]["evaluation"]["execute"]).save(path)
 
 
 def _rows_on_card(rows: Sequence[list[Tile]], episode: dict[str, Any], execute: int) -> Card:
