@@ -73,10 +73,10 @@ def measure(root: Path) -> None:
     from sofdata.storage.tree import Tree
 
     tree = Tree(str(root / "parts"))
-    listing, told = timed(lambda: SomethingSomethingV2().listing(tree))
+    listing, took = timed(lambda: SomethingSomethingV2().listing(tree))
     size = sum(entry.size_bytes for entry in listing.entries)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"pass over {len(listing.entries)} clips, {size / 1e6:.0f} MB: {told}, {peak:.0f} MiB")
+    print(f"pass over {len(listing.entries)} clips, {size / 1e6:.0f} MB: {took}, {peak:.0f} MiB")
     index = sum(path.stat().st_size for path in (root / "cache").rglob("*") if path.is_file())
     print(f"index: {index / 1e6:.1f} MB")
     print(f"listing again: {timed(lambda: SomethingSomethingV2().listing(tree))[1]}")

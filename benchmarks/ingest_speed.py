@@ -242,7 +242,7 @@ class Recorder:
 
 
 def part_worker(pipe: Any, paths: list[str], config: IngestConfig) -> None:
-    """Decode, or estimate flow, each time it is told to."""
+    """Decode, or estimate flow, at each command of the pipe."""
     recorder, estimator = Recorder(), make_estimator(config.flow)
     for path in paths:
         list(windows_of(frames_of(path, config), config, recorder))

@@ -187,8 +187,8 @@ def print_rows(engine: str, wall_s: float, samples: list[Sample]) -> bool:
             quarter = int(4 * sample.at_s / wall_s)
             quarters[quarter] = max(quarters[quarter], sample.mib.get(kind, 0.0))
         name = f"**{kind}**" if kind == "worker" else kind
-        told = ", ".join(f"{part:.0f}" for part in quarters)
-        print(f"| {engine} | {name} | {max(quarters):.0f} | {told} | {wall_s:.0f} |", flush=True)
+        peaks = ", ".join(f"{part:.0f}" for part in quarters)
+        print(f"| {engine} | {name} | {max(quarters):.0f} | {peaks} | {wall_s:.0f} |", flush=True)
     return max(sample.mib["worker"] for sample in samples) < LIMIT_MIB
 
 

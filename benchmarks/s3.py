@@ -65,8 +65,8 @@ def main() -> None:
                 measured[way].append(ingest(server, *places[way]))
             same = hashes(server.fetch(f"s3://bench/d{turn}", folder / "there"))
             assert same == hashes(folder / "d"), "S3 gives other bytes"
-        tell(measured, asked.clips)
-        tell_span(server)
+        print_tables(measured, asked.clips)
+        print_span(server)
     shutil.rmtree(CACHE / "s3-server")
 
 
@@ -100,7 +100,7 @@ def server_s(server: S3Server) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def tell(measured: dict[str, list[Measured]], clips: int) -> None:
+def print_tables(measured: dict[str, list[Measured]], clips: int) -> None:
     rounds = len(measured["local"])
     print(f"{clips} clips, {rounds} rounds, medians (least to most)\n")
     print("| | whole, s | work, s | CPU, s | of it the server's, s |\n|---|---|---|---|---|")
@@ -120,7 +120,7 @@ def spread(values: list[Measured], key: str, digits: int = 1) -> str:
     return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
 
 
-def tell_span(server: S3Server) -> None:
+def print_span(server: S3Server) -> None:
     film = CACHE / "s3-film.mp4"
     if not film.exists():
         noise = np.random.default_rng(0).integers(0, 255, (FRAMES, 480, 640, 3), np.uint8)

@@ -71,10 +71,10 @@ def main() -> None:
                         pass
                     measured[way].append(clock.read())
             turn += 1
-    tell(measured, asked.clips, asked.rounds)
+    print_table(measured, asked.clips, asked.rounds)
 
 
-def tell(measured: dict[str, list[Measured]], clips: int, rounds: int) -> None:
+def print_table(measured: dict[str, list[Measured]], clips: int, rounds: int) -> None:
     units = len(measured["fast"]) // rounds
     print(f"{clips} clips in {units} units, {rounds} rounds, one process\n")
     print("| | wall s | CPU s | wall over fast | of a unit, median (least to most) |")

@@ -3,8 +3,8 @@
     python benchmarks/training.py [--episodes 250] [--demonstrations 6] [--set KEY=VALUE]
 
 renders episodes of the scripted gripper, ingests them, runs `sofdata train all` on them, and prints
-each stage's held-out metrics as Markdown. Corpora and datasets are kept under benchmarks/cache; a
-training that is broken off goes on with the same command.
+each stage's held-out metrics as Markdown. Corpora and datasets are kept under benchmarks/cache; the
+same command resumes a training that was interrupted.
 """
 
 from __future__ import annotations

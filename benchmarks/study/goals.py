@@ -50,8 +50,8 @@ def _long_goals(cells: Cells, ours: str, demos: int) -> list[Goal]:
     gap = difference_of(mine, bc) if mine and bc else None
     if not mine or not bc or not gap:
         return []
-    told = f"{success_of(mine).mean:.2f} against {success_of(bc).mean:.2f}: {_shown(gap)}"
-    return [(f"{ours}, K={demos}: ahead of bc, interval above 0", told, gap.low > 0)]
+    text = f"{success_of(mine).mean:.2f} against {success_of(bc).mean:.2f}: {_shown(gap)}"
+    return [(f"{ours}, K={demos}: ahead of bc, interval above 0", text, gap.low > 0)]
 
 
 def _goals(cells: Cells, ours: str, first: int) -> list[Goal]:
@@ -60,8 +60,8 @@ def _goals(cells: Cells, ours: str, first: int) -> list[Goal]:
         return []
     success, cloned = success_of(mine), success_of(bc)
     ratio = success.mean / max(cloned.mean, 1e-9)
-    told = f"{success.mean:.2f} against {cloned.mean:.2f}: {ratio:.2f} times"
-    rows = [(f"{ours}, K={first}: twice bc", told, ratio >= 2)]
+    text = f"{success.mean:.2f} against {cloned.mean:.2f}: {ratio:.2f} times"
+    rows = [(f"{ours}, K={first}: twice bc", text, ratio >= 2)]
     for other in ("bc+encoder", "lapa", "sof-shuffled"):
         theirs = cells.get((other, first, VIDEOS))
         gap = difference_of(mine, theirs) if theirs else None

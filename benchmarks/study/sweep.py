@@ -4,7 +4,7 @@
     python benchmarks/study/sweep.py collected/metaworld study noise flow those named
 
 Every variant is first.yaml with a few settings changed, or for those in AROUND the frozen settings
-(`standard`). Cells are cached, so that running it again goes on where it stopped, and variants
+(`standard`). Cells are cached, so that running it again resumes where it stopped, and variants
 share whatever they have in common. Prints a row of Markdown for each, as in LOG.md.
 """
 
@@ -47,21 +47,21 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "half of the images hidden": ("arms=[sof]", "decoder.model.image_dropout=0.5"),
     "no images": ("arms=[sof]", "decoder.model.image_dropout=1"),
     "frozen": ("arms=[sof]", "skill_encoder=frozen"),
-    "told the task": ("arms=[sof]", "skill_task=true"),
-    "clone, told the task": ("arms=[sof+clone]", "skill_task=true"),
-    "longer prior, less dropout, told the task": (
+    "given the task": ("arms=[sof]", "skill_task=true"),
+    "clone, given the task": ("arms=[sof+clone]", "skill_task=true"),
+    "longer prior, less dropout, given the task": (
         "arms=[sof, sof-shuffled]",
         "skill_task=true",
         "planner.optim.steps=2500",
         "planner.model.prior.dropout=0.1",
     ),
-    "told the task, execute 4": (
+    "given the task, execute 4": (
         "arms=[bc, sof+clone]",
         "skill_task=true",
         "evaluation.execute=4",
     ),
-    "told the task, 8 codes": ("arms=[sof+clone]", "skill_task=true", "skill.model.tokens=8"),
-    # Told the task and the flow of the skill, half of the images hidden, images shifted further.
+    "given the task, 8 codes": ("arms=[sof+clone]", "skill_task=true", "skill.model.tokens=8"),
+    # Given the task and the flow of the skill, half of the images hidden, images shifted further.
     "flow and image": ("arms=[sof+clone, bc]", *FLOW_AND_IMAGE),
     "flow and image, shifts of 2": (
         "arms=[sof+clone, bc-50]",
