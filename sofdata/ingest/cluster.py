@@ -28,8 +28,8 @@ from sofdata.errors import (
     TransientError,
 )
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pool import Member, Pool
-from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.system.cores import cores
 
@@ -38,7 +38,7 @@ NODE_TRIES = 10
 OBJECT_STORE_BYTES = 512 << 20
 
 
-def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
+def run_ray(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
     """Run units on Ray actors, on this machine or on the cluster at `run.address`.
 
     A unit whose worker dies, or that fails with a `TransientError`, is run again, `UNIT_TRIES`
@@ -140,7 +140,7 @@ class Queue:
         self.later = [(due, unit) for due, unit in self.later if due > now]
 
 
-def _drive(queue: Queue, pool: Pool, job: Job) -> Iterator[Event]:
+def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
     """Keep every worker busy with one unit until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for

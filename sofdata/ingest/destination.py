@@ -10,9 +10,9 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import IngestConfig, completed
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
 from sofdata.ingest.plan import Plan
-from sofdata.ingest.unit import Job
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
@@ -87,7 +87,7 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
         )
 
 
-def check_same_units(records: Iterable[LedgerRecord], job: Job, mix: bool) -> None:
+def check_same_units(records: Iterable[LedgerRecord], job: UnitJob, mix: bool) -> None:
     """Raise `ConfigError` for units whose `dataset.json` is lost, if they were made otherwise.
 
     mix: go on with other libraries.
@@ -117,7 +117,7 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
         )
 
 
-def new_record(job: Job, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
+def new_record(job: UnitJob, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
     """What `dataset.json` says of a plan before it is carried out. before: what it says now."""
     beside = plan.beside
     return DatasetRecord(

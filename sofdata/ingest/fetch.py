@@ -62,6 +62,7 @@ class Fetcher:
         self._thread: ThreadPoolExecutor | None = None
         self._fetched: Counter[str] = Counter()
         self._copied_whole: set[str] = set()
+        self._given = ("", "")  # id of the video that was given last, and its path
 
     def __enter__(self) -> Fetcher:
         return self
@@ -78,6 +79,7 @@ class Fetcher:
         Raises what `Tree.download` raises, in the block too, and `RangesSpent` there.
         """
         if self._in_ranges(ref, decoder):
+            self._given = ref.id, ""
             budget = Budget(lambda start, end: self._read(ref, start, end), self._limit(ref))
             try:
                 yield RangeFile(ref.uri, ref.size_bytes, budget), ""
@@ -87,8 +89,17 @@ class Fetcher:
             budget.check()
         else:
             path = self._local(ref)
+            self._given = ref.id, path
             self._look_ahead(ref, decoder)
             yield path, path
+
+    def path_of(self, ref: VideoRef) -> str:
+        """The path under which errors name a video: its own or, once given, that of what was.
+
+        "" for one that was read in ranges, which errors name by its URI.
+        """
+        given, path = self._given
+        return path if given == ref.id else self._source.path(ref.where)
 
     def copy_whole(self, ref: VideoRef) -> None:
         """Read no more ranges of this video's file."""

@@ -332,7 +332,7 @@ def _windows(estimator: str) -> str:
     import numpy as np
 
     from sofdata.flow.estimator import make_estimator
-    from sofdata.ingest.process import LocalFlow, windows_of
+    from sofdata.ingest.stages import LocalFlow, cut_windows, estimate_flow
     from sofdata.shards.sample import VideoContext, encode_sample
     from sofdata.types import Frames, RejectedWindow, VideoRef
 
@@ -346,7 +346,7 @@ def _windows(estimator: str) -> str:
     flow = LocalFlow(make_estimator(config.flow))
     context = VideoContext(VideoRef("a clip", "a clip", 0, ""), flow.name, (64, 64), "stretch")
     digest = hashlib.sha256()
-    for window in windows_of([frames], config, flow):
+    for window in cut_windows(estimate_flow([frames], flow, config), config.windows):
         if not isinstance(window, RejectedWindow):
             sample = encode_sample(window, context, config.codec, config.images)
             for suffix, member in sorted(sample.members.items()):

@@ -15,13 +15,15 @@ from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import stored_config
 from sofdata.ingest.decoders import Isolated
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.job import UnitJob
+from sofdata.ingest.pipeline import Tools
 from sofdata.ingest.plan import Plan, load_plan
-from sofdata.ingest.process import LocalFlow
-from sofdata.ingest.unit import Job, run_video
+from sofdata.ingest.stages import LocalFlow
+from sofdata.ingest.unit import run_video
 from sofdata.shards.layout import DATASET, RUNS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import VideoRecord
-from sofdata.shards.tar import TarWriter
+from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.types import ActionSpec, VideoRef
 from sofdata.ui.text import printable
@@ -50,37 +52,39 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
     config = stored_config(dataset.config)
     found = dataset.actions
     actions = ActionSpec(tuple(found.names), found.fps) if found else None
-    job = Job(Tree(source or last_source(dest)), dest, config, dataset.corpus, actions)
+    job = UnitJob(Tree(source or last_source(dest)), dest, config, dataset.corpus, actions)
     return _run(ref, job, console)
 
 
-def _run(ref: VideoRef, job: Job, console: Console) -> VideoRecord:
+def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
     _tell(console, "video", f"{ref.id} ({ref.size_bytes} bytes) of {job.source.name}")
     decoder = Isolated(job.config)
     began = time.monotonic()
     try:
-        with Tree("").scratch() as folder:
-            writer = TarWriter(os.path.join(folder, "replay.tar"))
+        with (
+            Tree("").scratch() as folder,
+            Fetcher(job.source, (ref,), job.config.run) as fetcher,
+            ShardWriter(os.path.join(folder, "replay.tar")) as shard,
+        ):
             flow = LocalFlow(make_estimator(job.config.flow))
-            with Fetcher(job.source, (ref,), job.config.run) as fetcher:
-                record, output = run_video(ref, job, writer, flow, decoder, fetcher)
-            writer.discard()
+            outcome = run_video(ref, job, Tools(fetcher, decoder, flow, shard))
     finally:
         decoder.close()
+    record = outcome.record
     _tell(console, "took", f"{time.monotonic() - began:.2f} s, {record.tries} tries")
     _tell(console, "decoder", record.decoder)
     _tell(console, "frames", f"{record.frames} sampled over {record.covered_s:.2f} s")
     if record.decode_errors or record.salvaged:
         _tell(console, "damage", f"{record.decode_errors} decode errors; {record.salvaged}")
-    for row in output.rows:
+    for row in shard.rows:
         what = f"{row.start_s:8.2f} - {row.end_s:.2f} s  {row.steps} steps  p99 {row.p99_px:.2f} px"
         _tell(console, f"window {row.window}", what)
-    for rejected in output.rejected:
+    for rejected in shard.rejected:
         what = f"{rejected.start_s:8.2f} - {rejected.end_s:.2f} s  rejected: {rejected.reason}"
         _tell(console, f"window {rejected.window}", what)
     ended = f"{record.status} {record.reason}".strip()
     _tell(console, "ended", f"{ended}: {record.detail}" if record.detail else ended)
-    for line in output.stderr.splitlines():
+    for line in outcome.stderr.splitlines():
         _tell(console, "decoder said", line)
     return record
 

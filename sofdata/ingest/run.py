@@ -44,6 +44,7 @@ from sofdata.ingest.generation import (
     with_earlier,
 )
 from sofdata.ingest.inline import run_inline
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import (
     compare_libraries,
     libraries_digest,
@@ -51,7 +52,6 @@ from sofdata.ingest.libraries import (
     with_stored,
 )
 from sofdata.ingest.plan import Plan, load_plan, make_plan
-from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import DATASET, NEXT_DATASET, RUNS
@@ -72,7 +72,7 @@ class Prepared:
     first. complete: what lies at the destination, if nothing is left to do.
     """
 
-    job: Job
+    job: UnitJob
     corpus: str
     why: str
     generation: Generation
@@ -177,7 +177,7 @@ def prepare(
             known.record if known else stored, config, dest.name, bool(known and known.done)
         )
         allowed, mixes = compared.allowed(other_libraries), bool(compared.differing)
-        job = Job(source, dest, config, adapter.name, listing.actions, libraries=allowed)
+        job = UnitJob(source, dest, config, adapter.name, listing.actions, libraries=allowed)
         job = replace(job, mixes=mixes, takes_worse=yes)
         if stored is None and known is None:
             check_same_units(read_ledger(dest), job, other_libraries)
@@ -240,7 +240,9 @@ def _mendable() -> Iterator[None]:
         ) from None
 
 
-def _settle(job: Job, known: Generation | None, now: Plan, update: bool, yes: bool) -> Generation:
+def _settle(
+    job: UnitJob, known: Generation | None, now: Plan, update: bool, yes: bool
+) -> Generation:
     """The generation to work towards: the known one as long as the source is what it was."""
     dest = job.dest
     if known is None:
@@ -280,7 +282,7 @@ def _as_planned(prepared: Prepared) -> Generation:
     return now
 
 
-def _note_libraries(job: Job, generation: Generation) -> Generation:
+def _note_libraries(job: UnitJob, generation: Generation) -> Generation:
     """Let a generation explain the libraries of the units that are about to be made."""
     libraries = with_stored(generation.record, job.libraries)
     if not generation.waiting or libraries == generation.record.libraries:
@@ -291,7 +293,7 @@ def _note_libraries(job: Job, generation: Generation) -> Generation:
 
 
 def _execute(
-    job: Job, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+    job: UnitJob, generation: Generation, on_event: Callable[[Event], None], lock: Lock
 ) -> Summary:
     started = time.monotonic()
     ready_at = ended_at = started
@@ -353,7 +355,7 @@ def _execute(
     )
 
 
-def _events(units: tuple[Unit, ...], job: Job) -> Generator[Event, None, None]:
+def _events(units: tuple[Unit, ...], job: UnitJob) -> Generator[Event, None, None]:
     if job.config.run.engine == "inline" or not units:
         yield from run_inline(units, job)
     else:
@@ -362,7 +364,7 @@ def _events(units: tuple[Unit, ...], job: Job) -> Generator[Event, None, None]:
         yield from run_ray(units, job)
 
 
-def _note_start(job: Job, lock: Lock) -> str:
+def _note_start(job: UnitJob, lock: Lock) -> str:
     """Keep what is known of this run: `runs/` alone differs from run to run."""
     began = datetime.now(UTC)
     name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.json"
@@ -381,7 +383,7 @@ def _note_start(job: Job, lock: Lock) -> str:
     return name
 
 
-def _note_end(job: Job, name: str, summary: Summary) -> None:
+def _note_end(job: UnitJob, name: str, summary: Summary) -> None:
     record = json.loads(job.dest.read(name))
     record |= {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),

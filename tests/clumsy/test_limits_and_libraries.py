@@ -20,8 +20,8 @@ from sofdata.ingest.config import load_config
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event, UnitDone
 from sofdata.ingest.libraries import libraries_digest, used_libraries
-from sofdata.ingest.process import LocalFlow
 from sofdata.ingest.run import Summary, execute, prepare
+from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_unit
 from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
