@@ -12,7 +12,7 @@ from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
-from sofdata.ingest.plan import Plan
+from sofdata.ingest.plan import IngestPlan
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
@@ -117,9 +117,9 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
         )
 
 
-def new_record(job: UnitJob, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
+def new_record(job: UnitJob, plan: IngestPlan, before: DatasetRecord | None) -> DatasetRecord:
     """What `dataset.json` says of a plan before it is carried out. before: what it says now."""
-    beside = plan.beside
+    extras = plan.extras
     return DatasetRecord(
         complete=False,
         corpus=job.corpus,
@@ -127,14 +127,14 @@ def new_record(job: UnitJob, plan: Plan, before: DatasetRecord | None) -> Datase
         config_sha256=job.config.digest(),
         counts=Counts(
             videos=plan.videos,
-            ignored_files=dict(sorted(beside.ignored.items())),
-            label_files=beside.label_files,
-            unused_rows=dict(sorted(beside.unused_rows.items())),
+            ignored_files=dict(sorted(extras.ignored.items())),
+            label_files=extras.label_files,
+            unused_rows=dict(sorted(extras.unused_rows.items())),
         ),
         flow={},
         provenance=before.provenance if before else provenance(job.config),
         libraries=with_stored(before, job.libraries),
-        notes=list(beside.notes),
+        notes=list(extras.notes),
         actions=_describe(job.actions),
     )
 

@@ -24,7 +24,7 @@ from sofdata.ingest.libraries import (
     split_digests,
     with_sets_note,
 )
-from sofdata.ingest.plan import Plan, save_plan
+from sofdata.ingest.plan import IngestPlan, save_plan
 from sofdata.ingest.tables import TABLES
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import (
@@ -37,7 +37,7 @@ from sofdata.shards.layout import (
     is_shard_name,
     ledger_name,
 )
-from sofdata.shards.parquet import TableFile
+from sofdata.shards.parquet import TableWriter
 from sofdata.shards.sample import quarantine_name
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
 from sofdata.shards.stats import Merged
@@ -70,7 +70,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
     plan, account = generation.plan, Account(generation.plan)
     with dest.scratch() as folder:
         files = {
-            table: TableFile(os.path.join(folder, table.name), table.schema()) for table in TABLES
+            table: TableWriter(os.path.join(folder, table.name), table.schema()) for table in TABLES
         }
         for table, file in files.items():
             file.write(table.refused_rows(plan))
@@ -134,7 +134,7 @@ def _put_in_place(dest: Tree, generation: Generation) -> None:
     reached("finish: plan in place")
 
 
-def _retire(dest: Tree, plan: Plan, account: Account) -> None:
+def _retire(dest: Tree, plan: IngestPlan, account: Account) -> None:
     """Remove records, shards and notes that no unit of the plan has; all that has replaced them
     is committed. Only files that have our names are touched.
     """
@@ -153,7 +153,7 @@ def _retire(dest: Tree, plan: Plan, account: Account) -> None:
 class Account:
     """Counts how everything ended, record by record."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: IngestPlan) -> None:
         self._videos = plan.videos
         self._status: Counter[str] = Counter(rejected=len(plan.refused))
         self._reasons = Counter(refused.reason for refused in plan.refused)

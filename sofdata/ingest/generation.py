@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
-from sofdata.ingest.plan import Plan, load_plan, save_plan
+from sofdata.ingest.plan import IngestPlan, load_plan, save_plan
 from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import (
@@ -65,7 +65,7 @@ class Generation:
     saved: whether it is stored as it is here.
     """
 
-    plan: Plan
+    plan: IngestPlan
     record: DatasetRecord
     done: frozenset[str] = frozenset()
     again: Mapping[str, Why] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from sofdata.ingest.decoders import Isolated
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Tools
-from sofdata.ingest.plan import Plan, load_plan
+from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_video
 from sofdata.shards.layout import DATASET, RUNS
@@ -89,7 +89,7 @@ def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
     return record
 
 
-def _find(plan: Plan, video: str) -> VideoRef | None:
+def _find(plan: IngestPlan, video: str) -> VideoRef | None:
     videos = {ref.id: ref for unit in plan.units for ref in unit.videos}
     refused = [refused.id for refused in plan.refused]
     if video not in videos and video not in refused:

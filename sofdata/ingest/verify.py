@@ -20,7 +20,7 @@ from sofdata.ingest.generation import (
     read_ledger,
 )
 from sofdata.ingest.libraries import recorded, sets_note
-from sofdata.ingest.plan import Plan, load_plan
+from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.tables import TABLES, Table
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.shards.commit import committed_units, read_record
@@ -186,7 +186,7 @@ def _under_way(generation: Generation | None) -> str:
 
 
 def _check_units(
-    dest: Tree, plan: Plan, dataset: DatasetRecord, fast: bool
+    dest: Tree, plan: IngestPlan, dataset: DatasetRecord, fast: bool
 ) -> Iterator[tuple[LedgerRecord | None, list[Finding]]]:
     """Check all units in order; of a remote dataset a few at a time are fetched."""
 
@@ -345,7 +345,7 @@ def _action_problems(sample: DecodedSample, dataset: DatasetActions | None) -> I
         yield f"sample {record.key}: its actions were not taken in its window"
 
 
-def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding]:
+def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[Finding]:
     """Find files that no unit owns."""
     known = {unit.id for unit in plan.units}
     for unit in sorted(committed_units(dest) - known):
@@ -365,7 +365,7 @@ def _check_uploads(dest: Tree) -> Iterator[Finding]:
 class _TableCheck:
     """Compares a stored table with the rows that plan and ledger give, unit by unit."""
 
-    def __init__(self, dest: Tree, rows: Table, plan: Plan, stack: ExitStack) -> None:
+    def __init__(self, dest: Tree, rows: Table, plan: IngestPlan, stack: ExitStack) -> None:
         self.rows = rows
         self._schema = rows.schema()
         self._problem = ""

@@ -262,13 +262,13 @@ def _text_bytes(batch: pa.RecordBatch) -> int:
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as a table of a dataset."""
     with dest.scratch() as folder:
-        writer = TableFile(os.path.join(folder, "table.parquet"), schema)
+        writer = TableWriter(os.path.join(folder, "table.parquet"), schema)
         writer.write(rows)
         writer.finish()
         dest.put(writer.path, name)
 
 
-class TableFile:
+class TableWriter:
     """A local Parquet file that grows by rows.
 
     Row groups have a fixed size, so that equal rows give equal bytes however they come.

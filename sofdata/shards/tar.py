@@ -26,7 +26,7 @@ _OCTAL = re.compile(rb"[0-7]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TarPosition:
     """A place in a shard under way, to which it can be rolled back."""
 
     offset: int
@@ -58,16 +58,16 @@ class TarWriter:
         self.samples += 1
         return offset
 
-    def mark(self) -> Mark:
+    def position(self) -> TarPosition:
         """Where the file stands now."""
-        return Mark(self._file.tell(), self.samples)
+        return TarPosition(self._file.tell(), self.samples)
 
-    def rollback(self, mark: Mark) -> None:
-        """Forget all samples that were added since `mark`."""
+    def rollback(self, position: TarPosition) -> None:
+        """Forget all samples that were added since `position`."""
         with explained(f"write {self.path}"):
-            self._file.seek(mark.offset)
+            self._file.seek(position.offset)
             self._file.truncate()
-        self.samples = mark.samples
+        self.samples = position.samples
 
     def finish(self) -> None:
         """End the archive and close it."""

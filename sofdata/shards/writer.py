@@ -81,7 +81,7 @@ class ShardWriter:
 
         video: its id.
         """
-        start, samples = self._tar.mark(), VideoSamples(video, self._tar)
+        start, samples = self._tar.position(), VideoSamples(video, self._tar)
         try:
             yield samples
         except BaseException:

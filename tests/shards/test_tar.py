@@ -56,9 +56,9 @@ def test_rollback_leaves_no_trace(tmp_path: Path) -> None:
     writer = TarWriter(str(tmp_path / "2.tar"))
     for key, members in SAMPLES.items():
         writer.add(key, members)
-        mark = writer.mark()
+        start = writer.position()
         writer.add("gone-0", {"json": b"w" * 5000})
-        writer.rollback(mark)
+        writer.rollback(start)
     writer.finish()
     assert writer.samples == len(SAMPLES)
     assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()
