@@ -13,7 +13,7 @@ from sofdata.ingest.units import video_inputs
 from sofdata.shards.schema import LedgerRecord
 
 SHOWN = 3
-HINDERED = ("dangling_link", "empty", "unreadable", "unreadable_folder")
+UNREADABLE = ("dangling_link", "empty", "unreadable", "unreadable_folder")
 LEAST_SHARED = 0.5
 
 
@@ -46,9 +46,10 @@ def find_changes(known: IngestPlan, now: IngestPlan) -> Changes:
 
 
 def shared(known: IngestPlan, now: IngestPlan) -> int:
-    """How many of the planned videos are there now with the same content, whatever is said of them.
+    """How many of the planned videos are there now with the same content.
 
-    Those that were refused when they were planned count if they are there.
+    What the corpus says of them does not matter. Those that were refused when they were planned
+    count if they are there.
     """
     there = {video.id: (video.size_bytes, video.fingerprint) for video in now.all_videos()}
     names = there.keys() | {refused.id for refused in now.refused}
@@ -78,7 +79,7 @@ def check_can_be_read(known: IngestPlan, now: IngestPlan, source: str, dest: str
     A disk that fails or is not mounted looks like that: links that dangle, empty files, folders
     that cannot be entered. Files that are gone do not: to remove some is what updates are for.
     """
-    refused = {each.id: each.reason for each in now.refused if each.reason in HINDERED}
+    refused = {each.id: each.reason for each in now.refused if each.reason in UNREADABLE}
     refused |= {video.id: "empty" for video in now.all_videos() if not video.size_bytes}
     folders = tuple(f"{each.id}/" for each in now.refused if each.reason == "unreadable_folder")
     lost = [

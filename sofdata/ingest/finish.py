@@ -45,7 +45,7 @@ from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import reached
 from sofdata.system.versions import installed
 
-# What could change a byte of the result without any change of ours.
+# What could change a byte of the result without any change to sofdata.
 RECORDED_PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -117,8 +117,8 @@ def _check_shards(dest: Tree, account: Account) -> None:
     if missing := sorted({*account.shards} - {*dest.names(SHARDS)}):
         raise StorageError(
             f"{dest.name} lacks {len(missing)} shards that its ledger names ({missing[0]}): put "
-            "them back, or 'sofdata verify --repair' queues their units again; then run the same "
-            "command again"
+            "them back, or 'sofdata verify --repair' queues their units again; then rerun the "
+            "command"
         )
 
 

@@ -94,8 +94,8 @@ class Generation:
 def read_generation(dest: Tree) -> Generation | None:
     """The generation that is under way, else the one that stands; None if there is neither.
 
-    What was to be run again still is, though the generation that said so was given up for another
-    that was not ready yet: a damaged unit must not count as done for that.
+    Units that were to be run again still are, though the generation that listed them was given up
+    for another that is not ready yet: else a damaged unit would count as done.
 
     Raises `InputError` if its files are damaged.
     """
@@ -223,7 +223,7 @@ def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
 
     @cache
     def standing() -> dict[str, VideoRef]:
-        """What older records do not tell of their videos; costs as much as the plan is large."""
+        """The planned videos by id, for records that lack `inputs`; reads the whole plan."""
         plan = load_plan(dest)
         return {video.id: video for video in plan.all_videos()} if plan else {}
 
@@ -232,7 +232,7 @@ def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
         if record.config_sha256 == digest:
             older = not all(video.inputs for video in record.videos)
             known = known_inputs(record, standing() if older else {})
-            for video in _ended(record):
+            for video in _final_videos(record):
                 if inputs := known.get(video.id):
                     elsewhere.setdefault(inputs, path)
     moved = committed_units(dest, NEXT_EARLIER)
@@ -256,7 +256,7 @@ def _own(dest: Tree, unit: Unit, why: Why | None, moved: bool) -> Iterator[Earli
             record = read_record(dest, unit.id, folder)
         except InputError:
             return
-        videos = frozenset(video.id for video in _ended(record))
+        videos = frozenset(video.id for video in _final_videos(record))
         yield Earlier(f"{folder}/{ledger_name(unit.id)}", videos, usable=why == "quarantined")
 
 
@@ -281,16 +281,16 @@ def _retired(dest: Tree, generation: Generation) -> Iterator[tuple[str, LedgerRe
             yield f"{folder}/{ledger_name(unit)}", record
 
 
-def _ended(record: LedgerRecord) -> Iterator[VideoRecord]:
-    """The videos whose end is a result, and not what hindered it."""
+def _final_videos(record: LedgerRecord) -> Iterator[VideoRecord]:
+    """The videos whose status is final: done or rejected, not quarantined."""
     return (video for video in record.videos if video.status != "quarantined")
 
 
 def known_inputs(record: LedgerRecord, there: Mapping[str, VideoRef]) -> dict[str, str]:
     """From the id of each video of a record to the `video_inputs` that it was made of.
 
-    An older record does not tell them, but the id of its unit is a hash of them. there: videos by
-    id; if they give that hash, they are the ones. Else {}.
+    An older record lacks them, but the id of its unit is a hash of them. there: videos by id; if
+    they give that hash, the record was made of them. Else {}.
     """
     if all(video.inputs for video in record.videos):
         return {video.id: video.inputs for video in record.videos}

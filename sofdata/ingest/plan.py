@@ -156,8 +156,8 @@ def load_plan(dest: Tree, name: str = PLAN) -> IngestPlan | None:
             else:
                 units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
         except (ValueError, KeyError, TypeError, AttributeError, ContractError) as error:
-            told = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
-            raise InputError(f"{name} in {dest.name} is damaged: {told}") from None
+            where = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
+            raise InputError(f"{name} in {dest.name} is damaged: {where}") from None
     check_file_names({unit for _, unit in units}, f"{name} in {dest.name}")  # of their records
     return IngestPlan(
         units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),

@@ -1,4 +1,4 @@
-"""`replay`: one video of a dataset again, in the foreground, with all that can be told about it."""
+"""`replay`: runs one video of a dataset again, in the foreground, and prints what happens."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
     ref = _find(plan, video)
     if ref is None:
         refused = next(refused for refused in plan.refused if refused.id == video)
-        _tell(console, "refused before any work", f"{refused.reason}: {refused.detail}")
+        _print(console, "refused before any work", f"{refused.reason}: {refused.detail}")
         return None
     config = stored_config(dataset.config)
     found = dataset.actions
@@ -57,7 +57,7 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
 
 
 def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
-    _tell(console, "video", f"{ref.id} ({ref.size_bytes} bytes) of {job.source.name}")
+    _print(console, "video", f"{ref.id} ({ref.size_bytes} bytes) of {job.source.name}")
     decoder = Isolated(job.config)
     began = time.monotonic()
     try:
@@ -71,21 +71,21 @@ def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
     finally:
         decoder.close()
     record = outcome.record
-    _tell(console, "took", f"{time.monotonic() - began:.2f} s, {record.tries} tries")
-    _tell(console, "decoder", record.decoder)
-    _tell(console, "frames", f"{record.frames} sampled over {record.covered_s:.2f} s")
+    _print(console, "took", f"{time.monotonic() - began:.2f} s, {record.tries} tries")
+    _print(console, "decoder", record.decoder)
+    _print(console, "frames", f"{record.frames} sampled over {record.covered_s:.2f} s")
     if record.decode_errors or record.salvaged:
-        _tell(console, "damage", f"{record.decode_errors} decode errors; {record.salvaged}")
+        _print(console, "damage", f"{record.decode_errors} decode errors; {record.salvaged}")
     for row in shard.rows:
         what = f"{row.start_s:8.2f} - {row.end_s:.2f} s  {row.steps} steps  p99 {row.p99_px:.2f} px"
-        _tell(console, f"window {row.window}", what)
+        _print(console, f"window {row.window}", what)
     for rejected in shard.rejected:
         what = f"{rejected.start_s:8.2f} - {rejected.end_s:.2f} s  rejected: {rejected.reason}"
-        _tell(console, f"window {rejected.window}", what)
+        _print(console, f"window {rejected.window}", what)
     ended = f"{record.status} {record.reason}".strip()
-    _tell(console, "ended", f"{ended}: {record.detail}" if record.detail else ended)
+    _print(console, "ended", f"{ended}: {record.detail}" if record.detail else ended)
     for line in outcome.stderr.splitlines():
-        _tell(console, "decoder said", line)
+        _print(console, "decoder said", line)
     return record
 
 
@@ -103,11 +103,11 @@ def last_source(dest: Tree) -> str:
     """Where the corpus lay for the last run. Raises `ConfigError` where no run says so."""
     names = dest.names(RUNS)
     if not names:
-        raise ConfigError("no run tells where the source lies: give it with --source")
+        raise ConfigError("no log of a run names the source: give it with --source")
     return str(json.loads(dest.read(f"{RUNS}/{names[-1]}"))["source"])
 
 
-def _tell(console: Console, what: str, detail: str) -> None:
+def _print(console: Console, what: str, detail: str) -> None:
     console.print(
         f"[bold]{escape(what):22}[/] {escape(printable(detail))}", highlight=False, soft_wrap=True
     )

@@ -228,7 +228,7 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     on_event: called with each event: a video ends, a unit is committed, a node is lost.
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
-    `ConfigError` if another driver is at work on the same destination, or has planned it anew
+    `ConfigError` if another driver is at work on the same destination, or has planned it again
     since, `StorageError` if another has taken over its lock, and `WorseError` if the earlier result
     of a damaged unit was better than what its videos give now: then nothing is replaced.
     """
@@ -250,7 +250,7 @@ def _as_planned(prepared: Prepared) -> Generation:
     same = now is not None and planned == [unit.id for unit in now.plan.units]
     if now is None or not same or now.ledger != prepared.job.ledger:
         raise ConfigError(
-            f"{dest.name} was planned anew or completed by another command since this one looked "
+            f"{dest.name} was planned again or completed by another command since this one looked "
             "at it; rerun the command"
         )
     return now
@@ -293,7 +293,7 @@ def _execute(
 
 
 def _all_committed(dest: Tree) -> Generation:
-    """The generation that was run, read anew: what is put in place is what is stored."""
+    """The generation that was run, read again: what is put in place is what is stored."""
     done = read_generation(dest)
     if done is None:
         raise StorageError(f"{dest.name} has lost its plan or dataset.json during the ingest")

@@ -59,17 +59,17 @@ TOLERATED_S = 1e-6
 class Remedy(StrEnum):
     """What `repair` does about a finding."""
 
-    PLAN = "plan anew"
+    PLAN = "plan again"
     RERUN = "run the unit again"
     REMOVE = "remove the file"
     ABORT = "abort the upload"
-    TABLES = "write the tables anew"
+    TABLES = "rewrite the tables"
     NONE = "nothing: make the dataset again, or restore the file"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong: where, what, what mends it, and the unit that it touches."""
+    """Something that is wrong: where, what, what repairs it, and the unit that it touches."""
 
     where: str
     what: str
@@ -106,14 +106,14 @@ def verify(
     """Check a dataset: every hash, every sample, every sum.
 
     fast: do not read the shards; check their sizes, and all records and tables.
-    on_unit: told (units checked, units in all).
+    on_unit: called with (units checked, units in all).
 
     Raises `ConfigError` if there is no dataset at `dest` at all.
     """
     lock, dataset = held(dest), read_dataset(dest)
     if dataset is None:
         lost = next(read_ledger(dest), None) is not None
-        what = "the same ingest writes it anew" if lost else "it is no dataset of sofdata"
+        what = "the same ingest writes it again" if lost else "it is no dataset of sofdata"
         raise ConfigError(f"{dest.name} holds no {DATASET}: {what}")
     try:
         plan = load_plan(dest)
@@ -330,15 +330,15 @@ def _sample_problems(sample: DecodedSample) -> Iterator[str]:
 
 
 def _action_problems(sample: DecodedSample, dataset: DatasetActions | None) -> Iterator[str]:
-    """Check that a sample's actions are those that the dataset tells of, and were taken in it."""
+    """Check that a sample's actions are those of the dataset, and were taken in its window."""
     record, actions = sample.record, sample.record.actions
     if (actions is None) != (dataset is None):
-        which = "lacks actions, which the dataset" if dataset else "has actions, which no dataset"
-        yield f"sample {record.key}: {which} tells of"
+        which = "lacks the actions of the dataset" if dataset else "has actions, the dataset none"
+        yield f"sample {record.key}: {which}"
     if actions is None or dataset is None:
         return
     if (actions.names, actions.dimension) != (dataset.names, dataset.dimension):
-        yield f"sample {record.key}: its actions are not those that the dataset tells of"
+        yield f"sample {record.key}: its actions are not those of the dataset"
     start_s, end_s = record.start_s - 0.5 / dataset.fps, record.end_s - 0.5 / dataset.fps
     first_s, last_s = actions.times_s[0], actions.times_s[-1]
     if not start_s - TOLERATED_S <= first_s <= last_s < end_s + TOLERATED_S:

@@ -125,7 +125,7 @@ def test_a_lost_dataset_json_is_written_anew_and_every_unit_kept(
     source: Path, dest: Path, made: Path
 ) -> None:
     (dest / "dataset.json").unlink()
-    with pytest.raises(ConfigError, match="the same ingest writes it anew"):
+    with pytest.raises(ConfigError, match="the same ingest writes it again"):
         verify(Tree(str(dest)))
     assert run(source, dest).units_run == 0
     assert hashes(dest) == hashes(made)
@@ -133,7 +133,7 @@ def test_a_lost_dataset_json_is_written_anew_and_every_unit_kept(
 
 def test_a_damaged_dataset_json_says_that_it_may_be_removed(source: Path, dest: Path) -> None:
     (dest / "dataset.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"remove it: the same ingest writes it anew"):
+    with pytest.raises(ConfigError, match=r"remove it: the same ingest writes it again"):
         run(source, dest)
 
 

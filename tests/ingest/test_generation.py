@@ -198,7 +198,7 @@ def test_what_was_planned_is_what_is_run(source: Path, dest: Path) -> None:
     prepared = look(source, dest, mode=Mode.UPDATE)
     clip(source / "another.mp4", 78)
     look(source, dest, mode=Mode.UPDATE)
-    with pytest.raises(ConfigError, match="planned anew"):
+    with pytest.raises(ConfigError, match="planned again"):
         execute(prepared, lambda event: None)
 
 

@@ -98,7 +98,7 @@ def test_a_link_is_refused() -> None:
 
 def test_a_sample_that_comes_twice_is_refused() -> None:
     names = ("a-1.json", "b-2.json", "a-1.json")
-    with pytest.raises(InputError, match="a-1 stands there twice"):
+    with pytest.raises(InputError, match="duplicate sample a-1"):
         read(_tar(*(tarfile.TarInfo(name) for name in names)))
 
 
