@@ -85,7 +85,7 @@ class Carrier:
                 try:
                     with shard.video(ref.id) as samples:
                         self._copy(earlier.path, record, video, samples)
-                except (InputError, ValueError):  # damaged: computed again
+                except (InputError, ValueError):  # damaged: the video is computed again
                     continue
                 return Taken(video, record.libraries)
         return None
@@ -122,6 +122,7 @@ class Carrier:
 
     def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
         known = self._libraries
+        # A quarantined video is tried again: that is what its unit is run for.
         same = known is None or known.issuperset(split_digests(record.libraries))
         return same and video.status != "quarantined"
 

@@ -123,11 +123,12 @@ class Fetcher:
         return self._source.is_on_disk(ref.where)
 
     def _fits(self, *refs: VideoRef) -> bool:
-        sizes = {ref.uri: ref.size_bytes for ref in refs}
+        sizes = {ref.uri: ref.size_bytes for ref in refs}  # spans of one file share its copy
         return sum(sizes.values()) <= self._room_bytes
 
     def _in_ranges(self, ref: VideoRef, decoder: DecoderName) -> bool:
-        if self._is_local(ref) or decoder != "pyav" or (self._copy and self._copy.uri == ref.uri):
+        has_copy = self._copy is not None and self._copy.uri == ref.uri  # cheaper than any range
+        if self._is_local(ref) or decoder != "pyav" or has_copy:
             return False
         if not self._fits(ref):
             return self._source.has_ranges(ref.where)
@@ -160,11 +161,11 @@ class Fetcher:
                 try:
                     future.result()
                 except BaseException:
-                    copy.close()
+                    copy.close()  # nobody else knows of its temporary file any more
                     raise
                 self._copy = copy
                 return copy.path
-            future.exception()
+            future.exception()  # wait: the thread must not write to what is being removed
             copy.close()
         copy = Copy(self._source, ref)
         path = copy.open()
@@ -180,6 +181,7 @@ class Fetcher:
             return
         if self._in_ranges(following, decoder):
             return
+        # One thread, one copy: more would take room and bandwidth from the video that is decoded.
         self._thread = self._thread or ThreadPoolExecutor(1)
         copy = Copy(self._source, following)
         self._ahead = copy, self._thread.submit(copy.open)

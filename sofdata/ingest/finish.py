@@ -82,6 +82,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
             file.finish()
         _check_shards(dest, account)
         reached("finish: tables made")
+        # Loaders refuse a dataset that is not complete: none sees the old tables with new records.
         incomplete = generation.record.model_copy(update={"complete": False})
         dest.write(DATASET, incomplete.to_json())
         reached("finish: dataset begun")
@@ -91,7 +92,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
             reached(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
     reached("finish: shards listed")
-    if not keep_next:
+    if not keep_next:  # before `_retire`, which keeps the shards that records in next/ name
         clear_records(dest)
     _retire(dest, plan, account)
     reached("finish: retired")

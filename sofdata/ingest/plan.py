@@ -26,7 +26,7 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local, parse
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 
-LISTING_THREADS = 16
+LISTING_THREADS = 16  # they wait for a few blocks of each file, and compute next to nothing
 MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours
 
 

@@ -272,10 +272,10 @@ def _execute(
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
-    with closing(_events(units, job)) as events:  # so that Ray stops before we go on
+    with closing(_events(units, job)) as events:  # Ray stops before the tables need its memory
         for event in events:
             if isinstance(event, UnitDone):
-                lock.check()
+                lock.check()  # a lease that was lost means that another driver commits here, too
             account.add(event)
             on_event(event)
     if account.worse:

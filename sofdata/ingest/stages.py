@@ -86,7 +86,7 @@ def estimate_flow(
         before. How the video is split into chunks makes no difference to the windows.
     annotations: what the corpus says of stretches of the video, which may break windows.
     """
-    under_way: deque[Callable[[], Chunk]] = deque()
+    under_way: deque[Callable[[], Chunk]] = deque()  # oldest first, so that the order stays
     for frames in chunks:
         breaks = _breaks(frames, config, annotations)
         under_way.append(_begin(frames, breaks, config, flow))

@@ -54,8 +54,10 @@ def run_unit(
             videos.append(video)
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, outcome.stderr)
-            reached("unit: video ended")
+            reached("unit: video ended")  # where tests kill a worker between two videos
             yield VideoDone(unit.id, video, taken is not None)
+        # Judged by unit, since a record stands for all of its videos: one that lost what another
+        # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
         if worse and ((standing := carrier.standing()) or not job.takes_worse):
             yield _keep(unit, job, standing, shard.path, worse)
@@ -89,7 +91,7 @@ def _keep(
     unit: Unit, job: UnitJob, standing: LedgerRecord | None, path: str, worse: list[str]
 ) -> UnitDone | UnitKept:
     """Let the earlier result of a unit stand, since the new one is worse."""
-    if standing is None:
+    if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
     return UnitDone(commit_record(job.dest, standing, path, job.ledger), kept=tuple(worse))
 
@@ -98,6 +100,7 @@ def _commit(
     unit: Unit, job: UnitJob, shard: ShardWriter, videos: list[VideoRecord], libraries: str
 ) -> LedgerRecord:
     """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
+    # Looked up before the upload, which may be large; `commit_record` settles a race after it.
     if not job.dest.is_local and (standing := committed(job.dest, unit.id, job.ledger)):
         return standing
     record = LedgerRecord(
