@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sofdata.ingest.retries import Attempt, status_of
+from sofdata.ingest.retries import VideoAttempt, status_of
 from sofdata.shards.schema import VideoRecord
 from sofdata.shards.writer import VideoSamples
 from sofdata.storage.urls import public_text
@@ -15,7 +15,7 @@ from sofdata.video.tally import StreamReport
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class VideoOutcome:
     """How a video ended. stderr: the end of what its decoder wrote before it died."""
 
     record: VideoRecord
@@ -23,8 +23,8 @@ class Outcome:
 
 
 def finished_outcome(
-    ref: VideoRef, decoder: str, report: StreamReport, samples: VideoSamples, attempt: Attempt
-) -> Outcome:
+    ref: VideoRef, decoder: str, report: StreamReport, samples: VideoSamples, attempt: VideoAttempt
+) -> VideoOutcome:
     """Of a video that was read to its end. decoder: name and version of the one that did."""
     reasons = Counter(window.reason for window in samples.rejected)
     kept = len(samples.rows)
@@ -46,10 +46,12 @@ def finished_outcome(
         windows=kept,
         windows_rejected=dict(sorted(reasons.items())),
     )
-    return Outcome(record)
+    return VideoOutcome(record)
 
 
-def failed_outcome(ref: VideoRef, error: Exception, attempt: Attempt, path: str) -> Outcome:
+def failed_outcome(
+    ref: VideoRef, error: Exception, attempt: VideoAttempt, path: str
+) -> VideoOutcome:
     """Of a video whose last attempt has raised. path: under which the error may name it."""
     status, reason = status_of(error)
     record = VideoRecord(
@@ -60,7 +62,7 @@ def failed_outcome(ref: VideoRef, error: Exception, attempt: Attempt, path: str)
         decoder=attempt.decoder,
         tries=attempt.tries,
     )
-    return Outcome(record, error.tail if isinstance(error, DecoderDied) else "")
+    return VideoOutcome(record, error.tail if isinstance(error, DecoderDied) else "")
 
 
 def _why_empty(reason: str, frames: int, covered_s: float) -> str:

@@ -14,9 +14,9 @@ from typing import Protocol
 from sofdata.corpora.registry import demonstration_corpus
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.outcome import Outcome, finished_outcome
+from sofdata.ingest.outcome import VideoOutcome, finished_outcome
 from sofdata.ingest.plan import fingerprint
-from sofdata.ingest.retries import Attempt
+from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import FlowSource, cut_windows, estimate_flow, with_actions
 from sofdata.shards.sample import VideoContext, encode_sample
 from sofdata.shards.writer import ShardWriter
@@ -66,7 +66,7 @@ class Tools:
     shard: ShardWriter
 
 
-def ingest_video(ref: VideoRef, attempt: Attempt, job: UnitJob, tools: Tools) -> Outcome:
+def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tools) -> VideoOutcome:
     """One attempt at a video: open it, estimate flow, cut windows, encode and write them.
 
     All of its samples get into the shard or, if this raises, none. Raises `InputError` or `OSError`
@@ -89,7 +89,9 @@ def ingest_video(ref: VideoRef, attempt: Attempt, job: UnitJob, tools: Tools) ->
 
 
 @contextmanager
-def _opened(ref: VideoRef, attempt: Attempt, job: UnitJob, fetcher: Fetcher) -> Iterator[Source]:
+def _opened(
+    ref: VideoRef, attempt: VideoAttempt, job: UnitJob, fetcher: Fetcher
+) -> Iterator[Source]:
     """What a decoder reads a video from, as long as it is what the plan saw."""
     if attempt.copy_whole:
         fetcher.copy_whole(ref)

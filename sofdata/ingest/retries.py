@@ -24,7 +24,7 @@ _MAY_COME_BACK = ("changed", "missing", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class VideoAttempt:
     """How a video is tried.
 
     tries: the number of decoders that were given it, this one included; it is stored.
@@ -38,7 +38,7 @@ class Attempt:
     copy_whole: bool = False
 
 
-def next_attempt(attempt: Attempt, error: Exception) -> Attempt | None:
+def next_attempt(attempt: VideoAttempt, error: Exception) -> VideoAttempt | None:
     """How to try a video again after an attempt that has raised; None if the error is final.
 
     A decoder that crashes is given the video once more as it is, since it may have been killed from

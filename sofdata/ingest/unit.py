@@ -13,9 +13,9 @@ from sofdata.ingest.events import UnitDone, UnitKept, VideoDone
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import join_digests, own_digest
-from sofdata.ingest.outcome import Outcome, failed_outcome
+from sofdata.ingest.outcome import VideoOutcome, failed_outcome
 from sofdata.ingest.pipeline import Decoder, Tools, ingest_video
-from sofdata.ingest.retries import Attempt, next_attempt
+from sofdata.ingest.retries import VideoAttempt, next_attempt
 from sofdata.ingest.stages import FlowSource
 from sofdata.ingest.units import Unit, video_inputs
 from sofdata.shards.commit import commit_record, committed
@@ -49,7 +49,7 @@ def run_unit(
             taken = carrier.take(ref, shard)
             # Before any work: a process with other libraries than the job allows must not begin.
             digests.add(taken.libraries if taken else own_digest(job.config, job.libraries))
-            outcome = Outcome(taken.record) if taken else run_video(ref, job, tools)
+            outcome = VideoOutcome(taken.record) if taken else run_video(ref, job, tools)
             video = _labelled(ref, outcome.record)
             videos.append(video)
             if video.status == "quarantined":
@@ -65,13 +65,13 @@ def run_unit(
             yield UnitDone(_commit(unit, job, shard, videos, join_digests(*digests)))
 
 
-def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> Outcome:
+def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoOutcome:
     """Append a video's samples to the shard, or nothing if the video cannot be used.
 
     It is tried as often as `next_attempt` says; an attempt that fails leaves no trace in the shard.
     Never raises for what is wrong with the video itself or with its actions.
     """
-    attempt = Attempt(job.config.video.decoder)
+    attempt = VideoAttempt(job.config.video.decoder)
     while True:
         try:
             return ingest_video(ref, attempt, job, tools)

@@ -16,7 +16,7 @@ from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, ingest_video
 from sofdata.ingest.plan import fingerprint
-from sofdata.ingest.retries import Attempt
+from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_video
 from sofdata.scenes import moving_texture, write_video
@@ -58,7 +58,7 @@ def write(
     job = UnitJob(source, Tree("memory://nowhere"), config)
     with Fetcher(source, (ref,), config.run) as fetcher:
         tools = Tools(fetcher, open_video, LocalFlow(make_estimator(config.flow)), shard)
-        outcome = ingest_video(ref, Attempt(config.video.decoder), job, tools)
+        outcome = ingest_video(ref, VideoAttempt(config.video.decoder), job, tools)
     assert outcome.record.status == "done"
     assert outcome.record.windows
 

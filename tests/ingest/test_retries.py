@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sofdata.errors import ActionError, DecodeError, FlowError, InputError
-from sofdata.ingest.retries import Attempt, next_attempt, status_of
+from sofdata.ingest.retries import VideoAttempt, next_attempt, status_of
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.isolate import DecoderDied
 from sofdata.video.limits import OverLimit
@@ -16,33 +16,33 @@ CRASH, HANG = DecoderDied("crash", "it crashed"), DecoderDied("timeout", "it hun
 
 
 def test_a_crash_is_excused_once_and_not_counted() -> None:
-    first = next_attempt(Attempt("pyav"), CRASH)
-    assert first == Attempt("pyav", tries=1, crash_excused=True)
+    first = next_attempt(VideoAttempt("pyav"), CRASH)
+    assert first == VideoAttempt("pyav", tries=1, crash_excused=True)
     assert next_attempt(first, CRASH) is None
 
 
 def test_decord_gives_way_to_pyav_after_its_second_crash() -> None:
-    second = next_attempt(Attempt("decord", crash_excused=True), CRASH)
-    assert second == Attempt("pyav", tries=2, crash_excused=True)
+    second = next_attempt(VideoAttempt("decord", crash_excused=True), CRASH)
+    assert second == VideoAttempt("pyav", tries=2, crash_excused=True)
 
 
 @pytest.mark.parametrize(
     "error", [HANG, DecoderMisbehaved("x.mp4", "times go back"), OverLimit("over_time", "slow")]
 )
 def test_what_may_be_decord_s_own_fault_is_tried_with_pyav_and_then_final(error: Exception) -> None:
-    second = next_attempt(Attempt("decord"), error)
-    assert second == Attempt("pyav", tries=2)
+    second = next_attempt(VideoAttempt("decord"), error)
+    assert second == VideoAttempt("pyav", tries=2)
     assert next_attempt(second, error) is None
 
 
 def test_a_file_that_ranges_do_not_serve_is_copied() -> None:
-    attempt = next_attempt(Attempt("pyav"), RangesSpent("enough"))
-    assert attempt == Attempt("pyav", copy_whole=True)
+    attempt = next_attempt(VideoAttempt("pyav"), RangesSpent("enough"))
+    assert attempt == VideoAttempt("pyav", copy_whole=True)
 
 
 @pytest.mark.parametrize("error", [DecodeError("no key frame"), OSError("gone"), FlowError("nan")])
 def test_what_is_wrong_with_the_file_itself_is_final(error: Exception) -> None:
-    assert next_attempt(Attempt("decord"), error) is None
+    assert next_attempt(VideoAttempt("decord"), error) is None
 
 
 @pytest.mark.parametrize(
