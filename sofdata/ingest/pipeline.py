@@ -74,6 +74,7 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
     destination raises.
     """
     config = job.config
+    # The samples outermost: what a file turns out to be when it is closed rolls them back as well.
     with tools.shard.video(ref.id) as samples, _opened(ref, attempt, job, tools.fetcher) as file:
         actions = _read_actions(ref, job)
         frames = tools.open_video(file, ref, attempt.decoder)
