@@ -34,7 +34,7 @@ class Changes:
 
 
 def find_changes(known: IngestPlan, now: IngestPlan) -> Changes:
-    """Compare the inputs of two plans, whatever their units."""
+    """Compare the inputs of two plans, regardless of units."""
     before, after = known.inputs(), now.inputs()
     return Changes(
         new=tuple(sorted(after.keys() - before.keys())),
@@ -129,7 +129,7 @@ def check_accounts_for(
 
 
 def _differ(one: Input, other: Input) -> bool:
-    """Whether two inputs are stored otherwise. Most are equal as they are, which is faster."""
+    """Whether a plan stores two inputs differently. Most are equal, which is found faster."""
     return one != other and stored_input(one) != stored_input(other)
 
 

@@ -49,7 +49,7 @@ def check_places(source: Tree, dest: Tree) -> None:
 
 
 def _has_units(dest: Tree) -> bool:
-    """Whether a place that holds no `dataset.json` has lost it: our records are there."""
+    """Whether a place without `dataset.json` holds ledger records: then it has lost it."""
     return next(read_ledger(dest), None) is not None
 
 
@@ -62,7 +62,7 @@ def check_can_run(config: IngestConfig, dest: Tree) -> None:
 
 
 def check_files(dest: Tree) -> None:
-    """Raise `ConfigError` if a file that a complete dataset needs is not there, or is no such."""
+    """Raise `ConfigError` if a file that a complete dataset needs is not there."""
     try:
         missing = sorted(listed_shards(dest).keys() - set(dest.names(SHARDS)))
     except FileNotFoundError:
@@ -88,7 +88,8 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
 
 
 def check_same_units(records: Iterable[LedgerRecord], job: UnitJob, mix: bool) -> None:
-    """Raise `ConfigError` for units whose `dataset.json` is lost, if they were made otherwise.
+    """Raise `ConfigError` for units whose `dataset.json` is lost, if they were made
+    with another configuration or other libraries.
 
     mix: go on with other libraries.
     """

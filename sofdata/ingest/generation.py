@@ -55,7 +55,7 @@ _AGAIN = TypeAdapter(dict[str, Why])
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is to become of a dataset, and how far it is.
+    """What a dataset is to become, and how much of it is committed.
 
     record: what `dataset.json` is to say, not complete.
     done: ids of the units of the plan that are committed.
@@ -126,7 +126,7 @@ def save_generation(dest: Tree, generation: Generation) -> None:
         save_plan(dest, generation.plan)
         reached("begin: plan saved")
         return
-    dest.remove(NEXT_DATASET)  # from here on what is in next/ is of no generation
+    dest.remove(NEXT_DATASET)  # from here on what is in next/ belongs to no generation
     reached("stage: begun")
     for unit in committed_units(dest, NEXT_LEDGER) & generation.again.keys() - generation.done:
         name = ledger_name(unit)
@@ -154,12 +154,12 @@ def clear_records(dest: Tree) -> None:
 
 
 def has_next(dest: Tree) -> bool:
-    """Whether there is anything in `next/`, of whatever generation."""
+    """Whether there is anything in `next/`, of any generation."""
     return any(dest.names(folder) for folder in (NEXT, NEXT_LEDGER, NEXT_EARLIER))
 
 
 def clear_next(dest: Tree) -> None:
-    """Remove `next/`: what it held is in place, or of no generation."""
+    """Remove `next/`: what it held is in place, or belongs to no generation."""
     clear_records(dest)
     there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
     for name in (NEXT_DATASET, NEXT_PLAN):
@@ -194,7 +194,7 @@ def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerRecord]:
 
 
 def read_ledger(dest: Tree) -> Iterator[LedgerRecord]:
-    """All records of `ledger/` that can be read, whatever the plan has."""
+    """All records of `ledger/` that can be read, planned or not."""
     for unit in sorted(committed_units(dest)):
         with suppress(InputError):
             yield read_record(dest, unit)
@@ -249,7 +249,7 @@ def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
 
 
 def _own(dest: Tree, unit: Unit, why: Why | None, moved: bool) -> Iterator[Earlier]:
-    """What a unit that is run again has reached before. moved: to `next/earlier/`."""
+    """The earlier result of a unit that is run again. moved: whether to `next/earlier/`."""
     if why in ("quarantined", "shard"):
         folder = NEXT_EARLIER if moved else LEDGER
         try:

@@ -28,29 +28,29 @@ class VideoAttempt:
     """How a video is tried.
 
     tries: the number of decoders that were given it, this one included; it is stored.
-    crash_excused: whether a decoder has crashed over it before and was given it again.
+    crash_retried: whether a decoder has crashed over it before and was retried.
     copy_whole: whether its file is copied, however large, rather than read in ranges.
     """
 
     decoder: DecoderName
     tries: int = 1
-    crash_excused: bool = False
+    crash_retried: bool = False
     copy_whole: bool = False
 
 
 def next_attempt(attempt: VideoAttempt, error: Exception) -> VideoAttempt | None:
     """How to try a video again after an attempt that has raised; None if the error is final.
 
-    A decoder that crashes is given the video once more as it is, since it may have been killed from
-    outside, by the system that ran out of memory for one; that try is not counted. Where decord
+    A decoder that crashes is retried once, since it may have been killed from outside, as by a
+    system that is out of memory; that retry is not counted. Where decord
     misbehaves, hangs or crashes twice, PyAV tries. A file of which more than was worth it had to be
     read in ranges is copied.
     """
     if isinstance(error, RangesSpent):
         return replace(attempt, copy_whole=True)
     crashed = isinstance(error, DecoderDied) and error.reason == "crash"
-    if crashed and not attempt.crash_excused:
-        return replace(attempt, crash_excused=True)
+    if crashed and not attempt.crash_retried:
+        return replace(attempt, crash_retried=True)
     if isinstance(error, _DECORDS_OWN) and attempt.decoder == "decord":
         return replace(attempt, decoder="pyav", tries=attempt.tries + 1)
     return None
@@ -59,7 +59,8 @@ def next_attempt(attempt: VideoAttempt, error: Exception) -> VideoAttempt | None
 def status_of(error: Exception) -> tuple[Literal["rejected", "quarantined"], str]:
     """Status and reason of a video whose last attempt has raised this.
 
-    "rejected" is final for this file: no other run can do better. "quarantined" may go away.
+    "rejected": the file cannot be used, which is final as long as it stays the same. "quarantined":
+    it failed for a reason that may go away, so that `Mode.RETRY` tries it again.
     """
     if isinstance(error, Unusable):
         return "quarantined" if error.reason in _MAY_COME_BACK else "rejected", error.reason

@@ -181,7 +181,7 @@ def _under_way(generation: Generation | None) -> str:
     done, units = len(generation.plan.units) - len(generation.waiting), len(generation.plan.units)
     return (
         f"an update, a retry or a repair is under way: {done} of {units} units are there; the same "
-        "ingest goes on"
+        "ingest resumes it"
     )
 
 
@@ -227,11 +227,11 @@ def _size_problems(dest: Tree, where: str, shard: ShardRecord) -> Iterator[str]:
     except FileNotFoundError:
         yield "it is missing"
         return
-    except (OSError, ValueError) as error:  # its name is none, by length or characters
-        yield f"it cannot be looked at: {error}"
+    except (OSError, ValueError) as error:  # no file can have its name
+        yield f"its size cannot be read: {error}"
         return
     if dest.is_local and not dest.is_file(where):
-        yield "it is no file"
+        yield "it is not a file"
     elif size != shard.size_bytes:
         yield f"it has {size} bytes instead of {shard.size_bytes}"
 
@@ -260,12 +260,13 @@ def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -
     yield from _redaction_problems(unit, record)
     if written or rejected:
         yield "it lists windows of videos that are not its own"
-    if len(record.windows) != (record.shard.samples if record.shard else 0):
-        yield f"it lists {len(record.windows)} windows, its shard holds another number"
+    samples = record.shard.samples if record.shard else 0
+    if len(record.windows) != samples:
+        yield f"it lists {len(record.windows)} windows, and its shard has {samples} samples"
 
 
 def _redaction_problems(unit: Unit, record: LedgerRecord) -> Iterator[str]:
-    """Check that no window reaches into what its corpus says must not be seen."""
+    """Check that no window shows what its corpus says must not be seen."""
     hidden = {video.id: video.annotations.hidden_s for video in unit.videos}
     for row in record.windows:
         for start_s, end_s in hidden.get(row.source, ()):
@@ -299,7 +300,7 @@ def _shard_problems(
 def _content_problems(
     stream: BinaryIO, where: str, record: LedgerRecord, actions: DatasetActions | None
 ) -> Iterator[str]:
-    """Decode each sample of a shard and hold it against the ledger. Raises `InputError`."""
+    """Decode each sample of a shard and compare it with the ledger. Raises `InputError`."""
     rows = iter(record.windows)
     samples = 0
     for key, offset, members in read_samples(stream, where):
@@ -358,7 +359,9 @@ def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[F
 
 def _check_uploads(dest: Tree) -> Iterator[Finding]:
     for name in dest.unfinished():
-        what = "an upload of it was begun and not ended, by a process that was killed or is at it"
+        what = (
+            "its upload is not finished: the process that began it was killed, or is still running"
+        )
         yield Finding(name, what, Remedy.ABORT)
 
 

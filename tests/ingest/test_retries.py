@@ -15,15 +15,15 @@ from sofdata.video.ranges import RangesSpent
 CRASH, HANG = DecoderDied("crash", "it crashed"), DecoderDied("timeout", "it hung")
 
 
-def test_a_crash_is_excused_once_and_not_counted() -> None:
+def test_a_crash_is_retried_once_and_not_counted() -> None:
     first = next_attempt(VideoAttempt("pyav"), CRASH)
-    assert first == VideoAttempt("pyav", tries=1, crash_excused=True)
+    assert first == VideoAttempt("pyav", tries=1, crash_retried=True)
     assert next_attempt(first, CRASH) is None
 
 
 def test_decord_gives_way_to_pyav_after_its_second_crash() -> None:
-    second = next_attempt(VideoAttempt("decord", crash_excused=True), CRASH)
-    assert second == VideoAttempt("pyav", tries=2, crash_excused=True)
+    second = next_attempt(VideoAttempt("decord", crash_retried=True), CRASH)
+    assert second == VideoAttempt("pyav", tries=2, crash_retried=True)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_wrong_with_the_file_itself_is_final(error: Exception) -> None:
         (InputError("the file has shrunk"), "quarantined", "changed"),
     ],
 )
-def test_only_what_no_other_run_can_mend_is_rejected(
+def test_only_what_no_other_run_can_change_is_rejected(
     error: Exception, status: str, reason: str
 ) -> None:
     assert status_of(error) == (status, reason)
