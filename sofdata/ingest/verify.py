@@ -77,6 +77,9 @@ class Finding:
     unit: str = ""
 
 
+Checked = tuple[LedgerRecord | None, list[Finding]]  # a unit: its record if it can be read
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What `verify` found. The dataset is whole if there are no findings.
@@ -116,32 +119,17 @@ def verify(
         what = "the same ingest writes it again" if lost else "it is no dataset of sofdata"
         raise ConfigError(f"{dest.name} holds no {DATASET}: {what}")
     try:
-        plan = load_plan(dest)
+        plan, damage = load_plan(dest), "it is missing"
     except InputError as error:
-        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0, fast, lock)
-    if plan is None:
-        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0, fast, lock)
-    findings: list[Finding] = []
+        plan, damage = None, str(error)
+    if plan is None:  # without which nothing else can be judged
+        finding = Finding(PLAN, damage, Remedy.PLAN)
+        return Verdict((finding,), videos=0, windows=0, shards=0, fast=fast, lock=lock)
+    account, findings = Account(plan), list[Finding]()
     if config_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
-    account, records = Account(plan), 0
-    with ExitStack() as stack:
-        tables = [_TableCheck(dest, table, plan, stack) for table in TABLES]
-        for number, (record, found) in enumerate(_check_units(dest, plan, dataset, fast)):
-            on_unit(number, len(plan.units))
-            findings.extend(found)
-            if record is not None:
-                records += 1
-                account.add(record)
-                for table in tables:
-                    table.expect(table.rows.record_rows(record))
-        if dataset.complete:  # else the same ingest clears what nothing owns when it ends
-            findings.extend(_check_strays(dest, plan, account.shards))
-        findings.extend(_check_uploads(dest))
-        if records == len(plan.units):
-            for table in tables:
-                findings.extend(table.findings())
-            findings.extend(_check_totals(dest, dataset, account))
+    units = _counted(_check_units(dest, plan, dataset, fast), len(plan.units), on_unit)
+    findings += _check_ledger(dest, plan, dataset, account, units)
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
@@ -153,8 +141,51 @@ def verify(
             findings.append(Finding(NEXT_DATASET, str(error), Remedy.REMOVE))
         findings.extend(_check_next(dest, fast))
     notes = (sets_note(recorded(dataset, account.digests)), under_way)
-    figures = plan.videos, account.windows, len(account.shards)
-    return Verdict(tuple(findings), *figures, fast, lock, tuple(filter(None, notes)))
+    return Verdict(
+        findings=tuple(findings),
+        videos=plan.videos,
+        windows=account.windows,
+        shards=len(account.shards),
+        fast=fast,
+        lock=lock,
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def _counted(
+    units: Iterator[Checked], total: int, on_unit: Callable[[int, int], None]
+) -> Iterator[Checked]:
+    """The units, each reported as it comes."""
+    for number, unit in enumerate(units):
+        on_unit(number, total)
+        yield unit
+
+
+def _check_ledger(
+    dest: Tree,
+    plan: IngestPlan,
+    dataset: DatasetRecord,
+    account: Account,
+    units: Iterator[Checked],
+) -> Iterator[Finding]:
+    """Check all units, one pass over their records, and what follows from them. Fills `account`."""
+    records = 0
+    with ExitStack() as stack:
+        tables = [_TableCheck(dest, table, plan, stack) for table in TABLES]
+        for record, found in units:
+            yield from found
+            if record is not None:
+                records += 1
+                account.add(record)
+                for table in tables:
+                    table.expect(table.rows.record_rows(record))
+        if dataset.complete:  # else the same ingest clears what nothing owns when it ends
+            yield from _check_strays(dest, plan, account.shards)
+        yield from _check_uploads(dest)
+        if records == len(plan.units):  # else tables and totals cannot be right
+            for table in tables:
+                yield from table.findings()
+            yield from _check_totals(dest, dataset, account)
 
 
 def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
@@ -187,18 +218,16 @@ def _under_way(generation: Generation | None) -> str:
 
 def _check_units(
     dest: Tree, plan: IngestPlan, dataset: DatasetRecord, fast: bool
-) -> Iterator[tuple[LedgerRecord | None, list[Finding]]]:
+) -> Iterator[Checked]:
     """Check all units in order; of a remote dataset a few at a time are fetched."""
 
-    def check(unit: Unit) -> tuple[LedgerRecord | None, list[Finding]]:
+    def check(unit: Unit) -> Checked:
         return _check_unit(dest, unit, dataset, fast)
 
     return map(check, plan.units) if dest.is_local else in_order(check, plan.units, READERS)
 
 
-def _check_unit(
-    dest: Tree, unit: Unit, dataset: DatasetRecord, fast: bool
-) -> tuple[LedgerRecord | None, list[Finding]]:
+def _check_unit(dest: Tree, unit: Unit, dataset: DatasetRecord, fast: bool) -> Checked:
     """Check one unit; its record is None if it cannot be read."""
     name = f"{LEDGER}/{unit.id}.json"
     findings = []
