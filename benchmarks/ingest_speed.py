@@ -43,8 +43,8 @@ from numpy.typing import NDArray
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.events import Event, Ready, UnitDone
-from sofdata.ingest.process import windows_of
 from sofdata.ingest.run import execute, prepare
+from sofdata.ingest.stages import estimate_flow
 from sofdata.scenes import write_ssv2_corpus
 from sofdata.storage.tree import Tree
 from sofdata.system.cores import cores
@@ -245,7 +245,7 @@ def part_worker(pipe: Any, paths: list[str], config: IngestConfig) -> None:
     """Decode, or estimate flow, at each command of the pipe."""
     recorder, estimator = Recorder(), make_estimator(config.flow)
     for path in paths:
-        list(windows_of(frames_of(path, config), config, recorder))
+        list(estimate_flow(frames_of(path, config), recorder, config))
     estimator.estimate(*recorder.pairs[0])
     pipe.send(sum(len(first) for first, _ in recorder.pairs))
     for command in iter(pipe.recv, "stop"):

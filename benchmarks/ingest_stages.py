@@ -24,17 +24,17 @@ from ingest_speed import CACHE, corpus, fresh, ingest
 STAGES = {
     "probe": ("sofdata.video.reader:probe",),
     "decode": ("sofdata.video.reader:VideoStream._iterate",),
-    "still steps": ("sofdata.ingest.process:still_steps",),
-    "shot changes": ("sofdata.ingest.process:shot_changes",),
+    "still steps": ("sofdata.ingest.stages:still_steps",),
+    "shot changes": ("sofdata.ingest.stages:shot_changes",),
     "flow": ("sofdata.flow.dis:Dis.estimate",),
     "camera motion": ("sofdata.windows.steps:camera_motion", "sofdata.windows.steps:camera_flow"),
     "windows": ("sofdata.windows.segment:Windower.push", "sofdata.windows.segment:Windower.close"),
     "flow codec": ("sofdata.shards.sample:encode",),
     "frames to JPEG": ("sofdata.shards.sample:_jpeg",),
-    "record": ("sofdata.ingest.unit:encode_sample",),
-    "statistics": ("sofdata.ingest.unit:FlowSums.add",),
+    "record": ("sofdata.ingest.pipeline:encode_sample",),
+    "statistics": ("sofdata.shards.writer:FlowSums.add",),
     "verification": ("sofdata.shards.commit:_verify",),
-    "rest of commit": ("sofdata.ingest.unit:commit_shard", "sofdata.ingest.unit:commit_record"),
+    "rest of commit": ("sofdata.shards.writer:commit_shard", "sofdata.ingest.unit:commit_record"),
     "all else": ("sofdata.ingest.inline:run_unit",),
 }
 

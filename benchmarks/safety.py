@@ -23,9 +23,11 @@ from ingest_speed import CACHE, Clock, Measured, corpus, fresh
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import load_config
 from sofdata.ingest.decoders import InProcess, Isolated
-from sofdata.ingest.process import LocalFlow
+from sofdata.ingest.job import UnitJob
+from sofdata.ingest.pipeline import Decoder
 from sofdata.ingest.run import prepare
-from sofdata.ingest.unit import Decoder, Job, run_unit
+from sofdata.ingest.stages import LocalFlow
+from sofdata.ingest.unit import run_unit
 from sofdata.storage.tree import Tree
 
 WAYS = ("fast", "isolated", "safe")
@@ -49,7 +51,7 @@ def main() -> None:
     asked = parser.parse_args()
     dest = Tree(str(fresh(CACHE / "safety")))
     prepared = prepare(Tree(str(corpus(asked.clips))), dest, load_config(None, []), "auto")
-    job: Job = prepared.job
+    job: UnitJob = prepared.job
     flow = LocalFlow(make_estimator(job.config.flow))
     isolated = Isolated(job.config)
     openers: dict[str, Decoder] = {

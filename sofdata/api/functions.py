@@ -65,7 +65,8 @@ def ingest(
         settings: overrides of the recipe, {"flow.step_s": 0.1} or ["flow.step_s=0.1"];
             schemas/config.schema.json lists them all.
         corpus: what the source is: "auto", or a name of `sofdata corpora`.
-        engine: "ray" (the default) for worker processes, "inline" for this process alone.
+        engine: "ray" (the default where it is installed) or "processes" for worker processes,
+            "inline" for this process alone.
         workers: worker processes; None for one each core.
         with_actions: store the actions of demonstrations, too.
         update: take in what has changed in the source since the dataset was made.
@@ -95,6 +96,7 @@ def ingest(
     """
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
+    from sofdata.ingest.mode import Mode
     from sofdata.ingest.run import Summary, execute, prepare, working_on
     from sofdata.storage.tree import Tree
 
@@ -110,12 +112,10 @@ def ingest(
             end,
             config,
             corpus,
-            update=update,
-            retry_quarantined=retry_quarantined,
-            yes=yes,
+            mode=Mode.of(update=update, retry=retry_quarantined, force=yes),
             other_libraries=other_libraries,
         )
-        for note in prepared.plan.beside.notes:
+        for note in prepared.plan.extras.notes:
             _log.warning("%s: %s", begin.name, note)
         if prepared.complete:
             units = len(prepared.plan.units)

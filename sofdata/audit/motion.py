@@ -16,7 +16,7 @@ from sofdata.audit.compare import AuditFinding
 from sofdata.audit.seen import Picture, Seen
 from sofdata.flow.estimator import Estimator
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.process import still_steps
+from sofdata.ingest.stages import still_steps
 from sofdata.shards.schema import SampleRecord
 from sofdata.windows.steps import make_step
 

@@ -180,6 +180,7 @@ def ingest(
     config = with_engine(given)
     if config.run.engine == "ray" and not dry_run:
         supervise()
+    from sofdata.ingest.mode import Mode
     from sofdata.ingest.progress import following
     from sofdata.ingest.run import execute, prepare, working_on
     from sofdata.report.summary import ingest_summary, print_ingest
@@ -187,16 +188,14 @@ def ingest(
 
     if not quiet:
         say(console, f"looking at {Tree(source).name}")
-    with working_on(Tree(source), Tree(dest), config, write=not dry_run):
+    with working_on(Tree(source), Tree(dest), config, dry_run=dry_run):
         prepared = prepare(
             Tree(source),
             Tree(dest),
             config,
             corpus,
-            write=not dry_run,
-            update=update,
-            retry_quarantined=retry_quarantined,
-            yes=yes,
+            mode=Mode.of(update=update, retry=retry_quarantined, force=yes),
+            dry_run=dry_run,
             other_libraries=other_libraries,
         )
         plan = prepared.plan
@@ -211,7 +210,9 @@ def ingest(
         else:
             if config.run.engine == "processes" != given.run.engine and not quiet:
                 say(console, WITHOUT_RAY)
-            with following(console, plan.videos, prepared.ended, quiet, plan.reasons) as follow:
+            with following(
+                console, plan.videos, prepared.videos_done, quiet, plan.reasons
+            ) as follow:
                 summary = execute(prepared, follow)
             dataset = summary.dataset
     if json_:
@@ -469,10 +470,10 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
         "reasons": prepared.plan.reasons,
         "units": len(prepared.plan.units),
         "units_waiting": len(prepared.waiting),
-        "ignored_files": dict(prepared.plan.beside.ignored),
-        "label_files": prepared.plan.beside.label_files,
-        "unused_rows": dict(prepared.plan.beside.unused_rows),
-        "notes": list(prepared.plan.beside.notes),
+        "ignored_files": dict(prepared.plan.extras.ignored),
+        "label_files": prepared.plan.extras.label_files,
+        "unused_rows": dict(prepared.plan.extras.unused_rows),
+        "notes": list(prepared.plan.extras.notes),
         "estimator": prepared.job.config.flow.estimator,
     }
 
@@ -480,19 +481,19 @@ def _plan_figures(prepared: Prepared) -> dict[str, Any]:
 def _print_plan(console: Console, prepared: Prepared) -> None:
     from sofdata.ui.text import printable
 
-    plan, beside = prepared.plan, prepared.plan.beside
+    plan, extras = prepared.plan, prepared.plan.extras
     say(console, f"corpus: {prepared.corpus} ({prepared.why})")
-    for text in beside.notes:
+    for text in extras.notes:
         note(console, text)
     line = f"plan: {plan.videos} videos in {len(plan.units)} units"
-    if prepared.resumed:
-        line += f", {prepared.resumed} of them committed before"
-    if beside.label_files:
-        line += f"; {beside.label_files} label files"
+    if prepared.units_resumed:
+        line += f", {prepared.units_resumed} of them committed before"
+    if extras.label_files:
+        line += f"; {extras.label_files} label files"
     for what, counts in (
         ("videos rejected as they are listed", plan.reasons),
-        ("other files ignored", beside.ignored),
-        ("rows unused", beside.unused_rows),
+        ("other files ignored", extras.ignored),
+        ("rows unused", extras.unused_rows),
     ):
         if counts:
             parts = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))

@@ -202,7 +202,7 @@ def _ingest(source: Path, dest: Path, console: Console, *settings: str) -> None:
         say(console, "nothing to do: every unit is committed")
         dataset, summary = prepared.complete, None
     else:
-        with following(console, prepared.plan.videos, prepared.ended, quiet=False) as follow:
+        with following(console, prepared.plan.videos, prepared.videos_done, quiet=False) as follow:
             summary = execute(prepared, follow)
         dataset = summary.dataset
     print_ingest(console, dataset, summary, tree)

@@ -14,9 +14,10 @@ from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import Libraries, own_digest
-from sofdata.ingest.process import Flow, FlowSource, Images, LocalFlow
-from sofdata.ingest.unit import Job, run_unit
+from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
+from sofdata.ingest.unit import run_unit
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage.tree import Tree
@@ -33,7 +34,7 @@ class Place:
 class UnitWorker:
     """Runs units, one at a time: as an actor of Ray, or in a process of `sofdata.ingest.worker`."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: UnitJob) -> None:
         self._job = job
         self._flow: FlowSource | None = None
         self._decoder: Isolated | InProcess

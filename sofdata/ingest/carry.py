@@ -8,17 +8,15 @@ outcome is that of a fresh run. So neither time is lost, nor can a video come ou
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from functools import cache
-from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
 from sofdata.bounded.files import read_small
 from sofdata.errors import InputError
 from sofdata.flow.codec import decode
 from sofdata.ingest.libraries import UNKNOWN, split_digests
-from sofdata.ingest.outcome import Output
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import SHARDS
 from sofdata.shards.schema import (
@@ -28,7 +26,8 @@ from sofdata.shards.schema import (
     VideoRecord,
     WindowRow,
 )
-from sofdata.shards.tar import TarWriter, hash_file, read_sample_at
+from sofdata.shards.tar import hash_file, read_sample_at
+from sofdata.shards.writer import ShardWriter, VideoSamples
 from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 
@@ -43,6 +42,13 @@ class _Held(NamedTuple):
     rejected: dict[str, list[RejectedWindowRecord]]
 
 
+class Taken(NamedTuple):
+    """An earlier result that was taken over. libraries: digest of those that computed it."""
+
+    record: VideoRecord
+    libraries: str
+
+
 class Carrier:
     """The earlier results of a unit's videos. A context: it closes the shards that it opened.
 
@@ -53,7 +59,6 @@ class Carrier:
     def __init__(
         self, dest: Tree, unit: Unit, config_sha256: str, libraries: Collection[str] = ()
     ) -> None:
-        self.digests: set[str] = set()  # of the libraries that computed what was taken
         self._libraries = {*libraries, UNKNOWN} if libraries else None
         self._dest = dest
         self._unit = unit
@@ -66,15 +71,10 @@ class Carrier:
     def __enter__(self) -> Carrier:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def take(self, ref: VideoRef, writer: TarWriter) -> tuple[VideoRecord, Output] | None:
+    def take(self, ref: VideoRef, shard: ShardWriter) -> Taken | None:
         """Append a video's earlier samples to the shard; None if there are none to be trusted."""
         for earlier in self._unit.earlier:
             if earlier.usable and ref.id in earlier.videos:
@@ -82,19 +82,18 @@ class Carrier:
                 video = self._held(earlier.path).videos.get(ref.id)
                 if record is None or video is None or not self._may_take(record, video):
                     continue
-                mark = writer.mark()
                 try:
-                    output = self._copy(earlier.path, record, video, writer)
-                except (InputError, ValueError):  # damaged: computed again
-                    writer.rollback(mark)
+                    with shard.video(ref.id) as samples:
+                        self._copy(earlier.path, record, video, samples)
+                except (InputError, ValueError):  # damaged: the video is computed again
                     continue
-                self.digests.add(record.libraries)
-                return video, output
+                return Taken(video, record.libraries)
         return None
 
-    def is_likely(self, ref: VideoRef) -> bool:
-        """Whether `take` will find a video, unless its shard is damaged."""
-        return any(each.usable and ref.id in each.videos for each in self._unit.earlier)
+    def not_likely(self, videos: Iterable[VideoRef]) -> list[VideoRef]:
+        """The videos that `take` will not find; of the others, only those in a damaged shard."""
+        usable = [earlier for earlier in self._unit.earlier if earlier.usable]
+        return [ref for ref in videos if not any(ref.id in each.videos for each in usable)]
 
     def worse(self, videos: list[VideoRecord]) -> list[str]:
         """What of a unit's outcome is worse than what stood before, a sentence each."""
@@ -107,7 +106,7 @@ class Carrier:
         ]
         now = {video.id: video for video in videos}
         return [
-            f"{video.id} was {_said(video)}, now it is {_said(now[video.id])}"
+            f"{video.id} was {_in_words(video)}, now it is {_in_words(now[video.id])}"
             for video in before
             if _is_worse(now[video.id], video)
         ]
@@ -123,15 +122,16 @@ class Carrier:
 
     def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
         known = self._libraries
+        # A quarantined video is tried again: that is what its unit is run for.
         same = known is None or known.issuperset(split_digests(record.libraries))
         return same and video.status != "quarantined"
 
     def _copy(
-        self, path: str, record: LedgerRecord, video: VideoRecord, writer: TarWriter
-    ) -> Output:
+        self, path: str, record: LedgerRecord, video: VideoRecord, samples: VideoSamples
+    ) -> None:
         """Raises `InputError` where record and shard do not agree. path: of the record."""
-        output, held = Output(), self._held(path)
-        output.rejected = [*held.rejected.get(video.id, ())]
+        held = self._held(path)
+        samples.rejected += held.rejected.get(video.id, ())
         rows = held.rows.get(video.id, [])
         if len(rows) != video.windows:
             raise InputError(f"{video.id}: the record lists {len(rows)} windows")
@@ -142,10 +142,7 @@ class Carrier:
             if (key, sample.key, sample.source) != (row.key, row.key, video.id):
                 raise InputError(f"{name}: sample {key} is not the one that its record lists")
             flow = {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")}
-            output.sums.add(decode(flow, sample.flow))
-            offset = writer.add(key, members)
-            output.rows.append(row.model_copy(update={"offset": offset}))
-        return output
+            samples.copy(row, members, decode(flow, sample.flow))
 
     def _stream(self, path: str, record: LedgerRecord) -> tuple[BinaryIO, str]:
         stream = self._shard(path)
@@ -190,6 +187,6 @@ def _is_worse(now: VideoRecord, before: VideoRecord) -> bool:
     return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and now.windows < before.windows)
 
 
-def _said(video: VideoRecord) -> str:
+def _in_words(video: VideoRecord) -> str:
     windows = f"{video.windows} windows" if video.status == "done" else video.reason
     return f"{video.status} ({windows})"

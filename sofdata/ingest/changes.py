@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.generation import known_inputs
-from sofdata.ingest.plan import Input, Plan, stored_input
+from sofdata.ingest.mode import Mode
+from sofdata.ingest.plan import IngestPlan, Input, stored_input
 from sofdata.ingest.units import video_inputs
 from sofdata.shards.schema import LedgerRecord
 
 SHOWN = 3
-HINDERED = ("dangling_link", "empty", "unreadable", "unreadable_folder")
+UNREADABLE = ("dangling_link", "empty", "unreadable", "unreadable_folder")
 LEAST_SHARED = 0.5
 
 
@@ -32,8 +33,8 @@ class Changes:
         return ", ".join(f"{len(ids)} {what} ({_few(ids)})" for what, ids in parts.items() if ids)
 
 
-def find_changes(known: Plan, now: Plan) -> Changes:
-    """Compare the inputs of two plans, whatever their units."""
+def find_changes(known: IngestPlan, now: IngestPlan) -> Changes:
+    """Compare the inputs of two plans, regardless of units."""
     before, after = known.inputs(), now.inputs()
     return Changes(
         new=tuple(sorted(after.keys() - before.keys())),
@@ -44,10 +45,11 @@ def find_changes(known: Plan, now: Plan) -> Changes:
     )
 
 
-def shared(known: Plan, now: Plan) -> int:
-    """How many of the planned videos are there now with the same content, whatever is said of them.
+def shared(known: IngestPlan, now: IngestPlan) -> int:
+    """How many of the planned videos are there now with the same content.
 
-    Those that were refused when they were planned count if they are there.
+    What the corpus says of them does not matter. Those that were refused when they were planned
+    count if they are there.
     """
     there = {video.id: (video.size_bytes, video.fingerprint) for video in now.all_videos()}
     names = there.keys() | {refused.id for refused in now.refused}
@@ -57,7 +59,7 @@ def shared(known: Plan, now: Plan) -> int:
     return same + sum(refused.id in names for refused in known.refused)
 
 
-def check_is_the_source(known: Plan, now: Plan, source: str, dest: str) -> None:
+def check_is_the_source(known: IngestPlan, now: IngestPlan, source: str, dest: str) -> None:
     """Raise `ConfigError` if a source shares less than half of the planned videos.
 
     It is the wrong folder then, more often than not, and an update would retire what was done.
@@ -71,13 +73,13 @@ def check_is_the_source(known: Plan, now: Plan, source: str, dest: str) -> None:
         )
 
 
-def check_can_be_read(known: Plan, now: Plan, source: str, dest: str) -> None:
+def check_can_be_read(known: IngestPlan, now: IngestPlan, source: str, dest: str) -> None:
     """Raise `ConfigError` if videos that were planned are still listed, but none to be used.
 
     A disk that fails or is not mounted looks like that: links that dangle, empty files, folders
     that cannot be entered. Files that are gone do not: to remove some is what updates are for.
     """
-    refused = {each.id: each.reason for each in now.refused if each.reason in HINDERED}
+    refused = {each.id: each.reason for each in now.refused if each.reason in UNREADABLE}
     refused |= {video.id: "empty" for video in now.all_videos() if not video.size_bytes}
     folders = tuple(f"{each.id}/" for each in now.refused if each.reason == "unreadable_folder")
     lost = [
@@ -94,13 +96,14 @@ def check_can_be_read(known: Plan, now: Plan, source: str, dest: str) -> None:
 
 
 def check_accounts_for(
-    records: Iterable[LedgerRecord], now: Plan, source: str, dest: str, update: bool, yes: bool
+    records: Iterable[LedgerRecord], now: IngestPlan, names: tuple[str, str], mode: Mode
 ) -> None:
     """Raise `ConfigError` if a source does not hold the videos of a dataset that has lost its plan.
 
-    records: of its committed units. With `update` half of the videos are enough, and none with
-    `yes` as well, as where there is a plan to compare with.
+    records: of its committed units. names: of source and destination. With `Mode.UPDATE` half of
+    the videos are enough, and none with `Mode.FORCE` as well, as where there is a plan to compare.
     """
+    source, dest = names
     there = {video.id: video for video in now.all_videos()}
     planned = {unit.id for unit in now.units}
     lost, videos = [], 0
@@ -114,7 +117,8 @@ def check_accounts_for(
             for video in record.videos
             if video.id not in there or inputs.get(video.id) != video_inputs(there[video.id])
         ]
-    if not lost or (update and (yes or len(lost) <= LEAST_SHARED * videos)):
+    enough = Mode.FORCE in mode or len(lost) <= LEAST_SHARED * videos
+    if not lost or (Mode.UPDATE in mode and enough):
         return
     raise ConfigError(
         f"{dest} has lost its plan, and {source} does not hold {len(lost)} of the {videos} videos "
@@ -125,7 +129,7 @@ def check_accounts_for(
 
 
 def _differ(one: Input, other: Input) -> bool:
-    """Whether two inputs are stored otherwise. Most are equal as they are, which is faster."""
+    """Whether a plan stores two inputs differently. Most are equal, which is found faster."""
     return one != other and stored_input(one) != stored_input(other)
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 from sofdata.errors import ConfigError, Interrupted, TransientError
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pool import Member, Pool
 from sofdata.ingest.queue import Queue, queue_of, raise_if_final
-from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.system.cores import cores
 from sofdata.system.extras import require
@@ -30,7 +30,7 @@ from sofdata.system.extras import require
 OBJECT_STORE_BYTES = 512 << 20
 
 
-def run_ray(units: Iterable[Unit], job: Job) -> Iterator[Event]:
+def run_ray(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
     """Run units on Ray actors, on this machine or on the cluster at `run.address`.
 
     A unit whose worker dies, or that fails with a `TransientError`, is run again, three times in
@@ -117,7 +117,7 @@ def _check_address(address: str) -> None:
         raise ConnectionError(f"nothing answers there ({error})") from None
 
 
-def _drive(queue: Queue, pool: Pool, job: Job) -> Iterator[Event]:
+def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
     """Keep every worker busy with one unit until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.unit import DecodedVideo
+from sofdata.ingest.pipeline import DecodedVideo
 from sofdata.types import VideoRef
 from sofdata.video.config import DecoderName
 from sofdata.video.isolate import DecoderProcess

@@ -10,9 +10,9 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import IngestConfig, completed
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
-from sofdata.ingest.plan import Plan
-from sofdata.ingest.unit import Job
+from sofdata.ingest.plan import IngestPlan
 from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
@@ -49,7 +49,7 @@ def check_places(source: Tree, dest: Tree) -> None:
 
 
 def _has_units(dest: Tree) -> bool:
-    """Whether a place that holds no `dataset.json` has lost it: our records are there."""
+    """Whether a place without `dataset.json` holds ledger records: then it has lost it."""
     return next(read_ledger(dest), None) is not None
 
 
@@ -62,7 +62,7 @@ def check_can_run(config: IngestConfig, dest: Tree) -> None:
 
 
 def check_files(dest: Tree) -> None:
-    """Raise `ConfigError` if a file that a complete dataset needs is not there, or is no such."""
+    """Raise `ConfigError` if a file that a complete dataset needs is not there."""
     try:
         missing = sorted(listed_shards(dest).keys() - set(dest.names(SHARDS)))
     except FileNotFoundError:
@@ -87,8 +87,9 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
         )
 
 
-def check_same_units(records: Iterable[LedgerRecord], job: Job, mix: bool) -> None:
-    """Raise `ConfigError` for units whose `dataset.json` is lost, if they were made otherwise.
+def check_same_units(records: Iterable[LedgerRecord], job: UnitJob, mix: bool) -> None:
+    """Raise `ConfigError` for units whose `dataset.json` is lost, if they were made
+    with another configuration or other libraries.
 
     mix: go on with other libraries.
     """
@@ -117,9 +118,9 @@ def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: 
         )
 
 
-def new_record(job: Job, plan: Plan, before: DatasetRecord | None) -> DatasetRecord:
+def new_record(job: UnitJob, plan: IngestPlan, before: DatasetRecord | None) -> DatasetRecord:
     """What `dataset.json` says of a plan before it is carried out. before: what it says now."""
-    beside = plan.beside
+    extras = plan.extras
     return DatasetRecord(
         complete=False,
         corpus=job.corpus,
@@ -127,14 +128,14 @@ def new_record(job: Job, plan: Plan, before: DatasetRecord | None) -> DatasetRec
         config_sha256=job.config.digest(),
         counts=Counts(
             videos=plan.videos,
-            ignored_files=dict(sorted(beside.ignored.items())),
-            label_files=beside.label_files,
-            unused_rows=dict(sorted(beside.unused_rows.items())),
+            ignored_files=dict(sorted(extras.ignored.items())),
+            label_files=extras.label_files,
+            unused_rows=dict(sorted(extras.unused_rows.items())),
         ),
         flow={},
         provenance=before.provenance if before else provenance(job.config),
         libraries=with_stored(before, job.libraries),
-        notes=list(beside.notes),
+        notes=list(extras.notes),
         actions=_describe(job.actions),
     )
 

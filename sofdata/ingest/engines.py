@@ -11,7 +11,7 @@ from sofdata.system.extras import install, is_installed, require
 
 if TYPE_CHECKING:  # a command looks here before it imports what it works with
     from sofdata.ingest.events import Event
-    from sofdata.ingest.unit import Job
+    from sofdata.ingest.job import UnitJob
     from sofdata.ingest.units import Unit
 
 WITHOUT_RAY = (
@@ -39,7 +39,7 @@ def with_engine(config: IngestConfig) -> IngestConfig:
     return config
 
 
-def engine_of(config: IngestConfig) -> Callable[[Iterable[Unit], Job], Iterator[Event]]:
+def engine_of(config: IngestConfig) -> Callable[[Iterable[Unit], UnitJob], Iterator[Event]]:
     """What runs the units; config: from `with_engine`. Imports only what the engine needs."""
     if config.run.engine == "inline":
         from sofdata.ingest.inline import run_inline

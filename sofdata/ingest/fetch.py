@@ -63,6 +63,7 @@ class Fetcher:
         self._thread: ThreadPoolExecutor | None = None
         self._fetched: Counter[str] = Counter()
         self._copied_whole: set[str] = set()
+        self._given = ("", "")  # id of the video that was given last, and its path
 
     def __enter__(self) -> Fetcher:
         return self
@@ -79,6 +80,7 @@ class Fetcher:
         Raises what `Tree.download` raises, in the block too, and `RangesSpent` there.
         """
         if self._in_ranges(ref, decoder):
+            self._given = ref.id, ""
             budget = Budget(lambda start, end: self._read(ref, start, end), self._limit(ref))
             try:
                 yield RangeFile(ref.uri, ref.size_bytes, budget), ""
@@ -88,8 +90,17 @@ class Fetcher:
             budget.check()
         else:
             path = self._local(ref)
+            self._given = ref.id, path
             self._look_ahead(ref, decoder)
             yield path, path
+
+    def path_of(self, ref: VideoRef) -> str:
+        """The path under which errors name a video: its own or, once given, that of what was.
+
+        "" for one that was read in ranges, which errors name by its URI.
+        """
+        given, path = self._given
+        return path if given == ref.id else self._source.path(ref.where)
 
     def copy_whole(self, ref: VideoRef) -> None:
         """Read no more ranges of this video's file."""
@@ -113,11 +124,12 @@ class Fetcher:
         return self._source.is_on_disk(ref.where)
 
     def _fits(self, *refs: VideoRef) -> bool:
-        sizes = {ref.uri: ref.size_bytes for ref in refs}
+        sizes = {ref.uri: ref.size_bytes for ref in refs}  # spans of one file share its copy
         return sum(sizes.values()) <= self._room_bytes
 
     def _in_ranges(self, ref: VideoRef, decoder: DecoderName) -> bool:
-        if self._is_local(ref) or decoder != "pyav" or (self._copy and self._copy.uri == ref.uri):
+        has_copy = self._copy is not None and self._copy.uri == ref.uri  # cheaper than any range
+        if self._is_local(ref) or decoder != "pyav" or has_copy:
             return False
         if not self._fits(ref):
             return self._source.has_ranges(ref.where)
@@ -150,11 +162,11 @@ class Fetcher:
                 try:
                     future.result()
                 except BaseException:
-                    copy.close()
+                    copy.close()  # nobody else knows of its temporary file any more
                     raise
                 self._copy = copy
                 return copy.path
-            future.exception()
+            future.exception()  # wait: the thread must not write to what is being removed
             copy.close()
         copy = Copy(self._source, ref)
         path = copy.open()
@@ -170,6 +182,7 @@ class Fetcher:
             return
         if self._in_ranges(following, decoder):
             return
+        # One thread, one copy: more would take room and bandwidth from the video that is decoded.
         self._thread = self._thread or ThreadPoolExecutor(1)
         copy = Copy(self._source, following)
         self._ahead = copy, self._thread.submit(copy.open)

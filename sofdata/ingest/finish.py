@@ -23,7 +23,7 @@ from sofdata.ingest.libraries import (
     split_digests,
     with_sets_note,
 )
-from sofdata.ingest.plan import Plan, save_plan
+from sofdata.ingest.plan import IngestPlan, save_plan
 from sofdata.ingest.tables import TABLES
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import (
@@ -36,7 +36,7 @@ from sofdata.shards.layout import (
     is_shard_name,
     ledger_name,
 )
-from sofdata.shards.parquet import TableFile
+from sofdata.shards.parquet import TableWriter
 from sofdata.shards.sample import quarantine_name
 from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
 from sofdata.shards.stats import Merged
@@ -44,7 +44,7 @@ from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import fault_point
 from sofdata.system.versions import __version__, installed
 
-# What could change a byte of the result without any change of ours.
+# What could change a byte of the result without any change to sofdata.
 RECORDED_PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -69,7 +69,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
     plan, account = generation.plan, Account(generation.plan)
     with dest.scratch() as folder:
         files = {
-            table: TableFile(os.path.join(folder, table.name), table.schema()) for table in TABLES
+            table: TableWriter(os.path.join(folder, table.name), table.schema()) for table in TABLES
         }
         for table, file in files.items():
             file.write(table.refused_rows(plan))
@@ -81,6 +81,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
             file.finish()
         _check_shards(dest, account)
         fault_point("finish: tables made")
+        # Loaders refuse a dataset that is not complete: none sees the old tables with new records.
         incomplete = generation.record.model_copy(update={"complete": False})
         dest.write(DATASET, incomplete.to_json())
         fault_point("finish: dataset begun")
@@ -90,7 +91,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
             fault_point(f"finish: {table.name} written")
     dest.write(WIDS, account.wids_index())
     fault_point("finish: shards listed")
-    if not keep_next:
+    if not keep_next:  # before `_retire`, which keeps the shards that records in next/ name
         clear_records(dest)
     _retire(dest, plan, account)
     fault_point("finish: retired")
@@ -116,8 +117,8 @@ def _check_shards(dest: Tree, account: Account) -> None:
     if missing := sorted({*account.shards} - {*dest.names(SHARDS)}):
         raise StorageError(
             f"{dest.name} lacks {len(missing)} shards that its ledger names ({missing[0]}): put "
-            "them back, or 'sofdata verify --repair' queues their units again; then run the same "
-            "command again"
+            "them back, or 'sofdata verify --repair' queues their units again; then rerun the "
+            "command"
         )
 
 
@@ -133,7 +134,7 @@ def _put_in_place(dest: Tree, generation: Generation) -> None:
     fault_point("finish: plan in place")
 
 
-def _retire(dest: Tree, plan: Plan, account: Account) -> None:
+def _retire(dest: Tree, plan: IngestPlan, account: Account) -> None:
     """Remove records, shards and notes that no unit of the plan has; all that has replaced them
     is committed. Only files that have our names are touched.
     """
@@ -152,7 +153,7 @@ def _retire(dest: Tree, plan: Plan, account: Account) -> None:
 class Account:
     """Counts how everything ended, record by record."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: IngestPlan) -> None:
         self._videos = plan.videos
         self._status: Counter[str] = Counter(rejected=len(plan.refused))
         self._reasons = Counter(refused.reason for refused in plan.refused)

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
-from sofdata.ingest.plan import Plan, load_plan, save_plan
+from sofdata.ingest.plan import IngestPlan, load_plan, save_plan
 from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
 from sofdata.shards.commit import committed_units, read_record
 from sofdata.shards.layout import (
@@ -55,7 +55,7 @@ _AGAIN = TypeAdapter(dict[str, Why])
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is to become of a dataset, and how far it is.
+    """What a dataset is to become, and how much of it is committed.
 
     record: what `dataset.json` is to say, not complete.
     done: ids of the units of the plan that are committed.
@@ -65,7 +65,7 @@ class Generation:
     saved: whether it is stored as it is here.
     """
 
-    plan: Plan
+    plan: IngestPlan
     record: DatasetRecord
     done: frozenset[str] = frozenset()
     again: Mapping[str, Why] = field(default_factory=dict)
@@ -94,8 +94,8 @@ class Generation:
 def read_generation(dest: Tree) -> Generation | None:
     """The generation that is under way, else the one that stands; None if there is neither.
 
-    What was to be run again still is, though the generation that said so was given up for another
-    that was not ready yet: a damaged unit must not count as done for that.
+    Units that were to be run again still are, though the generation that listed them was given up
+    for another that is not ready yet: else a damaged unit would count as done.
 
     Raises `InputError` if its files are damaged.
     """
@@ -126,7 +126,7 @@ def save_generation(dest: Tree, generation: Generation) -> None:
         save_plan(dest, generation.plan)
         fault_point("begin: plan saved")
         return
-    dest.remove(NEXT_DATASET)  # from here on what is in next/ is of no generation
+    dest.remove(NEXT_DATASET)  # from here on what is in next/ belongs to no generation
     fault_point("stage: begun")
     for unit in committed_units(dest, NEXT_LEDGER) & generation.again.keys() - generation.done:
         name = ledger_name(unit)
@@ -154,12 +154,12 @@ def clear_records(dest: Tree) -> None:
 
 
 def has_next(dest: Tree) -> bool:
-    """Whether there is anything in `next/`, of whatever generation."""
+    """Whether there is anything in `next/`, of any generation."""
     return any(dest.names(folder) for folder in (NEXT, NEXT_LEDGER, NEXT_EARLIER))
 
 
 def clear_next(dest: Tree) -> None:
-    """Remove `next/`: what it held is in place, or of no generation."""
+    """Remove `next/`: what it held is in place, or belongs to no generation."""
     clear_records(dest)
     there = {f"{NEXT}/{name}" for name in dest.names(NEXT)}
     for name in (NEXT_DATASET, NEXT_PLAN):
@@ -194,7 +194,7 @@ def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerRecord]:
 
 
 def read_ledger(dest: Tree) -> Iterator[LedgerRecord]:
-    """All records of `ledger/` that can be read, whatever the plan has."""
+    """All records of `ledger/` that can be read, planned or not."""
     for unit in sorted(committed_units(dest)):
         with suppress(InputError):
             yield read_record(dest, unit)
@@ -223,7 +223,7 @@ def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
 
     @cache
     def standing() -> dict[str, VideoRef]:
-        """What older records do not tell of their videos; costs as much as the plan is large."""
+        """The planned videos by id, for records that lack `inputs`; reads the whole plan."""
         plan = load_plan(dest)
         return {video.id: video for video in plan.all_videos()} if plan else {}
 
@@ -232,7 +232,7 @@ def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
         if record.config_sha256 == digest:
             older = not all(video.inputs for video in record.videos)
             known = known_inputs(record, standing() if older else {})
-            for video in _ended(record):
+            for video in _final_videos(record):
                 if inputs := known.get(video.id):
                     elsewhere.setdefault(inputs, path)
     moved = committed_units(dest, NEXT_EARLIER)
@@ -249,14 +249,14 @@ def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
 
 
 def _own(dest: Tree, unit: Unit, why: Why | None, moved: bool) -> Iterator[Earlier]:
-    """What a unit that is run again has reached before. moved: to `next/earlier/`."""
+    """The earlier result of a unit that is run again. moved: whether to `next/earlier/`."""
     if why in ("quarantined", "shard"):
         folder = NEXT_EARLIER if moved else LEDGER
         try:
             record = read_record(dest, unit.id, folder)
         except InputError:
             return
-        videos = frozenset(video.id for video in _ended(record))
+        videos = frozenset(video.id for video in _final_videos(record))
         yield Earlier(f"{folder}/{ledger_name(unit.id)}", videos, usable=why == "quarantined")
 
 
@@ -281,16 +281,16 @@ def _retired(dest: Tree, generation: Generation) -> Iterator[tuple[str, LedgerRe
             yield f"{folder}/{ledger_name(unit)}", record
 
 
-def _ended(record: LedgerRecord) -> Iterator[VideoRecord]:
-    """The videos whose end is a result, and not what hindered it."""
+def _final_videos(record: LedgerRecord) -> Iterator[VideoRecord]:
+    """The videos whose status is final: done or rejected, not quarantined."""
     return (video for video in record.videos if video.status != "quarantined")
 
 
 def known_inputs(record: LedgerRecord, there: Mapping[str, VideoRef]) -> dict[str, str]:
     """From the id of each video of a record to the `video_inputs` that it was made of.
 
-    An older record does not tell them, but the id of its unit is a hash of them. there: videos by
-    id; if they give that hash, they are the ones. Else {}.
+    An older record lacks them, but the id of its unit is a hash of them. there: videos by id; if
+    they give that hash, the record was made of them. Else {}.
     """
     if all(video.inputs for video in record.videos):
         return {video.id: video.inputs for video in record.videos}

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.decoders import InProcess
 from sofdata.ingest.events import Event, Ready
-from sofdata.ingest.process import LocalFlow
-from sofdata.ingest.unit import Job, run_unit
+from sofdata.ingest.job import UnitJob
+from sofdata.ingest.stages import LocalFlow
+from sofdata.ingest.unit import run_unit
 from sofdata.ingest.units import Unit
 
 
-def run_inline(units: Iterable[Unit], job: Job) -> Iterator[Event]:
+def run_inline(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
     """Run units in this process, in the order given."""
     flow, decoder = LocalFlow(make_estimator(job.config.flow)), InProcess(job.config)
     yield Ready()

@@ -1,6 +1,6 @@
 """The libraries that compute: what decides a unit's bytes beside its videos and configuration.
 
-Two processes with the same entries give the same bytes. Versions alone do not tell: OpenCV takes
+Two processes with the same entries give the same bytes. Versions alone do not decide: OpenCV takes
 other code where Intel's IPP is switched off (OPENCV_IPP) or a processor lacks instructions, and
 FFmpeg is built in many ways. So the state of both is among the entries, and the hashes of two small
 things that are computed here by the same functions as everything else.
@@ -106,7 +106,7 @@ def own_digest(config: IngestConfig, allowed: Mapping[str, Libraries], where: st
 
 
 def join_digests(*digests: str) -> str:
-    """The digest of a unit that holds videos computed under all these, each told once."""
+    """The digest of a unit that holds videos computed under all these, each named once."""
     return JOINT.join(sorted({each for joint in digests for each in joint.split(JOINT)}))
 
 
@@ -153,7 +153,7 @@ class Comparison:
         raise ConfigError(
             f"{self.name} was made with other libraries: {'; '.join(self.differing)}. The same "
             "videos may give other bytes now. Resume with the libraries that it was made with; or "
-            f"add '{FLAG}' to mix them, which every record then tells; or use another destination"
+            f"add '{FLAG}' to mix them, which every record then says; or use another destination"
         )
 
     def allowed(self, accept: bool) -> dict[str, Libraries]:
@@ -181,7 +181,7 @@ def compare_libraries(
 
 
 def known_libraries(stored: DatasetRecord) -> dict[str, Libraries]:
-    """The libraries of a dataset by digest; of one made before there were any, what it tells."""
+    """The libraries of a dataset by digest; an older one has versions only."""
     if stored.libraries:
         return dict(stored.libraries)
     return {UNKNOWN: older_libraries(stored.provenance)}
@@ -219,7 +219,7 @@ def merged_provenance(
 ) -> dict[str, Any]:
     """The provenance of a dataset whose units were made with these libraries.
 
-    before: as `dataset.json` has it; what `libraries` does not tell stays as it is. Where sets of
+    before: as `dataset.json` has it; what `libraries` does not name stays as it is. Where sets of
     libraries differ, their values stand beside each other: "18.1.0; 19.0.0".
     """
     merged = dict(before)
@@ -247,8 +247,8 @@ def sets_note(libraries: Mapping[str, Libraries]) -> str:
     names = sorted({name for kind in kinds for name in kind})
     values = {name: sorted({kind[name] for kind in kinds if name in kind}) for name in names}
     parts = [f"{name} {', '.join(v)}" for name, v in values.items() if len(v) > 1]
-    told = "; ".join(parts) or "dataset.json does not tell all of them"
-    return f"{NOTE}{len(kinds)} sets of libraries ({told})"
+    differing = "; ".join(parts) or "dataset.json does not tell all of them"
+    return f"{NOTE}{len(kinds)} sets of libraries ({differing})"
 
 
 def with_sets_note(notes: Iterable[str], libraries: Mapping[str, Libraries]) -> list[str]:
@@ -281,9 +281,9 @@ def _ipp(cv2: Any) -> str:
     ipp = getattr(cv2, "ipp", None)
     if ipp is None or not ipp.useIPP():
         return "off"
-    said = str(ipp.getIppVersion())
-    found = re.search(r"\b\d{4}\.\d+(\.\d+)?\b", said)  # the rest names the processor and a date
-    return found.group() if found else said
+    version = str(ipp.getIppVersion())
+    found = re.search(r"\b\d{4}\.\d+(\.\d+)?\b", version)  # the rest names the processor and a date
+    return found.group() if found else version
 
 
 def _ffmpeg() -> Libraries:
@@ -331,7 +331,7 @@ def _windows(estimator: str) -> str:
     import numpy as np
 
     from sofdata.flow.estimator import make_estimator
-    from sofdata.ingest.process import LocalFlow, windows_of
+    from sofdata.ingest.stages import LocalFlow, cut_windows, estimate_flow
     from sofdata.shards.sample import VideoContext, encode_sample
     from sofdata.types import Frames, RejectedWindow, VideoRef
 
@@ -345,7 +345,7 @@ def _windows(estimator: str) -> str:
     flow = LocalFlow(make_estimator(config.flow))
     context = VideoContext(VideoRef("a clip", "a clip", 0, ""), flow.name, (64, 64), "stretch")
     digest = hashlib.sha256()
-    for window in windows_of([frames], config, flow):
+    for window in cut_windows(estimate_flow([frames], flow, config), config.windows):
         if not isinstance(window, RejectedWindow):
             sample = encode_sample(window, context, config.codec, config.images)
             for suffix, member in sorted(sample.members.items()):

@@ -26,7 +26,7 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local, parse
 from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
 
-LISTING_THREADS = 16
+LISTING_THREADS = 16  # they wait for a few blocks of each file, and compute next to nothing
 MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours
 
 
@@ -45,7 +45,7 @@ Input = VideoRef | Refused
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SourceExtras:
     """What a source holds beside its inputs; see `Listing`."""
 
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -55,15 +55,15 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class IngestPlan:
     """All inputs of an ingest: each stands in exactly one unit or is refused.
 
-    beside: what the source holds beside them. It is not stored with the plan.
+    extras: what the source holds beside them. It is not stored with the plan.
     """
 
     units: tuple[Unit, ...]
     refused: tuple[Refused, ...]
-    beside: Beside = field(default_factory=Beside)
+    extras: SourceExtras = field(default_factory=SourceExtras)
 
     @property
     def videos(self) -> int:
@@ -100,7 +100,7 @@ class Plan:
         yield from sorted(rows, key=lambda row: row["id"])
 
 
-def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
+def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> IngestPlan:
     """Fingerprint what the corpus lists and cut it into units.
 
     Raises `ConfigError` if nothing is listed or two inputs have the same id.
@@ -115,10 +115,10 @@ def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> Plan:
     with ThreadPoolExecutor(LISTING_THREADS) as threads:
         found = list(threads.map(lambda entry: _look_at(files, entry), entries))
     videos = [item for item in found if isinstance(item, VideoRef)]
-    return Plan(
+    return IngestPlan(
         units=cut(videos, config),
         refused=tuple(item for item in found if isinstance(item, Refused)),
-        beside=Beside(listing.ignored, len(listing.tables), listing.unused, listing.notes),
+        extras=SourceExtras(listing.ignored, len(listing.tables), listing.unused, listing.notes),
     )
 
 
@@ -130,12 +130,12 @@ class _Files:
         self.fingerprint = cache(source.fingerprint)
 
 
-def save_plan(dest: Tree, plan: Plan, name: str = PLAN) -> None:
+def save_plan(dest: Tree, plan: IngestPlan, name: str = PLAN) -> None:
     """Write `plan.parquet`, or the same under another name."""
     write_table(dest, name, plan_schema(plan.with_actions, plan.annotated), plan.rows())
 
 
-def load_plan(dest: Tree, name: str = PLAN) -> Plan | None:
+def load_plan(dest: Tree, name: str = PLAN) -> IngestPlan | None:
     """Read `plan.parquet`; None if there is none. Raises `InputError` if it is damaged."""
     try:
         table = read_table(dest, name)
@@ -156,10 +156,10 @@ def load_plan(dest: Tree, name: str = PLAN) -> Plan | None:
             else:
                 units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
         except (ValueError, KeyError, TypeError, AttributeError, ContractError) as error:
-            told = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
-            raise InputError(f"{name} in {dest.name} is damaged: {told}") from None
+            where = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
+            raise InputError(f"{name} in {dest.name} is damaged: {where}") from None
     check_file_names({unit for _, unit in units}, f"{name} in {dest.name}")  # of their records
-    return Plan(
+    return IngestPlan(
         units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),
         refused=tuple(refused),
     )

@@ -15,8 +15,8 @@ from typing import Any
 from sofdata.errors import SofdataError, TransientError
 from sofdata.ingest.actors import FlowActor, Place, UnitWorker
 from sofdata.ingest.events import Event, NodeJoined, NodeLost
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.nodes import Node, demand_of, read_nodes, workers_to_start
-from sofdata.ingest.unit import Job
 
 LOOK_EVERY_S = 2.0
 TRIES = 3
@@ -43,7 +43,7 @@ class Member:
 class Pool:
     """The workers and flow actors of one run."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: UnitJob) -> None:
         self._job = job
         self._demand = demand_of(job.config.run, job.config.flow)
         self._nodes: dict[str, Node] = {}

@@ -22,8 +22,8 @@ from typing import IO
 
 from sofdata.errors import SofdataError, TransientError
 from sofdata.ingest.events import Event, Ready, UnitRetried
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.queue import START_TRIES, Queue, queue_of, raise_if_final
-from sofdata.ingest.unit import Job
 from sofdata.ingest.units import Unit
 from sofdata.ingest.worker import Failed, Idle, Message
 from sofdata.system import interrupts
@@ -36,7 +36,7 @@ POLL_S = 1.0
 GRACE_S = 3.0  # for a worker to clear away what it has under way
 
 
-def run_processes(units: Iterable[Unit], job: Job) -> Iterator[Event]:
+def run_processes(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
     """Run units in processes of this machine: `run.workers` of them, or one for each core.
 
     A unit whose worker dies, or that fails with a `TransientError`, is run again, three times in
@@ -57,7 +57,7 @@ class Worker:
     pipe: Connection
     stderr: IO[bytes]
 
-    def send(self, value: Job | Unit) -> None:
+    def send(self, value: UnitJob | Unit) -> None:
         """Send what the worker waits for. If it is dead, `receive` finds out."""
         with suppress(OSError):
             self.pipe.send(value)
@@ -102,7 +102,7 @@ class Worker:
 class Crew:
     """The workers of one run: those that start, those without work, and those with a unit."""
 
-    job: Job
+    job: UnitJob
     starting: list[Worker] = field(default_factory=list)
     free: list[Worker] = field(default_factory=list)
     busy: list[Worker] = field(default_factory=list)
@@ -164,7 +164,7 @@ class Crew:
                 group.remove(worker)
 
 
-def _start(job: Job) -> Worker:
+def _start(job: UnitJob) -> Worker:
     """Start a worker; it is ready once it has sent its first message."""
     ours, theirs = Pipe()
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
@@ -188,7 +188,7 @@ def _start(job: Job) -> Worker:
     return worker
 
 
-def _drive(queue: Queue, crew: Crew, job: Job) -> Iterator[Event]:
+def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:
     """Keep every worker busy with one unit until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for

@@ -13,11 +13,11 @@ from sofdata.storage.tree import Tree
 
 
 def repair(dest: Tree, verdict: Verdict, choice: Choice = "auto") -> list[str]:
-    """Do away with what `verify` found, and return what was done, a sentence each.
+    """Repair what `verify` found, and return what was done, a sentence each.
 
     Files that no unit owns are removed. Units whose record or shard is damaged are noted, so that
     the same `sofdata ingest` makes them again, to the same bytes; until these are committed, what
-    is left of the old ones stays. Tables are written anew from the ledger if every unit has a
+    is left of the old ones stays. Tables are rewritten from the ledger if every unit has a
     record. No source is read.
 
     verdict: taken anew, unless it was taken under the lock that is held here: what it names may be
@@ -29,7 +29,7 @@ def repair(dest: Tree, verdict: Verdict, choice: Choice = "auto") -> list[str]:
         if verdict.lock != lock.token:
             verdict = verify(dest, verdict.fast)
         if verdict.whole:
-            return ["nothing to mend: the dataset is whole, as it is now"]
+            return ["nothing to repair: the dataset is whole"]
         lock.check()  # a verdict may have taken hours
         return _repair(dest, verdict)
 
@@ -40,7 +40,7 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
         mark_incomplete(dest)
         dest.remove(PLAN)
         return [
-            f"{PLAN}: removed; the same ingest plans anew and keeps the units that it finds; "
+            f"{PLAN}: removed; the same ingest plans again and keeps the units that it finds; "
             "verify it again after that, since nothing else was looked at"
         ]
     for finding in verdict.findings:
@@ -74,11 +74,11 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
     if not lost and not again and not generation.waiting:
         lost_plan = has_next(dest) and not generation.staged
         finish(dest, generation, keep_next=lost_plan)
-        done.append("tables and counts: written anew from the ledger")
+        done.append("tables and counts: rewritten from the ledger")
         if lost_plan:
             done.append("next/: its units are kept; `sofdata ingest --update` takes them over")
     else:
-        done.append("run the same `sofdata ingest` again to complete the dataset")
+        done.append("rerun the same `sofdata ingest` to complete the dataset")
     return done
 
 

@@ -1,4 +1,4 @@
-"""`replay`: one video of a dataset again, in the foreground, with all that can be told about it."""
+"""`replay`: runs one video of a dataset again, in the foreground, and prints what happens."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import stored_config
 from sofdata.ingest.decoders import Isolated
 from sofdata.ingest.fetch import Fetcher
-from sofdata.ingest.plan import Plan, load_plan
-from sofdata.ingest.process import LocalFlow
-from sofdata.ingest.unit import Job, run_video
+from sofdata.ingest.job import UnitJob
+from sofdata.ingest.pipeline import Tools
+from sofdata.ingest.plan import IngestPlan, load_plan
+from sofdata.ingest.stages import LocalFlow
+from sofdata.ingest.unit import run_video
 from sofdata.shards.layout import DATASET, RUNS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import VideoRecord
-from sofdata.shards.tar import TarWriter
+from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.system.nearest import did_you_mean
 from sofdata.types import ActionSpec, VideoRef
@@ -44,47 +46,49 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
     ref = _find(plan, video)
     if ref is None:
         refused = next(refused for refused in plan.refused if refused.id == video)
-        _tell(console, "refused before any work", f"{refused.reason}: {refused.detail}")
+        _print(console, "refused before any work", f"{refused.reason}: {refused.detail}")
         return None
     config = stored_config(dataset.config)
     found = dataset.actions
     actions = ActionSpec(tuple(found.names), found.fps) if found else None
-    job = Job(Tree(source or last_source(dest)), dest, config, dataset.corpus, actions)
+    job = UnitJob(Tree(source or last_source(dest)), dest, config, dataset.corpus, actions)
     return _run(ref, job, console)
 
 
-def _run(ref: VideoRef, job: Job, console: Console) -> VideoRecord:
-    _tell(console, "video", f"{ref.id} ({ref.size_bytes} bytes) of {job.source.name}")
+def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
+    _print(console, "video", f"{ref.id} ({ref.size_bytes} bytes) of {job.source.name}")
     decoder = Isolated(job.config)
     began = time.monotonic()
     try:
-        with Tree("").scratch() as folder:
-            writer = TarWriter(os.path.join(folder, "replay.tar"))
+        with (
+            Tree("").scratch() as folder,
+            Fetcher(job.source, (ref,), job.config.run) as fetcher,
+            ShardWriter(os.path.join(folder, "replay.tar")) as shard,
+        ):
             flow = LocalFlow(make_estimator(job.config.flow))
-            with Fetcher(job.source, (ref,), job.config.run) as fetcher:
-                record, output = run_video(ref, job, writer, flow, decoder, fetcher)
-            writer.discard()
+            outcome = run_video(ref, job, Tools(fetcher, decoder, flow, shard))
     finally:
         decoder.close()
-    _tell(console, "took", f"{time.monotonic() - began:.2f} s, {record.tries} tries")
-    _tell(console, "decoder", record.decoder)
-    _tell(console, "frames", f"{record.frames} sampled over {record.covered_s:.2f} s")
+    record = outcome.record
+    _print(console, "took", f"{time.monotonic() - began:.2f} s, {record.tries} tries")
+    _print(console, "decoder", record.decoder)
+    _print(console, "frames", f"{record.frames} sampled over {record.covered_s:.2f} s")
     if record.decode_errors or record.salvaged:
-        _tell(console, "damage", f"{record.decode_errors} decode errors; {record.salvaged}")
-    for row in output.rows:
+        _print(console, "damage", f"{record.decode_errors} decode errors; {record.salvaged}")
+    for row in shard.rows:
         what = f"{row.start_s:8.2f} - {row.end_s:.2f} s  {row.steps} steps  p99 {row.p99_px:.2f} px"
-        _tell(console, f"window {row.window}", what)
-    for rejected in output.rejected:
+        _print(console, f"window {row.window}", what)
+    for rejected in shard.rejected:
         what = f"{rejected.start_s:8.2f} - {rejected.end_s:.2f} s  rejected: {rejected.reason}"
-        _tell(console, f"window {rejected.window}", what)
+        _print(console, f"window {rejected.window}", what)
     ended = f"{record.status} {record.reason}".strip()
-    _tell(console, "ended", f"{ended}: {record.detail}" if record.detail else ended)
-    for line in output.stderr.splitlines():
-        _tell(console, "decoder said", line)
+    _print(console, "ended", f"{ended}: {record.detail}" if record.detail else ended)
+    for line in outcome.stderr.splitlines():
+        _print(console, "decoder said", line)
     return record
 
 
-def _find(plan: Plan, video: str) -> VideoRef | None:
+def _find(plan: IngestPlan, video: str) -> VideoRef | None:
     videos = {ref.id: ref for unit in plan.units for ref in unit.videos}
     refused = [refused.id for refused in plan.refused]
     if video not in videos and video not in refused:
@@ -97,9 +101,9 @@ def last_source(dest: Tree) -> str:
     """Where the corpus lay for the last run. Raises `ConfigError` where no run says so."""
     names = dest.names(RUNS)
     if not names:
-        raise ConfigError("no run tells where the source lies: give it with --source")
+        raise ConfigError("no log of a run names the source: give it with --source")
     return str(json.loads(dest.read(f"{RUNS}/{names[-1]}"))["source"])
 
 
-def _tell(console: Console, what: str, detail: str) -> None:
+def _print(console: Console, what: str, detail: str) -> None:
     labelled(console, f"{what:22} ", printable(detail))

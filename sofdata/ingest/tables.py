@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sofdata.ingest.plan import Plan, Refused
+from sofdata.ingest.plan import IngestPlan, Refused
 from sofdata.shards.layout import INDEX, REJECTS, VIDEOS
 from sofdata.shards.schema import (
     LedgerRecord,
@@ -29,7 +29,7 @@ class Table:
 
     name: str
     schema: Callable[[], pa.Schema]
-    refused_rows: Callable[[Plan], Iterable[Row]]
+    refused_rows: Callable[[IngestPlan], Iterable[Row]]
     record_rows: Callable[[LedgerRecord], Iterable[Row]]
 
 
@@ -42,7 +42,7 @@ def _index_rows(record: LedgerRecord) -> list[Row]:
     ]
 
 
-def _refused_rejects(plan: Plan) -> list[Row]:
+def _refused_rejects(plan: IngestPlan) -> list[Row]:
     return [{"kind": "video", "video": refused.id, **_refused(refused)} for refused in plan.refused]
 
 
@@ -59,7 +59,7 @@ def _rejects(record: LedgerRecord) -> list[Row]:
     ]
 
 
-def _refused_videos(plan: Plan) -> list[Row]:
+def _refused_videos(plan: IngestPlan) -> list[Row]:
     none: Row = {"frames": 0, "decode_errors": 0, "frames_lost": 0, "frames_undated": 0}
     none |= {"missing_s": 0.0, "salvaged": "", "covered_s": 0.0}
     none |= {"windows": 0, "windows_rejected": 0}

@@ -84,14 +84,16 @@ def _inputs(video: VideoRef) -> list[Any]:
     return (
         [video.id, video.size_bytes, video.fingerprint, video.span_s, video.text, video.labels]
         + ([astuple(video.actions)] if video.actions else [])
-        + ([_said(video.annotations)] if video.annotations else [])
+        + ([_annotation_inputs(video.annotations)] if video.annotations else [])
     )
 
 
-def _said(annotations: Annotations) -> dict[str, Any]:
+def _annotation_inputs(annotations: Annotations) -> dict[str, Any]:
     """All that annotations say, without a length that is not known: names of units stay."""
-    said = asdict(annotations)
-    return said if annotations.lasts_s is not None else {k: said[k] for k in said if k != "lasts_s"}
+    inputs = asdict(annotations)
+    if annotations.lasts_s is None:
+        del inputs["lasts_s"]
+    return inputs
 
 
 def _key(video: VideoRef) -> int:

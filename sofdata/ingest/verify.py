@@ -19,7 +19,7 @@ from sofdata.ingest.generation import (
     read_ledger,
 )
 from sofdata.ingest.libraries import recorded, sets_note
-from sofdata.ingest.plan import Plan, load_plan
+from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.tables import TABLES, Table
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.shards.commit import committed_units, read_record
@@ -59,22 +59,25 @@ TOLERATED_S = 1e-6
 class Remedy(StrEnum):
     """What `repair` does about a finding."""
 
-    PLAN = "plan anew"
+    PLAN = "plan again"
     RERUN = "run the unit again"
     REMOVE = "remove the file"
     ABORT = "abort the upload"
-    TABLES = "write the tables anew"
+    TABLES = "rewrite the tables"
     NONE = "nothing: make the dataset again, or restore the file"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong: where, what, what mends it, and the unit that it touches."""
+    """Something that is wrong: where, what, what repairs it, and the unit that it touches."""
 
     where: str
     what: str
     remedy: Remedy
     unit: str = ""
+
+
+Checked = tuple[LedgerRecord | None, list[Finding]]  # a unit: its record if it can be read
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,42 +116,27 @@ def verify(
     """Check a dataset: every hash, every sample, every sum.
 
     fast: do not read the shards; check their sizes, and all records and tables.
-    on_unit: told (units checked, units in all).
+    on_unit: called with (units checked, units in all).
 
     Raises `ConfigError` if there is no dataset at `dest` at all.
     """
     lock, dataset = held(dest), read_dataset(dest)
     if dataset is None:
         lost = next(read_ledger(dest), None) is not None
-        what = "the same ingest writes it anew" if lost else "it is no dataset of sofdata"
+        what = "the same ingest writes it again" if lost else "it is no dataset of sofdata"
         raise ConfigError(f"{dest.name} holds no {DATASET}: {what}")
     try:
-        plan = load_plan(dest)
+        plan, damage = load_plan(dest), "it is missing"
     except InputError as error:
-        return Verdict((Finding(PLAN, str(error), Remedy.PLAN),), 0, 0, 0, fast, lock)
-    if plan is None:
-        return Verdict((Finding(PLAN, "it is missing", Remedy.PLAN),), 0, 0, 0, fast, lock)
-    findings: list[Finding] = []
+        plan, damage = None, str(error)
+    if plan is None:  # without which nothing else can be judged
+        finding = Finding(PLAN, damage, Remedy.PLAN)
+        return Verdict((finding,), videos=0, windows=0, shards=0, fast=fast, lock=lock)
+    account, findings = Account(plan), list[Finding]()
     if json_digest(dataset.config) != dataset.config_sha256:
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
-    account, records = Account(plan), 0
-    with ExitStack() as stack:
-        tables = [_TableCheck(dest, table, plan, stack) for table in TABLES]
-        for number, (record, found) in enumerate(_check_units(dest, plan, dataset, fast)):
-            on_unit(number, len(plan.units))
-            findings.extend(found)
-            if record is not None:
-                records += 1
-                account.add(record)
-                for table in tables:
-                    table.expect(table.rows.record_rows(record))
-        if dataset.complete:  # else the same ingest clears what nothing owns when it ends
-            findings.extend(_check_strays(dest, plan, account.shards))
-        findings.extend(_check_uploads(dest))
-        if records == len(plan.units):
-            for table in tables:
-                findings.extend(table.findings())
-            findings.extend(_check_totals(dest, dataset, account))
+    units = _counted(_check_units(dest, plan, dataset, fast), len(plan.units), on_unit)
+    findings += _check_ledger(dest, plan, dataset, account, units)
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
@@ -160,8 +148,51 @@ def verify(
             findings.append(Finding(NEXT_DATASET, str(error), Remedy.REMOVE))
         findings.extend(_check_next(dest, fast))
     notes = (sets_note(recorded(dataset, account.digests)), under_way)
-    figures = plan.videos, account.windows, len(account.shards)
-    return Verdict(tuple(findings), *figures, fast, lock, tuple(filter(None, notes)))
+    return Verdict(
+        findings=tuple(findings),
+        videos=plan.videos,
+        windows=account.windows,
+        shards=len(account.shards),
+        fast=fast,
+        lock=lock,
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def _counted(
+    units: Iterator[Checked], total: int, on_unit: Callable[[int, int], None]
+) -> Iterator[Checked]:
+    """The units, each reported as it comes."""
+    for number, unit in enumerate(units):
+        on_unit(number, total)
+        yield unit
+
+
+def _check_ledger(
+    dest: Tree,
+    plan: IngestPlan,
+    dataset: DatasetRecord,
+    account: Account,
+    units: Iterator[Checked],
+) -> Iterator[Finding]:
+    """Check all units, one pass over their records, and what follows from them. Fills `account`."""
+    records = 0
+    with ExitStack() as stack:
+        tables = [_TableCheck(dest, table, plan, stack) for table in TABLES]
+        for record, found in units:
+            yield from found
+            if record is not None:
+                records += 1
+                account.add(record)
+                for table in tables:
+                    table.expect(table.rows.record_rows(record))
+        if dataset.complete:  # else the same ingest clears what nothing owns when it ends
+            yield from _check_strays(dest, plan, account.shards)
+        yield from _check_uploads(dest)
+        if records == len(plan.units):  # else tables and totals cannot be right
+            for table in tables:
+                yield from table.findings()
+            yield from _check_totals(dest, dataset, account)
 
 
 def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
@@ -188,24 +219,22 @@ def _under_way(generation: Generation | None) -> str:
     done, units = len(generation.plan.units) - len(generation.waiting), len(generation.plan.units)
     return (
         f"an update, a retry or a repair is under way: {done} of {units} units are there; the same "
-        "ingest goes on"
+        "ingest resumes it"
     )
 
 
 def _check_units(
-    dest: Tree, plan: Plan, dataset: DatasetRecord, fast: bool
-) -> Iterator[tuple[LedgerRecord | None, list[Finding]]]:
+    dest: Tree, plan: IngestPlan, dataset: DatasetRecord, fast: bool
+) -> Iterator[Checked]:
     """Check all units in order; of a remote dataset a few at a time are fetched."""
 
-    def check(unit: Unit) -> tuple[LedgerRecord | None, list[Finding]]:
+    def check(unit: Unit) -> Checked:
         return _check_unit(dest, unit, dataset, fast)
 
     return map(check, plan.units) if dest.is_local else in_order(check, plan.units, READERS)
 
 
-def _check_unit(
-    dest: Tree, unit: Unit, dataset: DatasetRecord, fast: bool
-) -> tuple[LedgerRecord | None, list[Finding]]:
+def _check_unit(dest: Tree, unit: Unit, dataset: DatasetRecord, fast: bool) -> Checked:
     """Check one unit; its record is None if it cannot be read."""
     name = f"{LEDGER}/{unit.id}.json"
     findings = []
@@ -234,11 +263,11 @@ def _size_problems(dest: Tree, where: str, shard: ShardRecord) -> Iterator[str]:
     except FileNotFoundError:
         yield "it is missing"
         return
-    except (OSError, ValueError) as error:  # its name is none, by length or characters
-        yield f"it cannot be looked at: {error}"
+    except (OSError, ValueError) as error:  # no file can have its name
+        yield f"its size cannot be read: {error}"
         return
     if dest.is_local and not dest.is_file(where):
-        yield "it is no file"
+        yield "it is not a file"
     elif size != shard.size_bytes:
         yield f"it has {size} bytes instead of {shard.size_bytes}"
 
@@ -267,12 +296,13 @@ def _record_problems(unit: Unit, record: LedgerRecord, dataset: DatasetRecord) -
     yield from _redaction_problems(unit, record)
     if written or rejected:
         yield "it lists windows of videos that are not its own"
-    if len(record.windows) != (record.shard.samples if record.shard else 0):
-        yield f"it lists {len(record.windows)} windows, its shard holds another number"
+    samples = record.shard.samples if record.shard else 0
+    if len(record.windows) != samples:
+        yield f"it lists {len(record.windows)} windows, and its shard has {samples} samples"
 
 
 def _redaction_problems(unit: Unit, record: LedgerRecord) -> Iterator[str]:
-    """Check that no window reaches into what its corpus says must not be seen."""
+    """Check that no window shows what its corpus says must not be seen."""
     hidden = {video.id: video.annotations.hidden_s for video in unit.videos}
     for row in record.windows:
         for start_s, end_s in hidden.get(row.source, ()):
@@ -306,7 +336,7 @@ def _shard_problems(
 def _content_problems(
     stream: BinaryIO, where: str, record: LedgerRecord, actions: DatasetActions | None
 ) -> Iterator[str]:
-    """Decode each sample of a shard and hold it against the ledger. Raises `InputError`."""
+    """Decode each sample of a shard and compare it with the ledger. Raises `InputError`."""
     rows = iter(record.windows)
     samples = 0
     for key, offset, members in read_samples(stream, where):
@@ -337,22 +367,22 @@ def _sample_problems(sample: DecodedSample) -> Iterator[str]:
 
 
 def _action_problems(sample: DecodedSample, dataset: DatasetActions | None) -> Iterator[str]:
-    """Check that a sample's actions are those that the dataset tells of, and were taken in it."""
+    """Check that a sample's actions are those of the dataset, and were taken in its window."""
     record, actions = sample.record, sample.record.actions
     if (actions is None) != (dataset is None):
-        which = "lacks actions, which the dataset" if dataset else "has actions, which no dataset"
-        yield f"sample {record.key}: {which} tells of"
+        which = "lacks the actions of the dataset" if dataset else "has actions, the dataset none"
+        yield f"sample {record.key}: {which}"
     if actions is None or dataset is None:
         return
     if (actions.names, actions.dimension) != (dataset.names, dataset.dimension):
-        yield f"sample {record.key}: its actions are not those that the dataset tells of"
+        yield f"sample {record.key}: its actions are not those of the dataset"
     start_s, end_s = record.start_s - 0.5 / dataset.fps, record.end_s - 0.5 / dataset.fps
     first_s, last_s = actions.times_s[0], actions.times_s[-1]
     if not start_s - TOLERATED_S <= first_s <= last_s < end_s + TOLERATED_S:
         yield f"sample {record.key}: its actions were not taken in its window"
 
 
-def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding]:
+def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[Finding]:
     """Find files that no unit owns."""
     known = {unit.id for unit in plan.units}
     for unit in sorted(committed_units(dest) - known):
@@ -365,14 +395,16 @@ def _check_strays(dest: Tree, plan: Plan, shards: list[str]) -> Iterator[Finding
 
 def _check_uploads(dest: Tree) -> Iterator[Finding]:
     for name in dest.unfinished():
-        what = "an upload of it was begun and not ended, by a process that was killed or is at it"
+        what = (
+            "its upload is not finished: the process that began it was killed, or is still running"
+        )
         yield Finding(name, what, Remedy.ABORT)
 
 
 class _TableCheck:
     """Compares a stored table with the rows that plan and ledger give, unit by unit."""
 
-    def __init__(self, dest: Tree, rows: Table, plan: Plan, stack: ExitStack) -> None:
+    def __init__(self, dest: Tree, rows: Table, plan: IngestPlan, stack: ExitStack) -> None:
         self.rows = rows
         self._schema = rows.schema()
         self._problem = ""

@@ -82,7 +82,7 @@ def commit_record(
         if record.shard:
             dest.put(shard_path, f"{SHARDS}/{record.shard.name}", record.shard.sha256)
         dest.write(name, record.to_json())
-    raise TransientError(f"another driver commits unit {record.unit} otherwise, again and again")
+    raise TransientError(f"another driver keeps committing another result of unit {record.unit}")
 
 
 def committed(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerRecord | None:

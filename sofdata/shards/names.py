@@ -1,6 +1,7 @@
 """Names of files that a dataset's own tables give: plain ones, or the dataset is refused.
 
-A dataset may come from a stranger. No name in it may lead a reader to a file outside its folder.
+A dataset may come from an untrusted source. No name in it may lead a reader to a file outside its
+folder.
 """
 
 from __future__ import annotations

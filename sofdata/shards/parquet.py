@@ -1,9 +1,9 @@
 """Parquet files of a dataset, read without trust and written whole.
 
-A table of a stranger may claim any number of rows in a few bytes, and a text of megabytes in each.
-So the number of rows is held against the size of the file, texts are read as dictionaries, of which
-each value is in memory once, and are spelt out only if they fit. Compressed columns are those of
-the codec that is written here: others may unfold without end.
+A table from an untrusted source may claim any number of rows in a few bytes, and a text of
+megabytes in each. So the number of rows is checked against the size of the file, and texts are read
+as dictionaries, of which each value is in memory once, and expanded only if they fit. Only the
+codec that is written here may compress columns: others may expand without end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FREE_ROWS = 1 << 16
 CODECS = ("SNAPPY", "UNCOMPRESSED")
 # All texts of what is read at once: the repeated ones of a small file, and so much a byte of it.
 FREE_TEXT_BYTES, TEXT_RATIO = 1 << 28, 32
-SPELT_OUT_BYTES = 1 << 25  # texts of a batch that are spelt out as soon as it is read
+EXPANDED_BYTES = 1 << 25  # texts of a batch that are expanded as soon as it is read
 
 
 def read_table(dest: Tree, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -55,7 +55,7 @@ def needed_table(dest: Tree, name: str, columns: Sequence[str] | None = None) ->
     try:
         table = read_table(dest, name, columns)
     except FileNotFoundError:
-        hint = "'sofdata verify --repair' writes it anew"
+        hint = "'sofdata verify --repair' rewrites it"
         raise InputError(f"{dest.name} lacks {name}; {hint}") from None
     if lacks := [each for each in columns or () if each not in table.column_names]:
         raise InputError(f"{name} of {dest.name} lacks the columns {', '.join(lacks)}")
@@ -90,7 +90,7 @@ class StoredTable:
 
         place = f"{name} in {dest.name}"
         with ExitStack() as stack:
-            with _blamed(place):
+            with _naming_table(place):
                 if dest.is_local:
                     size = dest.size(name)
                     if not dest.is_file(name):
@@ -113,7 +113,7 @@ class StoredTable:
 
         taken: list[pa.RecordBatch] = []
         missing, text_bytes = number, 0
-        with _blamed(self._place):
+        with _naming_table(self._place):
             while missing > 0 and (batch := self._next()) is not None:
                 part = batch.slice(0, missing)
                 if rest := batch.slice(part.num_rows):
@@ -126,18 +126,18 @@ class StoredTable:
                         "bytes, far more than the file itself"
                     )
                 is_plain = part.schema.equals(self._read)
-                taken.append(part if is_plain else self._spelt_out(part))
+                taken.append(part if is_plain else self._expanded(part))
             return pa.Table.from_batches(taken, self._read)
 
     def _next(self) -> pa.RecordBatch | None:
         if self._ready:
             return self._ready.pop()
         batch = next(self._batches, None)
-        if batch is None or _text_bytes(batch) > SPELT_OUT_BYTES:
+        if batch is None or _text_bytes(batch) > EXPANDED_BYTES:
             return batch
-        return self._spelt_out(batch)  # once, and not for each few rows that are taken
+        return self._expanded(batch)  # once, and not for each few rows that are taken
 
-    def _spelt_out(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _expanded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch without dictionaries, its texts checked to be UTF-8."""
         import pyarrow as pa
 
@@ -154,7 +154,7 @@ class StoredTable:
 
 
 @contextmanager
-def _blamed(place: str) -> Iterator[None]:
+def _naming_table(place: str) -> Iterator[None]:
     """Name the table in what goes wrong in the block."""
     import pyarrow as pa
 
@@ -163,15 +163,15 @@ def _blamed(place: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise InputError(f"{place} is damaged: {told}") from None
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise InputError(f"{place} is damaged: {cause}") from None
 
 
 def _check_footer(name: str, place: str, file: pq.ParquetFile, size_bytes: int) -> None:
     """Hold what a footer claims against the size of the file. Raises `InputError`."""
-    told = file.metadata
-    rows = told.num_rows
-    groups = [told.row_group(number) for number in range(told.num_row_groups)]
+    footer = file.metadata
+    rows = footer.num_rows
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     least = ROW_BYTES.get(name, 1.0)
     if rows < 0 or sum(group.num_rows for group in groups) != rows:
         raise InputError(f"{place} is damaged: its footer contradicts itself")
@@ -181,7 +181,7 @@ def _check_footer(name: str, place: str, file: pq.ParquetFile, size_bytes: int) 
     codec = next((each.compression for each in columns if each.compression not in CODECS), "")
     if codec:
         raise InputError(
-            f"{place} is compressed with {codec}, which sofdata does not write; write it anew with "
+            f"{place} is compressed with {codec}, which sofdata does not write; rewrite it with "
             "snappy, or let 'sofdata verify --repair' do it"
         )
 
@@ -245,7 +245,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _text_bytes(batch: pa.RecordBatch) -> int:
-    """Bytes of a batch's texts, spelt out; where they are, with their offsets."""
+    """Bytes of a batch's texts, expanded; where they are, with their offsets."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -262,13 +262,13 @@ def _text_bytes(batch: pa.RecordBatch) -> int:
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as a table of a dataset."""
     with dest.scratch() as folder:
-        writer = TableFile(os.path.join(folder, "table.parquet"), schema)
+        writer = TableWriter(os.path.join(folder, "table.parquet"), schema)
         writer.write(rows)
         writer.finish()
         dest.put(writer.path, name)
 
 
-class TableFile:
+class TableWriter:
     """A local Parquet file that grows by rows.
 
     Row groups have a fixed size, so that equal rows give equal bytes however they come.

@@ -15,7 +15,7 @@ from sofdata.storage.tree import Tree
 def read_dataset(dest: Tree) -> DatasetRecord | None:
     """`dataset.json` of a destination; None if there is none.
 
-    Raises `ConfigError` if it is not one of ours.
+    Raises `ConfigError` if it is not a record of sofdata.
     """
     try:
         return DatasetRecord.parse(read_small(dest, DATASET, DatasetRecord.MOST_BYTES))
@@ -43,5 +43,5 @@ def mark_incomplete(dest: Tree) -> None:
 def _unfit(dest: Tree, where: str) -> ConfigError:
     return ConfigError(
         f"{DATASET} in {dest.name} does not fit schema version 1 (wrong: {where}). If it is "
-        "damaged, remove it: the same ingest writes it anew and keeps the units that it finds"
+        "damaged, remove it: the same ingest writes it again and keeps the units that it finds"
     )

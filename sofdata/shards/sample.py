@@ -155,16 +155,16 @@ def _read_record(key: str, members: Mapping[str, bytes]) -> SampleRecord:
 
 
 def _check_sizes(record: SampleRecord) -> None:
-    """Hold the sizes that a record tells of against each other. Raises `InputError`."""
+    """Check that the sizes in a record agree with each other. Raises `InputError`."""
     height, width = record.frame_size
     if min(height, width) < 1:
-        raise InputError(f"its record tells of frames of {height} x {width} px")
+        raise InputError(f"its record has frames of {height} x {width} px")
     check_values(3 * height * width, "a frame")
     shape = record.flow.get("shape")
     steps = shape[0] if isinstance(shape, list) and shape else None
     if steps != len(record.pts_s) - 1:
         raise InputError(
-            f"its record tells of {len(record.pts_s)} times and of flow of the shape {shape!r:.60}"
+            f"its record has {len(record.pts_s)} times and flow of the shape {shape!r:.60}"
         )
 
 
@@ -187,10 +187,10 @@ def _npy(values: NDArray[np.float32]) -> bytes:
 def _read_actions(
     members: Mapping[str, bytes], record: SampleActions | None
 ) -> NDArray[np.float32] | None:
-    """The actions that a record tells of. Raises `ValueError` where record and member differ."""
+    """The actions that a record describes. Raises `ValueError` where record and member differ."""
     if record is None:
         if ACTIONS in members:
-            raise ValueError(f"it holds {ACTIONS}, of which its record does not tell")
+            raise ValueError(f"it holds {ACTIONS}, which its record does not describe")
         return None
     wanted = (len(record.times_s), record.dimension)
     try:
@@ -206,7 +206,7 @@ def check_sample(key: str, members: Mapping[str, bytes]) -> None:
     """Raise `InputError` for a sample that does not decode; takes about half the time of that.
 
     Meant for what was just written: everything is parsed, but shapes are compared only as far as
-    headers tell them.
+    headers hold them.
     """
     try:
         record = _read_record(key, members)

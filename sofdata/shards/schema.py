@@ -56,7 +56,7 @@ class Record(BaseModel):
         """The record in a JSON text that a stranger may have written.
 
         Raises `ValueError` (pydantic's among them) for one that is too long or too deep, does not
-        fit the schema, or holds numbers that cannot be; `sofdata.bounded.jsons.brief` tells it.
+        fit the schema, or holds numbers that cannot be; `sofdata.bounded.jsons.brief` shortens it.
         """
         check_size(data, cls.MOST_BYTES)
         record = cls.model_validate_json(data)

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from sofdata.errors import InputError
 from sofdata.storage.local import storage_errors
@@ -26,7 +26,7 @@ _OCTAL = re.compile(rb"[0-7]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TarPosition:
     """A place in a shard under way, to which it can be rolled back."""
 
     offset: int
@@ -58,16 +58,16 @@ class TarWriter:
         self.samples += 1
         return offset
 
-    def mark(self) -> Mark:
+    def position(self) -> TarPosition:
         """Where the file stands now."""
-        return Mark(self._file.tell(), self.samples)
+        return TarPosition(self._file.tell(), self.samples)
 
-    def rollback(self, mark: Mark) -> None:
-        """Forget all samples that were added since `mark`."""
+    def rollback(self, position: TarPosition) -> None:
+        """Forget all samples that were added since `position`."""
         with storage_errors(f"write {self.path}"):
-            self._file.seek(mark.offset)
+            self._file.seek(position.offset)
             self._file.truncate()
-        self.samples = mark.samples
+        self.samples = position.samples
 
     def finish(self) -> None:
         """End the archive and close it."""
@@ -87,8 +87,8 @@ def read_samples(stream: BinaryIO, name: str) -> Iterator[tuple[str, int, dict[s
 
     Memory is that of a sample, of which no member may claim more than is there. Raises `InputError`
     that names the shard for anything that is not a whole archive of plain files named KEY.SUFFIX,
-    each sample's together, each key once, as `TarWriter` writes it: nothing is heeded that other
-    kinds of tars hold (links, sparse files, records that rename or resize what follows).
+    each sample's together, each key once, as `TarWriter` writes it: other kinds of tars hold
+    more, all of which is ignored (links, sparse files, records that rename or resize what follows).
     """
     end = _length(stream)
     key, offset, place = "", 0, 0
@@ -99,16 +99,16 @@ def read_samples(stream: BinaryIO, name: str) -> Iterator[tuple[str, int, dict[s
         header = stream.read(BLOCK)
         if not header.strip(b"\0"):
             break
-        info, found, suffix = _member(header, name, place)
-        if found != key:
+        member = _member(header, name, place)
+        if member.key != key:
             if members:
                 yield key, offset, members
-            if found in seen:
-                raise InputError(f"{name}: sample {found} stands there twice")
-            seen.add(found)
-            key, offset, members = found, place, {}
-        _take(stream, info, suffix, members, name, end - place - BLOCK)
-        place += BLOCK + info.size + -info.size % BLOCK
+            if member.key in seen:
+                raise InputError(f"{name}: duplicate sample {member.key}")
+            seen.add(member.key)
+            key, offset, members = member.key, place, {}
+        _take(stream, member, members, name, end - place - BLOCK)
+        place += BLOCK + member.size_bytes + -member.size_bytes % BLOCK
     stream.seek(place)
     tail = stream.read(2 * BLOCK)
     if len(tail) < 2 * BLOCK or tail.strip(b"\0"):
@@ -129,15 +129,15 @@ def read_sample_at(stream: BinaryIO, offset: int, name: str) -> tuple[str, dict[
     key, members = "", dict[str, bytes]()
     while (header := stream.read(BLOCK)).strip(b"\0"):
         try:
-            info, found, suffix = _member(header, name, offset)
+            member = _member(header, name, offset)
         except InputError as error:
-            told = str(error) if key else f"{name}: no sample at byte {offset}: {error}"
-            raise InputError(told) from None
-        if key and found != key:
+            message = str(error) if key else f"{name}: no sample at byte {offset}: {error}"
+            raise InputError(message) from None
+        if key and member.key != key:
             break
-        key, place = found, stream.tell()
-        _take(stream, info, suffix, members, name, end - place)
-        stream.seek(-info.size % BLOCK, io.SEEK_CUR)
+        key, place = member.key, stream.tell()
+        _take(stream, member, members, name, end - place)
+        stream.seek(-member.size_bytes % BLOCK, io.SEEK_CUR)
     if not key:
         raise InputError(f"{name}: no sample at byte {offset}")
     return key, members
@@ -148,31 +148,38 @@ def _length(stream: BinaryIO) -> int:
     return stream.seek(0, io.SEEK_END)
 
 
+class _TarMember(NamedTuple):
+    """What the header of a member KEY.SUFFIX says."""
+
+    key: str
+    suffix: str
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.key}.{self.suffix}"
+
+
 def _take(
-    stream: BinaryIO,
-    info: tarfile.TarInfo,
-    suffix: str,
-    members: dict[str, bytes],
-    name: str,
-    left: int,
+    stream: BinaryIO, member: _TarMember, members: dict[str, bytes], name: str, left: int
 ) -> None:
-    """Read a member, of which `left` bytes can be there at most."""
-    if suffix in members:
-        raise InputError(f"{name}: member {info.name} stands there twice")
-    if info.size > left:
-        raise InputError(f"{name}: member {info.name} is cut short")
-    if info.size + sum(map(len, members.values())) > MAX_SAMPLE_BYTES:
+    """Read a member, of which `left` bytes can be there at most, into `members`."""
+    if member.suffix in members:
+        raise InputError(f"{name}: duplicate member {member.name}")
+    if member.size_bytes > left:
+        raise InputError(f"{name}: member {member.name} is cut short")
+    if member.size_bytes + sum(map(len, members.values())) > MAX_SAMPLE_BYTES:
         raise InputError(
-            f"{name}: the sample of {info.name} has more than {MAX_SAMPLE_BYTES} bytes"
+            f"{name}: the sample of {member.name} has more than {MAX_SAMPLE_BYTES} bytes"
         )
-    data = stream.read(info.size)
-    if len(data) < info.size:
-        raise InputError(f"{name}: member {info.name} is cut short")
-    members[suffix] = data
+    data = stream.read(member.size_bytes)
+    if len(data) < member.size_bytes:
+        raise InputError(f"{name}: member {member.name} is cut short")
+    members[member.suffix] = data
 
 
-def _member(header: bytes, name: str, place: int) -> tuple[tarfile.TarInfo, str, str]:
-    """A member by its header as `TarWriter` writes it, its key and its suffix.
+def _member(header: bytes, name: str, place: int) -> _TarMember:
+    """A member by its header as `TarWriter` writes it.
 
     Does what `tarfile.TarInfo.frombuf` would, in a tenth of the time, which is a good part of what
     it takes to load a sample; and less, since no other kinds of headers are known.
@@ -186,7 +193,7 @@ def _member(header: bytes, name: str, place: int) -> tuple[tarfile.TarInfo, str,
         info.size, info.type = _octal(header[124:136]), header[156:157]
     except ValueError as error:
         raise InputError(f"{name}: no member at byte {place}: {error}") from None
-    return info, *_checked_name(info, name)
+    return _TarMember(*_checked_name(info, name), info.size)
 
 
 def _octal(field: bytes) -> int:

@@ -46,5 +46,5 @@ def listed_shards(tree: Tree) -> dict[str, Listed]:
 def _wrong(tree: Tree, what: str) -> InputError:
     return InputError(
         f"{WIDS} of {tree.name} does not list the shards ({what}); "
-        f"'sofdata verify --repair {tree.name}' writes it anew"
+        f"'sofdata verify --repair {tree.name}' rewrites it"
     )

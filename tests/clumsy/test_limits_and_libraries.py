@@ -20,8 +20,9 @@ from sofdata.ingest.config import load_config
 from sofdata.ingest.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event, UnitDone
 from sofdata.ingest.libraries import libraries_digest, used_libraries
-from sofdata.ingest.process import LocalFlow
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import Summary, execute, prepare
+from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_unit
 from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
@@ -44,7 +45,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(source: Path, dest: Path, *settings: str, **options: bool) -> Summary:
+def run(source: Path, dest: Path, *settings: str, **options: Any) -> Summary:
     config = load_config(None, [ENGINE, *settings])
     prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto", **options)
     return execute(prepared, lambda event: None)
@@ -185,7 +186,7 @@ def test_a_choice_once_made_is_not_asked_for_again_by_either(
     run(source, tmp_path / "dest", other_libraries=True)
     upgraded.undo()
     write_clip(source / "3.webm", 3, seconds=1.5)
-    run(source, tmp_path / "dest", update=True)
+    run(source, tmp_path / "dest", mode=Mode.UPDATE)
     assert verify(Tree(str(tmp_path / "dest"))).whole
 
 
@@ -211,7 +212,7 @@ def test_an_update_after_an_upgrade_is_refused_and_touches_nothing(
     before = hashes(tmp_path / "d")
     upgrade(upgraded)
     with pytest.raises(ConfigError, match=r"sofdata is 9\.9\.9 here"):
-        run(source, tmp_path / "d", update=True)
+        run(source, tmp_path / "d", mode=Mode.UPDATE)
     assert hashes(tmp_path / "d") == before
 
 
@@ -223,7 +224,7 @@ def test_an_update_by_choice_keeps_the_records_of_what_was_done_before(
     (first,) = digests(tmp_path / "d")
     write_clip(source / "3.webm", 3, seconds=1.5)
     upgrade(upgraded)
-    run(source, tmp_path / "d", update=True, other_libraries=True)
+    run(source, tmp_path / "d", mode=Mode.UPDATE, other_libraries=True)
     assert first in {each for joint in digests(tmp_path / "d") for each in joint.split("+")}
     assert len(stored(tmp_path / "d").libraries) == 2
     assert verify(Tree(str(tmp_path / "d"))).whole
@@ -240,7 +241,7 @@ def test_a_retry_after_an_upgrade_is_refused_before_a_record_is_touched(
     before = hashes(tmp_path / "d")
     upgrade(upgraded)
     with pytest.raises(ConfigError, match=r"sofdata is 9\.9\.9 here"):
-        run(source, tmp_path / "d", retry_quarantined=True)
+        run(source, tmp_path / "d", mode=Mode.RETRY)
     assert hashes(tmp_path / "d") == before
 
 
@@ -358,7 +359,7 @@ def test_more_memory_makes_of_it_what_a_machine_without_limits_makes(
     hungry: Path, tmp_path: Path, isolated: None
 ) -> None:
     run(hungry, tmp_path / "d", "run.limits.memory_mib=256", "run.allow_set_aside=1")
-    run(hungry, tmp_path / "d", retry_quarantined=True)
+    run(hungry, tmp_path / "d", mode=Mode.RETRY)
     run(hungry, tmp_path / "free")
     assert videos(tmp_path / "d")["large.mov"] == ("rejected", "static")
     assert hashes(tmp_path / "d") == hashes(tmp_path / "free")

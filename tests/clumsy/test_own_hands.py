@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sofdata.errors import ConfigError, InputError, StorageError, WorseError
 from sofdata.ingest import plan
 from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.repair import repair
 from sofdata.ingest.units import Unit, cut, unit_id
 from sofdata.ingest.verify import verify
@@ -67,7 +69,7 @@ Stopped = Callable[..., None]
 def stopped(source: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> Stopped:
     """Run an ingest until a step is reached."""
 
-    def stop(step: str, **options: bool) -> None:
+    def stop(step: str, **options: Any) -> None:
         def reached(name: str) -> None:
             if name == step:
                 raise Stop
@@ -89,16 +91,16 @@ def mend(dest: Path) -> list[str]:
     return repair(Tree(str(dest)), verify(Tree(str(dest))))
 
 
-@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("mode", [Mode.RESUME, Mode.UPDATE])
 def test_a_wrong_source_is_refused_though_the_plan_that_tells_so_is_lost(
-    update: bool, dest: Path, other: Path
+    mode: Mode, dest: Path, other: Path
 ) -> None:
     (dest / "plan.parquet").unlink()
     before = hashes(dest)
     with pytest.raises(ConfigError, match=r"lost its plan.* 6 of the 6 videos"):
-        run(other, dest, update=update)
+        run(other, dest, mode=mode)
     assert hashes(dest) == before
-    run(other, dest, update=True, yes=True)
+    run(other, dest, mode=Mode.UPDATE | Mode.FORCE)
     assert verify(Tree(str(dest))).whole
 
 
@@ -115,7 +117,7 @@ def test_an_update_after_the_loss_of_the_plan_keeps_what_has_not_changed(
     (source / "3.mp4").unlink()
     with pytest.raises(ConfigError, match="1 of the 6 videos"):
         run(source, dest)
-    assert run(source, dest, update=True).frames == 0
+    assert run(source, dest, mode=Mode.UPDATE).frames == 0
     assert hashes(dest) == fresh(source, tmp_path)
 
 
@@ -123,7 +125,7 @@ def test_a_lost_dataset_json_is_written_anew_and_every_unit_kept(
     source: Path, dest: Path, made: Path
 ) -> None:
     (dest / "dataset.json").unlink()
-    with pytest.raises(ConfigError, match="the same ingest writes it anew"):
+    with pytest.raises(ConfigError, match="the same ingest writes it again"):
         verify(Tree(str(dest)))
     assert run(source, dest).units_run == 0
     assert hashes(dest) == hashes(made)
@@ -131,7 +133,7 @@ def test_a_lost_dataset_json_is_written_anew_and_every_unit_kept(
 
 def test_a_damaged_dataset_json_says_that_it_may_be_removed(source: Path, dest: Path) -> None:
     (dest / "dataset.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"remove it: the same ingest writes it anew"):
+    with pytest.raises(ConfigError, match=r"remove it: the same ingest writes it again"):
         run(source, dest)
 
 
@@ -173,7 +175,7 @@ def test_an_ingest_does_not_end_well_while_a_shard_is_missing_that_was_done_befo
     if kind == "update":
         clip(*wanted)
         # Of a unit that the update leaves as it is.
-        kept = {unit.id for unit in look(source, dest, write=False, update=True).plan.units}
+        kept = {unit.id for unit in look(source, dest, dry_run=True, mode=Mode.UPDATE).plan.units}
         name = next(p for p in (dest / "shards").glob("*.tar") if p.name.split("-")[2] in kept)
     else:
         data = json.loads((dest / "dataset.json").read_text()) | {"complete": False}
@@ -181,7 +183,7 @@ def test_an_ingest_does_not_end_well_while_a_shard_is_missing_that_was_done_befo
         name = min((dest / "shards").glob("*.tar"))
     name.unlink()
     with pytest.raises(StorageError, match=r"lacks 1 shards .*--repair"):
-        run(source, dest, update=kind == "update")
+        run(source, dest, mode=Mode.of(update=kind == "update"))
     mend(dest)
     run(source, dest)
     assert hashes(dest) == fresh(source, tmp_path)
@@ -199,9 +201,9 @@ def test_an_update_is_refused_where_videos_are_there_but_none_to_be_used(
     else:
         (source / "1.mp4").touch()
     with pytest.raises(ConfigError, match=r"1 of the 6 videos .*cannot be used.*1\.mp4.*--yes"):
-        run(source, dest, update=True)
+        run(source, dest, mode=Mode.UPDATE)
     assert hashes(dest) == before
-    run(source, dest, update=True, yes=True)
+    run(source, dest, mode=Mode.UPDATE | Mode.FORCE)
     assert hashes(dest) == fresh(source, tmp_path)
 
 
@@ -216,7 +218,7 @@ def test_an_update_is_refused_where_a_folder_cannot_be_entered_any_more(
     (source / "b").chmod(0)
     try:
         with pytest.raises(ConfigError, match=r"b/x\.mp4 \(unreadable_folder\)"):
-            run(source, tmp_path / "dest", update=True)
+            run(source, tmp_path / "dest", mode=Mode.UPDATE)
     finally:
         (source / "b").chmod(0o755)
 
@@ -228,8 +230,8 @@ def test_what_a_repair_has_queued_is_not_forgotten_by_an_update_that_is_killed(
     damage_a_shard(dest)
     mend(dest)
     clip(source / "new.mp4", 77)
-    stopped(step, update=True)
-    run(source, dest, update=True)
+    stopped(step, mode=Mode.UPDATE)
+    run(source, dest, mode=Mode.UPDATE)
     assert verify(Tree(str(dest))).whole
     assert hashes(dest) == fresh(source, tmp_path)
 
@@ -239,13 +241,13 @@ def test_a_repair_of_an_update_that_lost_its_plan_keeps_the_units_that_it_has_ma
     name: str, source: Path, dest: Path, stopped: Stopped, tmp_path: Path
 ) -> None:
     clip(source / "new.mp4", 77)
-    stopped("finish: tables made", update=True)
+    stopped("finish: tables made", mode=Mode.UPDATE)
     (dest / "next" / name).write_text("damaged")
     with pytest.raises(InputError, match="--repair"):
         run(source, dest)
     assert "kept" in mend(dest)[-1]
     assert verify(Tree(str(dest))).whole
-    assert run(source, dest, update=True).units_run == 0
+    assert run(source, dest, mode=Mode.UPDATE).units_run == 0
     assert hashes(dest) == fresh(source, tmp_path)
 
 
@@ -258,7 +260,7 @@ def test_what_is_worse_than_a_damaged_result_is_taken_where_the_user_says_so(
         unreadable(monkeypatch, f"{number}.mp4")
     with pytest.raises(WorseError, match="--yes"):
         run(source, dest)
-    assert run(source, dest, yes=True).dataset.counts.quarantined
+    assert run(source, dest, mode=Mode.FORCE).dataset.counts.quarantined
     assert verify(Tree(str(dest))).whole
 
 
@@ -271,18 +273,18 @@ def test_a_retry_that_goes_worse_keeps_what_is_whole_even_with_yes(
     before = hashes(dest)
     for number in range(6):
         unreadable(monkeypatch, f"{number}.mp4")
-    run(source, dest, retry_quarantined=True, yes=True)
+    run(source, dest, mode=Mode.RETRY | Mode.FORCE)
     assert hashes(dest) == before
 
 
-@pytest.mark.parametrize("options", [{}, {"update": True}, {"retry_quarantined": True}])
+@pytest.mark.parametrize("mode", [Mode.RESUME, Mode.UPDATE, Mode.RETRY])
 def test_a_dry_run_writes_nothing_even_in_the_middle_of_an_update(
-    options: dict[str, bool], source: Path, dest: Path, stopped: Stopped
+    mode: Mode, source: Path, dest: Path, stopped: Stopped
 ) -> None:
     clip(source / "new.mp4", 77)
-    stopped("finish: tables made", update=True)
+    stopped("finish: tables made", mode=Mode.UPDATE)
     before = {path: path.stat().st_mtime_ns for path in dest.rglob("*")}
-    look(source, dest, write=False, **options)
+    look(source, dest, dry_run=True, mode=mode)
     assert {path: path.stat().st_mtime_ns for path in dest.rglob("*")} == before
 
 
@@ -321,7 +323,7 @@ def test_an_update_of_a_dataset_that_was_cut_otherwise_computes_what_is_new_only
     for name in lost:
         (cut_in_order / name).unlink()
     clip(source / "new.mp4", 77)
-    assert run(source, cut_in_order, update=True).taken_over == 6
+    assert run(source, cut_in_order, mode=Mode.UPDATE).taken_over == 6
     assert hashes(cut_in_order) == fresh(source, tmp_path)
 
 

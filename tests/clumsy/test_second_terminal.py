@@ -232,7 +232,7 @@ def test_a_verdict_from_before_another_made_the_dataset_whole_removes_nothing(
     verdict = verify(tree)
     assert not verdict.whole
     shard.write_bytes(whole)  # as the other terminal's repair and ingest
-    assert repair(tree, verdict) == ["nothing to mend: the dataset is whole, as it is now"]
+    assert repair(tree, verdict) == ["nothing to repair: the dataset is whole"]
     assert hashes(copied) == hashes(dataset)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from sofdata.errors import ConfigError, InputError, SofdataError, WorseError
 from sofdata.ingest.config import load_config
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.repair import repair
 from sofdata.ingest.run import execute, prepare
 from sofdata.ingest.verify import Verdict, verify
@@ -251,8 +252,7 @@ class Life:
                 Tree(str(self.dest)),
                 config,
                 "auto",
-                update=update,
-                retry_quarantined=retry,
+                mode=Mode.of(update=update, retry=retry),
             )
             if not prepared.complete:
                 execute(prepared, lambda event: None)

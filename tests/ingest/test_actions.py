@@ -20,6 +20,7 @@ from rich.console import Console
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.inline import run_inline
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import prepare
 from sofdata.ingest.verify import verify
@@ -197,7 +198,7 @@ def test_actions_that_changed_are_a_source_that_changed(copy: Path, tmp_path: Pa
     with pytest.raises(ConfigError, match="2 changed"):
         ingest(copy, dest, ACTIONS)
     config = load_config(None, ["run.engine=inline", ACTIONS])
-    prepared = prepare(Tree(str(copy)), Tree(str(dest)), config, "auto", update=True)
+    prepared = prepare(Tree(str(copy)), Tree(str(dest)), config, "auto", mode=Mode.UPDATE)
     waiting = {video.id[-14:] for unit in prepared.waiting for video in unit.videos}
     assert waiting >= {"episode-000000", "episode-000001"}, "their actions lie in that table"
 

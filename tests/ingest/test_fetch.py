@@ -9,7 +9,7 @@ import pytest
 from sofdata.errors import DecodeError, InputError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.fetch import Fetcher
-from sofdata.ingest.unit import _failed
+from sofdata.ingest.retries import status_of
 from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, RangesSpent
@@ -58,5 +58,4 @@ def test_a_decoder_s_own_error_stays_as_it_is() -> None:
 def test_a_file_that_shrinks_while_it_is_read_has_changed() -> None:
     with pytest.raises(InputError, match="shrunk") as error:
         decode(shrink)
-    record = _failed(FILM, error.value, str(error.value), "pyav", 1)
-    assert (record.status, record.reason) == ("quarantined", "changed")
+    assert status_of(error.value) == ("quarantined", "changed")

@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sofdata.errors import ConfigError, WorseError
 from sofdata.ingest.config import load_config
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.repair import repair
 from sofdata.ingest.run import Prepared, Summary, execute, prepare
 from sofdata.ingest.verify import verify
@@ -25,11 +27,11 @@ from tests.helpers import hashes
 FAST = ("run.engine=inline", "units.min_units=2", "flow.size=32", "windows.min_texture=0")
 
 
-def look(source: Path, dest: Path, **options: bool) -> Prepared:
+def look(source: Path, dest: Path, **options: Any) -> Prepared:
     return prepare(Tree(str(source)), Tree(str(dest)), load_config(None, FAST), "auto", **options)
 
 
-def run(source: Path, dest: Path, **options: bool) -> Summary:
+def run(source: Path, dest: Path, **options: Any) -> Summary:
     return execute(look(source, dest, **options), lambda event: None)
 
 
@@ -111,11 +113,11 @@ def test_an_update_that_is_given_up_for_another_keeps_what_both_have(
     source: Path, dest: Path, tmp_path: Path
 ) -> None:
     clip(source / "new.mp4", 77)
-    look(source, dest, update=True)
+    look(source, dest, mode=Mode.UPDATE)
     (source / "3.mp4").unlink()
     with pytest.raises(ConfigError, match="1 gone"):
         look(source, dest)
-    run(source, dest, update=True)
+    run(source, dest, mode=Mode.UPDATE)
     assert hashes(dest) == fresh(source, tmp_path)
 
 
@@ -123,9 +125,9 @@ def test_an_update_that_is_taken_back_leaves_what_there_was(
     source: Path, dest: Path, made: Path
 ) -> None:
     clip(source / "new.mp4", 77)
-    look(source, dest, update=True)
+    look(source, dest, mode=Mode.UPDATE)
     (source / "new.mp4").unlink()
-    run(source, dest, update=True)
+    run(source, dest, mode=Mode.UPDATE)
     assert hashes(dest) == hashes(made)
 
 
@@ -135,9 +137,9 @@ def test_the_wrong_source_is_refused_and_names_both_figures(
     clip(tmp_path / "other" / "a.mp4", 50)
     clip(tmp_path / "other" / "b.mp4", 51)
     with pytest.raises(ConfigError, match=r"0 of the 6 videos .* and 2 others.*--yes"):
-        look(tmp_path / "other", dest, update=True)
+        look(tmp_path / "other", dest, mode=Mode.UPDATE)
     assert hashes(dest) == hashes(made)
-    run(tmp_path / "other", dest, update=True, yes=True)
+    run(tmp_path / "other", dest, mode=Mode.UPDATE | Mode.FORCE)
     assert hashes(dest) == fresh(tmp_path / "other", tmp_path)
 
 
@@ -147,7 +149,7 @@ def test_a_source_whose_files_have_the_same_names_and_other_content_is_refused_t
     for number in range(6):
         clip(tmp_path / "other" / f"{number}.mp4", 100 + number)
     with pytest.raises(ConfigError, match="0 of the 6 videos"):
-        look(tmp_path / "other", dest, update=True)
+        look(tmp_path / "other", dest, mode=Mode.UPDATE)
 
 
 def test_a_retry_computes_only_what_was_quarantined(
@@ -156,7 +158,7 @@ def test_a_retry_computes_only_what_was_quarantined(
     with monkeypatch.context() as patch:
         unreadable(patch, "5.mp4")
         run(source, tmp_path / "d")
-    summary = run(source, tmp_path / "d", retry_quarantined=True)
+    summary = run(source, tmp_path / "d", mode=Mode.RETRY)
     assert summary.units_run == 1
     assert summary.taken_over == videos_beside("5.mp4", tmp_path / "d")
     assert hashes(tmp_path / "d") == fresh(source, tmp_path)
@@ -170,7 +172,7 @@ def test_a_retry_of_what_still_fails_loses_nothing(
     before = hashes(tmp_path / "d")
     for number in range(6):
         unreadable(monkeypatch, f"{number}.mp4")
-    run(source, tmp_path / "d", retry_quarantined=True)
+    run(source, tmp_path / "d", mode=Mode.RETRY)
     assert hashes(tmp_path / "d") == before
 
 
@@ -194,16 +196,16 @@ def test_a_damaged_unit_whose_videos_cannot_be_read_any_more_is_kept_and_named(
 
 def test_what_was_planned_is_what_is_run(source: Path, dest: Path) -> None:
     clip(source / "new.mp4", 77)
-    prepared = look(source, dest, update=True)
+    prepared = look(source, dest, mode=Mode.UPDATE)
     clip(source / "another.mp4", 78)
-    look(source, dest, update=True)
-    with pytest.raises(ConfigError, match="planned anew"):
+    look(source, dest, mode=Mode.UPDATE)
+    with pytest.raises(ConfigError, match="planned again"):
         execute(prepared, lambda event: None)
 
 
 def test_what_another_driver_has_done_since_is_not_done_again(source: Path, dest: Path) -> None:
     clip(source / "new.mp4", 77)
-    prepared = look(source, dest, update=True)
+    prepared = look(source, dest, mode=Mode.UPDATE)
     units = len(prepared.waiting)
     assert execute(look(source, dest), lambda event: None).units_run == units
     with pytest.raises(ConfigError, match="completed by another command"):
@@ -214,7 +216,7 @@ def test_a_repair_in_the_middle_of_an_update_is_part_of_it(
     source: Path, dest: Path, tmp_path: Path
 ) -> None:
     clip(source / "new.mp4", 77)
-    look(source, dest, update=True)
+    look(source, dest, mode=Mode.UPDATE)
     for shard in (dest / "shards").glob("*.tar"):
         shard.write_bytes(b"x" + shard.read_bytes()[1:])
     tree = Tree(str(dest))
@@ -238,7 +240,7 @@ def test_damage_to_an_update_under_way_is_found_and_mended(
     assert places == ({"next", "shards"} if name == "ledger" else {"next"})
     repair(Tree(str(dest)), verdict)
     assert verify(Tree(str(dest))).whole
-    run(source, dest, update=True)
+    run(source, dest, mode=Mode.UPDATE)
     assert hashes(dest) == fresh(source, tmp_path)
 
 
@@ -252,7 +254,7 @@ def update_stopped_at(step: str, source: Path, dest: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(faults, "_inject", reached)
         with pytest.raises(Stop):
-            run(source, dest, update=True)
+            run(source, dest, mode=Mode.UPDATE)
 
 
 def keys(dest: Path) -> list[str]:
@@ -279,19 +281,19 @@ def test_stopped_at_any_step_it_goes_on_and_ends_as_a_fresh_ingest(
 ) -> None:
     source = Path(shutil.copytree(films, tmp_path / "source"))
     origin = tmp_path / "origin"
-    options = {"update": False, "retry_quarantined": False}
+    mode = Mode.RESUME
     if kind == "retry":
         wanted = fresh(source, tmp_path)
         with monkeypatch.context() as patch:
             unreadable(patch, "5.mp4")
             run(source, origin)
-        options["retry_quarantined"] = True
+        mode = Mode.RETRY
     else:
         shutil.copytree(made, origin)
         if kind == "update":
             clip(source / "new.mp4", 77)
             (source / "3.mp4").unlink()
-            options["update"] = True
+            mode = Mode.UPDATE
         else:
             shard = min((origin / "shards").glob("*.tar"))
             shard.write_bytes(b"x" + shard.read_bytes()[1:])
@@ -300,7 +302,7 @@ def test_stopped_at_any_step_it_goes_on_and_ends_as_a_fresh_ingest(
     def work(dest: Path) -> None:
         if kind == "repair" and not (verdict := verify(Tree(str(dest)))).whole:
             repair(Tree(str(dest)), verdict)
-        prepared = look(source, dest, **options)
+        prepared = look(source, dest, mode=mode)
         if not prepared.complete:
             execute(prepared, lambda event: None)
 
@@ -349,7 +351,7 @@ def unreadable(patch: pytest.MonkeyPatch, name: str) -> None:
 def test_an_update_in_a_store_ends_as_a_fresh_ingest_and_leaves_nothing(
     source: Path, tmp_path: Path
 ) -> None:
-    def at(name: str, **options: bool) -> Summary:
+    def at(name: str, **options: Any) -> Summary:
         config = load_config(None, FAST)
         prepared = prepare(Tree(str(source)), Tree(f"memory://{name}"), config, "auto", **options)
         return execute(prepared, lambda event: None)
@@ -358,7 +360,7 @@ def test_an_update_in_a_store_ends_as_a_fresh_ingest_and_leaves_nothing(
     at(f"{name}-old")
     clip(source / "new.mp4", 77)
     (source / "3.mp4").unlink()
-    assert at(f"{name}-old", update=True).taken_over
+    assert at(f"{name}-old", mode=Mode.UPDATE).taken_over
     at(f"{name}-new")
     old, new = Tree(f"memory://{name}-old"), Tree(f"memory://{name}-new")
     assert verify(old).whole

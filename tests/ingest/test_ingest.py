@@ -15,6 +15,7 @@ import pytest
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import execute, prepare
 from sofdata.ingest.verify import verify
 from sofdata.loading.loader import load
@@ -66,7 +67,7 @@ def test_ingesting_twice_gives_the_same_bytes(corpus: Path, dataset: Path, tmp_p
 
 def test_the_same_command_again_has_nothing_to_do(corpus: Path, dataset: Path) -> None:
     config = load_config(None, ["run.engine=inline"])
-    prepared = prepare(Tree(str(corpus)), Tree(str(dataset)), config, "auto", write=False)
+    prepared = prepare(Tree(str(corpus)), Tree(str(dataset)), config, "auto", dry_run=True)
     assert prepared.complete is not None
     assert prepared.waiting == ()
 
@@ -111,7 +112,7 @@ def test_a_folder_with_other_files_is_no_destination(corpus: Path, tmp_path: Pat
 
 def test_a_dry_run_writes_nothing(corpus: Path, tmp_path: Path) -> None:
     config = load_config(None, [])
-    prepared = prepare(Tree(str(corpus)), Tree(str(tmp_path / "d")), config, "auto", write=False)
+    prepared = prepare(Tree(str(corpus)), Tree(str(tmp_path / "d")), config, "auto", dry_run=True)
     assert prepared.plan.videos == 9
     assert not (tmp_path / "d").exists()
 
@@ -154,7 +155,7 @@ def test_update_takes_in_what_changed_and_keeps_all_other_shards(
     clips[1].unlink()  # gone: its label is left, so it is refused as no_file
     tree = Tree(str(dest))
     config = load_config(None, ["run.engine=inline"])
-    prepared = prepare(Tree(str(source)), tree, config, "auto", update=True)
+    prepared = prepare(Tree(str(source)), tree, config, "auto", mode=Mode.UPDATE)
     touched = {video.id for unit in prepared.waiting for video in unit.videos}
     assert {"10001", "99999"} <= touched
     assert len(touched) < 8
@@ -216,7 +217,7 @@ def test_quarantined_videos_are_tried_again_when_asked(tmp_path: Path) -> None:
     ingest(source, dest)
     before = hashes(dest)
     config = load_config(None, ["run.engine=inline"])
-    prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto", retry_quarantined=True)
+    prepared = prepare(Tree(str(source)), Tree(str(dest)), config, "auto", mode=Mode.RETRY)
     assert [[video.id for video in unit.videos] for unit in prepared.waiting] == [["b.mp4"]]
     execute(prepared, lambda event: None)
     assert hashes(dest) == before

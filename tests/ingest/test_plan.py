@@ -9,13 +9,13 @@ import pytest
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import load_config
-from sofdata.ingest.plan import Plan, load_plan, make_plan, save_plan
+from sofdata.ingest.plan import IngestPlan, load_plan, make_plan, save_plan
 from sofdata.shards.layout import PLAN
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 
 
-def plan(source: Path, *settings: str) -> Plan:
+def plan(source: Path, *settings: str) -> IngestPlan:
     tree = Tree(str(source))
     return make_plan(tree, find_corpus(tree)[0].listing(tree), load_config(None, settings))
 
@@ -65,7 +65,7 @@ def test_every_input_is_in_one_unit_or_refused(tmp_path: Path) -> None:
         "folder.mp4": "is_a_directory",
     }
     assert found.videos == 4
-    assert found.beside.ignored == {".txt": 1}
+    assert found.extras.ignored == {".txt": 1}
 
 
 def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:

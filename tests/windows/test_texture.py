@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, stored_config
-from sofdata.ingest.process import LocalFlow, windows_of
+from sofdata.ingest.stages import LocalFlow, cut_windows, estimate_flow
 from sofdata.scenes import moving_texture, write_video
 from sofdata.system.digests import json_digest
 from sofdata.types import Frames, RejectedWindow
@@ -99,7 +99,7 @@ def outcomes(film: Film, *settings: tuple[str, float], chunk: int = 64) -> list[
         Frames(film[start : start + chunk + 1], times_s[start : start + chunk + 1])
         for start in range(0, len(film) - 1, chunk)
     ]
-    found = windows_of(chunks, config, flow)
+    found = cut_windows(estimate_flow(chunks, flow, config), config.windows)
     return [each.reason if isinstance(each, RejectedWindow) else "kept" for each in found]
 
 
@@ -216,7 +216,8 @@ def test_of_a_real_clip_that_fades_out_only_its_dark_end_is_left_out(shared_clip
     config = IngestConfig.parse({"flow": {"estimator": "dis"}})
     path = shared_clips / "moviepy_video_with_failing_audio.mp4"
     video = open_video(str(path), config.video, Sampling(SIDE, config.flow.step_s))
-    found = list(windows_of(video, config, LocalFlow(make_estimator(config.flow))))
+    flow = LocalFlow(make_estimator(config.flow))
+    found = list(cut_windows(estimate_flow(video, flow, config), config.windows))
     dark = [each for each in found if getattr(each, "reason", "") == NO_TEXTURE]
     assert [(each.index, round(each.start_s, 2)) for each in dark] == [(len(found) - 1, 10.2)]
 

@@ -1,9 +1,14 @@
-"""One video: frames to flow to windows, as a stream that holds a few chunks at a time."""
+"""The stages between a decoder and a shard: flow, windows, actions.
+
+Each is a generator over what the stage before it yields, so that a video of any length takes the
+memory of a few chunks. `sofdata.ingest.pipeline` strings them together.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,11 +16,20 @@ from numpy.typing import NDArray
 
 from sofdata.flow.estimator import Estimator
 from sofdata.ingest.config import IngestConfig
-from sofdata.types import Annotations, FlowClip, Frames, RejectedWindow, SkillWindow
+from sofdata.types import (
+    ActionTrack,
+    Annotations,
+    FlowClip,
+    Frames,
+    RejectedWindow,
+    SkillWindow,
+)
+from sofdata.windows.actions import attach_actions
+from sofdata.windows.config import WindowConfig
 from sofdata.windows.segment import Windower
 from sofdata.windows.shots import shot_changes
 
-STILL_SHARE = 0.001
+STILL_SHARE = 0.001  # of a step's colour values may differ: noise of the codec, not motion
 
 Images = NDArray[np.uint8]  # [N,H,W,3]
 Flow = NDArray[np.float32]  # [N,H,W,2]
@@ -47,50 +61,75 @@ class LocalFlow:
         return lambda: self._estimator.estimate(first, second)
 
 
-def windows_of(
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Consecutive frames of a video, the flow between them, and where no window may run on.
+
+    clip: flow of the T-1 steps between T frames.
+    breaks: of each step, why it cannot be part of a window, one of `segment.BREAKS`; "" if it can.
+    """
+
+    frames: Frames
+    clip: FlowClip
+    breaks: list[str]
+
+
+def estimate_flow(
     chunks: Iterable[Frames],
-    config: IngestConfig,
     flow: FlowSource,
+    config: IngestConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
-) -> Iterator[SkillWindow | RejectedWindow]:
-    """Cut a video into skill windows.
+) -> Iterator[Chunk]:
+    """Attach flow and breaks to each chunk; later chunks decode while flow is under way.
 
     chunks: consecutive frames; each chunk after the first begins with the last frame of the one
         before. How the video is split into chunks makes no difference to the windows.
     annotations: what the corpus says of stretches of the video, which may break windows.
     """
-    windower = Windower(config.windows)
-    for frames, clip, breaks in _clips(chunks, config, flow, annotations):
-        for window in windower.push(frames, clip, breaks):
-            yield _told(window, config, annotations)
+    under_way: deque[Callable[[], Chunk]] = deque()  # oldest first, so that the order stays
+    for frames in chunks:
+        breaks = _breaks(frames, config, annotations)
+        under_way.append(_begin(frames, breaks, config, flow))
+        if len(under_way) > flow.depth:
+            yield under_way.popleft()()
+    for wait in under_way:
+        yield wait()
+
+
+def cut_windows(
+    chunks: Iterable[Chunk],
+    config: WindowConfig,
+    annotations: Annotations = Annotations(),  # noqa: B008 - frozen
+) -> Iterator[SkillWindow | RejectedWindow]:
+    """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
+    windower = Windower(config)
+    for chunk in chunks:
+        for window in windower.push(chunk.frames, chunk.clip, chunk.breaks):
+            yield _with_text(window, config, annotations)
     for window in windower.close():
-        yield _told(window, config, annotations)
+        yield _with_text(window, config, annotations)
 
 
-def _told(
-    window: SkillWindow | RejectedWindow, config: IngestConfig, annotations: Annotations
+def with_actions(
+    windows: Iterable[SkillWindow | RejectedWindow], actions: ActionTrack | None
+) -> Iterator[SkillWindow | RejectedWindow]:
+    """Give each window its actions; where none were asked for, the windows as they are."""
+    for window in windows:
+        if actions is None or isinstance(window, RejectedWindow):
+            yield window
+        else:
+            yield attach_actions(window, actions)
+
+
+def _with_text(
+    window: SkillWindow | RejectedWindow, config: WindowConfig, annotations: Annotations
 ) -> SkillWindow | RejectedWindow:
     """A window, or its rejection where one without a text of its time is not wanted."""
-    if isinstance(window, RejectedWindow) or config.windows.texts != "only":
+    if isinstance(window, RejectedWindow) or config.texts != "only":
         return window
     if annotations.text_at(window.start_s, window.end_s):
         return window
     return RejectedWindow(window.index, window.start_s, window.end_s, "no_text")
-
-
-def _clips(
-    chunks: Iterable[Frames], config: IngestConfig, flow: FlowSource, annotations: Annotations
-) -> Iterator[tuple[Frames, FlowClip, list[str]]]:
-    """Attach flow and breaks to each chunk; later chunks decode while flow is under way."""
-    under_way: deque[tuple[Frames, Callable[[], FlowClip], list[str]]] = deque()
-    for frames in chunks:
-        breaks = _breaks(frames, config, annotations)
-        under_way.append((frames, _submit(frames, breaks, config, flow), breaks))
-        if len(under_way) > flow.depth:
-            ready, clip, ready_breaks = under_way.popleft()
-            yield ready, clip(), ready_breaks
-    for ready, clip, ready_breaks in under_way:
-        yield ready, clip(), ready_breaks
 
 
 def _breaks(frames: Frames, config: IngestConfig, annotations: Annotations) -> list[str]:
@@ -124,22 +163,25 @@ def _texts_at(pts_s: NDArray[np.float64], annotations: Annotations) -> NDArray[n
     return found
 
 
-def _submit(
+def _begin(
     frames: Frames, breaks: list[str], config: IngestConfig, flow: FlowSource
-) -> Callable[[], FlowClip]:
-    """Start the flow of all steps that need it. Still steps and breaks have zero flow."""
-    first, second = frames.rgb[:-1], frames.rgb[1:]
-    dt_s = np.diff(frames.pts_s)
+) -> Callable[[], Chunk]:
+    """Start the flow of all steps that need it; the function returned waits for it.
+
+    Still steps and breaks have zero flow: no window holds the ones or is moved by the others, and
+    flow is nine tenths of the work.
+    """
+    first, second = frames.rgb[:-1], frames.rgb[1:]  # [T-1,H,W,3]
     wanted = ~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == "")
     estimate = flow.submit(first[wanted], second[wanted]) if wanted.any() else None
 
-    def finish() -> FlowClip:
+    def wait() -> Chunk:
         field = np.zeros((*first.shape[:3], 2), np.float32)
         if estimate is not None:
             field[wanted] = estimate()
-        return FlowClip(field, dt_s)
+        return Chunk(frames, FlowClip(field, np.diff(frames.pts_s)), breaks)
 
-    return finish
+    return wait
 
 
 def still_steps(rgb: Images, still_diff: float) -> NDArray[np.bool_]:
