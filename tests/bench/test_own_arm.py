@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from sofdata.bench.results.table import read_results, table
@@ -80,6 +82,23 @@ def test_own_arms_are_trained_run_and_shown_beside_others(
     ]
     page, _ = write_benchmark([str(tmp_path)], tmp_path)
     assert "lapa-novideo" in Path(page).read_text()
+
+
+def test_the_documentation_shows_these_arms() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmark.md").read_text()
+    shown: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, shown)
+    assert shown["NOVIDEO"] == NOVIDEO
+    assert replace(shown["SLOWED"], actor=slowed) == SLOWED
+    images = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+
+    class Constant:
+        def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+            return Acted(torch.ones(len(images), 4, 3))
+
+    slower = shown["SlowedActor"](Constant())
+    assert torch.equal(slower.act(images, ["", ""], 0).actions, torch.full((2, 4, 3), 0.5))
 
 
 def test_an_arm_may_be_registered_again_but_no_other_under_its_name() -> None:
