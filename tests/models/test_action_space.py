@@ -74,7 +74,7 @@ def test_two_values_that_come_in_different_batches_are_a_pair() -> None:
 def test_actions_that_are_not_finite_are_refused_by_sample(bad: float) -> None:
     batch = windows(random_actions(3, 0))
     batch.actions[1, 4, 0] = bad
-    with pytest.raises(ConfigError, match=rf"not finite.*{batch.keys[1]}: mend"):
+    with pytest.raises(ConfigError, match=rf"not finite.*{batch.keys[1]}: fix"):
         measure_actions([batch])
 
 
