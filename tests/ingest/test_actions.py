@@ -285,7 +285,7 @@ def _edit(members: dict[str, bytes], **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda members: members.pop("actions.npy"), "lacks its member 'actions.npy'"),
         (lambda members: members.update({"actions.npy": b"junk"}), "does not decode"),
@@ -296,7 +296,7 @@ def _edit(members: dict[str, bytes], **changes: Any) -> None:
             ),
             "must hold finite numbers",
         ),
-        (lambda members: _edit(members, names=["dy", "dx"]), "not those that the dataset tells of"),
+        (lambda members: _edit(members, names=["dy", "dx"]), "not those of the dataset"),
         (
             lambda members: _edit(members, times_s=[9.0 + t / 20 for t in range(24)]),
             "not taken in its window",
@@ -304,12 +304,12 @@ def _edit(members: dict[str, bytes], **changes: Any) -> None:
     ],
 )
 def test_verify_finds_actions_that_are_wrong(
-    demonstrations: Path, tmp_path: Path, change: Any, told: str
+    demonstrations: Path, tmp_path: Path, change: Any, message: str
 ) -> None:
     shutil.copytree(demonstrations, tmp_path / "d")
     _rewrite(tmp_path / "d", change)
     found = verify(Tree(str(tmp_path / "d"))).findings
-    assert any(told in finding.what for finding in found), found
+    assert any(message in finding.what for finding in found), found
 
 
 def test_the_command_line_takes_actions_when_asked(tmp_path: Path) -> None:
