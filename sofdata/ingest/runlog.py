@@ -8,12 +8,12 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-from sofdata import __version__
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.shards.layout import RUNS
 from sofdata.storage.lock import Lock
 from sofdata.system.cores import cores
+from sofdata.system.versions import __version__
 
 
 def log_start(job: UnitJob, lock: Lock) -> str:

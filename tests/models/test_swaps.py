@@ -1,6 +1,6 @@
-"""`sofdata.models.swaps`: another window, or another text, for each window of a batch."""
+"""`sofdata.models.common.swaps`: another window, or another text, for each window of a batch."""
 
-from sofdata.models.swaps import other_texts, other_windows
+from sofdata.models.common.swaps import other_texts, other_windows
 
 
 def test_the_other_window_is_of_another_video_where_there_is_one() -> None:

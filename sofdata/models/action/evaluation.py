@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sofdata.models.action.decoder import ActionDecoder
-from sofdata.models.swaps import other_windows
+from sofdata.models.common.swaps import other_windows
 from sofdata.types import Batch, Skill
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from sofdata.errors import ContractError
 from sofdata.models.common.attention import Attention
-from sofdata.models.init import learned_vectors
+from sofdata.models.common.init import learned_vectors
 
 _GRID = 4  # side of the grid of features that a step of flow is reduced to
 

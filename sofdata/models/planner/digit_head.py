@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from sofdata.models.init import init_weights
+from sofdata.models.common.init import init_weights
 from sofdata.models.skill.fsq import FSQ
 
 

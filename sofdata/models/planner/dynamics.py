@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sofdata.config.section import Section
-from sofdata.models.init import init_weights, learned_vectors
+from sofdata.models.common.init import init_weights, learned_vectors
 from sofdata.models.planner.transformer import Block, gains_of
 
 

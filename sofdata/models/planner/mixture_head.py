@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from sofdata.models.init import init_weights
+from sofdata.models.common.init import init_weights
 
 
 class MixtureHead(nn.Module):

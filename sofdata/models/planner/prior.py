@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from sofdata.config.section import Section
-from sofdata.models.init import learned_vectors
+from sofdata.models.common.init import learned_vectors
 from sofdata.models.planner.digit_head import DigitHead
 from sofdata.models.planner.mixture_head import MixtureHead
 from sofdata.models.planner.transformer import Block, Memory, gains_of, repeat_memory

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from sofdata.models.init import init_weights
+from sofdata.models.common.init import init_weights
 from sofdata.models.skill.pixels import moved, norm, spread
 
 SMOOTH = 8  # cells along a side of the smooth part of the flow

@@ -38,7 +38,7 @@ from sofdata.models.common.gaussian import (
     warm_up,
     with_free_nats,
 )
-from sofdata.models.init import init_weights, learned_vectors
+from sofdata.models.common.init import init_weights, learned_vectors
 from sofdata.models.skill.config import SkillConfig
 from sofdata.models.skill.flow_decoder import DecoderShape, FlowDecoder
 from sofdata.models.skill.fsq import FSQ
