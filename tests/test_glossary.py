@@ -29,7 +29,7 @@ ROWS = [
 def exists(name: str) -> bool:
     """Whether there is a class, a setting, a count, a file or a command of that name."""
     if name.startswith("sofdata "):
-        return True  # tests/test_cli_help.py proves commands
+        return True  # tests/cli/test_cli_help.py proves commands
     if name.startswith("counts."):
         return name.removeprefix("counts.") in Counts.model_fields
     if re.fullmatch(r"[A-Z]\w+", name):

@@ -17,7 +17,7 @@ import pytest
 
 from sofdata.system.interrupts import STOPPED, STOPPING
 from tests.helpers import hashes, ingest
-from tests.test_supervise import wait_until
+from tests.system.test_supervise import wait_until
 
 AT_ONCE_S = 1.5  # it takes milliseconds; the machine may have other work
 GOES_ON = "interrupted; the same command goes on from what is committed"

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sofdata.models.common.swaps import other_texts, other_windows
 from sofdata.models.planner.baselines import standard_normal_nats
 from sofdata.models.planner.dynamics import normalised_error
 from sofdata.models.planner.pictures import SAMPLES, Samples, draw_samples
 from sofdata.models.planner.planner import Planner, at_rest
-from sofdata.models.common.swaps import other_texts, other_windows
 from sofdata.types import Batch
 
 
