@@ -135,19 +135,21 @@ class Trainer:
 
     def held_out(self, budget: DataBudget) -> MemoryWindows | None:
         """Demonstrations that the arm does not learn from; None if there are none."""
-        return self._shown(self.data.held_out(self.texts, budget.demos, budget.seed))
+        return self._demonstrations(self.data.held_out(self.texts, budget.demos, budget.seed))
 
-    def _shown(self, sources: Sequence[str]) -> MemoryWindows | None:
+    def _demonstrations(self, sources: Sequence[str]) -> MemoryWindows | None:
         return self.windows("demos", sources) if sources else None
 
     def _learned(self, kind: str, budget: DataBudget) -> dict[Part, list[str]]:
         """Ids of the videos and demonstrations that a stage learns from."""
         demos, videos = budget.demos, budget.videos
-        shown = self.data.choose("demos", self.texts, demos, budget.seed)
+        labelled = self.data.choose("demos", self.texts, demos, budget.seed)
         if kind == "decoder" or not videos:
-            return {"demos": shown}
-        watched = self.data.choose("videos", self.texts, videos, budget.seed)
-        return {"videos": watched, "demos": shown} if kind == "clone" else {"videos": watched}
+            return {"demos": labelled}
+        unlabelled = self.data.choose("videos", self.texts, videos, budget.seed)
+        if kind == "clone":
+            return {"videos": unlabelled, "demos": labelled}
+        return {"videos": unlabelled}
 
     def _unlabelled(self, budget: DataBudget) -> MemoryWindows:
         """Windows that latent model and prior learn from; their actions, if any, are not used."""
@@ -224,8 +226,8 @@ class Trainer:
         key = self._key("clone", stage, budget.seed, decoder.key)
 
         def windows(budget: DataBudget) -> MemoryWindows:
-            shown = self.demonstrations(budget)
-            return shown.joined(named_actions(self._unlabelled(budget), decoder.model))
+            labelled = self.demonstrations(budget)
+            return labelled.joined(named_actions(self._unlabelled(budget), decoder.model))
 
         def build() -> ActionDecoder:
             return ActionDecoder(stage.model, latent.model, decoder.model.space, self.texts)
@@ -272,9 +274,10 @@ class Trainer:
         torch.manual_seed(budget.seed)
         model = training.build()
         data = MemoryLoader(windows(budget), stage.data.batch_size, seed=budget.seed)
-        kept = self.data.held_out(self.texts, budget.demos, budget.seed)
-        beside = self._shown(agreed_split(folder, self._learned(kind, budget), kept))
-        held_out = MemoryLoader(beside or windows(budget), _BATCH, shuffle=False)
+        unused = self.data.held_out(self.texts, budget.demos, budget.seed)
+        unseen = self._demonstrations(agreed_split(folder, self._learned(kind, budget), unused))
+        # Without held-out demonstrations the stage is evaluated on what it learns from.
+        held_out = MemoryLoader(unseen or windows(budget), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
         fitted = fit(
             model,
@@ -289,7 +292,7 @@ class Trainer:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         record = {
             "metrics": fitted.metrics,
-            "held_out": beside is not None,
+            "held_out": unseen is not None,
             "cpu_s": round(clock.stop(), 2),
             "updates": fitted.steps,
             "windows": len(windows(budget)),
