@@ -24,7 +24,7 @@ TABLES = (".csv", ".jsonl", ".parquet", ".tsv")
 _DETAIL = {"is_a_directory": "a folder that is named like a video; the files in it are read"}
 
 
-class Folder:
+class FolderCorpus:
     """Every video below the source. A video's id is its path; its parent folder is a label."""
 
     name = "folder"

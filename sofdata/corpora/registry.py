@@ -10,7 +10,7 @@ from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import apply_redaction
 from sofdata.corpora.epic import EpicKitchens
-from sofdata.corpora.folder import Folder
+from sofdata.corpora.folder import FolderCorpus
 from sofdata.corpora.howto import HowTo100M
 from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.lerobot.corpus import LeRobot
@@ -36,7 +36,7 @@ CORPORA: tuple[Corpus, ...] = (
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
-    Folder(),
+    FolderCorpus(),
 )
 
 
@@ -68,7 +68,7 @@ def find_corpus(
             f"you may not look into {tree.name}: ask for the right to read and enter it"
         )
     corpus, why = _find(tree, name, manifest or ManifestConfig())
-    if isinstance(corpus, Folder):
+    if isinstance(corpus, FolderCorpus):
         refuse_other_files(tree)
     return corpus, why
 

@@ -21,7 +21,7 @@ from typing import Any
 from sofdata.errors import ConfigError, Interrupted, TransientError
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.pool import Member, Pool
+from sofdata.ingest.pool import Pool, PoolMember
 from sofdata.ingest.queue import Queue, queue_of, raise_if_final
 from sofdata.ingest.units import Unit
 from sofdata.system.cores import cores
@@ -157,7 +157,7 @@ def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
                 yield from pool.admit(call)
 
 
-def _start(queue: Queue, worker: Member, flow_actors: list[Any]) -> None:
+def _start(queue: Queue, worker: PoolMember, flow_actors: list[Any]) -> None:
     unit = queue.waiting.popleft()
     stream = worker.actor.run.options(num_returns="streaming").remote(unit, flow_actors)
     queue.under_way[stream] = (unit, worker)
@@ -182,7 +182,9 @@ def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
         yield replace(event, node=worker.place.address) if isinstance(event, UnitDone) else event
 
 
-def _retry_or_raise(error: Exception, unit: Unit, queue: Queue, pool: Pool, worker: Member) -> str:
+def _retry_or_raise(
+    error: Exception, unit: Unit, queue: Queue, pool: Pool, worker: PoolMember
+) -> str:
     """Queue a failed unit again, and say why it failed; raises if it may not be run again."""
     import ray
 

@@ -1,4 +1,4 @@
-"""What an engine tells while it works: values that any display can follow."""
+"""What an engine reports while it works: values that any display can follow."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ALL = ""  # stands for the node of flow actors that serve all nodes
 
 
 @dataclass(eq=False, slots=True)
-class Member:
+class PoolMember:
     """An actor of ours and where it runs.
 
     serves: of a flow actor, the id of the node whose workers use it, or `ALL`; None for a worker.
@@ -47,10 +47,10 @@ class Pool:
         self._job = job
         self._demand = demand_of(job.config.run, job.config.flow)
         self._nodes: dict[str, Node] = {}
-        self._starting: dict[Any, Member] = {}
-        self._free: list[Member] = []
-        self._busy: set[Member] = set()
-        self._flow: list[Member] = []
+        self._starting: dict[Any, PoolMember] = {}
+        self._free: list[PoolMember] = []
+        self._busy: set[PoolMember] = set()
+        self._flow: list[PoolMember] = []
         self._told: set[str] = set()  # the nodes that have joined
         self._failed_starts = 0
         self._most = 1
@@ -103,7 +103,7 @@ class Pool:
                 yield NodeJoined(member.place.address)
             self._looked_s = float("-inf")  # this node may need flow actors
 
-    def take(self) -> tuple[Member, list[Any]] | None:
+    def take(self) -> tuple[PoolMember, list[Any]] | None:
         """A worker without work, and the flow actors that it is to use; None if there is none."""
         for worker in self._free:
             flow = [member.actor for member in self._flow if member.serves == self._side(worker)]
@@ -113,12 +113,12 @@ class Pool:
                 return worker, flow
         return None
 
-    def give_back(self, worker: Member) -> None:
+    def give_back(self, worker: PoolMember) -> None:
         """A worker has done what it was taken for."""
         self._busy.discard(worker)
         self._free.append(worker)
 
-    def drop(self, worker: Member) -> None:
+    def drop(self, worker: PoolMember) -> None:
         """A worker is dead or out of reach."""
         import ray
 
@@ -137,7 +137,7 @@ class Pool:
         while self._job.config.run.address and self._free:
             ray.kill(self._free.pop().actor)
 
-    def is_alive(self, worker: Member) -> bool:
+    def is_alive(self, worker: PoolMember) -> bool:
         """Whether a worker's node was there at the last look."""
         return worker.place is not None and worker.place.node in self._nodes
 
@@ -153,7 +153,7 @@ class Pool:
         parts += [f"{number} {what} starting" for what, number in sorted(waiting.items())]
         return ", ".join(parts)
 
-    def _side(self, worker: Member) -> str:
+    def _side(self, worker: PoolMember) -> str:
         """What the flow actors of a worker serve."""
         assert worker.place is not None
         return worker.place.node if self._demand.own else ALL
@@ -194,7 +194,7 @@ class Pool:
         remote = ray.remote(**self._demand.worker_options())(UnitWorker)
         for _ in range(missing):
             actor = remote.options(scheduling_strategy="SPREAD").remote(self._job)
-            self._starting[actor.start.remote()] = Member(actor)
+            self._starting[actor.start.remote()] = PoolMember(actor)
 
     def _ask_for_flow(self) -> None:
         there = Counter(member.serves for member in [*self._flow, *self._starting.values()])
@@ -222,7 +222,7 @@ class Pool:
         actor = remote.options(scheduling_strategy=where).remote(
             self._job.config, self._job.libraries
         )
-        self._starting[actor.start.remote()] = Member(actor, side)
+        self._starting[actor.start.remote()] = PoolMember(actor, side)
 
     def _count_failed_start(self, error: Exception) -> None:
         """Raise `TransientError` where actors keep dying before they have started."""

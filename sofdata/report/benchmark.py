@@ -29,7 +29,7 @@ from sofdata.bench.results.table import (
 )
 from sofdata.bench.study.arms import ARMS
 from sofdata.pictures.colour import wheel_picture
-from sofdata.report.charts import Chart, Measured, lines, points
+from sofdata.report.charts import Chart, MeasuredPoint, lines, points
 from sofdata.report.page import picture, render, write_page
 from sofdata.report.rollouts import Strip, rollouts
 from sofdata.storage.tree import Tree
@@ -219,7 +219,7 @@ def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
 
 def _by_videos(rows: Sequence[Row], demos: int) -> list[Chart]:
     """Success against videos, beside cloning, which needs none; sof without videos stands at 0."""
-    curve, numbers = dict[str, list[Measured]](), {0}
+    curve, numbers = dict[str, list[MeasuredPoint]](), {0}
     for ours in OURS:
         none = [row for row in rows if row.arm == "sof-novideo"] if ours == "sof" else []
         videos = [*none, *(row for row in rows if row.arm == ours)]
@@ -235,10 +235,10 @@ def _by_videos(rows: Sequence[Row], demos: int) -> list[Chart]:
     return [lines(title, "videos a task", curve, tones)]
 
 
-def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured]]:
-    found: dict[str, list[Measured]] = {}
+def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[MeasuredPoint]]:
+    found: dict[str, list[MeasuredPoint]] = {}
     for name, at, row in values:
-        measured = Measured(at, row.success.mean, row.success.low, row.success.high)
+        measured = MeasuredPoint(at, row.success.mean, row.success.low, row.success.high)
         found.setdefault(name, []).append(measured)
     return found
 

@@ -12,7 +12,7 @@ _LABEL_GAP = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredPoint:
     """A value with its interval. at: where it stands on the horizontal axis."""
 
     at: float
@@ -70,7 +70,7 @@ class Chart:
 def lines(
     title: str,
     across: str,
-    data: Mapping[str, Sequence[Measured]],
+    data: Mapping[str, Sequence[MeasuredPoint]],
     tones: Mapping[str, int],
 ) -> Chart:
     """Success (0 to 1) over a few numbers, equally spaced, since 1, 3, 10 are steps of one kind."""
@@ -84,7 +84,7 @@ def lines(
 def points(
     title: str,
     across: str,
-    data: Mapping[str, Sequence[Measured]],
+    data: Mapping[str, Sequence[MeasuredPoint]],
     tones: Mapping[str, int],
 ) -> Chart:
     """Success (0 to 1) over a positive quantity, on a logarithmic axis."""
@@ -105,7 +105,7 @@ def points(
 def _chart(
     title: str,
     across: str,
-    data: Mapping[str, Sequence[Measured]],
+    data: Mapping[str, Sequence[MeasuredPoint]],
     tones: Mapping[str, int],
     *,
     x: Mapping[float, float],
@@ -132,7 +132,7 @@ def _chart(
     return Chart(title, across, _apart(series), ticks, y_ticks)
 
 
-def _shifts(data: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
+def _shifts(data: Mapping[str, Sequence[MeasuredPoint]]) -> dict[str, float]:
     """A little to the side for each series, so that intervals do not hide each other."""
     return {name: (number - (len(data) - 1) / 2) * 5 for number, name in enumerate(data)}
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from sofdata.corpora.base import Entry
-from sofdata.corpora.folder import Folder
+from sofdata.corpora.folder import FolderCorpus
 from sofdata.storage.tree import Tree
 
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
@@ -25,7 +25,7 @@ def put(root: Path, rel: str, data: bytes = MP4) -> Path:
 
 
 def entries(root: Path) -> dict[str, Entry]:
-    return {entry.id: entry for entry in Folder().listing(Tree(str(root))).entries}
+    return {entry.id: entry for entry in FolderCorpus().listing(Tree(str(root))).entries}
 
 
 def test_videos_of_any_depth_are_listed_by_their_path(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_video_without_suffix_or_with_an_odd_one_is_recognised_by_content(tmp_
     put(tmp_path, "clip")
     put(tmp_path, "clip.part1")
     put(tmp_path, "README", b"no video")
-    listing = Folder().listing(Tree(str(tmp_path)))
+    listing = FolderCorpus().listing(Tree(str(tmp_path)))
     assert [entry.id for entry in listing.entries] == ["clip", "clip.part1"]
     assert listing.ignored == {"no suffix": 1}
 
@@ -65,7 +65,7 @@ def test_a_text_file_and_an_empty_file_named_mp4_are_inputs(tmp_path: Path) -> N
 def test_other_files_are_counted_by_suffix(tmp_path: Path) -> None:
     for name in ("notes.txt", "more.TXT", "p.jpg", "plain", ".DS_Store", "._a.mp4", ".git/x.mp4"):
         put(tmp_path, name, b"x")
-    listing = Folder().listing(Tree(str(tmp_path)))
+    listing = FolderCorpus().listing(Tree(str(tmp_path)))
     assert listing.entries == ()
     assert listing.ignored == {".jpg": 1, ".txt": 2, "hidden": 3, "no suffix": 1}
 
@@ -92,7 +92,7 @@ def test_a_dangling_link_a_socket_and_a_bad_name_are_entries_with_a_problem(tmp_
         os.chdir(tmp_path)  # a socket's path may hold 108 bytes
         server.bind("s.mp4")
         os.chdir(here)
-    listing = Folder().listing(Tree(str(tmp_path)))
+    listing = FolderCorpus().listing(Tree(str(tmp_path)))
     assert {entry.id: entry.problem for entry in listing.entries} == {
         "caf\\xe9.mp4": "bad_name",
         "link.mp4": "dangling_link",
@@ -104,11 +104,11 @@ def test_a_dangling_link_a_socket_and_a_bad_name_are_entries_with_a_problem(tmp_
 
 LIST_AS_NOBODY = """
 import json, os, sys
-from sofdata.corpora.folder import Folder
+from sofdata.corpora.folder import FolderCorpus
 from sofdata.storage.tree import Tree
 if os.getuid() == 0:  # root may read everything
     os.setuid(65534)
-listing = Folder().listing(Tree(sys.argv[1]))
+listing = FolderCorpus().listing(Tree(sys.argv[1]))
 print(json.dumps({entry.id: entry.problem for entry in listing.entries}))
 """
 
@@ -136,7 +136,7 @@ def test_a_link_back_to_a_folder_above_ends(tmp_path: Path) -> None:
 def test_the_source_may_be_a_single_video(tmp_path: Path) -> None:
     path = put(tmp_path, "clip.mp4")
     tree = Tree(str(path))
-    (entry,) = Folder().listing(tree).entries
+    (entry,) = FolderCorpus().listing(tree).entries
     assert (entry.id, entry.size_bytes) == ("clip.mp4", len(MP4))
     assert tree.parent().read(entry.uri) == MP4
     assert len(tree.parent().fingerprint(entry.uri, entry.size_bytes)) == 32
@@ -147,16 +147,16 @@ def test_a_remote_folder_and_a_remote_file_are_listed_alike() -> None:
     tree.write("a/b.mp4", MP4)
     tree.write("c", MP4)
     tree.write("notes.txt", b"x")
-    listing = Folder().listing(tree)
+    listing = FolderCorpus().listing(tree)
     assert [entry.id for entry in listing.entries] == ["a/b.mp4", "c"]
     assert listing.ignored == {".txt": 1}
     single = Tree("memory://corpus/a/b.mp4")
-    (entry,) = Folder().listing(single).entries
+    (entry,) = FolderCorpus().listing(single).entries
     assert (entry.id, single.parent().read(entry.uri)) == ("b.mp4", MP4)
 
 
 def test_the_shared_clips_are_21_inputs(shared_clips: Path) -> None:
-    listing = Folder().listing(Tree(str(shared_clips)))
+    listing = FolderCorpus().listing(Tree(str(shared_clips)))
     assert len(listing.entries) == 21
     assert listing.ignored == {".tsv": 1}
 
@@ -169,8 +169,8 @@ def test_files_that_are_here_twice_by_links_are_named(tmp_path: Path) -> None:
         (tmp_path / "blobs" / f"{name}.mp4").write_bytes(b"x")
     (tmp_path / "snapshots" / "one.mp4").symlink_to("../blobs/a.mp4")
     (tmp_path / "again").symlink_to("blobs")
-    notes = Folder().listing(Tree(str(tmp_path))).notes
+    notes = FolderCorpus().listing(Tree(str(tmp_path))).notes
     both = "file is a link to another one that is here; both are used"
     once = "folder is here twice by links; its files are used once"
     assert notes == (f"1 x {both}: snapshots/one.mp4", f"1 x {once}: again")
-    assert not Folder().listing(Tree(str(tmp_path / "blobs"))).notes
+    assert not FolderCorpus().listing(Tree(str(tmp_path / "blobs"))).notes

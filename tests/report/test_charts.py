@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from sofdata.report.charts import Measured, lines, points
+from sofdata.report.charts import MeasuredPoint, lines, points
 
 TONES = {"a": 0, "b": 1, "c": 2}
 
 
-def at(value: float, place: float) -> Measured:
-    return Measured(place, value, value - 0.1, value + 0.1)
+def at(value: float, place: float) -> MeasuredPoint:
+    return MeasuredPoint(place, value, value - 0.1, value + 0.1)
 
 
 def test_success_stands_where_its_axis_says() -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sofdata.corpora.content import OTHER_SUFFIXES, VIDEO_SUFFIXES, bare_stream, is_video
-from sofdata.corpora.folder import Folder
+from sofdata.corpora.folder import FolderCorpus
 from sofdata.storage.tree import Tree
 from sofdata.video.config import VideoConfig
 from sofdata.video.container import FORMATS as WHITELIST
@@ -134,7 +134,7 @@ def test_all_of_them_in_a_folder_are_inputs_with_windows(tmp_path: Path) -> None
 
 def test_the_shared_nut_and_ivf_are_inputs(shared_cases: Path, tmp_path: Path) -> None:
     """`formats`: they were ignored in a folder, and read when given alone."""
-    listing = Folder().listing(Tree(str(shared_cases / "formats")))
+    listing = FolderCorpus().listing(Tree(str(shared_cases / "formats")))
     assert [entry.id for entry in listing.entries] == ["mp4v.nut", "vp8.ivf"]
     ingest(shared_cases / "formats", tmp_path / "d", *SETTINGS)
     rows = pq.read_table(tmp_path / "d" / "videos.parquet").to_pylist()
@@ -162,5 +162,5 @@ def test_a_bare_stream_is_a_reject_that_names_the_way_out(tmp_path: Path, alone:
 def test_a_container_that_is_called_like_a_bare_stream_is_read(tmp_path: Path) -> None:
     make(tmp_path / "a.avc", "iso-bmff")
     assert not bare_stream(Tree(str(tmp_path)), "a.avc")
-    (entry,) = Folder().listing(Tree(str(tmp_path))).entries
+    (entry,) = FolderCorpus().listing(Tree(str(tmp_path))).entries
     assert entry.problem == ""
