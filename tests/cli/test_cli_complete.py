@@ -69,9 +69,9 @@ def test_zsh_is_offered_the_whole_setting() -> None:
 def test_no_completion_prints_an_error(tmp_path: Path) -> None:
     """A recipe folder that cannot be read must not spoil the user's line."""
     code = (
-        "import sofdata.ingest.config as config\n"
+        "import sofdata.config.recipes as module\n"
         "def fail(*_): raise OSError('no')\n"
-        "config.recipes = fail\n"
+        "module.recipes = fail\n"
         "import sys; sys.argv[0] = 'sofdata'; from sofdata.__main__ import main; main()"
     )
     sent = {"COMP_WORDS": "sofdata\ningest\n--recipe\ne", "COMP_CWORD": "3"}
