@@ -282,10 +282,10 @@ def train(
     return train_stages(
         stages,
         config,
-        videos,
-        demonstrations,
-        os.fspath(out),
-        on_progress or _ignore,
+        data=videos,
+        demos=demonstrations,
+        out=os.fspath(out),
+        on_progress=on_progress or _ignore,
         restart=restart,
     )
 

@@ -107,7 +107,14 @@ def train(
     lock: Literal["auto", "none"] = "none" if no_lock else "auto"
     with following(stderr(), quiet) as follow:
         trained = train_stages(
-            stages, config, data or [], demos or [], out, follow, restart=restart, lock=lock
+            stages,
+            config,
+            data=data or [],
+            demos=demos or [],
+            out=out,
+            on_progress=follow,
+            restart=restart,
+            lock=lock,
         )
     results, report = trained.stages, trained.report
     if json_:

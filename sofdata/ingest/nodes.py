@@ -102,7 +102,7 @@ def read_nodes(rows: Iterable[Mapping[str, Any]]) -> dict[str, Node]:
 
 
 def workers_to_start(
-    run: RunConfig, cores: int, free_cores: int, running: int, unplaced: int, units: int
+    run: RunConfig, *, cores: int, free_cores: int, running: int, unplaced: int, units: int
 ) -> int:
     """How many more workers to ask Ray for.
 

@@ -51,7 +51,7 @@ class Pool:
         self._free: list[PoolMember] = []
         self._busy: set[PoolMember] = set()
         self._flow: list[PoolMember] = []
-        self._told: set[str] = set()  # the nodes that have joined
+        self._joined: set[str] = set()  # the nodes that have joined
         self._failed_starts = 0
         self._most = 1
         self._looked_s = float("-inf")
@@ -97,8 +97,8 @@ class Pool:
             self._flow.append(member)
             return
         self._free.append(member)
-        if member.place.node not in self._told:
-            self._told.add(member.place.node)
+        if member.place.node not in self._joined:
+            self._joined.add(member.place.node)
             if self._job.config.run.address:
                 yield NodeJoined(member.place.address)
             self._looked_s = float("-inf")  # this node may need flow actors
@@ -170,8 +170,8 @@ class Pool:
                 "goes on from what is committed"
             )
         for node in lost:
-            if node.id in self._told:
-                self._told.discard(node.id)
+            if node.id in self._joined:
+                self._joined.discard(node.id)
                 yield NodeLost(node.address)
         self._free = [worker for worker in self._free if self.is_alive(worker)]
         self._flow = [member for member in self._flow if self.is_alive(member)]
@@ -203,7 +203,7 @@ class Pool:
         if not self._demand.own:
             wanted = {ALL: self._demand.flow_in_all(self._nodes.values())}
         else:
-            nodes = [self._nodes[id_] for id_ in sorted(self._told) if id_ in self._nodes]
+            nodes = [self._nodes[id_] for id_ in sorted(self._joined) if id_ in self._nodes]
             wanted = {node.id: self._demand.flow_on(node) for node in nodes}
         for side, number in wanted.items():
             for _ in range(number - there[side]):

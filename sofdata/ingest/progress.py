@@ -20,6 +20,7 @@ from sofdata.ingest.events import (
     VideoDone,
 )
 from sofdata.ui.console import say
+from sofdata.ui.text import clock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,10 +174,3 @@ def _print_event(console: Console, event: Event) -> None:
     else:
         return
     say(console, line)
-
-
-def clock(seconds: float) -> str:
-    """'1:02:03' or '2:03'."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

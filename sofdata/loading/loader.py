@@ -99,10 +99,11 @@ class Loader:
         options: dict[str, Any] | None = None,
     ) -> None:
         require(("torch", "webdataset"), "train", "loading batches")
-        _check_numbers(batch_size, seed, workers, rank or 0, world or 1, buffer_shards)
+        _check_numbers(batch_size, seed, workers, buffer_shards)
+        _check_ranks(batch_size, rank or 0, world or 1)
         self._ranks = ranks_of(rank, world)
         rank, world, _ = self._ranks
-        _check_numbers(batch_size, seed, workers, rank, world, buffer_shards)
+        _check_ranks(batch_size, rank, world)
         asked = checked_split(split)
         known = index_schema().names
         columns = columns_of(where, known) if where.strip() else []
@@ -116,7 +117,6 @@ class Loader:
         self._workers = workers
         self.texts = catalog.texts
         self.geometry = catalog.geometry
-        self.has_actions = catalog.records[0].actions is not None
         self.rows = len(chosen)
         self.videos = len(catalog.index["source"].take(chosen).unique())
         self.batches = self.rows // batch_size if drop_last else -(-self.rows // batch_size)
@@ -360,32 +360,15 @@ class Loader:
         )
 
 
-def load(
-    url: Location | Sequence[Location],
-    *,
-    batch_size: int = 32,
-    shuffle: bool = False,
-    seed: int = 0,
-    workers: int = 0,
-    **more: Any,
-) -> Loader:
-    """The short way to a `Loader`: iterating it gives the batches of one epoch.
-
-    It always gives the same epoch; `Loader.epoch` and `Loader.set_epoch` give others.
-    """
-    return Loader(
-        url, batch_size=batch_size, shuffle=bool(shuffle), seed=seed, workers=workers, **more
-    )
-
-
-def _check_numbers(
-    batch_size: int, seed: int, workers: int, rank: int, world: int, buffer_shards: int
-) -> None:
+def _check_numbers(batch_size: int, seed: int, workers: int, buffer_shards: int) -> None:
     if batch_size < 1 or workers < 0 or seed < 0 or buffer_shards < 1:
         raise ConfigError(
             f"batch_size {batch_size} and buffer_shards {buffer_shards} must be at least 1, "
             f"workers {workers} and seed {seed} at least 0"
         )
+
+
+def _check_ranks(batch_size: int, rank: int, world: int) -> None:
     if not 0 <= rank < world:
         raise ConfigError(f"rank {rank} must be at least 0 and below world, which is {world}")
     if batch_size % world:

@@ -8,7 +8,6 @@ state goes on in any number of workers and, with `drop_last`, of ranks.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
 from sofdata.loading.source import shared_numbers
+from sofdata.system.digests import json_digest
 
 FORMAT = 1
 MOST_WORKERS = 1024  # of somebody else's DataLoader
@@ -79,7 +79,7 @@ def identity(catalog: Catalog, settings: Mapping[str, Any]) -> dict[str, Any]:
         **settings,
         "windows": len(catalog.windows),
         "windows_sha256": _hash_windows(catalog),
-        "datasets_sha256": _sha256([*records, catalog.texts]),
+        "datasets_sha256": json_digest([*records, catalog.texts]),
     }
 
 
@@ -142,7 +142,3 @@ def _hash_windows(catalog: Catalog) -> str:
     for numbers in (windows.shard, windows.offset):
         digest.update(numbers.astype("<i8").tobytes())
     return digest.hexdigest()
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -34,11 +34,11 @@ class Trained(Brief):
 def train_stages(
     stages: Sequence[StageName],
     config: TrainConfig,
+    *,
     data: Sequence[str],
     demos: Sequence[str],
     out: str | Path,
     on_progress: OnProgress,
-    *,
     restart: bool = False,
     lock: Choice = "auto",
 ) -> Trained:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sofdata.ingest.progress import clock
 from sofdata.train.loop import OnProgress, TrainingProgress
 from sofdata.ui.console import say
+from sofdata.ui.text import clock
 
 if TYPE_CHECKING:
     from rich.console import Console

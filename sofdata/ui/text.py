@@ -1,4 +1,4 @@
-"""Names, labels and errors of others, as they may be shown."""
+"""Texts that are shown: names, labels and errors of others made safe, and spans of time."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ def printable(text: str) -> str:
     cut = f"... ({len(text) - MOST_SHOWN} more characters)" if len(text) > MOST_SHOWN else ""
     shown = text[:MOST_SHOWN]
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown) + cut
+
+
+def clock(seconds: float) -> str:
+    """'1:02:03' or '2:03'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -51,11 +51,6 @@ class DecoderMisbehaved(DecodeError):
         return f"{self.path}: decord misbehaved: {self.reason}; decode with PyAV instead"
 
 
-def is_installed() -> bool:
-    """Whether decord is there; it has wheels for Linux on x86-64 only."""
-    return extras.is_installed("decord")
-
-
 def require_decord() -> None:
     """Raise `ConfigError` if decord is not installed."""
     otherwise = "use video.decoder=pyav (decord has wheels for Linux on x86-64 only)"
@@ -102,6 +97,7 @@ def refusal(info: VideoInfo, size: int, fit: Fit) -> str:
 def read(
     path: str | Path,
     info: VideoInfo,
+    *,
     size: int,
     fit: Fit,
     step_s: float,

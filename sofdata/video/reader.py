@@ -117,10 +117,10 @@ class VideoStream:
         samples = decord_reader.read(
             self.path,
             self.info,
-            self.sampling.size,
-            self.config.fit,
-            self.sampling.step_s,
-            self.config.chunk_frames,
+            size=self.sampling.size,
+            fit=self.config.fit,
+            step_s=self.sampling.step_s,
+            batch=self.config.chunk_frames,
         )
         yield from self._chunks(samples, None)
 

@@ -30,7 +30,7 @@ from sofdata.scenes import write_clip
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.tree import Tree
-from sofdata.video.decord_reader import is_installed
+from sofdata.system.extras import is_installed
 from tests.helpers import hashes, ingest, sofdata
 from tests.large_films import large_header, large_picture, lying_header
 
@@ -432,7 +432,7 @@ def test_frames_of_a_quarter_gigapixel_are_rejected_with_their_size(
 def test_a_process_of_its_own_and_either_decoder_decide_alike(
     enormous: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
 ) -> None:
-    if decoder == "decord" and not is_installed():
+    if decoder == "decord" and not is_installed("decord"):
         pytest.skip("decord is not installed")
     ingest(enormous, tmp_path / "here", f"video.decoder={decoder}")
     with monkeypatch.context() as patch:

@@ -18,8 +18,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from sofdata import load
 from sofdata.errors import ConfigError, InputError
-from sofdata.loading.loader import Loader, load
+from sofdata.loading.loader import Loader
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import read_samples
 from sofdata.storage.tree import Tree

@@ -19,8 +19,7 @@ from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
-from sofdata.storage.archives import gzip_points as restart
-from sofdata.storage.archives import tars as packed
+from sofdata.storage.archives import gzip_points, tars
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
 from tests.helpers import ingest
@@ -35,9 +34,9 @@ CLIP = b"\x1aE\xdf\xa3"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An own cache, and a spacing of restart points that suits small archives."""
     monkeypatch.setenv("SOFDATA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(restart, "SPACING", 1 << 16)
-    monkeypatch.setattr(packed, "PIECE", 1 << 14)
-    packed._known.clear()
+    monkeypatch.setattr(gzip_points, "SPACING", 1 << 16)
+    monkeypatch.setattr(tars, "PIECE", 1 << 14)
+    tars._known.clear()
     return tmp_path / "cache"
 
 
@@ -125,8 +124,8 @@ def test_an_archive_of_few_restart_points_or_none_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """With the spacing of real archives, in a process that could die of it."""
-    monkeypatch.setattr(restart, "SPACING", 4 << 20)
-    monkeypatch.setattr(packed, "PIECE", 1 << 18)
+    monkeypatch.setattr(gzip_points, "SPACING", 4 << 20)
+    monkeypatch.setattr(tars, "PIECE", 1 << 18)
     clips = small(tmp_path / "s", number, zipped="deflated")
     script = "import sys; from tests.corpora.test_ssv2_archives import contents; "
     script += "print(len(contents(__import__('pathlib').Path(sys.argv[1]))))"
@@ -164,20 +163,20 @@ def test_one_pass_a_machine_is_enough_and_a_worker_makes_it_where_it_must(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes = []
-    run = packed._Pass.run
+    run = tars._Pass.run
 
-    def counted(self: packed._Pass, folder: Path) -> None:
+    def counted(self: tars._Pass, folder: Path) -> None:
         passes.append(folder)
         run(self, folder)
 
-    monkeypatch.setattr(packed._Pass, "run", counted)
+    monkeypatch.setattr(tars._Pass, "run", counted)
     clips = small(tmp_path / "s")
     first = listing(tmp_path / "s")
-    packed._known.clear()  # as in another process
+    tars._known.clear()  # as in another process
     assert listing(tmp_path / "s") == first
     assert len(passes) == 1
     monkeypatch.setenv("SOFDATA_CACHE", str(tmp_path / "another machine"))
-    packed._known.clear()
+    tars._known.clear()
     with Tree(str(tmp_path / "s")).local_copy(parse(first.entries[0].uri)) as copy:
         assert Path(copy).read_bytes() in clips.values()
     assert len(passes) == 2
@@ -186,14 +185,14 @@ def test_one_pass_a_machine_is_enough_and_a_worker_makes_it_where_it_must(
 
 def test_nothing_is_unpacked_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 4 MB there are some restart points of 32 KiB, and one clip at a time."""
-    monkeypatch.setattr(restart, "SPACING", 1 << 20)
+    monkeypatch.setattr(gzip_points, "SPACING", 1 << 20)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
     (tmp_path / "tmp").mkdir()
     small(tmp_path / "s", number=440)
     entries = listing(tmp_path / "s").entries
     files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files if path.name == packed.POINTS) < 300_000
+    assert sum(path.stat().st_size for path in files if path.name == tars.POINTS) < 300_000
     with Tree(str(tmp_path / "s")).local_copy(parse(entries[300].uri)) as copy:
         assert [p.stat().st_size for p in (tmp_path / "tmp").iterdir()] == [9004]
         assert os.path.getsize(copy) == 9004
@@ -209,7 +208,7 @@ def test_an_archive_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert all(before[id] != after[id] for id in before)
 
 
-@pytest.mark.parametrize("name", [packed.POINTS, packed.MEMBERS])
+@pytest.mark.parametrize("name", [tars.POINTS, tars.MEMBERS])
 @pytest.mark.parametrize("share", [0, 0.1, 0.9])
 def test_an_index_of_which_a_part_was_lost_is_made_anew(
     tmp_path: Path, cache: Path, name: str, share: float
@@ -219,7 +218,7 @@ def test_an_index_of_which_a_part_was_lost_is_made_anew(
     assert len(before) == len(clips)
     (lost,) = (cache / "archives").glob(f"*/{name}")
     cut(lost.parent, name, share)
-    packed._known.clear()  # as in another process
+    tars._known.clear()  # as in another process
     assert contents(tmp_path / "s") == before
 
 
@@ -350,7 +349,7 @@ def test_what_a_killed_pass_has_left_is_removed_by_the_next(tmp_path: Path, cach
     listing(tmp_path / "s")
     (index,) = (path for path in (cache / "archives").iterdir() if path.is_dir())
     index.rename(left := index.with_name(f"new-{index.name}"))
-    packed._known.clear()
+    tars._known.clear()
     assert contents(tmp_path / "s")
     assert index.is_dir()
     assert not left.exists()

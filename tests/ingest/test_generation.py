@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from sofdata import load
 from sofdata.errors import ConfigError, WorseError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.repair import repair
 from sofdata.ingest.run import Prepared, Summary, execute, prepare
 from sofdata.ingest.verify import verify
-from sofdata.loading.loader import load
 from sofdata.scenes import moving_texture, write_video
 from sofdata.storage.folder import Where
 from sofdata.storage.tree import Tree

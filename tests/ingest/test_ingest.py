@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sofdata import load
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import execute, prepare
 from sofdata.ingest.verify import verify
-from sofdata.loading.loader import load
 from sofdata.scenes import moving_texture, write_clip, write_video
 from sofdata.storage.lock import only_driver
 from sofdata.storage.tree import Tree

@@ -76,4 +76,7 @@ def test_as_many_workers_are_started_as_are_missing(
     workers: int | None, running: int, unplaced: int, free: int, units: int, expected: int
 ) -> None:
     run = RunConfig(workers=workers)
-    assert workers_to_start(run, 24, free, running, unplaced, units) == expected
+    missing = workers_to_start(
+        run, cores=24, free_cores=free, running=running, unplaced=unplaced, units=units
+    )
+    assert missing == expected

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from sofdata import load
 from sofdata.errors import ConfigError, ContractError, InputError, TransientError
-from sofdata.loading.loader import Loader, load
+from sofdata.loading.loader import Loader
 from sofdata.storage.tree import Tree
 from sofdata.types import Batch
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from sofdata.scenes import write_clip
+from sofdata.system.extras import is_installed
 from sofdata.types import Frames
 from sofdata.video import isolate
 from sofdata.video.config import DecoderName, VideoConfig
-from sofdata.video.decord_reader import is_installed
 from sofdata.video.isolate import DecoderDied, DecoderProcess
 from sofdata.video.limits import LimitConfig, OverLimit
 from sofdata.video.probe import Unusable
@@ -32,7 +32,7 @@ from tests.videos import moving_square, write_video
 SAMPLING = Sampling(64, 0.13)
 PATIENCE_S = 1.0
 FILMS = {"picture.mov": large_picture, "header.mov": large_header, "lying.mkv": lying_header}
-DECODERS = ["pyav", *(["decord"] if is_installed() else [])]
+DECODERS = ["pyav", *(["decord"] if is_installed("decord") else [])]
 
 
 @pytest.fixture(scope="module")

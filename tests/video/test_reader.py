@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError, ContractError, DecodeError
+from sofdata.system.extras import is_installed
 from sofdata.types import Frames
-from sofdata.video import decord_reader
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
 from sofdata.video.probe import Unusable, VideoInfo
@@ -27,7 +27,7 @@ CROP = VideoConfig(fit="crop")
 FASTSTART = {"movflags": "faststart"}
 
 needs_decord = pytest.mark.skipif(
-    not decord_reader.is_installed(), reason="decord has wheels for Linux on x86-64 only"
+    not is_installed("decord"), reason="decord has wheels for Linux on x86-64 only"
 )
 both_decoders = pytest.mark.parametrize(
     "decoder", ["pyav", pytest.param("decord", marks=needs_decord)]

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from sofdata.config.section import Section
 
-Number = Annotated[int, Field(ge=1)]
-
 
 class CollectConfig(Section):
     """How many episodes of what."""

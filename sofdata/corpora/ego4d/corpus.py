@@ -5,7 +5,7 @@ is what its command line downloads (https://ego4d-data.org/docs/CLI/, .../docs/d
 any other: a video or a clip is known by its name, in whatever folder it lies.
 
     ego4d.json                          videos, clips, redacted intervals; at or above the videos
-    video_540ss/UID.mp4, full_scale/    or any folder of resized copies; see `ego4d_files.choose`
+    video_540ss/UID.mp4, full_scale/    or any folder of resized copies; see `files.choose`
     clips_540ss/CLIP.mp4, clips/        taken where the video that it is a part of is not there
     */manifest.csv                      what was to be downloaded: counted, never required
     annotations/narration.json          or narrations.json, all_narrations_redacted.json; optional

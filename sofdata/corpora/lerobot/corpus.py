@@ -19,8 +19,8 @@ v2.0 and v2.1, a file an episode:
     data/chunk-N/episode_N.parquet         a row a frame
 
 Files of rows are opened only when actions are asked for, and then only episode_index, timestamp
-and the actions are read (`lerobot_actions`); and for episodes with several tasks, of which
-task_index says when each is done (`lerobot_tasks`).
+and the actions are read (see `actions`); and for episodes with several tasks, of which
+task_index says when each is done (see `tasks`).
 
 Timestamps run from zero in each episode; in an MP4 of v3.0 the episode begins at its
 `from_timestamp`. Those are sums of rounded seconds, which drift from the times of the frames

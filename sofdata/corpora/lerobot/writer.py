@@ -10,7 +10,7 @@ the rows; https://huggingface.co/docs/lerobot/lerobot-dataset-v3):
                                           dataset_from_index to dataset_to_index that are its own,
                                           for each camera from_timestamp to to_timestamp, s, and
                                           its statistics
-    meta/stats.json                       statistics of every feature, see `lerobot_statistics`
+    meta/stats.json                       statistics of every feature, see `statistics`
     data/chunk-NNN/file-NNN.parquet       a row a frame, a row group an episode
     videos/CAMERA/chunk-NNN/file-NNN.mp4  the frames of several episodes, H.264
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sofdata.errors import ConfigError
-from sofdata.storage.archives import gzip_points as restart
+from sofdata.storage.archives import gzip_points
 from sofdata.storage.folder import Folder
 
 WILD = "??"  # stands for the number of a part
@@ -180,7 +180,7 @@ class Joined(_Seekable):
         if part.packed:
             handle = _Section(handle, part)
         if part.deflated:
-            handle = restart.reader(handle, self._folder / points_name(number), self._keep)
+            handle = gzip_points.reader(handle, self._folder / points_name(number), self._keep)
         self._handle, self._number = handle, number
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.errors import ConfigError, StorageError
-from sofdata.storage.archives import gzip_points as restart
+from sofdata.storage.archives import gzip_points
 from sofdata.storage.archives.parts import Joined, Part, find_parts, opened
 from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
 from sofdata.storage.folder import Folder
@@ -78,7 +78,7 @@ def read_unpacked(tree: Folder, pattern: str, start: int, end: int) -> bytes:
     index = _index(tree, pattern)
     with opened(Joined(tree, index.parts, index.folder)) as joined:
         if index.points.exists():
-            return restart.read(joined, index.points, start, end)
+            return gzip_points.read(joined, index.points, start, end)
         joined.seek(start)
         return _read(joined, end - start)
 
@@ -87,7 +87,7 @@ def unpacked_size(tree: Folder, pattern: str) -> int:
     """Bytes of the unpacked tar."""
     index = _index(tree, pattern)
     if index.points.exists():
-        return restart.size(index.points)
+        return gzip_points.size(index.points)
     return sum(part.size for part in index.parts)
 
 
@@ -152,7 +152,7 @@ def _whole(folder: Path) -> bool:
             size = lines.seek(0, os.SEEK_END)
             lines.seek(max(0, size - 1))
             listed = lines.read(1) == b"\n"
-        return listed and all(restart.whole(points) for points in folder.glob("*.gzidx"))
+        return listed and all(gzip_points.whole(points) for points in folder.glob("*.gzidx"))
     except FileNotFoundError:
         return False
 
@@ -177,7 +177,7 @@ class _Pass:
             )
         self._file: Any = self._joined
         if packed:
-            self._file = restart.reader(self._joined, folder / POINTS, build=True)
+            self._file = gzip_points.reader(self._joined, folder / POINTS, build=True)
         try:
             end = self._list(folder / MEMBERS)
             while self.read(PIECE):
