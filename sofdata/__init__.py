@@ -137,10 +137,19 @@ class _CallablePackage(ModuleType):
         return getattr(import_module("sofdata.api.functions"), self.__name__.rpartition(".")[2])
 
     @property
+    def __doc__(self) -> str:  # type: ignore[override]  # what `help` prints
+        from inspect import getdoc
+
+        return f"{getdoc(self._function())}\n\n{self.__name__}{self.__signature__}\n"
+
+    @property
     def __signature__(self) -> Signature:
         from inspect import signature
 
         return signature(self._function())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)  # else it would be no task for a pool of processes
 
 
 class _Root(ModuleType):
@@ -162,8 +171,20 @@ if not TYPE_CHECKING:  # else a type checker would take any name for one of this
         if name in _ALSO_PACKAGES:
             return import_module(f"sofdata.{name}")
         if name in _HOME_OF:
-            return getattr(import_module(_HOME_OF[name]), name)
+            return getattr(_home_of(name), name)
         raise AttributeError(f"module 'sofdata' has no attribute '{name}'")
+
+
+def _home_of(name: str) -> ModuleType:
+    try:
+        return import_module(_HOME_OF[name])
+    except ModuleNotFoundError as error:
+        if (error.name or "sofdata").partition(".")[0] == "sofdata":
+            raise
+        from sofdata.system.extras import install
+
+        needs = f"sofdata.{name} needs {error.name}: {install('train')}"
+        raise ImportError(needs, name=error.name) from None
 
 
 def __dir__() -> list[str]:

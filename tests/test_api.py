@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import logging
+import pickle
+import pydoc
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Literal, get_args
 
 import pytest
 
@@ -64,6 +68,26 @@ def test_functions_that_share_a_name_with_a_package_can_be_called_at_any_time(na
         found(no_such_argument=1)
 
 
+@pytest.mark.parametrize("name", ["ingest", "train"])
+def test_such_a_function_is_explained_by_help_and_can_be_sent_to_a_process(name: str) -> None:
+    found, function = getattr(sofdata, name), getattr(api, name)
+    printed = pydoc.render_doc(found, renderer=pydoc._PlainTextDoc())  # type: ignore[attr-defined]
+    first = inspect.getdoc(function).splitlines()[0]  # type: ignore[union-attr]
+    assert f"sofdata.{name} - {first}" in printed
+    assert f"sofdata.{name}{inspect.signature(function)}" in printed
+    assert pickle.loads(pickle.dumps(found)) is found
+    assert copy.deepcopy(found) is found
+
+
+def test_every_engine_of_the_settings_is_one_for_a_type_checker() -> None:
+    from sofdata.ingest.config import RunConfig
+
+    given = eval(api.ingest.__annotations__["engine"], {"Literal": Literal})
+    assert {*get_args(get_args(given)[0])} == {
+        *get_args(RunConfig.model_fields["engine"].annotation)
+    }
+
+
 def test_ingest_makes_the_dataset_of_the_command(
     corpus: Path, dataset: Path, tmp_path: Path
 ) -> None:
@@ -100,8 +124,34 @@ def test_settings_are_a_mapping_or_the_texts_of_the_command(
 def test_a_setting_that_there_is_not_is_named(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="step_s"):
         sofdata.ingest(corpus, tmp_path / "dest", settings={"flow.step": 0.1})
-    with pytest.raises(ConfigError, match="a mapping or a list"):
-        sofdata.ingest(corpus, tmp_path / "dest", settings="flow.step_s=0.1")
+    for wrong in ("flow.step_s=0.1", b"flow.step_s=0.1", None, 5, [("flow.step_s", 0.1)]):
+        with pytest.raises(ConfigError, match="a mapping or a list"):
+            sofdata.ingest(corpus, tmp_path / "dest", settings=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"'flow.step_s' is .*, which YAML cannot hold"):
+        sofdata.ingest(corpus, tmp_path / "dest", settings={"flow.step_s": object()})
+
+
+def test_an_empty_place_is_not_taken_for_the_current_folder(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="source is empty"):
+        sofdata.ingest("", tmp_path)
+    with pytest.raises(ConfigError, match="dest is empty"):
+        sofdata.ingest(corpus, " ")
+    with pytest.raises(ConfigError, match="dest is empty"):
+        sofdata.verify("")
+    with pytest.raises(ConfigError, match="folder is empty"):
+        sofdata.load_policy("")
+
+
+def test_a_name_that_needs_an_extra_says_which() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from sofdata import Loader, ingest\n"
+        "try:\n    from sofdata import Policy\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "sofdata.Policy needs torch: pip install 'sofdata[train]'\n"
 
 
 def test_train_says_what_data_a_stage_lacks(dataset: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def ingest(
         options["with_actions"] = True
     given = {name: value for name, value in options.items() if value is not None}
     config = load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
-    begin, end = Tree(os.fspath(source)), Tree(os.fspath(dest))
+    begin, end = Tree(_place(source, "source")), Tree(_place(dest, "dest"))
     with working_on(begin, end, config):
         prepared = prepare(
             begin,
@@ -148,7 +148,7 @@ def verify(dest: Location, *, fast: bool = False) -> Verdict:
     from sofdata.ingest.verify import verify
     from sofdata.storage.tree import Tree
 
-    return verify(Tree(os.fspath(dest)), fast)
+    return verify(Tree(_place(dest, "dest")), fast)
 
 
 def load(
@@ -284,7 +284,7 @@ def train(
         config,
         data=videos,
         demos=demonstrations,
-        out=os.fspath(out),
+        out=_place(out, "out"),
         on_progress=on_progress or _ignore,
         restart=restart,
     )
@@ -316,26 +316,33 @@ def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
     require("torch", "train", "a policy")
     from sofdata.models.saved import load
 
-    return load(Path(folder)).to(device)
+    return load(Path(_place(folder, "folder"))).to(device)
 
 
 def _overrides(settings: Settings) -> list[str]:
     """Settings as the command line takes them, `key=value`."""
-    if isinstance(settings, str):
-        raise ConfigError(f"settings are a mapping or a list of 'key=value', got {settings!r:.60}")
-    if not isinstance(settings, Mapping):
-        return list(settings)
-    return [f"{key}={_yaml(value)}" for key, value in settings.items()]
+    if isinstance(settings, Mapping):
+        return [f"{key}={_yaml(value, key)}" for key, value in settings.items()]
+    if isinstance(settings, Iterable) and not isinstance(settings, str | bytes):
+        given = list(settings)
+        if all(isinstance(each, str) for each in given):
+            return given
+    raise ConfigError(f"settings are a mapping or a list of 'key=value', got {settings!r:.60}")
 
 
-def _yaml(value: object) -> str:
+def _yaml(value: object, key: str) -> str:
     """A value in one line of YAML. JSON is none: YAML takes 1e-05 for a text."""
     import yaml
 
     if isinstance(value, str | os.PathLike):
         return json.dumps(os.fspath(value))
     plain = list(value) if isinstance(value, tuple | set | frozenset) else value
-    text: str = yaml.safe_dump(plain, default_flow_style=True, width=1 << 20)
+    try:
+        text: str = yaml.safe_dump(plain, default_flow_style=True, width=1 << 20)
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"'{key}' is {value!r:.60}, which YAML cannot hold: give a plain number, text or list"
+        ) from None
     return text.removesuffix("...\n").strip()
 
 
@@ -343,6 +350,14 @@ def _several(given: Location | Sequence[Location]) -> list[str]:
     """One place or several as a list of texts."""
     each = [given] if isinstance(given, str | os.PathLike) else list(given)
     return [os.fspath(place) for place in each]
+
+
+def _place(given: Location, name: str) -> str:
+    """A place as text. An empty one would be the current folder, which "." is."""
+    text = os.fspath(given)
+    if not text.strip():
+        raise ConfigError(f"{name} is empty; give a path or a URL ('.' is this folder)")
+    return text
 
 
 def _text(place: Location | None) -> str | None:

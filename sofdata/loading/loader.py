@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from operator import index
 from typing import Any
 
 from sofdata.errors import ConfigError, ContractError, SofdataError, TransientError
@@ -33,7 +34,7 @@ from sofdata.loading.sharing import (
 from sofdata.loading.slots import Slots
 from sofdata.loading.source import Source
 from sofdata.loading.split import HeldOut
-from sofdata.loading.state import Beginning, NextBatch, from_state, identity, to_state
+from sofdata.loading.state import Beginning, NextBatch, from_state, identity, is_epoch, to_state
 from sofdata.loading.where import columns_of
 from sofdata.shards.schema import index_schema
 from sofdata.system.extras import require
@@ -99,6 +100,10 @@ class Loader:
         options: dict[str, Any] | None = None,
     ) -> None:
         require(("torch", "webdataset"), "train", "loading batches")
+        # Numbers of numpy are taken, too; what JSON is to keep (`state_dict`) is plain.
+        batch_size, seed = _whole(batch_size, "batch_size"), _whole(seed, "seed")
+        workers, buffer_shards = _whole(workers, "workers"), _whole(buffer_shards, "buffer_shards")
+        shuffle, drop_last = bool(shuffle), bool(drop_last)
         _check_numbers(batch_size, seed, workers, buffer_shards)
         _check_ranks(batch_size, rank or 0, world or 1)
         self._ranks = ranks_of(rank, world)
@@ -193,7 +198,8 @@ class Loader:
 
         Loops that shuffle anew call it by this name before each epoch; in others, call it there.
         """
-        if number < 0:
+        number = _whole(number, "the number of an epoch")
+        if not is_epoch(number):
             raise ConfigError(f"there is no epoch {number}: they are counted from 0")
         if self._beginning.position.epoch != number or not self._beginning.position.batch:
             self._beginning.set(NextBatch(number, 0))
@@ -358,6 +364,13 @@ class Loader:
             (one if isinstance(one, SofdataError) else to_batch(one) for one in iter(made)),
             1 if self._workers else AHEAD_BATCHES,
         )
+
+
+def _whole(value: Any, name: str) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise ConfigError(f"{name} has to be a whole number, got {value!r:.60}") from None
 
 
 def _check_numbers(batch_size: int, seed: int, workers: int, buffer_shards: int) -> None:

@@ -22,6 +22,8 @@ def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides] | None:
     """
     if split is None:
         return None
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        raise ConfigError(f"split is ('train', share) or ('held_out', share), got {split!r:.60}")
     side, how = split
     if side not in SIDES:
         raise ConfigError(f"split is ('train', share) or ('held_out', share), got {side!r}")

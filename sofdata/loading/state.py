@@ -22,6 +22,8 @@ FORMAT = 1
 MOST_WORKERS = 1024  # of somebody else's DataLoader
 _EPOCH, _BATCH, _SERIAL, _READ, _TAKEN = range(5)
 _CHUNK = 1 << 16
+_EPOCHS = 1 << 63  # that shared memory can count
+_TEXT = 300  # characters of a difference that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,17 @@ def from_state(state: Mapping[str, Any], loader: Mapping[str, Any], batches: int
             f"{'; '.join(different)}. Make the loader as it was made then, or begin anew"
         )
     epoch, batch = state["epoch"], state["batch"]
-    if type(epoch) is not int or type(batch) is not int or epoch < 0 or not 0 <= batch <= batches:
+    if not is_epoch(epoch) or type(batch) is not int or not 0 <= batch <= batches:
         raise ConfigError(
             f"the state of this loader is damaged: batch {batch!r:.60} of epoch {epoch!r:.60}, "
             f"where an epoch has {batches} batches"
         )
     return NextBatch(epoch, batch)
+
+
+def is_epoch(number: Any) -> bool:
+    """Whether it can be the number of an epoch."""
+    return type(number) is int and 0 <= number < _EPOCHS
 
 
 def _differences(ours: dict[str, Any], theirs: Any) -> Iterator[str]:
@@ -129,10 +136,10 @@ def _differences(ours: dict[str, Any], theirs: Any) -> Iterator[str]:
         "windows_sha256": "other windows are selected, or lie elsewhere",
         "datasets_sha256": "the datasets are others, or have changed",
     }
-    for key in sorted(ours.keys() | theirs.keys()):
+    for key in sorted(ours.keys() | theirs.keys(), key=str):
         if ours.get(key) != theirs.get(key):
             pair = {key: ours.get(key)}, {key: theirs.get(key)}
-            yield texts.get(key) or next(differing_keys(*pair))
+            yield texts.get(key) or next(differing_keys(*pair))[:_TEXT]
 
 
 def _hash_windows(catalog: Catalog) -> str:

@@ -238,6 +238,9 @@ def test_a_remote_dataset_is_copied_once_and_gives_the_same_batches(
         ({"batch_size": 1000, "drop_last": True}, "do not fill a batch of 1000"),
         ({"split": ("test", 0.1)}, "'train', share"),
         ({"split": ("train", 1.5)}, "between 0 and 1"),
+        ({"split": "train"}, r"share\), got 'train'"),
+        ({"batch_size": 2.5}, "batch_size has to be a whole number, got 2.5"),
+        ({"workers": "2"}, "workers has to be a whole number, got '2'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_read(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -177,7 +178,10 @@ def test_a_state_of_a_dataset_that_has_changed_is_refused(corpus: Path, tmp_path
         ({"format": 2}, "format 2"),
         ({"batch": 10_000}, "damaged: batch 10000 of epoch 0"),
         ({"epoch": "1"}, "damaged: batch 0 of epoch '1'"),
+        ({"epoch": 1 << 63}, "damaged: batch 0 of epoch 9223372036854775808"),
         ({"loader": None}, "does not say of which"),
+        ({"loader": {1: 2}}, "1 is None, there 2"),
+        ({"loader": {"batch_size": "x" * 5000}}, "batch_size is 4, there 'x{270,280};"),
     ],
 )
 def test_a_damaged_state_is_refused(dataset: Path, change: dict[str, Any], named: str) -> None:
@@ -186,6 +190,19 @@ def test_a_damaged_state_is_refused(dataset: Path, change: dict[str, Any], named
         loader.load_state_dict({**loader.state_dict(), **change})
     with pytest.raises(ConfigError, match="no state of a Loader"):
         loader.load_state_dict({"epoch": 0})
+
+
+def test_numbers_of_numpy_are_plain_in_a_state(dataset: Path) -> None:
+    state = make(dataset, batch_size=np.int64(4), seed=np.int64(3), shuffle=np.True_).state_dict()
+    assert json.loads(json.dumps(state)) == make(dataset).state_dict()
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, 1 << 63, "1", None])
+def test_what_is_no_epoch_is_refused(dataset: Path, number: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no epoch -1|no epoch 92|the number of an epoch has to be"
+    ):
+        make(dataset).set_epoch(number)
 
 
 @pytest.mark.parametrize(
