@@ -191,7 +191,7 @@ class Loader:
     def set_epoch(self, number: int) -> None:
         """Which epoch iterating gives from now on, 0 at first; known in all workers.
 
-        Loops that shuffle anew call it by this name before each epoch; in others, call it there.
+        Loops that shuffle again call it by this name before each epoch; in others, call it there.
         """
         if number < 0:
             raise ConfigError(f"there is no epoch {number}: they are counted from 0")
@@ -329,7 +329,7 @@ class Loader:
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise TransientError(
                     f"a loading process died: {error} If memory ran out, take fewer of them, or "
-                    "smaller batches; a resumed run goes on from here"
+                    "smaller batches; a resumed run continues from here"
                 ) from None
             raise
         if isinstance(batch, SofdataError):
