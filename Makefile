@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine:
+# Each of these does everything on a fresh machine:
 #   make demo   installs sofdata and goes the whole way: collect, ingest, train, bench, report
 #   make train  the same, and trains all three models for longer
 #   make test   installs what the tests need and runs them

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
         Frames,
         Plan,
         RejectedWindow,
-        Shard,
         Skill,
         SkillWindow,
         VideoRef,
@@ -81,7 +80,6 @@ __all__ = [
     "Plan",
     "Policy",
     "RejectedWindow",
-    "Shard",
     "Sides",
     "Skill",
     "SkillWindow",
@@ -119,7 +117,7 @@ _HOMES = {
     "sofdata.train.run": ("StageResult",),
     "sofdata.types": (
         *("ActionBatch", "ActionWindow", "Actions", "Batch", "FlowClip", "Frames", "Plan"),
-        *("RejectedWindow", "Shard", "Skill", "SkillWindow", "VideoRef"),
+        *("RejectedWindow", "Skill", "SkillWindow", "VideoRef"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

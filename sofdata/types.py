@@ -1,10 +1,11 @@
 """The values that pass between the stages, in the order in which data flows.
 
-    corpus ─► VideoRef ─► Frames ─► FlowClip ─► SkillWindow ─► Shard
-    Shard ─► Batch ─► Skill ─► Plan ─► Actions
+    corpus ─► VideoRef ─► Frames ─► FlowClip ─► SkillWindow ─► a shard
+    a shard ─► Batch ─► Skill ─► Plan ─► Actions
 
-Each is frozen and checks dtype, rank and matching lengths where it is made, so that a stage may
-trust what it receives. A value that does not fit raises `ContractError`.
+Each is frozen, and those of NumPy check dtype, rank and matching lengths where they are made, those
+of torch rank and lengths, so that a stage may trust what it receives. A value that does not fit
+raises `ContractError`.
 """
 
 from __future__ import annotations
@@ -340,17 +341,6 @@ class RejectedWindow:
     start_s: float
     end_s: float
     reason: str
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Shard(Brief):
-    """A committed tar of samples: name within the dataset, number of samples, size and sha256."""
-
-    name: str
-    samples: int
-    size_bytes: int
-    sha256: str
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

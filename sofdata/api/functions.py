@@ -44,7 +44,7 @@ def ingest(
     recipe: Location | None = None,
     settings: Settings = (),
     corpus: str = "auto",
-    engine: Literal["ray", "inline"] | None = None,
+    engine: Literal["auto", "ray", "processes", "inline"] | None = None,
     workers: int | None = None,
     with_actions: bool = False,
     update: bool = False,

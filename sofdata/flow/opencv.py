@@ -12,7 +12,7 @@ REMEDY = 'pip install --force-reinstall --no-deps "opencv-python-headless<4.14"'
 def load_cv2() -> ModuleType:
     """Import `cv2` and hold it to one thread: sofdata runs a worker a core.
 
-    Raises `ConfigError` with the command that mends it when the import fails. ptlflow installs
+    Raises `ConfigError` with the command that repairs it when the import fails. ptlflow installs
     opencv-python, whose `cv2` overwrites that of opencv-python-headless and needs system libraries
     (libGL, glib) that a bare server lacks.
     """
@@ -22,7 +22,7 @@ def load_cv2() -> ModuleType:
         raise ConfigError(
             f"OpenCV does not import: {error}. If it asks for a system library such as libGL, "
             "opencv-python (which ptlflow installs) has overwritten the headless build. "
-            f"To mend it: {REMEDY}"
+            f"To repair it: {REMEDY}"
         ) from error
     cv2.setNumThreads(1)
     module: ModuleType = cv2

@@ -41,7 +41,7 @@ def installed() -> bool:
 
 
 def load_ptlflow() -> ModuleType:
-    """Import ptlflow without its chatter; raise `ConfigError` that says how to mend a failure."""
+    """Import ptlflow without its chatter; raise `ConfigError` that says how to repair a failure."""
     require("ptlflow", "ptlflow", "learned flow", "use flow.estimator=dis")
     load_cv2()
     try:

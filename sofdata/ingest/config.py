@@ -99,7 +99,9 @@ class RunConfig(Section):
         "ranges instead of being copied, unless that takes more than half of it.",
     )
     isolate: bool = Field(
-        True, description="Decode each video in a process of its own that can be killed (Ray only)."
+        True,
+        description="Decode each video in a process of its own that can be killed "
+        "(not with engine 'inline').",
     )
     limits: LimitConfig = LimitConfig()
     lock: Literal["auto", "none"] = Field(

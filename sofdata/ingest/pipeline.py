@@ -1,4 +1,4 @@
-"""The arrow: one video from its file to the samples in a shard.
+"""One video, from its file to the samples in a shard.
 
 `ingest_video` is all of it in order. What follows from an error is decided elsewhere, in
 `sofdata.ingest.retries`; the videos of a unit, and its commit, are in `sofdata.ingest.unit`.

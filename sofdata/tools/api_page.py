@@ -33,7 +33,7 @@ SECTIONS = {
     "Results": ("Summary", "DatasetRecord", "Verdict", "Finding", "Trained", "StageResult"),
     "Values, in the order in which data flows": (
         *("VideoRef", "Frames", "FlowClip", "SkillWindow", "ActionWindow", "RejectedWindow"),
-        *("Shard", "Batch", "ActionBatch", "Skill", "Plan", "Actions"),
+        *("Batch", "ActionBatch", "Skill", "Plan", "Actions"),
     ),
     "Errors, each named by what to do about it": (
         *("SofdataError", "ConfigError", "InputError", "DecodeError", "FlowError", "ActionError"),

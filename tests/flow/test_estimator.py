@@ -149,7 +149,7 @@ def test_the_classical_estimators_run_here() -> None:
         assert rows[name].runs_here
 
 
-def test_a_cv2_that_lacks_libgl_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
+def test_a_cv2_that_lacks_libgl_is_named_with_the_command_that_repairs_it(tmp_path: Path) -> None:
     broken = tmp_path / "cv2"
     broken.mkdir()
     reason = "libGL.so.1: cannot open shared object file: No such file or directory"

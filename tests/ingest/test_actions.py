@@ -289,7 +289,7 @@ def _edit(members: dict[str, bytes], **changes: Any) -> None:
     [
         (lambda members: members.pop("actions.npy"), "lacks its member 'actions.npy'"),
         (lambda members: members.update({"actions.npy": b"junk"}), "does not decode"),
-        (lambda members: members.update({"actions.npy": _npy([[1.0]])}), "tells of [24, 2]"),
+        (lambda members: members.update({"actions.npy": _npy([[1.0]])}), "its record says [24, 2]"),
         (
             lambda members: members.update(
                 {"actions.npy": _npy(np.full((24, 2), np.nan, np.float32))}

@@ -24,6 +24,6 @@ def test_every_public_name_is_on_the_page() -> None:
 def test_signatures_keep_their_defaults_and_examples_are_code() -> None:
     text = page()
     assert "    corpus: str = 'auto',\n" in text
-    assert "    engine: Literal['ray', 'inline'] | None = None,\n" in text
+    assert "    engine: Literal['auto', 'ray', 'processes', 'inline'] | None = None,\n" in text
     assert '```python\n>>> import sofdata\n>>> summary = sofdata.ingest("videos"' in text
     assert "- `dest`: where the dataset goes: a path or an fsspec URL." in text

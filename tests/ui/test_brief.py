@@ -50,7 +50,6 @@ def values() -> dict[str, Any]:
         "SkillWindow": sofdata.SkillWindow(*window),
         "ActionWindow": sofdata.ActionWindow(*window, np.ones((9, 7), np.float32), np.arange(9.0)),
         "RejectedWindow": sofdata.RejectedWindow(1, 0.0, 1.0, "static"),
-        "Shard": sofdata.Shard("0123456789abcdef-000.tar", 10, 10, "e" * 64),
         "Batch": sofdata.Batch(**batch),
         "ActionBatch": sofdata.ActionBatch(
             **batch, actions=torch.zeros(64, 9, 7), action_mask=torch.ones(64, 9)

@@ -13,7 +13,7 @@ from the beginning.
 
 About 2.5 M parameters at the default sizes. Equation numbers (Eq. n) are those of docs/models.md,
 shapes are [batch B, steps L, ...], n codes of D numbers, W features (`width`), P tokens of an
-observation with C channels each, s = `detail` px.
+observation with C channels each, s = `detail` px (in shapes alone: Eq. 2 divides by another s).
 """
 
 from __future__ import annotations
@@ -117,8 +117,10 @@ class SkillVAE(nn.Module):
         init_weights(self.to_code.weight, std=0.3)
         init_weights(self.from_code.weight, std=1.0)
         self.before_straight = nn.LayerNorm(width)
-        self.straight_to_codes = nn.Linear(steps * width, config.tokens * numbers)
-        self.straight_to_steps = nn.Linear(config.tokens * self.code_dim, steps * width)
+        self.straight_to_codes = nn.Linear(steps * width, config.tokens * numbers)  # A of Eq. 4
+        self.straight_to_steps = nn.Linear(
+            config.tokens * self.code_dim, steps * width
+        )  # B of Eq. 6
         init_weights(self.straight_to_codes.weight, std=(steps * width) ** -0.5)
 
     def _blocks(self, number: int, mix: str, cross: bool) -> nn.ModuleList:
