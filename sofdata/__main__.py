@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _too_early(*_: object) -> None:
-    os.write(2, b"sofdata: interrupted; nothing had begun\n")
+    os.write(2, b"sofdata: interrupted; nothing was started\n")
     os._exit(130)
 
 

@@ -464,7 +464,7 @@ class Skill(Brief):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plan(Brief):
-    """Skills to carry out one after the other; only the first is meant to be, before planning anew.
+    """Skills to carry out one after the other; after the first, it is time to plan again.
 
     codes: float32 [B,K,n,D] and tokens: int64 [B,K,n] (or [B,K,0]) of K skills; see `Skill`.
     score: float32 [B]; what the planner expects of them, higher is better.

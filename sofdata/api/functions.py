@@ -55,7 +55,7 @@ def ingest(
 ) -> Summary:
     """Turn videos into shards of skill windows, as `sofdata ingest` does.
 
-    Interrupted at any moment, the same call goes on from what is committed; where nothing is left
+    Interrupted at any moment, the same call continues from what is committed; where nothing is left
     to do it does nothing, and says so by `Summary.units_run == 0`.
 
     Args:
@@ -73,7 +73,7 @@ def ingest(
         retry_quarantined: try quarantined videos again.
         yes: update even if less than half of the videos remain or some cannot be used any more;
             replace a damaged result even by a worse one.
-        other_libraries: go on although the dataset was begun with other versions of libraries.
+        other_libraries: continue although the dataset was made with other versions of libraries.
         on_event: called with every `sofdata.ingest.events.Event`, from this thread.
 
     Returns:
@@ -234,7 +234,7 @@ def train(
 ) -> Trained:
     """Train the skill VAE, the planner and the action decoder, as `sofdata train` does.
 
-    Stopped at any moment, the same call goes on from the last checkpoint; stages that are up to
+    Stopped at any moment, the same call continues from the last checkpoint; stages that are up to
     date are skipped. With `machine.workers` Ray Train trains, else this process does.
 
     Args:
@@ -365,4 +365,4 @@ def _text(place: Location | None) -> str | None:
 
 
 def _ignore(_: object) -> None:
-    """What follows where nobody wants to."""
+    """The follower where there is none."""

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
-from sofdata.cli.ending import GOES_ON, Escaped, run
+from sofdata.cli.ending import RERUN, Escaped, run
 from sofdata.cli.options import (
     LOCAL,
     LOCAL_FOLDER,
@@ -157,7 +157,7 @@ def ingest(
         bool,
         typer.Option(
             "--other-libraries",
-            help="Continue although the dataset was begun with other libraries, and record it.",
+            help="Continue although the dataset was made with other libraries, and record it.",
         ),
     ] = False,
     quiet: Quiet = False,
@@ -443,7 +443,7 @@ def _if_interrupted() -> str:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "verify":
         return "interrupted; an unfinished verification proves nothing"
-    return "interrupted" if command in reads_only else GOES_ON
+    return "interrupted" if command in reads_only else RERUN
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

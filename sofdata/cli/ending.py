@@ -21,7 +21,7 @@ from sofdata.errors import ConfigError, ContractError, Interrupted, SofdataError
 from sofdata.system import interrupts
 from sofdata.ui.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
-GOES_ON = "interrupted; the same command goes on from what is committed"
+RERUN = "interrupted; rerun the command to continue from what is committed"
 LOGS = 20  # that are kept
 _LINE = 1000  # characters of an error of another library
 _TRACEBACK = "Traceback (most recent call last)"
@@ -86,7 +86,7 @@ class Escaped(Exception):
     """Carries an error past typer, which would replace it by one of its own."""
 
 
-def run(command: Callable[[], None], interrupted: Callable[[], str] = lambda: GOES_ON) -> NoReturn:
+def run(command: Callable[[], None], interrupted: Callable[[], str] = lambda: RERUN) -> NoReturn:
     """Run a command and end this process.
 
     interrupted: gives the message for an interruption where the command itself raised none.
@@ -109,7 +109,7 @@ def run(command: Callable[[], None], interrupted: Callable[[], str] = lambda: GO
     sys.exit(code)
 
 
-def print_end(error: BaseException, interrupted: Callable[[], str] = lambda: GOES_ON) -> int:
+def print_end(error: BaseException, interrupted: Callable[[], str] = lambda: RERUN) -> int:
     """Print what ended the command to standard error; returns the exit code."""
     while isinstance(error, Escaped) and error.__cause__ is not None:
         error = error.__cause__

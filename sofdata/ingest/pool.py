@@ -166,8 +166,8 @@ class Pool:
         self._nodes = alive
         if lost and not alive and not self._job.config.run.address:
             raise TransientError(
-                "Ray, which was started for this run, has died on this machine; the same command "
-                "goes on from what is committed"
+                "Ray, which was started for this run, has died on this machine; rerun the "
+                "command to continue from what is committed"
             )
         for node in lost:
             if node.id in self._joined:

@@ -395,9 +395,7 @@ def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[F
 
 def _check_uploads(dest: Tree) -> Iterator[Finding]:
     for name in dest.unfinished():
-        what = (
-            "its upload is not finished: the process that began it was killed, or is still running"
-        )
+        what = "its upload is not finished: the process that started it was killed or still runs"
         yield Finding(name, what, Remedy.ABORT)
 
 

@@ -63,8 +63,8 @@ class ShardCache:
                 handle.close()
                 if thrown_away:
                     raise StorageError(
-                        f"{path}, a copy that was fetched anew, {damage} again: the disk that holds"
-                        " it does not keep what is written; give another cache_dir"
+                        f"{path}, a copy that was fetched twice, {damage} again: the disk that "
+                        "holds it does not keep what is written; give another cache_dir"
                     )
                 self._throw_away(shard, path, damage)
                 thrown_away = True

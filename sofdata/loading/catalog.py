@@ -275,7 +275,7 @@ def _read_index(tree: Tree, columns: Sequence[str]) -> pa.Table:
             table = _with_labels(tree, table)
     except FileNotFoundError:
         raise ConfigError(
-            f"{tree.name} lacks {INDEX}; 'sofdata verify --repair' writes it anew"
+            f"{tree.name} lacks {INDEX}; 'sofdata verify --repair' writes it again"
         ) from None
     if missing := sorted({*columns} - {*table.column_names}):
         raise InputError(f"{INDEX} of {tree.name} lacks the columns {', '.join(missing)}")
@@ -322,7 +322,7 @@ def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
     except (FileNotFoundError, KeyError) as error:
         raise InputError(
             f"{WIDS} of {tree.name} does not list the shards of its index ({error!r}); "
-            f"'sofdata verify --repair {tree.name}' writes it anew"
+            f"'sofdata verify --repair {tree.name}' writes it again"
         ) from None
 
 

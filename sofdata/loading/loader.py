@@ -196,7 +196,7 @@ class Loader:
     def set_epoch(self, number: int) -> None:
         """Which epoch iterating gives from now on, 0 at first; known in all workers.
 
-        Loops that shuffle anew call it by this name before each epoch; in others, call it there.
+        Loops that shuffle again call it by this name before each epoch; in others, call it there.
         """
         number = _whole(number, "the number of an epoch")
         if not is_epoch(number):
@@ -335,7 +335,7 @@ class Loader:
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise TransientError(
                     f"a loading process died: {error} If memory ran out, take fewer of them, or "
-                    "smaller batches; a resumed run goes on from here"
+                    "smaller batches; a resumed run continues from here"
                 ) from None
             raise
         if isinstance(batch, SofdataError):

@@ -99,7 +99,8 @@ class Sides:
             raise ConfigError(
                 f"{len(nowhere)} files of {catalog.name} are on no side of the split that was "
                 f"made before ({_few(nowhere)}): the dataset has changed since. Train into another "
-                "folder, or anew; a split.json may be given as a list of what to hold out"
+                "folder, or from the start (--restart); a split.json may be given as a list of "
+                "what to hold out"
             )
         found: NDArray[np.bool_] = (learned if side == "train" else kept).to_numpy()
         return found
@@ -122,7 +123,7 @@ class Sides:
         if not whole:
             raise ConfigError(
                 f"{name} is damaged or was changed by hand, and says which files a training has "
-                "seen: restore it, or train anew (--restart)"
+                "seen: restore it, or train from the start (--restart)"
             )
         return sides
 

@@ -112,7 +112,8 @@ def from_state(state: Mapping[str, Any], loader: Mapping[str, Any], batches: int
     if different := list(_differences(dict(loader), state["loader"])):
         raise ConfigError(
             f"the state is of another loader, of {state.get('name', 'unknown data')!s:.200}: "
-            f"{'; '.join(different)}. Make the loader as it was made then, or begin anew"
+            f"{'; '.join(different)}. Make the loader as it was made then, or start without "
+            "the state"
         )
     epoch, batch = state["epoch"], state["batch"]
     if not is_epoch(epoch) or type(batch) is not int or not 0 <= batch <= batches:

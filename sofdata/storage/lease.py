@@ -54,8 +54,8 @@ class Lease:
         if self._lost:
             raise StorageError(
                 f"the lock on {self._dest.name} is no longer this command's: {self._lost}. It "
-                "stops, so that two do not write there; the same command goes on from what is "
-                "committed"
+                "stops, so that two do not write there; rerun the command to continue from what "
+                "is committed"
             )
 
     def abandon(self) -> None:

@@ -166,7 +166,7 @@ def _flocked(dest: Tree, holder: Holder) -> Iterator[Lock]:
         if not _is_current(handle, path):
             raise StorageError(
                 f"{path} was removed or replaced while this command held it. It stops, so that two "
-                "do not write there; the same command goes on from what is committed"
+                "do not write there; rerun the command to continue from what is committed"
             )
 
     try:

@@ -130,7 +130,7 @@ def _say_how(code: int) -> None:
                 stream.write(_SHOW_CURSOR)
                 stream.flush()
                 break
-        message = f"sofdata: {_what(code)}; the same command goes on from what is committed"
+        message = f"sofdata: {_what(code)}; rerun the command to continue from what is committed"
         print(message, file=sys.stderr, flush=True)
 
 

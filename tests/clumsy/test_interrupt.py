@@ -20,7 +20,7 @@ from tests.helpers import hashes, ingest
 from tests.system.test_supervise import wait_until
 
 AT_ONCE_S = 1.5  # it takes milliseconds; the machine may have other work
-GOES_ON = "interrupted; the same command goes on from what is committed"
+RERUN = "interrupted; rerun the command to continue from what is committed"
 
 
 class Command:
@@ -80,12 +80,12 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("step", "words", "last"),
     [
-        ("unit: video ended", ["ingest", "CORPUS", "NEW", "--engine", "inline"], GOES_ON),
-        ("begin: plan saved", ["ingest", "CORPUS", "NEW", "--engine", "ray"], GOES_ON),
+        ("unit: video ended", ["ingest", "CORPUS", "NEW", "--engine", "inline"], RERUN),
+        ("begin: plan saved", ["ingest", "CORPUS", "NEW", "--engine", "ray"], RERUN),
         ("read,open", ["verify", "DATASET"], "an unfinished verification proves nothing"),
         ("read,open", ["audit", "DATASET"], "an unfinished audit proves nothing"),
         ("read,open", ["inspect", "DATASET", "--sheet", "NEW"], "interrupted"),
-        ("skill: step 2", ["train", "skill", "--data", "DATASET", "--out", "NEW"], GOES_ON),
+        ("skill: step 2", ["train", "skill", "--data", "DATASET", "--out", "NEW"], RERUN),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
@@ -143,7 +143,7 @@ def test_an_impatient_double_press_counts_once(corpus: Path, tmp_path: Path) -> 
     for _ in range(3):
         command.press()
     assert command.end() == 130
-    assert command.lines[-1] == f"sofdata: {GOES_ON}"
+    assert command.lines[-1] == f"sofdata: {RERUN}"
 
 
 def test_sigterm_of_a_batch_system_is_answered_the_same_way(corpus: Path, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_ctrl_c_while_processes_collect_ends_them_all_without_a_traceback(tmp_pa
     command.press()
     assert command.answer_s(f"sofdata: {STOPPING}") < AT_ONCE_S
     assert command.end() == 130
-    assert command.lines[-1] == f"sofdata: {GOES_ON}"
+    assert command.lines[-1] == f"sofdata: {RERUN}"
     assert wait_until(lambda: not _is_group(command.process.pid), 10)
 
 

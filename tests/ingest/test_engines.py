@@ -102,7 +102,7 @@ def test_an_interrupted_ingest_stops_cleanly_and_says_how_to_resume(
     os.killpg(process.pid, sent)  # as a terminal does for Ctrl-C
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on" in told
+    assert "rerun the command to continue" in told
     assert "Traceback" not in told
     done = sofdata("ingest", corpus, tmp_path / "d", "--engine", "inline")
     assert done.returncode == 0, done.stderr

@@ -143,7 +143,7 @@ def test_an_interrupted_run_stops_at_once_and_leaves_nothing(
     os.killpg(process.pid, sent)  # as a terminal does for Ctrl-C
     _, said = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert "the same command goes on" in said
+    assert "rerun the command to continue" in said
     assert "Traceback" not in said
     wait_until_gone([*workers, *decoders])
     assert not list((tmp_path / "d").glob(".scratch*/*"))

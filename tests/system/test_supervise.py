@@ -19,7 +19,7 @@ from sofdata.system.processes import descendants
 from tests.faults.runs import Strike, run
 from tests.faults.schedule import DRIVER_CONNECTS
 
-GOES_ON = "; the same command goes on from what is committed"
+RERUN = "; rerun the command to continue from what is committed"
 
 # A command of the real command line, which does what a test wants in the place of an ingest.
 PROBE = """
@@ -100,7 +100,7 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
         (
             "raise Interrupted",
             130,
-            f"sofdata: interrupted{GOES_ON}\n",
+            f"sofdata: interrupted{RERUN}\n",
         ),
     ],
 )
@@ -140,7 +140,7 @@ def test_an_end_that_was_not_its_own_is_told_and_fails_with_3(body: str, told: s
     (line,) = done.stderr.splitlines()
     assert line.startswith("sofdata: ")
     assert told in line
-    assert line.endswith(GOES_ON)
+    assert line.endswith(RERUN)
 
 
 def test_a_note_of_another_process_does_not_count() -> None:
@@ -170,7 +170,7 @@ def test_a_signal_interrupts_once_whether_the_child_gets_it_too_or_not(
     out, told = process.communicate(timeout=10)
     assert process.returncode == 130, told
     assert out == "cleaned up\n"
-    assert told == f"sofdata: {STOPPING}\nsofdata: interrupted{GOES_ON}\n"
+    assert told == f"sofdata: {STOPPING}\nsofdata: interrupted{RERUN}\n"
 
 
 def test_a_second_interrupt_ends_a_clean_up_that_takes_long() -> None:

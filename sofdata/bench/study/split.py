@@ -37,7 +37,7 @@ def agreed_split(
         same = False
     if not same:
         raise ConfigError(
-            f"{path} is damaged, or of a training that began with other videos than it would "
-            f"resume with: remove {folder}, and it is trained anew"
+            f"{path} is damaged, or of a training that started with other videos than it "
+            f"would resume with: remove {folder}, then rerun the command to train it again"
         )
     return kept

@@ -68,7 +68,7 @@ def members(tree: Folder, pattern: str) -> list[Member]:
     Costs a pass over everything where this machine has made none for these parts. Raises
     `ConfigError` that names the part where one is missing, damaged or out of place.
     """
-    index = _index(tree, pattern, anew=True)
+    index = _index(tree, pattern, look_again=True)
     with (index.folder / MEMBERS).open() as lines:
         return [Member(**json.loads(line)) for line in lines]
 
@@ -92,20 +92,20 @@ def unpacked_size(tree: Folder, pattern: str) -> int:
 
 
 def cache_folder() -> Path:
-    """Where what can be found anew is kept on this machine."""
+    """Where what can be found again is kept on this machine."""
     given, xdg = os.environ.get("SOFDATA_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if given:
         return Path(given)
     return (Path(xdg) if xdg else Path.home() / ".cache") / "sofdata"
 
 
-def _index(tree: Folder, pattern: str, anew: bool = False) -> _Index:
+def _index(tree: Folder, pattern: str, look_again: bool = False) -> _Index:
     """The index of these parts, made if this machine has none.
 
-    anew: look at the parts again, which else are looked at once a process.
+    look_again: at the parts, which else are looked at once a process.
     """
     found = _known.get((tree.url, pattern))
-    if found is None or anew or not found.folder.exists():
+    if found is None or look_again or not found.folder.exists():
         parts = tuple(find_parts(tree, pattern))
         key = json_digest([VERSION, *_prints(tree, parts)], 24)
         found = _Index(parts, cache_folder() / "archives" / key)
@@ -259,8 +259,8 @@ class _Pass:
                     unpack = zlib.decompressobj(31)
         if not unpack.eof:
             raise ConfigError(
-                f"{self._name} goes on after {self._joined.part_at(len(self._joined))}: that part "
-                "is cut off, or parts after it are missing. Fetch them, and this one again"
+                f"{self._name} continues after {self._joined.part_at(len(self._joined))}: that "
+                "part is cut off, or parts after it are missing. Fetch them, and this one again"
             )
 
     def _broken(self, at: int, error: str) -> str:
