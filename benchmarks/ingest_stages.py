@@ -35,7 +35,7 @@ STAGES = {
     "statistics": ("sofdata.shards.writer:FlowSums.add",),
     "verification": ("sofdata.shards.commit:_verify",),
     "rest of commit": ("sofdata.shards.writer:commit_shard", "sofdata.ingest.unit:commit_record"),
-    "all else": ("sofdata.ingest.inline:run_unit",),
+    "all else": ("sofdata.ingest.engines.inline:run_unit",),
 }
 
 

@@ -22,7 +22,7 @@ from ingest_speed import CACHE, Clock, Measured, corpus, fresh
 
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import load_config
-from sofdata.ingest.decoders import InProcess, Isolated
+from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Decoder
 from sofdata.ingest.run import prepare

@@ -170,7 +170,7 @@ def ingest(
     """
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
-    from sofdata.ingest.engines import WITHOUT_RAY, with_engine
+    from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
 
     console = stderr()
     options = _run_options(engine, workers, address)

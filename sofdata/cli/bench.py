@@ -106,7 +106,7 @@ def run(
     """
     _check_installed()
     from sofdata.bench.study.config import load_bench_config
-    from sofdata.ingest.engines import with_engine
+    from sofdata.ingest.engines.choice import with_engine
 
     given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
     config = load_bench_config(preset, _overrides(suite, given))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import stored_config
-from sofdata.ingest.decoders import Isolated
+from sofdata.ingest.engines.decoders import Isolated
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Tools

@@ -21,7 +21,8 @@ from sofdata.ingest.destination import (
     check_same_config,
     check_same_units,
 )
-from sofdata.ingest.engines import engine_of, with_engine
+from sofdata.ingest.engines.choice import engine_of, with_engine
+from sofdata.ingest.engines.inline import run_inline
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
@@ -31,7 +32,6 @@ from sofdata.ingest.generation import (
     read_ledger,
     with_earlier,
 )
-from sofdata.ingest.inline import run_inline
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import compare_libraries, with_stored
 from sofdata.ingest.mode import Mode

@@ -28,7 +28,7 @@ def run_on_ray(job: StageJob, digest: str, on_progress: OnProgress) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from sofdata.ingest.cluster import ray_session
+    from sofdata.ingest.engines.cluster import ray_session
 
     machine = job.config.machine
     _check_batch(job)

@@ -15,9 +15,10 @@ import pytest
 from sofdata.errors import ConfigError, Interrupted
 from sofdata.flow.estimator import make_estimator
 from sofdata.flow.opencv import load_cv2
-from sofdata.ingest import inline, libraries
+from sofdata.ingest import libraries
 from sofdata.ingest.config import load_config
-from sofdata.ingest.decoders import InProcess, Isolated
+from sofdata.ingest.engines import inline
+from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event, UnitDone
 from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.ingest.mode import Mode

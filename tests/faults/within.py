@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sofdata.ingest.decoders import InProcess
+from sofdata.ingest.engines.decoders import InProcess
 from sofdata.system import fault_points as faults
 
 PROMOTION = "finish: tables made"  # the step after which a generation is put in place

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
-from sofdata.ingest.inline import run_inline
+from sofdata.ingest.engines.inline import run_inline
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import prepare

@@ -11,7 +11,7 @@ import pytest
 from sofdata.errors import DecodeError, StorageError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, load_config
-from sofdata.ingest.decoders import InProcess
+from sofdata.ingest.engines.decoders import InProcess
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, ingest_video

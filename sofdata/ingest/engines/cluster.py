@@ -2,7 +2,7 @@
 
 With `run.flow_actors`, decode workers hand pairs of frames to flow actors of their own node (one
 GPU each when flow runs on CUDA) and decode the next chunk while the flow of the last is computed.
-Nodes may join and die during the run: `sofdata.ingest.pool` follows them.
+Nodes may join and die during the run: `sofdata.ingest.engines.pool` follows them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import replace
 from typing import Any
 
 from sofdata.errors import ConfigError, Interrupted, TransientError
+from sofdata.ingest.engines.pool import Pool, PoolMember
+from sofdata.ingest.engines.queue import Queue, queue_of, raise_if_final
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.pool import Pool, PoolMember
-from sofdata.ingest.queue import Queue, queue_of, raise_if_final
 from sofdata.ingest.units import Unit
 from sofdata.system.cores import cores
 from sofdata.system.extras import require

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from sofdata.errors import ContractError, Interrupted
-from sofdata.ingest.actors import UnitWorker
+from sofdata.ingest.engines.actors import UnitWorker
 from sofdata.ingest.events import Event
 from sofdata.system import interrupts
 from sofdata.system.processes import end_with_parent

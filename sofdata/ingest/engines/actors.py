@@ -12,7 +12,7 @@ from typing import Any
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.decoders import InProcess, Isolated
+from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.events import Event
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import Libraries, own_digest
@@ -32,7 +32,7 @@ class Place:
 
 
 class UnitWorker:
-    """Runs units, one at a time: as an actor of Ray, or in a process of `sofdata.ingest.worker`."""
+    """Runs units, one at a time: as an actor of Ray, or in a process of `engines.worker`."""
 
     def __init__(self, job: UnitJob) -> None:
         self._job = job

@@ -21,16 +21,16 @@ from multiprocessing.connection import Connection, wait
 from typing import IO
 
 from sofdata.errors import SofdataError, TransientError
+from sofdata.ingest.engines.queue import START_TRIES, Queue, queue_of, raise_if_final
+from sofdata.ingest.engines.worker import Failed, Idle, Message
 from sofdata.ingest.events import Event, Ready, UnitRetried
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.queue import START_TRIES, Queue, queue_of, raise_if_final
 from sofdata.ingest.units import Unit
-from sofdata.ingest.worker import Failed, Idle, Message
 from sofdata.system import interrupts
 from sofdata.system.cores import cores
 from sofdata.video.words import last_line
 
-PROGRAM = "from sofdata.ingest.worker import main; main()"
+PROGRAM = "from sofdata.ingest.engines.worker import main; main()"
 STDERR_TAIL_BYTES = 2000
 POLL_S = 1.0
 GRACE_S = 3.0  # for a worker to clear away what it has under way

@@ -8,7 +8,7 @@ import pytest
 
 from sofdata.flow.config import FlowConfig
 from sofdata.ingest.config import RunConfig
-from sofdata.ingest.nodes import Demand, Node, demand_of, read_nodes, workers_to_start
+from sofdata.ingest.engines.nodes import Demand, Node, demand_of, read_nodes, workers_to_start
 
 CPU = FlowConfig(estimator="dis", device="cpu")
 CUDA = FlowConfig(estimator="ptlflow:raft", device="cuda")

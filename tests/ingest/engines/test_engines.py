@@ -65,8 +65,8 @@ def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
     small.write_text(
         "import sys\n"
         "from ray._private.ray_constants import OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
-        "import sofdata.cli.app, sofdata.ingest.cluster\n"
-        "sofdata.ingest.cluster.OBJECT_STORE_BYTES = OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
+        "import sofdata.cli.app, sofdata.ingest.engines.cluster\n"
+        "sofdata.ingest.engines.cluster.OBJECT_STORE_BYTES = OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
         "sys.exit(sofdata.cli.app.main())\n"
     )
     on_ray = (*map(str, command), "--workers", "2", "--set", "run.flow_actors=1")

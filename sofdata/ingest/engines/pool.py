@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sofdata.errors import SofdataError, TransientError
-from sofdata.ingest.actors import FlowActor, Place, UnitWorker
+from sofdata.ingest.engines.actors import FlowActor, Place, UnitWorker
+from sofdata.ingest.engines.nodes import Node, demand_of, read_nodes, workers_to_start
 from sofdata.ingest.events import Event, NodeJoined, NodeLost
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.nodes import Node, demand_of, read_nodes, workers_to_start
 
 LOOK_EVERY_S = 2.0
 TRIES = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sofdata.errors import ConfigError
-from sofdata.ingest.actors import Place, _check_sees
+from sofdata.ingest.engines.actors import Place, _check_sees
 from sofdata.storage.tree import Tree
 
 PLACE = Place("id", "10.0.0.7")

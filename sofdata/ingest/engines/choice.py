@@ -42,14 +42,14 @@ def with_engine(config: IngestConfig) -> IngestConfig:
 def engine_of(config: IngestConfig) -> Callable[[Iterable[Unit], UnitJob], Iterator[Event]]:
     """What runs the units; config: from `with_engine`. Imports only what the engine needs."""
     if config.run.engine == "inline":
-        from sofdata.ingest.inline import run_inline
+        from sofdata.ingest.engines.inline import run_inline
 
         return run_inline
     if config.run.engine == "processes":
-        from sofdata.ingest.processes import run_processes
+        from sofdata.ingest.engines.processes import run_processes
 
         return run_processes
-    from sofdata.ingest.cluster import run_ray
+    from sofdata.ingest.engines.cluster import run_ray
 
     return run_ray
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sofdata.flow.estimator import make_estimator
-from sofdata.ingest.decoders import InProcess
+from sofdata.ingest.engines.decoders import InProcess
 from sofdata.ingest.events import Event, Ready
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.stages import LocalFlow

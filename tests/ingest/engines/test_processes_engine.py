@@ -14,13 +14,13 @@ import pytest
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
-from sofdata.ingest.engines import WITHOUT_RAY, with_engine
+from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
 from sofdata.ingest.run import execute, prepare
 from sofdata.scenes import write_clip
 from sofdata.storage.tree import Tree
 from tests.faults.inject import Fault, children, write_spec
 from tests.helpers import hashes, ingest, sofdata
-from tests.ingest.test_engines import start, wait_for_records
+from tests.ingest.engines.test_engines import start, wait_for_records
 
 PROCESSES = ("--engine", "processes")
 END_S = 10.0  # for processes to be gone; it takes a fraction of a second
@@ -28,7 +28,7 @@ END_S = 10.0  # for processes to be gone; it takes a fraction of a second
 
 def workers_of(driver: int) -> list[int]:
     """The process ids of the workers of a command."""
-    return [pid for pid in children(driver) if "sofdata.ingest.worker" in command_of(pid)]
+    return [pid for pid in children(driver) if "sofdata.ingest.engines.worker" in command_of(pid)]
 
 
 def command_of(pid: int) -> str:
@@ -124,7 +124,9 @@ def test_a_unit_is_tried_three_times(
 def test_workers_that_die_as_they_start_end_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sofdata.ingest.processes.PROGRAM", "raise SystemExit('out of order')")
+    monkeypatch.setattr(
+        "sofdata.ingest.engines.processes.PROGRAM", "raise SystemExit('out of order')"
+    )
     config = load_config(None, ["run.engine=processes", "run.workers=1"])
     prepared = prepare(Tree(str(corpus)), Tree(str(tmp_path / "d")), config, "auto")
     with pytest.raises(Exception, match=r"4 workers in a row died .*exit code 1.*out of order"):

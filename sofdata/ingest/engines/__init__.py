@@ -1,0 +1,1 @@
+"""What runs units: this process, processes of this machine, or actors of Ray."""
