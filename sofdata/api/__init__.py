@@ -1,1 +1,1 @@
-"""What `import sofdata` offers."""
+"""The functions that `import sofdata` offers."""

@@ -1,1 +1,1 @@
-"""A dataset compared with its videos once more: see `sofdata.audit.run`."""
+"""Checks a dataset against its videos, computed again by other code: see `sofdata.audit.run`."""

@@ -1,1 +1,1 @@
-"""Does the data make a better robot? Environments, arms, cells, statistics."""
+"""The benchmark of policies: environments, demonstrations, the study, its results."""

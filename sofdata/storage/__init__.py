@@ -1,1 +1,1 @@
-"""Where files lie: folders, object stores, archives; and who may write there."""
+"""Files on disks, in object stores and in archives, and the lock on who may write there."""

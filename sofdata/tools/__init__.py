@@ -1,1 +1,1 @@
-"""What the project itself needs: exported schemas, the page of the public surface."""
+"""Generates the schemas and the API page of the project."""

@@ -1,1 +1,1 @@
-"""Arms of other papers."""
+"""Methods of other papers that the study compares with."""

@@ -1,1 +1,1 @@
-"""Experts act, and what they do is recorded."""
+"""Records what scripted experts do in the environments, as videos and demonstrations."""

@@ -1,1 +1,1 @@
-"""Results: tables, intervals."""
+"""The results of a study: tables, confidence intervals, their export."""

@@ -1,1 +1,1 @@
-"""Ego4D."""
+"""Ego4D: its videos, narrations and redacted intervals."""

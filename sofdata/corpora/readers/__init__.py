@@ -1,1 +1,1 @@
-"""Text, CSV, JSON and Parquet that corpora are described by."""
+"""Reads the text, CSV, JSON and Parquet files that describe a corpus."""
