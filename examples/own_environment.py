@@ -1,6 +1,6 @@
 """Your own environment in the benchmark: experts act, arms are trained, successes are compared.
 
-    python examples/own_environment.py                        # everything at a tiny size, 40 s
+    python examples/own_environment.py                        # everything at a tiny size, 15 s
     PYTHONPATH=examples sofdata bench collect collected --suite own_environment:MarksSuite
 
 A suite is a class with tasks, a simulator and an expert (`sofdata.bench.envs.base`). The benchmark
@@ -101,7 +101,8 @@ SUITE = "own_environment:MarksSuite"  # as `sofdata bench --suite` takes it
 # The preset `smoke`, and less of it: shows that all runs, and says nothing of the arms.
 SMALL = (
     *(f"suite={SUITE}", "videos=4", "arms=[bc,sof]", "demos=[1]", "evaluation.episodes=2"),
-    *("skill.optim.steps=20", "planner.optim.steps=20", "decoder.optim.steps=20"),
+    *("skill.optim.steps=10", "planner.optim.steps=10", "decoder.optim.steps=10"),
+    *("skill.data.loaders=0", "planner.data.loaders=0", "decoder.data.loaders=0"),
     *("ingest.windows.length=4", "evaluation.max_steps=20", "ingest.run.engine=inline"),
 )
 

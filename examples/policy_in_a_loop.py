@@ -30,10 +30,11 @@ SHORT = {
     f"{stage}.{key}": value
     for stage in ("skill", "planner", "decoder")
     for key, value in (
-        ("optim.steps", 20),
-        ("optim.warmup_steps", 4),
+        ("optim.steps", 10),
+        ("optim.warmup_steps", 2),
         ("data.batch_size", 16),
         ("data.held_out", 0.2),
+        ("data.loaders", 0),  # no process is worth its start here
         ("run.pictures", False),
     )
 }
@@ -41,8 +42,8 @@ SHORT = {
 
 def train_tiny_models(folder: Path) -> Path:
     """Videos without actions teach skills and planning; few demonstrations teach the actions."""
-    write_pushing_corpus(folder / "videos", episodes=20)
-    write_pushing_demonstrations(folder / "demos", episodes_per_task=2)
+    write_pushing_corpus(folder / "videos", episodes=10)
+    write_pushing_demonstrations(folder / "demos", episodes_per_task=1)
     data, demos, models = folder / "videos-dataset", folder / "demos-dataset", folder / "models"
     sofdata.ingest(folder / "videos", data, engine="inline", settings=WINDOWS)
     sofdata.ingest(folder / "demos", demos, engine="inline", settings=WINDOWS, with_actions=True)
