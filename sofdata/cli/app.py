@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -434,7 +435,8 @@ def main() -> None:
     join_words(os.environ)
     show_log()
     allow()
-    run(app, _if_interrupted)
+    # Also as `python -m sofdata`, else the script for a shell's completion would be none.
+    run(partial(app, prog_name="sofdata"), _if_interrupted)
 
 
 def _if_interrupted() -> str:

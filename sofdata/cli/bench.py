@@ -204,7 +204,7 @@ def report(
 @bench.command(
     epilog=examples(
         "sofdata bench table bench",
-        "sofdata bench table benchmarks/results/metaworld.json --into docs/benchmark.md",
+        "sofdata bench table benchmarks/results --into docs/results.md",
     )
 )
 def table(

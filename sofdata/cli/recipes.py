@@ -12,6 +12,7 @@ import typer
 from sofdata.cli.complete import completer
 from sofdata.cli.options import Json, examples
 from sofdata.errors import ConfigError
+from sofdata.system.nearest import did_you_mean
 from sofdata.ui.console import print_json, say, stdout
 
 RECIPES_EXAMPLES = examples(
@@ -55,8 +56,9 @@ def recipes(
     if name is not None:
         found = [recipe for recipe in found if recipe.name == name]
         if not found:
-            known = ", ".join(recipe.name for recipe in carried_recipes())
-            raise ConfigError(f"there is no recipe '{name}'; there are {known}")
+            known = [recipe.name for recipe in carried_recipes()]
+            hint = did_you_mean(name, known) or "."
+            raise ConfigError(f"there is no recipe '{name}'{hint} There are {', '.join(known)}")
     if json_:
         print_json([_summary(recipe) for recipe in found])
     elif name is None:

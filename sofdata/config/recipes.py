@@ -11,6 +11,7 @@ from sofdata.config.overrides import apply
 from sofdata.config.section import Section
 from sofdata.config.written import LARGEST_BYTES, read_recipe
 from sofdata.errors import ConfigError
+from sofdata.system.nearest import did_you_mean
 
 S = TypeVar("S", bound=Section)
 INGEST_RECIPES, TRAIN_RECIPES, BENCH_RECIPES = ".", "train", "bench"  # folders in pipelines/
@@ -35,7 +36,7 @@ def load_section(
 def recipes(folder: str = INGEST_RECIPES) -> dict[str, Path]:
     """The recipes that sofdata carries, by name."""
     path = carried("pipelines") / folder
-    return {path.stem: path for path in sorted(path.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(path.glob("*.yaml"), key=lambda each: each.stem)}
 
 
 def carried(folder: str) -> Path:
@@ -51,9 +52,11 @@ def _read_recipe(recipe: str, folder: str) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(LARGEST_BYTES + 1)
     except (OSError, ValueError) as error:
-        known = ", ".join(recipes(folder)) or "none"
+        known = recipes(folder)
+        hint = "" if "/" in recipe else did_you_mean(recipe, known)
+        give = f"{hint} Give" if hint else "; give"
         raise ConfigError(
-            f"cannot read recipe '{recipe}' ({getattr(error, 'strerror', error)}); "
-            f"give a path to a YAML file or one of: {known}"
+            f"cannot read recipe '{recipe}' ({getattr(error, 'strerror', error)})"
+            f"{give} a path to a YAML file or one of: {', '.join(known) or 'none'}"
         ) from None
     return read_recipe(data, recipe)

@@ -133,5 +133,5 @@ def _named(name: str) -> Corpus:
         return known[name]
     names = [AUTO, *known]
     raise ConfigError(
-        f"unknown corpus '{name}'{did_you_mean(name, names)}; known: {', '.join(names)}"
+        f"unknown corpus '{name}'{did_you_mean(name, names) or '.'} Known: {', '.join(names)}"
     )

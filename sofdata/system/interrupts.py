@@ -13,9 +13,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 from sofdata.errors import Interrupted
 from sofdata.ui.console import EXIT_INTERRUPTED
@@ -116,16 +117,28 @@ def stop_hard() -> NoReturn:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Processes that begin meanwhile never see a Ctrl-C; here it comes through afterwards.
+    """Processes that begin meanwhile never see a Ctrl-C; here it, and SIGTERM, come afterwards.
 
     The terminal sends it to all processes of a command, and those that work for another one would
-    end with a traceback each.
+    end with a traceback each. A mask alone would not hold it back here: another thread takes it,
+    and the main thread is interrupted all the same.
     """
+    came: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    answers: dict[int, Callable[[int, FrameType | None], Any]] = {}
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if callable(answer := signal.getsignal(number)):
+                    answers[number] = answer
+                    signal.signal(number, lambda number, _: came.append(number))
         yield
     finally:
+        for held_back, answer in answers.items():
+            signal.signal(held_back, answer)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for first in came[:1]:
+            answers[first](first, None)
 
 
 def _interrupt(number: int, _: object) -> None:

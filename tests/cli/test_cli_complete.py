@@ -137,6 +137,13 @@ def test_bash_completes_a_line_with_the_script_that_is_shown(home: Path) -> None
     assert in_bash(home, f"source {home}/completion.sh; {line}; {call}") == "farneback\n"
 
 
+def test_the_script_that_python_shows_is_that_of_the_command() -> None:
+    words = [sys.executable, "-m", "sofdata", "--show-completion", "bash"]
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    assert "-F _sofdata_completion sofdata\n" in done.stdout
+
+
 def test_completion_can_be_installed(home: Path) -> None:
     assert "bash completion installed" in in_bash(home, "sofdata --install-completion; true")
     script = home / ".bash_completions" / "sofdata.sh"

@@ -64,4 +64,4 @@ def test_one_recipe_is_printed_as_it_is() -> None:
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     done = sofdata("recipes", "ssv3")
     assert done.returncode == 2
-    assert "there is no recipe 'ssv3'; there are ego4d, " in done.stderr
+    assert "there is no recipe 'ssv3'; did you mean 'ssv2'? There are ego4d, " in done.stderr

@@ -116,7 +116,12 @@ class Crew:
     def fill(self, units: int) -> None:
         """Start the workers that are missing. units: that are not done yet."""
         for _ in range(min(self._wanted, units) - len(self.members)):
-            self.starting.append(_start(self.job))
+            # Ctrl-C goes to all processes of a terminal; the driver alone answers it, once the
+            # worker is among those that it ends.
+            with interrupts.held():
+                worker = _start()
+                self.starting.append(worker)
+            worker.send(self.job)
 
     def take(self) -> Worker | None:
         """A worker without work, from now on busy; None if there is none."""
@@ -164,28 +169,24 @@ class Crew:
                 group.remove(worker)
 
 
-def _start(job: UnitJob) -> Worker:
-    """Start a worker; it is ready once it has sent its first message."""
+def _start() -> Worker:
+    """Start a worker; once it has been sent its job, its first message says that it is ready."""
     ours, theirs = Pipe()
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
     arguments = [str(theirs.fileno()), str(os.getpid())]
     found = os.pathsep.join(path or os.getcwd() for path in sys.path)  # modules as here, no others
     try:
-        # Ctrl-C goes to all processes of a terminal; the driver alone answers it.
-        with interrupts.held():
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-                env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": found},
-                pass_fds=(theirs.fileno(),),
-            )
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": found},
+            pass_fds=(theirs.fileno(),),
+        )
     finally:
         theirs.close()
-    worker = Worker(process, ours, stderr)
-    worker.send(job)
-    return worker
+    return Worker(process, ours, stderr)
 
 
 def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:

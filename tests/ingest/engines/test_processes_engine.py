@@ -9,12 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from sofdata.ingest.processes import Crew
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
+from sofdata.ingest.engines import WITHOUT_RAY, with_engine
 from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import execute, prepare
 from sofdata.scenes import write_clip
 from sofdata.storage.tree import Tree
@@ -152,6 +157,24 @@ def test_an_interrupted_run_stops_at_once_and_leaves_nothing(
     done = sofdata("ingest", corpus, tmp_path / "d", "--engine", "inline")
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_an_interruption_while_a_worker_starts_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start_process = subprocess.Popen
+
+    def interrupted(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
+        started.append(start_process(*args, **more))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    crew = Crew(cast("UnitJob", SimpleNamespace(config=load_config(None, ["run.workers=2"]))))
+    with pytest.raises(KeyboardInterrupt):
+        crew.fill(2)
+    crew.end()
+    assert len(started) == 1
+    assert started[0].returncode is not None
 
 
 def test_workers_end_with_a_killed_driver(corpus: Path, dataset: Path, tmp_path: Path) -> None:
