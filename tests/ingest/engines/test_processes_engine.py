@@ -17,7 +17,6 @@ from sofdata.ingest.processes import Crew
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
-from sofdata.ingest.engines import WITHOUT_RAY, with_engine
 from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import execute, prepare
