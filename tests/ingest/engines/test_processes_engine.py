@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sofdata.ingest.processes import Crew
 
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
+from sofdata.ingest.engines.processes import Crew
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import execute, prepare
 from sofdata.scenes import write_clip
