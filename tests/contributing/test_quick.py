@@ -12,7 +12,7 @@ from tests.quick import SLOW_IMPORTS, imported_with_helpers, is_quick_module
 
 TESTS = Path(__file__).resolve().parents[1]
 # Rendering, the command line and what watches over processes are tested by whole runs.
-NOT_REACHED = {"cli", "scenes", "system", "tools", "ui"}
+NOT_REACHED = {"api", "cli", "scenes", "system", "tools", "ui"}
 
 
 @pytest.mark.parametrize(
