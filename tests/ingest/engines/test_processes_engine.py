@@ -168,6 +168,7 @@ def test_an_interruption_while_a_worker_starts_leaves_none(monkeypatch: pytest.M
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", interrupted)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     crew = Crew(cast("UnitJob", SimpleNamespace(config=load_config(None, ["run.workers=2"]))))
     with pytest.raises(KeyboardInterrupt):
         crew.fill(2)
