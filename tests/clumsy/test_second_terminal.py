@@ -193,15 +193,15 @@ def test_a_machine_that_has_lost_a_store_for_long_stops_when_it_comes_back(
 
 
 def test_who_waits_for_a_lease_that_may_be_stale_is_told_whose_it_is_and_for_how_long(
-    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree = Tree(f"disk://{tmp_path / 'd'}")
     tree.write(".lock", ELSEWHERE.encode())
     ingest(corpus, tree.url)
-    printed = capfd.readouterr().err
-    assert "is locked by an ingest by anna on gpu-7 (process 4711" in printed
-    assert "taken over in 0 s unless it shows a sign of life" in printed
-    assert "nothing was heard of it" in printed
+    logged = caplog.text  # which the command line prints
+    assert "is locked by an ingest by anna on gpu-7 (process 4711" in logged
+    assert "taken over in 0 s unless it shows a sign of life" in logged
+    assert "nothing was heard of it" in logged
 
 
 def test_encoding_into_a_dataset_that_is_worked_on_is_refused(copied: Path) -> None:
