@@ -287,8 +287,8 @@ def test_a_training_that_diverges_says_so_and_keeps_its_checkpoints(
 def _failing(body: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """The command line with one more command, which fails in some way."""
     code = (
-        "import sys\nfrom sofdata import cli\n@cli.app.command()\ndef probe():\n"
-        f"    {body}\nsys.argv = ['sofdata', 'probe', '--', *sys.argv[1:]][:2]\ncli.main()\n"
+        "import sys\nfrom sofdata.cli.app import app, main\n@app.command()\ndef probe():\n"
+        f"    {body}\nsys.argv = ['sofdata', 'probe', '--', *sys.argv[1:]][:2]\nmain()\n"
     )
     return subprocess.run(
         [sys.executable, "-c", code],
