@@ -206,7 +206,7 @@ def load(
     return Loader(
         url,
         batch_size=batch_size,
-        shuffle=bool(shuffle),
+        shuffle=shuffle,
         seed=seed,
         workers=workers,
         rank=rank,

@@ -13,7 +13,7 @@ and an encoder that is tuned or fresh is trained by the prior alone, which gains
 distinguish images. `observation_spread` would still show a collapse, as a value near 0, and the
 dynamics is always reported beside the error of predicting no change.
 
-About 0.8 M parameters for the prior and 0.4 M for the dynamics at the default sizes. Equation
+About 0.7 M parameters for the prior and 0.4 M for the dynamics at the default sizes. Equation
 numbers (Eq. n) are those of docs/models.md.
 """
 
