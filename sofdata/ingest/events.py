@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sofdata.shards.schema import LedgerRecord, VideoRecord
+from sofdata.shards.schema import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,18 @@ class Ready:
 class VideoDone:
     """A video has ended, in one way or another; its unit is not committed yet.
 
+    unit, video: their ids. reason: why it is not done, "" if it is.
+    windows, frames: that were written and sampled. is_salvaged: whether some of it was lost.
     taken_over: its samples were there before; nothing was decoded.
     """
 
     unit: str
-    video: VideoRecord
+    video: str
+    status: Status
+    reason: str = ""
+    windows: int = 0
+    frames: int = 0
+    is_salvaged: bool = False
     taken_over: bool = False
 
 
@@ -28,11 +35,15 @@ class VideoDone:
 class UnitDone:
     """A unit is committed.
 
+    unit: its id. videos, windows: numbers of those in the record that now stands, which lies in
+    the dataset: events carry counts only, since a driver has to take them from a thousand workers.
     node: address of the node that ran it; "" for this process.
     kept: why the record is the one that stood before: what would have become worse.
     """
 
-    record: LedgerRecord
+    unit: str
+    videos: int
+    windows: int
     node: str = ""
     kept: tuple[str, ...] = ()
 

@@ -68,20 +68,19 @@ class IngestProgress:
         if isinstance(event, Ready):
             self.started = time.monotonic()
         elif isinstance(event, VideoDone):
-            video = event.video
-            reasons = Counter([video.reason] if video.reason else [])
-            salvaged = int(video.status == "done" and bool(video.salvaged))
-            frames = 0 if event.taken_over else video.frames
-            counts = VideoCounts(1, video.windows, frames, salvaged, reasons)
+            reasons = Counter([event.reason] if event.reason else [])
+            salvaged = int(event.status == "done" and event.is_salvaged)
+            frames = 0 if event.taken_over else event.frames
+            counts = VideoCounts(1, event.windows, frames, salvaged, reasons)
             self._open.setdefault(event.unit, VideoCounts()).add(counts)
             self._counts.add(counts)
         elif isinstance(event, UnitRetried):
             self._counts.add(self._open.pop(event.unit, VideoCounts()), sign=-1)
         elif isinstance(event, UnitDone):
             if event.kept:  # the old results stay, so these do not count
-                self._counts.add(self._open[event.record.unit], sign=-1)
-                self._counts.videos += len(event.record.videos)
-            self._open.pop(event.record.unit, None)
+                self._counts.add(self._open[event.unit], sign=-1)
+                self._counts.videos += event.videos
+            self._open.pop(event.unit, None)
 
     def line(self) -> str:
         """'videos 12/40 · windows 60 · not done 2 (static 2) · 812 frames/s · 0:32 left'."""
@@ -164,7 +163,7 @@ def _print_event(console: Console, event: Event) -> None:
     if isinstance(event, UnitRetried):
         line = f"unit {event.unit} is retried: {event.why}"
     elif isinstance(event, UnitDone) and event.kept:
-        line = f"unit {event.record.unit} stays as it was: {'; '.join(event.kept)}"
+        line = f"unit {event.unit} stays as it was: {'; '.join(event.kept)}"
     elif isinstance(event, UnitKept):
         line = f"unit {event.unit} is not replaced: {'; '.join(event.worse)}"
     elif isinstance(event, NodeJoined):

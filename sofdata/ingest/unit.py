@@ -55,14 +55,14 @@ def run_unit(
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, outcome.stderr)
             fault_point("unit: video ended")  # where tests kill a worker between two videos
-            yield VideoDone(unit.id, video, taken is not None)
+            yield _ended(unit, video, taken is not None)
         # Judged by unit, since a record stands for all of its videos: one that lost what another
         # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
         if worse and ((standing := carrier.standing()) or not job.takes_worse):
             yield _keep(unit, job, standing, shard.path, worse)
         else:
-            yield UnitDone(_commit(unit, job, shard, videos, join_digests(*digests)))
+            yield _done(_commit(unit, job, shard, videos, join_digests(*digests)))
 
 
 def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoOutcome:
@@ -82,6 +82,25 @@ def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoOutcome:
             attempt = following
 
 
+def _ended(unit: Unit, video: VideoRecord, taken_over: bool) -> VideoDone:
+    """What a driver counts of a video."""
+    return VideoDone(
+        unit=unit.id,
+        video=video.id,
+        status=video.status,
+        reason=video.reason,
+        windows=video.windows,
+        frames=video.frames,
+        is_salvaged=bool(video.salvaged),
+        taken_over=taken_over,
+    )
+
+
+def _done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
+    """What a driver counts of a committed unit."""
+    return UnitDone(record.unit, len(record.videos), len(record.windows), kept=kept)
+
+
 def _labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
     """A record with what the plan says of its video now, also where its samples are older."""
     return record.model_copy(update={"labels": dict(ref.labels), "inputs": video_inputs(ref)})
@@ -93,7 +112,7 @@ def _keep(
     """Let the earlier result of a unit stand, since the new one is worse."""
     if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
-    return UnitDone(commit_record(job.dest, standing, path, job.ledger), kept=tuple(worse))
+    return _done(commit_record(job.dest, standing, path, job.ledger), tuple(worse))
 
 
 def _commit(
