@@ -326,7 +326,7 @@ class _Account:
         elif isinstance(event, VideoDone) and event.taken_over:
             self._taken_over += 1
         elif isinstance(event, VideoDone):
-            self._frames += event.video.frames
+            self._frames += event.frames
         elif isinstance(event, UnitDone):
             self._kept += event.kept
             self._nodes.update([event.node] if event.node else [])

@@ -91,7 +91,7 @@ def _decode(request: dict[str, Any], answers: Answers) -> None:
             request["decoder"],
         )
         shown = {"height": stream.info.height, "width": stream.info.width}
-        answers.send({"kind": "info", "duration_s": _duration_s(stream.info), **shown})
+        answers.send({"kind": "info", "duration_s": stream.duration_s, **shown})
         for frames in stream:
             header = {
                 "kind": "frames",
@@ -140,12 +140,6 @@ def _describe(error: Exception) -> dict[str, Any]:
         return {"kind": "error", "type": kind, "reason": "", "message": f"{error!r} while decoding"}
     reason = getattr(error, "reason", "")
     return {"kind": "error", "type": kind, "reason": reason, "message": str(error)}
-
-
-def _duration_s(info: Any) -> float:
-    """The longer of the durations that the header states and the packets cover."""
-    covered = float(info.pts_s[-1] - info.pts_s[0]) if len(info.pts_s) else 0.0
-    return max(covered, info.duration_s or 0.0)
 
 
 if __name__ == "__main__":

@@ -327,7 +327,8 @@ class IsolatedStream:
         header, _ = self._next()
         try:
             self.info = ShownSize(int(header["height"]), int(header["width"]))
-            self._limit_s = limits.seconds(float(header["duration_s"]), size_bytes)
+            self.duration_s = float(header["duration_s"])
+            self._limit_s = limits.seconds(self.duration_s, size_bytes)
         except (KeyError, TypeError, ValueError):
             raise process.protocol_error() from None
 

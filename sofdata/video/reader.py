@@ -85,6 +85,13 @@ class VideoStream:
         return self._iterator
 
     @property
+    def duration_s(self) -> float:
+        """The longer of the durations that the header states and the packets cover."""
+        pts_s = self.info.pts_s
+        covered_s = float(pts_s[-1] - pts_s[0]) if len(pts_s) else 0.0
+        return max(covered_s, self.info.duration_s or 0.0)
+
+    @property
     def report(self) -> StreamReport:
         if self._report is None:
             raise ContractError(f"{self.path}: the report is known after the last chunk only")
