@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.errors import InputError
 from sofdata.video.container import Key, seconds
 from sofdata.video.entries import INDEXED
 from sofdata.video.keys import RESTARTABLE
@@ -30,6 +31,10 @@ from sofdata.video.sampling import Stretches
 
 MOST_SAMPLES = 1 << 20  # of a video that is divided: their times travel in one message
 LEAD_SHARE = 0.25  # of a part's frames that may be decoded before its first one
+
+
+class NotAsWhole(InputError):
+    """A part of a video does not come, or may not come, as from the whole video."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,22 +14,17 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
-from sofdata.errors import InputError
 from sofdata.types import Frames
 from sofdata.video.chunks import Sample, chunks
 from sofdata.video.config import VideoConfig
 from sofdata.video.container import EntryPoint, open_container, packets, shown_pts
-from sofdata.video.division import Part, Track
+from sofdata.video.division import NotAsWhole, Part, Track
 from sofdata.video.orientation import orientation_of
 from sofdata.video.progress import PROGRESS
 from sofdata.video.pyav_reader import Converter, Picture
 from sofdata.video.sampling import Sampling, StepSampler
 
 _Timed = tuple[int, Picture]
-
-
-class NotAsWhole(InputError):
-    """A part of a video does not come, or may not come, as from the whole video."""
 
 
 def read_part(

@@ -17,7 +17,7 @@ from sofdata.video.hidden import on_file_clock
 from sofdata.video.limits import out_of_memory
 from sofdata.video.probe import Unusable, VideoInfo, probe
 from sofdata.video.ranges import RangeFile, Source
-from sofdata.video.sampling import Sampling
+from sofdata.video.sampling import DivideS, Sampling
 from sofdata.video.tally import DecodeTally, StreamReport
 
 
@@ -26,10 +26,13 @@ def open_video(
     config: VideoConfig,
     sampling: Sampling,
     decoder: DecoderName | None = None,
+    divide_s: DivideS | None = None,
 ) -> VideoStream:
     """Open a video file for sampling: a local one, or with PyAV one that is read in ranges.
 
     decoder: overrides `config.decoder`.
+    divide_s: from which length on to look for parts in which the video may be decoded, and how long
+        they are to be; None: not at all.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
     holds no video, one of frames too large, or it is not known what of it must not be shown,
@@ -42,7 +45,8 @@ def open_video(
         info = probe(path, sampling.span_s, config.max_pixels)
     except MemoryError:
         raise out_of_memory() from None
-    return VideoStream(path, info, config, on_file_clock(sampling, info, str(path)), wanted)
+    sampling = on_file_clock(sampling, info, str(path))
+    return VideoStream(path, info, config, sampling, wanted, divide_s)
 
 
 class VideoStream:
@@ -53,8 +57,9 @@ class VideoStream:
 
     info: what the file holds.
     decoder: what decodes it, such as "decord 0.6.0"; settled once the first chunk is there.
-    is_sound: whether all has come so far as the packets promise, so that parts of the video may be
-        decoded apart from here on (`division`); False where the decoder counts nothing.
+    division: the parts in which the video may be decoded, where it was asked for and can be.
+    is_sound: whether all has come so far as the packets promise, so that the parts from here on may
+        be decoded apart; False where the decoder counts nothing.
     report: what became of the video, once all chunks were read.
 
     While iterating: raises `DecodeError` if no frame decodes, `Unusable` if the span holds none,
@@ -69,6 +74,7 @@ class VideoStream:
         config: VideoConfig,
         sampling: Sampling,
         decoder: DecoderName,
+        divide_s: DivideS | None = None,
     ) -> None:
         self.path = str(path)
         self._source = path
@@ -79,6 +85,7 @@ class VideoStream:
         self._wanted = decoder
         self._report: StreamReport | None = None
         self._tally: DecodeTally | None = None
+        self.division = self._division(*divide_s) if divide_s else None
         self._iterator = self._iterate()
 
     def __iter__(self) -> Iterator[Frames]:
@@ -101,17 +108,13 @@ class VideoStream:
     def is_sound(self) -> bool:
         return self._tally is not None and self._tally.is_sound
 
-    def division(self, from_s: float, part_s: float) -> Division | None:
-        """The parts of about `part_s` in which the video may be decoded; None: only as a whole.
-
-        from_s: a shorter video is not divided.
-        """
-        if len(self.info.pts_s) < 2 or self.info.pts_s[-1] - self.info.pts_s[0] < from_s:
-            return None
-        if isinstance(self._source, RangeFile) or self._use_decord():
+    def _division(self, from_s: float, part_s: float) -> Division | None:
+        if self.duration_s < from_s or isinstance(self._source, RangeFile) or self._use_decord():
             return None
         samples = pyav_reader.wanted_pts(self.info, self.sampling)
-        if samples is None or (samples[-1:] - samples[:1]).sum() * self.info.time_base < from_s:
+        if samples is None or not len(samples):
+            return None
+        if (samples[-1] - samples[0]) * self.info.time_base < from_s:
             return None
         hidden_s = self.sampling.hidden_s
         return divide(self.info, samples, hidden_s, self.config.chunk_frames, part_s)
