@@ -29,13 +29,20 @@ from sofdata.video.ranges import Source
 from sofdata.video.tally import StreamReport
 
 
-class FrameSize(Protocol):
-    """Size of a video as shown, px."""
+class Shown(Protocol):
+    """Size of a video as shown, px, and what its header says of frames a second and length, s.
+
+    fps: 0 where it does not say. duration_s: 0 or None where it does not.
+    """
 
     @property
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def duration_s(self) -> float | None: ...
 
 
 class DecodedVideo(Protocol):
@@ -44,7 +51,7 @@ class DecodedVideo(Protocol):
     decoder: str
 
     @property
-    def info(self) -> FrameSize: ...
+    def info(self) -> Shown: ...
     @property
     def report(self) -> StreamReport: ...
     def __iter__(self) -> Iterator[Frames]: ...

@@ -90,7 +90,7 @@ def _decode(request: dict[str, Any], answers: Answers) -> None:
             _sampling(request["sampling"]),
             request["decoder"],
         )
-        shown = {"height": stream.info.height, "width": stream.info.width}
+        shown = {name: getattr(stream.info, name) for name in ("height", "width", "fps")}
         answers.send({"kind": "info", "duration_s": _duration_s(stream.info), **shown})
         for frames in stream:
             header = {

@@ -95,10 +95,15 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ShownSize:
-    """Size of a video as shown, px."""
+    """Size of a video as shown, px; frames a second and length, s, as far as they are known, or 0.
+
+    Of a span, the length is that of the file only where its header states it.
+    """
 
     height: int
     width: int
+    fps: float
+    duration_s: float
 
 
 class DecoderProcess:
@@ -326,8 +331,9 @@ class IsolatedStream:
         self._waited_s, self._limit_s = 0.0, limits.seconds(0.0, size_bytes)
         header, _ = self._next()
         try:
-            self.info = ShownSize(int(header["height"]), int(header["width"]))
-            self._limit_s = limits.seconds(float(header["duration_s"]), size_bytes)
+            size = int(header["height"]), int(header["width"])
+            self.info = ShownSize(*size, float(header["fps"]), float(header["duration_s"]))
+            self._limit_s = limits.seconds(self.info.duration_s, size_bytes)
         except (KeyError, TypeError, ValueError):
             raise process.protocol_error() from None
 
