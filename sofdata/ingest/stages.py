@@ -173,15 +173,26 @@ def _begin(
     """
     first, second = frames.rgb[:-1], frames.rgb[1:]  # [T-1,H,W,3]
     wanted = ~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == "")
-    estimate = flow.submit(first[wanted], second[wanted]) if wanted.any() else None
+    some = wanted.any()
+    if some and not wanted.all():  # otherwise nothing is copied
+        first, second = first[wanted], second[wanted]
+    estimate = flow.submit(first, second) if some else None
 
     def wait() -> Chunk:
-        field = np.zeros((*first.shape[:3], 2), np.float32)
-        if estimate is not None:
-            field[wanted] = estimate()
+        field = _spread(estimate() if estimate is not None else None, wanted, frames.rgb.shape)
         return Chunk(frames, FlowClip(field, np.diff(frames.pts_s)), breaks)
 
     return wait
+
+
+def _spread(flow: Flow | None, wanted: NDArray[np.bool_], shape: tuple[int, ...]) -> Flow:
+    """The flow of the wanted steps among all of them, zero for the others: [T-1,H,W,2]."""
+    if flow is not None and len(flow) == len(wanted):
+        return flow
+    field = np.zeros((len(wanted), *shape[1:3], 2), np.float32)
+    if flow is not None:
+        field[wanted] = flow
+    return field
 
 
 def still_steps(rgb: Images, still_diff: float) -> NDArray[np.bool_]:
