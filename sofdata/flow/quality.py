@@ -22,7 +22,7 @@ class DisSettings:
     finest_scale: int = 0
     patch_size: int = 8
     patch_stride: int = 3
-    gradient_descent_iterations: int = 12
+    gradient_descent_iterations: int = 16
     variational_refinement_iterations: int = 4
     variational_refinement_alpha: float = 40.0
     mean_normalization: bool = True
@@ -42,7 +42,6 @@ BEFORE_REGIONS: dict[str, Any] = {
 
 EARLIER = replace(
     DisSettings(),
-    gradient_descent_iterations=16,
     variational_refinement_iterations=5,
     variational_refinement_alpha=30.0,
     **BEFORE_REGIONS,
