@@ -33,7 +33,7 @@ from sofdata.video.sampling import Sampling
 from sofdata.windows.shots import shot_changes
 from sofdata.windows.steps import resize_flow
 
-SIZES = (96, 112, 128)
+SIZES = (96, 128)
 STORED_PX, REFERENCE_PX, STEP_S = 64, 448, 0.13
 SPEEDS_PX, NOISES = (0.3, 1.0, 3.0, 8.0), (0.0, 1.5, 3.0, 6.0)  # a step at 128 px; at 256 px
 CODECS = (("vp9", "34"), ("vp9", "20"), ("h264", "23"), ("h264", "28"))
@@ -61,6 +61,33 @@ class Pair:
         return float(
             np.linalg.norm(resize_flow(flow, STORED_PX) - self.truth, axis=-1)[self.known].mean()
         )
+
+
+def save(path: Path, pairs: list[Pair]) -> None:
+    """Keep the pairs, which take longer to draw and decode than a cell to measure."""
+    arrays: dict[str, NDArray[np.generic]] = {"kinds": np.array([pair.kind for pair in pairs])}
+    for number, pair in enumerate(pairs):
+        arrays |= {f"{number} truth": pair.truth, f"{number} known": pair.known}
+        arrays |= {f"{number} {size}": frames for size, frames in pair.frames.items()}
+        for size, frame in (pair.earlier or {}).items():
+            arrays[f"{number} before {size}"] = frame
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def load(path: Path) -> list[Pair]:
+    with np.load(path) as found:
+        return [
+            Pair(
+                str(kind),
+                {size: found[f"{number} {size}"] for size in SIZES},
+                found[f"{number} truth"],
+                found[f"{number} known"],
+                {size: found[f"{number} before {size}"] for size in SIZES}
+                if f"{number} before {SIZES[0]}" in found
+                else None,
+            )
+            for number, kind in enumerate(found["kinds"])
+        ]
 
 
 def synthetic(clips: Path, count: int, seed: int) -> Iterator[Pair]:

@@ -46,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE, PICTURE = ROOT / "benchmarks" / "cache" / "flow_pareto", ROOT / "docs" / "pictures"
 BASE = QUALITIES["earlier"]
 RENDERED = 12  # clips
+THRESHOLDS = (0.5, 1.0, 1.5, 2.0, 3.0)  # grey levels
 TIMED = 3  # of so many pairs one is timed, against BASE on the same pair
 SPACE: dict[str, tuple[Any, ...]] = {
     "finest_scale": (0, 0, 1),
@@ -116,6 +117,7 @@ def main() -> None:
     base = cells[named["earlier"]]
     print_named({name: cells[point] for name, point in named.items()}, base)
     print_clips({name: cells[point] for name, point in named.items()})
+    print_thresholds(pairs)
     print_films(pairs.all())
     if not arguments.named:
         front = pareto(cells, base)
@@ -159,16 +161,22 @@ class Pairs:
         self._pairs: list[Pair] = []
 
     def all(self) -> list[Pair]:
-        if not self._pairs:
-            a = self._arguments
-            self._pairs = [
-                *flow_pairs.synthetic(a.clips, a.scenes, a.seed),
-                *flow_pairs.before_a_still_background(a.clips, 2, a.seed),
-                *flow_pairs.rendered(CACHE / "clips", RENDERED, a.steps // 2, a.checkpoint),
-                *flow_pairs.real(a.clips, a.steps, a.checkpoint),
-            ]
-            random.Random(0).shuffle(self._pairs)
+        path = self._folder / "pairs.npz"
+        if not path.exists():
+            flow_pairs.save(path, self._make())
+        self._pairs = self._pairs or flow_pairs.load(path)
         return self._pairs
+
+    def _make(self) -> list[Pair]:
+        a = self._arguments
+        pairs = [
+            *flow_pairs.synthetic(a.clips, a.scenes, a.seed),
+            *flow_pairs.before_a_still_background(a.clips, 1, a.seed),
+            *flow_pairs.rendered(CACHE / "clips", RENDERED, a.steps // 2, a.checkpoint),
+            *flow_pairs.real(a.clips, a.steps, a.checkpoint),
+        ]
+        random.Random(0).shuffle(pairs)
+        return pairs
 
     def cell(self, point: Point) -> Cell:
         path = self._folder / f"{point.key()}.json"
@@ -244,6 +252,22 @@ def print_clips(named: dict[str, Cell]) -> None:
         if kind.startswith("real"):
             errors = " | ".join(f"{cell.errors_px[kind]:.3f}" for cell in named.values())
             print(f"| {kind.removeprefix('real ')} | {errors} |")
+
+
+def print_thresholds(pairs: Pairs) -> None:
+    """From which difference of grey levels on motion is lost."""
+    fine = QUALITIES["fine"]
+    points = {"whole": Point(replace(fine, region="whole"))}
+    for diff in THRESHOLDS:
+        points[f"{diff:g}"] = Point(replace(fine, region_diff=diff))
+    kinds = ("still", "rendered", "real")
+    print(
+        f"\n| region_diff | {' | '.join(kinds)} | time over earlier, still |\n|---|---|---|---|---|"
+    )
+    for name, point in points.items():
+        cell = pairs.cell(point)
+        errors = " | ".join(f"{cell.mean_error_px(kind):.4f}" for kind in kinds)
+        print(f"| {name} | {errors} | {cell.costs['still']:.2f} |")
 
 
 def print_films(pairs: list[Pair]) -> None:

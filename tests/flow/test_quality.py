@@ -113,3 +113,21 @@ def test_frames_too_small_for_the_finest_octave_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"finest_scale is 1 .*take flow.size 46 or more"):
         resolve(FlowConfig(estimator="dis", quality="fast", size=32))
     assert resolve(FlowConfig(estimator="dis", quality="fast", size=46)).dis.finest_scale == 1
+
+
+def test_earlier_is_opencvs_search_of_the_whole_grey_frame() -> None:
+    import cv2
+
+    film = moving_texture(1.5, -1, 2, (96, 96))
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(0)
+    search.setPatchSize(8)
+    search.setPatchStride(3)
+    search.setGradientDescentIterations(16)
+    search.setVariationalRefinementIterations(5)
+    search.setVariationalRefinementAlpha(30)
+    search.setUseMeanNormalization(True)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in film]
+    estimator = make_estimator(FlowConfig(estimator="dis", quality="earlier"))
+    flow = estimator.estimate(film[:1], film[1:])[0]
+    assert np.array_equal(flow, search.calc(grey[0], grey[1], None))
