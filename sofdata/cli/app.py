@@ -31,6 +31,7 @@ from sofdata.cli.options import (
     Workers,
     examples,
 )
+from sofdata.cli.price import price_of, print_price
 from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
 from sofdata.errors import ConfigError
@@ -112,6 +113,7 @@ def _sofdata(
 @app.command(
     epilog=examples(
         "sofdata ingest videos dataset",
+        "sofdata ingest videos dataset --dry-run --workers 8",
         "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32",
         "sofdata ingest robots demos --with-actions --set flow.estimator=dis",
     )
@@ -137,8 +139,18 @@ def ingest(
         bool, typer.Option("--with-actions", help="Also store the actions of demonstrations.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Plan, print it, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Plan, measure a sample, print what it will take; write nothing."
+        ),
     ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=0, help="Videos that --dry-run measures; default: 20. 0: none."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which videos --dry-run measures; default: 0.")
+    ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Ingest what has changed in the source.")
     ] = False,
@@ -169,10 +181,16 @@ def ingest(
     The same command again resumes an ingest that was stopped, and does nothing
     where all is done.
     """
+    from contextlib import ExitStack
+
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
-    from sofdata.ingest.engines.choice import check_engine, may_use_ray
+    from sofdata.ingest.engines.choice import check_engine, may_start_early, may_use_ray
+    from sofdata.ingest.engines.crew import early_workers
+    from sofdata.storage.tree import Tree
 
+    if not dry_run and (sample is not None or seed is not None):
+        raise ConfigError("--sample and --seed say what --dry-run measures: add --dry-run")
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
@@ -181,15 +199,18 @@ def ingest(
     check_engine(config)
     if may_use_ray(config.run) and not dry_run:
         supervise()
-    from sofdata.ingest.mode import Mode
-    from sofdata.ingest.progress import following
-    from sofdata.ingest.run import execute, prepare, working_on
-    from sofdata.report.summary import ingest_summary, print_ingest
-    from sofdata.storage.tree import Tree
-
     if not quiet:
         say(console, f"looking at {Tree(source).name}")
-    with working_on(Tree(source), Tree(dest), config, dry_run=dry_run):
+    with ExitStack() as stack:
+        is_early = not dry_run and may_start_early(config.run, Tree(dest))
+        # They import what they work with while this process imports what it plans with.
+        early = stack.enter_context(early_workers(config.run.workers, wanted=is_early))
+        from sofdata.ingest.mode import Mode
+        from sofdata.ingest.progress import following
+        from sofdata.ingest.run import execute, prepare, working_on
+        from sofdata.report.summary import ingest_summary, print_ingest
+
+        stack.enter_context(working_on(Tree(source), Tree(dest), config, dry_run=dry_run))
         prepared = prepare(
             Tree(source),
             Tree(dest),
@@ -203,7 +224,8 @@ def ingest(
         if not quiet:
             _print_plan(console, prepared)
         if dry_run:
-            print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
+            price = price_of(prepared, sample, seed or 0, quiet)
+            print_price(price, {"dry_run": True, **_plan_figures(prepared)}, json_)
             return
         if prepared.complete:
             say(console, "nothing to do: every unit is committed")
@@ -214,7 +236,7 @@ def ingest(
             with following(
                 console, plan.videos, prepared.videos_done, quiet, plan.reasons, prepared.work
             ) as follow:
-                summary = execute(prepared, follow)
+                summary = execute(prepared, follow, early)
             dataset = summary.dataset
     if json_:
         print_json(ingest_summary(dataset, summary, dest))

@@ -29,7 +29,6 @@ from sofdata.video.words import last_line
 if TYPE_CHECKING:  # a command starts workers before it imports what it plans with
     from sofdata.ingest.engines.worker import Message
     from sofdata.ingest.job import UnitJob
-    from sofdata.ingest.units import Unit
 
 PROGRAM = "from sofdata.ingest.engines.worker import main; main()"
 STDERR_TAIL_BYTES = 2000
@@ -46,7 +45,7 @@ class Worker:
     pipe: Connection
     stderr: IO[bytes]
 
-    def send(self, value: UnitJob | Unit) -> None:
+    def send(self, value: object) -> None:
         """Send what the worker waits for. If it is dead, `receive` finds out."""
         with suppress(OSError):
             self.pipe.send(value)
@@ -87,16 +86,27 @@ class Worker:
             return self.process.wait()
 
 
-def start_worker(among: list[Worker]) -> Worker:
-    """Start a worker, as one more of `among`; once it is sent its job it says that it is ready.
+def start_worker(program: str = "") -> Worker:
+    """Start a worker; once it has been sent its job, its first message says that it is ready.
 
-    Ctrl-C goes to all processes of a terminal; the driver alone answers it, once the worker is
-    among those that it ends.
+    program: what it runs instead of a worker's own, with the same arguments.
     """
-    with interrupts.held():
-        worker = _start()
-        among.append(worker)
-    return worker
+    ours, theirs = Pipe()
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+    arguments = [str(theirs.fileno()), str(os.getpid())]
+    found = os.pathsep.join(path or os.getcwd() for path in sys.path)  # modules as here, no others
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", program or PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": found},
+            pass_fds=(theirs.fileno(),),
+        )
+    finally:
+        theirs.close()
+    return Worker(process, ours, stderr)
 
 
 def end_workers(workers: Iterable[Worker]) -> None:
@@ -118,7 +128,7 @@ class EarlyWorkers:
         """Start so many. Where that fails, the engine will find out, and say so."""
         with suppress(OSError):
             for _ in range(number):
-                start_worker(self._workers)
+                _enlist(self._workers)
 
     def hand_over(self, most: int) -> list[Worker]:
         """Give away so many; they are ended by whoever takes them, the others now."""
@@ -173,7 +183,7 @@ class Crew:
         if early is not None:
             self._started += early.hand_over(max(0, missing))
         while self._started or len(self) < min(self._wanted, units):
-            worker = self._started[-1] if self._started else start_worker(self._started)
+            worker = self._started[-1] if self._started else _enlist(self._started)
             self.starting.add(worker)
             self._started.pop()
             self._pipes.register(worker.pipe, selectors.EVENT_READ, worker)
@@ -223,21 +233,13 @@ class Crew:
         return self.job.config.run.workers or cores()
 
 
-def _start() -> Worker:
-    """Start a worker; once it has been sent its job, its first message says that it is ready."""
-    ours, theirs = Pipe()
-    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-    arguments = [str(theirs.fileno()), str(os.getpid())]
-    found = os.pathsep.join(path or os.getcwd() for path in sys.path)  # modules as here, no others
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
-            env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": found},
-            pass_fds=(theirs.fileno(),),
-        )
-    finally:
-        theirs.close()
-    return Worker(process, ours, stderr)
+def _enlist(among: list[Worker]) -> Worker:
+    """Start a worker as one more of `among`.
+
+    Ctrl-C goes to all processes of a terminal; the driver alone answers it, once the worker is
+    among those that it ends.
+    """
+    with interrupts.held():
+        worker = start_worker()
+        among.append(worker)
+    return worker

@@ -21,8 +21,11 @@ class InProcess:
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         return open_video(path, self._config.video, _sampling(self._config, ref), decoder)
 
+    def launch(self) -> None:
+        """Nothing to start: there is no other process."""
+
     def close(self) -> None:
-        """Nothing to end: there is no other process."""
+        """Nothing to end."""
 
 
 class Isolated:
@@ -35,6 +38,10 @@ class Isolated:
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)
         return self._process.open(path, self._config.video, sampling, decoder)
+
+    def launch(self) -> None:
+        """Start the process, without waiting for it."""
+        self._process.launch()
 
     def close(self) -> None:
         """End the process."""
