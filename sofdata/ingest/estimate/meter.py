@@ -21,7 +21,7 @@ from sofdata.ingest.estimate.clock import NO_TIME, CpuClock, Spent
 from sofdata.ingest.estimate.guess import Header
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools
+from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, run_through
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import run_video
 from sofdata.shards.layout import SHARDS
@@ -119,7 +119,7 @@ class Meter:
         self._flow.reset()
         self._decoder.stream = None
         begin_bytes, begin = tools.shard.size_bytes, self._clock.read()
-        outcome = run_video(ref, self._job, tools)
+        outcome = run_through(run_video(ref, self._job, tools))
         spent = self._clock.since(begin)
         return Measured(
             ref=ref,
