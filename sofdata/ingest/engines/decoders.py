@@ -29,11 +29,15 @@ class InProcess:
 
 
 class Isolated:
-    """Opens videos in a process that is killed if a video makes it hang."""
+    """Opens videos in a process that is killed if a video makes it hang.
 
-    def __init__(self, config: IngestConfig) -> None:
+    process: one that was launched before the configuration was known.
+    """
+
+    def __init__(self, config: IngestConfig, process: DecoderProcess | None = None) -> None:
         self._config = config
-        self._process = DecoderProcess(config.run.limits)
+        self._process = process or DecoderProcess(config.run.limits)
+        self._process.limits = config.run.limits
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)

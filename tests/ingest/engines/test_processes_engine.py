@@ -126,9 +126,7 @@ def test_a_unit_is_tried_three_times(
 def test_workers_that_die_as_they_start_end_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "sofdata.ingest.engines.crew.PROGRAM", "raise SystemExit('out of order')"
-    )
+    monkeypatch.setattr("sofdata.ingest.engines.crew.PROGRAM", "raise SystemExit('out of order')")
     config = load_config(None, ["run.engine=processes", "run.workers=1"])
     prepared = prepare(Tree(str(corpus)), Tree(str(tmp_path / "d")), config, "auto")
     with pytest.raises(Exception, match=r"4 workers in a row died .*exit code 1.*out of order"):
