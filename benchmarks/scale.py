@@ -1,8 +1,8 @@
 """What sofdata takes at the scale of a million videos and ten million windows, beside its goals.
 
 The parts stand in modules of their own: `scale_plan` (listing, plan, resume, update),
-`scale_ledger` (finishing and verifying), `scale_loader` (opening a dataset). Each gives its figures,
-and takes each of them in a child process, so that times and peak memory are of that alone.
+`scale_ledger` (finishing and verifying), `scale_loader` (opening a dataset). Each gives its
+figures, and takes each of them in a child process, so that times and peak memory are of that alone.
 
     python benchmarks/scale.py [--videos 1000000] [--parts plan ledger loader]
 
