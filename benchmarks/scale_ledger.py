@@ -1,8 +1,8 @@
-"""Finishing and verifying a dataset of a million videos: their records are made up, no video is read.
+"""Finishing and verifying a dataset of a million videos, whose records are made up: none is read.
 
-A unit has 50 videos of ten windows each, so a million videos are 20,000 records of 290 KB. Numbers and
-texts repeat after some thousand windows; shards are holes of the right size. The dataset is kept under
-benchmarks/cache (6 GB for a million videos), and finished anew in each trial.
+A unit has 50 videos of ten windows each, so a million videos are 20,000 records of 290 KB. Numbers
+and texts repeat after some thousand windows; shards are holes of the right size. The dataset is
+kept under benchmarks/cache (6 GB for a million videos), and finished anew in each trial.
 
     python benchmarks/scale_ledger.py --videos 1000000
 
@@ -188,7 +188,7 @@ def _template(kind: int, config_sha256: str) -> tuple[int, str]:
 
 def _window(rng: np.random.Generator, video: str, window: int) -> WindowRow:
     names = ("mean_px", "p99_px", "max_px", "active_share", "camera_px", "camera_share")
-    names += ("residual_px", "error_mean_px", "error_max_px")
+    more = ("residual_px", "error_mean_px", "error_max_px")
     return WindowRow(
         key=f"{video.replace('/', '-')}-{UNIT}-{window}",
         offset=int(rng.integers(1 << 15)) * 512,
@@ -200,7 +200,7 @@ def _window(rng: np.random.Generator, video: str, window: int) -> WindowRow:
         cut="start",
         text="Pushing something from left to right",
         codec="q8",
-        **{name: float(value) for name, value in zip(names, rng.random(9), strict=True)},
+        **{name: float(value) for name, value in zip(names + more, rng.random(9), strict=True)},
     )
 
 
