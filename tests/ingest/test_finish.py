@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import pytest
 
 from sofdata.ingest import generation as generations
 from sofdata.ingest.finish import finish
-from sofdata.ingest.generation import Generation, read_generation
+from sofdata.ingest.generation import Generation, read_generation, save_generation
 from sofdata.ingest.verify import verify
 from sofdata.shards import commit, parquet
 from sofdata.shards.commit import read_record
 from sofdata.shards.schema import LedgerRecord
 from sofdata.storage.tree import Tree
+from sofdata.system import fault_points
+from tests.helpers import hashes
 from tests.ingest import row_by_row
 from tests.ledgers import make_up_dataset
 
@@ -190,3 +194,72 @@ def test_memory_does_not_grow_with_the_windows(
     (small, few), (large, many) = peak(40), peak(80)  # both fill the parser's cache of strings
     assert large - small > 3 << 20
     assert many - few < (large - small) / 10  # what is kept of a unit: its shard, its notes
+
+
+class Stopped(Exception):
+    """A process ends here."""
+
+
+def _steps(monkeypatch: pytest.MonkeyPatch, stop_at: int = -1) -> list[str]:
+    """Notes the steps that are reached from here on, and stops at one of them."""
+    reached = list[str]()
+
+    def reach(step: str) -> None:
+        reached.append(step)
+        if len(reached) == stop_at + 1:
+            raise Stopped
+
+    monkeypatch.setattr(fault_points, "_inject", reach)
+    return reached
+
+
+def _an_update(folder: Path) -> tuple[Tree, Generation]:
+    """A finished dataset of eight units, and another to be put in its place that shares six."""
+    dest, whole = make_up_dataset(folder, 8)
+    record = finish(dest, whole)
+    more, wanted = make_up_dataset(folder.parent / "more", 10)
+    units = wanted.plan.units[2:]
+    plan = replace(whole.plan, units=units)
+    update = Generation(plan, record, frozenset(unit.id for unit in units), staged=True)
+    save_generation(dest, update)
+    for unit in units[-2:]:
+        name = f"{unit.id}.json"
+        dest.write(f"next/ledger/{name}", more.read(f"ledger/{name}"))
+        shard = read_record(more, unit.id).shard
+        if shard:
+            dest.write(f"shards/{shard.name}", more.read(f"shards/{shard.name}"))
+    return dest, update
+
+
+@pytest.mark.parametrize("make", [lambda folder: make_up_dataset(folder, 3), _an_update])
+def test_a_finish_that_was_stopped_at_any_step_is_repeated_to_the_same_bytes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], tuple[Tree, Generation]],
+) -> None:
+    monkeypatch.setattr(parquet, "ROW_GROUP", 64)
+    begun = tmp_path / "begun" / "d"
+    make(begun)
+    shutil.copytree(begun, tmp_path / "whole")
+    steps = _steps(monkeypatch)
+    _finish_again(tmp_path / "whole")
+    wanted, number = hashes(tmp_path / "whole"), len(steps)
+    assert {"finish: tables made", "finish: retired", "table: rows"} <= {*steps}
+    for stop_at in range(number):
+        folder = tmp_path / str(stop_at)
+        shutil.copytree(begun, folder)
+        _steps(monkeypatch, stop_at)
+        with pytest.raises(Stopped):
+            _finish_again(folder)
+        _steps(monkeypatch)
+        _finish_again(folder)
+        Tree(str(folder)).clear_scratch()
+        assert hashes(folder) == wanted, steps[stop_at]
+        shutil.rmtree(folder)
+
+
+def _finish_again(folder: Path) -> None:
+    dest = Tree(str(folder))
+    generation = read_generation(dest)
+    assert generation is not None
+    finish(dest, generation)
