@@ -56,73 +56,132 @@ def files_of(indexes: Sequence[Index], corpora: Sequence[str]) -> Files:
     """
     import pyarrow as pa
 
-    plans = [_plan(index, corpus) for index, corpus in zip(indexes, corpora, strict=True)]
     video = np.empty(sum(index.num_rows for index in indexes), np.int32)
-    before = rows = 0
-    for index, plan in zip(indexes, plans, strict=True):
+    plans, before, rows = list[pa.Table](), 0, 0
+    for index, corpus in zip(indexes, corpora, strict=True):
+        plan = _plan(index, corpus)
         part = video[rows : rows + index.num_rows]
         videos_of(index, plan["id"], part)
         part += np.int32(before)
         rows, before = rows + index.num_rows, before + plan.num_rows
-    videos = pa.concat_tables(plans)
-    used = np.zeros(videos.num_rows, np.bool_)
-    used[video] = True
-    names, numbers = _named(videos.drop_columns("id"), np.flatnonzero(used))
-    file_of_video = np.zeros(videos.num_rows, np.int32)
-    file_of_video[used] = numbers
-    return Files(names, file_of_video[video], videos["id"], video)
+        plans.append(plan)
+    names, file_of_video = _named(plans, video)
+    ids = [chunk for plan in plans for chunk in plan["id"].chunks]
+    return Files(names, file_of_video[video], pa.chunked_array(ids), video)
 
 
 def _plan(index: Index, corpus: str) -> pa.Table:
     """Of each planned video what identifies its content; labels become the recording."""
     import pyarrow as pa
 
-    from sofdata.corpora.recordings import recording_of
+    from sofdata.corpora.recordings import names_recordings, recording_of
 
+    labelled = names_recordings(corpus)
+    columns = [name for name in PLANNED if labelled or name != "labels"]
     parts = []
-    for part in plan_parts(index.tree, PLANNED, "file a window comes from"):
-        found = [recording_of(corpus, labels) for labels in parsed(index.tree, part["labels"])]
-        recordings = pa.array(found, pa.string()).dictionary_encode()
-        parts.append(part.drop_columns("labels").append_column("recording", recordings))
+    for part in plan_parts(index.tree, columns, "file a window comes from"):
+        found = pa.nulls(part.num_rows, pa.string()).fill_null("")
+        if labelled:
+            labels = parsed(index.tree, part["labels"])
+            part = part.drop_columns("labels")
+            found = pa.array([recording_of(corpus, each) for each in labels], pa.string())
+        parts.append(part.append_column("recording", found.dictionary_encode()))
     return pa.concat_tables(parts).unify_dictionaries()
 
 
-def _named(videos: pa.Table, used: NDArray[np.int64]) -> tuple[Texts, NDArray[np.int64]]:
-    """The names of the files of the used videos, and the number of the name of each of them."""
+def _named(plans: list[pa.Table], video: NDArray[np.int32]) -> tuple[Texts, NDArray[np.int32]]:
+    """The names of the files of the windows, and for each planned video that of its file."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    prints = _codes(videos["fingerprint"])
-    names = _names(videos, prints).take(used)
-    texts = Texts(names.combine_chunks())
+    videos = pa.concat_tables(plans).drop_columns("id")
+    used = np.zeros(videos.num_rows, np.bool_)
+    used[video] = True
+    content = _codes(videos["fingerprint"])
+    texts, number = _names(videos, content, used)
     # Numbers stand for the names from here on: they are sorted alike.
-    numbers = pc.index_in(names, value_set=texts.values).to_numpy()
-    alike = videos.select(["span_start_s", "span_end_s"]).take(used)
-    recorded = pc.not_equal(videos["recording"].cast(pa.string()), "").take(used)
-    alike = alike.append_column("recording", recorded)
-    alike = alike.append_column("fingerprint", pa.array(prints[used]))
-    same = np.arange(len(texts))
-    for number, first in same_content(alike.append_column("name", pa.array(numbers))).items():
-        same[number] = first
-    left, numbers = np.unique(same[numbers], return_inverse=True)
-    return Texts(texts.values.take(left)), numbers
+    same = np.arange(len(texts), dtype=np.int32)
+    for one, first in _same(videos, content, used, number).items():
+        same[one] = first
+    number = same[number]
+    left = np.zeros(len(texts), np.bool_)
+    left[number[used]] = True
+    places = np.cumsum(left, dtype=np.int32) - 1
+    return texts.those(left), places[number]
 
 
-def _names(videos: pa.Table, prints: NDArray[np.int32]) -> pa.ChunkedArray:
-    """Of each planned video its recording, or the first of the uris of files of its content."""
+def _names(
+    videos: pa.Table, content: NDArray[np.int32], used: NDArray[np.bool_]
+) -> tuple[Texts, NDArray[np.int32]]:
+    """Names of the used videos, and the number of that of each video, 0 for others.
+
+    It is the recording, or else the first of the uris of files of the same content.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    recordings = videos["recording"].cast(pa.string())
-    is_alone = pc.equal(recordings, "")
-    table = pa.table({"uri": videos["uri"], "content": pa.array(prints)}).filter(is_alone)
-    first = table.group_by("content", use_threads=False).aggregate([("uri", "min")])
-    place = np.zeros(int(prints.max(initial=0)) + 1, np.int64)
-    place[first["content"].to_numpy()] = np.arange(first.num_rows)
-    uris = first["uri_min"].cast(pa.large_string())
-    if not len(uris):
-        return recordings.cast(pa.large_string())
-    return pc.if_else(is_alone, uris.take(place[prints]), recordings.cast(pa.large_string()))
+    recording = videos["recording"]
+    alone = pc.equal(recording.cast(pa.string()), "").to_numpy()
+    first = _first_uris(videos["uri"], content, np.flatnonzero(alone))
+    wanted, place = np.unique(first[content[used & alone]], return_inverse=True)
+    recorded, of_recording = np.flatnonzero(used & ~alone), np.empty(0, np.int64)
+    parts = [videos["uri"].take(wanted).cast(pa.large_string())]
+    if len(recorded):
+        names = recording.take(recorded).unify_dictionaries()
+        codes = names.cast(pa.string()).combine_chunks().dictionary_encode()
+        of_recording = codes.indices.to_numpy() + len(wanted)
+        parts.append(codes.dictionary.cast(pa.large_string()))
+    every = pa.chunked_array([chunk for part in parts for chunk in _chunks(part)])
+    texts, numbers = Texts.numbered(every.combine_chunks())
+    found = np.zeros(videos.num_rows, np.int32)
+    found[used & alone] = numbers[place]
+    found[recorded] = numbers[of_recording]
+    return texts, found
+
+
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    import pyarrow as pa
+
+    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+
+
+def _first_uris(
+    uris: pa.ChunkedArray, content: NDArray[np.int32], alone: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """For each content the place of the first of the uris that these videos have, int32."""
+    import pyarrow as pa
+
+    first = np.zeros(int(content.max(initial=0)) + 1, np.int32)
+    first[content[alone]] = alone
+    several = np.bincount(content[alone], minlength=len(first)) > 1
+    rows = alone[several[content[alone]]]
+    order = pa.chunked_array(uris.take(rows).chunks, pa.string()).combine_chunks()
+    _, numbers = Texts.numbered(order)
+    last_to_first = np.argsort(-numbers, kind="stable")
+    first[content[rows[last_to_first]]] = rows[last_to_first]
+    return first
+
+
+def _same(
+    videos: pa.Table,
+    content: NDArray[np.int32],
+    used: NDArray[np.bool_],
+    number: NDArray[np.int32],
+) -> dict[int, int]:
+    """Other numbers for names of which `same_content` finds that they stand for the same."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = np.flatnonzero(used)
+    any_name = np.zeros(int(content.max(initial=0)) + 1, np.int32)
+    any_name[content[rows]] = number[rows]
+    several = np.zeros(len(any_name), np.bool_)
+    several[content[rows][any_name[content[rows]] != number[rows]]] = True
+    rows = rows[several[content[rows]]]  # few: most content has one name
+    table = videos.select(["span_start_s", "span_end_s"]).take(rows)
+    recordings = videos["recording"].take(rows).cast(pa.string())
+    table = table.append_column("recording", pc.not_equal(recordings, ""))
+    table = table.append_column("fingerprint", pa.array(content[rows]))
+    return same_content(table.append_column("name", pa.array(number[rows])))
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int32]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -30,9 +33,33 @@ class Texts(Sequence[str]):
         import pyarrow as pa
 
         array = values if isinstance(values, pa.Array) else pa.array(values, pa.large_string())
-        array = array.cast(pa.large_string()).unique()
         # UTF-8 is sorted by bytes as its code points are, which is how Python sorts.
-        self._values: pa.LargeStringArray = array.sort()
+        array = array.cast(pa.large_string()).sort()
+        new = _differs(array)
+        self._values: pa.LargeStringArray = array if new.all() else array.filter(new)
+
+    @classmethod
+    def numbered(cls, values: pa.Array) -> tuple[Texts, NDArray[np.int32]]:
+        """The different ones of some texts, and the number of each of them."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        order = pc.sort_indices(values)
+        array = values.cast(pa.large_string()).take(order)
+        new = _differs(array)
+        numbers = np.empty(len(array), np.int32)
+        numbers[order.to_numpy()] = np.cumsum(new, dtype=np.int32) - 1
+        return cls._sorted(array if new.all() else array.filter(new)), numbers
+
+    @classmethod
+    def _sorted(cls, array: pa.LargeStringArray) -> Texts:
+        texts = cls.__new__(cls)
+        texts._values = array
+        return texts
+
+    def those(self, chosen: NDArray[np.bool_]) -> Texts:
+        """Some of them, bool [texts]."""
+        return self._sorted(self._values.filter(chosen))
 
     @property
     def values(self) -> pa.LargeStringArray:
@@ -98,6 +125,15 @@ class Texts(Sequence[str]):
     def __repr__(self) -> str:
         shown = ", ".join(repr(text) for text in self[:SHOWN])
         return f"Texts({shown}{', ...' if len(self) > SHOWN else ''}; {len(self)} in all)"
+
+
+def _differs(array: pa.LargeStringArray) -> NDArray[np.bool_]:
+    """Which of some sorted texts are not as the one before them, bool [texts]."""
+    import pyarrow.compute as pc
+
+    new = np.ones(len(array), np.bool_)
+    new[1:] = pc.not_equal(array[1:], array[:-1]).to_numpy(zero_copy_only=False)
+    return new
 
 
 class Distinct:

@@ -70,6 +70,7 @@ class SlicedTable:
         groups = range(first.metadata.num_row_groups)
         rows = [first.metadata.row_group(number).num_rows for number in groups]
         self._starts = np.cumsum([0, *rows])
+        self._filled = [each for each in self.column_names if not may_lack(name, each)]
         self._small: set[tuple[int, tuple[str, ...]]] = set()
 
     def batches(
@@ -127,7 +128,7 @@ class SlicedTable:
                     return
                 batch.validate(full=True)
             for each in names:
-                if not may_lack(self._name, each) and batch[each].null_count:
+                if each in self._filled and batch[each].null_count:
                     raise InputError(f"{self._place} is damaged: {each} has rows without a value")
             yield batch
 
