@@ -127,7 +127,7 @@ class Machines:
 
 
 def _buildah(*words: str) -> list[str]:
-    store = os.environ.get("SOFDATA_IMAGES", "/var/tmp/sofdata-images") 
+    store = os.environ.get("SOFDATA_IMAGES", "/var/tmp/sofdata-images")
     return ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", *words]
 
 
