@@ -20,6 +20,7 @@ from sofdata.ingest.destination import (
     check_same_actions,
     check_same_config,
     check_same_units,
+    with_stored_batch,
 )
 from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
 from sofdata.ingest.engines.crew import EarlyWorkers
@@ -158,6 +159,7 @@ def prepare(
     check_places(source, dest)
     check_engine(config)
     check_can_run(config, dest)
+    config = with_stored_batch(config, dest)
     on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
