@@ -11,6 +11,7 @@ the same windows however the video was split into chunks.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from sofdata.errors import ContractError
 from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
-from sofdata.windows.motion import flow_statistics
-from sofdata.windows.steps import Step, make_step
+from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
+from sofdata.windows.steps import Step, make_steps
 from sofdata.windows.texture import seen_motion
 
 BREAKS = ("", "shot", "gap", "redacted", "text")
@@ -62,16 +63,16 @@ class Windower:
         self._check(frames, flow, breaks)
         if not self._frames:
             self._begin_stretch("start", frames, 0)
-        for step, reason in enumerate(breaks):
-            if reason:
+        made = self._made(frames, flow, breaks)
+        for step, (reason, part) in enumerate(zip(breaks, made, strict=True)):
+            if part is None:
                 yield from self._end_stretch()
                 if reason == "redacted":
                     before_s, after_s = frames.pts_s[step : step + 2].tolist()
                     yield RejectedWindow(self._number(), before_s, after_s, reason)
                 self._begin_stretch(reason, frames, step + 1)
             else:
-                pair = frames.rgb[step : step + 2]
-                self._steps.append(make_step(flow.flow[step], self._config, pair))
+                self._steps.append(part)
                 self._add_frame(frames, step + 1)
                 self._taken += 1
                 yield from self._full_window()
@@ -81,6 +82,17 @@ class Windower:
         yield from self._end_stretch()
         self._frames.clear()
         self._pts_s.clear()
+
+    def _made(self, frames: Frames, flow: FlowClip, breaks: Sequence[str]) -> Iterator[Step | None]:
+        """The steps of a chunk, None for a break."""
+        for is_break, run in itertools.groupby(range(len(breaks)), lambda step: breaks[step] != ""):
+            steps = list(run)
+            if is_break:
+                yield from itertools.repeat(None, len(steps))
+            else:
+                first, end = steps[0], steps[-1] + 1
+                rgb = frames.rgb[first : end + 1]
+                yield from make_steps(flow.flow[first:end], self._config, rgb)
 
     def _check(self, frames: Frames, flow: FlowClip, breaks: Sequence[str]) -> None:
         if not len(frames) - 1 == len(flow) == len(breaks):
@@ -126,24 +138,29 @@ class Windower:
     def _window(self) -> Outcome:
         """The last `length` steps, or all of a shorter stretch, as a window or a reject."""
         self._covered = self._taken
-        flow = np.stack([step.flow for step in self._steps])
-        statistics = flow_statistics(flow, self._config.active_px)
+        magnitude = np.stack([step.magnitude for step in self._steps])
+        statistics = flow_statistics(magnitude, self._config.active_px)
         if statistics["p99_px"] < self._config.static_px:
             return self._reject("static")
         if self._seen() < self._config.min_texture:
             return self._reject("no_texture")
-        for name in self._steps[0].camera:
-            mean = np.mean([step.camera[name] for step in self._steps])
-            statistics[name] = float(f"{mean:.6g}")
         return SkillWindow(
             index=self._number(),
-            flow=flow,
+            flow=np.stack([step.flow for step in self._steps]),
             pts_s=np.array(self._pts_s),
             first=self._frames[0],
             last=self._frames[-1],
             cut=self._cut,
-            motion=statistics,
+            motion=statistics | self._camera(),
         )
+
+    def _camera(self) -> dict[str, float]:
+        """Means of the camera's statistics over the last steps; none where it is off."""
+        figures = [step.camera for step in self._steps if step.camera is not None]
+        if not figures:
+            return {}
+        means = np.ascontiguousarray(np.array(figures).T).mean(axis=1)
+        return dict(zip(CAMERA_FIELDS, map(rounded, means), strict=True))
 
     def _seen(self) -> float:
         """How well the frames show the motion of the last steps; see `texture.seen_motion`."""
