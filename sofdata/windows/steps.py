@@ -42,7 +42,7 @@ class Step:
     evidence: NDArray[np.float64] | None
 
 
-def make_steps(
+def reduced_steps(
     flow: Flow, config: WindowConfig, rgb: NDArray[np.uint8] | None = None
 ) -> Iterator[Step]:
     """Reduce flow [S,H,W,2] to `config.size` and treat the camera's motion as configured.

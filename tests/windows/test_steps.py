@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sofdata.windows.camera import camera_flow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import CAMERA_FIELDS, magnitudes
-from sofdata.windows.steps import Step, make_steps, resize_flow
+from sofdata.windows.steps import Step, reduced_steps, resize_flow
 
 
 @pytest.mark.parametrize("side", [128, 64, 100, 32])
@@ -44,7 +44,7 @@ PAN = camera_flow(np.array([[1.0, 0, 6], [0, 1, -2]]), 128, 128)
 
 
 def one_step(flow: NDArray[np.float32], **settings: str) -> Step:
-    (step,) = make_steps(flow[None], WindowConfig.parse(settings))
+    (step,) = reduced_steps(flow[None], WindowConfig.parse(settings))
     return step
 
 
@@ -76,7 +76,7 @@ def test_the_magnitude_is_that_of_the_flow_as_it_is_stored() -> None:
 
 
 def test_a_still_step_follows_a_camera_that_stands_still() -> None:
-    moving, still, again = make_steps(np.stack([PAN, 0 * PAN, PAN]), WindowConfig())
+    moving, still, again = reduced_steps(np.stack([PAN, 0 * PAN, PAN]), WindowConfig())
     assert still.camera == (0.0, 1.0, 0.0)
     assert not still.flow.any()
     assert still.flow.shape == moving.flow.shape
@@ -89,9 +89,9 @@ def test_a_step_is_the_same_alone_as_among_many(fit: str) -> None:
     flow = rng.normal(0, 2, (40, 128, 128, 2)).astype(np.float32)
     flow[::7] = 0
     config = WindowConfig.parse({"camera_fit": fit})
-    together = list(make_steps(flow, config))
+    together = list(reduced_steps(flow, config))
     assert len(together) == 40
     for number, step in enumerate(together):
-        (alone,) = make_steps(flow[number : number + 1], config)
+        (alone,) = reduced_steps(flow[number : number + 1], config)
         np.testing.assert_array_equal(alone.flow, step.flow)
         assert alone.camera == step.camera
