@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 
 from sofdata.corpora.base import (
-    Entry,
     Ignored,
     Listing,
     count_ignored,
@@ -16,6 +15,7 @@ from sofdata.corpora.base import (
     suffix,
 )
 from sofdata.corpora.content import bare_stream, is_meant_as_video
+from sofdata.corpora.entry import Entry
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, parse
 from sofdata.storage.walk import Item
@@ -98,6 +98,7 @@ def _entry(item: Item, bare: str) -> Entry:
         labels={"folder": parent} if parent else {},
         problem=item.problem or ("bare_stream" if bare else ""),
         detail=item.detail or _DETAIL.get(item.problem, bare),
+        stamp=item.stamp,
     )
 
 

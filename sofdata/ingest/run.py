@@ -24,9 +24,11 @@ from sofdata.ingest.destination import (
 from sofdata.ingest.engines.choice import engine_of, with_engine
 from sofdata.ingest.engines.inline import run_inline
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
+from sofdata.ingest.files import KnownFiles
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
+    HeldPlan,
     has_next,
     read_generation,
     read_ledger,
@@ -56,6 +58,7 @@ class Prepared:
 
     generation: what it works towards. waiting: the units without a commit record, the largest
     first. complete: what lies at the destination, if nothing is left to do.
+    held: its plan as it is stored, None where nothing was.
     """
 
     job: UnitJob
@@ -64,6 +67,7 @@ class Prepared:
     generation: Generation
     waiting: tuple[Unit, ...]
     complete: DatasetRecord | None
+    held: HeldPlan | None = None
 
     @property
     def plan(self) -> IngestPlan:
@@ -155,11 +159,13 @@ def prepare(
     on_cluster = config.run.engine == "ray" and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
+    listed_ns = time.time_ns()
     listing = list_source(adapter, source, config.with_actions)
     source = source.parent() if source.is_file() else source
-    now = make_plan(source, listing, config)
     with _locked(dest, config, dry_run):
         stored, known = _read_checked(dest, config, listing.actions)
+        files = KnownFiles.none() if config.run.checksum else KnownFiles.load(dest)
+        now = make_plan(source, listing, config, files, listed_ns)
         made_with = known.record if known else stored
         compared = compare_libraries(made_with, config, dest.name, bool(known and known.done))
         job = UnitJob(
@@ -176,17 +182,20 @@ def prepare(
             check_same_units(read_ledger(dest), job, other_libraries)
         with naming_repair():
             generation = resolve_plan(job, known, now, mode)
-        if generation.waiting or generation is not known:
+        waiting = generation.waiting
+        if waiting or generation is not known:
             compared.check(other_libraries)
+        held = None if dry_run else apply_plan(dest, generation, known)
         if not dry_run:
-            apply_plan(dest, generation, known)
+            now.files.save(dest, files)
     return Prepared(
         job=replace(job, ledger=generation.ledger),
         corpus=adapter.name,
         why=why,
         generation=replace(generation, plan=replace(generation.plan, extras=now.extras)),
-        waiting=generation.waiting,
-        complete=_complete(dest, generation),
+        waiting=waiting,
+        complete=None if waiting else _complete(dest, generation),
+        held=held,
     )
 
 
@@ -216,7 +225,7 @@ def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
     What is left in next/ is of a generation that is in place, or that was given up before it was
     ready. It may have shards, which `finish` retires.
     """
-    if generation.waiting or generation.staged or has_next(dest):
+    if generation.staged or has_next(dest):
         return None
     record = read_dataset(dest)
     if record is None or not record.complete:
@@ -240,7 +249,7 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         generation = _as_planned(prepared)
         log = log_start(job, lock)
         generation = _note_libraries(job, generation)
-        summary = _execute(job, generation, on_event, lock)
+        summary = _execute(job, generation, on_event, lock, prepared.held)
         log_end(job, log, summary.figures())
     return summary
 
@@ -248,9 +257,8 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
 def _as_planned(prepared: Prepared) -> Generation:
     """The generation of an ingest as it stands now. Raises `ConfigError` if it is another one."""
     dest = prepared.job.dest
-    now = read_generation(dest)
-    planned = [unit.id for unit in prepared.plan.units]
-    same = now is not None and planned == [unit.id for unit in now.plan.units]
+    now = read_generation(dest, prepared.held)
+    same = now is not None and now.plan.units.cut.ids == prepared.plan.units.cut.ids
     if now is None or not same or now.ledger != prepared.job.ledger:
         raise ConfigError(
             f"{dest.name} was planned again or completed by another command since this one looked "
@@ -270,7 +278,11 @@ def _note_libraries(job: UnitJob, generation: Generation) -> Generation:
 
 
 def _execute(
-    job: UnitJob, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+    job: UnitJob,
+    generation: Generation,
+    on_event: Callable[[Event], None],
+    lock: Lock,
+    held: HeldPlan | None,
 ) -> Summary:
     account = _Account()
     with naming_repair():
@@ -290,14 +302,14 @@ def _execute(
         )
     lock.check()
     with naming_repair():
-        dataset = finish(job.dest, _all_committed(job.dest))
+        dataset = finish(job.dest, _all_committed(job.dest, held))
     job.dest.clear_scratch()
     return account.summary(dataset, len(units), len(generation.plan.units))
 
 
-def _all_committed(dest: Tree) -> Generation:
+def _all_committed(dest: Tree, held: HeldPlan | None) -> Generation:
     """The generation that was run, read again: what is put in place is what is stored."""
-    done = read_generation(dest)
+    done = read_generation(dest, held)
     if done is None:
         raise StorageError(f"{dest.name} has lost its plan or dataset.json during the ingest")
     if done.waiting:

@@ -14,16 +14,38 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sofdata.storage.secrets import public_message
-from sofdata.storage.uris import Location
+from sofdata.storage.uris import Location, is_plain
 
 IS_FOLDER, UNREADABLE_FOLDER, LINKED_FOLDER = "is_a_directory", "unreadable_folder", "linked_folder"
 DANGLING_LINK, UNREADABLE, TOO_LONG = "dangling_link", "unreadable", "path_too_long"
 # Of these nobody knows what they hold.
 CLOSED = frozenset({UNREADABLE_FOLDER, TOO_LONG})
+_ALL_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+class Stamp(NamedTuple):
+    """When a file was last written, as its store tells without reading it.
+
+    mtime_ns: modification time, nanoseconds since 1970; 0 where it is not known.
+    etag: what an object store calls this content of it, "" for none.
+    """
+
+    mtime_ns: int = 0
+    etag: str = ""
+
+
+NO_STAMP = Stamp()
+
+
+class Stat(NamedTuple):
+    """What is known of a file that was not read."""
+
+    size_bytes: int
+    stamp: Stamp = NO_STAMP
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,7 @@ class Item:
     """A file found in a tree.
 
     problem: "" or the reason why it cannot be read. fingerprint: where it is known already.
+    stamp: of the file that it is, or is a part of.
     where: how to get at it, if `rel` is not simply its name in the tree: of a table that says so.
     target: of a folder that was gone through by another path: that path.
     """
@@ -42,6 +65,7 @@ class Item:
     fingerprint: str = ""
     where: Location | None = None
     target: str = ""
+    stamp: Stamp = field(default=NO_STAMP, compare=False)  # says when, not what
 
     @property
     def place(self) -> Location:
@@ -51,6 +75,8 @@ class Item:
     @property
     def uri(self) -> str:
         """That as a text for plans."""
+        if self.where is None and is_plain(self.rel):  # most are, and there may be millions
+            return self.rel
         return self.place.uri
 
 
@@ -189,7 +215,7 @@ def _within(folder: str, rel: str, survey: _Survey) -> Level:
                 else _within(folder, inner, survey)
             )
         else:
-            yield _item(os.path.join(folder, inner), inner)
+            yield _item(f"{folder}/{inner}", inner)
 
 
 def _closed(rel: str, error: OSError) -> Item:
@@ -223,6 +249,7 @@ def _item(path: str, rel: str) -> Item:
         return Item(rel, 0, UNREADABLE_FOLDER, "it was made while the source was listed; run again")
     if not stat.S_ISREG(info.st_mode):
         return Item(rel, 0, "not_a_file", "neither a file nor a folder")
-    if not os.access(path, os.R_OK):
+    # Asked of the system only where the mode leaves a doubt: there may be millions.
+    if info.st_mode & _ALL_READ != _ALL_READ and not os.access(path, os.R_OK):
         return Item(rel, info.st_size, UNREADABLE, "no permission to read it")
-    return Item(rel, info.st_size)
+    return Item(rel, info.st_size, stamp=Stamp(info.st_mtime_ns))

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from sofdata.corpora.base import Entry, Listing, counted
+from sofdata.corpora.base import Listing, counted
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video, joined, read_metadata
+from sofdata.corpora.entry import Entry
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, parse
