@@ -72,16 +72,14 @@ class PlannedVideos(Sequence[VideoRef]):
         self._rows = rows
 
     @property
-    def ids(self) -> list[str]:
-        """Their ids, without anything else."""
-        found: list[str] = self._column("id")
-        return found
-
-    @property
     def size_bytes(self) -> int:
         """Of the files that they lie in, each counted once."""
-        sizes = dict(zip(self._column("uri"), self._column("size_bytes"), strict=True))
-        return sum(sizes.values())
+        return sum(dict(self.values("uri", "size_bytes")).values())
+
+    def values(self, *names: str) -> Iterator[Any]:
+        """Some cells of each row, as a tuple."""
+        columns = (self._table[name].take(self._rows).to_pylist() for name in names)
+        return zip(*columns, strict=True)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -123,7 +121,3 @@ class PlannedVideos(Sequence[VideoRef]):
             except DAMAGES as error:
                 what = f"{type(error).__name__}: {str(error)[:200]}"
                 raise InputError(f"the plan is damaged: {row['id']}: {what}") from None
-
-    def _column(self, name: str) -> list[Any]:
-        found: list[Any] = self._table[name].take(self._rows).to_pylist()
-        return found

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 from sofdata.errors import ContractError, Interrupted
 from sofdata.ingest.engines.actors import UnitWorker
-from sofdata.ingest.events import Event
+from sofdata.ingest.engines.batches import Batch
 from sofdata.system import interrupts
 from sofdata.system.processes import end_with_parent
 
@@ -37,7 +37,7 @@ class Failed:
     trace: str
 
 
-Message = Idle | Failed | Event
+Message = Idle | Failed | Batch
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def serve(pipe: Connection) -> None:
         try:
             worker.prepare("", estimates_flow=True)
         except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
-            pipe.send(_failed(error))
+            pipe.send(failed(error))
             return
         pipe.send(Idle())
         while True:
@@ -65,17 +65,17 @@ def serve(pipe: Connection) -> None:
 def _run(worker: UnitWorker, pipe: Connection) -> None:
     unit = pipe.recv()
     try:
-        for event in worker.run(unit):
-            pipe.send(event)
+        for batch in worker.run(unit):
+            pipe.send(batch)
     except BrokenPipeError:
         raise  # the driver is gone, or wants no more
     except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
-        pipe.send(_failed(error))
+        pipe.send(failed(error))
     else:
         pipe.send(Idle())
 
 
-def _failed(error: Exception) -> Failed:
+def failed(error: Exception) -> Failed:
     """An error in a form that can be sent; one that cannot be pickled is described."""
     trace = "".join(traceback.format_exception(error))
     try:
