@@ -207,6 +207,8 @@ def suffix(rel: str) -> str:
 
 def is_hidden(rel: str) -> bool:
     """True for files such as .DS_Store and ._clip.mp4, and for all below a folder such as .git."""
+    if not rel.startswith(".") and "/." not in rel:  # nearly all, of millions
+        return False
     return any(part.startswith(".") and part not in {".", ".."} for part in rel.split("/"))
 
 

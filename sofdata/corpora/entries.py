@@ -116,10 +116,11 @@ class Entries(Sequence[Entry]):
     def __repr__(self) -> str:
         return f"Entries({len(self)})"
 
-    def values(self, name: str) -> Iterator[Any]:
-        """The values of one column, in order."""
-        for chunk in self.table[name].chunks:
-            yield from chunk.to_pylist()
+    def distinct(self, name: str) -> Iterator[Any]:
+        """The values of one column, each once, in the order in which they come first."""
+        found = self.table[name].unique()
+        for start in range(0, len(found), BATCH_ROWS):
+            yield from found.slice(start, BATCH_ROWS).to_pylist()
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
