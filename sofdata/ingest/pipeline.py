@@ -14,9 +14,9 @@ from typing import Protocol
 
 from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.outcome import VideoOutcome, finished_outcome
-from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import FlowSource, cut_windows, estimate_flow, with_actions
 from sofdata.ingest.work import span_length_s, whole_bytes
