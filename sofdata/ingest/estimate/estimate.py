@@ -25,6 +25,7 @@ from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import Prepared
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.tree import Tree
+from sofdata.system.extras import is_installed
 from sofdata.types import VideoRef
 
 SAMPLE = 20
@@ -193,6 +194,8 @@ def _gpus(config: IngestConfig) -> int | None:
     """How many GPUs are here for flow that runs on them; None where flow is on CPUs."""
     if config.flow.device != "cuda":
         return None
+    if not is_installed("torch"):
+        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
