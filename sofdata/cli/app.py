@@ -183,7 +183,7 @@ def ingest(
     """
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
-    from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
+    from sofdata.ingest.engines.choice import check_engine, may_use_ray
 
     if not dry_run and (sample is not None or seed is not None):
         raise ConfigError("--sample and --seed say what --dry-run measures: add --dry-run")
@@ -191,9 +191,9 @@ def ingest(
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     options += ["run.lock=none"] if no_lock else []
-    given = load_config(recipe, once([*(set_ or []), *options]))
-    config = with_engine(given)
-    if config.run.engine == "ray" and not dry_run:
+    config = load_config(recipe, once([*(set_ or []), *options]))
+    check_engine(config)
+    if may_use_ray(config.run) and not dry_run:
         supervise()
     from sofdata.ingest.mode import Mode
     from sofdata.ingest.progress import following
@@ -224,10 +224,10 @@ def ingest(
             say(console, "nothing to do: every unit is committed")
             dataset, summary = prepared.complete, None
         else:
-            if config.run.engine == "processes" != given.run.engine and not quiet:
-                say(console, WITHOUT_RAY)
+            if config.run.engine == "auto" and prepared.waiting and not quiet:
+                say(console, prepared.engine.why)
             with following(
-                console, plan.videos, prepared.videos_done, quiet, plan.reasons
+                console, plan.videos, prepared.videos_done, quiet, plan.reasons, prepared.work
             ) as follow:
                 summary = execute(prepared, follow)
             dataset = summary.dataset

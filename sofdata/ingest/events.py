@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sofdata.shards.schema import LedgerRecord, VideoRecord
+from sofdata.shards.schema import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +13,43 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoProgress:
+    """So far a video has been worked through; about once a second, of videos that take longer.
+
+    unit, video: their ids. done_s: seconds of the video, or of its part that is used, that are
+    done. total_s: that there are, as far as its file tells; 0 where it does not.
+    size_bytes: as that of `VideoDone`.
+    """
+
+    unit: str
+    video: str
+    done_s: float
+    total_s: float
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VideoDone:
     """A video has ended, in one way or another; its unit is not committed yet.
 
+    unit, video: their ids. reason: why it is not done, "" if it is.
+    windows, frames: that were written and sampled. is_salvaged: whether some of it was lost.
+    seconds: between its first and last sampled frame. span_s: what the plan has said of them, 0
+    where all of a file is used. size_bytes: of such a file, by which its seconds were guessed; 0
+    for a span.
     taken_over: its samples were there before; nothing was decoded.
     """
 
     unit: str
-    video: VideoRecord
+    video: str
+    status: Status
+    reason: str = ""
+    windows: int = 0
+    frames: int = 0
+    is_salvaged: bool = False
+    seconds: float = 0.0
+    span_s: float = 0.0
+    size_bytes: int = 0
     taken_over: bool = False
 
 
@@ -28,11 +57,15 @@ class VideoDone:
 class UnitDone:
     """A unit is committed.
 
+    unit: its id. videos, windows: numbers of those in the record that now stands, which lies in
+    the dataset: events carry counts only, since a driver has to take them from a thousand workers.
     node: address of the node that ran it; "" for this process.
     kept: why the record is the one that stood before: what would have become worse.
     """
 
-    record: LedgerRecord
+    unit: str
+    videos: int
+    windows: int
     node: str = ""
     kept: tuple[str, ...] = ()
 
@@ -70,4 +103,6 @@ class NodeLost:
     node: str
 
 
-Event = Ready | VideoDone | UnitDone | UnitKept | UnitRetried | NodeJoined | NodeLost
+Event = (
+    Ready | VideoProgress | VideoDone | UnitDone | UnitKept | UnitRetried | NodeJoined | NodeLost
+)

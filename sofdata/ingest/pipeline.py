@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from sofdata.corpora.registry import demonstration_corpus
+from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.outcome import VideoOutcome, finished_outcome
 from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import FlowSource, cut_windows, estimate_flow, with_actions
+from sofdata.ingest.work import span_length_s, whole_bytes
 from sofdata.shards.sample import VideoContext, encode_sample
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
@@ -27,6 +30,8 @@ from sofdata.video.config import DecoderName
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.tally import StreamReport
+
+PROGRESS_S = 1.0  # between two reports of how far a video has come
 
 
 class Shown(Protocol):
@@ -53,6 +58,8 @@ class DecodedVideo(Protocol):
     @property
     def info(self) -> Shown: ...
     @property
+    def duration_s(self) -> float: ...
+    @property
     def report(self) -> StreamReport: ...
     def __iter__(self) -> Iterator[Frames]: ...
 
@@ -65,19 +72,24 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker reads a unit's videos with, and where their samples go."""
+    """What a worker reads a unit's videos with, and where their samples go. unit: its id."""
 
     fetcher: Fetcher
     open_video: Decoder
     flow: FlowSource
     shard: ShardWriter
+    unit: str = ""
 
 
-def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tools) -> VideoOutcome:
+VideoSteps = Generator[VideoProgress, None, VideoOutcome]
+
+
+def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tools) -> VideoSteps:
     """One attempt at a video: open it, estimate flow, cut windows, encode and write them.
 
-    All of its samples get into the shard or, if this raises, none. Raises `InputError` or `OSError`
-    for what is wrong with the video, which `sofdata.ingest.retries` judges, and what the
+    Yields, about once a second, how far it has come, and returns how it ended. All of its samples
+    get into the shard or, if this raises or is closed before its end, none. Raises `InputError` or
+    `OSError` for what is wrong with the video, which `sofdata.ingest.retries` judges, and what the
     destination raises.
     """
     config = job.config
@@ -85,7 +97,8 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
     with tools.shard.video(ref.id) as samples, _opened(ref, attempt, job, tools.fetcher) as file:
         actions = _read_actions(ref, job)
         frames = tools.open_video(file, ref, attempt.decoder)
-        chunks = estimate_flow(frames, tools.flow, config, ref.annotations)
+        clock = VideoClock(frames, ref)
+        chunks = estimate_flow(clock, tools.flow, config, ref.annotations)
         windows = cut_windows(chunks, config.windows, ref.annotations)
         context = _context(ref, frames, job, tools.flow.name)
         for window in with_actions(windows, actions):
@@ -93,7 +106,47 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
                 samples.reject(window)
             else:
                 samples.write(encode_sample(window, context, config.codec, config.images))
+            if clock.is_due():
+                yield clock.progress(tools.unit)
         return finished_outcome(ref, frames.decoder, frames.report, samples, attempt)
+
+
+def run_through(steps: VideoSteps) -> VideoOutcome:
+    """How a video ends, where nobody asks how far it has come."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            outcome: VideoOutcome = ended.value
+            return outcome
+
+
+class VideoClock:
+    """The frames of a video, and how far they have come: by their own times, not by any count."""
+
+    def __init__(self, frames: DecodedVideo, ref: VideoRef) -> None:
+        self._frames = frames
+        self._ref = ref
+        self._done_s = 0.0
+        self._told_s = time.monotonic()
+
+    def __iter__(self) -> Iterator[Frames]:
+        first_s: float | None = self._ref.span_s[0] if self._ref.span_s else None
+        for frames in self._frames:
+            first_s = float(frames.pts_s[0]) if first_s is None else first_s
+            self._done_s = float(frames.pts_s[-1]) - first_s
+            yield frames
+
+    def is_due(self) -> bool:
+        """Whether nothing was told for `PROGRESS_S`."""
+        return time.monotonic() - self._told_s >= PROGRESS_S
+
+    def progress(self, unit: str) -> VideoProgress:
+        """How far it has come, for whoever follows the unit."""
+        self._told_s = time.monotonic()
+        ref = self._ref
+        total_s = span_length_s(ref) or self._frames.duration_s
+        return VideoProgress(unit, ref.id, self._done_s, total_s, whole_bytes(ref))
 
 
 @contextmanager

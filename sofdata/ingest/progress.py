@@ -19,6 +19,8 @@ from sofdata.ingest.events import (
     UnitRetried,
     VideoDone,
 )
+from sofdata.ingest.pace import Pace
+from sofdata.ingest.work import Work
 from sofdata.ui.console import say
 from sofdata.ui.text import clock
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 OnEvent = Callable[[Event], None]
 
 PLAIN_INTERVAL_S = 5.0  # between two lines where there is no terminal
+LONG_S = 60.0  # a video from which on its own progress is worth showing
 
 
 @dataclass
@@ -54,10 +57,20 @@ class IngestProgress:
     """What an ingest has done so far, counted from its events.
 
     When a unit is retried, what its failed try had counted is subtracted.
+
+    videos: all of the plan; already: those that need no work any more. reasons: of those that were
+    rejected when the plan was made, and are among `already`. work: what the others are.
     """
 
-    def __init__(self, videos: int, already: int, reasons: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        videos: int,
+        already: int,
+        reasons: Mapping[str, int] | None = None,
+        work: Work = Work(),  # noqa: B008 - frozen
+    ) -> None:
         self.total = videos
+        self.pace = Pace(work)
         self.already = already
         self.started = time.monotonic()
         self._counts = VideoCounts(reasons=Counter(reasons or {}))
@@ -65,39 +78,54 @@ class IngestProgress:
 
     def add(self, event: Event) -> None:
         """Count one event."""
+        self.pace.add(event)
         if isinstance(event, Ready):
             self.started = time.monotonic()
         elif isinstance(event, VideoDone):
-            video = event.video
-            reasons = Counter([video.reason] if video.reason else [])
-            salvaged = int(video.status == "done" and bool(video.salvaged))
-            frames = 0 if event.taken_over else video.frames
-            counts = VideoCounts(1, video.windows, frames, salvaged, reasons)
+            reasons = Counter([event.reason] if event.reason else [])
+            salvaged = int(event.status == "done" and event.is_salvaged)
+            frames = 0 if event.taken_over else event.frames
+            counts = VideoCounts(1, event.windows, frames, salvaged, reasons)
             self._open.setdefault(event.unit, VideoCounts()).add(counts)
             self._counts.add(counts)
         elif isinstance(event, UnitRetried):
             self._counts.add(self._open.pop(event.unit, VideoCounts()), sign=-1)
         elif isinstance(event, UnitDone):
             if event.kept:  # the old results stay, so these do not count
-                self._counts.add(self._open[event.record.unit], sign=-1)
-                self._counts.videos += len(event.record.videos)
-            self._open.pop(event.record.unit, None)
+                self._counts.add(self._open[event.unit], sign=-1)
+                self._counts.videos += event.videos
+            self._open.pop(event.unit, None)
 
     def line(self) -> str:
-        """'videos 12/40 · windows 60 · not done 2 (static 2) · 812 frames/s · 0:32 left'."""
+        """'videos 12/40 · windows 60 · not done 2 (static 2) · 812 frames/s · 0:32 left'.
+
+        While long videos are under way also 'video 12:30 of 1:00:00', or of several together. May
+        be called by another thread than `add`.
+        """
         counts = self._counts
         elapsed_s = time.monotonic() - self.started
         parts = [f"videos {self.done}/{self.total}", f"windows {counts.windows}"]
-        if not_done := counts.reasons.total():
-            reasons = ", ".join(f"{why} {number}" for why, number in counts.reasons.most_common())
+        seen = Counter(counts.reasons.copy())  # in one step, as the other thread goes on
+        if not_done := seen.total():
+            reasons = ", ".join(f"{why} {number}" for why, number in seen.most_common())
             parts.append(f"not done {not_done} ({reasons})")
         if counts.salvaged:
             parts.append(f"salvaged {counts.salvaged}")
         parts.append(f"{counts.frames / elapsed_s:.0f} frames/s")
-        if counts.videos and self.done < self.total:
-            left_s = (self.total - self.done) * elapsed_s / counts.videos
+        if under_way := self._long():
+            parts.append(under_way)
+        left_s = self.pace.time_left_s(elapsed_s) if self.done < self.total else None
+        if left_s is not None:
             parts.append(f"{clock(left_s)} left")
         return " · ".join(parts)
+
+    def _long(self) -> str:
+        """How far the videos under way have come, "" where none of them is long."""
+        under_way = self.pace.open
+        if under_way.total_s < LONG_S * max(1, under_way.videos):
+            return ""
+        what = "video" if under_way.videos == 1 else f"{under_way.videos} videos"
+        return f"{what} {clock(under_way.done_s)} of {clock(under_way.total_s)}"
 
     @property
     def done(self) -> int:
@@ -111,13 +139,14 @@ def following(
     already: int,
     quiet: bool,
     reasons: Mapping[str, int] | None = None,
+    work: Work = Work(),  # noqa: B008 - frozen
 ) -> Iterator[OnEvent]:
     """Show the progress of an ingest on `console` until the block ends.
 
     videos: all of the plan; already: those that need no work any more. quiet: show nothing.
-    reasons: of those that were rejected when the plan was made, and are among `already`.
+    reasons, work: as of `IngestProgress`.
     """
-    progress = IngestProgress(videos, already, reasons)
+    progress = IngestProgress(videos, already, reasons, work)
     if quiet:
         yield progress.add
     elif console.is_terminal:
@@ -130,15 +159,24 @@ def following(
 
 @contextmanager
 def _live(console: Console, progress: IngestProgress) -> Iterator[OnEvent]:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    """A bar that asks for the line as often as it is drawn, not as often as there are events."""
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
+    from rich.text import Text
 
-    columns = (SpinnerColumn(), BarColumn(24), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting workers", total=progress.total, completed=progress.already)
+    is_ready = False
+
+    class Line(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            task.completed = progress.done
+            return Text(progress.line() if is_ready else "starting workers")
+
+    with Progress(SpinnerColumn(), BarColumn(24), Line(), console=console, transient=True) as bar:
+        bar.add_task("", total=progress.total, completed=progress.already)
 
         def follow(event: Event) -> None:
+            nonlocal is_ready
+            is_ready = True
             progress.add(event)
-            bar.update(task, completed=progress.done, description=progress.line())
             _print_event(console, event)
 
         yield follow
@@ -164,7 +202,7 @@ def _print_event(console: Console, event: Event) -> None:
     if isinstance(event, UnitRetried):
         line = f"unit {event.unit} is retried: {event.why}"
     elif isinstance(event, UnitDone) and event.kept:
-        line = f"unit {event.record.unit} stays as it was: {'; '.join(event.kept)}"
+        line = f"unit {event.unit} stays as it was: {'; '.join(event.kept)}"
     elif isinstance(event, UnitKept):
         line = f"unit {event.unit} is not replaced: {'; '.join(event.worse)}"
     elif isinstance(event, NodeJoined):

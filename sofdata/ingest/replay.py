@@ -13,7 +13,7 @@ from sofdata.ingest.config import stored_config
 from sofdata.ingest.engines.decoders import Isolated
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.pipeline import Tools
+from sofdata.ingest.pipeline import Tools, run_through
 from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_video
@@ -66,7 +66,8 @@ def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
             ShardWriter(os.path.join(folder, "replay.tar")) as shard,
         ):
             flow = LocalFlow(make_estimator(job.config.flow))
-            outcome = run_video(ref, job, Tools(fetcher, decoder, flow, shard))
+            steps = run_video(ref, job, Tools(fetcher, decoder, flow, shard))
+            outcome = run_through(steps)
     finally:
         decoder.close()
     record = outcome.record

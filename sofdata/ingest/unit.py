@@ -9,15 +9,16 @@ from collections.abc import Iterator
 
 from sofdata.errors import InputError
 from sofdata.ingest.carry import Carrier
-from sofdata.ingest.events import UnitDone, UnitKept, VideoDone
+from sofdata.ingest.events import UnitDone, UnitKept, VideoDone, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import join_digests, own_digest
 from sofdata.ingest.outcome import VideoOutcome, failed_outcome
-from sofdata.ingest.pipeline import Decoder, Tools, ingest_video
+from sofdata.ingest.pipeline import Decoder, Tools, VideoSteps, ingest_video
 from sofdata.ingest.retries import VideoAttempt, next_attempt
 from sofdata.ingest.stages import FlowSource
 from sofdata.ingest.units import Unit, video_inputs
+from sofdata.ingest.work import span_length_s, whole_bytes
 from sofdata.shards.commit import commit_record, committed
 from sofdata.shards.layout import QUARANTINE
 from sofdata.shards.sample import quarantine_name
@@ -30,8 +31,8 @@ from sofdata.types import VideoRef
 
 def run_unit(
     unit: Unit, job: UnitJob, flow: FlowSource, open_video: Decoder
-) -> Iterator[VideoDone | UnitDone | UnitKept]:
-    """Turn a unit into a committed shard; each video is reported as it ends.
+) -> Iterator[VideoProgress | VideoDone | UnitDone | UnitKept]:
+    """Turn a unit into a committed shard; each video is reported as it goes on and as it ends.
 
     Videos whose earlier result stands are taken over. A bad video costs that video only, and a
     result that was better before is kept. Raises `StorageError` or `TransientError` if the
@@ -43,43 +44,69 @@ def run_unit(
         Fetcher(job.source, carrier.not_likely(unit.videos), job.config.run) as fetcher,
         ShardWriter(os.path.join(folder, "shard.tar")) as shard,
     ):
-        tools = Tools(fetcher, open_video, flow, shard)
+        tools = Tools(fetcher, open_video, flow, shard, unit.id)
         videos, digests = list[VideoRecord](), set[str]()
         for ref in unit.videos:
             taken = carrier.take(ref, shard)
             # Before any work: a process with other libraries than the job allows must not begin.
             digests.add(taken.libraries if taken else own_digest(job.config, job.libraries))
-            outcome = VideoOutcome(taken.record) if taken else run_video(ref, job, tools)
+            if taken:
+                outcome = VideoOutcome(taken.record)
+            else:
+                outcome = yield from run_video(ref, job, tools)
             video = _labelled(ref, outcome.record)
             videos.append(video)
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, outcome.stderr)
             fault_point("unit: video ended")  # where tests kill a worker between two videos
-            yield VideoDone(unit.id, video, taken is not None)
+            yield _ended(unit, ref, video, taken is not None)
         # Judged by unit, since a record stands for all of its videos: one that lost what another
         # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
         if worse and ((standing := carrier.standing()) or not job.takes_worse):
             yield _keep(unit, job, standing, shard.path, worse)
         else:
-            yield UnitDone(_commit(unit, job, shard, videos, join_digests(*digests)))
+            yield _done(_commit(unit, job, shard, videos, join_digests(*digests)))
 
 
-def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoOutcome:
+def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
     """Append a video's samples to the shard, or nothing if the video cannot be used.
 
-    It is tried as often as `next_attempt` says; an attempt that fails leaves no trace in the shard.
+    Yields how far it has come, and returns how it ended. It is tried as often as `next_attempt`
+    says; an attempt that fails leaves no trace in the shard.
     Never raises for what is wrong with the video itself or with its actions.
     """
     attempt = VideoAttempt(job.config.video.decoder)
     while True:
         try:
-            return ingest_video(ref, attempt, job, tools)
+            return (yield from ingest_video(ref, attempt, job, tools))
         except (InputError, OSError) as error:
             following = next_attempt(attempt, error)
             if following is None:
                 return failed_outcome(ref, error, attempt, tools.fetcher.path_of(ref))
             attempt = following
+
+
+def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
+    """What a driver counts of a video."""
+    return VideoDone(
+        unit=unit.id,
+        video=video.id,
+        status=video.status,
+        reason=video.reason,
+        windows=video.windows,
+        frames=video.frames,
+        is_salvaged=bool(video.salvaged),
+        seconds=video.covered_s,
+        span_s=span_length_s(ref),
+        size_bytes=whole_bytes(ref),
+        taken_over=taken_over,
+    )
+
+
+def _done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
+    """What a driver counts of a committed unit."""
+    return UnitDone(record.unit, len(record.videos), len(record.windows), kept=kept)
 
 
 def _labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
@@ -93,7 +120,7 @@ def _keep(
     """Let the earlier result of a unit stand, since the new one is worse."""
     if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
-    return UnitDone(commit_record(job.dest, standing, path, job.ledger), kept=tuple(worse))
+    return _done(commit_record(job.dest, standing, path, job.ledger), tuple(worse))
 
 
 def _commit(

@@ -27,9 +27,12 @@ import numpy as np
 from sofdata.errors import DecodeError, InputError
 from sofdata.system.fault_points import fault_point
 from sofdata.system.processes import end_with_parent
+from sofdata.types import Frames
 from sofdata.video.config import VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.division import NotAsWhole, part_from_json, track_from_json
 from sofdata.video.limits import MIB, OverLimit, out_of_memory
+from sofdata.video.part_reader import read_part
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.reader import open_video
@@ -83,27 +86,55 @@ class Answers:
 
 def _decode(request: dict[str, Any], answers: Answers) -> None:
     try:
-        fault_point(f"decode {os.path.basename(request['path'])}")
-        stream = open_video(
-            _source(request, answers),
-            VideoConfig.parse(request["video"]),
-            _sampling(request["sampling"]),
-            request["decoder"],
-        )
-        shown = {name: getattr(stream.info, name) for name in ("height", "width", "fps")}
-        answers.send({"kind": "info", "duration_s": _duration_s(stream.info), **shown})
-        for frames in stream:
-            header = {
-                "kind": "frames",
-                "decoder": stream.decoder,
-                "shape": frames.rgb.shape,
-                "pts_s": frames.pts_s.tolist(),
-            }
-            answers.send(header, np.ascontiguousarray(frames.rgb).data)
-        report = asdict(stream.report)
-        answers.send({"kind": "end", "decoder": stream.decoder, "report": report})
+        if "part" in request:
+            _send_part(request, answers)
+        else:
+            _send_video(request, answers)
     except (InputError, OSError, MemoryError) as error:
         answers.send(_describe(error))
+
+
+def _send_video(request: dict[str, Any], answers: Answers) -> None:
+    fault_point(f"decode {os.path.basename(request['path'])}")
+    stream = open_video(
+        _source(request, answers),
+        VideoConfig.parse(request["video"]),
+        _sampling(request["sampling"]),
+        request["decoder"],
+        request["divide_s"],
+    )
+    shown = {name: getattr(stream.info, name) for name in ("height", "width", "fps")}
+    parts = {"division": stream.division.to_json()} if stream.division else {}
+    answers.send({"kind": "info", "duration_s": stream.duration_s, **shown, **parts})
+    for frames in stream:
+        _send_frames(frames, answers, stream.decoder, stream.is_sound)
+    report = asdict(stream.report)
+    answers.send({"kind": "end", "decoder": stream.decoder, "report": report})
+
+
+def _send_part(request: dict[str, Any], answers: Answers) -> None:
+    fault_point(f"decode a part of {os.path.basename(request['path'])}")
+    chunks = read_part(
+        str(request["path"]),
+        VideoConfig.parse(request["video"]),
+        _sampling(request["sampling"]),
+        track_from_json(request["track"]),
+        part_from_json(request["part"]),
+    )
+    for frames in chunks:
+        _send_frames(frames, answers, decoder="", is_sound=True)
+    answers.send({"kind": "end", "decoder": ""})
+
+
+def _send_frames(frames: Frames, answers: Answers, decoder: str, is_sound: bool) -> None:
+    header = {
+        "kind": "frames",
+        "decoder": decoder,
+        "is_sound": is_sound,
+        "shape": frames.rgb.shape,
+        "pts_s": frames.pts_s.tolist(),
+    }
+    answers.send(header, np.ascontiguousarray(frames.rgb).data)
 
 
 def _sampling(fields: dict[str, Any]) -> Sampling:
@@ -134,18 +165,12 @@ def _describe(error: Exception) -> dict[str, Any]:
     kind = "DecodeError"
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         error = out_of_memory()
-    if isinstance(error, Unusable | DecoderMisbehaved | OverLimit):
+    if isinstance(error, Unusable | DecoderMisbehaved | OverLimit | NotAsWhole):
         kind = type(error).__name__
     elif not isinstance(error, DecodeError):
         return {"kind": "error", "type": kind, "reason": "", "message": f"{error!r} while decoding"}
     reason = getattr(error, "reason", "")
     return {"kind": "error", "type": kind, "reason": reason, "message": str(error)}
-
-
-def _duration_s(info: Any) -> float:
-    """The longer of the durations that the header states and the packets cover."""
-    covered = float(info.pts_s[-1] - info.pts_s[0]) if len(info.pts_s) else 0.0
-    return max(covered, info.duration_s or 0.0)
 
 
 if __name__ == "__main__":

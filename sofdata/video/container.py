@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sofdata.video.clock import JoinedClock
 from sofdata.video.formats import DEMUXERS
-from sofdata.video.keys import is_whole
+from sofdata.video.keys import brings_sets, is_exact, is_whole
 from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
 
@@ -179,12 +179,16 @@ class Key:
     """A packet that a decoder can begin with: its number and its times.
 
     is_whole: whether its picture is whole at once (`sofdata.video.keys`).
+    is_exact: whether all frames from its own on, and no packet before it, give what is shown then.
+    brings_sets: whether it brings sets of parameters of its own.
     """
 
     number: int
     pts: int
     dts: int
     is_whole: bool
+    is_exact: bool = False
+    brings_sets: bool = False
 
 
 @dataclass(slots=True)
@@ -219,6 +223,7 @@ def scan_stream(
 ) -> Scan:
     """Read the packets of a stream, and decode up to its first frame."""
     scan, clock = Scan(), joined_clock(container, stream)
+    latest: int | None = None  # presentation time so far
     for number, packet in enumerate(packets(container, stream, entry, end_pts, clock)):
         scan.is_end = not _is_after(packet, end_pts)
         if not packet.size:
@@ -232,13 +237,25 @@ def scan_stream(
             scan.undated += pts in scan.pts
             scan.pts.add(pts)
             if packet.is_keyframe:
-                dts = pts if packet.dts is None else packet.dts
-                whole = is_whole(packet, stream.codec_context)
-                scan.keys.append(Key(number, pts, dts, whole))
+                follows = latest is None or latest < pts
+                scan.keys.append(_key(number, pts, packet, stream.codec_context, follows))
+            latest = pts if latest is None else max(latest, pts)
         if scan.first is None and scan.packets <= MAX_PACKETS_TO_FIRST_FRAME:
             scan.first = next(_try_decode(packet), None)
     scan.restarts = clock.restarts
     return scan
+
+
+def _key(number: int, pts: int, packet: Any, codec: Any, follows: bool) -> Key:
+    """follows: whether all packets before it are shown before it."""
+    return Key(
+        number=number,
+        pts=pts,
+        dts=pts if packet.dts is None else packet.dts,
+        is_whole=is_whole(packet, codec),
+        is_exact=follows and packet.dts is not None and is_exact(packet, codec),
+        brings_sets=brings_sets(packet, codec),
+    )
 
 
 def _try_decode(packet: Any) -> Iterator[Any]:

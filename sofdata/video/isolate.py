@@ -26,15 +26,16 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.errors import ContractError, DecodeError
+from sofdata.errors import ContractError, DecodeError, InputError
 from sofdata.system.processes import decoding_environment
 from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.division import Division, NotAsWhole
 from sofdata.video.limits import LimitConfig, OverLimit
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import BLOCK_BYTES, RangeFile, Source
-from sofdata.video.sampling import Sampling
+from sofdata.video.sampling import DivideS, Sampling
 from sofdata.video.tally import StreamReport
 from sofdata.video.watch import OVER_MEMORY_CODE
 from sofdata.video.words import last_line
@@ -126,29 +127,40 @@ class DecoderProcess:
         config: VideoConfig,
         sampling: Sampling,
         decoder: DecoderName,
+        divide_s: DivideS | None = None,
     ) -> IsolatedStream:
         """Open a video; arguments and errors as `sofdata.video.reader.open_video`.
 
         In addition raises `DecoderDied`, and what reading a `RangeFile` raises, here or while the
         frames are read.
         """
+        self.begin(path, config, sampling, {"decoder": decoder, "divide_s": divide_s})
+        return IsolatedStream(self, str(path), self._limits, size_of(path))
+
+    def begin(
+        self, path: Source, config: VideoConfig, sampling: Sampling, wanted: dict[str, Any]
+    ) -> None:
+        """Send a request to the child. wanted: what else it is to hold."""
         self._start()
         self._is_idle = False
         self._remote = path if isinstance(path, RangeFile) else None
         self._path = str(path)
-        size_bytes = self._remote.size if self._remote else _size_bytes(self._path)
         self._request(
             {
                 "path": self._path,
                 "size_bytes": self._remote.size if self._remote else None,
                 "video": config.model_dump(mode="json"),
                 "sampling": asdict(sampling),
-                "decoder": decoder,
                 "memory_mib": self._limits.memory_mib,
                 "beat_s": min(BEAT_S, self._limits.floor_s / 4),
+                **wanted,
             }
         )
-        return IsolatedStream(self, self._path, self._limits, size_bytes)
+
+    @property
+    def limits(self) -> LimitConfig:
+        """What a video may cost."""
+        return self._limits
 
     def close(self) -> None:
         """Kill the child if there is one."""
@@ -318,30 +330,18 @@ class DecoderProcess:
         return DecoderDied(reason, message, self._stderr.read().decode("utf-8", "replace"))
 
 
-class IsolatedStream:
-    """The frames of one video, decoded by the child; otherwise as `VideoStream`."""
+class IsolatedFrames:
+    """Frames that the child decodes, in chunks; iterate over them once. limit_s: as `LimitConfig`.
 
-    def __init__(
-        self, process: DecoderProcess, path: str, limits: LimitConfig, size_bytes: int
-    ) -> None:
+    is_sound: as of `sofdata.video.reader.VideoStream`, as of the last chunk.
+    """
+
+    def __init__(self, process: DecoderProcess, path: str, limit_s: float) -> None:
         self._process = process
-        self._report: StreamReport | None = None
         self.path = path
         self.decoder = ""
-        self._waited_s, self._limit_s = 0.0, limits.seconds(0.0, size_bytes)
-        header, _ = self._next()
-        try:
-            size = int(header["height"]), int(header["width"])
-            self.info = ShownSize(*size, float(header["fps"]), float(header["duration_s"]))
-            self._limit_s = limits.seconds(self.info.duration_s, size_bytes)
-        except (KeyError, TypeError, ValueError):
-            raise process.protocol_error() from None
-
-    @property
-    def report(self) -> StreamReport:
-        if self._report is None:
-            raise ContractError(f"{self.path}: the report is known after the last chunk only")
-        return self._report
+        self.is_sound = False
+        self._waited_s, self._limit_s = 0.0, limit_s
 
     def __iter__(self) -> Iterator[Frames]:
         last_s: float | None = None
@@ -357,12 +357,16 @@ class IsolatedStream:
         try:
             self.decoder = str(header["decoder"])
             if header["kind"] == "end":
-                self._report = StreamReport(**header["report"])
+                self._end(header)
                 return None
+            self.is_sound = header.get("is_sound") is True
             rgb = np.frombuffer(payload, np.uint8).reshape(header["shape"])
             return Frames(rgb, np.array(header["pts_s"], np.float64))
         except (KeyError, TypeError, ValueError, ContractError):
             raise self._process.protocol_error() from None
+
+    def _end(self, header: dict[str, Any]) -> None:
+        """What the child says after the last chunk."""
 
     def _next(self) -> tuple[dict[str, Any], memoryview]:
         """Wait for the child. Only time spent waiting for its work counts against the limit."""
@@ -374,19 +378,74 @@ class IsolatedStream:
         return header, payload
 
 
-def _size_bytes(path: str) -> int:
-    """Size of a local file, 0 where that cannot be read: then the file cannot be read either."""
+class IsolatedStream(IsolatedFrames):
+    """The frames of one video, decoded by the child; otherwise as `VideoStream`.
+
+    division: the parts in which the video may be decoded, where it was asked for and can be.
+    """
+
+    def __init__(
+        self, process: DecoderProcess, path: str, limits: LimitConfig, size_bytes: int
+    ) -> None:
+        super().__init__(process, path, limits.seconds(0.0, size_bytes))
+        self._report: StreamReport | None = None
+        header, _ = self._next()
+        try:
+            self.duration_s = float(header["duration_s"])
+            size = int(header["height"]), int(header["width"])
+            self.info = ShownSize(*size, float(header["fps"]), self.duration_s)
+            division = header.get("division")
+            self.division = Division.from_json(division) if division else None
+            self._limit_s = limits.seconds(self.duration_s, size_bytes)
+        except (KeyError, TypeError, ValueError):
+            raise process.protocol_error() from None
+
+    @property
+    def report(self) -> StreamReport:
+        if self._report is None:
+            raise ContractError(f"{self.path}: the report is known after the last chunk only")
+        return self._report
+
+    def _end(self, header: dict[str, Any]) -> None:
+        self._report = StreamReport(**header["report"])
+
+
+class IsolatedPart(IsolatedFrames):
+    """The frames of one part of a video, decoded by the child. Errors as of `read_part`, too."""
+
+    def __init__(
+        self,
+        process: DecoderProcess,
+        path: str,
+        config: VideoConfig,
+        sampling: Sampling,
+        division: Division,
+        number: int,
+    ) -> None:
+        track, part = asdict(division.track), asdict(division.parts[number])
+        process.begin(path, config, sampling, {"track": track, "part": part})
+        # Of a file without an index all is read that comes before the part.
+        limit_s = process.limits.seconds(division.lasts_s(number), size_of(path))
+        super().__init__(process, path, limit_s)
+
+
+def size_of(path: Source) -> int:
+    """Bytes of a file, 0 where a local one cannot be read: then it cannot be decoded either."""
+    if isinstance(path, RangeFile):
+        return path.size
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
 
 
-def _error(path: str, header: dict[str, Any]) -> DecodeError | Unusable:
+def _error(path: str, header: dict[str, Any]) -> InputError:
     if header["type"] == "Unusable":
         return Unusable(header["reason"], header["message"])
     if header["type"] == "OverLimit":
         return OverLimit(header["reason"], header["message"])
+    if header["type"] == "NotAsWhole":
+        return NotAsWhole(header["message"])
     if header["type"] == "DecoderMisbehaved":
         return DecoderMisbehaved(path, header["reason"])
     return DecodeError(header["message"])

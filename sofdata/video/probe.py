@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError, InputError
 from sofdata.video.clock import zero_pts
-from sofdata.video.container import EntryPoint, open_container, refused_size, seconds
+from sofdata.video.container import EntryPoint, Key, open_container, refused_size, seconds
 from sofdata.video.entries import (
     ORDER_MARGIN_S,
     TRUSTED,
@@ -85,6 +85,7 @@ class VideoInfo:
     whole: False where only the packets around a span were read.
     is_end: whether the end of the file was reached, which it is not where a span ends before.
     entries: where to begin to decode; the next one if what that gives begins too late.
+    keys: the packets that a decoder can begin with.
     max_pixels: no larger frame is to be decoded, whatever the header says.
     """
 
@@ -114,6 +115,7 @@ class VideoInfo:
     whole: bool
     is_end: bool
     entries: tuple[EntryPoint, ...]
+    keys: tuple[Key, ...] = ()
     max_pixels: int | None = None
 
     def seconds(self, pts: int) -> float:
@@ -294,6 +296,7 @@ def _read(
         whole=span_s is None,
         is_end=scan.is_end,
         entries=entries,
+        keys=tuple(scan.keys),
         max_pixels=max_pixels,
     )
 

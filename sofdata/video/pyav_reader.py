@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.types import Eye
+from sofdata.video.chunks import Sample
 from sofdata.video.config import Fit
 from sofdata.video.container import EntryPoint, open_container, packets, shown_pts
 from sofdata.video.geometry import crop_square, square_size, working_size
@@ -34,13 +35,12 @@ from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler, select
 from sofdata.video.tally import DecodeTally
 
-Sample = tuple[float, NDArray[np.uint8]]
 Ticks = tuple[int, int]
 
 MAX_REORDERED = 16  # places by which H.264 and HEVC may move a picture
 
 
-class _Picture(NamedTuple):
+class Picture(NamedTuple):
     """A decoded frame, when it is shown, and how it has to be turned."""
 
     pts: int | None
@@ -75,17 +75,16 @@ def read(
     tally: DecodeTally,
 ) -> Iterator[Sample]:
     """Yield (pts_s, rgb uint8 [size,size,3]) of the sampled frames, and count in `tally`."""
-    convert = _Converter(info.pixel_aspect, sampling.size, fit, sampling.eye)
-    sampler: StepSampler[_Picture] = StepSampler(
-        sampling.step_s, sampling.span_s, sampling.hidden_s
-    )
-    first = _DecodePass(source, info, sampling, tally, _wanted(info, sampling))
+    convert = Converter(info.pixel_aspect, sampling.size, fit, sampling.eye)
+    sampler: StepSampler[Picture] = StepSampler(sampling.step_s, sampling.span_s, sampling.hidden_s)
+    first = _DecodePass(source, info, sampling, tally, wanted_pts(info, sampling))
     try:
         for kept_s, kept in _sampled(first, sampler):
             yield kept_s, convert(kept)
     except _Mispredicted:
         sampler.rewind()
         tally.reset()
+        tally.is_repeated = True
         for kept_s, kept in _sampled(replace(first, wanted=None), sampler):
             yield kept_s, convert(kept)
     tally.frames_undated += sampler.dropped
@@ -98,7 +97,7 @@ def decoder_name(info: VideoInfo) -> str:
     return f"pyav {av.__version__} {info.codec}"
 
 
-def _wanted(info: VideoInfo, sampling: Sampling) -> NDArray[np.int64] | None:
+def wanted_pts(info: VideoInfo, sampling: Sampling) -> NDArray[np.int64] | None:
     """Presentation times that will be sampled if all goes well; None where they are not known.
 
     The sampler still decides on what was really decoded: it makes the same choice from the wanted
@@ -109,7 +108,7 @@ def _wanted(info: VideoInfo, sampling: Sampling) -> NDArray[np.int64] | None:
     return info.pts[select(info.pts_s, sampling.step_s, sampling.span_s, sampling.hidden_s)]
 
 
-def _sampled(one: _DecodePass, sampler: StepSampler[_Picture]) -> Iterator[tuple[float, _Picture]]:
+def _sampled(one: _DecodePass, sampler: StepSampler[Picture]) -> Iterator[tuple[float, Picture]]:
     """The frames that the sampler keeps. Raises `_Mispredicted` before it could choose wrongly."""
     coming = deque([] if one.wanted is None else one.wanted.tolist())
     end_s = one.sampling.span_s[1] if one.sampling.span_s else math.inf
@@ -122,7 +121,9 @@ def _sampled(one: _DecodePass, sampler: StepSampler[_Picture]) -> Iterator[tuple
         if coming and frame.pts == coming[0]:
             coming.popleft()
         pts_s = one.info.seconds(frame.pts)
-        yield from sampler.offer(pts_s, frame)
+        kept = sampler.offer(pts_s, frame)
+        one.tally.frames_disordered = sampler.dropped
+        yield from kept
         if pts_s >= end_s:
             break
     if coming:
@@ -130,7 +131,7 @@ def _sampled(one: _DecodePass, sampler: StepSampler[_Picture]) -> Iterator[tuple
     yield from sampler.finish()
 
 
-def _from_the_right_entry(one: _DecodePass) -> Iterator[_Picture]:
+def _from_the_right_entry(one: _DecodePass) -> Iterator[Picture]:
     """Decoded frames, from one at or before the first of the span on where there is such a one.
 
     A decoder may need longer to recover than its container promises: then it begins earlier.
@@ -150,7 +151,7 @@ def _from_the_right_entry(one: _DecodePass) -> Iterator[_Picture]:
                 return
 
 
-def _frames(one: _DecodePass, entry: EntryPoint, span: Ticks) -> Generator[_Picture, None, None]:
+def _frames(one: _DecodePass, entry: EntryPoint, span: Ticks) -> Generator[Picture, None, None]:
     """Decoded frames in the order of presentation; frames that are not wanted may be missing."""
     info = one.info
     needed = None if one.wanted is None else frozenset(one.wanted.tolist())
@@ -180,7 +181,7 @@ class _Decoder:
         self._frame = round(info.frame_s / info.time_base)  # a median of all times: asked for once
         self._last: int | None = None
 
-    def decode(self, packet: Any, skip: bool) -> Iterator[_Picture]:
+    def decode(self, packet: Any, skip: bool) -> Iterator[Picture]:
         """Frames that a packet completes. skip: its own is not needed."""
         # NONREF and not ALL: frames that others refer to are still decoded, so that pixels stay.
         if skip != self._skipping:
@@ -190,12 +191,12 @@ class _Decoder:
         self._given += 1
         yield from self._decode(packet)
 
-    def finish(self) -> Iterator[_Picture]:
+    def finish(self) -> Iterator[Picture]:
         """The frames that the decoder still holds."""
         self._codec.skip_frame = "DEFAULT"
         yield from self._decode(None)
 
-    def _decode(self, packet: Any) -> Iterator[_Picture]:
+    def _decode(self, packet: Any) -> Iterator[Picture]:
         import av
 
         try:
@@ -211,10 +212,11 @@ class _Decoder:
         for frame in frames:
             # A stream may say with its key frames only how all of them are to be turned.
             self._orientation = orientation_of(frame) or self._orientation
+            self._tally.is_turned |= self._orientation != self._info.orientation
             pts = self._time_by_order(frame) if self._info.by_order else self._time(frame.pts)
             if not frame.is_corrupt:
                 self._tally.frames_decoded += 1
-                yield _Picture(pts, frame, self._orientation)
+                yield Picture(pts, frame, self._orientation)
             elif pts is None or pts >= self._start:
                 self._tally.decode_errors += 1
 
@@ -260,7 +262,7 @@ class _Decoder:
         return MAX_REORDERED if self._info.codec in ("h264", "hevc") else 1
 
 
-class _Converter:
+class Converter:
     """Turns a decoded frame into RGB at the working size, upright, of one eye and standard range.
 
     Two views side by side are resized together and parted afterwards, so that the last column of
@@ -276,7 +278,7 @@ class _Converter:
         self.views = 2 if eye else 1
         self.reformatter = VideoReformatter()
 
-    def __call__(self, picture: _Picture) -> NDArray[np.uint8]:
+    def __call__(self, picture: Picture) -> NDArray[np.uint8]:
         frame, orientation = picture.frame, picture.orientation
         stored = square_size(frame.width, frame.height, self.pixel_aspect)
         shown_width, shown_height = orientation.shown_size(*stored)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from sofdata.errors import ContractError, DecodeError
 from sofdata.types import Frames
 from sofdata.video import decord_reader, pyav_reader
+from sofdata.video.chunks import Sample, chunks
 from sofdata.video.config import DecoderName, VideoConfig
 from sofdata.video.damage import damage_of
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.division import Division, divide
 from sofdata.video.hidden import on_file_clock
 from sofdata.video.limits import out_of_memory
 from sofdata.video.probe import Unusable, VideoInfo, probe
-from sofdata.video.pyav_reader import Sample
 from sofdata.video.ranges import RangeFile, Source
-from sofdata.video.sampling import Sampling
+from sofdata.video.sampling import DivideS, Sampling
 from sofdata.video.tally import DecodeTally, StreamReport
 
 
@@ -26,10 +26,13 @@ def open_video(
     config: VideoConfig,
     sampling: Sampling,
     decoder: DecoderName | None = None,
+    divide_s: DivideS | None = None,
 ) -> VideoStream:
     """Open a video file for sampling: a local one, or with PyAV one that is read in ranges.
 
     decoder: overrides `config.decoder`.
+    divide_s: from which length on to look for parts in which the video may be decoded, and how long
+        they are to be; None: not at all.
 
     Raises `ConfigError` if decord is asked for where it is not installed, `Unusable` where the file
     holds no video, one of frames too large, or it is not known what of it must not be shown,
@@ -42,7 +45,8 @@ def open_video(
         info = probe(path, sampling.span_s, config.max_pixels)
     except MemoryError:
         raise out_of_memory() from None
-    return VideoStream(path, info, config, on_file_clock(sampling, info, str(path)), wanted)
+    sampling = on_file_clock(sampling, info, str(path))
+    return VideoStream(path, info, config, sampling, wanted, divide_s)
 
 
 class VideoStream:
@@ -53,6 +57,9 @@ class VideoStream:
 
     info: what the file holds.
     decoder: what decodes it, such as "decord 0.6.0"; settled once the first chunk is there.
+    division: the parts in which the video may be decoded, where it was asked for and can be.
+    is_sound: whether all has come so far as the packets promise, so that the parts from here on may
+        be decoded apart; False where the decoder counts nothing.
     report: what became of the video, once all chunks were read.
 
     While iterating: raises `DecodeError` if no frame decodes, `Unusable` if the span holds none,
@@ -67,6 +74,7 @@ class VideoStream:
         config: VideoConfig,
         sampling: Sampling,
         decoder: DecoderName,
+        divide_s: DivideS | None = None,
     ) -> None:
         self.path = str(path)
         self._source = path
@@ -76,16 +84,40 @@ class VideoStream:
         self.decoder = ""
         self._wanted = decoder
         self._report: StreamReport | None = None
+        self._tally: DecodeTally | None = None
+        self.division = self._division(*divide_s) if divide_s else None
         self._iterator = self._iterate()
 
     def __iter__(self) -> Iterator[Frames]:
         return self._iterator
 
     @property
+    def duration_s(self) -> float:
+        """The longer of the durations that the header states and the packets cover."""
+        pts_s = self.info.pts_s
+        covered_s = float(pts_s[-1] - pts_s[0]) if len(pts_s) else 0.0
+        return max(covered_s, self.info.duration_s or 0.0)
+
+    @property
     def report(self) -> StreamReport:
         if self._report is None:
             raise ContractError(f"{self.path}: the report is known after the last chunk only")
         return self._report
+
+    @property
+    def is_sound(self) -> bool:
+        return self._tally is not None and self._tally.is_sound
+
+    def _division(self, from_s: float, part_s: float) -> Division | None:
+        if self.duration_s < from_s or isinstance(self._source, RangeFile) or self._use_decord():
+            return None
+        samples = pyav_reader.wanted_pts(self.info, self.sampling)
+        if samples is None or not len(samples):
+            return None
+        if (samples[-1] - samples[0]) * self.info.time_base < from_s:
+            return None
+        hidden_s = self.sampling.hidden_s
+        return divide(self.info, samples, hidden_s, self.config.chunk_frames, part_s)
 
     def _iterate(self) -> Iterator[Frames]:
         try:
@@ -132,30 +164,21 @@ class VideoStream:
 
     def _chunks(self, samples: Iterator[Sample], tally: DecodeTally | None) -> Iterator[Frames]:
         """Group samples, then write the report. A tally of None: the decoder counted nothing."""
-        held: list[Sample] = []
-        sampled, first_s, last_s = 0, 0.0, 0.0
-        for sample in samples:
-            sampled += 1
-            last_s = sample[0]
-            first_s = last_s if sampled == 1 else first_s
-            held.append(sample)
-            if sampled % self.config.chunk_frames == 0:
-                yield _frames(held)
-                held = held[-1:]
-        if sampled == 0:
+        self._tally = tally
+        sampled = _Sampled()
+        yield from chunks(sampled.through(samples), self.config.chunk_frames)
+        if sampled.count == 0:
             raise self._nothing(tally)
-        if sampled % self.config.chunk_frames:
-            yield _frames(held)
         damage = damage_of(self.info, self.sampling, tally)
         self._report = StreamReport(
-            frames_sampled=sampled,
+            frames_sampled=sampled.count,
             frames_decoded=tally.frames_decoded if tally else None,
             decode_errors=tally.decode_errors if tally else 0,
             frames_undated=tally.frames_undated if tally else 0,
             frames_lost=damage.frames_lost,
             missing_s=damage.missing_s,
             salvaged="; ".join(damage.sentences),
-            covered_s=last_s - first_s,
+            covered_s=sampled.last_s - sampled.first_s,
         )
 
     def _nothing(self, tally: DecodeTally | None) -> Exception:
@@ -174,8 +197,17 @@ class VideoStream:
         return Unusable("no_frames", f"{self.path}: no frame is shown{span}")
 
 
-def _frames(samples: list[Sample]) -> Frames:
-    return Frames(
-        rgb=np.stack([rgb for _, rgb in samples]),
-        pts_s=np.array([pts_s for pts_s, _ in samples], dtype=np.float64),
-    )
+@dataclass(slots=True)
+class _Sampled:
+    """How many samples have gone through, and the times of the first and the last."""
+
+    count: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+
+    def through(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        for sample in samples:
+            self.count += 1
+            self.last_s = sample[0]
+            self.first_s = self.last_s if self.count == 1 else self.first_s
+            yield sample

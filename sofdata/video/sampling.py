@@ -20,6 +20,7 @@ from sofdata.types import Eye
 
 Item = TypeVar("Item")
 Stretches = Sequence[tuple[float, float]]
+DivideS = tuple[float, float]  # from which length on to divide a video, and how long parts are, s
 
 # At a constant rate the nearest frame is always between 2/3 and 4/3 of a step away (or further,
 # where frames are rarer than that). A shorter step only arises at a gap or at the end.

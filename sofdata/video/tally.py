@@ -13,17 +13,30 @@ class DecodeTally:
     decode_errors: packets or frames that could not be decoded.
     frames_undated: frames without a presentation time that increases; they are left out.
     frames_spread: frames without a presentation time that got one from the frames before.
+    frames_disordered: those of `frames_undated` so far whose time does not increase.
+    is_repeated: whether the video is decoded for the second time.
+    is_turned: whether frames have to be turned in another way than the first one.
     """
 
     frames_decoded: int = 0
     decode_errors: int = 0
     frames_undated: int = 0
     frames_spread: int = 0
+    frames_disordered: int = 0
+    is_repeated: bool = False
+    is_turned: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all has come so far as the times of the packets have said."""
+        wrong = self.decode_errors + self.frames_undated + self.frames_spread
+        return not (wrong or self.frames_disordered or self.is_repeated or self.is_turned)
 
     def reset(self) -> None:
         """Count from zero: the video is decoded again."""
         self.frames_decoded = self.decode_errors = 0
-        self.frames_undated = self.frames_spread = 0
+        self.frames_undated = self.frames_spread = self.frames_disordered = 0
+        self.is_turned = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,32 @@ BREAKS = ("", "shot", "gap", "redacted", "text")
 Outcome = SkillWindow | RejectedWindow
 
 
+def make_steps(
+    frames: Frames, flow: FlowClip, breaks: Sequence[str], config: WindowConfig
+) -> list[Step | None]:
+    """What the windower needs of each step; None for a break. Arguments and errors as of `push`.
+
+    Nothing of one step depends on another: most of the work of cutting windows is done here.
+    """
+    check_fit(frames, len(flow), breaks)
+    return [
+        None if reason else make_step(flow.flow[step], config, frames.rgb[step : step + 2])
+        for step, reason in enumerate(breaks)
+    ]
+
+
+def check_fit(frames: Frames, steps: int, breaks: Sequence[str]) -> None:
+    """Raise `ContractError` unless frames, steps and breaks fit together."""
+    if not len(frames) - 1 == steps == len(breaks):
+        raise ContractError(
+            f"{len(frames)} frames need {len(frames) - 1} steps and breaks, got {steps} and "
+            f"{len(breaks)}"
+        )
+    unknown = set(breaks) - set(BREAKS)
+    if unknown:
+        raise ContractError(f"a break is one of {BREAKS}, got {sorted(unknown)}")
+
+
 class Windower:
     """Cuts one video into windows.
 
@@ -59,20 +85,26 @@ class Windower:
             is not looked at; one that leaps over redacted frames is a rejected window itself.
         Raises `ContractError` when the chunk does not fit together or does not follow the last.
         """
-        self._check(frames, flow, breaks)
+        steps = make_steps(frames, flow, breaks, self._config)
+        yield from self.push_steps(frames, steps, breaks)
+
+    def push_steps(
+        self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]
+    ) -> Iterator[Outcome]:
+        """As `push`, with what `make_steps` makes of the flow."""
+        self._check(frames, steps, breaks)
         if not self._frames:
             self._begin_stretch("start", frames, 0)
-        for step, reason in enumerate(breaks):
-            if reason:
+        for number, (step, reason) in enumerate(zip(steps, breaks, strict=True)):
+            if step is None:
                 yield from self._end_stretch()
                 if reason == "redacted":
-                    before_s, after_s = frames.pts_s[step : step + 2].tolist()
+                    before_s, after_s = frames.pts_s[number : number + 2].tolist()
                     yield RejectedWindow(self._number(), before_s, after_s, reason)
-                self._begin_stretch(reason, frames, step + 1)
+                self._begin_stretch(reason, frames, number + 1)
             else:
-                pair = frames.rgb[step : step + 2]
-                self._steps.append(make_step(flow.flow[step], self._config, pair))
-                self._add_frame(frames, step + 1)
+                self._steps.append(step)
+                self._add_frame(frames, number + 1)
                 self._taken += 1
                 yield from self._full_window()
 
@@ -82,15 +114,10 @@ class Windower:
         self._frames.clear()
         self._pts_s.clear()
 
-    def _check(self, frames: Frames, flow: FlowClip, breaks: Sequence[str]) -> None:
-        if not len(frames) - 1 == len(flow) == len(breaks):
-            raise ContractError(
-                f"{len(frames)} frames need {len(frames) - 1} steps and breaks, got {len(flow)} "
-                f"and {len(breaks)}"
-            )
-        unknown = set(breaks) - set(BREAKS)
-        if unknown:
-            raise ContractError(f"a break is one of {BREAKS}, got {sorted(unknown)}")
+    def _check(self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]) -> None:
+        check_fit(frames, len(steps), breaks)
+        if [step is None for step in steps] != [reason != "" for reason in breaks]:
+            raise ContractError("there is a step wherever there is no break, and nowhere else")
         if self._pts_s and self._pts_s[-1] != frames.pts_s[0]:
             raise ContractError(
                 f"a chunk must begin with the last frame of the one before, at {self._pts_s[-1]} "

@@ -14,7 +14,7 @@ from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.engines.decoders import InProcess
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, ingest_video
+from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, ingest_video, run_through
 from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import LocalFlow
@@ -58,7 +58,7 @@ def write(
     job = UnitJob(source, Tree("memory://nowhere"), config)
     with Fetcher(source, (ref,), config.run) as fetcher:
         tools = Tools(fetcher, open_video, LocalFlow(make_estimator(config.flow)), shard)
-        outcome = ingest_video(ref, VideoAttempt(config.video.decoder), job, tools)
+        outcome = run_through(ingest_video(ref, VideoAttempt(config.video.decoder), job, tools))
     assert outcome.record.status == "done"
     assert outcome.record.windows
 
@@ -75,7 +75,7 @@ class Broken:
         stream_iter, error = iter(stream), self._error
 
         class Ending:
-            info, decoder = stream.info, ""
+            info, decoder, duration_s = stream.info, "", stream.duration_s
 
             @property
             def report(self) -> object:
@@ -131,6 +131,27 @@ def test_a_video_that_breaks_midway_leaves_no_byte_in_the_shard(
         assert (shard.rows, shard.sums.record()) == (rows, sums)
 
 
+def test_a_video_tells_how_far_it_has_come_by_its_own_clock(
+    folder: Path, tmp_path: Path, config: IngestConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sofdata.ingest.pipeline.PROGRESS_S", 0.0)
+    source, ref = Tree(str(folder)), video(folder, "one.mp4")
+    job = UnitJob(source, Tree("memory://nowhere"), config)
+    with (
+        Fetcher(source, (ref,), config.run) as fetcher,
+        ShardWriter(str(tmp_path / "shard.tar")) as shard,
+    ):
+        flow = LocalFlow(make_estimator(config.flow))
+        tools = Tools(fetcher, InProcess(config), flow, shard, "u")
+        told = list(run_video(ref, job, tools))
+    assert {(one.unit, one.video, one.size_bytes) for one in told} == {
+        ("u", ref.id, ref.size_bytes)
+    }
+    assert [one.total_s for one in told] == [pytest.approx(1.3)] * 3  # 13 frames, 10 a second
+    assert [one.done_s for one in told] == sorted(one.done_s for one in told)
+    assert told[-1].done_s == pytest.approx(1.2)  # from the first frame to the last
+
+
 def test_what_the_retries_give_up_is_recorded_and_not_written(
     folder: Path, tmp_path: Path, config: IngestConfig
 ) -> None:
@@ -143,7 +164,7 @@ def test_what_the_retries_give_up_is_recorded_and_not_written(
         flow = LocalFlow(make_estimator(config.flow))
         error = DecodeError(f"{folder / 'two.mp4'}: cut off")
         tools = Tools(fetcher, Broken(config, error), flow, shard)
-        record = run_video(ref, job, tools).record
+        record = run_through(run_video(ref, job, tools)).record
         assert (record.status, record.reason) == ("quarantined", "decode_error")
         assert record.detail == "cut off", "without the path on this machine"
         assert shard.rows == []

@@ -12,8 +12,8 @@ from typing import Any
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.engines.batches import Batch, batches
 from sofdata.ingest.engines.decoders import InProcess, Isolated
-from sofdata.ingest.events import Event
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import Libraries, own_digest
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
@@ -67,14 +67,14 @@ class UnitWorker:
         if estimates_flow:
             self._flow = LocalFlow(make_estimator(self._job.config.flow))
 
-    def run(self, unit: Unit, flow_actors: Sequence[Any] = ()) -> Iterator[Event]:
+    def run(self, unit: Unit, flow_actors: Sequence[Any] = ()) -> Iterator[Batch]:
         """Run a unit, with flow by the actors given, or by this worker if there are none.
 
-        Yields each video as it ends, and how the unit ended.
+        Yields batches of events: the videos as they end, and at last how the unit ended.
         """
         flow = RemoteFlow(flow_actors) if flow_actors else self._flow
         assert flow is not None
-        yield from run_unit(unit, self._job, flow, self._decoder)
+        yield from batches(run_unit(unit, self._job, flow, self._decoder))
 
     def close(self) -> None:
         """End the process that decodes for this worker."""

@@ -164,12 +164,12 @@ def _start(queue: Queue, worker: PoolMember, flow_actors: list[Any]) -> None:
 
 
 def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
-    """Take the next event of a unit, or its end, or its failure."""
+    """Take the next events of a unit, or its end, or its failure."""
     import ray
 
     unit, worker = queue.under_way[stream]
     try:
-        event = ray.get(next(stream))
+        batch = ray.get(next(stream))
     except StopIteration:
         del queue.under_way[stream]
         pool.give_back(worker)
@@ -179,7 +179,9 @@ def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
         yield UnitRetried(unit.id, _retry_or_raise(error, unit, queue, pool, worker))
     else:
         assert worker.place is not None
-        yield replace(event, node=worker.place.address) if isinstance(event, UnitDone) else event
+        node = worker.place.address
+        for event in batch:
+            yield replace(event, node=node) if isinstance(event, UnitDone) else event
 
 
 def _retry_or_raise(

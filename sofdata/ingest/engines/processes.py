@@ -230,11 +230,11 @@ def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:
 
 
 def _advance(queue: Queue, crew: Crew, worker: Worker) -> Iterator[Event]:
-    """Take the next message of a worker: an event of its unit, or its end, or its failure."""
+    """Take the next message of a worker: events of its unit, or its end, or its failure."""
     message = worker.receive()
     unit, _ = queue.under_way.get(worker, (None, None))
     if not isinstance(message, Idle | Failed | str):
-        yield message
+        yield from message
         return
     queue.under_way.pop(worker, None)
     if isinstance(message, Idle):

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 from sofdata.errors import ContractError, Interrupted
 from sofdata.ingest.engines.actors import UnitWorker
-from sofdata.ingest.events import Event
+from sofdata.ingest.engines.batches import Batch
 from sofdata.system import interrupts
 from sofdata.system.processes import end_with_parent
 
@@ -37,7 +37,7 @@ class Failed:
     trace: str
 
 
-Message = Idle | Failed | Event
+Message = Idle | Failed | Batch
 
 
 def main() -> None:
@@ -65,8 +65,8 @@ def serve(pipe: Connection) -> None:
 def _run(worker: UnitWorker, pipe: Connection) -> None:
     unit = pipe.recv()
     try:
-        for event in worker.run(unit):
-            pipe.send(event)
+        for batch in worker.run(unit):
+            pipe.send(batch)
     except BrokenPipeError:
         raise  # the driver is gone, or wants no more
     except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
