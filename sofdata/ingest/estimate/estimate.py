@@ -88,13 +88,15 @@ class Sample:
 class Estimate:
     """What an ingest will take and give; ranges are those of sampling, at 95 %.
 
-    videos: that are work; carried: whose earlier results are taken over.
-    bytes: of all shards. fetched_bytes: of remote files that are read, 0 where all are here.
-    cpu_hours: of the workers. gpu_hours, pairs: where flow is on GPUs; None else, and the hours
-        where there is no GPU here.
-    wall: None where nobody knows how many workers there will be. on_cluster_s: the work on as many
-        cores like these as there are workers, where this machine has fewer; else None.
-    found: totals, from which all of this is made.
+    sample: what was measured.
+    videos: that are work. carried: whose earlier results are taken over.
+    seconds, windows: of video; that will be written. bytes: of all shards.
+    fetched_bytes: of remote files that are read, 0 where all are here.
+    cpu_hours: of the workers.
+    gpu_hours, pairs: of frames; None where flow is on CPUs, the hours also where no GPU is here.
+    wall: None where nobody knows how many workers there will be.
+    on_cluster_s: the work on as many cores like these as there are workers, where this machine has
+        fewer; else None.
     """
 
     sample: Sample
