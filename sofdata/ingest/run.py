@@ -20,9 +20,11 @@ from sofdata.ingest.destination import (
     check_same_actions,
     check_same_config,
     check_same_units,
+    with_stored_batch,
 )
 from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
-from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
+from sofdata.ingest.engines.crew import EarlyWorkers
+from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, UnitRetried, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
@@ -157,6 +159,7 @@ def prepare(
     check_places(source, dest)
     check_engine(config)
     check_can_run(config, dest)
+    config = with_stored_batch(config, dest)
     on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
@@ -236,10 +239,13 @@ def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
     return record
 
 
-def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
+def execute(
+    prepared: Prepared, on_event: Callable[[Event], None], early: EarlyWorkers | None = None
+) -> Summary:
     """Run the units that are not committed and complete the dataset.
 
     on_event: called with each event: a video ends, a unit is committed, a node is lost.
+    early: workers that were started while it was planned, for an engine that uses them.
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
     `ConfigError` if another driver is at work on the same destination, or has planned it again
@@ -251,7 +257,7 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         generation = _as_planned(prepared)
         log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
-        summary = _execute(job, generation, on_event, lock)
+        summary = _execute(job, generation, on_event, lock, early)
         log_end(job, log, summary.figures())
     return summary
 
@@ -281,12 +287,18 @@ def _note_libraries(job: UnitJob, generation: Generation) -> Generation:
 
 
 def _execute(
-    job: UnitJob, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+    job: UnitJob,
+    generation: Generation,
+    on_event: Callable[[Event], None],
+    lock: Lock,
+    early: EarlyWorkers | None,
 ) -> Summary:
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
-    with closing(_events(units, job)) as events:  # Ray stops before the tables need its memory
+    with closing(
+        _events(units, job, early)
+    ) as events:  # Ray stops before the tables need its memory
         for event in events:
             if isinstance(event, UnitDone):
                 lock.check()  # a lease that was lost means that another driver commits here, too
@@ -320,12 +332,13 @@ def _all_committed(dest: Tree) -> Generation:
 
 
 class _Account:
-    """Counts what a run does, event by event."""
+    """Counts what a run does, event by event; what a unit did that starts again does not count."""
 
     def __init__(self) -> None:
         self.worse: list[str] = []
         self._kept: list[str] = []
         self._frames = self._taken_over = 0
+        self._open: dict[str, tuple[int, int]] = {}  # the same, of each unit that is not done
         self._nodes: Counter[str] = Counter()
         self._lost: list[str] = []
         self._started_s = self._ready_s = self._ended_s = time.monotonic()
@@ -334,17 +347,26 @@ class _Account:
         self._ended_s = time.monotonic()
         if isinstance(event, Ready):
             self._ready_s = self._ended_s
-        elif isinstance(event, VideoDone) and event.taken_over:
-            self._taken_over += 1
         elif isinstance(event, VideoDone):
-            self._frames += event.frames
+            frames, taken_over = self._open.get(event.unit, (0, 0))
+            frames += 0 if event.taken_over else event.frames
+            self._open[event.unit] = frames, taken_over + event.taken_over
+        elif isinstance(event, UnitRetried):
+            self._open.pop(event.unit, None)
         elif isinstance(event, UnitDone):
+            self._close(event.unit)
             self._kept += event.kept
             self._nodes.update([event.node] if event.node else [])
         elif isinstance(event, UnitKept):
+            self._close(event.unit)
             self.worse += event.worse
         elif isinstance(event, NodeLost):
             self._lost.append(event.node)
+
+    def _close(self, unit: str) -> None:
+        frames, taken_over = self._open.pop(unit, (0, 0))
+        self._frames += frames
+        self._taken_over += taken_over
 
     def summary(self, dataset: DatasetRecord, units_run: int, units: int) -> Summary:
         return Summary(
@@ -361,6 +383,8 @@ class _Account:
         )
 
 
-def _events(units: tuple[Unit, ...], job: UnitJob) -> Generator[Event, None, None]:
+def _events(
+    units: tuple[Unit, ...], job: UnitJob, early: EarlyWorkers | None
+) -> Generator[Event, None, None]:
     if units:  # which a finish that was interrupted has none of
-        yield from engine_of(job.config)(units, job)
+        yield from engine_of(job.config, early)(units, job)

@@ -21,20 +21,31 @@ class InProcess:
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         return open_video(path, self._config.video, _sampling(self._config, ref), decoder)
 
+    def launch(self) -> None:
+        """Nothing to start: there is no other process."""
+
     def close(self) -> None:
-        """Nothing to end: there is no other process."""
+        """Nothing to end."""
 
 
 class Isolated:
-    """Opens videos in a process that is killed if a video makes it hang."""
+    """Opens videos in a process that is killed if a video makes it hang.
 
-    def __init__(self, config: IngestConfig) -> None:
+    process: one that was launched before the configuration was known.
+    """
+
+    def __init__(self, config: IngestConfig, process: DecoderProcess | None = None) -> None:
         self._config = config
-        self._process = DecoderProcess(config.run.limits)
+        self._process = process or DecoderProcess(config.run.limits)
+        self._process.limits = config.run.limits
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)
         return self._process.open(path, self._config.video, sampling, decoder)
+
+    def launch(self) -> None:
+        """Start the process, without waiting for it."""
+        self._process.launch()
 
     def close(self) -> None:
         """End the process."""

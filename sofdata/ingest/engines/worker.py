@@ -16,9 +16,13 @@ from multiprocessing.connection import Connection
 
 from sofdata.errors import ContractError, Interrupted
 from sofdata.ingest.engines.actors import UnitWorker
-from sofdata.ingest.engines.batches import Batch
+from sofdata.ingest.engines.batches import Batch, batch_s
+from sofdata.ingest.job import UnitJob
 from sofdata.system import interrupts
+from sofdata.system.cores import cores
 from sofdata.system.processes import end_with_parent
+from sofdata.video.isolate import DecoderProcess
+from sofdata.video.limits import LimitConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,19 @@ def main() -> None:
 
 
 def serve(pipe: Connection) -> None:
-    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed."""
-    with closing(UnitWorker(pipe.recv())) as worker:
+    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed.
+
+    The process that decodes starts before the job is there: the driver may still be planning it.
+    """
+    with closing(DecoderProcess(LimitConfig())) as process:
+        process.launch()
+        job: UnitJob = pipe.recv()
+        every_s = batch_s(job.config.run.workers or cores())
+        _work(UnitWorker(job, process), pipe, every_s)
+
+
+def _work(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
+    with closing(worker):
         try:
             worker.prepare("", estimates_flow=True)
         except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
@@ -59,13 +74,13 @@ def serve(pipe: Connection) -> None:
             return
         pipe.send(Idle())
         while True:
-            _run(worker, pipe)
+            _run(worker, pipe, every_s)
 
 
-def _run(worker: UnitWorker, pipe: Connection) -> None:
+def _run(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
     unit = pipe.recv()
     try:
-        for batch in worker.run(unit):
+        for batch in worker.run(unit, every_s=every_s):
             pipe.send(batch)
     except BrokenPipeError:
         raise  # the driver is gone, or wants no more
