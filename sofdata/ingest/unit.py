@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sofdata.errors import InputError
 from sofdata.ingest.carry import Carrier
-from sofdata.ingest.events import UnitDone, UnitKept, VideoDone, VideoProgress
+from sofdata.ingest.events import SplitOpened, UnitDone, UnitKept, VideoDone, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import join_digests, own_digest
@@ -31,7 +31,7 @@ from sofdata.types import VideoRef
 
 def run_unit(
     unit: Unit, job: UnitJob, flow: FlowSource, open_video: Decoder
-) -> Iterator[VideoProgress | VideoDone | UnitDone | UnitKept]:
+) -> Iterator[VideoProgress | SplitOpened | VideoDone | UnitDone | UnitKept]:
     """Turn a unit into a committed shard; each video is reported as it goes on and as it ends.
 
     Videos whose earlier result stands are taken over. A bad video costs that video only, and a
