@@ -65,8 +65,8 @@ def ingest(
         settings: overrides of the recipe, {"flow.step_s": 0.1} or ["flow.step_s=0.1"];
             schemas/config.schema.json lists them all.
         corpus: what the source is: "auto", or a name of `sofdata corpora`.
-        engine: "ray" (the default where it is installed) or "processes" for worker processes,
-            "inline" for this process alone.
+        engine: "processes" or "ray" for worker processes, "inline" for this process alone;
+            "auto", the default, is processes unless the work is long and Ray is installed.
         workers: worker processes; None for one each core.
         with_actions: store the actions of demonstrations, too.
         update: take in what has changed in the source since the dataset was made.

@@ -31,6 +31,7 @@ from sofdata.cli.options import (
     Workers,
     examples,
 )
+from sofdata.cli.price import price_of, print_price
 from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
 from sofdata.errors import ConfigError
@@ -112,6 +113,7 @@ def _sofdata(
 @app.command(
     epilog=examples(
         "sofdata ingest videos dataset",
+        "sofdata ingest videos dataset --dry-run --workers 8",
         "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32",
         "sofdata ingest robots demos --with-actions --set flow.estimator=dis",
     )
@@ -137,8 +139,18 @@ def ingest(
         bool, typer.Option("--with-actions", help="Also store the actions of demonstrations.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Plan, print it, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Plan, measure a sample, print what it will take; write nothing."
+        ),
     ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=0, help="Videos that --dry-run measures; default: 20. 0: none."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which videos --dry-run measures; default: 0.")
+    ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Ingest what has changed in the source.")
     ] = False,
@@ -171,15 +183,17 @@ def ingest(
     """
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
-    from sofdata.ingest.engines.choice import WITHOUT_RAY, with_engine
+    from sofdata.ingest.engines.choice import check_engine, may_use_ray
 
+    if not dry_run and (sample is not None or seed is not None):
+        raise ConfigError("--sample and --seed say what --dry-run measures: add --dry-run")
     console = stderr()
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     options += ["run.lock=none"] if no_lock else []
-    given = load_config(recipe, once([*(set_ or []), *options]))
-    config = with_engine(given)
-    if config.run.engine == "ray" and not dry_run:
+    config = load_config(recipe, once([*(set_ or []), *options]))
+    check_engine(config)
+    if may_use_ray(config.run) and not dry_run:
         supervise()
     from sofdata.ingest.mode import Mode
     from sofdata.ingest.progress import following
@@ -203,16 +217,17 @@ def ingest(
         if not quiet:
             _print_plan(console, prepared)
         if dry_run:
-            print_json({"dry_run": True, **_plan_figures(prepared)}) if json_ else None
+            price = price_of(prepared, sample, seed or 0, quiet)
+            print_price(price, {"dry_run": True, **_plan_figures(prepared)}, json_)
             return
         if prepared.complete:
             say(console, "nothing to do: every unit is committed")
             dataset, summary = prepared.complete, None
         else:
-            if config.run.engine == "processes" != given.run.engine and not quiet:
-                say(console, WITHOUT_RAY)
+            if config.run.engine == "auto" and prepared.waiting and not quiet:
+                say(console, prepared.engine.why)
             with following(
-                console, plan.videos, prepared.videos_done, quiet, plan.reasons
+                console, plan.videos, prepared.videos_done, quiet, plan.reasons, prepared.work
             ) as follow:
                 summary = execute(prepared, follow)
             dataset = summary.dataset

@@ -106,11 +106,12 @@ def run(
     """
     _check_installed()
     from sofdata.bench.study.config import load_bench_config
-    from sofdata.ingest.engines.choice import with_engine
+    from sofdata.ingest.engines.choice import check_engine, may_use_ray
 
     given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
     config = load_bench_config(preset, _overrides(suite, given))
-    if with_engine(config.ingest).run.engine == "ray":
+    check_engine(config.ingest)
+    if may_use_ray(config.ingest.run):
         supervise()
     from sofdata.bench.results.table import read_results, summary, table
     from sofdata.bench.study.run import WorkDone

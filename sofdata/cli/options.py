@@ -122,7 +122,10 @@ SuiteName = Annotated[
 
 Engine = Annotated[
     str | None,
-    typer.Option(help="ray (default if installed), processes or inline.", autocompletion=engines),
+    typer.Option(
+        help="auto (default: by the amount of work), ray, processes or inline.",
+        autocompletion=engines,
+    ),
 ]
 Workers = Annotated[
     int | None,

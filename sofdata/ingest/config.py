@@ -75,14 +75,17 @@ class RunConfig(Section):
         "auto",
         description="'ray': worker processes, here or on a cluster. 'processes': the same on this "
         "machine alone, without Ray; what is said of Ray's workers below holds for them, too. "
-        "'auto': Ray where it is installed, else processes. 'inline': this process, for debugging.",
+        "'auto': processes, which start at once; but Ray where address, flow_actors or "
+        "flow_resource is given, where flow is on a GPU, or where the work is so long (estimated "
+        "from spans and bytes) that Ray's start is at most a fiftieth of it, in each case if it "
+        "is installed. 'inline': this process, for debugging. All make the same bytes.",
     )
     workers: int | None = Field(
         None,
         ge=1,
         le=10_000,
-        description="Ray workers, one core each, over all nodes; default: one for each core that "
-        "is free, also on nodes that join later.",
+        description="Workers, one core each, over all nodes of Ray or on this machine; never "
+        "more than units. Default: one for each core that is free, also on nodes that join later.",
     )
     address: str | None = Field(
         None, description="Address of a running Ray cluster; default: start Ray on this machine."

@@ -39,13 +39,20 @@ from sofdata.video.tally import StreamReport
 PROGRESS_S = 1.0  # between two reports of how far a video has come
 
 
-class FrameSize(Protocol):
-    """Size of a video as shown, px."""
+class Shown(Protocol):
+    """Size of a video as shown, px, and what its header says of frames a second and length, s.
+
+    fps: 0 where it does not say. duration_s: 0 or None where it does not.
+    """
 
     @property
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def duration_s(self) -> float | None: ...
 
 
 class DecodedVideo(Protocol):
@@ -54,7 +61,7 @@ class DecodedVideo(Protocol):
     decoder: str
 
     @property
-    def info(self) -> FrameSize: ...
+    def info(self) -> Shown: ...
     @property
     def duration_s(self) -> float: ...
     @property

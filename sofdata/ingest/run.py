@@ -21,8 +21,7 @@ from sofdata.ingest.destination import (
     check_same_config,
     check_same_units,
 )
-from sofdata.ingest.engines.choice import engine_of, with_engine
-from sofdata.ingest.engines.inline import run_inline
+from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
@@ -39,11 +38,14 @@ from sofdata.ingest.plan import IngestPlan, make_plan
 from sofdata.ingest.resolve import apply_plan, naming_repair, resolve_plan
 from sofdata.ingest.runlog import log_end, log_start
 from sofdata.ingest.units import Unit
+from sofdata.ingest.work import Work, work_of
 from sofdata.shards.layout import DATASET, NEXT_DATASET
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.lock import Lock, only_driver
 from sofdata.storage.tree import Tree
+from sofdata.system.cores import cores
+from sofdata.system.extras import is_installed
 from sofdata.types import ActionSpec
 from sofdata.ui.brief import Brief
 
@@ -55,7 +57,8 @@ class Prepared:
     """An ingest that is planned but not yet run.
 
     generation: what it works towards. waiting: the units without a commit record, the largest
-    first. complete: what lies at the destination, if nothing is left to do.
+    first. work: what they are. engine: what will run them, and why. complete: what lies at the
+    destination, if nothing is left to do.
     """
 
     job: UnitJob
@@ -63,6 +66,8 @@ class Prepared:
     why: str
     generation: Generation
     waiting: tuple[Unit, ...]
+    work: Work
+    engine: Choice
     complete: DatasetRecord | None
 
     @property
@@ -73,7 +78,7 @@ class Prepared:
     @property
     def videos_done(self) -> int:
         """Number of videos that need no work any more."""
-        return self.plan.videos - sum(len(unit.videos) for unit in self.waiting)
+        return self.plan.videos - self.work.videos
 
     @property
     def units_resumed(self) -> int:
@@ -150,9 +155,9 @@ def prepare(
     work, if it was made with other libraries, unless `other_libraries` says to go on.
     """
     check_places(source, dest)
-    config = with_engine(config)
+    check_engine(config)
     check_can_run(config, dest)
-    on_cluster = config.run.engine == "ray" and config.run.address is not None
+    on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
     listing = list_source(adapter, source, config.with_actions)
@@ -180,12 +185,18 @@ def prepare(
             compared.check(other_libraries)
         if not dry_run:
             apply_plan(dest, generation, known)
+    work = work_of(generation.waiting)
+    engine = choose(config.run, config.flow, work, cores(), is_installed("ray"))
+    run = config.run.model_copy(update={"engine": engine.engine})
+    config = config.model_copy(update={"run": run})
     return Prepared(
-        job=replace(job, ledger=generation.ledger),
+        job=replace(job, config=config, ledger=generation.ledger),
         corpus=adapter.name,
         why=why,
         generation=replace(generation, plan=replace(generation.plan, extras=now.extras)),
         waiting=generation.waiting,
+        work=work,
+        engine=engine,
         complete=_complete(dest, generation),
     )
 
@@ -238,7 +249,7 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
     job = prepared.job
     with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
         generation = _as_planned(prepared)
-        log = log_start(job, lock)
+        log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
         summary = _execute(job, generation, on_event, lock)
         log_end(job, log, summary.figures())
@@ -351,4 +362,5 @@ class _Account:
 
 
 def _events(units: tuple[Unit, ...], job: UnitJob) -> Generator[Event, None, None]:
-    yield from (engine_of(job.config) if units else run_inline)(units, job)
+    if units:  # which a finish that was interrupted has none of
+        yield from engine_of(job.config)(units, job)

@@ -16,8 +16,8 @@ from sofdata.system.cores import cores
 from sofdata.system.versions import __version__
 
 
-def log_start(job: UnitJob, lock: Lock) -> str:
-    """Write the log of a run that begins; returns its name."""
+def log_start(job: UnitJob, lock: Lock, why_engine: str) -> str:
+    """Write the log of a run that begins; returns its name. why_engine: of `run.engine`."""
     began = datetime.now(UTC)
     name = f"{RUNS}/{began.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}.json"
     record = {
@@ -27,6 +27,7 @@ def log_start(job: UnitJob, lock: Lock) -> str:
         "libraries": libraries_digest(used_libraries(job.config)),
         "other_libraries": job.mixes,
         "run": job.config.run.model_dump(mode="json"),
+        "why_engine": why_engine,
         "lock": lock.kind,
         "cores": cores(),
         "machine": platform.platform(),

@@ -75,6 +75,11 @@ class ShardWriter:
     def __exit__(self, *_: object) -> None:
         self._tar.discard()
 
+    @property
+    def size_bytes(self) -> int:
+        """How much was written so far, without the end of the archive."""
+        return self._tar.position().offset
+
     @contextmanager
     def video(self, video: str) -> Iterator[VideoSamples]:
         """Where the samples of one video go: all of them, or none if the block raises.

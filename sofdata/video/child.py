@@ -103,7 +103,7 @@ def _send_video(request: dict[str, Any], answers: Answers) -> None:
         request["decoder"],
         request["divide_s"],
     )
-    shown = {"height": stream.info.height, "width": stream.info.width}
+    shown = {name: getattr(stream.info, name) for name in ("height", "width", "fps")}
     parts = {"division": stream.division.to_json()} if stream.division else {}
     answers.send({"kind": "info", "duration_s": stream.duration_s, **shown, **parts})
     for frames in stream:

@@ -96,10 +96,15 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ShownSize:
-    """Size of a video as shown, px."""
+    """Size of a video as shown, px; frames a second and length, s, as far as they are known, or 0.
+
+    Of a span, the length is that of the file only where its header states it.
+    """
 
     height: int
     width: int
+    fps: float
+    duration_s: float
 
 
 class DecoderProcess:
@@ -386,8 +391,9 @@ class IsolatedStream(IsolatedFrames):
         self._report: StreamReport | None = None
         header, _ = self._next()
         try:
-            self.info = ShownSize(int(header["height"]), int(header["width"]))
             self.duration_s = float(header["duration_s"])
+            size = int(header["height"]), int(header["width"])
+            self.info = ShownSize(*size, float(header["fps"]), self.duration_s)
             division = header.get("division")
             self.division = Division.from_json(division) if division else None
             self._limit_s = limits.seconds(self.duration_s, size_bytes)

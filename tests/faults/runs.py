@@ -85,9 +85,10 @@ def run(
 ) -> Outcome:
     """Run a command of sofdata, with SOFDATA_FAULTS set to `faults`, and wait for its end.
 
+    ray: have it run on Ray, in a process of its own.
     before: called in the process of the command before it begins; without Ray only.
     """
-    words = [str(argument) for argument in arguments]
+    words = [*map(str, arguments), *(["--engine", "ray"] if ray else [])]
     with tempfile.TemporaryDirectory(prefix="sof", dir="/tmp") as folder:  # Ray wants short paths
         log = Path(folder) / "log"
         began = time.monotonic()
@@ -168,6 +169,7 @@ def preload() -> None:
 
     import sofdata.cli.app
     import sofdata.cli.demo
+    import sofdata.ingest.engines.inline
     import sofdata.ingest.progress
     import sofdata.ingest.run
     import sofdata.ingest.verify

@@ -57,7 +57,7 @@ class Worker:
     pipe: Connection
     stderr: IO[bytes]
 
-    def send(self, value: UnitJob | Unit) -> None:
+    def send(self, value: object) -> None:
         """Send what the worker waits for. If it is dead, `receive` finds out."""
         with suppress(OSError):
             self.pipe.send(value)
@@ -119,7 +119,7 @@ class Crew:
             # Ctrl-C goes to all processes of a terminal; the driver alone answers it, once the
             # worker is among those that it ends.
             with interrupts.held():
-                worker = _start()
+                worker = start_worker()
                 self.starting.append(worker)
             worker.send(self.job)
 
@@ -169,15 +169,18 @@ class Crew:
                 group.remove(worker)
 
 
-def _start() -> Worker:
-    """Start a worker; once it has been sent its job, its first message says that it is ready."""
+def start_worker(program: str = "") -> Worker:
+    """Start a worker; once it has been sent its job, its first message says that it is ready.
+
+    program: what it runs instead of a worker's own, with the same arguments.
+    """
     ours, theirs = Pipe()
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
     arguments = [str(theirs.fileno()), str(os.getpid())]
     found = os.pathsep.join(path or os.getcwd() for path in sys.path)  # modules as here, no others
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM, *arguments],
+            [sys.executable, "-P", "-c", program or PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stderr,
             stderr=stderr,

@@ -55,7 +55,7 @@ def serve(pipe: Connection) -> None:
         try:
             worker.prepare("", estimates_flow=True)
         except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
-            pipe.send(_failed(error))
+            pipe.send(failed(error))
             return
         pipe.send(Idle())
         while True:
@@ -70,12 +70,12 @@ def _run(worker: UnitWorker, pipe: Connection) -> None:
     except BrokenPipeError:
         raise  # the driver is gone, or wants no more
     except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
-        pipe.send(_failed(error))
+        pipe.send(failed(error))
     else:
         pipe.send(Idle())
 
 
-def _failed(error: Exception) -> Failed:
+def failed(error: Exception) -> Failed:
     """An error in a form that can be sent; one that cannot be pickled is described."""
     trace = "".join(traceback.format_exception(error))
     try:

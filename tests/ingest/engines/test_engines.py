@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from sofdata.ingest.verify import verify
 from sofdata.scenes import write_clip
 from sofdata.storage.tree import Tree
 from tests.helpers import hashes, sofdata
+
+RAY = ("--engine", "ray")
 
 
 def start(corpus: Path, dest: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -35,9 +38,21 @@ def wait_for_records(dest: Path, number: int) -> None:
 def test_ray_gives_the_bytes_of_the_inline_engine(
     corpus: Path, dataset: Path, tmp_path: Path, workers: int
 ) -> None:
-    done = sofdata("ingest", corpus, tmp_path / "d", "--workers", workers)
+    done = sofdata("ingest", corpus, tmp_path / "d", *RAY, "--workers", workers)
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_auto_gives_the_bytes_of_the_inline_engine_and_says_what_it_chose(
+    corpus: Path, dataset: Path, tmp_path: Path
+) -> None:
+    done = sofdata("ingest", corpus, tmp_path / "d")
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "d") == hashes(dataset)
+    (why,) = [line for line in done.stderr.splitlines() if line.startswith("with processes")]
+    (run,) = (tmp_path / "d" / "runs").iterdir()
+    log = json.loads(run.read_text())
+    assert (log["run"]["engine"], log["why_engine"]) == ("processes", why)
 
 
 def test_flow_actors_give_the_same_bytes(corpus: Path, dataset: Path, tmp_path: Path) -> None:
@@ -78,9 +93,9 @@ def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
     assert hashes(tmp_path / "d") == hashes(tmp_path / "e")
 
 
-@pytest.mark.parametrize("engine", [("--engine", "inline"), ("--workers", "1")])
+@pytest.mark.parametrize("engine", [("--engine", "inline"), RAY])
 def test_a_killed_ingest_is_resumed_to_the_same_bytes(
-    corpus: Path, dataset: Path, tmp_path: Path, engine: tuple[str, str]
+    corpus: Path, dataset: Path, tmp_path: Path, engine: tuple[str, ...]
 ) -> None:
     process = start(corpus, tmp_path / "d", *engine)
     wait_for_records(tmp_path / "d", 2)
@@ -93,11 +108,12 @@ def test_a_killed_ingest_is_resumed_to_the_same_bytes(
     assert hashes(tmp_path / "d") == hashes(dataset)
 
 
+@pytest.mark.parametrize("engine", [RAY, ()], ids=["ray", "auto"])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_ingest_stops_cleanly_and_says_how_to_resume(
-    corpus: Path, dataset: Path, tmp_path: Path, sent: signal.Signals
+    corpus: Path, dataset: Path, tmp_path: Path, sent: signal.Signals, engine: tuple[str, ...]
 ) -> None:
-    process = start(corpus, tmp_path / "d", "--workers", "2")
+    process = start(corpus, tmp_path / "d", *engine, "--workers", "2")
     wait_for_records(tmp_path / "d", 1)
     os.killpg(process.pid, sent)  # as a terminal does for Ctrl-C
     _, told = process.communicate(timeout=60)

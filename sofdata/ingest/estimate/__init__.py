@@ -1,0 +1,1 @@
+"""What an ingest will take, from a sample of its videos: before it is started."""

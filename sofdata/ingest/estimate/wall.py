@@ -1,0 +1,106 @@
+"""How long an ingest will take by the clock: start, units on workers, tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.estimate.figures import Figure
+from sofdata.ingest.estimate.population import Population
+from sofdata.ingest.estimate.sampling import Numbers
+from sofdata.ingest.estimate.schedule import makespan_s
+from sofdata.ingest.estimate.totals import Looked, Totals
+from sofdata.system.cores import cores
+
+# Starting and stopping Ray, beside its workers, s: "engine start" and "engine stop" of
+# benchmarks/ingest_speed.py.
+RAY_START_S, RAY_STOP_S = 2.6, 1.5
+# The tables at the end, s: of any dataset, and of each unit. By benchmarks/dry_run.py --finish.
+FINISH_S, FINISH_UNIT_S = 0.3, 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """Seconds of the clock of a run.
+
+    workers: that work at once. cores: of this machine; None where others will compute.
+    planning_s: until the plan was made, in this run. start_up_s: until workers are ready.
+    work: of all units on these workers. longest_s: of the longest unit. finishing_s: the tables.
+    """
+
+    workers: int
+    cores: int | None
+    planning_s: float
+    start_up_s: float
+    work: Figure
+    longest_s: float
+    finishing_s: float
+
+    @property
+    def total(self) -> Figure:
+        """All together."""
+        return self.work.plus(self.planning_s + self.start_up_s + self.finishing_s)
+
+
+def workers_of(config: IngestConfig) -> int | None:
+    """How many workers a run has; None where that is left to a cluster."""
+    run = config.run
+    if run.engine == "inline":
+        return 1
+    return run.workers or (None if run.address else cores())
+
+
+def at_once(config: IngestConfig, units: int) -> int:
+    """How many workers will be busy at once, as far as this machine can be as busy."""
+    return max(1, min(workers_of(config) or cores(), cores(), units))
+
+
+def units_s(population: Population, first: Looked, found: Totals) -> Numbers:
+    """Worker seconds of each unit; together they are what all videos take."""
+    chosen = first.chosen.places
+    rate = found.wall_s.value / max(float(population.sizes.sum()), 1e-9)
+    videos = population.sizes * rate
+    videos[chosen] = found.predicted_s
+    units = np.bincount(np.array(population.unit_of), videos, population.units).astype(np.float64)
+    whole = float(units.sum())
+    return units * (found.wall_s.value / whole) if whole > 0 else units
+
+
+def scheduled(work: Figure, units: Numbers, workers: int) -> Figure:
+    """The work on so many workers, each unit on one, with the range of the work itself."""
+    makespan = makespan_s(units.tolist(), workers)
+    return work.times(makespan / work.value) if work.value > 0 else Figure.exact(makespan)
+
+
+def with_gpus(on_workers: Figure, in_flow_s: Figure, gpus: int) -> Figure:
+    """The longer of two things done at the same time: workers decode, GPUs estimate flow."""
+    on_gpus = in_flow_s.times(1 / gpus)
+    return on_gpus if on_gpus.value > on_workers.value else on_workers
+
+
+def wall(
+    config: IngestConfig, units: Numbers, found: Totals, times: tuple[float, float], gpus: int
+) -> Wall | None:
+    """The wall time of a run, None where nobody knows how many workers it will have.
+
+    units: worker seconds of each. times: of planning and of starting workers, s. gpus: that
+    estimate flow, 0 where the workers do.
+    """
+    workers = workers_of(config)
+    if workers is None:
+        return None
+    here = None if config.run.address else cores()
+    busy = workers if here is None else min(workers, here)
+    work = scheduled(found.wall_s, units, busy)
+    by_ray = config.run.engine == "ray"
+    return Wall(
+        workers=workers,
+        cores=here,
+        planning_s=times[0],
+        start_up_s=times[1] + RAY_START_S * by_ray,
+        work=with_gpus(work, found.in_flow_s, gpus) if gpus else work,
+        longest_s=float(units.max(initial=0.0)),
+        finishing_s=FINISH_S + FINISH_UNIT_S * len(units) + RAY_STOP_S * by_ray,
+    )
