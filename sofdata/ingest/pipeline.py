@@ -22,7 +22,7 @@ from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.splitting.folder import part_folder
 from sofdata.ingest.splitting.join import Join
-from sofdata.ingest.splitting.split import PartDecoder, VideoSplit, most_ahead, state_of
+from sofdata.ingest.splitting.split import OwnSplit, PartWorker, VideoSplit, most_ahead, state_of
 from sofdata.ingest.stages import FlowSource, StepChunk, join_steps, with_actions
 from sofdata.ingest.work import span_length_s, whole_bytes
 from sofdata.shards.sample import VideoContext, encode_sample
@@ -73,7 +73,7 @@ class DecodedVideo(Protocol):
     def __iter__(self) -> Iterator[Frames]: ...
 
 
-class Decoder(PartDecoder, Protocol):
+class Decoder(Protocol):
     """Opens videos: in this process, or in one that can be killed."""
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo: ...
@@ -81,13 +81,17 @@ class Decoder(PartDecoder, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker reads a unit's videos with, and where their samples go. unit: its id."""
+    """What a worker reads a unit's videos with, and where their samples go.
+
+    unit: its id. parts: does parts of long videos; None where nobody could help with them.
+    """
 
     fetcher: Fetcher
     open_video: Decoder
     flow: FlowSource
     shard: ShardWriter
     unit: str = ""
+    parts: PartWorker | None = None
 
 
 VideoSteps = Generator[VideoProgress | SplitOpened, None, VideoOutcome]
@@ -108,10 +112,10 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
         file = stack.enter_context(_opened(ref, attempt, job, tools.fetcher))
         actions = _read_actions(ref, job)
         video = tools.open_video(file, ref, attempt.decoder)
-        split = stack.enter_context(_split(video, str(file), ref, attempt, job, tools.unit))
+        split = stack.enter_context(_split(video, str(file), ref, attempt, job, tools))
         if split:
-            yield SplitOpened(split)
-        steps = Join(video, ref, split, config, tools.open_video, tools.flow)
+            yield SplitOpened(split.video)
+        steps = Join(video, ref, config, tools.flow, split)
         clock = VideoClock(steps, video.duration_s, ref)
         windows = join_steps(clock, config.windows, ref.annotations)
         context = _context(ref, video, job, tools.flow.name)
@@ -167,17 +171,21 @@ class VideoClock:
 
 @contextmanager
 def _split(
-    video: DecodedVideo, path: str, ref: VideoRef, attempt: VideoAttempt, job: UnitJob, unit: str
-) -> Iterator[VideoSplit | None]:
-    """What others need to work on parts of a video, for as long as it is open; None: nobody may."""
-    division, file = video.division, state_of(path)
-    if division is None or file is None or attempt.in_one:
+    video: DecodedVideo, path: str, ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tools
+) -> Iterator[OwnSplit | None]:
+    """A video that is open, for others to work on parts of it; None where nobody may."""
+    division = video.division if tools.parts and not attempt.in_one else None
+    file = state_of(path) if division else None
+    if tools.parts is None or division is None or file is None:
         yield None
         return
-    ahead = most_ahead(job.config, division)
     own = own_digest(job.config, job.libraries)
-    with part_folder(len(division.parts), ahead) as folder:
-        yield VideoSplit(unit, ref, path, file, division, folder, own) if folder else None
+    with part_folder(len(division.parts), most_ahead(job.config, division)) as folder:
+        if folder is None:
+            yield None
+        else:
+            split = VideoSplit(tools.unit, ref, path, file, division, folder, own)
+            yield OwnSplit(split, tools.parts)
 
 
 @contextmanager

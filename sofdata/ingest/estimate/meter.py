@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,11 +19,10 @@ from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.estimate.clock import NO_TIME, CpuClock, Spent
 from sofdata.ingest.estimate.guess import Header
-from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.outcome import VideoOutcome
-from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools
+from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, VideoSteps
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import run_video
 from sofdata.shards.layout import SHARDS
@@ -211,7 +210,7 @@ def _with_commit(videos: list[Measured], commit: Spent) -> list[Measured]:
     ]
 
 
-def _outcome_of(work: Generator[VideoProgress, None, VideoOutcome]) -> VideoOutcome:
+def _outcome_of(work: VideoSteps) -> VideoOutcome:
     """What a video's work returns; its progress shows nowhere."""
     while True:
         try:

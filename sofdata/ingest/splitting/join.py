@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.splitting.split import POLL_S, PartDecoder, VideoSplit, try_part
+from sofdata.ingest.splitting.split import POLL_S, OwnSplit, VideoSplit
 from sofdata.ingest.stages import FlowSource, StepChunk, estimate_flow, reduce_flow
 from sofdata.types import Frames, VideoRef
 from sofdata.video.division import NotAsWhole
@@ -43,15 +43,15 @@ class Join:
         self,
         whole: WholeVideo,
         ref: VideoRef,
-        split: VideoSplit | None,
         config: IngestConfig,
-        decoder: PartDecoder,
         flow: FlowSource,
+        split: OwnSplit | None = None,
     ) -> None:
         self._whole = whole
         self._annotations = ref.annotations
+        self._config = config
+        self._flow = flow
         self._split = split
-        self._tools = (config, decoder, flow)
         self._lost: int | None = None  # the first part that another worker has taken
 
     @property
@@ -59,7 +59,7 @@ class Join:
         """What became of the video, once all chunks were read."""
         if self._split is None or self._lost is None:
             return self._whole.report
-        return self._split.division.report
+        return self._split.video.division.report
 
     def __iter__(self) -> Iterator[StepChunk]:
         """All chunks of the whole video.
@@ -67,18 +67,16 @@ class Join:
         Raises what decoding the whole video raises, and `NotAsWhole` where the parts do not make up
         the whole: then it is to be tried again without parts.
         """
-        config, _, flow = self._tools
-        frames = self._whole if self._split is None else self._until_lost(self._split)
+        frames = self._until_lost(self._split.video) if self._split else self._whole
+        chunks = estimate_flow(frames, self._flow, self._config, self._annotations)
         last: Frames | None = None
-        for chunk in reduce_flow(
-            estimate_flow(frames, flow, config, self._annotations), config.windows
-        ):
+        for chunk in reduce_flow(chunks, self._config.windows):
             last = chunk.frames
             yield chunk
         if self._split is None or self._lost is None:
             return
-        for number in range(self._lost, self._split.folder.parts):
-            for chunk in self._part(self._split, number):
+        for number in range(self._lost, self._split.video.folder.parts):
+            for chunk in _part(self._split, number):
                 _check_follows(chunk.frames, last)
                 last = chunk.frames
                 yield chunk
@@ -100,19 +98,21 @@ class Join:
                 self._lost = number
                 return
 
-    def _part(self, split: VideoSplit, number: int) -> Iterator[StepChunk]:
-        """The steps of a part, by whoever has done it or, if nobody has, by this worker."""
-        while True:
-            if why := split.folder.why_broken():
-                raise NotAsWhole(why)
-            if split.folder.take(number):
-                yield from split.steps(number, *self._tools)
-                return
-            if split.folder.is_done(number):
-                yield from split.folder.read(number)
-                return
-            if not try_part(split, *self._tools):
-                time.sleep(POLL_S)
+
+def _part(split: OwnSplit, number: int) -> Iterator[StepChunk]:
+    """The steps of a part, by whoever has done it or, if nobody has, by this worker."""
+    video, folder = split.video, split.video.folder
+    while True:
+        if why := folder.why_broken():
+            raise NotAsWhole(why)
+        if folder.take(number):
+            yield from split.worker.steps(video, number)
+            return
+        if folder.is_done(number):
+            yield from folder.read(number)
+            return
+        if not split.worker.try_part(video):
+            time.sleep(POLL_S)
 
 
 def _check_follows(frames: Frames, before: Frames | None) -> None:

@@ -54,20 +54,6 @@ class VideoSplit:
     folder: PartFolder
     libraries: str
 
-    def steps(
-        self, number: int, config: IngestConfig, decoder: PartDecoder, flow: FlowSource
-    ) -> Iterator[StepChunk]:
-        """The steps of a part. Raises `NotAsWhole` where they may not be those of the whole."""
-        if state_of(self.path) != self.file:
-            raise NotAsWhole(f"{self.path} is changing")
-        try:
-            frames = decoder.part(self.path, self.ref, self.division, number)
-            chunks = estimate_flow(frames, flow, config, self.ref.annotations)
-            yield from reduce_flow(chunks, config.windows)
-        except (InputError, OSError) as error:
-            # Whatever it is, the whole video may be tried with more patience, and it alone decides.
-            raise NotAsWhole(f"part {number + 1}: {error}") from error
-
 
 def state_of(path: str) -> FileState | None:
     """The state of a file now; None where it is gone."""
@@ -85,40 +71,63 @@ def most_ahead(config: IngestConfig, division: Division) -> int:
     return max(1, int(config.run.split.ahead_mib * MIB / (steps * step_bytes)))
 
 
-def do_part(
-    split: VideoSplit, config: IngestConfig, decoder: PartDecoder, flow: FlowSource, own: str
-) -> bool:
-    """Do one part of another worker's video, as soon as there is one to do.
+class PartWorker:
+    """Does parts of videos: of those of its own worker, and of those of others."""
 
-    own: digest of the libraries of this worker. Returns whether it makes sense to ask again. Never
-    raises for what is wrong with the video: then it is broken off.
-    """
-    until_s = time.monotonic() + WAIT_S
-    folder = split.folder
-    try:
-        while own == split.libraries and folder.is_open() and folder.has_left():
-            if try_part(split, config, decoder, flow) or time.monotonic() > until_s:
-                return folder.has_left()
-            time.sleep(POLL_S)
-    except FileNotFoundError:
-        pass  # the folder has gone meanwhile: the video has ended
-    return False
+    def __init__(self, config: IngestConfig, decoder: PartDecoder, flow: FlowSource) -> None:
+        self._config = config
+        self._decoder = decoder
+        self._flow = flow
 
-
-def try_part(
-    split: VideoSplit, config: IngestConfig, decoder: PartDecoder, flow: FlowSource
-) -> bool:
-    """Do the next part that nobody has, if there is one; returns whether there was."""
-    with split.folder.next_part() as number:
-        if number is None:
-            return False
-        fault_point("a part is claimed")
-        steps = split.steps(number, config, decoder, flow)
+    def steps(self, split: VideoSplit, number: int) -> Iterator[StepChunk]:
+        """The steps of a part. Raises `NotAsWhole` where they may not be those of the whole."""
+        if state_of(split.path) != split.file:
+            raise NotAsWhole(f"{split.path} is changing")
         try:
-            split.folder.write(number, _while_open(steps, split.folder))
+            frames = self._decoder.part(split.path, split.ref, split.division, number)
+            chunks = estimate_flow(frames, self._flow, self._config, split.ref.annotations)
+            yield from reduce_flow(chunks, self._config.windows)
         except (InputError, OSError) as error:
-            split.folder.break_off(str(error))
-        return True
+            # Whatever it is, the whole video may be tried with more patience, and it alone decides.
+            raise NotAsWhole(f"part {number + 1}: {error}") from error
+
+    def help(self, split: VideoSplit, libraries: str) -> bool:
+        """Do one part of another worker's video, as soon as there is one to do.
+
+        libraries: digest of those of this worker. Returns whether it makes sense to ask again.
+        Never raises for what is wrong with the video: then its parts are broken off.
+        """
+        until_s = time.monotonic() + WAIT_S
+        folder = split.folder
+        try:
+            while libraries == split.libraries and folder.is_open() and folder.has_left():
+                if self.try_part(split) or time.monotonic() > until_s:
+                    return folder.has_left()
+                time.sleep(POLL_S)
+        except FileNotFoundError:
+            pass  # the folder has gone meanwhile: the video has ended
+        return False
+
+    def try_part(self, split: VideoSplit) -> bool:
+        """Do the next part that nobody has, if there is one; returns whether there was."""
+        with split.folder.next_part() as number:
+            if number is None:
+                return False
+            fault_point("a part is claimed")
+            steps = self.steps(split, number)
+            try:
+                split.folder.write(number, _while_open(steps, split.folder))
+            except (InputError, OSError) as error:
+                split.folder.break_off(str(error))
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSplit:
+    """A split video from the side of the worker that joins its parts, and does some of them."""
+
+    video: VideoSplit
+    worker: PartWorker
 
 
 def _while_open(steps: Iterable[StepChunk], folder: PartFolder) -> Iterator[StepChunk]:
