@@ -1,4 +1,4 @@
-"""Films of half a minute for what is done with hours: of every kind that may be split, and others."""
+"""Films of half a minute for what is done with hours: kinds that may be split, and others."""
 
 from __future__ import annotations
 

@@ -96,6 +96,8 @@ def ingest(
     """
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
+    from sofdata.ingest.engines.choice import may_start_early
+    from sofdata.ingest.engines.crew import early_workers
     from sofdata.ingest.mode import Mode
     from sofdata.ingest.run import Summary, execute, prepare, working_on
     from sofdata.storage.tree import Tree
@@ -106,7 +108,11 @@ def ingest(
     given = {name: value for name, value in options.items() if value is not None}
     config = load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
     begin, end = Tree(_place(source, "source")), Tree(_place(dest, "dest"))
-    with working_on(begin, end, config):
+    is_early = may_start_early(config.run, end)
+    with (
+        early_workers(config.run.workers, wanted=is_early) as early,
+        working_on(begin, end, config),
+    ):
         prepared = prepare(
             begin,
             end,
@@ -120,7 +126,7 @@ def ingest(
         if prepared.complete:
             units = len(prepared.plan.units)
             return Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
-        return execute(prepared, on_event or _ignore)
+        return execute(prepared, on_event or _ignore, early)
 
 
 def verify(dest: Location, *, fast: bool = False) -> Verdict:

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sofdata.corpora.registry import demonstration_corpus
 from sofdata.ingest.events import SplitOpened, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
@@ -218,6 +217,8 @@ def _read_actions(ref: VideoRef, job: UnitJob) -> ActionTrack | None:
     """All actions of a demonstration; None where actions were not asked for."""
     if ref.actions is None or job.actions is None:
         return None
+    from sofdata.corpora.registry import demonstration_corpus  # all adapters: few workers need one
+
     corpus = demonstration_corpus(job.corpus)
     return corpus.read_actions(job.source, ref.actions, job.actions)
 

@@ -22,6 +22,7 @@ from sofdata.ingest.destination import (
     check_same_units,
 )
 from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
+from sofdata.ingest.engines.crew import EarlyWorkers
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
@@ -236,10 +237,13 @@ def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
     return record
 
 
-def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
+def execute(
+    prepared: Prepared, on_event: Callable[[Event], None], early: EarlyWorkers | None = None
+) -> Summary:
     """Run the units that are not committed and complete the dataset.
 
     on_event: called with each event: a video ends, a unit is committed, a node is lost.
+    early: workers that were started while it was planned, for an engine that uses them.
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
     `ConfigError` if another driver is at work on the same destination, or has planned it again
@@ -251,7 +255,7 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         generation = _as_planned(prepared)
         log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
-        summary = _execute(job, generation, on_event, lock)
+        summary = _execute(job, generation, on_event, lock, early)
         log_end(job, log, summary.figures())
     return summary
 
@@ -281,12 +285,18 @@ def _note_libraries(job: UnitJob, generation: Generation) -> Generation:
 
 
 def _execute(
-    job: UnitJob, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+    job: UnitJob,
+    generation: Generation,
+    on_event: Callable[[Event], None],
+    lock: Lock,
+    early: EarlyWorkers | None,
 ) -> Summary:
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
-    with closing(_events(units, job)) as events:  # Ray stops before the tables need its memory
+    with closing(
+        _events(units, job, early)
+    ) as events:  # Ray stops before the tables need its memory
         for event in events:
             if isinstance(event, UnitDone):
                 lock.check()  # a lease that was lost means that another driver commits here, too
@@ -361,6 +371,8 @@ class _Account:
         )
 
 
-def _events(units: tuple[Unit, ...], job: UnitJob) -> Generator[Event, None, None]:
+def _events(
+    units: tuple[Unit, ...], job: UnitJob, early: EarlyWorkers | None
+) -> Generator[Event, None, None]:
     if units:  # which a finish that was interrupted has none of
-        yield from engine_of(job.config)(units, job)
+        yield from engine_of(job.config, early)(units, job)

@@ -115,11 +115,17 @@ class DecoderProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._answers = -1
         self._is_idle = True
+        self._is_starting = False
         self._remote: RangeFile | None = None
         self._path = ""
         self._stderr_from = 0  # where that begins which is written over this video
         self.fetched_s = 0.0  # spent on what was fetched for the child, all videos together
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+
+    def launch(self) -> None:
+        """Start the child if there is none; it gets ready while this process does other things."""
+        if self._child is None:
+            self._launch()
 
     def open(
         self,
@@ -224,8 +230,15 @@ class DecoderProcess:
         # A child that still sends a video which nobody reads to its end cannot serve the next.
         if self._child is not None and self._child.poll() is None and self._is_idle:
             self._stderr_from = os.fstat(self._stderr.fileno()).st_size
-            return
-        self.close()
+        else:
+            self.close()
+            self._launch()
+        if self._is_starting:
+            patience_s = max(START_UP_S, self._limits.floor_s)
+            self._receive(Deadline(patience_s, time.monotonic() + 2 * patience_s))  # its first beat
+            self._is_starting = False
+
+    def _launch(self) -> None:
         self._answers, child_end = os.pipe()
         self._stderr.seek(0)
         self._stderr.truncate()
@@ -243,9 +256,7 @@ class DecoderProcess:
             )
         finally:
             os.close(child_end)
-        patience_s = max(START_UP_S, self._limits.floor_s)
-        self._receive(Deadline(patience_s, time.monotonic() + 2 * patience_s))  # its first beat
-        self._is_idle = True
+        self._is_idle = self._is_starting = True
 
     def _request(self, request: dict[str, Any]) -> None:
         assert self._child is not None

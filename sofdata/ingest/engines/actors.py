@@ -61,6 +61,7 @@ class UnitWorker:
 
         Raises `ConfigError` where it has other versions of what decides the bytes.
         """
+        self._decoder.launch()  # imports what it needs while this process does the same
         own_digest(self._job.config, self._job.libraries, where)
         for tree in (self._job.source, self._job.dest):
             tree.connect()

@@ -32,8 +32,11 @@ class InProcess:
         sampling, part = _sampling(self._config, ref), division.parts[number]
         return read_part(path, self._config.video, sampling, division.track, part)
 
+    def launch(self) -> None:
+        """Nothing to start: there is no other process."""
+
     def close(self) -> None:
-        """Nothing to end: there is no other process."""
+        """Nothing to end."""
 
 
 class Isolated:
@@ -52,6 +55,10 @@ class Isolated:
         """Decode one of the parts of a video."""
         sampling = _sampling(self._config, ref)
         return IsolatedPart(self._process, path, self._config.video, sampling, division, number)
+
+    def launch(self) -> None:
+        """Start the process, without waiting for it."""
+        self._process.launch()
 
     def close(self) -> None:
         """End the process."""
