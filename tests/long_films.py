@@ -1,4 +1,4 @@
-"""Films of half a minute for what is done with hours: kinds that may be split, and others."""
+"""Films of a third of a minute for what is done with hours: kinds that may be split, and others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.videos import write_video
 
 FPS = 30
-SECONDS = 30
+SECONDS = 20
 SIZE = (96, 160)
 KEYS = {"g": "48"}
 
@@ -69,6 +69,15 @@ def frames(count: int = FPS * SECONDS) -> NDArray[np.uint8]:
         shot = noise[y : y + height, x : x + width]
         shown[number] = 255 - shot if (number // 77) % 2 else shot
     return shown
+
+
+def damaged(path: Path, target: Path, share: float = 0.5, size: int = 2000) -> Path:
+    """A copy of a film with some bytes wrong, from that share of the file on."""
+    data = bytearray(path.read_bytes())
+    begin = int(share * len(data))
+    data[begin : begin + size] = bytes(byte ^ 0x55 for byte in data[begin : begin + size])
+    target.write_bytes(data)
+    return target
 
 
 def write_film(folder: Path, name: str) -> Path:
