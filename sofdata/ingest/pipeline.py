@@ -28,6 +28,7 @@ from sofdata.shards.sample import VideoContext, encode_sample
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local
+from sofdata.system.fault_points import fault_point
 from sofdata.types import ActionTrack, Frames, RejectedWindow, VideoRef
 from sofdata.video.config import DecoderName
 from sofdata.video.division import Division
@@ -114,6 +115,7 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
         split = stack.enter_context(_split(video, str(file), ref, attempt, job, tools))
         if split:
             yield SplitOpened(split.video)
+            fault_point("a video is split")
         steps = Join(video, ref, config, tools.flow, split)
         clock = VideoClock(steps, video.duration_s, ref)
         windows = join_steps(clock, config.windows, ref.annotations)

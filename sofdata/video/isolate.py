@@ -108,10 +108,13 @@ class ShownSize:
 
 
 class DecoderProcess:
-    """The child, from the parent's side. Not for use by several threads."""
+    """The child, from the parent's side. Not for use by several threads.
+
+    limits: what a video may cost; may be set until one is opened.
+    """
 
     def __init__(self, limits: LimitConfig) -> None:
-        self._limits = limits
+        self.limits = limits
         self._child: subprocess.Popen[bytes] | None = None
         self._answers = -1
         self._is_idle = True
@@ -141,7 +144,7 @@ class DecoderProcess:
         frames are read.
         """
         self.begin(path, config, sampling, {"decoder": decoder, "divide_s": divide_s})
-        return IsolatedStream(self, str(path), self._limits, size_of(path))
+        return IsolatedStream(self, str(path), self.limits, size_of(path))
 
     def begin(
         self, path: Source, config: VideoConfig, sampling: Sampling, wanted: dict[str, Any]
@@ -157,16 +160,11 @@ class DecoderProcess:
                 "size_bytes": self._remote.size if self._remote else None,
                 "video": config.model_dump(mode="json"),
                 "sampling": asdict(sampling),
-                "memory_mib": self._limits.memory_mib,
-                "beat_s": min(BEAT_S, self._limits.floor_s / 4),
+                "memory_mib": self.limits.memory_mib,
+                "beat_s": min(BEAT_S, self.limits.floor_s / 4),
                 **wanted,
             }
         )
-
-    @property
-    def limits(self) -> LimitConfig:
-        """What a video may cost."""
-        return self._limits
 
     def close(self) -> None:
         """Kill the child if there is one."""
@@ -187,7 +185,7 @@ class DecoderProcess:
         over, and `DecoderDied` if the child makes no progress before. What the child wants of a
         remote file is fetched meanwhile, at no cost of its time.
         """
-        deadline = Deadline(self._limits.floor_s, time.monotonic() + left_s)
+        deadline = Deadline(self.limits.floor_s, time.monotonic() + left_s)
         while True:
             header, payload = self._receive(deadline)
             deadline.progress()
@@ -234,7 +232,7 @@ class DecoderProcess:
             self.close()
             self._launch()
         if self._is_starting:
-            patience_s = max(START_UP_S, self._limits.floor_s)
+            patience_s = max(START_UP_S, self.limits.floor_s)
             self._receive(Deadline(patience_s, time.monotonic() + 2 * patience_s))  # its first beat
             self._is_starting = False
 
@@ -321,7 +319,7 @@ class DecoderProcess:
             self.close()
             return OverLimit(
                 "over_memory",
-                f"decoding it takes more than {self._limits.memory_mib} MiB of memory "
+                f"decoding it takes more than {self.limits.memory_mib} MiB of memory "
                 "(run.limits.memory_mib)",
             )
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"

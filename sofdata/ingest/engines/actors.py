@@ -22,6 +22,7 @@ from sofdata.ingest.unit import run_unit
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage.tree import Tree
+from sofdata.video.isolate import DecoderProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,21 @@ class Place:
 
 
 class UnitWorker:
-    """Runs units, one at a time: as an actor of Ray, or in a process of `engines.worker`."""
+    """Runs units, one at a time: as an actor of Ray, or in a process of `engines.worker`.
 
-    def __init__(self, job: UnitJob) -> None:
+    process: what decodes for it, if that was launched before; it is ended where it is not wanted.
+    """
+
+    def __init__(self, job: UnitJob, process: DecoderProcess | None = None) -> None:
         self._job = job
         self._flow: FlowSource | None = None
         self._decoder: Isolated | InProcess
-        self._decoder = (Isolated if job.config.run.isolate else InProcess)(
-            job.config, divides=True
-        )
+        if job.config.run.isolate:
+            self._decoder = Isolated(job.config, process, divides=True)
+        else:
+            self._decoder = InProcess(job.config, divides=True)
+            if process:
+                process.close()
 
     def start(self) -> Place:
         """Prepare an actor of Ray, and return where it runs.

@@ -40,12 +40,18 @@ class InProcess:
 
 
 class Isolated:
-    """Opens videos in a process that is killed if a video makes it hang. divides: as above."""
+    """Opens videos in a process that is killed if a video makes it hang. divides: as above.
 
-    def __init__(self, config: IngestConfig, divides: bool = False) -> None:
+    process: one that was launched before the configuration was known.
+    """
+
+    def __init__(
+        self, config: IngestConfig, process: DecoderProcess | None = None, divides: bool = False
+    ) -> None:
         self._config = config
         self._divide_s = _divide_s(config) if divides else None
-        self._process = DecoderProcess(config.run.limits)
+        self._process = process or DecoderProcess(config.run.limits)
+        self._process.limits = config.run.limits
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)

@@ -22,6 +22,8 @@ from sofdata.ingest.splitting.split import VideoSplit
 from sofdata.ingest.units import Unit
 from sofdata.system import interrupts
 from sofdata.system.processes import end_with_parent
+from sofdata.video.isolate import DecoderProcess
+from sofdata.video.limits import LimitConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,17 @@ def main() -> None:
 
 
 def serve(pipe: Connection) -> None:
-    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed."""
-    with closing(UnitWorker(pipe.recv())) as worker:
+    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed.
+
+    The process that decodes starts before the job is there: the driver may still be planning it.
+    """
+    with closing(DecoderProcess(LimitConfig())) as process:
+        process.launch()
+        _work(UnitWorker(pipe.recv(), process), pipe)
+
+
+def _work(worker: UnitWorker, pipe: Connection) -> None:
+    with closing(worker):
         try:
             worker.prepare("", estimates_flow=True)
         except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it

@@ -18,6 +18,7 @@ import numpy as np
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.splitting.split import POLL_S, OwnSplit, VideoSplit
 from sofdata.ingest.stages import FlowSource, StepChunk, estimate_flow, reduce_flow
+from sofdata.system.fault_points import fault_point
 from sofdata.types import Frames, VideoRef
 from sofdata.video.division import NotAsWhole
 from sofdata.video.tally import StreamReport
@@ -109,6 +110,7 @@ def _part(split: OwnSplit, number: int) -> Iterator[StepChunk]:
             yield from split.worker.steps(video, number)
             return
         if folder.is_done(number):
+            fault_point("a part is joined")
             yield from folder.read(number)
             return
         if not split.worker.try_part(video):
