@@ -17,11 +17,11 @@ replaces.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,7 +30,8 @@ from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
 from sofdata.ingest.plan import IngestPlan, load_plan, save_plan
 from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
-from sofdata.shards.commit import committed_units, read_record
+from sofdata.shards.columns import LedgerColumns
+from sofdata.shards.commit import as_columns, committed_units, read_record, record_bytes
 from sofdata.shards.layout import (
     DATASET,
     LEDGER,
@@ -49,7 +50,9 @@ from sofdata.system.threads import in_order
 from sofdata.types import VideoRef
 
 Why = Literal["quarantined", "shard", "record"]
-READERS = 8
+RECORD_READERS = 16
+S = TypeVar("S")
+T = TypeVar("T")
 _AGAIN = TypeAdapter(dict[str, Why])
 
 
@@ -148,8 +151,7 @@ def clear_records(dest: Tree) -> None:
         dest.remove(NEXT_AGAIN)
         fault_point("next: nothing to run again")
     for folder in (NEXT_LEDGER, NEXT_EARLIER):
-        for name in dest.names(folder):
-            dest.remove(f"{folder}/{name}")
+        for _ in several(dest, dest.remove, (f"{folder}/{name}" for name in dest.names(folder))):
             fault_point("next: record removed")
 
 
@@ -175,40 +177,48 @@ def quarantined_units(dest: Tree, generation: Generation) -> dict[str, Why]:
     return {
         record.unit: "quarantined"
         for record in read_records(dest, generation)
-        if any(video.status == "quarantined" for video in record.videos)
+        if "quarantined" in record.videos["status"].to_pylist()
     }
 
 
-def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerRecord]:
-    """The records of a generation's committed units in the order of its plan.
+def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerColumns]:
+    """The records of a generation's committed units in the order of its plan, as columns.
 
-    Remote ones are read several at a time. Raises as `read_record`.
+    Remote ones are fetched several at a time. Raises as `read_columns`.
     """
     staged = committed_units(dest, NEXT_LEDGER) if generation.staged else set()
 
-    def read(unit: str) -> LedgerRecord:
-        return read_record(dest, unit, NEXT_LEDGER if unit in staged else LEDGER)
+    def fetch(unit: str) -> tuple[bytes, str, str]:
+        ledger = NEXT_LEDGER if unit in staged else LEDGER
+        return record_bytes(dest, unit, ledger), unit, ledger
 
     units = (unit.id for unit in generation.plan.units if unit.id in generation.done)
-    return map(read, units) if dest.is_local else in_order(read, units, READERS)
+    return (as_columns(*each) for each in several(dest, fetch, units))
 
 
-def read_ledger(dest: Tree) -> Iterator[LedgerRecord]:
-    """All records of `ledger/` that can be read, planned or not."""
-    for unit in sorted(committed_units(dest)):
+def several(
+    dest: Tree, work: Callable[[S], T], items: Iterable[S], threads: int = RECORD_READERS
+) -> Iterator[T]:
+    """`map` for work on files of a dataset: several at a time where each waits for a store."""
+    return map(work, items) if dest.is_local else in_order(work, items, threads)
+
+
+def read_ledger(dest: Tree, folder: str = LEDGER) -> Iterator[LedgerRecord]:
+    """All records of a folder that can be read, planned or not."""
+
+    def read(unit: str) -> LedgerRecord | None:
         with suppress(InputError):
-            yield read_record(dest, unit)
+            return read_record(dest, unit, folder)
+        return None
+
+    return filter(None, several(dest, read, sorted(committed_units(dest, folder))))
 
 
 def next_shards(dest: Tree) -> set[str]:
     """Names of the shards of a generation that is under way."""
-    names = set()
-    for folder in (NEXT_LEDGER, NEXT_EARLIER):
-        for unit in committed_units(dest, folder):
-            with suppress(InputError):
-                shard = read_record(dest, unit, folder).shard
-                names.update([shard.name] if shard else [])
-    return names
+    folders = (NEXT_LEDGER, NEXT_EARLIER)
+    records = (record for folder in folders for record in read_ledger(dest, folder))
+    return {record.shard.name for record in records if record.shard}
 
 
 def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:

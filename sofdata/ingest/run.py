@@ -20,10 +20,11 @@ from sofdata.ingest.destination import (
     check_same_actions,
     check_same_config,
     check_same_units,
+    with_stored_batch,
 )
 from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
 from sofdata.ingest.engines.crew import EarlyWorkers
-from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
+from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, UnitRetried, VideoDone
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
@@ -158,6 +159,7 @@ def prepare(
     check_places(source, dest)
     check_engine(config)
     check_can_run(config, dest)
+    config = with_stored_batch(config, dest)
     on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
@@ -330,12 +332,13 @@ def _all_committed(dest: Tree) -> Generation:
 
 
 class _Account:
-    """Counts what a run does, event by event."""
+    """Counts what a run does, event by event; what a unit did that starts again does not count."""
 
     def __init__(self) -> None:
         self.worse: list[str] = []
         self._kept: list[str] = []
         self._frames = self._taken_over = 0
+        self._open: dict[str, tuple[int, int]] = {}  # the same, of each unit that is not done
         self._nodes: Counter[str] = Counter()
         self._lost: list[str] = []
         self._started_s = self._ready_s = self._ended_s = time.monotonic()
@@ -344,17 +347,26 @@ class _Account:
         self._ended_s = time.monotonic()
         if isinstance(event, Ready):
             self._ready_s = self._ended_s
-        elif isinstance(event, VideoDone) and event.taken_over:
-            self._taken_over += 1
         elif isinstance(event, VideoDone):
-            self._frames += event.frames
+            frames, taken_over = self._open.get(event.unit, (0, 0))
+            frames += 0 if event.taken_over else event.frames
+            self._open[event.unit] = frames, taken_over + event.taken_over
+        elif isinstance(event, UnitRetried):
+            self._open.pop(event.unit, None)
         elif isinstance(event, UnitDone):
+            self._close(event.unit)
             self._kept += event.kept
             self._nodes.update([event.node] if event.node else [])
         elif isinstance(event, UnitKept):
+            self._close(event.unit)
             self.worse += event.worse
         elif isinstance(event, NodeLost):
             self._lost.append(event.node)
+
+    def _close(self, unit: str) -> None:
+        frames, taken_over = self._open.pop(unit, (0, 0))
+        self._frames += frames
+        self._taken_over += taken_over
 
     def summary(self, dataset: DatasetRecord, units_run: int, units: int) -> Summary:
         return Summary(

@@ -53,9 +53,13 @@ class Disk:
         return Path(self.path(rel)).read_bytes()
 
     def read_range(self, rel: str, start: int, end: int) -> bytes:
+        wanted = max(0, end - start)
         with self.open(rel) as handle:
             handle.seek(start)
-            return handle.read(max(0, end - start))
+            # No buffer of all that may be read for a file of less: that costs more than reading it.
+            first = max(0, min(wanted, os.fstat(handle.fileno()).st_size - start + 1))
+            data = handle.read(first)
+            return data + handle.read(wanted - first) if len(data) == first else data
 
     @contextmanager
     def open(self, rel: str) -> Iterator[BinaryIO]:

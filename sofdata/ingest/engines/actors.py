@@ -12,7 +12,7 @@ from typing import Any
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.engines.batches import Batch, batches
+from sofdata.ingest.engines.batches import BATCH_S, Batch, batches
 from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import Libraries, own_digest
@@ -78,14 +78,18 @@ class UnitWorker:
         if estimates_flow:
             self._flow = LocalFlow(make_estimator(self._job.config.flow))
 
-    def run(self, unit: Unit, flow_actors: Sequence[Any] = ()) -> Iterator[Batch]:
+    def run(
+        self, unit: Unit, flow_actors: Sequence[Any] = (), every_s: float = BATCH_S
+    ) -> Iterator[Batch]:
         """Run a unit, with flow by the actors given, or by this worker if there are none.
+
+        every_s: time between two batches; see `batch_s`.
 
         Yields batches of events: the videos as they end, and at last how the unit ended.
         """
         flow = self._flow_from(flow_actors)
         parts = PartWorker(self._job.config, self._decoder, flow)
-        yield from batches(run_unit(unit, self._job, flow, self._decoder, parts))
+        yield from batches(run_unit(unit, self._job, flow, self._decoder, parts), every_s)
 
     def help(self, split: VideoSplit, flow_actors: Sequence[Any] = ()) -> bool:
         """Do a part of a long video that another worker of this node has open, if there is one.

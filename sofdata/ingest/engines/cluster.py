@@ -13,12 +13,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
 from sofdata.errors import ConfigError, Interrupted, TransientError
+from sofdata.ingest.engines.batches import batch_s
 from sofdata.ingest.engines.pool import Pool, PoolMember
 from sofdata.ingest.engines.queue import Queue, queue_of, raise_if_final
 from sofdata.ingest.engines.splitting import Splits
@@ -29,6 +30,8 @@ from sofdata.system.cores import cores
 from sofdata.system.extras import require
 
 OBJECT_STORE_BYTES = 512 << 20
+IDLE_S = 0.2
+TURN_S, TURN_S_PER_CALL = 0.05, 0.00005
 
 
 def run_ray(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
@@ -38,7 +41,7 @@ def run_ray(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
     all; one whose node is lost, ten times (see `Queue.retry`). Any other error ends the run.
     """
     with ray_session(job.config.run.address, job.config.run.workers):
-        yield from _drive(queue_of(units), Pool(job), Splits(), job)
+        yield from _drive(queue_of(units), Pool(job), job)
 
 
 @contextmanager
@@ -118,25 +121,24 @@ def _check_address(address: str) -> None:
         raise ConnectionError(f"nothing answers there ({error})") from None
 
 
-def _drive(queue: Queue, pool: Pool, splits: Splits, job: UnitJob) -> Iterator[Event]:
+def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
     """Keep every worker busy with one unit, or with a part of a long video, until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for
     `run.start_up_s` there is no worker.
     """
-    import ray
-
     run = job.config.run
     progress_s = worked_s = time.monotonic()
-    is_ready = False
+    splits, is_ready = Splits(), False
     while queue:
+        turn_s = time.monotonic()
         queue.wake()
         yield from pool.look(len(queue), splits.wanted())
         while queue.waiting and (taken := pool.take()):
             if not is_ready:
                 is_ready = True
                 yield Ready()
-            _start(queue, *taken)
+            _start(queue, *taken, batch_s(pool.size))
         if not queue.waiting:
             _help(splits, pool)
         if not queue.waiting and not queue.later:
@@ -147,12 +149,7 @@ def _drive(queue: Queue, pool: Pool, splits: Splits, job: UnitJob) -> Iterator[E
             raise TransientError(_nobody(pool, run.start_up_s))
         if now - progress_s > run.stall_s:
             raise TransientError(_stalled(queue, pool, run.stall_s))
-        calls = [*queue.under_way, *splits.helping, *pool.starting]
-        if not calls:
-            time.sleep(0.2)
-            continue
-        ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
-        for call in ready:
+        for call in _answers([*queue.under_way, *splits.helping, *pool.starting], turn_s):
             if call in queue.under_way:
                 progress_s = time.monotonic()
                 yield from _advance(queue, pool, splits, call)
@@ -162,9 +159,31 @@ def _drive(queue: Queue, pool: Pool, splits: Splits, job: UnitJob) -> Iterator[E
                 yield from pool.admit(call)
 
 
-def _start(queue: Queue, worker: PoolMember, flow_actors: list[Any]) -> None:
+def _answers(calls: list[Any], turn_s: float) -> list[Any]:
+    """The calls that have something to say; waits for the first for a second at most.
+
+    turn_s: when this turn of the driver began. To look through a thousand calls takes Ray
+    milliseconds, so the more there are, the longer a turn lasts, and the more answers one look
+    finds; 50 ms at most, which is nothing beside the time of a unit.
+    """
+    import ray
+
+    if not calls:
+        time.sleep(IDLE_S)
+        return []
+    at_least_s = min(TURN_S, TURN_S_PER_CALL * len(calls))
+    ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
+    if not ready:
+        return []
+    time.sleep(max(0.0, turn_s + at_least_s - time.monotonic()))
+    ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+    answers: list[Any] = ready
+    return answers
+
+
+def _start(queue: Queue, worker: PoolMember, flow_actors: Sequence[Any], every_s: float) -> None:
     unit = queue.waiting.popleft()
-    stream = worker.actor.run.options(num_returns="streaming").remote(unit, flow_actors)
+    stream = worker.run.remote(unit, flow_actors, every_s)
     queue.under_way[stream] = (unit, worker)
 
 

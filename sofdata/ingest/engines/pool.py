@@ -7,8 +7,8 @@ the cluster asks for another, wherever there is room then.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,14 @@ class PoolMember:
     serves: str | None = None
     place: Place | None = None
     node: str | None = None
+    _run: Any = None
+
+    @property
+    def run(self) -> Any:
+        """The call of a worker that runs a unit, made once: options take Ray longer than a call."""
+        if self._run is None:
+            self._run = self.actor.run.options(num_returns="streaming")
+        return self._run
 
     @property
     def what(self) -> str:
@@ -51,16 +59,20 @@ class PoolMember:
 
 
 class Pool:
-    """The workers and flow actors of one run."""
+    """The workers and flow actors of one run.
+
+    To take a worker or to give one back takes as long with a thousand as with one; a look at the
+    cluster, every few seconds, goes through all of them.
+    """
 
     def __init__(self, job: UnitJob) -> None:
         self._job = job
         self._demand = demand_of(job.config.run, job.config.flow)
         self._nodes: dict[str, Node] = {}
         self._starting: dict[Any, PoolMember] = {}
-        self._free: list[PoolMember] = []
+        self._free: deque[PoolMember] = deque()
         self._busy: set[PoolMember] = set()
-        self._flow: list[PoolMember] = []
+        self._flow: dict[str, list[PoolMember]] = {}  # by what they serve
         self._joined: set[str] = set()  # the nodes that have joined
         self._failed_starts = 0
         self._most = 1
@@ -70,6 +82,11 @@ class Pool:
     def starting(self) -> list[Any]:
         """The start-up calls under way, to be waited for; `admit` takes each that has ended."""
         return list(self._starting)
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self._free) + len(self._busy)
 
     def look(
         self, units: int, helpers: Mapping[str, int] = NOBODY, at_once: bool = False
@@ -108,7 +125,7 @@ class Pool:
             return
         self._failed_starts = 0
         if member.serves is not None:
-            self._flow.append(member)
+            self._flow.setdefault(member.serves, []).append(member)
             return
         self._free.append(member)
         if member.place.node not in self._joined:
@@ -122,14 +139,16 @@ class Pool:
 
         node: id of the one that it must be on.
         """
-        for worker in self._free:
+        for _ in range(len(self._free)):
+            worker = self._free.popleft()
             if node is not None and not _is_on(worker, node):
+                self._free.append(worker)
                 continue
-            flow = [member.actor for member in self._flow if member.serves == self._side(worker)]
+            flow = self._flow.get(self._side(worker), []) if self._demand.apart else []
             if flow or not self._demand.apart:
-                self._free.remove(worker)
                 self._busy.add(worker)
-                return worker, flow
+                return worker, [member.actor for member in flow]
+            self._free.append(worker)  # no flow actor of its node is up yet
         return None
 
     def give_back(self, worker: PoolMember) -> None:
@@ -147,7 +166,7 @@ class Pool:
 
     def drop_flow(self, actor_id: str | None) -> None:
         """A flow actor is dead."""
-        self._flow = [member for member in self._flow if member.actor._actor_id.hex() != actor_id]
+        self._keep_flow(lambda member: member.actor._actor_id.hex() != actor_id)
 
     def release_idle(self, spared: Collection[str] = ()) -> None:
         """End the workers without work, so that a cluster can let their nodes go.
@@ -158,11 +177,12 @@ class Pool:
 
         if not self._job.config.run.address:
             return
-        kept = [worker for worker in self._free if any(_is_on(worker, node) for node in spared)]
-        for worker in self._free:
-            if worker not in kept:
+        for _ in range(len(self._free)):
+            worker = self._free.popleft()
+            if any(_is_on(worker, node) for node in spared):
+                self._free.append(worker)
+            else:
                 ray.kill(worker.actor)
-        self._free = kept
 
     def is_alive(self, worker: PoolMember) -> bool:
         """Whether a worker's node was there at the last look."""
@@ -200,8 +220,13 @@ class Pool:
             if node.id in self._joined:
                 self._joined.discard(node.id)
                 yield NodeLost(node.address)
-        self._free = [worker for worker in self._free if self.is_alive(worker)]
-        self._flow = [member for member in self._flow if self.is_alive(member)]
+        self._free = deque(worker for worker in self._free if self.is_alive(worker))
+        self._keep_flow(self.is_alive)
+
+    def _keep_flow(self, is_kept: Callable[[PoolMember], bool]) -> None:
+        """Forget the flow actors that are not to be kept."""
+        kept = {side: list(filter(is_kept, members)) for side, members in self._flow.items()}
+        self._flow = {side: members for side, members in kept.items() if members}
 
     def _ask_for_workers(self, units: int) -> None:
         import ray
@@ -218,6 +243,8 @@ class Pool:
             units=units,
         )
         self._most = max(self._most, running + missing)
+        if not missing:
+            return
         remote = ray.remote(**self._demand.worker_options())(UnitWorker)
         for _ in range(missing):
             actor = remote.options(scheduling_strategy="SPREAD").remote(self._job)
@@ -253,7 +280,8 @@ class Pool:
             self._starting[actor.start.remote()] = PoolMember(actor, node=node)
 
     def _ask_for_flow(self) -> None:
-        there = Counter(member.serves for member in [*self._flow, *self._starting.values()])
+        there = Counter(member.serves for member in self._starting.values())
+        there.update({side: len(members) for side, members in self._flow.items()})
         if not self._demand.apart:
             return
         if not self._demand.own:

@@ -32,12 +32,12 @@ def run_processes(
     queue, crew = queue_of(units), Crew(job)
     try:
         crew.fill(len(queue), early)
-        yield from _drive(queue, crew, Splits(), job)
+        yield from _drive(queue, crew, job)
     finally:
         crew.end()
 
 
-def _drive(queue: Queue, crew: Crew, splits: Splits, job: UnitJob) -> Iterator[Event]:
+def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:
     """Keep every worker busy with one unit, or with a part of a long video, until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for
@@ -45,7 +45,7 @@ def _drive(queue: Queue, crew: Crew, splits: Splits, job: UnitJob) -> Iterator[E
     """
     run = job.config.run
     progress_s = worked_s = time.monotonic()
-    is_ready = False
+    splits, is_ready = Splits(), False
     while queue:
         queue.wake()
         crew.fill(len(queue) + sum(splits.wanted().values()))

@@ -17,10 +17,12 @@ from multiprocessing.connection import Connection
 
 from sofdata.errors import ContractError, Interrupted
 from sofdata.ingest.engines.actors import UnitWorker
-from sofdata.ingest.engines.batches import Batch
+from sofdata.ingest.engines.batches import Batch, batch_s
+from sofdata.ingest.job import UnitJob
 from sofdata.ingest.splitting.split import VideoSplit
 from sofdata.ingest.units import Unit
 from sofdata.system import interrupts
+from sofdata.system.cores import cores
 from sofdata.system.processes import end_with_parent
 from sofdata.video.isolate import DecoderProcess
 from sofdata.video.limits import LimitConfig
@@ -68,10 +70,12 @@ def serve(pipe: Connection) -> None:
     """
     with closing(DecoderProcess(LimitConfig())) as process:
         process.launch()
-        _work(UnitWorker(pipe.recv(), process), pipe)
+        job: UnitJob = pipe.recv()
+        every_s = batch_s(job.config.run.workers or cores())
+        _work(UnitWorker(job, process), pipe, every_s)
 
 
-def _work(worker: UnitWorker, pipe: Connection) -> None:
+def _work(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
     with closing(worker):
         try:
             worker.prepare("", estimates_flow=True)
@@ -80,16 +84,16 @@ def _work(worker: UnitWorker, pipe: Connection) -> None:
             return
         pipe.send(Idle())
         while True:
-            _run(worker, pipe)
+            _run(worker, pipe, every_s)
 
 
-def _run(worker: UnitWorker, pipe: Connection) -> None:
+def _run(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
     wanted: Unit | VideoSplit = pipe.recv()
     try:
         if isinstance(wanted, VideoSplit):
             answer: Message = Helped(worker.help(wanted))
         else:
-            for batch in worker.run(wanted):
+            for batch in worker.run(wanted, every_s=every_s):
                 pipe.send(batch)
             answer = Idle()
     except BrokenPipeError:
