@@ -191,8 +191,8 @@ class IngestConfig(Section):
         """What decides the dataset's bytes: all sections but `run`.
 
         Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
-        `windows.texts` and `windows.min_texture` are left out where they change nothing, as in
-        datasets made before there were such keys (see `stored_config`); so is
+        `windows.texts`, `windows.min_texture` and `windows.camera_fit` are left out where they
+        change nothing, as in datasets made before there were such keys (see `stored_config`); so is
         `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
@@ -205,6 +205,8 @@ class IngestConfig(Section):
             del content["windows"]["texts"]
         if not self.windows.min_texture:
             del content["windows"]["min_texture"]
+        if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
+            del content["windows"]["camera_fit"]
         if self.flow.weights_sha256:
             content["flow"]["checkpoint"] = None
         return content
@@ -233,7 +235,8 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 
     They get the values that change nothing, whatever their defaults are now.
     """
-    windows = {"texts": "label", "min_texture": 0.0, **content.get("windows", {})}
+    before = {"texts": "label", "min_texture": 0.0, "camera_fit": "ransac"}
+    windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     return {
