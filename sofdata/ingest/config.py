@@ -60,7 +60,7 @@ class SplitConfig(Section):
         1024.0,
         gt=0,
         description="Room, MiB, for parts of one video that are done before those ahead of them: "
-        "temporary files of the node, at the defaults 38 MiB a part. At least one is.",
+        "temporary files of the node, at the defaults 45 MiB a part. At least one is.",
     )
 
 

@@ -67,7 +67,7 @@ def state_of(path: str) -> FileState | None:
 def most_ahead(config: IngestConfig, division: Division) -> int:
     """How many parts may be ahead of the one that is joined, by `run.split.ahead_mib`."""
     steps = max(len(part.pts) for part in division.parts)
-    step_bytes = 3 * config.flow.size**2 + 2 * 4 * config.windows.size**2 + 4096
+    step_bytes = 3 * config.flow.size**2 + 3 * 4 * config.windows.size**2 + 4096
     return max(1, int(config.run.split.ahead_mib * MIB / (steps * step_bytes)))
 
 

@@ -1,12 +1,12 @@
 """The steps of a part of a video in a temporary file, until they are joined to the others.
 
 A run of NumPy arrays, without compression: flow is noise to a compressor, and the file lives for
-seconds. About 80 KB a step at the defaults. Nothing is pickled.
+seconds. About 100 KB a step at the defaults. Nothing is pickled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,28 +42,34 @@ def read_steps(path: str) -> Iterator[StepChunk]:
 def _arrays(chunk: StepChunk) -> list[NDArray[Any]]:
     """What `_chunk` reads, in its order."""
     steps = [step for step in chunk.steps if step is not None]
-    seen = [step.evidence for step in steps if step.evidence is not None]
-    names = list(steps[0].camera) if steps else []
     return [
         chunk.frames.rgb,
         chunk.frames.pts_s,
         np.array([BREAKS.index(reason) for reason in chunk.breaks], np.uint8),
         np.array([step.flow for step in steps], np.float32),
-        np.array(names, np.str_),
-        np.array([list(step.camera.values()) for step in steps], np.float64),
-        np.array([step.evidence is not None for step in steps], np.bool_),
-        np.array(seen, np.float64),
+        np.array([step.magnitude for step in steps], np.float32),
+        *_some([step.camera for step in steps]),
+        *_some([step.evidence for step in steps]),
     ]
 
 
 def _chunk(file: IO[bytes]) -> StepChunk:
-    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(8)]
-    rgb, pts_s, reasons, flow, names, camera, is_seen, seen = arrays
-    left = iter(seen)
-    made = iter(
-        Step(flow[k], dict(zip(names.tolist(), values, strict=True)), next(left) if has else None)
-        for k, (values, has) in enumerate(zip(camera.tolist(), is_seen, strict=True))
-    )
+    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(9)]
+    rgb, pts_s, reasons, flow, magnitude, has_camera, camera, is_seen, seen = arrays
+    cameras = [None if one is None else tuple(one.tolist()) for one in _all(has_camera, camera)]
+    made = map(Step, flow, magnitude, cameras, _all(is_seen, seen))
     breaks = [BREAKS[number] for number in reasons]
     steps = [None if reason else next(made) for reason in breaks]
     return StepChunk(Frames(rgb, pts_s), steps, breaks)
+
+
+def _some(values: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which of some values there are, and those."""
+    there = [value is not None for value in values]
+    return np.array(there, np.bool_), np.array([v for v in values if v is not None], np.float64)
+
+
+def _all(there: NDArray[np.bool_], values: NDArray[np.float64]) -> list[NDArray[np.float64] | None]:
+    """What `_some` was given, as arrays."""
+    left = iter(values)
+    return [next(left) if is_there else None for is_there in there]
