@@ -141,6 +141,12 @@ class RunConfig(Section):
         "file system or, in an object store, by a lease. 'none': none is taken, for a file system "
         "without locks of which you are sure that nothing else writes there.",
     )
+    checksum: bool = Field(
+        False,
+        description="Read every file of the source again for its fingerprint. Else a file whose "
+        "size and modification time (in an object store, size and ETag) are those that the last "
+        "ingest found is taken for the same and not read.",
+    )
     stall_s: float = Field(
         14400.0,
         gt=0,

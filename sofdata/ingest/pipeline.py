@@ -14,10 +14,10 @@ from typing import Protocol
 
 from sofdata.ingest.events import SplitOpened, VideoProgress
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import own_digest
 from sofdata.ingest.outcome import VideoOutcome, finished_outcome
-from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.splitting.folder import part_folder
 from sofdata.ingest.splitting.join import Join

@@ -10,12 +10,12 @@ from sofdata.ingest.events import Event, SplitOpened
 Batch = list[Event]
 
 BATCH_S = 0.25  # between two batches of a worker among few
-MESSAGES_PER_S = 500  # that all workers together send: a message of Ray takes its driver 0.5 ms
+MESSAGES_PER_S = 250  # that all workers together send: one of Ray's takes its driver half a ms
 BATCH_EVENTS = 256
 
 
 def batch_s(workers: int) -> float:
-    """Time between two batches of one of so many workers, s: 2 for a thousand."""
+    """Time between two batches of one of so many workers, s: 4 for a thousand."""
     return max(BATCH_S, workers / MESSAGES_PER_S)
 
 

@@ -31,7 +31,7 @@ from sofdata.system.extras import require
 
 OBJECT_STORE_BYTES = 512 << 20
 IDLE_S = 0.2
-TURN_S, TURN_S_PER_CALL = 0.05, 0.00005
+MANY, TURN_S = 100, 0.1
 
 
 def run_ray(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
@@ -131,7 +131,6 @@ def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
     progress_s = worked_s = time.monotonic()
     splits, is_ready = Splits(), False
     while queue:
-        turn_s = time.monotonic()
         queue.wake()
         yield from pool.look(len(queue), splits.wanted())
         while queue.waiting and (taken := pool.take()):
@@ -149,7 +148,7 @@ def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
             raise TransientError(_nobody(pool, run.start_up_s))
         if now - progress_s > run.stall_s:
             raise TransientError(_stalled(queue, pool, run.stall_s))
-        for call in _answers([*queue.under_way, *splits.helping, *pool.starting], turn_s):
+        for call in _answers([*queue.under_way, *splits.helping, *pool.starting]):
             if call in queue.under_way:
                 progress_s = time.monotonic()
                 yield from _advance(queue, pool, splits, call)
@@ -159,24 +158,21 @@ def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
                 yield from pool.admit(call)
 
 
-def _answers(calls: list[Any], turn_s: float) -> list[Any]:
+def _answers(calls: list[Any]) -> list[Any]:
     """The calls that have something to say; waits for the first for a second at most.
 
-    turn_s: when this turn of the driver began. To look through a thousand calls takes Ray
-    milliseconds, so the more there are, the longer a turn lasts, and the more answers one look
-    finds; 50 ms at most, which is nothing beside the time of a unit.
+    To look through a thousand calls takes Ray some 5 ms. So where there are many, all that is said
+    within `TURN_S` is taken at once: nothing beside the time that a unit takes.
     """
     import ray
 
     if not calls:
         time.sleep(IDLE_S)
         return []
-    at_least_s = min(TURN_S, TURN_S_PER_CALL * len(calls))
-    ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
-    if not ready:
-        return []
-    time.sleep(max(0.0, turn_s + at_least_s - time.monotonic()))
-    ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+    if len(calls) < MANY:
+        ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
+    else:
+        ready, _ = ray.wait(calls, num_returns=len(calls), timeout=TURN_S)
     answers: list[Any] = ready
     return answers
 
