@@ -244,7 +244,7 @@ def apply_redaction(tree: Tree, listing: Listing) -> Listing:
         return listing
     usable = [(entry.uri, each[0]) for entry, each in inside if not entry.problem]
     refuse_unknown_files(usable)
-    entries = [
+    kept = [
         functools.reduce(_kept, each, entry)
         for entry, each in zip(listing.entries, found, strict=True)
     ]
@@ -252,7 +252,7 @@ def apply_redaction(tree: Tree, listing: Listing) -> Listing:
     what = f"input lies below an {METADATA}: what that redacts is not used"
     hint = f"give the folder of {METADATA} as the source for its narrations"
     notes = (*listing.notes, f"{counted(known, what)}; {hint}") if known else listing.notes
-    return replace(listing, entries=tuple(entries), notes=notes)
+    return replace(listing, entries=tuple(kept), notes=notes)
 
 
 def _by_all_paths(redaction: Redaction, listing: Listing, uri: str) -> list[FileMetadata]:
