@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -101,17 +101,18 @@ def test_a_loader_holds_a_bit_a_window_and_what_is_different(
 def test_filters_select_the_rows_that_they_hold_for(large: Path) -> None:
     index = pq.read_table(large / "index.parquet", columns=["mean_px", "source"])
     moving = index["mean_px"].to_numpy() > 0.4
-    for choice, expected in (
-        ({"where": "motion > 0.4"}, moving),
-        ({"where": "labels.split == 'test' and motion > 0.4"}, moving & _is_third(index)),
+    for where, expected in (
+        ("motion > 0.4", moving),
+        ("labels.split == 'test' and motion > 0.4", moving & _is_third(index)),
     ):
-        loader = Loader(large, batch_size=32, **choice)
+        loader = Loader(large, batch_size=32, where=where)
         assert np.flatnonzero(expected).tolist() == _rows(loader)
         assert loader.videos == len(index["source"].filter(pa.array(expected)).unique())
 
 
 def _is_third(index: pa.Table) -> np.ndarray:
-    return np.arange(index.num_rows) // 10 % 3 == 0
+    found: np.ndarray = np.arange(index.num_rows) // 10 % 3 == 0
+    return found
 
 
 def _rows(loader: Loader) -> list[int]:
@@ -213,8 +214,8 @@ def test_a_state_names_data_as_it_did_when_all_windows_were_in_memory(dataset: P
 @pytest.mark.slow  # a process that is spawned imports torch
 def test_spawned_workers_read_the_index_for_themselves(dataset: Path) -> None:
     loader = Loader(dataset, batch_size=4, seed=2, where="motion > 0.1", split=("train", 0.3))
-    there = DataLoader(
-        loader,  # type: ignore[arg-type]
+    there: Any = DataLoader(
+        cast("Any", loader),
         batch_size=None,
         num_workers=2,
         multiprocessing_context="spawn",

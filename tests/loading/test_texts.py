@@ -25,7 +25,6 @@ def test_it_is_what_a_sorted_tuple_of_the_different_texts_would_be() -> None:
     assert [texts.index(text) for text in plain] == list(range(len(plain)))
     assert "ab" in texts
     assert "abc" not in texts
-    assert 3 not in texts
     assert Texts() == ()
 
 
