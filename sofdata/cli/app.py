@@ -181,9 +181,13 @@ def ingest(
     The same command again resumes an ingest that was stopped, and does nothing
     where all is done.
     """
+    from contextlib import ExitStack
+
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
-    from sofdata.ingest.engines.choice import check_engine, may_use_ray
+    from sofdata.ingest.engines.choice import check_engine, may_start_early, may_use_ray
+    from sofdata.ingest.engines.crew import early_workers
+    from sofdata.storage.tree import Tree
 
     if not dry_run and (sample is not None or seed is not None):
         raise ConfigError("--sample and --seed say what --dry-run measures: add --dry-run")
@@ -195,15 +199,18 @@ def ingest(
     check_engine(config)
     if may_use_ray(config.run) and not dry_run:
         supervise()
-    from sofdata.ingest.mode import Mode
-    from sofdata.ingest.progress import following
-    from sofdata.ingest.run import execute, prepare, working_on
-    from sofdata.report.summary import ingest_summary, print_ingest
-    from sofdata.storage.tree import Tree
-
     if not quiet:
         say(console, f"looking at {Tree(source).name}")
-    with working_on(Tree(source), Tree(dest), config, dry_run=dry_run):
+    with ExitStack() as stack:
+        is_early = not dry_run and may_start_early(config.run, Tree(dest))
+        # They import what they work with while this process imports what it plans with.
+        early = stack.enter_context(early_workers(config.run.workers, wanted=is_early))
+        from sofdata.ingest.mode import Mode
+        from sofdata.ingest.progress import following
+        from sofdata.ingest.run import execute, prepare, working_on
+        from sofdata.report.summary import ingest_summary, print_ingest
+
+        stack.enter_context(working_on(Tree(source), Tree(dest), config, dry_run=dry_run))
         prepared = prepare(
             Tree(source),
             Tree(dest),
@@ -229,7 +236,7 @@ def ingest(
             with following(
                 console, plan.videos, prepared.videos_done, quiet, plan.reasons, prepared.work
             ) as follow:
-                summary = execute(prepared, follow)
+                summary = execute(prepared, follow, early)
             dataset = summary.dataset
     if json_:
         print_json(ingest_summary(dataset, summary, dest))

@@ -112,8 +112,11 @@ class FlowConfig(Section):
         description="Precision of a ptlflow model; the halves run under torch's autocast and are "
         "meant for CUDA. Flow is float32 in any case. Default ours.",
     )
-    batch_pairs: int = Field(
-        16, ge=1, description="Pairs that a ptlflow model is given at a time. Default ours."
+    batch_pairs: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="Pairs that a ptlflow model is given at a time; 'auto': on CUDA the largest "
+        "power of two, up to 512, that fits into the free memory of the GPU that the ingest is "
+        "planned on, else 16. A dataset names the number, and is resumed with it.",
     )
     checkpoint: str | None = Field(
         None,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
 from sofdata.flow import learned, weights, zoo
+from sofdata.flow.batch import resolve_batch
 from sofdata.flow.config import FlowConfig
 from sofdata.flow.dis import Dis
 from sofdata.flow.farneback import Farneback
@@ -149,7 +150,7 @@ def _resolve_classical(config: FlowConfig) -> FlowConfig:
             f"flow.device is cuda, but '{config.estimator}' runs on a CPU only: use flow.device="
             "auto, or a ptlflow model"
         )
-    return config.model_copy(update={"device": "cpu"})
+    return resolve_batch(config.model_copy(update={"device": "cpu"}), runs_here=False)
 
 
 def _resolve_learned(config: FlowConfig, runs_here: bool) -> FlowConfig:
@@ -172,7 +173,7 @@ def _resolve_learned(config: FlowConfig, runs_here: bool) -> FlowConfig:
                 " says; other weights give other flow"
             )
         update["weights_sha256"] = found
-    return config.model_copy(update=update)
+    return resolve_batch(config.model_copy(update=update), runs_here)
 
 
 def _has_cuda() -> bool:

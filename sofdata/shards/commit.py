@@ -11,10 +11,13 @@ bytes are others, is removed when the ingest is finished.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
 from sofdata.errors import ConfigError, ContractError, InputError, TransientError
+from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
 from sofdata.shards.sample import check_sample
 from sofdata.shards.schema import LedgerRecord, ShardRecord
@@ -23,6 +26,7 @@ from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import fault_point
 
 COMMIT_TRIES = 5
+T = TypeVar("T")
 
 
 def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> ShardRecord | None:
@@ -103,12 +107,33 @@ def committed_units(dest: Tree, ledger: str = LEDGER) -> set[str]:
 
 def read_record(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerRecord:
     """A unit's ledger record. Raises `InputError` if it is missing or does not fit the schema."""
+    return _parsed(LedgerRecord.parse, record_bytes(dest, unit, ledger), unit, ledger)
+
+
+def read_columns(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerColumns:
+    """A unit's ledger record as columns. Raises as `read_record`."""
+    return as_columns(record_bytes(dest, unit, ledger), unit, ledger)
+
+
+def record_bytes(dest: Tree, unit: str, ledger: str = LEDGER) -> bytes:
+    """The bytes of a unit's ledger record. Raises `InputError` if it is missing or too large."""
     name = f"{ledger}/{ledger_name(unit)}"
     try:
-        return LedgerRecord.parse(read_small(dest, name, LedgerRecord.MOST_BYTES))
+        return read_small(dest, name, LedgerRecord.MOST_BYTES)
     except FileNotFoundError:
         raise InputError(f"{name} is missing") from None
+
+
+def as_columns(data: bytes, unit: str, ledger: str = LEDGER) -> LedgerColumns:
+    """The columns in the bytes of a unit's record. Raises `InputError` if they do not fit."""
+    return _parsed(LedgerColumns.parse, data, unit, ledger)
+
+
+def _parsed(parse: Callable[[bytes], T], data: bytes, unit: str, ledger: str) -> T:
+    try:
+        return parse(data)
     except ValueError as error:
+        name = f"{ledger}/{ledger_name(unit)}"
         raise InputError(f"{name} does not fit the schema: {brief(error)}") from None
 
 

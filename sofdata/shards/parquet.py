@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from sofdata.errors import InputError
-from sofdata.shards.layout import INDEX, PLAN, REJECTS, VIDEOS
+from sofdata.shards.layout import FILES, INDEX, PLAN, REJECTS, VIDEOS
 from sofdata.shards.schema import (
     LATER_COLUMNS,
+    files_schema,
     index_schema,
     plan_schema,
     rejects_schema,
@@ -219,7 +221,12 @@ def _known(name: str) -> dict[str, tuple[pa.Field, bool]]:
             field.name: (field, field.name not in least.names)
             for field in plan_schema(with_actions=True, annotated=True)
         }
-    schemas = {INDEX: index_schema, REJECTS: rejects_schema, VIDEOS: videos_schema}
+    schemas = {
+        FILES: files_schema,
+        INDEX: index_schema,
+        REJECTS: rejects_schema,
+        VIDEOS: videos_schema,
+    }
     found = schemas[name]() if name in schemas else ()
     return {field.name: (field, field.name in LATER_COLUMNS) for field in found}
 
@@ -265,17 +272,48 @@ def bytes_of_texts(batch: pa.RecordBatch) -> int:
     return total
 
 
+def write_columns(dest: Tree, name: str, table: pa.Table) -> None:
+    """Write a table of a dataset: the same bytes as `write_table` of its rows."""
+    import pyarrow.parquet as pq
+
+    with dest.scratch() as folder:
+        fault_point("table")
+        path = os.path.join(folder, "table.parquet")
+        with pq.ParquetWriter(path, table.schema) as writer:
+            for start in range(0, len(table), ROW_GROUP):
+                fault_point("table: rows")
+                writer.write_table(table.slice(start, ROW_GROUP).combine_chunks())
+        dest.put(path, name)
+
+
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as a table of a dataset."""
+    write_batches(dest, name, schema, batches(rows, schema))
+
+
+def write_batches(
+    dest: Tree, name: str, schema: pa.Schema, parts: Iterable[pa.RecordBatch | pa.Table]
+) -> None:
+    """Write rows that are columns already as a table of a dataset."""
     with dest.scratch() as folder:
         writer = TableWriter(os.path.join(folder, "table.parquet"), schema)
-        writer.write(rows)
+        for part in parts:
+            writer.write(part)
         writer.finish()
         dest.put(writer.path, name)
 
 
+def batches(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Rows as columns, some at a time."""
+    import pyarrow as pa
+
+    waiting = iter(rows)
+    while some := [*islice(waiting, BATCH_ROWS)]:
+        yield pa.RecordBatch.from_pylist(some, schema)
+
+
 class TableWriter:
-    """A local Parquet file that grows by rows.
+    """A local Parquet file that grows by rows, which come as columns.
 
     Row groups have a fixed size, so that equal rows give equal bytes however they come.
     """
@@ -287,24 +325,36 @@ class TableWriter:
         self.path = path
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema)
-        self._group: list[dict[str, Any]] = []
+        self._parts: list[pa.RecordBatch] = []
+        self._rows = 0  # of the parts
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append rows."""
-        for row in rows:
-            self._group.append(row)
-            if len(self._group) == ROW_GROUP:
+    def write(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Append rows, which have the columns of the schema."""
+        import pyarrow as pa
+
+        for part in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
+            while self._rows + part.num_rows >= ROW_GROUP:
+                taken = ROW_GROUP - self._rows
+                self._append(part.slice(0, taken))
+                part = part.slice(taken)
                 self._flush()
+            self._append(part)
 
     def finish(self) -> None:
         """End the file."""
         self._flush()
         self._writer.close()
 
+    def _append(self, part: pa.RecordBatch) -> None:
+        if part.num_rows:
+            self._parts.append(part)
+            self._rows += part.num_rows
+
     def _flush(self) -> None:
         import pyarrow as pa
 
-        if self._group:
+        if self._parts:
             fault_point("table: rows")
-            self._writer.write_table(pa.Table.from_pylist(self._group, self._schema))
-            self._group = []
+            group = pa.Table.from_batches(self._parts, self._schema)
+            self._writer.write_table(group.combine_chunks())
+            self._parts, self._rows = [], 0
