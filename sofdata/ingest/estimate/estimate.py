@@ -252,7 +252,7 @@ def _estimate(
     config, population = run.config, run.population
     gpus = _gpus(config)
     cpu = found.cpu_s if gpus is None else found.cpu_without_flow_s
-    times_ = wall(config, units, found, times, gpus or 0)
+    times_ = wall(run.prepared.job, units, found, times, gpus or 0)
     more = times_ is not None and times_.cores is not None and times_.workers > times_.cores
     on_cluster = scheduled(found.wall_s, units, times_.workers) if times_ and more else None
     remote = not all(run.prepared.job.source.is_on_disk(ref.where) for ref in population.videos)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.engines.choice import may_start_early
 from sofdata.ingest.estimate.figures import Figure
 from sofdata.ingest.estimate.population import Population
 from sofdata.ingest.estimate.sampling import Numbers
 from sofdata.ingest.estimate.schedule import makespan_s
 from sofdata.ingest.estimate.totals import Looked, Totals
+from sofdata.ingest.job import UnitJob
 from sofdata.system.cores import cores
 
 # Starting and stopping Ray, beside its workers, s: "engine start" and "engine stop" of
@@ -26,7 +28,8 @@ class Wall:
     """Seconds of the clock of a run.
 
     workers: that work at once. cores: of this machine; None where others will compute.
-    planning_s: until the plan was made, in this run. start_up_s: until workers are ready.
+    planning_s: until the plan was made, in this run. start_up_s: from then on until workers are
+        ready, which start earlier where they can.
     work: of all units on these workers. longest_s: of the longest unit. finishing_s: the tables.
     """
 
@@ -80,26 +83,36 @@ def with_gpus(on_workers: Figure, in_flow_s: Figure, gpus: int) -> Figure:
     return on_gpus if on_gpus.value > on_workers.value else on_workers
 
 
+def start_up_s(planning_s: float, starting_s: float, is_early: bool) -> float:
+    """How long workers are waited for once there is a plan.
+
+    starting_s: what their start takes all cores. is_early: whether they start with the command,
+    and share the cores with the planning, which keeps one of them busy.
+    """
+    if not is_early:
+        return starting_s
+    return max(0.0, starting_s + planning_s / cores() - planning_s)
+
+
 def wall(
-    config: IngestConfig, units: Numbers, found: Totals, times: tuple[float, float], gpus: int
+    job: UnitJob, units: Numbers, found: Totals, times: tuple[float, float], gpus: int
 ) -> Wall | None:
     """The wall time of a run, None where nobody knows how many workers it will have.
 
     units: worker seconds of each. times: of planning and of starting workers, s. gpus: that
     estimate flow, 0 where the workers do.
     """
-    workers = workers_of(config)
+    run, workers = job.config.run, workers_of(job.config)
     if workers is None:
         return None
-    here = None if config.run.address else cores()
-    busy = workers if here is None else min(workers, here)
-    work = scheduled(found.wall_s, units, busy)
-    by_ray = config.run.engine == "ray"
+    here = None if run.address else cores()
+    work = scheduled(found.wall_s, units, workers if here is None else min(workers, here))
+    by_ray = run.engine == "ray"
     return Wall(
         workers=workers,
         cores=here,
         planning_s=times[0],
-        start_up_s=times[1] + RAY_START_S * by_ray,
+        start_up_s=start_up_s(*times, may_start_early(run, job.dest)) + RAY_START_S * by_ray,
         work=with_gpus(work, found.in_flow_s, gpus) if gpus else work,
         longest_s=float(units.max(initial=0.0)),
         finishing_s=FINISH_S + FINISH_UNIT_S * len(units) + RAY_STOP_S * by_ray,
