@@ -16,10 +16,18 @@ from sofdata.ingest.estimate.figures import Figure
 from sofdata.ingest.estimate.guess import Guess, Header, guess
 from sofdata.ingest.estimate.meter import Measured
 from sofdata.ingest.estimate.population import Population, population_of
-from sofdata.ingest.estimate.sampling import Choice, choose
+from sofdata.ingest.estimate.sampling import Choice, Numbers, choose
 from sofdata.ingest.estimate.spans import Taken, cpu_s, parts_of, taken
 from sofdata.ingest.estimate.totals import Looked, Totals, looked, totals
-from sofdata.ingest.estimate.wall import Wall, at_once, scheduled, units_s, wall
+from sofdata.ingest.estimate.wall import (
+    Wall,
+    at_once,
+    lengths_s,
+    pieces_s,
+    scheduled,
+    videos_s,
+    wall,
+)
 from sofdata.ingest.generation import with_earlier
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import Prepared
@@ -178,7 +186,14 @@ def estimate(
     if all(video.ended != "done" for video in videos):
         return NoEstimate(_all_bad(took), took)
     found = totals(first, second, [video.took for video in videos])
-    return _estimate(run, took, found, units_s(population, first, found), (planning_s, start_up_s))
+    pieces = pieces_s(
+        population,
+        videos_s(population, first, found),
+        lengths_s(population, first),
+        None,
+        1.0,
+    )
+    return _estimate(run, took, found, pieces, (planning_s, start_up_s))
 
 
 def _measuring_job(job: UnitJob, folder: str, gpus: int | None) -> UnitJob:
@@ -247,14 +262,14 @@ def _measure(
 
 
 def _estimate(
-    run: _Run, sample: Sample, found: Totals, units: np.ndarray, times: tuple[float, float]
+    run: _Run, sample: Sample, found: Totals, pieces: Numbers, times: tuple[float, float]
 ) -> Estimate:
     config, population = run.config, run.population
     gpus = _gpus(config)
     cpu = found.cpu_s if gpus is None else found.cpu_without_flow_s
-    times_ = wall(run.prepared.job, units, found, times, gpus or 0)
+    times_ = wall(run.prepared.job, pieces, found, times, gpus or 0)
     more = times_ is not None and times_.cores is not None and times_.workers > times_.cores
-    on_cluster = scheduled(found.wall_s, units, times_.workers) if times_ and more else None
+    on_cluster = scheduled(found.wall_s, pieces, times_.workers) if times_ and more else None
     remote = not all(run.prepared.job.source.is_on_disk(ref.where) for ref in population.videos)
     return Estimate(
         sample=sample,

@@ -60,20 +60,42 @@ def at_once(config: IngestConfig, units: int) -> int:
     return max(1, min(workers_of(config) or cores(), cores(), units))
 
 
-def units_s(population: Population, first: Looked, found: Totals) -> Numbers:
-    """Worker seconds of each unit; together they are what all videos take."""
-    chosen = first.chosen.places
+def videos_s(population: Population, first: Looked, found: Totals) -> Numbers:
+    """Worker seconds [N] of each video; together they are what all videos take."""
     rate = found.wall_s.value / max(float(population.sizes.sum()), 1e-9)
     videos = population.sizes * rate
-    videos[chosen] = found.predicted_s
-    units = np.bincount(np.array(population.unit_of), videos, population.units).astype(np.float64)
-    whole = float(units.sum())
-    return units * (found.wall_s.value / whole) if whole > 0 else units
+    videos[first.chosen.places] = found.predicted_s
+    whole = float(videos.sum())
+    return videos * (found.wall_s.value / whole) if whole > 0 else videos
 
 
-def scheduled(work: Figure, units: Numbers, workers: int) -> Figure:
-    """The work on so many workers, each unit on one, with the range of the work itself."""
-    makespan = makespan_s(units.tolist(), workers)
+def lengths_s(population: Population, first: Looked) -> Numbers:
+    """Seconds [N] that each video lasts, of those whose header was not read by their size."""
+    known = first.known["seconds"]
+    lengths = population.sizes * (known.total / max(float(population.sizes.sum()), 1e-9))
+    lengths[first.chosen.places] = known.values
+    return lengths
+
+
+def pieces_s(
+    population: Population, work_s: Numbers, lengths: Numbers, from_s: float | None, part_s: float
+) -> Numbers:
+    """Worker seconds of what workers take one after the other: units, then parts of long videos.
+
+    work_s, lengths: [N]; of each video. from_s: videos of at least this length are shared with
+    workers that have no unit, in parts of `part_s`; None if none is. Each leaves its unit one part.
+    """
+    is_long = lengths >= (np.inf if from_s is None else from_s)
+    parts = np.where(is_long, np.ceil(lengths / part_s), 1).astype(np.int64)
+    each = work_s / parts
+    units = np.bincount(np.array(population.unit_of), each, population.units)
+    shared = np.sort(np.repeat(each, parts - 1))[::-1]
+    return np.concatenate([units, shared]).astype(np.float64)
+
+
+def scheduled(work: Figure, pieces: Numbers, workers: int) -> Figure:
+    """The work on so many workers, each piece on one, with the range of the work itself."""
+    makespan = makespan_s(pieces.tolist(), workers)
     return work.times(makespan / work.value) if work.value > 0 else Figure.exact(makespan)
 
 
@@ -95,18 +117,18 @@ def start_up_s(planning_s: float, starting_s: float, is_early: bool) -> float:
 
 
 def wall(
-    job: UnitJob, units: Numbers, found: Totals, times: tuple[float, float], gpus: int
+    job: UnitJob, pieces: Numbers, found: Totals, times: tuple[float, float], gpus: int
 ) -> Wall | None:
     """The wall time of a run, None where nobody knows how many workers it will have.
 
-    units: worker seconds of each. times: of planning and of starting workers, s. gpus: that
+    pieces: by `pieces_s`. times: of planning and of starting workers, s. gpus: that
     estimate flow, 0 where the workers do.
     """
     run, workers = job.config.run, workers_of(job.config)
     if workers is None:
         return None
     here = None if run.address else cores()
-    work = scheduled(found.wall_s, units, workers if here is None else min(workers, here))
+    work = scheduled(found.wall_s, pieces, workers if here is None else min(workers, here))
     by_ray = run.engine == "ray"
     return Wall(
         workers=workers,
@@ -114,6 +136,6 @@ def wall(
         planning_s=times[0],
         start_up_s=start_up_s(*times, may_start_early(run, job.dest)) + RAY_START_S * by_ray,
         work=with_gpus(work, found.in_flow_s, gpus) if gpus else work,
-        longest_s=float(units.max(initial=0.0)),
-        finishing_s=FINISH_S + FINISH_UNIT_S * len(units) + RAY_STOP_S * by_ray,
+        longest_s=float(pieces.max(initial=0.0)),
+        finishing_s=FINISH_S + FINISH_UNIT_S * len(pieces) + RAY_STOP_S * by_ray,
     )
