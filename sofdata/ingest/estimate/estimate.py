@@ -176,8 +176,8 @@ def estimate(
     gpus = _gpus(job.config)
     with temporary_folder() as folder:
         measuring = _measuring_job(job, folder, gpus)
-        processes = 0 if job.config.run.engine == "inline" else at_once(job.config, len(units))
-        with measurers(measuring, 1 if gpus and processes else processes) as crew:
+        processes = at_once(job.config, len(units), prepared.work.seconds())
+        with measurers(measuring, min(1, processes) if gpus else processes) as crew:
             run = _Run(prepared, population, seed)
             first, headers = _look(run, crew, sample)
             videos, second = _measure(run, crew, first, headers, sample, on_progress)
@@ -186,13 +186,8 @@ def estimate(
     if all(video.ended != "done" for video in videos):
         return NoEstimate(_all_bad(took), took)
     found = totals(first, second, [video.took for video in videos])
-    pieces = pieces_s(
-        population,
-        videos_s(population, first, found),
-        lengths_s(population, first),
-        None,
-        1.0,
-    )
+    work, lengths = videos_s(population, first, found), lengths_s(population, first)
+    pieces = pieces_s(population, work, lengths, job.config.run)
     return _estimate(run, took, found, pieces, (planning_s, start_up_s))
 
 
@@ -267,7 +262,7 @@ def _estimate(
     config, population = run.config, run.population
     gpus = _gpus(config)
     cpu = found.cpu_s if gpus is None else found.cpu_without_flow_s
-    times_ = wall(run.prepared.job, pieces, found, times, gpus or 0)
+    times_ = wall(run.prepared.job, population.units, pieces, found, times, gpus or 0)
     more = times_ is not None and times_.cores is not None and times_.workers > times_.cores
     on_cluster = scheduled(found.wall_s, pieces, times_.workers) if times_ and more else None
     remote = not all(run.prepared.job.source.is_on_disk(ref.where) for ref in population.videos)

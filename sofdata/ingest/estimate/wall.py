@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.config import IngestConfig, RunConfig
 from sofdata.ingest.engines.choice import may_start_early
 from sofdata.ingest.estimate.figures import Figure
 from sofdata.ingest.estimate.population import Population
@@ -55,9 +56,19 @@ def workers_of(config: IngestConfig) -> int | None:
     return run.workers or (None if run.address else cores())
 
 
-def at_once(config: IngestConfig, units: int) -> int:
-    """How many workers will be busy at once, as far as this machine can be as busy."""
-    return max(1, min(workers_of(config) or cores(), cores(), units))
+def at_once(config: IngestConfig, units: int, seconds: float) -> int:
+    """How many workers will be busy at once, as far as this machine can be as busy.
+
+    seconds: of video, about: of long videos several workers do parts. 0: this process does it all.
+    """
+    if config.run.engine == "inline":
+        return 0
+    most = max(units, math.ceil(seconds / config.run.split.part_s) if _splits(config.run) else 0)
+    return max(1, min(workers_of(config) or cores(), cores(), most))
+
+
+def _splits(run: RunConfig) -> bool:
+    return run.split.from_s is not None and run.engine != "inline"
 
 
 def videos_s(population: Population, first: Looked, found: Totals) -> Numbers:
@@ -77,16 +88,15 @@ def lengths_s(population: Population, first: Looked) -> Numbers:
     return lengths
 
 
-def pieces_s(
-    population: Population, work_s: Numbers, lengths: Numbers, from_s: float | None, part_s: float
-) -> Numbers:
+def pieces_s(population: Population, work_s: Numbers, lengths: Numbers, run: RunConfig) -> Numbers:
     """Worker seconds of what workers take one after the other: units, then parts of long videos.
 
-    work_s, lengths: [N]; of each video. from_s: videos of at least this length are shared with
-    workers that have no unit, in parts of `part_s`; None if none is. Each leaves its unit one part.
+    work_s, lengths: [N]; of each video. Long ones are shared with workers that have no unit; each
+    leaves its unit one part.
     """
+    from_s = run.split.from_s if _splits(run) else None
     is_long = lengths >= (np.inf if from_s is None else from_s)
-    parts = np.where(is_long, np.ceil(lengths / part_s), 1).astype(np.int64)
+    parts = np.where(is_long, np.ceil(lengths / run.split.part_s), 1).astype(np.int64)
     each = work_s / parts
     units = np.bincount(np.array(population.unit_of), each, population.units)
     shared = np.sort(np.repeat(each, parts - 1))[::-1]
@@ -117,7 +127,12 @@ def start_up_s(planning_s: float, starting_s: float, is_early: bool) -> float:
 
 
 def wall(
-    job: UnitJob, pieces: Numbers, found: Totals, times: tuple[float, float], gpus: int
+    job: UnitJob,
+    units: int,
+    pieces: Numbers,
+    found: Totals,
+    times: tuple[float, float],
+    gpus: int,
 ) -> Wall | None:
     """The wall time of a run, None where nobody knows how many workers it will have.
 
@@ -137,5 +152,5 @@ def wall(
         start_up_s=start_up_s(*times, may_start_early(run, job.dest)) + RAY_START_S * by_ray,
         work=with_gpus(work, found.in_flow_s, gpus) if gpus else work,
         longest_s=float(pieces.max(initial=0.0)),
-        finishing_s=FINISH_S + FINISH_UNIT_S * len(pieces) + RAY_STOP_S * by_ray,
+        finishing_s=FINISH_S + FINISH_UNIT_S * units + RAY_STOP_S * by_ray,
     )

@@ -11,6 +11,7 @@ import pytest
 from sofdata.ingest.config import load_config
 from sofdata.ingest.estimate import wall as module
 from sofdata.ingest.estimate.figures import Figure
+from sofdata.ingest.estimate.population import Population
 from sofdata.ingest.estimate.totals import Totals
 from sofdata.ingest.estimate.wall import (
     FINISH_S,
@@ -19,6 +20,7 @@ from sofdata.ingest.estimate.wall import (
     RAY_STOP_S,
     Wall,
     at_once,
+    pieces_s,
     scheduled,
     start_up_s,
     wall,
@@ -27,6 +29,7 @@ from sofdata.ingest.estimate.wall import (
 )
 from sofdata.ingest.job import UnitJob
 from sofdata.storage.tree import Tree
+from sofdata.types import VideoRef
 
 WORK = Figure(100.0, 80.0, 125.0)
 UNITS = np.full(10, 10.0)
@@ -55,7 +58,7 @@ def totals(in_flow_s: float = 0.0) -> Totals:
 def run(tmp_path: Path, *settings: str, gpus: int = 0, in_flow_s: float = 0.0) -> Wall | None:
     config = load_config(None, settings)
     job = UnitJob(Tree(str(tmp_path)), Tree(str(tmp_path / "d")), config)
-    return wall(job, UNITS, totals(in_flow_s), (2.0, 3.0), gpus)
+    return wall(job, 10, UNITS, totals(in_flow_s), (2.0, 3.0), gpus)
 
 
 def test_units_are_scheduled_on_no_more_workers_than_cores(tmp_path: Path) -> None:
@@ -103,14 +106,29 @@ def test_gpus_that_take_longer_than_the_workers_decide(tmp_path: Path) -> None:
 
 
 def test_as_many_are_measured_at_once_as_will_be_busy_at_once() -> None:
-    config = load_config(None, ["run.engine=processes"])
-    run_ = config.run
-    assert at_once(config, units=100) == 4
-    assert at_once(config, units=3) == 3
-    two = config.model_copy(update={"run": run_.model_copy(update={"workers": 2})})
-    assert (workers_of(two), at_once(two, 100)) == (2, 2)
-    many = config.model_copy(update={"run": run_.model_copy(update={"workers": 64})})
-    assert (workers_of(many), at_once(many, 100)) == (64, 4)
+    def busy(units: int, seconds: float, *settings: str) -> int:
+        return at_once(load_config(None, ["run.engine=processes", *settings]), units, seconds)
+
+    assert busy(100, 400.0) == 4
+    assert busy(3, 12.0) == 3
+    assert busy(100, 400.0, "run.workers=2") == 2
+    assert busy(100, 400.0, "run.workers=64") == 4
+    assert busy(1, 3600.0) == 4  # parts of an hour
+    assert busy(1, 3600.0, "run.split.from_s=null") == 1
+    assert at_once(load_config(None, ["run.engine=inline"]), 100, 400.0) == 0
+    assert workers_of(load_config(None, ["run.engine=inline"])) == 1
+
+
+def test_a_long_video_leaves_its_unit_a_part_and_the_rest_to_others() -> None:
+    refs = tuple(VideoRef(name, f"{name}.mp4", 1, "f") for name in ("long", "short", "other"))
+    population = Population(refs, (0, 0, 1), 2, np.ones(3), 0)
+    work_s, lengths = np.array([30.0, 1.0, 2.0]), np.array([180.0, 4.0, 8.0])
+    split = load_config(None, []).run
+    assert pieces_s(population, work_s, lengths, split).tolist() == [11.0, 2.0, 10.0, 10.0]
+    whole = load_config(None, ["run.split.from_s=null"]).run
+    assert pieces_s(population, work_s, lengths, whole).tolist() == [31.0, 2.0]
+    alone = load_config(None, ["run.engine=inline"]).run
+    assert pieces_s(population, work_s, lengths, alone).tolist() == [31.0, 2.0]
 
 
 def test_a_schedule_keeps_the_relative_range_of_the_work() -> None:
