@@ -17,9 +17,9 @@ from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.engines.decoders import InProcess
 from sofdata.ingest.events import SplitOpened
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Tools
-from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.splitting.split import PartWorker, VideoSplit
 from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_video
