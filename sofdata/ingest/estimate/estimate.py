@@ -216,7 +216,7 @@ def _gpus(config: IngestConfig) -> int | None:
 def _look(run: _Run, crew: Measurers, sample: int) -> tuple[Looked, dict[int, Header | None]]:
     """The first phase: the headers of some videos, by their places among all."""
     chosen = choose(run.population.sizes, HEADERS * sample, run.rng)
-    refs = [run.population.videos[place] for place in chosen.places]
+    refs = [run.population.video(place) for place in chosen.places]
     headers = crew.headers(refs)
     guesses = [
         guess(ref, header, run.config) if header else None
@@ -237,7 +237,7 @@ def _measure(
     """The second phase: some of these, whole or in spans."""
     second = first.choose(sample, run.rng)
     places = first.chosen.places[second.places].tolist()
-    refs = [run.population.videos[place] for place in places]
+    refs = [run.population.video(place) for place in places]
     parts = [parts_of(ref, headers[at], run.seed) for ref, at in zip(refs, places, strict=True)]
     order = np.argsort(-first.cost[second.places], kind="stable").tolist()
     asked = [(number, part) for number in order for part in parts[number]]
@@ -262,18 +262,17 @@ def _estimate(
     config, population = run.config, run.population
     gpus = _gpus(config)
     cpu = found.cpu_s if gpus is None else found.cpu_without_flow_s
-    times_ = wall(run.prepared.job, population.units, pieces, found, times, gpus or 0)
+    times_ = wall(run.prepared.job, len(population.units), pieces, found, times, gpus or 0)
     more = times_ is not None and times_.cores is not None and times_.workers > times_.cores
     on_cluster = scheduled(found.wall_s, pieces, times_.workers) if times_ and more else None
-    remote = not all(run.prepared.job.source.is_on_disk(ref.where) for ref in population.videos)
     return Estimate(
         sample=sample,
         videos=len(population),
         carried=population.carried,
         seconds=found.seconds,
         windows=found.windows,
-        bytes=found.bytes.plus(TRAILER_BYTES * population.units),
-        fetched_bytes=population.fetched_bytes if remote else 0,
+        bytes=found.bytes.plus(TRAILER_BYTES * len(population.units)),
+        fetched_bytes=0 if run.prepared.job.source.is_local else population.files_bytes,
         cpu_hours=cpu.times(1 / 3600),
         gpu_hours=found.in_flow_s.times(1 / 3600) if gpus else None,
         pairs=None if gpus is None else found.pairs,

@@ -98,7 +98,7 @@ def pieces_s(population: Population, work_s: Numbers, lengths: Numbers, run: Run
     is_long = lengths >= (np.inf if from_s is None else from_s)
     parts = np.where(is_long, np.ceil(lengths / run.split.part_s), 1).astype(np.int64)
     each = work_s / parts
-    units = np.bincount(np.array(population.unit_of), each, population.units)
+    units = np.bincount(population.unit_of, each, len(population.units))
     shared = np.sort(np.repeat(each, parts - 1))[::-1]
     return np.concatenate([units, shared]).astype(np.float64)
 

@@ -11,7 +11,7 @@ import pytest
 from sofdata.ingest.config import load_config
 from sofdata.ingest.estimate import wall as module
 from sofdata.ingest.estimate.figures import Figure
-from sofdata.ingest.estimate.population import Population
+from sofdata.ingest.estimate.population import population_of
 from sofdata.ingest.estimate.totals import Totals
 from sofdata.ingest.estimate.wall import (
     FINISH_S,
@@ -28,6 +28,7 @@ from sofdata.ingest.estimate.wall import (
     workers_of,
 )
 from sofdata.ingest.job import UnitJob
+from sofdata.ingest.units import Unit
 from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 
@@ -121,7 +122,7 @@ def test_as_many_are_measured_at_once_as_will_be_busy_at_once() -> None:
 
 def test_a_long_video_leaves_its_unit_a_part_and_the_rest_to_others() -> None:
     refs = tuple(VideoRef(name, f"{name}.mp4", 1, "f") for name in ("long", "short", "other"))
-    population = Population(refs, (0, 0, 1), 2, np.ones(3), 0)
+    population = population_of((Unit("1", 1, refs[:2]), Unit("2", 2, refs[2:])))
     work_s, lengths = np.array([30.0, 1.0, 2.0]), np.array([180.0, 4.0, 8.0])
     split = load_config(None, []).run
     assert pieces_s(population, work_s, lengths, split).tolist() == [11.0, 2.0, 10.0, 10.0]
