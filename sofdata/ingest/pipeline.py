@@ -20,7 +20,7 @@ from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import FlowSource, cut_windows, estimate_flow, with_actions
 from sofdata.ingest.work import span_length_s, whole_bytes
-from sofdata.shards.sample import VideoContext, encode_sample
+from sofdata.shards.sample import Jpegs, VideoContext, encode_sample
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local
@@ -100,11 +100,12 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
         chunks = estimate_flow(clock, tools.flow, config, ref.annotations)
         windows = cut_windows(chunks, config.windows, ref.annotations)
         context = _context(ref, frames, job, tools.flow.name)
+        images = Jpegs(config.images)
         for window in with_actions(windows, actions):
             if isinstance(window, RejectedWindow):
                 samples.reject(window)
             else:
-                samples.write(encode_sample(window, context, config.codec, config.images))
+                samples.write(encode_sample(window, context, config.codec, images))
             if clock.is_due():
                 yield clock.progress(tools.unit)
         return finished_outcome(ref, frames.decoder, frames.report, samples, attempt)
