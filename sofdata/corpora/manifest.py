@@ -24,9 +24,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
 
-from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
+from sofdata.corpora.base import Listing, counted, names_in, suffix
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.content import bare_stream
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.manifest_values import (
     ABSENT,
     name_of,
@@ -206,8 +207,9 @@ class _Rows:
         item = None
         if self.files:
             item = self.files.at(inside) or self.files.at(posixpath.normpath(inside))
-        problem, detail = (item.problem, item.detail) if item else ("", "")
-        return Item(uri, item.size_bytes if item else 0, problem, detail, where=named(uri))
+        if item is None:
+            return Item(uri, 0, where=named(uri))
+        return replace(item, rel=uri, where=named(uri), fingerprint="", target="")
 
     def _check_reach(self, row: _Row, name: str) -> None:
         """Raise `ConfigError` for a table on a web server that names files of this machine.

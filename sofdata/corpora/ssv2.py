@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sofdata.corpora.base import (
-    Entry,
     Ignored,
     Listing,
     count_ignored,
@@ -38,6 +37,7 @@ from sofdata.corpora.base import (
     suffix,
 )
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.spans import REPEATED, spare_entry
 from sofdata.errors import ConfigError
@@ -333,6 +333,7 @@ def _entry(label: _Label, files: dict[str, Item]) -> Entry:
         problem=item.problem,
         detail=item.detail or ("a folder, not a clip" if item.problem == "is_a_directory" else ""),
         fingerprint=item.fingerprint,
+        stamp=item.stamp,
     )
 
 

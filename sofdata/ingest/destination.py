@@ -13,7 +13,7 @@ from sofdata.ingest.generation import read_ledger
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
 from sofdata.ingest.plan import IngestPlan
-from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
+from sofdata.shards.layout import DATASET, FILES, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
 from sofdata.shards.wids import listed_shards
@@ -23,7 +23,7 @@ from sofdata.storage.tree import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import require_decord
 
-OURS = (SCRATCH, LOCK, PLAN)
+OURS = (SCRATCH, LOCK, PLAN, FILES)
 
 
 def check_places(source: Tree, dest: Tree) -> None:

@@ -25,9 +25,11 @@ from sofdata.ingest.destination import (
 from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
 from sofdata.ingest.engines.crew import EarlyWorkers
 from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, UnitRetried, VideoDone
+from sofdata.ingest.files import KnownFiles
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
+    HeldPlan,
     has_next,
     read_generation,
     read_ledger,
@@ -60,7 +62,7 @@ class Prepared:
 
     generation: what it works towards. waiting: the units without a commit record, the largest
     first. work: what they are. engine: what will run them, and why. complete: what lies at the
-    destination, if nothing is left to do.
+    destination, if nothing is left to do. held: its plan as it is stored, None where nothing was.
     """
 
     job: UnitJob
@@ -71,6 +73,7 @@ class Prepared:
     work: Work
     engine: Choice
     complete: DatasetRecord | None
+    held: HeldPlan | None = None
 
     @property
     def plan(self) -> IngestPlan:
@@ -163,11 +166,13 @@ def prepare(
     on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
+    listed_ns = time.time_ns()
     listing = list_source(adapter, source, config.with_actions)
     source = source.parent() if source.is_file() else source
-    now = make_plan(source, listing, config)
     with _locked(dest, config, dry_run):
         stored, known = _read_checked(dest, config, listing.actions)
+        files = KnownFiles.none() if config.run.checksum else KnownFiles.load(dest)
+        now = make_plan(source, listing, config, files, listed_ns)
         made_with = known.record if known else stored
         compared = compare_libraries(made_with, config, dest.name, bool(known and known.done))
         job = UnitJob(
@@ -184,11 +189,13 @@ def prepare(
             check_same_units(read_ledger(dest), job, other_libraries)
         with naming_repair():
             generation = resolve_plan(job, known, now, mode)
-        if generation.waiting or generation is not known:
+        waiting = generation.waiting
+        if waiting or generation is not known:
             compared.check(other_libraries)
+        held = None if dry_run else apply_plan(dest, generation, known)
         if not dry_run:
-            apply_plan(dest, generation, known)
-    work = work_of(generation.waiting)
+            now.files.save(dest, files)
+    work = work_of(waiting)
     engine = choose(config.run, config.flow, work, cores(), is_installed("ray"))
     run = config.run.model_copy(update={"engine": engine.engine})
     config = config.model_copy(update={"run": run})
@@ -197,10 +204,11 @@ def prepare(
         corpus=adapter.name,
         why=why,
         generation=replace(generation, plan=replace(generation.plan, extras=now.extras)),
-        waiting=generation.waiting,
+        waiting=waiting,
         work=work,
         engine=engine,
-        complete=_complete(dest, generation),
+        complete=None if waiting else _complete(dest, generation),
+        held=held,
     )
 
 
@@ -230,7 +238,7 @@ def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
     What is left in next/ is of a generation that is in place, or that was given up before it was
     ready. It may have shards, which `finish` retires.
     """
-    if generation.waiting or generation.staged or has_next(dest):
+    if generation.staged or has_next(dest):
         return None
     record = read_dataset(dest)
     if record is None or not record.complete:
@@ -257,7 +265,8 @@ def execute(
         generation = _as_planned(prepared)
         log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
-        summary = _execute(job, generation, on_event, lock, early)
+        current = replace(prepared, generation=generation)
+        summary = _execute(current, on_event, lock, early)
         log_end(job, log, summary.figures())
     return summary
 
@@ -265,9 +274,8 @@ def execute(
 def _as_planned(prepared: Prepared) -> Generation:
     """The generation of an ingest as it stands now. Raises `ConfigError` if it is another one."""
     dest = prepared.job.dest
-    now = read_generation(dest)
-    planned = [unit.id for unit in prepared.plan.units]
-    same = now is not None and planned == [unit.id for unit in now.plan.units]
+    now = read_generation(dest, prepared.held)
+    same = now is not None and now.plan.units.cut.ids == prepared.plan.units.cut.ids
     if now is None or not same or now.ledger != prepared.job.ledger:
         raise ConfigError(
             f"{dest.name} was planned again or completed by another command since this one looked "
@@ -287,18 +295,17 @@ def _note_libraries(job: UnitJob, generation: Generation) -> Generation:
 
 
 def _execute(
-    job: UnitJob,
-    generation: Generation,
+    prepared: Prepared,
     on_event: Callable[[Event], None],
     lock: Lock,
     early: EarlyWorkers | None,
 ) -> Summary:
+    job, generation = prepared.job, prepared.generation
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
-    with closing(
-        _events(units, job, early)
-    ) as events:  # Ray stops before the tables need its memory
+    # Ray stops before the tables need its memory
+    with closing(_events(units, job, early)) as events:
         for event in events:
             if isinstance(event, UnitDone):
                 lock.check()  # a lease that was lost means that another driver commits here, too
@@ -313,14 +320,14 @@ def _execute(
         )
     lock.check()
     with naming_repair():
-        dataset = finish(job.dest, _all_committed(job.dest))
+        dataset = finish(job.dest, _all_committed(job.dest, prepared.held))
     job.dest.clear_scratch()
     return account.summary(dataset, len(units), len(generation.plan.units))
 
 
-def _all_committed(dest: Tree) -> Generation:
+def _all_committed(dest: Tree, held: HeldPlan | None) -> Generation:
     """The generation that was run, read again: what is put in place is what is stored."""
-    done = read_generation(dest)
+    done = read_generation(dest, held)
     if done is None:
         raise StorageError(f"{dest.name} has lost its plan or dataset.json during the ingest")
     if done.waiting:

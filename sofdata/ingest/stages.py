@@ -28,8 +28,9 @@ from sofdata.types import (
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
-from sofdata.windows.segment import Windower
+from sofdata.windows.segment import Windower, make_steps
 from sofdata.windows.shots import shot_changes
+from sofdata.windows.steps import Step
 
 STILL_SHARE = 0.001  # of a step's colour values may differ: noise of the codec, not motion
 
@@ -76,6 +77,15 @@ class Chunk:
     breaks: list[str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StepChunk:
+    """As `Chunk`, with what windows need of each step; None for a break."""
+
+    frames: Frames
+    steps: list[Step | None]
+    breaks: list[str]
+
+
 def estimate_flow(
     chunks: Iterable[Frames],
     flow: FlowSource,
@@ -98,18 +108,34 @@ def estimate_flow(
         yield wait()
 
 
-def cut_windows(
-    chunks: Iterable[Chunk],
+def reduce_flow(chunks: Iterable[Chunk], config: WindowConfig) -> Iterator[StepChunk]:
+    """Reduce flow to its stored size and describe each step, which needs no other one."""
+    for chunk in chunks:
+        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config)
+        yield StepChunk(chunk.frames, steps, chunk.breaks)
+
+
+def join_steps(
+    chunks: Iterable[StepChunk],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
     windower = Windower(config)
     for chunk in chunks:
-        for window in windower.push(chunk.frames, chunk.clip, chunk.breaks):
+        for window in windower.push_steps(chunk.frames, chunk.steps, chunk.breaks):
             yield _with_text(window, config, annotations)
     for window in windower.close():
         yield _with_text(window, config, annotations)
+
+
+def cut_windows(
+    chunks: Iterable[Chunk],
+    config: WindowConfig,
+    annotations: Annotations = Annotations(),  # noqa: B008 - frozen
+) -> Iterator[SkillWindow | RejectedWindow]:
+    """`join_steps` of what `reduce_flow` makes of the chunks."""
+    return join_steps(reduce_flow(chunks, config), config, annotations)
 
 
 def with_actions(

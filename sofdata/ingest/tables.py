@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sofdata.ingest.plan import IngestPlan, Refused
+from sofdata.ingest.inputs import Refused
+from sofdata.ingest.plan import IngestPlan
 from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.layout import INDEX, REJECTS, VIDEOS
 from sofdata.shards.parquet import batches

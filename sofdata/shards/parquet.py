@@ -15,9 +15,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from sofdata.errors import InputError
-from sofdata.shards.layout import INDEX, PLAN, REJECTS, VIDEOS
+from sofdata.shards.layout import FILES, INDEX, PLAN, REJECTS, VIDEOS
 from sofdata.shards.schema import (
     LATER_COLUMNS,
+    files_schema,
     index_schema,
     plan_schema,
     rejects_schema,
@@ -104,7 +105,11 @@ class StoredTable:
                 check_footer(name, place, first, size)
                 names = checked_columns(name, place, first.schema_arrow, columns)
                 texts = [each for each in names if is_text(first.schema_arrow.field(each).type)]
-                file = stack.enter_context(pq.ParquetFile(source, read_dictionary=texts))
+                # With `pre_buffer`, which is Arrow's default, all that was read of the file stays
+                # in memory until it is closed.
+                file = stack.enter_context(
+                    pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
+                )
                 stored = cls(name, place, file, names, size)
             yield stored
 
@@ -216,7 +221,12 @@ def _known(name: str) -> dict[str, tuple[pa.Field, bool]]:
             field.name: (field, field.name not in least.names)
             for field in plan_schema(with_actions=True, annotated=True)
         }
-    schemas = {INDEX: index_schema, REJECTS: rejects_schema, VIDEOS: videos_schema}
+    schemas = {
+        FILES: files_schema,
+        INDEX: index_schema,
+        REJECTS: rejects_schema,
+        VIDEOS: videos_schema,
+    }
     found = schemas[name]() if name in schemas else ()
     return {field.name: (field, field.name in LATER_COLUMNS) for field in found}
 
@@ -260,6 +270,20 @@ def bytes_of_texts(batch: pa.RecordBatch) -> int:
             lengths = pc.binary_length(column.dictionary).cast(pa.int64())
             total += pc.sum(lengths.take(column.indices)).as_py() or 0
     return total
+
+
+def write_columns(dest: Tree, name: str, table: pa.Table) -> None:
+    """Write a table of a dataset: the same bytes as `write_table` of its rows."""
+    import pyarrow.parquet as pq
+
+    with dest.scratch() as folder:
+        fault_point("table")
+        path = os.path.join(folder, "table.parquet")
+        with pq.ParquetWriter(path, table.schema) as writer:
+            for start in range(0, len(table), ROW_GROUP):
+                fault_point("table: rows")
+                writer.write_table(table.slice(start, ROW_GROUP).combine_chunks())
+        dest.put(path, name)
 
 
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:

@@ -395,6 +395,22 @@ def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schem
 
 
 @cache
+def files_schema() -> pa.Schema:
+    """`files.parquet`: a row a file of the source, sorted by uri; see `sofdata.ingest.files`."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("uri", pa.string(), nullable=False),
+            pa.field("size_bytes", pa.int64(), nullable=False),
+            pa.field("mtime_ns", pa.int64(), nullable=False),  # since 1970; 0: not known
+            pa.field("etag", pa.string(), nullable=False),  # of an object store, else empty
+            pa.field("fingerprint", pa.string(), nullable=False),
+        ]
+    )
+
+
+@cache
 def index_schema() -> pa.Schema:
     """`index.parquet`: a row a window, in the order of the shards."""
     import pyarrow as pa

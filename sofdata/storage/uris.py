@@ -66,8 +66,16 @@ class Location:
         return text
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name of a file of the source surely is its own uri, as most are."""
+    odd = ":" in name or "#" in name or ".." in name or name.startswith(("/", AWAY))
+    return not odd
+
+
 def parse(uri: str) -> Location:
     """A uri of a plan as what it names."""
+    if is_plain(uri):
+        return Location(uri)
     for mark in (NAME, AWAY):
         if uri.startswith(mark):
             found = _plain(uri[len(mark) :])

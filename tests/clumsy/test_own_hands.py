@@ -16,12 +16,13 @@ from sofdata.ingest import plan
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.repair import repair
-from sofdata.ingest.units import Unit, cut, unit_id
+from sofdata.ingest.units import Unit, unit_id
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
 from sofdata.system import fault_points as faults
 from sofdata.types import VideoRef
 from tests.helpers import hashes
+from tests.ingest.cutting import cut
 from tests.ingest.test_generation import clip, fresh, look, run, unreadable
 from tests.ingest.test_units import config, video
 

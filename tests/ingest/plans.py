@@ -93,8 +93,9 @@ def _short(values: list[Any]) -> list[Any]:
 
 def _rows(plan: IngestPlan) -> Iterator[list[Any]]:
     """Cells without names, so that the file stays small."""
-    for row in plan.rows():
-        yield [row.get(name) for name in (*COLUMNS, *sorted(row.keys() - {*COLUMNS}))]
+    for row in plan.stored().to_pylist():
+        more = sorted(name for name in row.keys() - {*COLUMNS} if row[name] is not None)
+        yield [row[name] for name in (*COLUMNS, *more)]
 
 
 COLUMNS = (
