@@ -96,7 +96,7 @@ _STEPS: dict[str, Callable[[Tree], None]] = {
 def _make(folder: Path, videos: int) -> None:
     """A dataset of so many videos, all of whose units are committed."""
     dest, config = Tree(str(folder)), IngestConfig()
-    plan = IngestPlan(tuple(_units(videos // VIDEOS, config.digest())), ())
+    plan = IngestPlan.of(_units(videos // VIDEOS, config.digest()))
     save_generation(dest, Generation(plan, _record(config, plan)))
     for name in ("ledger", "shards"):
         (folder / name).mkdir(exist_ok=True)
