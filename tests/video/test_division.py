@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +87,18 @@ def test_parts_begin_where_chunks_do_behind_a_key_packet_about_as_far_apart_as_w
         length_s = (before.pts[-1] - before.pts[0]) * float(info.time_base)
         assert DIVIDE_S[1] / 2 <= length_s <= 2.5 * DIVIDE_S[1]
     assert division.parts[-1].following is None
-    assert Division.from_json(division.to_json()) == division
+
+
+@pytest.mark.parametrize(
+    "said", [{"parts": []}, {"parts": ["a"]}, {"first": None}, {"first": math.inf}, {"track": {}}]
+)
+def test_what_a_decoding_process_says_of_parts_is_checked(
+    films: Callable[[str], Path], said: dict[str, Any]
+) -> None:
+    division = division_of(films("closed GOPs, B-frames"))
+    assert Division.from_json(json.loads(json.dumps(division.to_json()))) == division
+    with pytest.raises((KeyError, TypeError, ValueError, OverflowError)):
+        Division.from_json({**division.to_json(), **said})
 
 
 @pytest.mark.parametrize("name", [name for name, film in FILMS.items() if not film.splits])

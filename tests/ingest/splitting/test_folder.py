@@ -125,6 +125,17 @@ def test_a_folder_is_open_until_it_is_broken_off_or_gone() -> None:
     folder.break_off("too late")
 
 
+def test_a_folder_that_is_gone_fails_by_name() -> None:
+    with part_folder(parts=2, ahead=1) as folder:
+        assert folder is not None
+    with pytest.raises(NotAsWhole, match="folder of parts"):
+        folder.take(0)
+    with pytest.raises(NotAsWhole, match="folder of parts"), folder.next_part():
+        pass
+    with pytest.raises(NotAsWhole, match="folder of parts"):
+        folder.write(0, [chunk()])
+
+
 def hold(path: str, ready: multiprocessing.synchronize.Event) -> None:
     with PartFolder(path, 2, 2).next_part():
         ready.set()
