@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo train test quick faults lerobot check format schemas clean
+.PHONY: demo train test quick faults images lerobot check format schemas clean
 
 demo: $(VENV)/.train
 	$(BIN)/sofdata demo demo
@@ -26,6 +26,11 @@ quick: $(VENV)/.test
 # The full fault campaign: half an hour on two cores that do nothing else. Interrupted, it goes on where it was.
 faults: $(VENV)/.test
 	$(BIN)/python -m tests.faults.campaign --kills 240 --storage 110 --videos 2000 --state faults-state
+
+# Builds the images and runs the main job in them, and the services of compose.yaml together, with buildah.
+# Needs root and Debian's packages buildah, debootstrap and iproute2; docker/README.md.
+images: $(VENV)/.test
+	docker/images.sh
 
 # What sofdata writes in LeRobot's format, loaded and trained on by lerobot itself, which needs Python 3.12
 # or newer and an older PyAV: it gets an environment of its own (2 min, 5.5 GB).

@@ -2,7 +2,7 @@
 # brings Ray, decord and S3; torch and the simulators of [all] would make it six times as large. From the
 # project's root:
 #   docker build -f docker/cpu.Dockerfile -t sofdata:cpu .
-# Where sofdata is developed no engine builds images: docker/README.md says what was checked.
+# docker/images.sh builds and runs it without a daemon; docker/README.md says what was run.
 FROM python:3.11.14-slim-bookworm AS build
 ENV PATH=/opt/sofdata/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build

@@ -2,7 +2,7 @@
 #   docker build -f docker/cuda.Dockerfile -t sofdata:cuda .
 # torch's wheels bring CUDA along, and NVIDIA's container runtime the driver: no other base is
 # needed, and head, decode and flow nodes have the same Python. About 7 GB.
-# Where sofdata is developed no engine builds images: docker/README.md says what was checked.
+# docker/images.sh builds and runs it without a daemon; docker/README.md says what was run.
 FROM python:3.11.14-slim-bookworm AS build
 ENV PATH=/opt/sofdata/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build

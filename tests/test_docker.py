@@ -1,7 +1,8 @@
-"""The images, as far as they can be checked without an engine: what they name exists and fits."""
+"""The images, as far as they can be checked unbuilt: what they name exists and fits."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from sofdata.config.recipes import carried
+from tests.cluster.compose import ENTRYPOINTS, health_check, read_services, substituted
 
 FOLDER = carried("docker")
 ROOT = FOLDER.parent
@@ -28,6 +30,13 @@ def instructions(path: Path) -> list[tuple[str, str]]:
     """The instructions of a Dockerfile, continued lines joined."""
     text = re.sub(r"^#.*\n", "", path.read_text(), flags=re.M).replace("\\\n", " ")
     return [(line.split()[0], line.split(None, 1)[1]) for line in text.splitlines() if line]
+
+
+def base_of(path: Path) -> str:
+    """The one image that all stages of a Dockerfile start from."""
+    bases = {words.split()[0] for what, words in instructions(path) if what == "FROM"}
+    assert len(bases) == 1
+    return bases.pop()
 
 
 def sent(rel: str) -> bool:
@@ -63,11 +72,8 @@ def test_a_dockerfile_passes_hadolint(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_its_base_is_pinned_and_its_user_is_not_root(path: Path) -> None:
-    found = instructions(path)
-    bases = {words.split()[0] for what, words in found if what == "FROM"}
-    assert len(bases) == 1
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases.pop())
-    users = [words for what, words in found if what == "USER"]
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base_of(path))
+    users = [words for what, words in instructions(path) if what == "USER"]
     assert users[-1] == "1000"
 
 
@@ -147,3 +153,35 @@ def test_the_program_that_renders_films_compiles(compose: Any) -> None:
     service = compose["services"]["films"]
     assert service["entrypoint"] == ["python", "-c"]
     compile(service["command"][0], "films", "exec")
+
+
+# What runs the services without an engine
+
+
+def test_services_are_read_with_their_variables_filled_in() -> None:
+    variables = {"RAY_AUTH_TOKEN": "a-token", "AWS_SECRET_ACCESS_KEY": "a-secret"}
+    services = read_services(FOLDER / "compose.yaml", variables)
+    head, s3 = services["head"], services["s3"]
+    assert head.image == "sofdata:cpu"
+    assert head.command[:3] == ("ray", "start", "--head")
+    assert head.environment["RAY_AUTH_TOKEN"] == "a-token"
+    assert s3.environment["AWS_SECRET_ACCESS_KEY"] == "a-secret"
+    assert health_check(FOLDER / "compose.yaml", "head")[:2] == ["ray", "health-check"]
+
+
+def test_a_variable_that_is_not_set_is_an_error() -> None:
+    with pytest.raises(KeyError, match="TOKEN"):
+        substituted("${TOKEN:?set it}", {})
+
+
+def test_a_service_without_entrypoint_runs_that_of_its_image() -> None:
+    for name, entry in ENTRYPOINTS.items():
+        stated = dict(instructions(FOLDER / f"{name}.Dockerfile"))["ENTRYPOINT"]
+        assert json.loads(stated) == entry
+
+
+def test_the_script_that_builds_images_names_each_of_them() -> None:
+    script = (FOLDER / "images.sh").read_text()
+    assert f"docker.io/library/{base_of(FILES[0])}" in script
+    for path in FILES:
+        assert re.search(rf"^  {path.name.split('.')[0]}\)", script, flags=re.M)

@@ -15,7 +15,8 @@ from sofdata.audit.seen import Seen, look
 from sofdata.errors import ConfigError, DecodeError, InputError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig, stored_config
-from sofdata.ingest.plan import fingerprint, load_plan
+from sofdata.ingest.files import fingerprint
+from sofdata.ingest.plan import load_plan
 from sofdata.ingest.replay import last_source
 from sofdata.shards.layout import DATASET, INDEX, SHARDS
 from sofdata.shards.names import check_shards
@@ -92,8 +93,8 @@ def audit(
     if not tree.exists():
         raise ConfigError(f"{tree.name} does not exist; give the corpus with --source")
     windows = _windows(dest)
-    refs = {ref.id: ref for unit in plan.units for ref in unit.videos}
     chosen = _choose(sorted(windows), videos, seed)
+    refs = {id: ref for id in chosen if isinstance(ref := plan.find(id), VideoRef)}
     auditor = _Auditor(dest, tree, config)
     result = Audit(dest.name, tree.name, len(windows), [])
     for number, video in enumerate(chosen):

@@ -154,6 +154,14 @@ def ingest(
     update: Annotated[
         bool, typer.Option("--update", help="Ingest what has changed in the source.")
     ] = False,
+    checksum: Annotated[
+        bool,
+        typer.Option(
+            "--checksum",
+            help="Read every file of the source again, also those whose size and time have not "
+            "changed.",
+        ),
+    ] = False,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Retry the quarantined videos.")
     ] = False,
@@ -181,9 +189,13 @@ def ingest(
     The same command again resumes an ingest that was stopped, and does nothing
     where all is done.
     """
+    from contextlib import ExitStack
+
     from sofdata.config.overrides import once
     from sofdata.ingest.config import load_config
-    from sofdata.ingest.engines.choice import check_engine, may_use_ray
+    from sofdata.ingest.engines.choice import check_engine, may_start_early, may_use_ray
+    from sofdata.ingest.engines.crew import early_workers
+    from sofdata.storage.tree import Tree
 
     if not dry_run and (sample is not None or seed is not None):
         raise ConfigError("--sample and --seed say what --dry-run measures: add --dry-run")
@@ -191,19 +203,23 @@ def ingest(
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     options += ["run.lock=none"] if no_lock else []
+    options += ["run.checksum=true"] if checksum else []
     config = load_config(recipe, once([*(set_ or []), *options]))
     check_engine(config)
     if may_use_ray(config.run) and not dry_run:
         supervise()
-    from sofdata.ingest.mode import Mode
-    from sofdata.ingest.progress import following
-    from sofdata.ingest.run import execute, prepare, working_on
-    from sofdata.report.summary import ingest_summary, print_ingest
-    from sofdata.storage.tree import Tree
-
     if not quiet:
         say(console, f"looking at {Tree(source).name}")
-    with working_on(Tree(source), Tree(dest), config, dry_run=dry_run):
+    with ExitStack() as stack:
+        is_early = not dry_run and may_start_early(config.run, Tree(dest))
+        # They import what they work with while this process imports what it plans with.
+        early = stack.enter_context(early_workers(config.run.workers, wanted=is_early))
+        from sofdata.ingest.mode import Mode
+        from sofdata.ingest.progress import following
+        from sofdata.ingest.run import execute, prepare, working_on
+        from sofdata.report.summary import ingest_summary, print_ingest
+
+        stack.enter_context(working_on(Tree(source), Tree(dest), config, dry_run=dry_run))
         prepared = prepare(
             Tree(source),
             Tree(dest),
@@ -229,7 +245,7 @@ def ingest(
             with following(
                 console, plan.videos, prepared.videos_done, quiet, plan.reasons, prepared.work
             ) as follow:
-                summary = execute(prepared, follow)
+                summary = execute(prepared, follow, early)
             dataset = summary.dataset
     if json_:
         print_json(ingest_summary(dataset, summary, dest))

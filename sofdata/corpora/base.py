@@ -5,15 +5,16 @@ Adding a corpus is one module with a class of this shape, and one line in `regis
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
+from sofdata.corpora.entries import Entries, EntryWriter
+from sofdata.corpora.entry import Entry
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import CLOSED, DANGLING_LINK, LINKED_FOLDER, UNREADABLE, Item
-from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations
+from sofdata.types import ActionRef, ActionSpec, ActionTrack
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
@@ -27,7 +28,6 @@ _OTHER = """
 # file in an object store is a request. Any other suffix, ".ts" say, is decided by the content.
 OTHER_SUFFIXES = frozenset(_OTHER.split())
 FOLDER_TWICE = "folder that is here twice"
-MOST_TEXT_BYTES = 1 << 18  # of a video's text and labels together: each window's record holds them
 
 
 MAX_PATHS = 256
@@ -47,36 +47,6 @@ class Ignored(Counter[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One video that a corpus holds or names.
-
-    id: stable, and independent of where the corpus lies.
-    uri: where it lies, as `sofdata.storage.uris` writes it: `Item.uri` of a file that was found.
-    size_bytes: size of the file, 0 where it cannot be known.
-    span_s: (start, end) in seconds to use, or None for the whole video.
-    text: what the corpus says is done in it, "" where it says nothing.
-    labels: any further fields of the corpus.
-    actions: where its actions lie, None unless they were asked for.
-    annotations: what the corpus says of stretches of it: texts, what must not be seen, which eye.
-    problem: "", or why the video cannot be used, known before it is opened: "no_file", ...
-    detail: the problem in words for a person.
-    fingerprint: of its file, as `Tree.fingerprint` takes it, "" where it has to be read for that.
-    """
-
-    id: str
-    uri: str
-    size_bytes: int
-    span_s: tuple[float, float] | None = None
-    text: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    problem: str = ""
-    detail: str = ""
-    actions: ActionRef | None = None
-    annotations: Annotations = field(default_factory=Annotations)
-    fingerprint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
     """All that was found in a source, so that nothing in it is passed over in silence.
 
@@ -93,7 +63,7 @@ class Listing:
     linked: paths of folders whose files are used by another path, and that path.
     """
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     ignored: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     actions: ActionSpec | None = None
@@ -132,23 +102,19 @@ class Listing:
     ) -> Listing:
         """Reject all entries of an id but the first, under ids of their own; and endless texts.
 
+        entries: taken one by one; what else is given may grow meanwhile.
         ignored: where it is `Ignored`, what could not be read of the source becomes entries, too.
         """
-        kept: dict[str, Entry] = {}
-        duplicates: list[str] = []
         unread = ignored.unread if isinstance(ignored, Ignored) else ()
         twice = ignored.twice if isinstance(ignored, Ignored) else []
-        for entry in itertools.chain(map(_bounded, entries), map(unread_entry, unread)):
-            if entry.id in kept:
-                duplicates.append(entry.id)
-                entry = _duplicate(entry, kept)
-            kept[entry.id] = entry
+        listed = Entries.of(entries)
+        packed, duplicates = _once(listed + Entries.of(map(unread_entry, unread)))
         extra = [counted(duplicates, "duplicate id; the first is kept")] if duplicates else []
         if twice:
             what = "folder is here twice by links; its files are used once"
             extra.append(counted([item.rel for item in twice], what))
         return cls(
-            entries=tuple(kept.values()),
+            entries=packed,
             ignored=_sorted(ignored),
             notes=(*notes, *extra),
             actions=actions,
@@ -197,12 +163,30 @@ class DemonstrationCorpus(Corpus, Protocol):
         """
 
 
-def _duplicate(entry: Entry, kept: Mapping[str, Entry]) -> Entry:
-    """A later entry of an id that is taken, as a reject."""
+def _once(entries: Entries) -> tuple[Entries, list[str]]:
+    """Entries of which each id is there once, and the ids that came again."""
+    import pyarrow.compute as pc
+
+    if pc.count_distinct(entries.table["id"]).as_py() == len(entries):
+        return entries, []
+    kept: dict[str, str] = {}
+    duplicates: list[str] = []
+    writer = EntryWriter()
+    for entry in entries:
+        if entry.id in kept:
+            duplicates.append(entry.id)
+            entry = _duplicate(entry, kept)
+        kept[entry.id] = entry.uri
+        writer.add(entry)
+    return writer.finish(), duplicates
+
+
+def _duplicate(entry: Entry, kept: Mapping[str, str]) -> Entry:
+    """A later entry of an id that is taken, as a reject. kept: uris by id."""
     first, number = kept[entry.id], 2
     while (id := f"{entry.id} ({number})") in kept:
         number += 1
-    detail = f"the id '{entry.id}' is that of {first.uri} already"
+    detail = f"the id '{entry.id}' is that of {first} already"
     return replace(entry, id=id, span_s=None, actions=None, problem="duplicate_id", detail=detail)
 
 
@@ -212,12 +196,16 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
 
 def suffix(rel: str) -> str:
     """The suffix of a path in lower case with its dot, or ""."""
-    stem, dot, end = rel.rsplit("/", 1)[-1].rpartition(".")
-    return f".{end.lower()}" if dot and stem else ""
+    stem, dot, end = rel.rpartition(".")
+    if not dot or "/" in end or not stem or stem.endswith("/"):
+        return ""
+    return f".{end.lower()}"
 
 
 def is_hidden(rel: str) -> bool:
     """True for files such as .DS_Store and ._clip.mp4, and for all below a folder such as .git."""
+    if not rel.startswith(".") and "/." not in rel:  # nearly all, of millions
+        return False
     return any(part.startswith(".") and part not in {".", ".."} for part in rel.split("/"))
 
 
@@ -262,30 +250,6 @@ def names_in(tree: Tree, folder: str = "") -> list[str]:
         return tree.names(folder)
     except OSError:
         return []
-
-
-def _bounded(entry: Entry) -> Entry:
-    """An entry, as a reject if it says more than the record of a window can hold."""
-    timed = max((len(each.text) for each in entry.annotations.texts), default=0)
-    least = sum(map(len, (entry.text, *entry.labels, *entry.labels.values())), timed)
-    if 4 * least <= MOST_TEXT_BYTES:  # as UTF-8 at the most
-        return entry
-    texts = (entry.text, *entry.labels, *entry.labels.values())
-    size = sum(len(each.encode("utf-8", "replace")) for each in texts)
-    size += max((len(each.text.encode()) for each in entry.annotations.texts), default=0)
-    if size <= MOST_TEXT_BYTES:
-        return entry
-    detail = f"its text and labels have {size} bytes, more than the {MOST_TEXT_BYTES} that are kept"
-    none = Annotations(hidden_s=entry.annotations.hidden_s, eye=entry.annotations.eye)
-    return replace(
-        entry,
-        text="",
-        labels={},
-        annotations=none,
-        actions=None,
-        problem=entry.problem or "text_too_long",
-        detail=entry.detail if entry.problem else detail,
-    )
 
 
 def counted(ids: list[str], what: str) -> str:

@@ -20,7 +20,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sofdata.corpora.base import Entry, Listing, counted
+from sofdata.corpora.base import Listing, counted
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import NO_FILE, REPEATED, VideoFiles, find_videos
 from sofdata.errors import ConfigError
@@ -190,11 +191,18 @@ def _entry(segment: _Segment, item: Item, durations: Mapping[str, float]) -> Ent
         labels=segment.labels,
         problem=problem,
         detail=detail,
+        stamp=item.stamp,
     )
 
 
 def _whole(video: str, item: Item) -> Entry:
     labels = {"split": UNLABELLED, "video_id": video}
     return Entry(
-        video, item.uri, item.size_bytes, labels=labels, problem=item.problem, detail=item.detail
+        video,
+        item.uri,
+        item.size_bytes,
+        labels=labels,
+        problem=item.problem,
+        detail=item.detail,
+        stamp=item.stamp,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from sofdata.corpora.base import (
-    Entry,
     Ignored,
     Listing,
     count_ignored,
@@ -15,7 +15,8 @@ from sofdata.corpora.base import (
     may_be_input,
     suffix,
 )
-from sofdata.corpora.content import bare_stream, is_meant_as_video
+from sofdata.corpora.content import PLAIN_SUFFIXES, bare_stream, is_meant_as_video
+from sofdata.corpora.entry import Entry
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, parse
 from sofdata.storage.walk import Item
@@ -37,25 +38,46 @@ class FolderCorpus:
     def listing(self, tree: Tree) -> Listing:
         if tree.is_file():
             return Listing((_single(tree),))
-        entries: list[Entry] = []
-        ignored = Ignored()
-        tables: list[str] = []
-        for item in tree.walk(folders=True):
-            if _belongs(tree, item):
-                entries.append(_entry(item, bare_stream(tree, item.rel)))
+        found = _Found(tree)
+        listing = Listing.of(found.entries(), found.ignored)
+        return replace(listing, notes=(*found.notes(listing.entries), *listing.notes))
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a walk finds, once its entries were gone through.
+
+    links: whether any of it is reached by a link.
+    """
+
+    tree: Tree
+    ignored: Ignored = field(default_factory=Ignored)
+    tables: list[str] = field(default_factory=list)
+    links: bool = False
+
+    def entries(self) -> Iterator[Entry]:
+        """The videos, one by one."""
+        for item in self.tree.walk(folders=True):
+            self.links |= item.linked
+            plain = not item.problem and suffix(item.rel) in PLAIN_SUFFIXES
+            if plain and not is_hidden(item.rel):  # nearly all, of millions
+                yield _entry(item, "")
+            elif _belongs(self.tree, item):
+                yield _entry(item, bare_stream(self.tree, item.rel))
             elif item.problem != "is_a_directory":  # whose files come by themselves
-                count_ignored(ignored, item)
+                count_ignored(self.ignored, item)
                 if suffix(item.rel) in TABLES and not is_hidden(item.rel):
-                    tables.append(item.rel)
-        notes = []
-        if tables:
+                    self.tables.append(item.rel)
+
+    def notes(self, entries: Sequence[Entry]) -> Iterator[str]:
+        """What there is to say of them."""
+        if self.tables:
             what = "table beside the videos was not read; as a manifest it may name them"
             how = "--set manifest.table=NAME --set manifest.uri=COLUMN reads one"
-            notes.append(f"{counted(tables, what)}; {how}")
-        if twice := _linked(tree, entries):
+            yield f"{counted(self.tables, what)}; {how}"
+        if self.links and (twice := _linked(self.tree, entries)):
             what = "file is a link to another one that is here; both are used"
-            notes.append(counted(twice, what))
-        return Listing.of(entries, ignored, notes)
+            yield counted(twice, what)
 
 
 def _belongs(tree: Tree, item: Item) -> bool:
@@ -68,7 +90,10 @@ def _belongs(tree: Tree, item: Item) -> bool:
 
 
 def _linked(tree: Tree, entries: Sequence[Entry]) -> list[str]:
-    """The files that are others of them by another name, itself a link or below one."""
+    """The files that are others of them by another name, itself a link or below one.
+
+    A look at the file system for each.
+    """
     if not tree.is_local:
         return []
     folders: dict[str, str] = {}
@@ -98,6 +123,7 @@ def _entry(item: Item, bare: str) -> Entry:
         labels={"folder": parent} if parent else {},
         problem=item.problem or ("bare_stream" if bare else ""),
         detail=item.detail or _DETAIL.get(item.problem, bare),
+        stamp=item.stamp,
     )
 
 

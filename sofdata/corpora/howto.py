@@ -21,7 +21,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Listing, counted, suffix
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import NO_FILE, REPEATED, VideoFiles, find_videos, has_columns, stem_of
 from sofdata.storage.tree import Tree
@@ -170,6 +171,7 @@ def _entry(id: str, item: Item, labels: Mapping[str, str], texts: tuple[TimedTex
         annotations=Annotations(texts),
         problem=item.problem,
         detail=item.detail,
+        stamp=item.stamp,
     )
 
 

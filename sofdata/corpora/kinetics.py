@@ -24,8 +24,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
+from sofdata.corpora.base import Listing, counted, names_in, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import (
     NO_FILE,

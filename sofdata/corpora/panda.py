@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sofdata.corpora import sidecars
-from sofdata.corpora.base import Entry, Listing, counted, names_in, suffix
+from sofdata.corpora.base import Listing, counted, names_in, suffix
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import (
     NO_FILE,

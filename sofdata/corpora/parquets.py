@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sofdata.corpora.base import Entry
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.readers.columns import column_types, is_bytes, read_columns
 from sofdata.corpora.sidecars import FIELDS, NO_VIDEO, caption, clean

@@ -22,6 +22,11 @@ _CLIP = re.compile(r"(\d{4,})_\d{3,}")
 _CUT_BY_VIDEO2DATASET = ("panda70m", "video2dataset")
 
 
+def names_recordings(corpus: str) -> bool:
+    """Whether labels of videos of a corpus may name a recording."""
+    return corpus in LABEL or corpus in _CUT_BY_VIDEO2DATASET
+
+
 def recording_of(corpus: str, labels: Mapping[str, str]) -> str:
     """A name for the recording of a video, "" where its file is all that is known of it."""
     label = LABEL.get(corpus, "")

@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from sofdata.corpora.base import Entry, suffix
+from sofdata.corpora.base import suffix
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import jsonfile
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
@@ -137,5 +138,6 @@ def _sample(
         labels={"key": path.rsplit("/", 1)[-1]},
         problem=video.problem,
         detail=video.detail,
+        stamp=video.stamp,
     )
     return entry, url, silent

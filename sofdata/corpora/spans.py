@@ -11,8 +11,9 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sofdata.corpora.base import Entry, Ignored, count_ignored, is_hidden, suffix
+from sofdata.corpora.base import Ignored, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_meant_as_video, is_other_folder
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import csvfile
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
@@ -135,4 +136,5 @@ def span_entry(
         labels={key: value for key, value in (labels or {}).items() if value},
         problem=problem,
         detail=detail,
+        stamp=item.stamp,
     )

@@ -11,8 +11,9 @@ import tarfile
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Entry, Ignored, is_hidden, suffix
+from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.sidecars import MAX_TEXT, NO_VIDEO, SUFFIXES, caption, clean, parse_json
 from sofdata.storage.tree import Tree
@@ -208,6 +209,7 @@ def _entry(item: Item, key: str, sample: _Sample) -> Entry:
         labels={"key": jsonfile.clean(key)},
         problem=problem,
         detail=detail,
+        stamp=item.stamp,
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sofdata.config.section import Section
 from sofdata.flow.quality import DisSettings, Preset, Quality, Region, settled, stated
 
+CPU_PAIRS = 16  # pairs that a learned model is given at a time where there is no GPU to try
 Side = Annotated[int, Field(ge=32, le=4096)]
 SEARCHED = ("auto", "dis")  # the estimators that flow.quality is about
 
@@ -140,8 +141,11 @@ class FlowConfig(Section):
         description="Precision of a ptlflow model; the halves run under torch's autocast and are "
         "meant for CUDA. Flow is float32 in any case. Default ours.",
     )
-    batch_pairs: int = Field(
-        16, ge=1, description="Pairs that a ptlflow model is given at a time. Default ours."
+    batch_pairs: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="Pairs that a ptlflow model is given at a time; 'auto': on CUDA the largest "
+        "power of two, up to 512, that fits into the free memory of the GPU that the ingest is "
+        "planned on, else 16. A dataset names the number, and is resumed with it.",
     )
     checkpoint: str | None = Field(
         None,
@@ -208,4 +212,6 @@ class FlowConfig(Section):
         content = self.model_dump(mode="json", exclude={"quality", "dis"})
         if self.weights_sha256:
             content["checkpoint"] = None
+        if self.batch_pairs == "auto":  # not resolved: what it was before it could be left open
+            content["batch_pairs"] = CPU_PAIRS
         return {**content, "dis": stated(self.dis_settings())}

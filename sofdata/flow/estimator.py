@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
 from sofdata.flow import learned, weights, zoo
+from sofdata.flow.batch import resolve_batch
 from sofdata.flow.config import DisConfig, FlowConfig
 from sofdata.flow.dis import Dis, coarsest_octave, side_with_octave
 from sofdata.flow.farneback import Farneback
@@ -155,7 +156,7 @@ def _resolve_classical(config: FlowConfig) -> FlowConfig:
     if config.estimator == "dis":
         _check_octaves(config)
         update["dis"] = DisConfig(**asdict(config.dis_settings()))
-    return config.model_copy(update=update)
+    return resolve_batch(config.model_copy(update=update), runs_here=False)
 
 
 def _check_octaves(config: FlowConfig) -> None:
@@ -191,7 +192,7 @@ def _resolve_learned(config: FlowConfig, runs_here: bool) -> FlowConfig:
                 " says; other weights give other flow"
             )
         update["weights_sha256"] = found
-    return config.model_copy(update=update)
+    return resolve_batch(config.model_copy(update=update), runs_here)
 
 
 def _has_cuda() -> bool:

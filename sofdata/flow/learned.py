@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.errors import ConfigError, FlowError
+from sofdata.errors import ConfigError, ContractError, FlowError
 from sofdata.flow import weights, zoo
 from sofdata.flow.config import FlowConfig
 from sofdata.flow.pairs import check_flow, check_pairs
@@ -43,8 +43,11 @@ class Learned:
         """
         import torch
 
+        if config.batch_pairs == "auto":
+            raise ContractError("flow.batch_pairs is auto: the config is not resolved")
         self.name = config.estimator
         self._config = config
+        self._batch = config.batch_pairs
         self._device = torch.device(config.device)
         if config.device == "cpu":
             torch.set_num_threads(1)  # more were up to 130 times slower on busy cores
@@ -61,8 +64,8 @@ class Learned:
         """Flow from `first` to `second`; see `sofdata.flow.estimator.Estimator`."""
         check_pairs(first, second)
         flow = np.empty((*first.shape[:3], 2), np.float32)
-        for start in range(0, len(first), self._config.batch_pairs):
-            part = slice(start, start + self._config.batch_pairs)
+        for start in range(0, len(first), self._batch):
+            part = slice(start, start + self._batch)
             flow[part] = self._estimate_batch(first[part], second[part])
         return check_flow(flow, self.name)
 

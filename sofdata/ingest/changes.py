@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from sofdata.corpora.cells import annotations_of, labels_of
 from sofdata.errors import ConfigError
 from sofdata.ingest.generation import known_inputs
 from sofdata.ingest.mode import Mode
-from sofdata.ingest.plan import IngestPlan, Input, stored_input
+from sofdata.ingest.plan import IngestPlan
 from sofdata.ingest.units import video_inputs
 from sofdata.shards.schema import LedgerRecord
+from sofdata.types import VideoRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHOWN = 3
 UNREADABLE = ("dangling_link", "empty", "unreadable", "unreadable_folder")
@@ -35,14 +42,46 @@ class Changes:
 
 def find_changes(known: IngestPlan, now: IngestPlan) -> Changes:
     """Compare the inputs of two plans, regardless of units."""
-    before, after = known.inputs(), now.inputs()
+    import pyarrow.compute as pc
+
+    before, after = known.table.drop_columns("detail"), now.table.drop_columns("detail")
+    if before.equals(after):  # a glance at columns, and nearly always all
+        return Changes((), (), ())
+    at = pc.index_in(after["id"], before["id"])
+    stays = pc.is_valid(at)
+    gone = pc.invert(pc.is_in(before["id"], after["id"]))
     return Changes(
-        new=tuple(sorted(after.keys() - before.keys())),
-        gone=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(
-            sorted(id_ for id_ in before.keys() & after.keys() if _differ(before[id_], after[id_]))
-        ),
+        new=tuple(after["id"].filter(pc.invert(stays)).to_pylist()),
+        gone=tuple(before["id"].filter(gone).to_pylist()),
+        changed=tuple(_changed(before.take(at.drop_null()), after.filter(stays))),
     )
+
+
+def _changed(before: pa.Table, after: pa.Table) -> Iterator[str]:
+    """The ids of rows in which two tables differ that have the same ids in the same order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    differ = pa.chunked_array([pa.array([False] * len(after), pa.bool_())])
+    for name in after.schema.names:
+        one, other = before[name], after[name]
+        unlike = pc.fill_null(pc.not_equal(one, other), False)
+        differ = pc.or_(differ, pc.or_(unlike, pc.xor(pc.is_null(one), pc.is_null(other))))
+    pairs = zip(_rows(before.filter(differ)), _rows(after.filter(differ)), strict=True)
+    for row, other_row in pairs:
+        if _parsed(row) != _parsed(other_row):
+            yield row["id"]
+
+
+def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with values for JSON: of these several texts may say the same."""
+    labels, annotations = labels_of(row["labels"]), annotations_of(row["annotations"])
+    return {**row, "labels": labels, "annotations": annotations}
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in table.to_batches():
+        yield from batch.to_pylist()
 
 
 def shared(known: IngestPlan, now: IngestPlan) -> int:
@@ -51,12 +90,16 @@ def shared(known: IngestPlan, now: IngestPlan) -> int:
     What the corpus says of them does not matter. Those that were refused when they were planned
     count if they are there.
     """
-    there = {video.id: (video.size_bytes, video.fingerprint) for video in now.all_videos()}
-    names = there.keys() | {refused.id for refused in now.refused}
-    same = sum(
-        there.get(video.id) == (video.size_bytes, video.fingerprint) for video in known.all_videos()
-    )
-    return same + sum(refused.id in names for refused in known.refused)
+    import pyarrow.compute as pc
+
+    columns = ["id", "size_bytes", "fingerprint", "problem"]
+    before, after = known.table.select(columns), now.table.select(columns)
+    at = pc.index_in(before["id"], after["id"])
+    same = pc.equal(before["problem"], "")
+    for name in columns[1:]:
+        same = pc.and_(same, pc.fill_null(pc.equal(before[name], after[name].take(at)), False))
+    refused = pc.and_(pc.not_equal(before["problem"], ""), pc.is_valid(at))
+    return int(pc.sum(pc.or_(same, refused)).as_py() or 0)
 
 
 def check_is_the_source(known: IngestPlan, now: IngestPlan, source: str, dest: str) -> None:
@@ -79,18 +122,11 @@ def check_can_be_read(known: IngestPlan, now: IngestPlan, source: str, dest: str
     A disk that fails or is not mounted looks like that: links that dangle, empty files, folders
     that cannot be entered. Files that are gone do not: to remove some is what updates are for.
     """
-    refused = {each.id: each.reason for each in now.refused if each.reason in UNREADABLE}
-    refused |= {video.id: "empty" for video in now.all_videos() if not video.size_bytes}
-    folders = tuple(f"{each.id}/" for each in now.refused if each.reason == "unreadable_folder")
-    lost = [
-        f"{video.id} ({refused.get(video.id, 'unreadable_folder')})"
-        for video in known.all_videos()
-        if (video.id in refused and video.size_bytes) or (folders and video.id.startswith(folders))
-    ]
+    lost = tuple(f"{id} ({reason})" for id, reason in _lost(known, now))
     if lost:
         raise ConfigError(
             f"{len(lost)} of the {known.videos} videos that {dest} was planned from cannot be used "
-            f"in {source} now: {_few(tuple(lost))}. '--update' would retire their results: see "
+            f"in {source} now: {_few(lost)}. '--update' would retire their results: see "
             "that the source is whole; '--update --yes' takes it as it is"
         )
 
@@ -104,18 +140,21 @@ def check_accounts_for(
     the videos are enough, and none with `Mode.FORCE` as well, as where there is a plan to compare.
     """
     source, dest = names
-    there = {video.id: video for video in now.all_videos()}
-    planned = {unit.id for unit in now.units}
     lost, videos = [], 0
+
+    @cache
+    def there() -> dict[str, VideoRef]:
+        return {video.id: video for video in now.all_videos()}
+
     for record in records:
         videos += len(record.videos)
-        if record.unit in planned:
+        if record.unit in now.units.ids:
             continue
-        inputs = known_inputs(record, there)
+        inputs = known_inputs(record, there())
         lost += [
             video.id
             for video in record.videos
-            if video.id not in there or inputs.get(video.id) != video_inputs(there[video.id])
+            if video.id not in there() or inputs.get(video.id) != video_inputs(there()[video.id])
         ]
     enough = Mode.FORCE in mode or len(lost) <= LEAST_SHARED * videos
     if not lost or (Mode.UPDATE in mode and enough):
@@ -128,9 +167,23 @@ def check_accounts_for(
     )
 
 
-def _differ(one: Input, other: Input) -> bool:
-    """Whether a plan stores two inputs differently. Most are equal, which is found faster."""
-    return one != other and stored_input(one) != stored_input(other)
+def _lost(known: IngestPlan, now: IngestPlan) -> Iterator[tuple[str, str]]:
+    """The planned videos, by id, that cannot be used now, and why."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    problem, size = now.table["problem"], now.table["size_bytes"]
+    empty = pc.and_(pc.equal(problem, ""), pc.equal(size, 0))
+    bad = now.table.filter(pc.or_(empty, pc.is_in(problem, pa.array(UNREADABLE))))
+    reasons = {row["id"]: row["problem"] or "empty" for row in _rows(bad.select(["id", "problem"]))}
+    if not reasons:
+        return
+    folders = tuple(f"{id}/" for id, why in reasons.items() if why == "unreadable_folder")
+    planned = known.table.filter(pc.equal(known.table["problem"], ""))
+    for batch in planned.select(["id", "size_bytes"]).to_batches():
+        for id, size_bytes in zip(*(column.to_pylist() for column in batch), strict=True):
+            if (id in reasons and size_bytes) or (folders and id.startswith(folders)):
+                yield id, reasons.get(id, "unreadable_folder")
 
 
 def _few(ids: tuple[str, ...]) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
 from sofdata.flow.quality import name_of
-from sofdata.ingest.config import IngestConfig, completed
+from sofdata.ingest.config import IngestConfig, completed, stored_config
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import FLAG, UNKNOWN, split_digests, with_stored
 from sofdata.ingest.plan import IngestPlan
-from sofdata.shards.layout import DATASET, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
+from sofdata.shards.layout import DATASET, FILES, INDEX, PLAN, REJECTS, SHARDS, VIDEOS, WIDS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetActions, DatasetRecord, LedgerRecord
 from sofdata.shards.wids import listed_shards
@@ -24,7 +24,7 @@ from sofdata.storage.tree import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import require_decord
 
-OURS = (SCRATCH, LOCK, PLAN)
+OURS = (SCRATCH, LOCK, PLAN, FILES)
 
 
 def check_places(source: Tree, dest: Tree) -> None:
@@ -89,6 +89,17 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
             f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
             f"Use the same one to resume{flows}, or another destination"
         )
+
+
+def with_stored_batch(config: IngestConfig, dest: Tree) -> IngestConfig:
+    """A config whose `flow.batch_pairs` "auto" is the number that a dataset was begun with.
+
+    What fits into another GPU's memory is another number, and would be another configuration.
+    """
+    if config.flow.batch_pairs != "auto" or (stored := read_dataset(dest)) is None:
+        return config
+    pairs = stored_config(stored.config).flow.batch_pairs
+    return config.model_copy(update={"flow": config.flow.model_copy(update={"batch_pairs": pairs})})
 
 
 def check_same_units(records: Iterable[LedgerRecord], job: UnitJob, mix: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from sofdata.errors import StorageError
+from sofdata.ingest.account import Account
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.generation import (
     Generation,
@@ -16,15 +16,15 @@ from sofdata.ingest.generation import (
     clear_records,
     next_shards,
     read_records,
+    several,
 )
 from sofdata.ingest.libraries import (
     merged_provenance,
     recorded,
-    split_digests,
     with_sets_note,
 )
 from sofdata.ingest.plan import IngestPlan, save_plan
-from sofdata.ingest.tables import TABLES
+from sofdata.ingest.tables import TABLES, Table
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import (
     DATASET,
@@ -37,9 +37,7 @@ from sofdata.shards.layout import (
     ledger_name,
 )
 from sofdata.shards.parquet import TableWriter
-from sofdata.shards.sample import quarantine_name
-from sofdata.shards.schema import Counts, DatasetRecord, LedgerRecord, ShardRecord
-from sofdata.shards.stats import Merged
+from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import fault_point
 from sofdata.system.versions import __version__, installed
@@ -71,14 +69,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
         files = {
             table: TableWriter(os.path.join(folder, table.name), table.schema()) for table in TABLES
         }
-        for table, file in files.items():
-            file.write(table.refused_rows(plan))
-        for record in read_records(dest, generation):
-            account.add(record)
-            for table, file in files.items():
-                file.write(table.record_rows(record))
-        for file in files.values():
-            file.finish()
+        _make_tables(dest, generation, account, files)
         _check_shards(dest, account)
         fault_point("finish: tables made")
         # Loaders refuse a dataset that is not complete: none sees the old tables with new records.
@@ -112,6 +103,22 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
     return complete
 
 
+def _make_tables(
+    dest: Tree, generation: Generation, account: Account, files: Mapping[Table, TableWriter]
+) -> None:
+    """Write the rows of all tables and fill the account. No more than a row group is in memory."""
+    for table, file in files.items():
+        for rows in table.refused_rows(generation.plan):
+            file.write(rows)
+    for record in read_records(dest, generation):
+        account.add(record)
+        for table, file in files.items():
+            for rows in table.record_rows(record):
+                file.write(rows)
+    for file in files.values():
+        file.finish()
+
+
 def _check_shards(dest: Tree, account: Account) -> None:
     """Raise `StorageError` if a shard is gone that a record names: nothing else would notice."""
     if missing := sorted({*account.shards} - {*dest.names(SHARDS)}):
@@ -126,9 +133,12 @@ def _put_in_place(dest: Tree, generation: Generation) -> None:
     """Bring the records and the plan of a generation that lies in `next/` to their places."""
     if not generation.staged:
         return
-    for unit in sorted(committed_units(dest, NEXT_LEDGER)):
+
+    def bring(unit: str) -> None:
         name = ledger_name(unit)
         dest.write(f"{LEDGER}/{name}", dest.read(f"{NEXT_LEDGER}/{name}"))
+
+    for _ in several(dest, bring, sorted(committed_units(dest, NEXT_LEDGER))):
         fault_point("finish: record in place")
     save_plan(dest, generation.plan)
     fault_point("finish: plan in place")
@@ -138,96 +148,17 @@ def _retire(dest: Tree, plan: IngestPlan, account: Account) -> None:
     """Remove records, shards and notes that no unit of the plan has; all that has replaced them
     is committed. Only files that have our names are touched.
     """
-    planned = {unit.id for unit in plan.units}
-    for unit in sorted(committed_units(dest) - planned):
-        dest.remove(f"{LEDGER}/{ledger_name(unit)}")
+    lost = sorted(committed_units(dest) - plan.units.ids)
+    records = (f"{LEDGER}/{ledger_name(unit)}" for unit in lost)
+    for _ in several(dest, dest.remove, records):
         fault_point("finish: record retired")
     known = {*account.shards} | next_shards(dest)
-    for name in sorted({*filter(is_shard_name, dest.names(SHARDS))} - known):
-        dest.remove(f"{SHARDS}/{name}")
+    shards = sorted({*filter(is_shard_name, dest.names(SHARDS))} - known)
+    for _ in several(dest, dest.remove, (f"{SHARDS}/{name}" for name in shards)):
         fault_point("finish: shard retired")
-    for name in sorted({*dest.names(QUARANTINE)} - account.quarantine_notes):
-        dest.remove(f"{QUARANTINE}/{name}")
-
-
-class Account:
-    """Counts how everything ended, record by record."""
-
-    def __init__(self, plan: IngestPlan) -> None:
-        self._videos = plan.videos
-        self._status: Counter[str] = Counter(rejected=len(plan.refused))
-        self._reasons = Counter(refused.reason for refused in plan.refused)
-        self._window_reasons: Counter[str] = Counter()
-        self._windows = 0
-        self._parts: Counter[str] = Counter()
-        self._shards: list[ShardRecord] = []
-        self._flow = Merged()
-        self.quarantine_notes: set[str] = set()
-        self.digests: set[str] = set()  # of the libraries that computed the units
-
-    def add(self, record: LedgerRecord) -> None:
-        """Count a unit. Units come in the order of the plan."""
-        self._status.update(video.status for video in record.videos)
-        self._reasons.update(video.reason for video in record.videos if video.reason)
-        for video in record.videos:
-            self._parts["salvaged"] += video.status == "done" and bool(video.salvaged)
-            self._parts["spans_cut"] += video.missing_s > 0
-            if video.status == "quarantined":
-                self.quarantine_notes.add(quarantine_name(video.id))
-            for name in ("frames", "frames_lost", "frames_undated"):
-                self._parts[name] += getattr(video, name)
-        self._window_reasons.update(window.reason for window in record.rejected_windows)
-        self._windows += len(record.windows)
-        self._flow.add(record.statistics)
-        self.digests.update(split_digests(record.libraries))
-        if record.shard:
-            self._shards.append(record.shard)
-
-    @property
-    def windows(self) -> int:
-        return self._windows
-
-    @property
-    def shards(self) -> list[str]:
-        """Names of the shards."""
-        return [shard.name for shard in self._shards]
-
-    def counts(self, listed: Counts) -> Counts:
-        """The counts. listed: those of what the source holds beside its videos are taken over."""
-        return Counts(
-            videos=self._videos,
-            done=self._status["done"],
-            rejected=self._status["rejected"],
-            quarantined=self._status["quarantined"],
-            windows=self._windows,
-            windows_rejected=self._window_reasons.total(),
-            shards=len(self._shards),
-            bytes=sum(shard.size_bytes for shard in self._shards),
-            reasons=dict(sorted(self._reasons.items())),
-            window_reasons=dict(sorted(self._window_reasons.items())),
-            ignored_files=listed.ignored_files,
-            label_files=listed.label_files,
-            unused_rows=listed.unused_rows,
-            **self._parts,
-        )
-
-    def flow(self) -> dict[str, Any]:
-        """Statistics of all stored flow."""
-        return self._flow.summary()
-
-    def wids_index(self) -> bytes:
-        """The index that `wids` reads; its URLs are relative to itself."""
-        shards = [
-            {
-                "url": shard.name,
-                "nsamples": shard.samples,
-                "filesize": shard.size_bytes,
-                "md5sum": shard.md5,
-            }
-            for shard in self._shards
-        ]
-        index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards}
-        return json.dumps(index, sort_keys=True, indent=1).encode()
+    notes = sorted({*dest.names(QUARANTINE)} - account.quarantine_notes)
+    for _ in several(dest, dest.remove, (f"{QUARANTINE}/{name}" for name in notes)):
+        fault_point("finish: note removed")
 
 
 def provenance(config: IngestConfig) -> dict[str, Any]:

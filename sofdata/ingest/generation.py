@@ -17,11 +17,11 @@ replaces.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,7 +30,8 @@ from sofdata.bounded.jsons import brief
 from sofdata.errors import InputError
 from sofdata.ingest.plan import IngestPlan, load_plan, save_plan
 from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
-from sofdata.shards.commit import committed_units, read_record
+from sofdata.shards.columns import LedgerColumns
+from sofdata.shards.commit import as_columns, committed_units, read_record, record_bytes
 from sofdata.shards.layout import (
     DATASET,
     LEDGER,
@@ -40,16 +41,20 @@ from sofdata.shards.layout import (
     NEXT_EARLIER,
     NEXT_LEDGER,
     NEXT_PLAN,
+    PLAN,
     ledger_name,
 )
 from sofdata.shards.schema import DatasetRecord, LedgerRecord, VideoRecord
+from sofdata.shards.tar import hash_file
 from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import fault_point
 from sofdata.system.threads import in_order
 from sofdata.types import VideoRef
 
 Why = Literal["quarantined", "shard", "record"]
-READERS = 8
+RECORD_READERS = 16
+S = TypeVar("S")
+T = TypeVar("T")
 _AGAIN = TypeAdapter(dict[str, Why])
 
 
@@ -80,6 +85,8 @@ class Generation:
     @property
     def waiting(self) -> tuple[Unit, ...]:
         """The units that are to be run, the largest first, so that none of them is last."""
+        if self.done >= self.plan.units.ids:
+            return ()
         waiting = [unit for unit in self.plan.units if unit.id not in self.done]
         return tuple(sorted(waiting, key=lambda unit: -unit.size_bytes))
 
@@ -91,8 +98,44 @@ class Generation:
         return replace(self, again=again, done=self.done - units.keys(), staged=True)
 
 
-def read_generation(dest: Tree) -> Generation | None:
+@dataclass(frozen=True, slots=True)
+class HeldPlan:
+    """A plan that is in memory and stored, so that it need not be read while its file is the same.
+
+    mark: of the file's content: its ETag in an object store, else its sha256.
+    """
+
+    plan: IngestPlan
+    name: str
+    mark: str
+
+    @classmethod
+    def of(cls, dest: Tree, generation: Generation) -> HeldPlan:
+        """The plan of a generation that is stored."""
+        name = NEXT_PLAN if generation.staged and generation.saved else PLAN
+        return cls(generation.plan, name, _mark(dest, name))
+
+    def load(self, dest: Tree, name: str) -> IngestPlan | None:
+        """The stored plan, as `load_plan` gives it."""
+        same = name == self.name and self.mark and _mark(dest, name) == self.mark
+        return self.plan if same else load_plan(dest, name)
+
+
+def _mark(dest: Tree, name: str) -> str:
+    """What tells contents of a file apart, "" where it is not there."""
+    try:
+        if not dest.is_local and (etag := dest.stat(name).stamp.etag):
+            return etag
+        with dest.local_copy(name) as copy:
+            return hash_file(copy)[0]
+    except FileNotFoundError:
+        return ""
+
+
+def read_generation(dest: Tree, held: HeldPlan | None = None) -> Generation | None:
     """The generation that is under way, else the one that stands; None if there is neither.
+
+    held: a plan that is not read again while its file has not changed.
 
     Units that were to be run again still are, though the generation that listed them was given up
     for another that is not ready yet: else a damaged unit would count as done.
@@ -100,13 +143,14 @@ def read_generation(dest: Tree) -> Generation | None:
     Raises `InputError` if its files are damaged.
     """
     if staged := _read_dataset(dest, NEXT_DATASET):
-        plan = load_plan(dest, NEXT_PLAN)
+        plan = held.load(dest, NEXT_PLAN) if held else load_plan(dest, NEXT_PLAN)
         if plan is None:
             raise InputError(f"{NEXT_PLAN} in {dest.name} is missing")
         again = _read_again(dest)
         done = committed_units(dest, NEXT_LEDGER) | (committed_units(dest) - again.keys())
         return Generation(plan, staged, frozenset(done), again, staged=True)
-    record, plan = _read_dataset(dest, DATASET), load_plan(dest)
+    record = _read_dataset(dest, DATASET)
+    plan = held.load(dest, PLAN) if held else load_plan(dest)
     if record is None or plan is None:
         return None
     committed = committed_units(dest)
@@ -148,8 +192,7 @@ def clear_records(dest: Tree) -> None:
         dest.remove(NEXT_AGAIN)
         fault_point("next: nothing to run again")
     for folder in (NEXT_LEDGER, NEXT_EARLIER):
-        for name in dest.names(folder):
-            dest.remove(f"{folder}/{name}")
+        for _ in several(dest, dest.remove, (f"{folder}/{name}" for name in dest.names(folder))):
             fault_point("next: record removed")
 
 
@@ -175,40 +218,48 @@ def quarantined_units(dest: Tree, generation: Generation) -> dict[str, Why]:
     return {
         record.unit: "quarantined"
         for record in read_records(dest, generation)
-        if any(video.status == "quarantined" for video in record.videos)
+        if "quarantined" in record.videos["status"].to_pylist()
     }
 
 
-def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerRecord]:
-    """The records of a generation's committed units in the order of its plan.
+def read_records(dest: Tree, generation: Generation) -> Iterator[LedgerColumns]:
+    """The records of a generation's committed units in the order of its plan, as columns.
 
-    Remote ones are read several at a time. Raises as `read_record`.
+    Remote ones are fetched several at a time. Raises as `read_columns`.
     """
     staged = committed_units(dest, NEXT_LEDGER) if generation.staged else set()
 
-    def read(unit: str) -> LedgerRecord:
-        return read_record(dest, unit, NEXT_LEDGER if unit in staged else LEDGER)
+    def fetch(unit: str) -> tuple[bytes, str, str]:
+        ledger = NEXT_LEDGER if unit in staged else LEDGER
+        return record_bytes(dest, unit, ledger), unit, ledger
 
-    units = (unit.id for unit in generation.plan.units if unit.id in generation.done)
-    return map(read, units) if dest.is_local else in_order(read, units, READERS)
+    units = (unit for unit in generation.plan.units.cut.ids if unit in generation.done)
+    return (as_columns(*each) for each in several(dest, fetch, units))
 
 
-def read_ledger(dest: Tree) -> Iterator[LedgerRecord]:
-    """All records of `ledger/` that can be read, planned or not."""
-    for unit in sorted(committed_units(dest)):
+def several(
+    dest: Tree, work: Callable[[S], T], items: Iterable[S], threads: int = RECORD_READERS
+) -> Iterator[T]:
+    """`map` for work on files of a dataset: several at a time where each waits for a store."""
+    return map(work, items) if dest.is_local else in_order(work, items, threads)
+
+
+def read_ledger(dest: Tree, folder: str = LEDGER) -> Iterator[LedgerRecord]:
+    """All records of a folder that can be read, planned or not."""
+
+    def read(unit: str) -> LedgerRecord | None:
         with suppress(InputError):
-            yield read_record(dest, unit)
+            return read_record(dest, unit, folder)
+        return None
+
+    return filter(None, several(dest, read, sorted(committed_units(dest, folder))))
 
 
 def next_shards(dest: Tree) -> set[str]:
     """Names of the shards of a generation that is under way."""
-    names = set()
-    for folder in (NEXT_LEDGER, NEXT_EARLIER):
-        for unit in committed_units(dest, folder):
-            with suppress(InputError):
-                shard = read_record(dest, unit, folder).shard
-                names.update([shard.name] if shard else [])
-    return names
+    folders = (NEXT_LEDGER, NEXT_EARLIER)
+    records = (record for folder in folders for record in read_ledger(dest, folder))
+    return {record.shard.name for record in records if record.shard}
 
 
 def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:
@@ -262,7 +313,7 @@ def _own(dest: Tree, unit: Unit, why: Why | None, moved: bool) -> Iterator[Earli
 
 def _others(unit: Unit, elsewhere: Mapping[str, str]) -> Iterator[Earlier]:
     by_path: dict[str, set[str]] = {}
-    for video in unit.videos:
+    for video in unit.videos if elsewhere else ():
         if path := elsewhere.get(video_inputs(video)):
             by_path.setdefault(path, set()).add(video.id)
     for path, videos in by_path.items():
@@ -271,7 +322,7 @@ def _others(unit: Unit, elsewhere: Mapping[str, str]) -> Iterator[Earlier]:
 
 def _retired(dest: Tree, generation: Generation) -> Iterator[tuple[str, LedgerRecord]]:
     """Path and record of each unit that was committed and that the generation does not hold."""
-    planned = {unit.id for unit in generation.plan.units}
+    planned = generation.plan.units.ids
     for folder in (LEDGER, NEXT_LEDGER, NEXT_EARLIER):
         for unit in sorted(committed_units(dest, folder) - planned):
             try:

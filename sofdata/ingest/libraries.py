@@ -36,6 +36,15 @@ NOTE = "made under "  # what the note of a dataset with several sets begins with
 _DIGITS = 16
 _HASH_DIGITS = 12
 _FFMPEG = ("libavcodec", "libavformat", "libavutil", "libswscale")
+# Windows of a clip of five frames, by the ways that datasets were first made: their hash stays.
+_WINDOWS = {
+    "length": 2,
+    "stride": 2,
+    "size": 32,
+    "static_px": 0,
+    "min_texture": 0,
+    "camera_fit": "ransac",
+}
 # Entries whose value says nothing by itself, and where the difference comes from.
 _HINTS = {
     "a scaled picture": "FFmpeg computes otherwise here: another processor or build",
@@ -332,13 +341,13 @@ def _windows(estimator: str) -> str:
 
     from sofdata.flow.estimator import make_estimator
     from sofdata.ingest.stages import LocalFlow, cut_windows, estimate_flow
-    from sofdata.shards.sample import VideoContext, encode_sample
+    from sofdata.shards.sample import Jpegs, VideoContext, encode_sample
     from sofdata.types import Frames, RejectedWindow, VideoRef
 
     config = IngestConfig.parse(
         {
             "flow": {"estimator": estimator, "size": 64},
-            "windows": {"length": 2, "stride": 2, "size": 32, "static_px": 0, "min_texture": 0},
+            "windows": _WINDOWS,
         }
     )
     frames = Frames(_pattern(5, 64, 64), np.array([0.0, 0.125, 0.25, 0.375, 0.5]))
@@ -347,7 +356,7 @@ def _windows(estimator: str) -> str:
     digest = hashlib.sha256()
     for window in cut_windows(estimate_flow([frames], flow, config), config.windows):
         if not isinstance(window, RejectedWindow):
-            sample = encode_sample(window, context, config.codec, config.images)
+            sample = encode_sample(window, context, config.codec, Jpegs(config.images))
             for suffix, member in sorted(sample.members.items()):
                 digest.update(f"{suffix} {len(member)}\n".encode() + member)
             digest.update(window.flow.tobytes())

@@ -1,47 +1,38 @@
-"""Corpus to plan: what is listed, fingerprinted and cut into units; see `sofdata.ingest.units`."""
+"""Corpus to plan: what is listed, fingerprinted and cut into units; see `sofdata.ingest.units`.
+
+A plan is a table, from the listing to `plan.parquet`: a million videos take some hundred bytes
+each. Values such as `VideoRef` are made of the rows of a unit when it is handed to a worker.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sofdata.bounded.jsons import check_numbers
-from sofdata.bounded.jsons import parse as parse_json
-from sofdata.corpora.base import Entry, Listing
-from sofdata.errors import ConfigError, ContractError, InputError
+from sofdata.bounded.jsons import LARGEST_INT, check_numbers
+from sofdata.corpora.base import Listing
+from sofdata.corpora.cells import LABELS_LIKE_OURS, NO_LABELS
+from sofdata.corpora.entries import Entries
+from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.units import MIB, Unit, cut
+from sofdata.ingest.files import COLUMNS, KnownFiles, look_at
+from sofdata.ingest.inputs import DAMAGES, Input, Refused, input_of, refused_of, row_of
+from sofdata.ingest.units import Unit, Units, cut, regrouped
 from sofdata.shards.layout import PLAN
 from sofdata.shards.names import check_file_names
-from sofdata.shards.parquet import read_table, write_table
+from sofdata.shards.parquet import read_table, write_columns
 from sofdata.shards.schema import plan_schema
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import local, parse
-from sofdata.types import ActionRef, Annotations, TimedText, VideoRef
+from sofdata.types import VideoRef
 
-LISTING_THREADS = 16  # they wait for a few blocks of each file, and compute next to nothing
-MOST_JSON = 64 * MIB  # of a cell that holds JSON: all that is narrated in a video of many hours
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An input that is rejected before any work: no file, a dangling link, a folder, ..."""
-
-    id: str
-    uri: str
-    size_bytes: int
-    reason: str
-    detail: str
-
-
-Input = VideoRef | Refused
+BATCH_ROWS = 1 << 14
+NO_UNIT = -1  # the ordinal of what is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +49,60 @@ class SourceExtras:
 class IngestPlan:
     """All inputs of an ingest: each stands in exactly one unit or is refused.
 
-    extras: what the source holds beside them. It is not stored with the plan.
+    table: a row an input, sorted by id: the columns of `plan.parquet` without those of units.
+    units: sorted by ordinal.
+    extras: what the source holds beside them. files: what its files look like. Neither is stored
+        with the plan.
     """
 
-    units: tuple[Unit, ...]
-    refused: tuple[Refused, ...]
+    table: pa.Table
+    units: Units
     extras: SourceExtras = field(default_factory=SourceExtras)
+    files: KnownFiles = field(default_factory=KnownFiles.none)
+
+    @classmethod
+    def of(cls, units: Iterable[Unit], refused: Iterable[Refused] = ()) -> IngestPlan:
+        """A plan of units that are given rather than cut."""
+        import pyarrow as pa
+
+        rows = [
+            {**row_of(video), "unit": unit.id, "ordinal": unit.ordinal}
+            for unit in units
+            for video in unit.videos
+        ]
+        rows += [{**row_of(each), "unit": "", "ordinal": NO_UNIT} for each in refused]
+        schema = plan_schema(with_actions=True, annotated=True)
+        return cls._of_stored(pa.Table.from_pylist(rows, schema))
+
+    @classmethod
+    def _of_stored(cls, stored: pa.Table) -> IngestPlan:
+        """The plan that is stored as a table, which has been checked."""
+        stored = _sorted(stored).combine_chunks()
+        table = _complete(stored.drop_columns(["unit", "ordinal"]))
+        return cls(table, Units(table, lambda: regrouped(stored)))
 
     @property
     def videos(self) -> int:
-        return len(self.refused) + sum(len(unit.videos) for unit in self.units)
+        return int(self.table.num_rows)
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """What is rejected before any work."""
+        import pyarrow.compute as pc
+
+        rows = self.table.filter(pc.not_equal(self.table["problem"], "")).to_pylist()
+        return tuple(map(refused_of, rows))
 
     def all_videos(self) -> Iterator[VideoRef]:
         """The videos of all units."""
         return (video for unit in self.units for video in unit.videos)
 
-    def inputs(self) -> dict[str, Input]:
-        """All inputs by id."""
-        inputs: dict[str, Input] = {refused.id: refused for refused in self.refused}
-        return inputs | {video.id: video for video in self.all_videos()}
+    def find(self, id: str) -> Input | None:
+        """The input of an id, None where there is none."""
+        import pyarrow.compute as pc
+
+        at = pc.index(self.table["id"], id).as_py()
+        return None if at < 0 else input_of(self.table.slice(at, 1).to_pylist()[0])
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -86,219 +112,214 @@ class IngestPlan:
     @property
     def with_actions(self) -> bool:
         """Whether any video comes with its actions."""
-        return any(video.actions for video in self.all_videos())
+        return self._has("actions_uri")
 
     @property
     def annotated(self) -> bool:
         """Whether the corpus says anything of stretches of any video."""
-        return any(video.annotations for video in self.all_videos())
+        return self._has("annotations")
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of `plan.parquet`, sorted by id."""
-        rows = [_video_row(unit, video) for unit in self.units for video in unit.videos]
-        rows.extend(_refused_row(refused) for refused in self.refused)
-        yield from sorted(rows, key=lambda row: row["id"])
+    def _has(self, column: str) -> bool:
+        return bool(self.table[column].null_count < len(self.table))
+
+    def stored(self) -> pa.Table:
+        """The columns of `plan.parquet`."""
+        import numpy as np
+        import pyarrow as pa
+
+        found, rows = self.units.cut, self.units.cut.rows
+        counts = np.diff(found.starts)
+        at = np.full(self.videos, len(found.ids), np.int64)
+        at[rows] = np.repeat(np.arange(len(found.ids)), counts)
+        units = pa.array([*found.ids, ""]).take(at)
+        ordinals = np.array([*found.ordinals, NO_UNIT], np.int64)[at]
+        columns = {"unit": units, "ordinal": pa.array(ordinals)}
+        schema = plan_schema(self.with_actions, self.annotated)
+        named = [columns[n] if n in columns else self.table[n] for n in schema.names]
+        return pa.table(named, schema=schema)
 
 
-def make_plan(source: Tree, listing: Listing, config: IngestConfig) -> IngestPlan:
-    """Fingerprint what the corpus lists and cut it into units.
+def make_plan(
+    source: Tree,
+    listing: Listing,
+    config: IngestConfig,
+    known: KnownFiles | None = None,
+    listed_ns: int = 0,
+) -> IngestPlan:
+    """Fingerprint what the corpus lists and cut it into units, once these are asked for.
+
+    known: files that are not read if they look as they did.
+    listed_ns: the time, in ns since 1970, at which the listing began; see `files.look_at`.
 
     Raises `ConfigError` if nothing is listed or two inputs have the same id.
     """
-    entries = sorted(listing.entries, key=lambda entry: entry.id)
-    if not entries:
+    entries = Entries.of(listing.entries).table
+    if not len(entries):
         raise ConfigError(f"no video found in {source.name}; is that the right folder?")
-    for one, other in itertools.pairwise(entries):
-        if one.id == other.id:
-            raise ConfigError(f"two inputs have the id '{one.id}': {one.uri} and {other.uri}")
-    files = _Files(source)
-    with ThreadPoolExecutor(LISTING_THREADS) as threads:
-        found = list(threads.map(lambda entry: _look_at(files, entry), entries))
-    videos = [item for item in found if isinstance(item, VideoRef)]
+    entries = _sorted(entries)
+    _check_ids(entries)
+    table, files = _looked_at(source, entries, known or KnownFiles.none(), listed_ns)
+    _check_values(table)
     return IngestPlan(
-        units=cut(videos, config),
-        refused=tuple(item for item in found if isinstance(item, Refused)),
-        extras=SourceExtras(listing.ignored, len(listing.tables), listing.unused, listing.notes),
+        table,
+        Units(table, lambda: cut(table, config.units, config.digest())),
+        SourceExtras(listing.ignored, len(listing.tables), listing.unused, listing.notes),
+        files,
     )
-
-
-class _Files:
-    """Sizes and fingerprints of a source's files, of which many videos may be spans."""
-
-    def __init__(self, source: Tree) -> None:
-        self.size = cache(source.size)
-        self.fingerprint = cache(source.fingerprint)
 
 
 def save_plan(dest: Tree, plan: IngestPlan, name: str = PLAN) -> None:
     """Write `plan.parquet`, or the same under another name."""
-    write_table(dest, name, plan_schema(plan.with_actions, plan.annotated), plan.rows())
+    write_columns(dest, name, plan.stored())
 
 
 def load_plan(dest: Tree, name: str = PLAN) -> IngestPlan | None:
     """Read `plan.parquet`; None if there is none. Raises `InputError` if it is damaged."""
     try:
-        table = read_table(dest, name)
+        stored = read_table(dest, name)
     except FileNotFoundError:
         return None
-    kinds = itertools.product((False, True), repeat=2)
-    if not any(table.schema.equals(plan_schema(*kind)) for kind in kinds):
-        raise InputError(f"{name} in {dest.name} is damaged: its columns are not those of a plan")
-    units: dict[tuple[int, str], list[VideoRef]] = {}
-    refused = []
-    for number, row in enumerate(row for batch in table.to_batches() for row in batch.to_pylist()):
+    place = f"{name} in {dest.name}"
+    kinds = [(actions, annotated) for actions in (False, True) for annotated in (False, True)]
+    if not any(stored.schema.equals(plan_schema(*kind)) for kind in kinds):
+        raise InputError(f"{place} is damaged: its columns are not those of a plan")
+    _check_stored(stored, place)
+    plan = IngestPlan._of_stored(stored)
+    check_file_names(plan.units.ids, place)  # of their records
+    return plan
+
+
+@cache
+def _schema() -> pa.Schema:
+    """The columns of a plan in memory."""
+    import pyarrow as pa
+
+    wanted = plan_schema(with_actions=True, annotated=True)
+    return pa.schema([each for each in wanted if each.name not in ("unit", "ordinal")])
+
+
+def _complete(table: pa.Table) -> pa.Table:
+    """A table with all columns, null where it lacks them."""
+    import pyarrow as pa
+
+    there = table.schema.names
+    columns = [
+        table[each.name] if each.name in there else pa.nulls(len(table), each.type)
+        for each in _schema()
+    ]
+    return pa.table(columns, schema=_schema())
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """A table sorted by id; of equal ids the first stays first."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = table["id"].combine_chunks()
+    if len(ids) < 2 or pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py():
+        return table
+    order = pc.sort_indices(ids)
+    names = table.schema.names  # one by one, so that little is there twice
+    return pa.table([table[name].take(order) for name in names], schema=table.schema)
+
+
+def _check_ids(entries: pa.Table) -> None:
+    """Raise `ConfigError` for an id that is there twice. They are sorted."""
+    import pyarrow.compute as pc
+
+    ids = entries["id"].combine_chunks()
+    twice = pc.index(pc.equal(ids[:-1], ids[1:]), True).as_py()
+    if twice >= 0:
+        one, other = entries["uri"].slice(twice, 2).to_pylist()
+        raise ConfigError(f"two inputs have the id '{ids[twice].as_py()}': {one} and {other}")
+
+
+def _looked_at(
+    source: Tree, entries: pa.Table, known: KnownFiles, listed_ns: int
+) -> tuple[pa.Table, KnownFiles]:
+    """Entries as rows of a plan: with sizes and fingerprints, and with the problems that a look at
+    the files has shown.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    asked = pc.and_(pc.equal(entries["problem"], ""), pc.equal(entries["fingerprint"], ""))
+    rows = np.flatnonzero(asked.to_numpy())
+    files = entries.select([*COLUMNS, "actions_uri"])
+    if len(rows) < len(files):
+        files = files.take(rows)
+    looked = look_at(source, files, known, listed_ns)
+    columns = {name: entries[name].combine_chunks() for name in _schema().names}
+    for name, values in looked.columns().items():
+        found = values.take(pa.array(looked.file))
+        columns[name] = _put(columns[name], asked.combine_chunks(), found)
+    return _refused(pa.table(columns)), looked.known
+
+
+def _put(column: pa.Array, where: pa.Array, values: pa.Array) -> pa.Array:
+    """A column with other values in some rows."""
+    import pyarrow.compute as pc
+
+    return values if len(values) == len(column) else pc.replace_with_mask(column, where, values)
+
+
+def _refused(table: pa.Table) -> pa.Table:
+    """Rows of a plan, of which those that are refused say where they lie and why, no more."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    refused = pc.not_equal(table["problem"], "")
+    if not pc.any(refused).as_py():
+        return table.cast(_schema())
+    blank = {"fingerprint": "", "text": "", "labels": NO_LABELS}
+    kept = ("id", "uri", "size_bytes", "problem", "detail")
+    for at, column in enumerate(table.schema):
+        if column.name not in kept:
+            nothing = pa.scalar(blank.get(column.name), column.type)
+            table = table.set_column(at, column, pc.if_else(refused, nothing, table[column.name]))
+    return table.cast(_schema())
+
+
+def _check_values(table: pa.Table) -> None:
+    """Raise `ContractError` for a row that no video can be made of."""
+    for row in _doubtful(table):
+        input_of(row)
+
+
+def _check_stored(table: pa.Table, place: str) -> None:
+    """Raise `InputError` for a row of a stored plan that nothing here writes."""
+    for row in _doubtful(_complete(table), stored=True):
         try:
             check_numbers(row)
-            if row["problem"]:
-                refused.append(
-                    Refused(row["id"], row["uri"], row["size_bytes"], row["problem"], row["detail"])
-                )
-            else:
-                units.setdefault((row["ordinal"], row["unit"]), []).append(_video(row))
-        except (ValueError, KeyError, TypeError, AttributeError, ContractError) as error:
-            where = f"row {number}: {type(error).__name__}: {str(error)[:200]}"
-            raise InputError(f"{name} in {dest.name} is damaged: {where}") from None
-    check_file_names({unit for _, unit in units}, f"{name} in {dest.name}")  # of their records
-    return IngestPlan(
-        units=tuple(Unit(key[1], key[0], tuple(videos)) for key, videos in sorted(units.items())),
-        refused=tuple(refused),
-    )
+            input_of(row)
+        except DAMAGES as error:
+            where = f"{row['id']!r:.80}: {type(error).__name__}: {str(error)[:200]}"
+            raise InputError(f"{place} is damaged: {where}") from None
 
 
-def fingerprint(
-    source: Tree | _Files, uri: str, size_bytes: int, actions: ActionRef | None, copy: str = ""
-) -> str:
-    """Hash of a video's content, and of the file that holds its actions if they count.
+def _doubtful(table: pa.Table, stored: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows that may hold what no input does: all that do are among them.
 
-    copy: a local copy of the video, if there is one.
+    stored: also those whose numbers are none, and whose cells of JSON look other than ours.
     """
-    if copy:
-        video = Tree("/").fingerprint(local(copy), size_bytes)
-    else:
-        video = source.fingerprint(parse(uri), size_bytes)
-    if actions is None:
-        return video
-    both = video + source.fingerprint(actions.where, source.size(actions.where))
-    return hashlib.sha256(both.encode()).hexdigest()[:32]
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def stored_input(item: Input) -> dict[str, Any]:
-    """What a plan stores of an input, but for its unit and for sentences to a person."""
-    nowhere = Unit("", -1, ())
-    row = _video_row(nowhere, item) if isinstance(item, VideoRef) else _refused_row(item)
-    return {key: row[key] for key in row if key not in ("unit", "ordinal", "detail")}
-
-
-def _look_at(source: _Files, entry: Entry) -> VideoRef | Refused:
-    """Fingerprint an entry, unless it has or shows a problem."""
-    if entry.problem:
-        return Refused(entry.id, entry.uri, entry.size_bytes, entry.problem, entry.detail)
-    try:
-        size = entry.size_bytes or source.size(parse(entry.uri))
-        hashed = entry.fingerprint or fingerprint(source, entry.uri, size, entry.actions)
-    except FileNotFoundError:
-        return Refused(entry.id, entry.uri, 0, "missing", "there is no such file")
-    except OSError as error:
-        return Refused(entry.id, entry.uri, 0, "unreadable", error.strerror or str(error))
-    return VideoRef(
-        id=entry.id,
-        uri=entry.uri,
-        size_bytes=size,
-        fingerprint=hashed,
-        span_s=entry.span_s,
-        text=entry.text,
-        labels=dict(entry.labels),
-        actions=entry.actions,
-        annotations=entry.annotations,
-    )
-
-
-def _video(row: dict[str, Any]) -> VideoRef:
-    span = None
-    if row["span_start_s"] is not None:
-        span = (row["span_start_s"], row["span_end_s"])
-    return VideoRef(
-        id=row["id"],
-        uri=row["uri"],
-        size_bytes=row["size_bytes"],
-        fingerprint=row["fingerprint"],
-        span_s=span,
-        text=row["text"],
-        labels=_labels(row["labels"]),
-        actions=_actions(row),
-        annotations=_annotations(row.get("annotations")),
-    )
-
-
-def _labels(text: str) -> dict[str, str]:
-    found = parse_json(text, MOST_JSON)
-    if not all(isinstance(value, str) for value in found.values()):
-        raise ValueError("labels are texts")
-    return dict(found)
-
-
-def _annotations(text: str | None) -> Annotations:
-    if not text:
-        return Annotations()
-    found = parse_json(text, MOST_JSON)
-    return Annotations(
-        texts=tuple(TimedText(*each) for each in found["texts"]),
-        hidden_s=tuple((start, end) for start, end in found["hidden_s"]),
-        eye=found["eye"],
-        lasts_s=found.get("lasts_s"),
-    )
-
-
-def _annotations_text(annotations: Annotations) -> str:
-    texts = [astuple(text) for text in annotations.texts]
-    fields = {"texts": texts, "hidden_s": annotations.hidden_s, "eye": annotations.eye}
-    lasts = {"lasts_s": annotations.lasts_s} if annotations.hidden_s else {}
-    return json.dumps(fields | lasts, sort_keys=True)
-
-
-def _actions(row: dict[str, Any]) -> ActionRef | None:
-    if row.get("actions_uri") is None:
-        return None
-    return ActionRef(
-        uri=row["actions_uri"],
-        part=row["actions_part"],
-        start_s=row["actions_start_s"],
-        rows=row["actions_rows"],
-    )
-
-
-def _video_row(unit: Unit, video: VideoRef) -> dict[str, Any]:
-    start_s, end_s = video.span_s or (None, None)
-    return {
-        "id": video.id,
-        "uri": video.uri,
-        "size_bytes": video.size_bytes,
-        "fingerprint": video.fingerprint,
-        "span_start_s": start_s,
-        "span_end_s": end_s,
-        "text": video.text,
-        "labels": json.dumps(dict(video.labels), sort_keys=True),
-        "unit": unit.id,
-        "ordinal": unit.ordinal,
-        "problem": "",
-        "detail": "",
-        **({"annotations": _annotations_text(video.annotations)} if video.annotations else {}),
-        **({f"actions_{k}": v for k, v in asdict(video.actions).items()} if video.actions else {}),
-    }
-
-
-def _refused_row(refused: Refused) -> dict[str, Any]:
-    return {
-        "id": refused.id,
-        "uri": refused.uri,
-        "size_bytes": refused.size_bytes,
-        "fingerprint": "",
-        "span_start_s": None,
-        "span_end_s": None,
-        "text": "",
-        "labels": "{}",
-        "unit": "",
-        "ordinal": -1,
-        "problem": refused.reason,
-        "detail": refused.detail,
-    }
+    start, end = table["span_start_s"], table["span_end_s"]
+    whole = pc.and_(pc.is_null(start), pc.is_null(end))
+    good = pc.or_(whole, pc.fill_null(pc.less(start, end), False))
+    for name in ("id", "uri"):
+        good = pc.and_(good, pc.not_equal(table[name], ""))
+    if stored:
+        for column in table.schema:
+            if pa.types.is_floating(column.type):
+                finite = pc.fill_null(pc.is_finite(table[column.name]), True)
+                good = pc.and_(good, finite)
+            elif pa.types.is_integer(column.type):
+                fits = pc.fill_null(pc.greater(table[column.name], -LARGEST_INT - 1), True)
+                good = pc.and_(good, fits)
+        good = pc.and_(good, pc.match_substring_regex(table["labels"], LABELS_LIKE_OURS))
+        good = pc.and_(good, pc.is_null(table["annotations"]))
+    for batch in table.filter(pc.invert(good)).to_batches(BATCH_ROWS):
+        yield from batch.to_pylist()

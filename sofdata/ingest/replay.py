@@ -12,6 +12,7 @@ from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import stored_config
 from sofdata.ingest.engines.decoders import Isolated
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.inputs import Input, Refused
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Tools, run_through
 from sofdata.ingest.plan import IngestPlan, load_plan
@@ -44,9 +45,8 @@ def replay(dest: Tree, video: str, source: str | None, console: Console) -> Vide
     if dataset is None or plan is None:
         raise ConfigError(f"{dest.name} holds no {DATASET} or no plan: it is no dataset of sofdata")
     ref = _find(plan, video)
-    if ref is None:
-        refused = next(refused for refused in plan.refused if refused.id == video)
-        _print(console, "refused before any work", f"{refused.reason}: {refused.detail}")
+    if isinstance(ref, Refused):
+        _print(console, "refused before any work", f"{ref.reason}: {ref.detail}")
         return None
     config = stored_config(dataset.config)
     found = dataset.actions
@@ -89,13 +89,12 @@ def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
     return record
 
 
-def _find(plan: IngestPlan, video: str) -> VideoRef | None:
-    videos = {ref.id: ref for unit in plan.units for ref in unit.videos}
-    refused = [refused.id for refused in plan.refused]
-    if video not in videos and video not in refused:
-        hint = did_you_mean(video, [*videos, *refused])
+def _find(plan: IngestPlan, video: str) -> Input:
+    found = plan.find(video)
+    if found is None:
+        hint = did_you_mean(video, plan.table["id"].to_pylist())
         raise ConfigError(f"the plan has no video '{video}'{hint}; videos.parquet lists the ids")
-    return videos.get(video)
+    return found
 
 
 def last_source(dest: Tree) -> str:

@@ -16,6 +16,7 @@ from sofdata.ingest.changes import (
 from sofdata.ingest.destination import new_record
 from sofdata.ingest.generation import (
     Generation,
+    HeldPlan,
     quarantined_units,
     read_ledger,
     save_generation,
@@ -41,11 +42,15 @@ def resolve_plan(job: UnitJob, known: Generation | None, now: IngestPlan, mode: 
     return generation
 
 
-def apply_plan(dest: Tree, generation: Generation, known: Generation | None) -> None:
-    """Store the generation to work towards, unless it is the known one and stored as it is."""
+def apply_plan(dest: Tree, generation: Generation, known: Generation | None) -> HeldPlan:
+    """Store the generation to work towards, unless it is the known one and stored as it is.
+
+    Returns its plan as it is stored.
+    """
     dest.clear_scratch()  # what a killed driver left, even if it had nothing left to do
     if generation is not known or not generation.saved:
         save_generation(dest, generation)
+    return HeldPlan.of(dest, generation)
 
 
 @contextmanager

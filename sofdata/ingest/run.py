@@ -20,12 +20,16 @@ from sofdata.ingest.destination import (
     check_same_actions,
     check_same_config,
     check_same_units,
+    with_stored_batch,
 )
 from sofdata.ingest.engines.choice import Choice, check_engine, choose, engine_of
-from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, VideoDone
+from sofdata.ingest.engines.crew import EarlyWorkers
+from sofdata.ingest.events import Event, NodeLost, Ready, UnitDone, UnitKept, UnitRetried, VideoDone
+from sofdata.ingest.files import KnownFiles
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import (
     Generation,
+    HeldPlan,
     has_next,
     read_generation,
     read_ledger,
@@ -58,7 +62,7 @@ class Prepared:
 
     generation: what it works towards. waiting: the units without a commit record, the largest
     first. work: what they are. engine: what will run them, and why. complete: what lies at the
-    destination, if nothing is left to do.
+    destination, if nothing is left to do. held: its plan as it is stored, None where nothing was.
     """
 
     job: UnitJob
@@ -69,6 +73,7 @@ class Prepared:
     work: Work
     engine: Choice
     complete: DatasetRecord | None
+    held: HeldPlan | None = None
 
     @property
     def plan(self) -> IngestPlan:
@@ -157,14 +162,17 @@ def prepare(
     check_places(source, dest)
     check_engine(config)
     check_can_run(config, dest)
+    config = with_stored_batch(config, dest)
     on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
+    listed_ns = time.time_ns()
     listing = list_source(adapter, source, config.with_actions)
     source = source.parent() if source.is_file() else source
-    now = make_plan(source, listing, config)
     with _locked(dest, config, dry_run):
         stored, known = _read_checked(dest, config, listing.actions)
+        files = KnownFiles.none() if config.run.checksum else KnownFiles.load(dest)
+        now = make_plan(source, listing, config, files, listed_ns)
         made_with = known.record if known else stored
         compared = compare_libraries(made_with, config, dest.name, bool(known and known.done))
         job = UnitJob(
@@ -181,11 +189,13 @@ def prepare(
             check_same_units(read_ledger(dest), job, other_libraries)
         with naming_repair():
             generation = resolve_plan(job, known, now, mode)
-        if generation.waiting or generation is not known:
+        waiting = generation.waiting
+        if waiting or generation is not known:
             compared.check(other_libraries)
+        held = None if dry_run else apply_plan(dest, generation, known)
         if not dry_run:
-            apply_plan(dest, generation, known)
-    work = work_of(generation.waiting)
+            now.files.save(dest, files)
+    work = work_of(waiting)
     engine = choose(config.run, config.flow, work, cores(), is_installed("ray"))
     run = config.run.model_copy(update={"engine": engine.engine})
     config = config.model_copy(update={"run": run})
@@ -194,10 +204,11 @@ def prepare(
         corpus=adapter.name,
         why=why,
         generation=replace(generation, plan=replace(generation.plan, extras=now.extras)),
-        waiting=generation.waiting,
+        waiting=waiting,
         work=work,
         engine=engine,
-        complete=_complete(dest, generation),
+        complete=None if waiting else _complete(dest, generation),
+        held=held,
     )
 
 
@@ -227,7 +238,7 @@ def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
     What is left in next/ is of a generation that is in place, or that was given up before it was
     ready. It may have shards, which `finish` retires.
     """
-    if generation.waiting or generation.staged or has_next(dest):
+    if generation.staged or has_next(dest):
         return None
     record = read_dataset(dest)
     if record is None or not record.complete:
@@ -236,10 +247,13 @@ def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
     return record
 
 
-def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
+def execute(
+    prepared: Prepared, on_event: Callable[[Event], None], early: EarlyWorkers | None = None
+) -> Summary:
     """Run the units that are not committed and complete the dataset.
 
     on_event: called with each event: a video ends, a unit is committed, a node is lost.
+    early: workers that were started while it was planned, for an engine that uses them.
 
     Interrupted at any moment, the same call goes on from the units that are committed. Raises
     `ConfigError` if another driver is at work on the same destination, or has planned it again
@@ -251,7 +265,8 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
         generation = _as_planned(prepared)
         log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
-        summary = _execute(job, generation, on_event, lock)
+        current = replace(prepared, generation=generation)
+        summary = _execute(current, on_event, lock, early)
         log_end(job, log, summary.figures())
     return summary
 
@@ -259,9 +274,8 @@ def execute(prepared: Prepared, on_event: Callable[[Event], None]) -> Summary:
 def _as_planned(prepared: Prepared) -> Generation:
     """The generation of an ingest as it stands now. Raises `ConfigError` if it is another one."""
     dest = prepared.job.dest
-    now = read_generation(dest)
-    planned = [unit.id for unit in prepared.plan.units]
-    same = now is not None and planned == [unit.id for unit in now.plan.units]
+    now = read_generation(dest, prepared.held)
+    same = now is not None and now.plan.units.cut.ids == prepared.plan.units.cut.ids
     if now is None or not same or now.ledger != prepared.job.ledger:
         raise ConfigError(
             f"{dest.name} was planned again or completed by another command since this one looked "
@@ -281,12 +295,17 @@ def _note_libraries(job: UnitJob, generation: Generation) -> Generation:
 
 
 def _execute(
-    job: UnitJob, generation: Generation, on_event: Callable[[Event], None], lock: Lock
+    prepared: Prepared,
+    on_event: Callable[[Event], None],
+    lock: Lock,
+    early: EarlyWorkers | None,
 ) -> Summary:
+    job, generation = prepared.job, prepared.generation
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
-    with closing(_events(units, job)) as events:  # Ray stops before the tables need its memory
+    # Ray stops before the tables need its memory
+    with closing(_events(units, job, early)) as events:
         for event in events:
             if isinstance(event, UnitDone):
                 lock.check()  # a lease that was lost means that another driver commits here, too
@@ -301,14 +320,14 @@ def _execute(
         )
     lock.check()
     with naming_repair():
-        dataset = finish(job.dest, _all_committed(job.dest))
+        dataset = finish(job.dest, _all_committed(job.dest, prepared.held))
     job.dest.clear_scratch()
     return account.summary(dataset, len(units), len(generation.plan.units))
 
 
-def _all_committed(dest: Tree) -> Generation:
+def _all_committed(dest: Tree, held: HeldPlan | None) -> Generation:
     """The generation that was run, read again: what is put in place is what is stored."""
-    done = read_generation(dest)
+    done = read_generation(dest, held)
     if done is None:
         raise StorageError(f"{dest.name} has lost its plan or dataset.json during the ingest")
     if done.waiting:
@@ -320,12 +339,13 @@ def _all_committed(dest: Tree) -> Generation:
 
 
 class _Account:
-    """Counts what a run does, event by event."""
+    """Counts what a run does, event by event; what a unit did that starts again does not count."""
 
     def __init__(self) -> None:
         self.worse: list[str] = []
         self._kept: list[str] = []
         self._frames = self._taken_over = 0
+        self._open: dict[str, tuple[int, int]] = {}  # the same, of each unit that is not done
         self._nodes: Counter[str] = Counter()
         self._lost: list[str] = []
         self._started_s = self._ready_s = self._ended_s = time.monotonic()
@@ -334,17 +354,26 @@ class _Account:
         self._ended_s = time.monotonic()
         if isinstance(event, Ready):
             self._ready_s = self._ended_s
-        elif isinstance(event, VideoDone) and event.taken_over:
-            self._taken_over += 1
         elif isinstance(event, VideoDone):
-            self._frames += event.frames
+            frames, taken_over = self._open.get(event.unit, (0, 0))
+            frames += 0 if event.taken_over else event.frames
+            self._open[event.unit] = frames, taken_over + event.taken_over
+        elif isinstance(event, UnitRetried):
+            self._open.pop(event.unit, None)
         elif isinstance(event, UnitDone):
+            self._close(event.unit)
             self._kept += event.kept
             self._nodes.update([event.node] if event.node else [])
         elif isinstance(event, UnitKept):
+            self._close(event.unit)
             self.worse += event.worse
         elif isinstance(event, NodeLost):
             self._lost.append(event.node)
+
+    def _close(self, unit: str) -> None:
+        frames, taken_over = self._open.pop(unit, (0, 0))
+        self._frames += frames
+        self._taken_over += taken_over
 
     def summary(self, dataset: DatasetRecord, units_run: int, units: int) -> Summary:
         return Summary(
@@ -361,6 +390,8 @@ class _Account:
         )
 
 
-def _events(units: tuple[Unit, ...], job: UnitJob) -> Generator[Event, None, None]:
+def _events(
+    units: tuple[Unit, ...], job: UnitJob, early: EarlyWorkers | None
+) -> Generator[Event, None, None]:
     if units:  # which a finish that was interrupted has none of
-        yield from engine_of(job.config)(units, job)
+        yield from engine_of(job.config, early)(units, job)

@@ -2,84 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sofdata.ingest.plan import IngestPlan, Refused
+from sofdata.ingest.inputs import Refused
+from sofdata.ingest.plan import IngestPlan
+from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.layout import INDEX, REJECTS, VIDEOS
-from sofdata.shards.schema import (
-    LedgerRecord,
-    VideoRecord,
-    index_schema,
-    rejects_schema,
-    videos_schema,
-)
+from sofdata.shards.parquet import batches
+from sofdata.shards.schema import index_schema, rejects_schema, videos_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-NOT_DONE = {"status", "reason", "detail", "decoder", "tries"}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: its file, its columns, and where its rows come from, in this order."""
+    """A table: its file, its columns, and where its rows come from, in this order.
+
+    refused: the rows of inputs that were refused before any work. made_of: columns, in the order
+    of the schema, and how many rows they have; those of a record, some rows after the others. A
+    value in place of a column is that of all rows.
+    """
 
     name: str
     schema: Callable[[], pa.Schema]
-    refused_rows: Callable[[IngestPlan], Iterable[Row]]
-    record_rows: Callable[[LedgerRecord], Iterable[Row]]
+    refused: Callable[[Iterable[Refused]], Iterable[Row]]
+    made_of: Callable[[LedgerColumns], Iterable[tuple[int, list[Any]]]]
+
+    def refused_rows(self, plan: IngestPlan) -> Iterator[pa.RecordBatch]:
+        """The rows that follow from the plan."""
+        return batches(self.refused(plan.refused), self.schema())
+
+    def record_rows(self, record: LedgerColumns) -> Iterator[pa.RecordBatch]:
+        """The rows that follow from a ledger record."""
+        import pyarrow as pa
+
+        schema = self.schema()
+        for number, columns in self.made_of(record):
+            arrays = [
+                each
+                if isinstance(each, pa.Array)
+                else pa.repeat(pa.scalar(each, field.type), number)
+                for field, each in zip(schema, columns, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _index_rows(record: LedgerRecord) -> list[Row]:
-    name = record.shard.name if record.shard else ""
-    labels = {video.id: _labels(video) for video in record.videos}
-    return [
-        {"shard": name, **window.model_dump(), "labels": labels.get(window.source)}
-        for window in record.windows
-    ]
+def _index(record: LedgerColumns) -> Iterator[tuple[int, list[Any]]]:
+    import pyarrow.compute as pc
+
+    windows, videos = record.windows, record.videos
+    shard = record.shard.name if record.shard else ""
+    of_video = pc.index_in(windows["source"], value_set=videos["id"])
+    yield windows.num_rows, [shard, *windows.columns, videos["labels"].take(of_video)]
 
 
-def _refused_rejects(plan: IngestPlan) -> list[Row]:
-    return [{"kind": "video", "video": refused.id, **_refused(refused)} for refused in plan.refused]
+def _refused_rejects(refused: Iterable[Refused]) -> Iterator[Row]:
+    return ({"kind": "video", "video": each.id, **_refused(each)} for each in refused)
 
 
-def _rejects(record: LedgerRecord) -> list[Row]:
-    rows = [
-        {"kind": "video", "video": video.id, "unit": record.unit}
-        | video.model_dump(include=NOT_DONE)
-        for video in record.videos
-        if video.status != "done"
-    ]
-    fixed = {"kind": "window", "status": "rejected", "detail": "", "decoder": "", "tries": 0}
-    return rows + [
-        {**fixed, "unit": record.unit, **window.model_dump()} for window in record.rejected_windows
-    ]
+def _rejects(record: LedgerColumns) -> Iterator[tuple[int, list[Any]]]:
+    import pyarrow.compute as pc
+
+    lost = record.videos.filter(pc.not_equal(record.videos["status"], "done"))
+    named = [lost[name] for name in ("reason", "detail", "decoder", "tries")]
+    yield (
+        lost.num_rows,
+        ["video", lost["status"], lost["id"], None, None, None, *named, record.unit],
+    )
+    windows = record.rejected_windows
+    named = [windows[name] for name in ("video", "window", "start_s", "end_s", "reason")]
+    yield windows.num_rows, ["window", "rejected", *named, "", "", 0, record.unit]
 
 
-def _refused_videos(plan: IngestPlan) -> list[Row]:
+def _refused_videos(refused: Iterable[Refused]) -> Iterator[Row]:
     none: Row = {"frames": 0, "decode_errors": 0, "frames_lost": 0, "frames_undated": 0}
     none |= {"missing_s": 0.0, "salvaged": "", "covered_s": 0.0}
     none |= {"windows": 0, "windows_rejected": 0}
-    return [{"id": refused.id, **_refused(refused), **none} for refused in plan.refused]
+    return ({"id": each.id, **_refused(each), **none} for each in refused)
 
 
-def _videos(record: LedgerRecord) -> list[Row]:
-    return [
-        {
-            **video.model_dump(),
-            "windows_rejected": sum(video.windows_rejected.values()),
-            "unit": record.unit,
-            "labels": _labels(video),
-        }
-        for video in record.videos
-    ]
-
-
-def _labels(video: VideoRecord) -> list[tuple[str, str]] | None:
-    return None if video.labels is None else sorted(video.labels.items())
+def _videos(record: LedgerColumns) -> Iterator[tuple[int, list[Any]]]:
+    videos = record.videos
+    names = videos_schema().names
+    yield (
+        videos.num_rows,
+        [record.unit if name == "unit" else videos[name] for name in names],
+    )
 
 
 def _refused(refused: Refused) -> Row:
@@ -94,7 +107,7 @@ def _refused(refused: Refused) -> Row:
 
 
 TABLES = (
-    Table(INDEX, index_schema, lambda plan: [], _index_rows),
+    Table(INDEX, index_schema, lambda refused: (), _index),
     Table(REJECTS, rejects_schema, _refused_rejects, _rejects),
     Table(VIDEOS, videos_schema, _refused_videos, _videos),
 )

@@ -6,9 +6,10 @@ what a second of video takes: of the videos that are done, or by a guess where n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sofdata.ingest.inputs import PlannedVideos
 from sofdata.ingest.units import Unit
 from sofdata.types import VideoRef
 
@@ -32,11 +33,22 @@ def work_of(units: Iterable[Unit]) -> Work:
     """All videos of some units; linear in their number."""
     videos, span_s, size_bytes = 0, 0.0, 0
     for unit in units:
-        for ref in unit.videos:
+        for start_s, end_s, bytes_of_file in _extents(unit.videos):
             videos += 1
-            span_s += span_length_s(ref)
-            size_bytes += whole_bytes(ref)
+            if start_s is None or end_s is None:
+                size_bytes += bytes_of_file
+            else:
+                span_s += end_s - start_s
     return Work(videos, span_s, size_bytes)
+
+
+def _extents(videos: Sequence[VideoRef]) -> Iterator[tuple[float | None, float | None, int]]:
+    """Start and end of the span of each, and the bytes of its file; of a plan without its values,
+    of which there may be millions.
+    """
+    if isinstance(videos, PlannedVideos):
+        return videos.values("span_start_s", "span_end_s", "size_bytes")
+    return ((*(ref.span_s or (None, None)), ref.size_bytes) for ref in videos)
 
 
 def span_length_s(ref: VideoRef) -> float:

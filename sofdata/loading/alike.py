@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 TOUCH_S = 0.05  # neighbouring episodes of one file may overlap by so much, for they begin at frames
 
 
-def same_content(videos: pa.Table) -> dict[str, str]:
+def same_content(videos: pa.Table) -> dict[Any, Any]:
     """Other names for some of the names of these videos, so that what is the same has one.
 
     videos: of each its fingerprint, span_start_s, span_end_s, recording and name. What belongs to
-    no recording counts as the whole file. The name is the first of those that are the same.
+    no recording counts as the whole file. Fingerprints and names are texts, or numbers that are
+    sorted as the texts are. The name is the first of those that are the same.
     """
     import pyarrow.compute as pc
 
@@ -30,9 +31,9 @@ def same_content(videos: pa.Table) -> dict[str, str]:
     several = names.filter(pc.greater(names["name_count_distinct"], 1))["fingerprint"]
     if not len(several):
         return {}
-    parent: dict[str, str] = {}
+    parent: dict[Any, Any] = {}
 
-    def first(name: str) -> str:
+    def first(name: Any) -> Any:
         while (above := parent.get(name, name)) != name:
             parent[name] = name = parent.get(above, above)
         return name
@@ -44,7 +45,7 @@ def same_content(videos: pa.Table) -> dict[str, str]:
     return {name: first(name) for name in parent}
 
 
-def _overlapping(videos: pa.Table) -> Iterator[tuple[str, str]]:
+def _overlapping(videos: pa.Table) -> Iterator[tuple[Any, Any]]:
     """Names of pairs of which the spans overlap; by way of these all that overlap are reached."""
     columns = ("fingerprint", "span_start_s", "span_end_s", "recording", "name")
     spans = sorted(
@@ -58,7 +59,7 @@ def _overlapping(videos: pa.Table) -> Iterator[tuple[str, str]]:
             *(videos[column].to_pylist() for column in columns), strict=True
         )
     )
-    file, end_s, last = "", -math.inf, ""
+    file, end_s, last = None, -math.inf, None
     for fingerprint, span_start_s, span_end_s, name in spans:
         if fingerprint == file and span_start_s < end_s - TOUCH_S:
             if name != last:

@@ -5,29 +5,31 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import parse
 from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
-from sofdata.loading.planned import files_of, labels_of
-from sofdata.loading.where import LABELS
+from sofdata.loading.columns import tables
+from sofdata.loading.files import Files, files_of
+from sofdata.loading.index import Index
+from sofdata.loading.places import Places, Windows
+from sofdata.loading.texts import Distinct, Texts
 from sofdata.shards.commit import read_record
 from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS, unit_of
-from sofdata.shards.names import check_shards
-from sofdata.shards.parquet import read_table
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
+from sofdata.shards.slices import used_values
 from sofdata.shards.stats import Merged
 from sofdata.shards.wids import listed_shards
 from sofdata.storage.tree import Tree
+from sofdata.system.allocation import release_unused
 from sofdata.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 Location = str | os.PathLike[str]
 NEEDED = ("key", "shard", "offset", "source", "text", "start_s", "end_s")
-FILE = "file"  # beside the columns of the index; see `open_catalog`
-TO_THE_END = -1
 EVEN = 1e-3  # of the time between two actions
 # What batches of one model must have in common. Thresholds, the estimator and the codec may differ.
 SHARED_KEYS = {
@@ -76,48 +76,48 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WindowPlaces:
-    """Where some windows lie.
-
-    keys: their keys, an Arrow column of strings.
-    shard: int32 [rows]; the number of each one's shard, never decreasing.
-    offset, length: int64 [rows]; bytes in the shard; `TO_THE_END` is the length of its last sample.
-    """
-
-    keys: pa.ChunkedArray
-    shard: NDArray[np.int32]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.shard)
-
-    def take(self, rows: NDArray[np.int64]) -> WindowPlaces:
-        """Some of them."""
-        return WindowPlaces(
-            self.keys.take(rows), self.shard[rows], self.offset[rows], self.length[rows]
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """One dataset, or several that fit each other: their windows, one dataset after the other.
 
-    index: the columns of the index that were asked for, a row a window; `FILE` if that was.
-    texts: all different texts, sorted.
+    indexes: of each dataset, of which nothing is in memory. first_shards: the number of each one's
+    first shard. windows: those that are used. texts: all different texts, whatever is used.
     """
 
     trees: tuple[Tree, ...]
     records: tuple[DatasetRecord, ...]
+    indexes: tuple[Index, ...]
+    first_shards: tuple[int, ...]
     shards: tuple[ShardFile, ...]
-    windows: WindowPlaces
-    index: pa.Table
-    texts: tuple[str, ...]
+    windows: Windows
+    texts: Texts
     geometry: Geometry
 
     @property
     def name(self) -> str:
         return " and ".join(tree.name for tree in self.trees)
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of all windows, some at a time; see `sofdata.loading.columns`."""
+        return tables(self.indexes, columns)
+
+    def files(self) -> Files:
+        """The file of each window; see `sofdata.loading.files`, also for what is raised."""
+        return files_of(self.indexes, [record.corpus for record in self.records])
+
+    def places(self) -> Places:
+        """Where the windows lie that are used."""
+        names = [shard.rel.removeprefix(f"{SHARDS}/") for shard in self.shards]
+        return Places(self.indexes, self.first_shards, names, self.windows)
+
+    def videos(self) -> int:
+        """How many videos the windows are of that are used; a pass over a column of the index."""
+        found, row = Distinct(), 0
+        for index in self.indexes:
+            for first, batch in index.batches(["source"], encoded=True):
+                used = self.windows.within(row + first, row + first + batch.num_rows)
+                found.add(used_values(batch.column("source").take(np.flatnonzero(used)))[0])
+            row += index.num_rows
+        return len(found)
 
     def statistics(self) -> dict[str, Any]:
         """Statistics of all stored flow, as `dataset.json` has them: p99_px, mean_px, std_px.
@@ -151,43 +151,37 @@ def trees_of(url: Location | Sequence[Location], options: dict[str, Any]) -> lis
     return trees
 
 
-def open_catalog(
-    trees: Sequence[Tree], columns: Sequence[str] = (), by_file: bool = False
-) -> Catalog:
-    """Open datasets that are to be read together, with these further columns of their index.
+def open_catalog(trees: Sequence[Tree]) -> Catalog:
+    """Open datasets that are to be read together.
 
-    by_file: also the column `FILE`, what must not be divided (`sofdata.loading.planned.files_of`).
+    Costs a pass over three columns of each index, and the memory of what is different in them:
+    names of shards, and texts.
 
     Raises `ConfigError` for a dataset that does not exist, is not complete, is of another schema
     version or is empty, and for datasets that do not fit each other, with the settings that differ.
     """
-    import pyarrow as pa
-
     if len({_place(tree) for tree in trees}) < len(trees):
         raise ConfigError("the same dataset is given twice: its windows would count double")
     records = [_open(tree) for tree in trees]
     for tree, record in zip(trees[1:], records[1:], strict=True):
         _check_fit(trees[0], records[0], tree, record)
-    tables = [_read_index(tree, [*NEEDED, *columns]) for tree in trees]
-    shards, parts = list[ShardFile](), list[WindowPlaces]()
-    for tree, table in zip(trees, tables, strict=True):
-        names, windows = _locate(tree, table, first_shard=len(shards))
+    indexes = [_open_index(tree) for tree in trees]
+    shards, first_shards, starts, rows = list[ShardFile](), list[int](), list[int](), 0
+    for tree, index in zip(trees, indexes, strict=True):
+        names, first_rows = index.shard_starts()
+        first_shards.append(len(shards))
         shards += _shard_files(tree, names)
-        parts.append(windows)
-    if by_file:
-        corpora, sources = [each.corpus for each in records], [each["source"] for each in tables]
-        files = files_of(trees, corpora, sources)
-        tables = [each.append_column(FILE, file) for each, file in zip(tables, files, strict=True)]
-    index = pa.concat_tables(tables, promote_options="default")
-    further = [*columns, FILE] if by_file else columns
+        starts += [rows + first for first in first_rows]
+        rows += index.num_rows
     return Catalog(
         trees=tuple(trees),
         records=tuple(records),
+        indexes=tuple(indexes),
+        first_shards=tuple(first_shards),
         shards=tuple(shards),
-        windows=_joined(parts),
-        index=index.select(list(dict.fromkeys(["source", "text", *further]))),
-        texts=tuple(sorted(index["text"].unique().to_pylist())),
-        geometry=_geometry(records[0], index),
+        windows=Windows.all(np.array([*starts, rows], np.int64)),
+        texts=_texts(indexes),
+        geometry=_geometry(records[0], indexes),
     )
 
 
@@ -196,9 +190,29 @@ def _place(tree: Tree) -> str:
     return os.path.realpath(tree.root) if tree.is_local else tree.root
 
 
-def _geometry(record: DatasetRecord, index: pa.Table) -> Geometry:
-    longest_s = float(np.max(index["end_s"].to_numpy() - index["start_s"].to_numpy()))
+def _texts(indexes: Sequence[Index]) -> Texts:
+    found = Distinct()
+    for index in indexes:
+        for _, batch in index.batches(["text"], encoded=True):
+            found.add(used_values(batch["text"])[0])
+    texts = Texts(found.values())
+    release_unused()
+    return texts
+
+
+def _longest_s(indexes: Sequence[Index]) -> float:
+    """Of all windows; not a number where any is none."""
+    longest_s = 0.0
+    for index in indexes:
+        for _, batch in index.batches(["start_s", "end_s"]):
+            lasts_s = batch["end_s"].to_numpy() - batch["start_s"].to_numpy()
+            longest_s = float(np.maximum(longest_s, lasts_s.max()))
+    return longest_s
+
+
+def _geometry(record: DatasetRecord, indexes: Sequence[Index]) -> Geometry:
     actions = record.actions
+    longest_s = _longest_s(indexes) if actions else 0.0
     number = longest_s * actions.fps - EVEN if actions else 0.0
     if not 0 <= number <= MOST_VALUES:  # also what is no number
         raise InputError(f"{INDEX} lists a window of {longest_s} s, which no actions fill")
@@ -268,46 +282,18 @@ def _shared(record: DatasetRecord) -> dict[str, Any]:
     return {**shared, "actions": record.actions.model_dump() if record.actions else "absent"}
 
 
-def _read_index(tree: Tree, columns: Sequence[str]) -> pa.Table:
+def _open_index(tree: Tree) -> Index:
     try:
-        table = read_table(tree, INDEX, columns)
-        if LABELS in columns and (LABELS not in table.column_names or table[LABELS].null_count):
-            table = _with_labels(tree, table)
+        index = Index(tree)
     except FileNotFoundError:
         raise ConfigError(
             f"{tree.name} lacks {INDEX}; 'sofdata verify --repair' writes it again"
         ) from None
-    if missing := sorted({*columns} - {*table.column_names}):
+    if missing := sorted({*NEEDED} - {*index.column_names}):
         raise InputError(f"{INDEX} of {tree.name} lacks the columns {', '.join(missing)}")
-    check_shards(table, f"{INDEX} of {tree.name}")
-    if not table.num_rows:
+    if not index.num_rows:
         raise ConfigError(f"{tree.name} holds no windows: every candidate was rejected")
-    return table
-
-
-def _with_labels(tree: Tree, table: pa.Table) -> pa.Table:
-    """With those of the plan, where windows were written before labels stood in the index."""
-    kept = table.drop_columns(LABELS) if LABELS in table.column_names else table
-    return kept.append_column(LABELS, labels_of(tree, table["source"]))
-
-
-def _locate(tree: Tree, table: pa.Table, first_shard: int) -> tuple[list[str], WindowPlaces]:
-    """Where each window of one dataset lies; its shards are numbered from `first_shard`."""
-    names = table["shard"].combine_chunks().dictionary_encode()
-    shard = names.indices.to_numpy().astype(np.int32)
-    offset = table["offset"].to_numpy().astype(np.int64)
-    if offset.min() < 0:
-        raise InputError(f"{INDEX} of {tree.name} lists a window before the start of its shard")
-    same = np.diff(shard) == 0
-    length = np.append(np.where(same, np.diff(offset), TO_THE_END), TO_THE_END)
-    if (np.diff(shard) < 0).any() or (length[:-1][same] <= 0).any():
-        raise InputError(
-            f"{INDEX} of {tree.name} does not list its windows in the order of the shards; "
-            f"'sofdata verify {tree.name}' says what is wrong with it"
-        )
-    return names.dictionary.to_pylist(), WindowPlaces(
-        table["key"], shard + first_shard, offset, length
-    )
+    return index
 
 
 def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
@@ -324,14 +310,3 @@ def _shard_files(tree: Tree, names: Sequence[str]) -> list[ShardFile]:
             f"{WIDS} of {tree.name} does not list the shards of its index ({error!r}); "
             f"'sofdata verify --repair {tree.name}' writes it again"
         ) from None
-
-
-def _joined(parts: Sequence[WindowPlaces]) -> WindowPlaces:
-    import pyarrow as pa
-
-    return WindowPlaces(
-        keys=pa.chunked_array([chunk for part in parts for chunk in part.keys.chunks]),
-        shard=np.concatenate([part.shard for part in parts]),
-        offset=np.concatenate([part.offset for part in parts]),
-        length=np.concatenate([part.length for part in parts]),
-    )

@@ -74,7 +74,7 @@ class Collate:
     """
 
     def __init__(self, texts: Sequence[str], geometry: Geometry, slots: Slots | None) -> None:
-        self._ids = {text: index for index, text in enumerate(texts)}
+        self._texts = texts
         self._geometry = geometry
         self._slots = slots
 
@@ -89,11 +89,11 @@ class Collate:
             with naming_sample(sample.key, sample.shard):
                 decoded = decode_sample(sample.key, sample.members, large.flow[row])
                 self._check(decoded)
+                texts[row] = self._text_id(decoded.record.text)
             lengths[row] = len(decoded.flow)
             large.flow[row, len(decoded.flow) :] = 0.0
             large.first[row] = decoded.first.transpose(2, 0, 1)
             large.last[row] = decoded.last.transpose(2, 0, 1)
-            texts[row] = self._ids[decoded.record.text]
             if decoded.actions is not None:
                 actions.append(decoded.actions)
         keys = tuple(sample.key for sample in stored)
@@ -131,6 +131,12 @@ class Collate:
                 "take a smaller batch"
             ) from None
 
+    def _text_id(self, text: str) -> int:
+        try:
+            return self._texts.index(text)
+        except ValueError:
+            raise InputError(f"it has a text that the index does not list: {text!r}") from None
+
     def _check(self, sample: DecodedSample) -> None:
         geometry, record = self._geometry, sample.record
         steps, *flow_px = sample.flow.shape[:3]
@@ -142,8 +148,6 @@ class Collate:
                 f"{found[2]} px; its dataset has up to {geometry.steps} steps of "
                 f"{geometry.flow_px} px and frames of {geometry.frame_px} px"
             )
-        if record.text not in self._ids:
-            raise InputError(f"it has a text that the index does not list: {record.text!r}")
         if record.schema_version != SCHEMA_VERSION:
             raise InputError(f"its schema version is {record.schema_version}, not {SCHEMA_VERSION}")
         dimension = 0 if sample.actions is None else sample.actions.shape[1]

@@ -33,7 +33,6 @@ from sofdata.loading.sharing import (
 )
 from sofdata.loading.slots import Slots
 from sofdata.loading.source import Source
-from sofdata.loading.split import HeldOut
 from sofdata.loading.state import Beginning, NextBatch, from_state, identity, is_epoch, to_state
 from sofdata.loading.where import columns_of
 from sofdata.shards.schema import index_schema
@@ -75,7 +74,7 @@ class Loader:
 
     texts: all texts of the datasets, sorted, also of windows that are not selected;
         `Batch.text_ids` point into it.
-    rows, videos: how many windows, and videos with any, are selected.
+    rows: how many windows are selected.
     batches: how many batches an epoch has, the same on each rank; dropped: windows of an epoch that
         are in none.
     geometry: the sizes of a batch's arrays. sides: where each file is, None without a split.
@@ -112,28 +111,26 @@ class Loader:
         asked = checked_split(split)
         known = index_schema().names
         columns = columns_of(where, known) if where.strip() else []
-        further = asked[1].columns(known) if asked and isinstance(asked[1], HeldOut) else []
         trees = trees_of(url, options or {})
-        catalog = open_catalog(trees, [*columns, *further], by_file=asked is not None)
-        decided = (asked[0], sides_of(catalog, asked[1])) if asked else None
-        chosen = choose(catalog, where, columns, decided)
+        catalog = open_catalog(trees)
+        decided = None
+        if asked:
+            files = catalog.files()
+            decided = asked[0], sides_of(catalog, files, asked[1]), files
+        self._catalog = replace(catalog, windows=choose(catalog, where, columns, decided))
         self.sides = decided[1] if decided else None
         drop_last = drop_last or world > 1
         self._workers = workers
         self.texts = catalog.texts
         self.geometry = catalog.geometry
-        self.rows = len(chosen)
-        self.videos = len(catalog.index["source"].take(chosen).unique())
+        self.rows = len(self._catalog.windows)
         self.batches = self.rows // batch_size if drop_last else -(-self.rows // batch_size)
         self.dropped = self.rows % batch_size if drop_last else 0
         if not self.batches:
             raise ConfigError(
                 f"{self.rows} windows do not fill a batch of {batch_size}: take a smaller batch"
             )
-        self._catalog = replace(
-            catalog, windows=catalog.windows.take(chosen), index=catalog.index.schema.empty_table()
-        )
-        self._order = Order(self._catalog.windows.shard, shuffle, seed, buffer_shards)
+        self._order = Order(self._catalog.windows.counts, shuffle, seed, buffer_shards)
         self._share = RankShare(batch_size, self.batches, rank, world)
         # A group of shards gives way to the next one gradually where batches are read in parallel.
         folder = os.path.abspath(os.path.expanduser(cache_dir or default_folder()))
@@ -154,7 +151,7 @@ class Loader:
         block_bytes = Large.size_bytes(share.batch_size // share.world, catalog.geometry)
         slots = Slots(workers, AHEAD_BATCHES + 1, block_bytes) if workers else None
         open_shards = min(self._cache.keep, MOST_OPEN)
-        reader = Reader(catalog.windows, catalog.shards, self._cache, open_shards)
+        reader = Reader(catalog, self._cache, open_shards)
         self._source = Source(self._order, share, shared=workers > 0)
         self._collate = Collate(catalog.texts, catalog.geometry, slots)
         self._pipeline = _pipeline(self._source, reader, self._collate)
@@ -270,6 +267,11 @@ class Loader:
     @cached_property
     def _identity(self) -> dict[str, Any]:
         return identity(self._catalog, self._settings)
+
+    @cached_property
+    def videos(self) -> int:
+        """How many videos have windows that are selected; counted when it is first asked for."""
+        return self._catalog.videos()
 
     @cached_property
     def statistics(self) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from sofdata.errors import InputError
 from sofdata.loading.cache import ShardCache
-from sofdata.loading.catalog import TO_THE_END, ShardFile, WindowPlaces
+from sofdata.loading.catalog import Catalog, ShardFile
+from sofdata.loading.index import TO_THE_END, ShardRows
 from sofdata.shards.tar import MAX_SAMPLE_BYTES, read_sample_at
 from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
@@ -31,36 +32,43 @@ class Stored(Brief):
 class Reader:
     """Pipeline stage: the numbers of a batch's windows to their samples, not yet decoded.
 
-    open_shards: how many shards are kept open at a time.
+    catalog: whose used windows are numbered from 0.
+    open_shards: how many shards are kept open at a time, with what the index says of their windows.
 
     What is read must be the sample that the index lists at its place.
     """
 
-    def __init__(
-        self,
-        windows: WindowPlaces,
-        shards: Sequence[ShardFile],
-        cache: ShardCache,
-        open_shards: int,
-    ) -> None:
-        self._windows = windows
-        self._shards = shards
+    def __init__(self, catalog: Catalog, cache: ShardCache, open_shards: int) -> None:
+        self._windows = catalog.windows
+        self._places = catalog.places()
+        self._shards = catalog.shards
         self._cache = cache
         self._open_shards = open_shards
 
     def __call__(self, batches: Iterable[list[int]]) -> Iterator[list[Stored]]:
         files = OpenShards(self._shards, self._cache, self._open_shards)
+        rows = OrderedDict[int, ShardRows]()
         try:
-            for rows in batches:
-                yield [self._read(files, row) for row in rows]
+            for numbers in batches:
+                places = zip(*(each.tolist() for each in self._windows.find(numbers)), strict=True)
+                yield [
+                    self._read(files, shard, self._rows(rows, shard), at) for shard, at in places
+                ]
         finally:
             files.close()
 
-    def _read(self, files: OpenShards, row: int) -> Stored:
-        windows = self._windows
-        key, number = windows.keys[row].as_py(), int(windows.shard[row])
-        offset, length = int(windows.offset[row]), int(windows.length[row])
-        shard = self._shards[number]
+    def _rows(self, kept: OrderedDict[int, ShardRows], shard: int) -> ShardRows:
+        """What the index says of the windows of a shard, out of those that are in use."""
+        if shard not in kept:
+            if len(kept) == self._open_shards:
+                kept.popitem(last=False)
+            kept[shard] = self._places.of(shard)
+        kept.move_to_end(shard)
+        return kept[shard]
+
+    def _read(self, files: OpenShards, number: int, rows: ShardRows, at: int) -> Stored:
+        key, shard = rows.keys[at].as_py(), self._shards[number]
+        offset, length = int(rows.offset[at]), int(rows.length[at])
         with naming_sample(key, shard):
             try:
                 members = _sample(files, number, offset, length, key)

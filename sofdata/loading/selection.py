@@ -8,7 +8,8 @@ import numpy as np
 
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
-from sofdata.loading.order import Rows
+from sofdata.loading.files import Files
+from sofdata.loading.places import Windows
 from sofdata.loading.split import SIDES, HeldOut, Side, Sides, divide
 from sofdata.loading.where import describe, select
 
@@ -33,31 +34,31 @@ def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides] | None:
 
 
 def choose(
-    catalog: Catalog, where: str, columns: list[str], split: tuple[Side, Sides] | None
-) -> Rows:
-    """The rows that filter and split leave, int64, increasing.
+    catalog: Catalog, where: str, columns: list[str], split: tuple[Side, Sides, Files] | None
+) -> Windows:
+    """The windows of a whole catalog that filter and split leave.
 
-    columns: those that the filter reads. Raises `ConfigError` if no row is left.
+    columns: those that the filter reads. Raises `ConfigError` if no window is left.
     """
-    chosen = np.ones(len(catalog.windows), np.bool_)
+    chosen = np.ones(catalog.windows.rows, np.bool_)
     if where.strip():
-        chosen = select(catalog.index, where)
+        chosen = select(catalog.tables(columns), where)
         if not chosen.any():
             raise ConfigError(
                 f"the filter {where!r} selects none of the {len(chosen)} windows of "
-                f"{catalog.name}: {describe(catalog.index.select(columns))}"
+                f"{catalog.name}: {describe(catalog.tables(columns))}"
             )
     if split is not None:
-        side, sides = split
-        chosen &= sides.on(side, catalog)
+        side, sides, files = split
+        chosen &= sides.on(side, files, catalog.name)
         if not chosen.any():
             raise ConfigError(
                 f"no window of {catalog.name} is left on the side '{side}', with {sides.how} held "
                 f"out, after the filter {where!r}: hold out another share, or select more"
             )
-    return np.flatnonzero(chosen)
+    return catalog.windows.select(chosen)
 
 
-def sides_of(catalog: Catalog, how: HeldOut | Sides) -> Sides:
+def sides_of(catalog: Catalog, files: Files, how: HeldOut | Sides) -> Sides:
     """Where each file is, as it was decided before or is now."""
-    return how if isinstance(how, Sides) else divide(catalog, how)
+    return how if isinstance(how, Sides) else divide(catalog, files, how)

@@ -41,7 +41,7 @@ class Source:
         while True:
             further, batch = divmod(batch, batches)
             epoch += further
-            rows = self._order.rows(epoch)
+            rows = self._order.epoch(epoch)
             while batch < batches:
                 yield self._share.part(rows, batch).tolist()
                 batch += step

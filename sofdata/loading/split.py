@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
-from sofdata.loading.catalog import FILE, Catalog
+from sofdata.loading.catalog import Catalog
+from sofdata.loading.files import Files
 from sofdata.loading.planned import named
 from sofdata.loading.where import columns_of, select
+from sofdata.shards.schema import index_schema
 from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 
@@ -28,6 +30,7 @@ Side = Literal["train", "held_out"]
 SIDES: tuple[Side, ...] = ("train", "held_out")
 SHOWN = 3
 FORMAT = 1
+_FIRST_BYTES = 8  # of a hash, which hardly ever leave open which of two is lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +76,30 @@ class Sides:
     """
 
     how: str
-    train: tuple[str, ...] = field(repr=False)
-    held_out: tuple[str, ...] = field(repr=False)
+    train: Sequence[str] = field(repr=False)
+    held_out: Sequence[str] = field(repr=False)
 
     @cached_property
     def sha256(self) -> str:
         """Of both sides, whatever decided them."""
-        return json_digest([self.train, self.held_out])
+        return json_digest([list(self.train), list(self.held_out)])
 
-    def on(self, side: Side, catalog: Catalog) -> NDArray[np.bool_]:
-        """Which windows of a catalog that was opened `by_file` are on a side, bool [windows].
+    def on(self, side: Side, files: Files, name: str) -> NDArray[np.bool_]:
+        """Which of the windows whose files these are is on a side, bool [windows].
 
-        Raises `ConfigError` where files of it are on none: they came after the split was made.
+        Raises `ConfigError` where files are on none: they came after the split was made.
+        name: of the datasets, for that message.
         """
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        files = catalog.index[FILE]
-        learned, kept = (
-            pc.is_in(files, value_set=pa.array(names, pa.string()))
-            for names in (self.train, self.held_out)
-        )
-        nowhere = files.filter(pc.invert(pc.or_(learned, kept))).unique().to_pylist()
-        if nowhere:
+        learned, kept = files.names.among(self.train), files.names.among(self.held_out)
+        nowhere = files.names.values.filter(~(learned | kept))
+        if len(nowhere):
             raise ConfigError(
-                f"{len(nowhere)} files of {catalog.name} are on no side of the split that was "
-                f"made before ({_few(nowhere)}): the dataset has changed since. Train into another "
-                "folder, or from the start (--restart); a split.json may be given as a list of "
-                "what to hold out"
+                f"{len(nowhere)} files of {name} are on no side of the split that was "
+                f"made before ({_few(nowhere.to_pylist())}): the dataset has changed since. Train "
+                "into another folder, or from the start (--restart); a split.json may be given as "
+                "a list of what to hold out"
             )
-        found: NDArray[np.bool_] = (learned if side == "train" else kept).to_numpy()
-        return found
+        return (learned if side == "train" else kept)[files.file]
 
     def to_json(self, **more: Any) -> bytes:
         """As it is stored. more: what else is to be said beside it."""
@@ -128,8 +124,8 @@ class Sides:
         return sides
 
 
-def divide(catalog: Catalog, how: HeldOut) -> Sides:
-    """Decide where each file of a catalog is that was opened `by_file`.
+def divide(catalog: Catalog, files: Files, how: HeldOut) -> Sides:
+    """Decide where each file of a catalog is.
 
     All its windows count, whatever a training selects of them: stages that select other windows
     hold out the same files.
@@ -137,15 +133,15 @@ def divide(catalog: Catalog, how: HeldOut) -> Sides:
     Raises `ConfigError` for a list or a filter that names what is not there, or that divides a
     file, and where a side would be empty.
     """
-    files = catalog.index[FILE]
     if how.listed:
-        kept = _divided(catalog, _in_list(catalog, how.listed), str(how))
+        kept = _divided(catalog, files, _in_list(catalog, files, how.listed), str(how))
     elif how.where:
-        kept = _divided(catalog, select(catalog.index, how.where), str(how))
+        columns = how.columns(index_schema().names)
+        chosen = select(catalog.tables(columns), how.where)
+        kept = _divided(catalog, files, chosen, str(how))
     else:
-        kept = held_out(files.unique().to_pylist(), how.share)
-    names = {*files.unique().to_pylist()}
-    sides = Sides(str(how), tuple(sorted(names - {*kept})), tuple(sorted(kept)))
+        kept = held_out(files.names, how.share)
+    sides = Sides(str(how), files.names.those(~kept), files.names.those(kept))
     if not sides.held_out or not sides.train:
         empty = "held_out" if sides.train else "train"
         raise ConfigError(
@@ -155,14 +151,17 @@ def divide(catalog: Catalog, how: HeldOut) -> Sides:
     return sides
 
 
-def held_out(files: Sequence[str], share: float) -> list[str]:
-    """The files that are kept from training: the nearest number to a share of them.
+def held_out(files: Sequence[str], share: float) -> NDArray[np.bool_]:
+    """Which files are kept from training, the nearest number to a share of them: bool [files].
 
     Those whose names have the lowest hashes: a larger share holds out what a smaller one does. Of
     two files and more, at least one is on each side.
     """
     number = max(1, min(int(share * len(files) + 0.5), len(files) - 1))
-    return sorted(sorted(files, key=_place)[: number if len(files) > 1 else 0])
+    kept = np.zeros(len(files), np.bool_)
+    if len(files) > 1:
+        kept[_by_hash(files)[:number]] = True
+    return kept
 
 
 def read_list(path: str) -> list[str]:
@@ -203,14 +202,13 @@ def _names(text: str, path: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _in_list(catalog: Catalog, path: str) -> NDArray[np.bool_]:
+def _in_list(catalog: Catalog, files: Files, path: str) -> NDArray[np.bool_]:
     """Which windows are of a video, a file or a recording that a list names."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     names = read_list(path)
-    files = catalog.index[FILE]
-    known, videos = {*names}.intersection(files.unique().to_pylist()), set[str]()
+    known, videos = {name for name in names if name in files.names}, set[str]()
     for tree in catalog.trees:
         called = named(tree, names)
         known |= called.keys()
@@ -220,25 +218,26 @@ def _in_list(catalog: Catalog, path: str) -> NDArray[np.bool_]:
             f"{len(unknown)} of the {len(names)} names in {path} are no video and no file of "
             f"{catalog.name}: {_few(unknown)}"
         )
-    by_video = pc.is_in(catalog.index["source"], value_set=pa.array(sorted(videos), pa.string()))
-    by_file = pc.is_in(files, value_set=pa.array(names, pa.string()))
-    found: NDArray[np.bool_] = pc.or_(by_video, by_file).to_numpy()
+    by_video = pc.is_in(files.ids, value_set=pa.array(sorted(videos), pa.string())).to_numpy()
+    found: NDArray[np.bool_] = by_video[files.video]
+    found |= files.names.among(names)[files.file]
     return found
 
 
-def _divided(catalog: Catalog, chosen: NDArray[np.bool_], how: str) -> list[str]:
-    """The files of which all windows are chosen. Raises `ConfigError` where it is some of them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _divided(
+    catalog: Catalog, files: Files, chosen: NDArray[np.bool_], how: str
+) -> NDArray[np.bool_]:
+    """The files of which all windows are chosen, bool [files].
 
-    files, sources = catalog.index[FILE], catalog.index["source"]
-    inside, outside = files.filter(pa.array(chosen)), files.filter(pa.array(~chosen))
-    kept: list[str] = inside.unique().to_pylist()
-    both = sorted({*kept} & {*outside.unique().to_pylist()})
-    if both:
-        videos = sources.filter(pc.equal(files, both[0])).unique().to_pylist()
+    Raises `ConfigError` where it is some of them.
+    """
+    kept = files.with_any(chosen)
+    both = np.flatnonzero(kept & files.with_any(~chosen))
+    if len(both):
+        videos = files.ids.take(np.unique(files.video[files.file == both[0]])).to_pylist()
         raise ConfigError(
-            f"{how} divides {len(both)} files of {catalog.name}, such as '{both[0]}', of which "
+            f"{how} divides {len(both)} files of {catalog.name}, such as "
+            f"'{files.names[int(both[0])]}', of which "
             f"there are the videos {_few(videos)}: what is held out must be all of a file, and all "
             "cameras or clips of what it shows"
         )
@@ -249,6 +248,17 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def _place(name: str) -> bytes:
-    """Where a file lies among others, evenly spread and the same on every machine."""
+def _by_hash(names: Sequence[str]) -> NDArray[np.int64]:
+    """Places of names in the order of their hashes, evenly spread and the same on every machine."""
+    firsts = np.empty(len(names), np.uint64)
+    for place, name in enumerate(names):
+        firsts[place] = int.from_bytes(_hash(name)[:_FIRST_BYTES], "big")
+    order = np.argsort(firsts, kind="stable")
+    if (np.diff(firsts[order]) == 0).any():
+        digests = [_hash(name) for name in names]
+        order = np.array(sorted(range(len(names)), key=digests.__getitem__))
+    return order
+
+
+def _hash(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()

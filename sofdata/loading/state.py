@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
 from sofdata.loading.source import shared_numbers
-from sofdata.system.digests import json_digest
+from sofdata.system.digests import json_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMAT = 1
 MOST_WORKERS = 1024  # of somebody else's DataLoader
 _EPOCH, _BATCH, _SERIAL, _READ, _TAKEN = range(5)
-_CHUNK = 1 << 16
 _EPOCHS = 1 << 63  # that shared memory can count
 _TEXT = 300  # characters of a difference that are shown
 
@@ -76,12 +80,11 @@ def identity(catalog: Catalog, settings: Mapping[str, Any]) -> dict[str, Any]:
     catalog: with the windows that are used. Its bytes are not read: a dataset whose configuration,
     statistics of flow, texts and places of windows are the same is taken for the same.
     """
-    records = [[each.config_sha256, each.flow, each.counts.windows] for each in catalog.records]
     return {
         **settings,
         "windows": len(catalog.windows),
         "windows_sha256": _hash_windows(catalog),
-        "datasets_sha256": json_digest([*records, catalog.texts]),
+        "datasets_sha256": _hash_datasets(catalog),
     }
 
 
@@ -144,9 +147,33 @@ def _differences(ours: dict[str, Any], theirs: Any) -> Iterator[str]:
 
 
 def _hash_windows(catalog: Catalog) -> str:
-    windows, digest = catalog.windows, hashlib.sha256()
-    for start in range(0, len(windows), _CHUNK):
-        digest.update("\n".join([*windows.keys.slice(start, _CHUNK).to_pylist(), ""]).encode())
-    for numbers in (windows.shard, windows.offset):
-        digest.update(numbers.astype("<i8").tobytes())
+    """Of keys, shards and offsets of the windows, in two passes over the indexes."""
+    digest = hashlib.sha256()
+    for keys in _used(catalog, "key"):
+        digest.update("\n".join([*keys.to_pylist(), ""]).encode())
+    for shard, number in enumerate(catalog.windows.counts.tolist()):
+        digest.update(np.full(number, shard, "<i8").tobytes())
+    for offsets in _used(catalog, "offset"):
+        digest.update(offsets.to_numpy().astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _used(catalog: Catalog, column: str) -> Iterator[pa.Array]:
+    """A column of the windows that are used, some at a time."""
+    row = 0
+    for index in catalog.indexes:
+        for first, batch in index.batches([column]):
+            used = catalog.windows.within(row + first, row + first + batch.num_rows)
+            yield batch[column].take(np.flatnonzero(used))
+        row += index.num_rows
+
+
+def _hash_datasets(catalog: Catalog) -> str:
+    """The digest of a list of records and texts as `json_digest` makes it, text by text."""
+    records = [[each.config_sha256, each.flow, each.counts.windows] for each in catalog.records]
+    before, after = json_bytes([*records, ["", ""]]).split(b'"", ""')
+    digest = hashlib.sha256(before)
+    for number, text in enumerate(catalog.texts):
+        digest.update((b", " if number else b"") + json_bytes(text))
+    digest.update(after)
     return digest.hexdigest()

@@ -13,7 +13,7 @@ import keyword
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ALIASES = {"motion": "mean_px"}
 LABELS = "labels"
 SHOWN_VALUES = 3
+COUNTED_VALUES = 10_000
 GRAMMAR = "write it like: motion > 0.5 and text != ''"
 
 
@@ -49,17 +50,38 @@ def columns_of(where: str, known: Sequence[str]) -> list[str]:
     return sorted({ALIASES.get(name, name) for name in names})
 
 
-def select(table: pa.Table, where: str) -> NDArray[np.bool_]:
-    """Which rows of a table fulfil a filter, bool [rows]; a missing value fulfils no comparison.
+def select(tables: Iterable[pa.Table], where: str) -> NDArray[np.bool_]:
+    """Which rows of some tables of the same columns fulfil a filter, bool [all rows].
+
+    A missing value fulfils no comparison. One table is looked at after the other, so that the
+    memory is that of one, and of the result.
 
     Raises `ConfigError` for what is not understood, for a filter that is no condition, and for a
     label that no row has.
     """
+    tree, known = _parse(where), set[str]()
+    asked = _labels_in(tree)
+    found = [np.empty(0, np.bool_)]
+    for table in tables:
+        found.append(_fulfil(table, tree, where))
+        if asked and LABELS in table.column_names:
+            known.update(_label_names(table[LABELS]))
+    for name in asked:
+        if name not in known:
+            there = sorted(known)
+            hint = did_you_mean(name, there)
+            raise ConfigError(
+                f"the filter {where!r} asks for the label '{name}', which no window has{hint} "
+                f"(labels: {', '.join(there) or 'none'})"
+            )
+    return np.concatenate(found)
+
+
+def _fulfil(table: pa.Table, tree: ast.expr, where: str) -> NDArray[np.bool_]:
+    """Which rows of one table fulfil a filter."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tree = _parse(where)
-    _check_labels(tree, table, where)
     try:
         found = _evaluate(tree, table)
     except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -71,33 +93,58 @@ def select(table: pa.Table, where: str) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(found, False).to_numpy())
 
 
-def describe(table: pa.Table) -> str:
-    """What the columns of a table hold: ranges of numbers, the first few different texts."""
+def describe(tables: Iterable[pa.Table]) -> str:
+    """What the columns of some tables hold: ranges of numbers, the first few different texts."""
     import pyarrow.types as types
 
-    parts = []
-    for name in table.column_names:
-        column = table[name]
-        if types.is_map(column.type):
-            for label in _label_names(column):
-                parts.append(f"{name}.{label} {_examples(_label(column, label))}")
-            continue
-        number = types.is_integer(column.type) or types.is_floating(column.type)
-        parts.append(f"{name} {_range(column) if number else _examples(column)}")
-    return "; ".join(parts)
+    found: dict[str, _Range | _Examples] = {}
+    for table in tables:
+        for name in table.column_names:
+            column = table[name]
+            if types.is_map(column.type):
+                for label in _label_names(column):
+                    part = found.setdefault(f"{name}.{label}", _Examples())
+                    part.add(_label(column, label))
+                continue
+            number = types.is_integer(column.type) or types.is_floating(column.type)
+            found.setdefault(name, _Range() if number else _Examples()).add(column)
+    return "; ".join(f"{name} {part}" for name, part in found.items())
 
 
-def _range(column: pa.ChunkedArray) -> str:
-    import pyarrow.compute as pc
+class _Range:
+    """Between what the numbers of a column lie."""
 
-    least, most = pc.min_max(column).as_py().values()
-    return "holds nothing" if least is None else f"runs from {least:g} to {most:g}"
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        import pyarrow.compute as pc
+
+        least, most = pc.min_max(column).as_py().values()
+        if least is not None:
+            self._ends = [min([least, *self._ends]), max([most, *self._ends])]
+
+    def __str__(self) -> str:
+        if not self._ends:
+            return "holds nothing"
+        return f"runs from {self._ends[0]:g} to {self._ends[1]:g}"
 
 
-def _examples(column: pa.ChunkedArray) -> str:
-    values = column.unique().to_pylist()
-    shown = ", ".join(repr(value) for value in values[:SHOWN_VALUES])
-    return f"is {shown}" + (f" or one of {len(values) - SHOWN_VALUES} more" if values[3:] else "")
+class _Examples:
+    """The first different texts of a column, and how many more there are of them."""
+
+    def __init__(self) -> None:
+        self._values: dict[Any, None] = {}
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        if len(self._values) <= COUNTED_VALUES:
+            self._values |= dict.fromkeys(column.unique().to_pylist())
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(value) for value in [*self._values][:SHOWN_VALUES])
+        more = len(self._values) - SHOWN_VALUES
+        many = "at least " if len(self._values) > COUNTED_VALUES else ""
+        return f"is {shown}" + (f" or one of {many}{more} more" if more > 0 else "")
 
 
 def _parse(where: str) -> ast.expr:
@@ -143,20 +190,6 @@ def _is_labels(node: ast.AST) -> bool:
 def _labels_in(tree: ast.expr) -> list[str]:
     found = (_label_of(node) for node in ast.walk(tree) if isinstance(node, ast.expr))
     return [name for name in found if name is not None]
-
-
-def _check_labels(tree: ast.expr, table: pa.Table, where: str) -> None:
-    asked = _labels_in(tree)
-    if not asked or LABELS not in table.column_names:
-        return
-    there = _label_names(table[LABELS])
-    for name in asked:
-        if name not in there:
-            hint = did_you_mean(name, there)
-            raise ConfigError(
-                f"the filter {where!r} asks for the label '{name}', which no window has{hint} "
-                f"(labels: {', '.join(there) or 'none'})"
-            )
 
 
 def _label_names(labels: pa.ChunkedArray) -> list[str]:

@@ -10,6 +10,7 @@ SHARDS = "shards"
 LEDGER = "ledger"
 RUNS = "runs"
 QUARANTINE = "quarantine"
+FILES = "files.parquet"  # what the files of the source looked like; may be deleted at any time
 
 
 # A generation that is being written beside the one that stands; see `sofdata.ingest.generation`.

@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from sofdata.errors import InputError
-from sofdata.shards.layout import INDEX, PLAN, REJECTS, VIDEOS
+from sofdata.shards.layout import FILES, INDEX, PLAN, REJECTS, VIDEOS
 from sofdata.shards.schema import (
     LATER_COLUMNS,
+    files_schema,
     index_schema,
     plan_schema,
     rejects_schema,
@@ -28,6 +30,8 @@ from sofdata.system.fault_points import fault_point
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+Columns: TypeAlias = "pa.RecordBatch | pa.Table"
 
 ROW_GROUP = 1 << 16
 BATCH_ROWS = 1 << 14
@@ -73,7 +77,7 @@ class StoredTable:
         self.num_rows: int = file.metadata.num_rows
         self.schema: pa.Schema = pa.schema([_plain(field) for field in file.schema_arrow])
         self._read = pa.schema([self.schema.field(name) for name in names])
-        self._filled = [each for each in names if not _may_lack(name, each)]
+        self._filled = [each for each in names if not may_lack(name, each)]
         self._place = place
         self._text_bytes = FREE_TEXT_BYTES + TEXT_RATIO * size_bytes
         # In this thread, not in Arrow's pool: its threads may outlive the read and now and then
@@ -90,7 +94,7 @@ class StoredTable:
 
         place = f"{name} in {dest.name}"
         with ExitStack() as stack:
-            with _naming_table(place):
+            with naming_table(place):
                 if dest.is_local:
                     size = dest.size(name)
                     if not dest.is_file(name):
@@ -100,10 +104,14 @@ class StoredTable:
                     data = dest.read(name)
                     source, size = pa.BufferReader(data), len(data)
                 first = stack.enter_context(pq.ParquetFile(source))
-                _check_footer(name, place, first, size)
-                names = _columns(name, place, first.schema_arrow, columns)
-                texts = [each for each in names if _is_text(first.schema_arrow.field(each).type)]
-                file = stack.enter_context(pq.ParquetFile(source, read_dictionary=texts))
+                check_footer(name, place, first, size)
+                names = checked_columns(name, place, first.schema_arrow, columns)
+                texts = [each for each in names if is_text(first.schema_arrow.field(each).type)]
+                # With `pre_buffer`, which is Arrow's default, all that was read of the file stays
+                # in memory until it is closed.
+                file = stack.enter_context(
+                    pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
+                )
                 stored = cls(name, place, file, names, size)
             yield stored
 
@@ -113,13 +121,13 @@ class StoredTable:
 
         taken: list[pa.RecordBatch] = []
         missing, text_bytes = number, 0
-        with _naming_table(self._place):
+        with naming_table(self._place):
             while missing > 0 and (batch := self._next()) is not None:
                 part = batch.slice(0, missing)
                 if rest := batch.slice(part.num_rows):
                     self._ready.append(rest)
                 missing -= part.num_rows
-                text_bytes += _text_bytes(part)
+                text_bytes += bytes_of_texts(part)
                 if text_bytes > self._text_bytes:
                     raise InputError(
                         f"{self._place} is damaged: its texts take more than {self._text_bytes} "
@@ -133,7 +141,7 @@ class StoredTable:
         if self._ready:
             return self._ready.pop()
         batch = next(self._batches, None)
-        if batch is None or _text_bytes(batch) > EXPANDED_BYTES:
+        if batch is None or bytes_of_texts(batch) > EXPANDED_BYTES:
             return batch
         return self._expanded(batch)  # once, and not for each few rows that are taken
 
@@ -154,7 +162,7 @@ class StoredTable:
 
 
 @contextmanager
-def _naming_table(place: str) -> Iterator[None]:
+def naming_table(place: str) -> Iterator[None]:
     """Name the table in what goes wrong in the block."""
     import pyarrow as pa
 
@@ -167,7 +175,7 @@ def _naming_table(place: str) -> Iterator[None]:
         raise InputError(f"{place} is damaged: {cause}") from None
 
 
-def _check_footer(name: str, place: str, file: pq.ParquetFile, size_bytes: int) -> None:
+def check_footer(name: str, place: str, file: pq.ParquetFile, size_bytes: int) -> None:
     """Hold what a footer claims against the size of the file. Raises `InputError`."""
     footer = file.metadata
     rows = footer.num_rows
@@ -186,7 +194,9 @@ def _check_footer(name: str, place: str, file: pq.ParquetFile, size_bytes: int) 
         )
 
 
-def _columns(name: str, place: str, schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
+def checked_columns(
+    name: str, place: str, schema: pa.Schema, columns: Sequence[str] | None
+) -> list[str]:
     """The columns to read, each there once and of its type. Raises `InputError`."""
     known = _known(name)
     if twice := {each for each in schema.names if schema.names.count(each) > 1}:
@@ -213,12 +223,17 @@ def _known(name: str) -> dict[str, tuple[pa.Field, bool]]:
             field.name: (field, field.name not in least.names)
             for field in plan_schema(with_actions=True, annotated=True)
         }
-    schemas = {INDEX: index_schema, REJECTS: rejects_schema, VIDEOS: videos_schema}
+    schemas = {
+        FILES: files_schema,
+        INDEX: index_schema,
+        REJECTS: rejects_schema,
+        VIDEOS: videos_schema,
+    }
     found = schemas[name]() if name in schemas else ()
     return {field.name: (field, field.name in LATER_COLUMNS) for field in found}
 
 
-def _may_lack(name: str, column: str) -> bool:
+def may_lack(name: str, column: str) -> bool:
     """Whether a row may be without a value of a column."""
     known = _known(name)
     return column not in known or bool(known[column][0].nullable)
@@ -232,7 +247,7 @@ def _plain(field: pa.Field) -> pa.Field:
     return field.with_type(field.type.value_type) if is_read_so else field
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind))
@@ -244,7 +259,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     return kind in (pa.string(), pa.int64(), pa.float64(), pa.bool_())
 
 
-def _text_bytes(batch: pa.RecordBatch) -> int:
+def bytes_of_texts(batch: pa.RecordBatch) -> int:
     """Bytes of a batch's texts, expanded; where they are, with their offsets."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -259,17 +274,36 @@ def _text_bytes(batch: pa.RecordBatch) -> int:
     return total
 
 
+def write_columns(dest: Tree, name: str, table: pa.Table) -> None:
+    """Write a table of a dataset: the same bytes as `write_table` of its rows."""
+    _write(dest, name, table.schema, [table])
+
+
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as a table of a dataset."""
+    _write(dest, name, schema, batches(rows, schema))
+
+
+def _write(dest: Tree, name: str, schema: pa.Schema, parts: Iterable[Columns]) -> None:
     with dest.scratch() as folder:
         writer = TableWriter(os.path.join(folder, "table.parquet"), schema)
-        writer.write(rows)
+        for part in parts:
+            writer.write(part)
         writer.finish()
         dest.put(writer.path, name)
 
 
+def batches(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Rows as columns, some at a time."""
+    import pyarrow as pa
+
+    waiting = iter(rows)
+    while some := [*islice(waiting, BATCH_ROWS)]:
+        yield pa.RecordBatch.from_pylist(some, schema)
+
+
 class TableWriter:
-    """A local Parquet file that grows by rows.
+    """A local Parquet file that grows by rows, which come as columns.
 
     Row groups have a fixed size, so that equal rows give equal bytes however they come.
     """
@@ -281,24 +315,36 @@ class TableWriter:
         self.path = path
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema)
-        self._group: list[dict[str, Any]] = []
+        self._parts: list[pa.RecordBatch] = []
+        self._rows = 0  # of the parts
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append rows."""
-        for row in rows:
-            self._group.append(row)
-            if len(self._group) == ROW_GROUP:
+    def write(self, rows: Columns) -> None:
+        """Append rows, which have the columns of the schema."""
+        import pyarrow as pa
+
+        for part in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
+            while self._rows + part.num_rows >= ROW_GROUP:
+                taken = ROW_GROUP - self._rows
+                self._append(part.slice(0, taken))
+                part = part.slice(taken)
                 self._flush()
+            self._append(part)
 
     def finish(self) -> None:
         """End the file."""
         self._flush()
         self._writer.close()
 
+    def _append(self, part: pa.RecordBatch) -> None:
+        if part.num_rows:
+            self._parts.append(part)
+            self._rows += part.num_rows
+
     def _flush(self) -> None:
         import pyarrow as pa
 
-        if self._group:
+        if self._parts:
             fault_point("table: rows")
-            self._writer.write_table(pa.Table.from_pylist(self._group, self._schema))
-            self._group = []
+            group = pa.Table.from_batches(self._parts, self._schema)
+            self._writer.write_table(group.combine_chunks())
+            self._parts, self._rows = [], 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, field_validator
@@ -190,9 +191,10 @@ class FlowStatistics(Record):
 
     def problems(self) -> Iterator[str]:
         """Bins that float32 does not have, sums that no flow has."""
-        if self.vectors < 0 or any(count < 0 for count in self.histogram.values()):
+        if self.vectors < 0 or min(self.histogram.values(), default=0) < 0:
             yield "statistics: a number of vectors is negative"
-        if not all(0 <= index < _HISTOGRAM_BINS for index in self.histogram):
+        bins = self.histogram.keys()
+        if bins and not 0 <= min(bins) <= max(bins) < _HISTOGRAM_BINS:
             yield "statistics.histogram: there is no such bin"
         if any(abs(each) > _LARGEST_SUM for each in (*self.sum_px, *self.sum_squares_px2)):
             yield "statistics: a sum is larger than any flow has"
@@ -392,6 +394,23 @@ def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schem
     )
 
 
+@cache
+def files_schema() -> pa.Schema:
+    """`files.parquet`: a row a file of the source, sorted by uri; see `sofdata.ingest.files`."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("uri", pa.string(), nullable=False),
+            pa.field("size_bytes", pa.int64(), nullable=False),
+            pa.field("mtime_ns", pa.int64(), nullable=False),  # since 1970; 0: not known
+            pa.field("etag", pa.string(), nullable=False),  # of an object store, else empty
+            pa.field("fingerprint", pa.string(), nullable=False),
+        ]
+    )
+
+
+@cache
 def index_schema() -> pa.Schema:
     """`index.parquet`: a row a window, in the order of the shards."""
     import pyarrow as pa
@@ -405,6 +424,7 @@ def index_schema() -> pa.Schema:
     return pa.schema([*fields, _labels()])
 
 
+@cache
 def rejects_schema() -> pa.Schema:
     """`rejects.parquet`: a row a video or window that is not in the shards, and why."""
     import pyarrow as pa
@@ -437,6 +457,7 @@ def _labels() -> pa.Field:
     return pa.field("labels", pa.map_(pa.string(), pa.string()))
 
 
+@cache
 def videos_schema() -> pa.Schema:
     """`videos.parquet`: a row a planned video and how it ended."""
     import pyarrow as pa

@@ -23,7 +23,7 @@ from sofdata.storage.remote import Store, open_store
 from sofdata.storage.temporary import temporary_file
 from sofdata.storage.uris import Location, local, safe_suffix
 from sofdata.storage.urls import public_url
-from sofdata.storage.walk import Item
+from sofdata.storage.walk import Item, Stat
 from sofdata.system.threads import in_order
 
 MIB = 1 << 20
@@ -121,7 +121,12 @@ class Folder:
     def size(self, where: Where) -> int:
         """Bytes of a file, which must be there. Raises `FileNotFoundError`."""
         files, path = self._of(where)
-        return files.size(path)
+        return files.stat(path).size_bytes
+
+    def stat(self, where: Where) -> Stat:
+        """Size and stamp of a file, which must be there. Raises `FileNotFoundError`."""
+        files, path = self._of(where)
+        return files.stat(path)
 
     def read(self, where: Where) -> bytes:
         """A whole file. Raises `FileNotFoundError`."""
@@ -206,10 +211,7 @@ class Folder:
         if not isinstance(files, Disk):
             yield from self._samples_by_range(where, size_bytes)
             return
-        with files.open(path) as handle:
-            for offset in fingerprints.offsets(size_bytes):
-                handle.seek(offset)
-                yield handle.read(fingerprints.SAMPLE_BYTES)
+        yield from files.samples(path, size_bytes)
 
     def _samples_by_range(self, where: Where, size_bytes: int) -> Iterator[bytes]:
         offsets, length = fingerprints.offsets(size_bytes), fingerprints.SAMPLE_BYTES

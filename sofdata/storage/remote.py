@@ -23,9 +23,10 @@ from sofdata.storage.local import storage_errors
 from sofdata.storage.retry import is_out_of_range, is_remote_failure, may_pass, retrying
 from sofdata.storage.s3 import OpenFile, S3Store, is_misread
 from sofdata.storage.secrets import public_message, without_secrets
+from sofdata.storage.stamps import stamp_of
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.urls import STORES, public_url, user_of
-from sofdata.storage.walk import Item
+from sofdata.storage.walk import Item, Stat
 from sofdata.system.extras import require
 from sofdata.system.fault_points import fault_point
 
@@ -115,13 +116,13 @@ class Store:
         # To fsspec all that HTTP serves is a file; a folder is a page with links.
         return bool(found["type"] == "file" and found.get("mimetype") != "text/html")
 
-    def size(self, rel: str) -> int:
+    def stat(self, rel: str) -> Stat:
         if odd := self._odd(rel):
-            return odd.size(self.path(rel))
-        size = self._info(f"stat {rel or self.name}", rel)["size"]
-        if size is None:
+            return odd.stat(self.path(rel))
+        found = self._info(f"stat {rel or self.name}", rel)
+        if found["size"] is None:
             raise StorageError(f"{self.name} does not say how large it is; download it first")
-        return int(size)
+        return Stat(int(found["size"]), stamp_of(found))
 
     def _info(self, what: str, rel: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.call(what, lambda: _info(self.fs, self.path(rel)))
@@ -188,14 +189,20 @@ class Store:
 
     def walk(self, rel: str, folders: bool) -> Iterator[Item]:
         """Files only: stores have no folders. Links of an HTTP page to elsewhere are left out."""
-        found = self.call("list", lambda: self.fs.find(self.path(rel), detail=True))
         below = f"{self.path(rel)}/"
+        if self.s3:
+            for path, known in self.s3.listed(below):
+                yield Item(path[len(below) :], known.size_bytes, stamp=known.stamp)
+            return
+        found = self.call("list", lambda: self.fs.find(self.path(rel), detail=True))
         for path in sorted(found):
             if not path.startswith(below) or (self._is_http and _climbs(path[len(below) :])):
                 continue
             name, query, _ = path[len(below) :].partition("?")
             if not self._is_http or not query:
-                yield Item(self._listed(path[len(below) :]), int(found[path].get("size") or 0))
+                size = int(found[path].get("size") or 0)
+                name = self._listed(path[len(below) :])
+                yield Item(name, size, stamp=stamp_of(found[path]))
             elif name:  # else a link of the page to itself, in another order
                 what = "a link with a query, which may be secret and would be stored"
                 yield Item(self._listed(name), 0, "bad_name", what)
@@ -247,7 +254,7 @@ class Store:
         if self.s3:
             return self.s3.upload(local_path, target, sha256)
         self.call(f"upload {rel}", lambda: self.fs.put_file(local_path, target))
-        return self.size(rel)
+        return self.stat(rel).size_bytes
 
     def mark(self, rel: str) -> str:
         """The sha256 that a file was marked with, "" where a store has no marks."""

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 from sofdata.errors import ConfigError, TransientError
 from sofdata.storage.local import storage_errors
 from sofdata.storage.retry import code_of, is_out_of_range
+from sofdata.storage.stamps import stamp_of
+from sofdata.storage.walk import Stat
 from sofdata.system.fault_points import fault_point
 from sofdata.system.threads import in_order
 
@@ -153,9 +155,34 @@ class S3Store:
                 raise
             self._request("put_object", path, Body=data)
 
-    def size(self, path: str) -> int:
-        """Bytes of a file. Raises `FileNotFoundError`."""
-        return int(self._ask("stat", "head_object", path)["ContentLength"])
+    def stat(self, path: str) -> Stat:
+        """Size and stamp of a file. Raises `FileNotFoundError`."""
+        found = self._ask("stat", "head_object", path)
+        return Stat(int(found["ContentLength"]), stamp_of(found))
+
+    def listed(self, below: str) -> Iterator[tuple[str, Stat]]:
+        """Paths, sizes and stamps of all files below a folder, which ends with "/"; sorted.
+
+        One request for each thousand of them. s3fs keeps several dicts of each.
+        """
+        bucket, prefix = self._split(below)  # it ends with a slash
+        found: list[tuple[str, Stat]] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self._page(bucket, prefix, more)
+            for each in page.get("Contents", ()):
+                found.append((f"{bucket}/{each['Key']}", Stat(int(each["Size"]), stamp_of(each))))
+            if not page.get("IsTruncated") or not page.get("NextContinuationToken"):
+                break
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+        yield from sorted(found)  # as most stores have done
+
+    def _page(self, bucket: str, prefix: str, more: Mapping[str, str]) -> Mapping[str, Any]:
+        request = {"Bucket": bucket, "Prefix": prefix, **more, **self.fs.req_kw}
+        page: Mapping[str, Any] = self.call(
+            "list", lambda: self.fs.call_s3("list_objects_v2", **request)
+        )
+        return page
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         """The bytes of a file from `start` to `end`, fewer where it ends before."""
@@ -234,7 +261,7 @@ class OpenFile(io.RawIOBase):
 
     def __init__(self, store: S3Store, path: str, block_bytes: int) -> None:
         self._store, self._path, self._block_bytes = store, path, block_bytes
-        self._size = store.size(path)
+        self._size = store.stat(path).size_bytes
         self._at, self._start, self._block = 0, 0, b""
 
     def readable(self) -> bool:

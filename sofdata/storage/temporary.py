@@ -11,13 +11,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 
 from sofdata.system.locks import flock
 
 PREFIX = "sofdata-tmp-"
 YOUNG_S = 60.0  # one that was just made may not be locked yet
+_not_ours: list[ExitStack] = []  # of the process that this one was forked from
 
 
 @contextmanager
@@ -45,6 +46,25 @@ def temporary_folder() -> Iterator[str]:
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(handle)
+
+
+class TemporaryFile:
+    """As `temporary_file`, for as long as the object lives that has made it.
+
+    Removed by the process that made it alone: in a fork of it the object is there, too.
+    """
+
+    def __init__(self, suffix: str = "") -> None:
+        self._stack = ExitStack()
+        self.path = self._stack.enter_context(temporary_file(suffix))
+        self._maker = os.getpid()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # the constructor has failed
+            if self._maker == os.getpid():
+                self._stack.close()
+            else:
+                _not_ours.append(self._stack)
 
 
 @cache

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from sofdata.storage.folder import Folder, Where
 from sofdata.storage.local import storage_errors
 from sofdata.storage.uris import Location
+from sofdata.storage.walk import NO_STAMP, Stat
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +40,13 @@ class Tree(Folder):
 
                 return unpacked_size(self, where.file)
         return super().size(where)
+
+    def stat(self, where: Where) -> Stat:
+        """As `Folder.stat`; a part has the stamp of its file, that of parts of an archive none."""
+        if not isinstance(where, Location) or not (where.is_part or where.unpacked):
+            return super().stat(where)
+        stamp = NO_STAMP if where.unpacked else super().stat(_whole(where)).stamp
+        return Stat(self.size(where), stamp)
 
     def read_range(self, where: Where, start: int, end: int) -> bytes:
         """As `Folder.read_range`; `start` and `end` count from where a part begins."""
@@ -90,6 +98,11 @@ class Tree(Folder):
 
         assert where.cell is not None
         return read_cell(self, Location(where.file, where.elsewhere), *where.cell)
+
+
+def _whole(where: Location) -> Location:
+    """The file that a part is of."""
+    return Location(where.file, where.elsewhere)
 
 
 def _is_part(where: Where) -> bool:

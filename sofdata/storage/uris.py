@@ -55,6 +55,8 @@ class Location:
     def uri(self) -> str:
         """This as text, which `parse` reads back."""
         text = self.file
+        if is_plain(text) and not (self.elsewhere or self.unpacked or self.is_part):
+            return text
         if text.startswith((NAME, AWAY)) or _plain(text) != Location(text, self.elsewhere):
             text = (AWAY if self.elsewhere else NAME) + quote(text, errors="surrogatepass")
         if self.unpacked:
@@ -66,8 +68,16 @@ class Location:
         return text
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name of a file of the source surely is its own uri, as most are."""
+    odd = ":" in name or "#" in name or ".." in name or name.startswith(("/", AWAY))
+    return not odd
+
+
 def parse(uri: str) -> Location:
     """A uri of a plan as what it names."""
+    if is_plain(uri):
+        return Location(uri)
     for mark in (NAME, AWAY):
         if uri.startswith(mark):
             found = _plain(uri[len(mark) :])

@@ -14,16 +14,38 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sofdata.storage.secrets import public_message
-from sofdata.storage.uris import Location
+from sofdata.storage.uris import Location, is_plain
 
 IS_FOLDER, UNREADABLE_FOLDER, LINKED_FOLDER = "is_a_directory", "unreadable_folder", "linked_folder"
 DANGLING_LINK, UNREADABLE, TOO_LONG = "dangling_link", "unreadable", "path_too_long"
 # Of these nobody knows what they hold.
 CLOSED = frozenset({UNREADABLE_FOLDER, TOO_LONG})
+_ALL_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+class Stamp(NamedTuple):
+    """When a file was last written, as its store tells without reading it.
+
+    mtime_ns: modification time, nanoseconds since 1970; 0 where it is not known.
+    etag: what an object store calls this content of it, "" for none.
+    """
+
+    mtime_ns: int = 0
+    etag: str = ""
+
+
+NO_STAMP = Stamp()
+
+
+class Stat(NamedTuple):
+    """What is known of a file that was not read."""
+
+    size_bytes: int
+    stamp: Stamp = NO_STAMP
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,8 @@ class Item:
     """A file found in a tree.
 
     problem: "" or the reason why it cannot be read. fingerprint: where it is known already.
+    stamp: of the file that it is, or is a part of.
+    linked: whether it is a link itself, to a file or to a folder that is gone through by it.
     where: how to get at it, if `rel` is not simply its name in the tree: of a table that says so.
     target: of a folder that was gone through by another path: that path.
     """
@@ -42,6 +66,8 @@ class Item:
     fingerprint: str = ""
     where: Location | None = None
     target: str = ""
+    stamp: Stamp = field(default=NO_STAMP, compare=False)  # says when, not what
+    linked: bool = field(default=False, compare=False)
 
     @property
     def place(self) -> Location:
@@ -51,6 +77,8 @@ class Item:
     @property
     def uri(self) -> str:
         """That as a text for plans."""
+        if self.where is None and is_plain(self.rel):  # most are, and there may be millions
+            return self.rel
         return self.place.uri
 
 
@@ -125,10 +153,12 @@ class _Survey:
 
     names: of each folder the sorted names in it, or why it cannot be entered.
     linked: the paths that lead to folders which are gone through by another path, and that one.
+    links: the paths that are links to files, or to folders that are gone through by them.
     """
 
     names: dict[str, list[str] | OSError] = field(default_factory=dict)
     linked: dict[str, str] = field(default_factory=dict)
+    links: set[str] = field(default_factory=set)
 
 
 def _survey(folder: str) -> _Survey:
@@ -150,7 +180,11 @@ def _survey(folder: str) -> _Survey:
             continue
         found.names[rel] = sorted(there)
         for name, kind in there.items():
+            if not kind:
+                continue
             inner = f"{rel}/{name}" if rel else name
+            if kind.startswith("link"):
+                found.links.add(inner)
             if kind == "folder":
                 heapq.heappush(waiting, (depth + 1, links, inner, os.path.join(real, name)))
             elif kind == "link to a folder":
@@ -160,12 +194,14 @@ def _survey(folder: str) -> _Survey:
 
 
 def _leads_to(entry: os.DirEntry[str]) -> str:
-    """Whether an entry is a folder, or a link to one, that is to be gone through."""
+    """Whether an entry is a folder, a link to one, or another link; "" for a file."""
     try:
         entry.name.encode()
         if entry.is_dir(follow_symlinks=False):
             return "folder"
-        return "link to a folder" if entry.is_symlink() and entry.is_dir() else ""
+        if not entry.is_symlink():
+            return ""
+        return "link to a folder" if entry.is_dir() else "link"
     except (OSError, UnicodeEncodeError):
         return ""
 
@@ -181,7 +217,7 @@ def _within(folder: str, rel: str, survey: _Survey) -> Level:
             detail = f"the same folder as {target or 'the source itself'}, where its files are used"
             yield Item(inner, 0, LINKED_FOLDER, detail, target=target)
         elif inner in survey.names:
-            yield Item(inner, 0, IS_FOLDER)
+            yield Item(inner, 0, IS_FOLDER, linked=inner in survey.links)
             there = survey.names[inner]
             yield (
                 _closed(inner, there)
@@ -189,7 +225,7 @@ def _within(folder: str, rel: str, survey: _Survey) -> Level:
                 else _within(folder, inner, survey)
             )
         else:
-            yield _item(os.path.join(folder, inner), inner)
+            yield _item(f"{folder}/{inner}", inner, inner in survey.links)
 
 
 def _closed(rel: str, error: OSError) -> Item:
@@ -204,7 +240,7 @@ def _too_long(rel: str) -> Item:
     return Item(rel, 0, TOO_LONG, detail)
 
 
-def _item(path: str, rel: str) -> Item:
+def _item(path: str, rel: str, linked: bool) -> Item:
     try:
         rel.encode()
     except UnicodeEncodeError:
@@ -223,6 +259,7 @@ def _item(path: str, rel: str) -> Item:
         return Item(rel, 0, UNREADABLE_FOLDER, "it was made while the source was listed; run again")
     if not stat.S_ISREG(info.st_mode):
         return Item(rel, 0, "not_a_file", "neither a file nor a folder")
-    if not os.access(path, os.R_OK):
+    # Asked of the system only where the mode leaves a doubt: there may be millions.
+    if info.st_mode & _ALL_READ != _ALL_READ and not os.access(path, os.R_OK):
         return Item(rel, info.st_size, UNREADABLE, "no permission to read it")
-    return Item(rel, info.st_size)
+    return Item(rel, info.st_size, stamp=Stamp(info.st_mtime_ns), linked=linked)

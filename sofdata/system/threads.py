@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +10,13 @@ from typing import TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+def in_parts(items: Iterable[S], size: int) -> Iterator[list[S]]:
+    """Items in lists of so many, the last of them with what is left."""
+    waiting = iter(items)
+    while part := list(itertools.islice(waiting, size)):
+        yield part
 
 
 def in_order(work: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:

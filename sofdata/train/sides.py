@@ -16,7 +16,6 @@ from sofdata.errors import ConfigError
 from sofdata.loading.catalog import open_catalog, trees_of
 from sofdata.loading.loader import Loader
 from sofdata.loading.split import HeldOut, Sides, divide
-from sofdata.shards.schema import index_schema
 from sofdata.storage import atomic
 from sofdata.train.config import DataConfig
 
@@ -40,8 +39,8 @@ def agreed_sides(
 
 def decided_sides(urls: Sequence[str], options: dict[str, Any], how: HeldOut) -> Sides:
     """The sides as they are decided now. Raises `ConfigError` where they cannot be."""
-    columns = how.columns(index_schema().names)
-    return divide(open_catalog(trees_of(urls, options), columns, by_file=True), how)
+    catalog = open_catalog(trees_of(urls, options))
+    return divide(catalog, catalog.files(), how)
 
 
 def store_sides(folder: Path, digest: str, sides: Sides, train: Loader, held_out: Loader) -> None:

@@ -193,14 +193,14 @@ def build_model(
         return SkillVAE(job.config.skill.model, shape)
     skill = _skill_for(job, data)
     if job.name == "planner":
-        planner = Planner(job.config.planner.model, skill, data.texts).to(device)
+        planner = Planner(job.config.planner.model, skill, tuple(data.texts)).to(device)
         batches = islice(
             _every(job, data, shuffle=True), math.ceil(COUNTED / job.stage.data.batch_size)
         )
         planner.count(to_device(batch, device) for batch in batches)
         return planner
     actions = measure_actions(_every(job, data, shuffle=False))
-    return ActionDecoder(job.config.decoder.model, skill, actions, data.texts)
+    return ActionDecoder(job.config.decoder.model, skill, actions, tuple(data.texts))
 
 
 def _every(job: StageJob, share: Loader, shuffle: bool) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ it: the child gets no credentials, no variable that it does not need, and no add
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -44,6 +45,9 @@ from sofdata.video.words import last_line
 MAX_HEADER_BYTES = 1 << 24
 MAX_PAYLOAD_BYTES = 1 << 30
 STDERR_TAIL_BYTES = 2000
+# A chunk of 64 frames has 3 MiB. With a pipe of the usual 64 KiB, both processes would wake up for
+# each fiftieth of it; Linux lets every user have this much.
+PIPE_BYTES = 1 << 20
 POLL_S = 0.5
 START_UP_S = 60.0  # a child may take this long to start, on a machine with much to do
 BEAT_S = 1.0  # how often a child reports progress; at least four times in `floor_s`
@@ -108,18 +112,27 @@ class ShownSize:
 
 
 class DecoderProcess:
-    """The child, from the parent's side. Not for use by several threads."""
+    """The child, from the parent's side. Not for use by several threads.
+
+    limits: what a video may cost; may be set until one is opened.
+    """
 
     def __init__(self, limits: LimitConfig) -> None:
-        self._limits = limits
+        self.limits = limits
         self._child: subprocess.Popen[bytes] | None = None
         self._answers = -1
         self._is_idle = True
+        self._is_starting = False
         self._remote: RangeFile | None = None
         self._path = ""
         self._stderr_from = 0  # where that begins which is written over this video
         self.fetched_s = 0.0  # spent on what was fetched for the child, all videos together
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+
+    def launch(self) -> None:
+        """Start the child if there is none; it gets ready while this process does other things."""
+        if self._child is None:
+            self._launch()
 
     def open(
         self,
@@ -135,7 +148,7 @@ class DecoderProcess:
         frames are read.
         """
         self.begin(path, config, sampling, {"decoder": decoder, "divide_s": divide_s})
-        return IsolatedStream(self, str(path), self._limits, size_of(path))
+        return IsolatedStream(self, str(path), self.limits, size_of(path))
 
     def begin(
         self, path: Source, config: VideoConfig, sampling: Sampling, wanted: dict[str, Any]
@@ -151,16 +164,11 @@ class DecoderProcess:
                 "size_bytes": self._remote.size if self._remote else None,
                 "video": config.model_dump(mode="json"),
                 "sampling": asdict(sampling),
-                "memory_mib": self._limits.memory_mib,
-                "beat_s": min(BEAT_S, self._limits.floor_s / 4),
+                "memory_mib": self.limits.memory_mib,
+                "beat_s": min(BEAT_S, self.limits.floor_s / 4),
                 **wanted,
             }
         )
-
-    @property
-    def limits(self) -> LimitConfig:
-        """What a video may cost."""
-        return self._limits
 
     def close(self) -> None:
         """Kill the child if there is one."""
@@ -181,7 +189,7 @@ class DecoderProcess:
         over, and `DecoderDied` if the child makes no progress before. What the child wants of a
         remote file is fetched meanwhile, at no cost of its time.
         """
-        deadline = Deadline(self._limits.floor_s, time.monotonic() + left_s)
+        deadline = Deadline(self.limits.floor_s, time.monotonic() + left_s)
         while True:
             header, payload = self._receive(deadline)
             deadline.progress()
@@ -224,9 +232,18 @@ class DecoderProcess:
         # A child that still sends a video which nobody reads to its end cannot serve the next.
         if self._child is not None and self._child.poll() is None and self._is_idle:
             self._stderr_from = os.fstat(self._stderr.fileno()).st_size
-            return
-        self.close()
+        else:
+            self.close()
+            self._launch()
+        if self._is_starting:
+            patience_s = max(START_UP_S, self.limits.floor_s)
+            self._receive(Deadline(patience_s, time.monotonic() + 2 * patience_s))  # its first beat
+            self._is_starting = False
+
+    def _launch(self) -> None:
         self._answers, child_end = os.pipe()
+        with suppress(AttributeError, OSError):  # more than this user may have, or no Linux
+            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._stderr.seek(0)
         self._stderr.truncate()
         self._stderr_from = 0
@@ -243,9 +260,7 @@ class DecoderProcess:
             )
         finally:
             os.close(child_end)
-        patience_s = max(START_UP_S, self._limits.floor_s)
-        self._receive(Deadline(patience_s, time.monotonic() + 2 * patience_s))  # its first beat
-        self._is_idle = True
+        self._is_idle = self._is_starting = True
 
     def _request(self, request: dict[str, Any]) -> None:
         assert self._child is not None
@@ -310,7 +325,7 @@ class DecoderProcess:
             self.close()
             return OverLimit(
                 "over_memory",
-                f"decoding it takes more than {self._limits.memory_mib} MiB of memory "
+                f"decoding it takes more than {self.limits.memory_mib} MiB of memory "
                 "(run.limits.memory_mib)",
             )
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -397,7 +412,7 @@ class IsolatedStream(IsolatedFrames):
             division = header.get("division")
             self.division = Division.from_json(division) if division else None
             self._limit_s = limits.seconds(self.duration_s, size_bytes)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise process.protocol_error() from None
 
     @property

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from sofdata.errors import ConfigError, InputError, SofdataError
-from sofdata.ingest import verify as verifying
+from sofdata.ingest import check_units
 from sofdata.ingest.verify import Finding, Remedy, verify
 from sofdata.loading.loader import Loader
 from sofdata.report.dataset import write_report
@@ -246,7 +246,7 @@ def test_nothing_is_decoded_whose_hash_has_failed(d: Path, monkeypatch: pytest.M
         decoded.append(key)
         return decode_sample(key, members)
 
-    monkeypatch.setattr(verifying, "decode_sample", noted)
+    monkeypatch.setattr(check_units, "decode_sample", noted)
     (found,) = findings(d)
     assert found.what == "its sha256 is not that of the ledger; nothing of it was decoded"
     assert found.remedy is Remedy.RERUN

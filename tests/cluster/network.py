@@ -111,6 +111,17 @@ class Namespaces:
         entered = ["nsenter", f"--target={init}", "--mount", "--pid", "--net"]
         return [*entered, f"--wd={os.getcwd()}", *command]
 
+    def add_default_route(self, machine: int) -> None:
+        """Let a machine have an address of its own in the eyes of what looks for its route out."""
+        self._ip(machine, "route", "add", "default", "via", self.address(HUB))
+
+    def wait(self, machine: int, limit_s: float) -> int:
+        """Wait until what a machine was booted with has ended; returns its exit code.
+
+        Raises `subprocess.TimeoutExpired` if it has not in time.
+        """
+        return self._inits[machine].wait(limit_s)
+
     def kill(self, machine: int) -> None:
         """Pull the plug: the link goes first, so that no one is told of what ends."""
         if machine in self._made and machine != HUB:

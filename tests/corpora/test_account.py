@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
 from sofdata.corpora.content import VIDEO_SUFFIXES
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.storage.archives.parts import part_names
 from sofdata.storage.tree import Tree
@@ -199,7 +200,7 @@ def walked(root: Path) -> set[str]:
     return found
 
 
-def files_of(tree: Tree, entries: tuple[Entry, ...]) -> Iterator[str]:
+def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
     """The files of inputs: of a member of an archive in parts, all of these."""
     for entry in entries:
         where = parse(entry.uri)

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import MARGIN_S
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify

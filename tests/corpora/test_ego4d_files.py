@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import MARGIN_S
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree

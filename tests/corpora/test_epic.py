@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.readers import csvfile
 from sofdata.corpora.registry import find_corpus

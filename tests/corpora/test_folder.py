@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sofdata.corpora.base import Entry
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.storage.tree import Tree
 
@@ -104,6 +104,7 @@ def test_a_dangling_link_a_socket_and_a_bad_name_are_entries_with_a_problem(tmp_
 
 LIST_AS_NOBODY = """
 import json, os, sys
+import pyarrow.compute, pyarrow.parquet  # while the environment may be read
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.storage.tree import Tree
 if os.getuid() == 0:  # root may read everything

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.howto import HowTo100M
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError

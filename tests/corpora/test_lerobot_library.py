@@ -19,7 +19,7 @@ import pytest
 
 from sofdata.bench.collect.collect import collect
 from sofdata.bench.collect.config import CollectConfig
-from sofdata.corpora.base import Entry
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.scenes.pushing import write_pushing_demonstrations

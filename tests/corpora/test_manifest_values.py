@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
 from sofdata.corpora.config import ManifestConfig
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.manifest_values import ABSENT
 from sofdata.corpora.registry import find_corpus, list_source

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.registry import find_corpus
 from sofdata.errors import ConfigError

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.errors import ConfigError

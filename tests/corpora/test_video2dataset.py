@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sofdata.corpora.base import Entry, Listing
+from sofdata.corpora.base import Listing
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import find_corpus
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError

@@ -19,7 +19,7 @@ def loaded(dest: Path) -> dict[str, str]:
     """
     catalog = open_catalog([Tree(str(dest))])
     cache = ShardCache(str(dest.parent / "cache"), 1 << 30, 4)  # nothing local is copied
-    reader = Reader(catalog.windows, catalog.shards, cache, 16)
+    reader = Reader(catalog, cache, 16)
     (samples,) = reader([list(range(len(catalog.windows)))])
     return {sample.key: _digest(sample.members) for sample in samples}
 

@@ -73,7 +73,8 @@ def plan_of(kind: str, root: Path) -> IngestPlan:
     for path in sorted(root.rglob("*")):  # what an encoder gives depends on its version
         if path.suffix in VIDEO_SUFFIXES and path.stat().st_size < 1 << 16:
             path.write_bytes(path.relative_to(root).as_posix().encode() + b"x" * 9)
-    config = load_config(None, settings)
+    # As a plan's config is once it is resolved on a CPU.
+    config = load_config(None, ["flow.batch_pairs=16", *settings])
     tree = Tree(str(root))
     listing = list_source(find_corpus(tree, name)[0], tree, config.with_actions)
     return make_plan(tree, listing, config)
@@ -92,8 +93,9 @@ def _short(values: list[Any]) -> list[Any]:
 
 def _rows(plan: IngestPlan) -> Iterator[list[Any]]:
     """Cells without names, so that the file stays small."""
-    for row in plan.rows():
-        yield [row.get(name) for name in (*COLUMNS, *sorted(row.keys() - {*COLUMNS}))]
+    for row in plan.stored().to_pylist():
+        more = sorted(name for name in row.keys() - {*COLUMNS} if row[name] is not None)
+        yield [row[name] for name in (*COLUMNS, *more)]
 
 
 COLUMNS = (

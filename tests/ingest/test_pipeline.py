@@ -13,9 +13,9 @@ from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.engines.decoders import InProcess
 from sofdata.ingest.fetch import Fetcher
+from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, ingest_video, run_through
-from sofdata.ingest.plan import fingerprint
 from sofdata.ingest.retries import VideoAttempt
 from sofdata.ingest.stages import LocalFlow
 from sofdata.ingest.unit import run_video

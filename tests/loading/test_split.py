@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 
 from sofdata.errors import ConfigError
-from sofdata.loading.split import HeldOut, Sides, held_out
+from sofdata.loading import split
+from sofdata.loading.split import HeldOut, Sides
 
 FILES = [f"clip-{number}.mp4" for number in range(1000)]
+
+
+def held_out(files: list[str], share: float) -> list[str]:
+    """The files that are held out, sorted."""
+    kept = split.held_out(files, share)
+    return sorted(name for name, is_kept in zip(files, kept, strict=True) if is_kept)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ TABLE = pa.table(
     ],
 )
 def test_a_filter_selects_what_it_says(where: str, rows: list[int]) -> None:
-    assert select(TABLE, where).nonzero()[0].tolist() == rows
+    assert select([TABLE], where).nonzero()[0].tolist() == rows
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_filter_selects_what_it_says(where: str, rows: list[int]) -> None:
 )
 def test_a_wrong_filter_is_explained(where: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        select(TABLE, where)
+        select([TABLE], where)
 
 
 def test_an_unknown_column_is_told_with_the_nearest_and_the_list() -> None:
@@ -75,7 +75,7 @@ def test_an_unknown_column_is_told_with_the_nearest_and_the_list() -> None:
 
 
 def test_columns_are_described_by_range_or_examples() -> None:
-    told = describe(TABLE.select(["mean_px", "text"]))
+    told = describe([TABLE.select(["mean_px", "text"])])
     assert told == "mean_px runs from 0.1 to 3; text is 'push it', '', 'pull it' or one of 1 more"
 
 
@@ -111,7 +111,7 @@ LABELLED = pa.table(
 )
 def test_labels_and_quotes_are_read_as_a_person_means_them(where: str, rows: list[int]) -> None:
     assert columns_of(where, LABELLED.column_names)
-    assert select(LABELLED, where).nonzero()[0].tolist() == rows
+    assert select([LABELLED], where).nonzero()[0].tolist() == rows
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_labels_and_quotes_are_read_as_a_person_means_them(where: str, rows: lis
 )
 def test_what_a_filter_cannot_mean_is_told_with_its_place(where: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        select(LABELLED, where)
+        select([LABELLED], where)
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,10 @@ def test_what_a_filter_cannot_mean_is_told_with_its_place(where: str, told: str)
 )
 def test_any_text_can_be_quoted(text: str) -> None:
     table = pa.table({"text": [text, "another"]})
-    assert select(table, f"text == {quoted(text)}").tolist() == [True, False]
+    assert select([table], f"text == {quoted(text)}").tolist() == [True, False]
 
 
 def test_labels_are_described_each_by_its_values() -> None:
-    assert describe(LABELLED.select(["labels"])) == (
+    assert describe([LABELLED.select(["labels"])]) == (
         "labels.class is '3', None; labels.split is 'train', 'validation', None"
     )

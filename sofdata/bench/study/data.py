@@ -195,13 +195,18 @@ def _cpu_s() -> float:
 
 def _sources(folder: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """The videos of each text, and the file of each video."""
-    from sofdata.loading.catalog import FILE, open_catalog
+    from sofdata.loading.catalog import open_catalog
 
-    index = open_catalog([Tree(folder)], by_file=True).index
-    columns = (index[name].to_pylist() for name in ("source", "text", FILE))
+    catalog = open_catalog([Tree(folder)])
+    names = catalog.files()
     found: dict[str, set[str]] = {}
     files: dict[str, str] = {}
-    for source, text, file in zip(*columns, strict=True):
-        found.setdefault(text, set()).add(source)
-        files[source] = file
+    row = 0
+    for table in catalog.tables(["source", "text"]):
+        for source, text in zip(
+            table["source"].to_pylist(), table["text"].to_pylist(), strict=True
+        ):
+            found.setdefault(text, set()).add(source)
+            files[source] = names.names[int(names.file[row])]
+            row += 1
     return {text: tuple(sorted(names)) for text, names in sorted(found.items())}, files

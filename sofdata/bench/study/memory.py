@@ -92,7 +92,7 @@ def read_windows(url: str, sources: Sequence[str] | None = None) -> MemoryWindow
     parts = [_small(batch) for batch in loader.epoch(0)]
     loader.close()
     p99_px = float(loader.statistics["p99_px"])
-    return MemoryWindows(_joined(parts), loader.texts, p99_px, loader.geometry)
+    return MemoryWindows(_joined(parts), tuple(loader.texts), p99_px, loader.geometry)
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
@@ -132,7 +132,7 @@ class MemoryLoader:
         self._windows, self._size = windows, batch_size
         number = len(windows)
         whole = number * (-(-batch_size // number) if shuffle else 1)
-        self._order = Order(np.zeros(whole, np.int32), shuffle, seed, buffer_shards=1)
+        self._order = Order(np.array([whole]), shuffle, seed, buffer_shards=1)
         self.batches = whole // batch_size if shuffle else -(-whole // batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:

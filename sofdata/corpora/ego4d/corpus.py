@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from sofdata.corpora.base import Entry, Listing, counted, suffix
+from sofdata.corpora.base import Listing, counted, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.ego4d.files import MANIFEST, Files, VideoFile, choose, find_files
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video
@@ -30,6 +30,7 @@ from sofdata.corpora.ego4d.redaction import (
     Redaction,
     refuse_unknown_files,
 )
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.storage.tree import Tree
@@ -105,6 +106,7 @@ def _entry(file: VideoFile, narrations: Texts, late: Counter[str]) -> Entry:
         labels=video.labels if video else {},
         problem=item.problem,
         detail=item.detail,
+        stamp=item.stamp,
     )
     if item.problem:
         return entry

@@ -9,17 +9,20 @@ file is named by says what is hidden, and a file that it does not know cannot be
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from sofdata.corpora.base import Entry, Listing, counted
+from sofdata.corpora.base import Listing, counted
 from sofdata.corpora.ego4d.metadata import METADATA, UID, Video, joined, read_metadata
+from sofdata.corpora.entries import Entries
+from sofdata.corpora.entry import Entry
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location, parse
+from sofdata.storage.uris import Location, is_plain, parse
 from sofdata.storage.urls import public_url
 from sofdata.types import Annotations, Eye, merged
 
@@ -30,6 +33,7 @@ MARGIN_S = 0.05  # hidden beside each redacted interval, for times that are roun
 # seen up to half a second before or after its time. Ours.
 RESAMPLED_S = 0.5
 _AT_ONCE = 16
+LOOKED_AT_ONE_BY_ONE = 100  # files of a folder
 _ON_DISK = ("file://", "local://")
 _HOST = {"hf": 3}  # parts of a URL's path that are no folders; elsewhere one, the bucket or host
 
@@ -128,6 +132,24 @@ class Redaction:
         place, root = (knowing or above)[0]
         return FileMetadata(tuple(dict.fromkeys(root for _, root in above)), root, place, video)
 
+    def concerns(self, uris: Iterable[str]) -> bool:
+        """Whether there is an ego4d.json at or above any file: `of` is not None for it.
+
+        Files of a folder are asked for together: there may be millions, and in most sources none
+        has one above it.
+        """
+        odd = set[str]()
+        for folder, group in itertools.groupby(uris, lambda uri: uri.rpartition("/")[0]):
+            names = list(group)
+            if not self.base.is_local or not all(map(is_plain, names)):
+                odd.update(names)
+                continue
+            path = f"{self.base.root}/{folder}" if folder else self.base.root
+            if any(self._above(each) for each in self._folders(path)):
+                return True
+            odd.update(_links(self.base.root, path, names))
+        return any(self.of(uri) for uri in odd)
+
     def known(self, root: str) -> dict[str, Video]:
         """The videos and clips of the ego4d.json in a folder. Raises `ConfigError`."""
         key = root if "://" in root else os.path.realpath(os.path.join(root, METADATA))
@@ -212,14 +234,17 @@ def apply_redaction(tree: Tree, listing: Listing) -> Listing:
     metadata and the videos do not belong together.
     """
     redaction = Redaction(tree.parent() if tree.is_file() else tree)
-    redaction.look(entry.uri for entry in listing.entries)
+    entries = Entries.of(listing.entries)
+    redaction.look(entries.distinct("uri"))
+    if not listing.linked and not redaction.concerns(entries.distinct("uri")):
+        return listing
     found = [_by_all_paths(redaction, listing, entry.uri) for entry in listing.entries]
     inside = [(entry, each) for entry, each in zip(listing.entries, found, strict=True) if each]
     if not inside:
         return listing
     usable = [(entry.uri, each[0]) for entry, each in inside if not entry.problem]
     refuse_unknown_files(usable)
-    entries = [
+    kept = [
         functools.reduce(_kept, each, entry)
         for entry, each in zip(listing.entries, found, strict=True)
     ]
@@ -227,7 +252,7 @@ def apply_redaction(tree: Tree, listing: Listing) -> Listing:
     what = f"input lies below an {METADATA}: what that redacts is not used"
     hint = f"give the folder of {METADATA} as the source for its narrations"
     notes = (*listing.notes, f"{counted(known, what)}; {hint}") if known else listing.notes
-    return replace(listing, entries=tuple(entries), notes=notes)
+    return replace(listing, entries=tuple(kept), notes=notes)
 
 
 def _by_all_paths(redaction: Redaction, listing: Listing, uri: str) -> list[FileMetadata]:
@@ -273,6 +298,18 @@ def _url(base: Tree, where: Location) -> str:
     if ".." in path.split("/"):
         path = posixpath.normpath(path)
     return f"{protocol}://{path.lstrip('/')}"
+
+
+def _links(root: str, folder: str, uris: Sequence[str]) -> list[str]:
+    """Which of the files of a folder are links: of many by one look at all that is there."""
+    if len(uris) < LOOKED_AT_ONE_BY_ONE:
+        return [uri for uri in uris if os.path.islink(f"{root}/{uri}")]
+    try:
+        with os.scandir(folder) as entries:
+            links = {entry.name for entry in entries if entry.is_symlink()}
+    except OSError:  # nothing there may be listed
+        return list(uris)
+    return [uri for uri in uris if uri.rpartition("/")[2] in links] if links else []
 
 
 def _place(path: str) -> FilePlace:

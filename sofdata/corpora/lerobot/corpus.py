@@ -36,16 +36,9 @@ import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from sofdata.corpora.base import (
-    Entry,
-    Ignored,
-    Listing,
-    count_ignored,
-    counted,
-    is_hidden,
-    suffix,
-)
+from sofdata.corpora.base import Ignored, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
+from sofdata.corpora.entry import Entry
 from sofdata.corpora.lerobot.actions import ActionLayout, check_type, find_actions, read_track
 from sofdata.corpora.lerobot.episodes import EpisodeInfo, View, read_episodes
 from sofdata.corpora.lerobot.info import INFO, Info, read_info
@@ -53,7 +46,7 @@ from sofdata.corpora.lerobot.tasks import THREADS, Tasks, texts_by_time
 from sofdata.corpora.readers import jsonfile
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, parse
-from sofdata.storage.walk import Found, Item
+from sofdata.storage.walk import NO_STAMP, Found, Item
 from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations, TimedText
 
 SPARE = "video of no episode"
@@ -201,6 +194,7 @@ def _entry(
         detail=detail,
         actions=None if problem else ref,
         annotations=Annotations() if problem else _shifted(texts, start_s),
+        stamp=item.stamp if (item := found.get(view.uri)) else NO_STAMP,
     )
 
 

@@ -1,4 +1,4 @@
-"""What runs in the workers of an engine: whole units, and for Ray what estimates their flow."""
+"""What runs in the workers of an engine: units, parts of long videos, and for Ray their flow."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Any
 from sofdata.errors import ConfigError
 from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.engines.batches import Batch, batches
+from sofdata.ingest.engines.batches import BATCH_S, Batch, batches
 from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import Libraries, own_digest
+from sofdata.ingest.splitting.split import PartWorker, VideoSplit
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import run_unit
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage.tree import Tree
+from sofdata.video.isolate import DecoderProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,21 @@ class Place:
 
 
 class UnitWorker:
-    """Runs units, one at a time: as an actor of Ray, or in a process of `engines.worker`."""
+    """Runs units, one at a time: as an actor of Ray, or in a process of `engines.worker`.
 
-    def __init__(self, job: UnitJob) -> None:
+    process: what decodes for it, if that was launched before; it is ended where it is not wanted.
+    """
+
+    def __init__(self, job: UnitJob, process: DecoderProcess | None = None) -> None:
         self._job = job
         self._flow: FlowSource | None = None
         self._decoder: Isolated | InProcess
-        self._decoder = (Isolated if job.config.run.isolate else InProcess)(job.config)
+        if job.config.run.isolate:
+            self._decoder = Isolated(job.config, process, divides=True)
+        else:
+            self._decoder = InProcess(job.config, divides=True)
+            if process:
+                process.close()
 
     def start(self) -> Place:
         """Prepare an actor of Ray, and return where it runs.
@@ -61,20 +71,39 @@ class UnitWorker:
 
         Raises `ConfigError` where it has other versions of what decides the bytes.
         """
+        self._decoder.launch()  # imports what it needs while this process does the same
         own_digest(self._job.config, self._job.libraries, where)
         for tree in (self._job.source, self._job.dest):
             tree.connect()
         if estimates_flow:
             self._flow = LocalFlow(make_estimator(self._job.config.flow))
 
-    def run(self, unit: Unit, flow_actors: Sequence[Any] = ()) -> Iterator[Batch]:
+    def run(
+        self, unit: Unit, flow_actors: Sequence[Any] = (), every_s: float = BATCH_S
+    ) -> Iterator[Batch]:
         """Run a unit, with flow by the actors given, or by this worker if there are none.
+
+        every_s: time between two batches; see `batch_s`.
 
         Yields batches of events: the videos as they end, and at last how the unit ended.
         """
+        flow = self._flow_from(flow_actors)
+        parts = PartWorker(self._job.config, self._decoder, flow)
+        yield from batches(run_unit(unit, self._job, flow, self._decoder, parts), every_s)
+
+    def help(self, split: VideoSplit, flow_actors: Sequence[Any] = ()) -> bool:
+        """Do a part of a long video that another worker of this node has open, if there is one.
+
+        Returns whether it makes sense to ask again.
+        """
+        flow = self._flow_from(flow_actors)
+        libraries = own_digest(self._job.config, self._job.libraries)
+        return PartWorker(self._job.config, self._decoder, flow).help(split, libraries)
+
+    def _flow_from(self, flow_actors: Sequence[Any]) -> FlowSource:
         flow = RemoteFlow(flow_actors) if flow_actors else self._flow
         assert flow is not None
-        yield from batches(run_unit(unit, self._job, flow, self._decoder))
+        return flow
 
     def close(self) -> None:
         """End the process that decodes for this worker."""

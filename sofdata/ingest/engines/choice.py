@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sofdata.errors import ConfigError
 from sofdata.flow.config import FlowConfig
 from sofdata.ingest.config import IngestConfig, RunConfig
+from sofdata.shards.layout import DATASET
+from sofdata.storage.tree import Tree
 from sofdata.system.extras import install, is_installed, require
 from sofdata.ui.text import clock
 
 if TYPE_CHECKING:  # a command looks here before it imports what it works with
+    from sofdata.ingest.engines.crew import EarlyWorkers
     from sofdata.ingest.events import Event
     from sofdata.ingest.job import UnitJob
     from sofdata.ingest.units import Unit
@@ -64,6 +68,15 @@ def may_use_processes(run: RunConfig) -> bool:
     return run.engine == "processes" or (run.engine == "auto" and not _needs_ray(run))
 
 
+def may_start_early(run: RunConfig, dest: Tree) -> bool:
+    """Whether workers are worth starting before there is a plan: there will be work for them.
+
+    Not where a dataset stands, of which nothing may be left to do, nor beside an object store,
+    whose answers take longer than the start.
+    """
+    return may_use_processes(run) and dest.is_local and not dest.exists(DATASET)
+
+
 def choose(run: RunConfig, flow: FlowConfig, work: Work, cores: int, has_ray: bool) -> Choice:
     """The engine for so much work.
 
@@ -92,8 +105,16 @@ def choose(run: RunConfig, flow: FlowConfig, work: Work, cores: int, has_ray: bo
     )
 
 
-def engine_of(config: IngestConfig) -> Callable[[Iterable[Unit], UnitJob], Iterator[Event]]:
-    """What runs the units; config: with the engine of a `Choice`. Imports only what it needs."""
+def engine_of(
+    config: IngestConfig, early: EarlyWorkers | None = None
+) -> Callable[[Iterable[Unit], UnitJob], Iterator[Event]]:
+    """What runs the units. Imports only what the engine needs.
+
+    config: with the engine of a `Choice`. early: workers that were started before; an engine that
+    has no use for them ends them.
+    """
+    if early is not None and config.run.engine != "processes":
+        early.end()
     if config.run.engine == "inline":
         from sofdata.ingest.engines.inline import run_inline
 
@@ -101,7 +122,7 @@ def engine_of(config: IngestConfig) -> Callable[[Iterable[Unit], UnitJob], Itera
     if config.run.engine == "processes":
         from sofdata.ingest.engines.processes import run_processes
 
-        return run_processes
+        return partial(run_processes, early=early)
     from sofdata.ingest.engines.cluster import run_ray
 
     return run_ray

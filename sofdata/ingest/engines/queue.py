@@ -5,9 +5,11 @@ Retry policy for every engine with workers; the engines decide only what a failu
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,31 +19,33 @@ from sofdata.ingest.units import Unit
 UNIT_TRIES = 3
 NODE_TRIES = 10
 START_TRIES = 3  # for each worker wanted
+DESCRIBED = 20  # units that a diagnosis names
 PAUSE_S = 0.5  # before the second try; each later one waits so much longer
 
 
 @dataclass(slots=True)
 class Queue:
-    """The units of a run that are not done yet.
+    """The units of a run that are not done yet. No step takes longer the more of them there are.
 
     under_way: each unit that runs, and its worker, by what the engine waits for.
-    later: the units that wait for the end of a pause, and when that is on the monotonic clock.
+    later: the units that wait for the end of a pause, as a heap: when that is on the monotonic
+    clock, and a number that settles ties.
     """
 
     waiting: deque[Unit]
-    later: list[tuple[float, Unit]] = field(default_factory=list)
+    later: list[tuple[float, int, Unit]] = field(default_factory=list)
     under_way: dict[Any, tuple[Unit, Any]] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
     losses: Counter[str] = field(default_factory=Counter)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.later) + len(self.under_way)
 
     def wake(self) -> None:
         """Let those units wait for a worker again whose pause is over."""
-        now = time.monotonic()
-        self.waiting.extend(unit for due, unit in self.later if due <= now)
-        self.later = [(due, unit) for due, unit in self.later if due > now]
+        while self.later and self.later[0][0] <= time.monotonic():
+            self.waiting.append(heapq.heappop(self.later)[2])
 
     def retry(self, unit: Unit, why: str, lost: bool = False) -> None:
         """Queue a unit again whose worker failed.
@@ -57,12 +61,14 @@ class Queue:
             videos = ", ".join(video.id for video in unit.videos[:3])
             raise TransientError(f"unit {unit.id} ({videos}, ...) failed {most} times: {why}")
         pause_s = 0.0 if lost else PAUSE_S * self.tries[unit.id]
-        self.later.append((time.monotonic() + pause_s, unit))
+        heapq.heappush(self.later, (time.monotonic() + pause_s, next(self._numbers), unit))
 
     def describe(self) -> str:
-        """The units under way in words, for a diagnosis."""
-        units = [unit for unit, _ in self.under_way.values()]
-        return "; ".join(f"unit {unit.id} ({unit.videos[0].id}, ...)" for unit in units)
+        """The first units under way in words, for a diagnosis."""
+        units = [unit for unit, _ in itertools.islice(self.under_way.values(), DESCRIBED)]
+        parts = [f"unit {unit.id} ({unit.videos[0].id}, ...)" for unit in units]
+        more = len(self.under_way) - len(units)
+        return "; ".join([*parts, f"{more} more"] if more else parts)
 
 
 def queue_of(units: Iterable[Unit]) -> Queue:

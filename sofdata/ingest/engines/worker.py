@@ -1,8 +1,9 @@
 """The process of a worker of the engine `processes`: runs units, one at a time.
 
 Speaks over one pipe, whose descriptor is the first argument; the second is the process id of the
-driver. It is sent the job, then one unit after the other, and answers with what each brings. It
-ends when the driver closes the pipe or is gone.
+driver. It is sent the job, then one unit after the other, and answers with what each brings. In
+between it may be asked to help another worker with a long video. It ends when the driver closes the
+pipe or is gone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,15 @@ from multiprocessing.connection import Connection
 
 from sofdata.errors import ContractError, Interrupted
 from sofdata.ingest.engines.actors import UnitWorker
-from sofdata.ingest.engines.batches import Batch
+from sofdata.ingest.engines.batches import Batch, batch_s
+from sofdata.ingest.job import UnitJob
+from sofdata.ingest.splitting.split import VideoSplit
+from sofdata.ingest.units import Unit
 from sofdata.system import interrupts
+from sofdata.system.cores import cores
 from sofdata.system.processes import end_with_parent
+from sofdata.video.isolate import DecoderProcess
+from sofdata.video.limits import LimitConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,15 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Helped:
+    """The worker has helped another one, and waits. more: whether there may be more to do."""
+
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """A unit, or the start of the worker, has raised an error. The worker waits for another unit.
+    """What was asked for, or the start of the worker, has raised an error. The worker waits.
 
     trace: the traceback in this process, for a log.
     """
@@ -37,7 +51,7 @@ class Failed:
     trace: str
 
 
-Message = Idle | Failed | Batch
+Message = Idle | Helped | Failed | Batch
 
 
 def main() -> None:
@@ -50,8 +64,27 @@ def main() -> None:
 
 
 def serve(pipe: Connection) -> None:
-    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed."""
-    with closing(UnitWorker(pipe.recv())) as worker:
+    """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed.
+
+    The process that decodes starts before the job is there, and what every job needs is imported:
+    the driver may still be planning it.
+    """
+    with closing(DecoderProcess(LimitConfig())) as process:
+        process.launch()
+        _import_ahead()
+        job: UnitJob = pipe.recv()
+        every_s = batch_s(job.config.run.workers or cores())
+        _work(UnitWorker(job, process), pipe, every_s)
+
+
+def _import_ahead() -> None:
+    import av  # noqa: F401
+    import cv2  # noqa: F401
+    from PIL import JpegImagePlugin  # noqa: F401
+
+
+def _work(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
+    with closing(worker):
         try:
             worker.prepare("", estimates_flow=True)
         except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
@@ -59,20 +92,23 @@ def serve(pipe: Connection) -> None:
             return
         pipe.send(Idle())
         while True:
-            _run(worker, pipe)
+            _run(worker, pipe, every_s)
 
 
-def _run(worker: UnitWorker, pipe: Connection) -> None:
-    unit = pipe.recv()
+def _run(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
+    wanted: Unit | VideoSplit = pipe.recv()
     try:
-        for batch in worker.run(unit):
-            pipe.send(batch)
+        if isinstance(wanted, VideoSplit):
+            answer: Message = Helped(worker.help(wanted))
+        else:
+            for batch in worker.run(wanted, every_s=every_s):
+                pipe.send(batch)
+            answer = Idle()
     except BrokenPipeError:
         raise  # the driver is gone, or wants no more
     except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
-        pipe.send(failed(error))
-    else:
-        pipe.send(Idle())
+        answer = failed(error)
+    pipe.send(answer)
 
 
 def failed(error: Exception) -> Failed:

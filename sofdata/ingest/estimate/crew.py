@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection, wait
 from typing import cast
 
 from sofdata.errors import ContractError, SofdataError, TransientError
-from sofdata.ingest.engines.processes import GRACE_S, RemoteError, Worker, start_worker
+from sofdata.ingest.engines.crew import GRACE_S, Worker, start_worker
+from sofdata.ingest.engines.processes import RemoteError
 from sofdata.ingest.engines.worker import Failed
 from sofdata.ingest.estimate.guess import Header
 from sofdata.ingest.estimate.meter import Measured, Meter

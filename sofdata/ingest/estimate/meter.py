@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,11 +19,9 @@ from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.estimate.clock import NO_TIME, CpuClock, Spent
 from sofdata.ingest.estimate.guess import Header
-from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
-from sofdata.ingest.outcome import VideoOutcome
-from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools
+from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, run_through
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import run_video
 from sofdata.shards.layout import SHARDS
@@ -121,7 +119,7 @@ class Meter:
         self._flow.reset()
         self._decoder.stream = None
         begin_bytes, begin = tools.shard.size_bytes, self._clock.read()
-        outcome = _outcome_of(run_video(ref, self._job, tools))
+        outcome = run_through(run_video(ref, self._job, tools))
         spent = self._clock.since(begin)
         return Measured(
             ref=ref,
@@ -209,13 +207,3 @@ def _with_commit(videos: list[Measured], commit: Spent) -> list[Measured]:
         replace(video, commit=commit.times(video.bytes / whole if whole else 1 / len(videos)))
         for video in videos
     ]
-
-
-def _outcome_of(work: Generator[VideoProgress, None, VideoOutcome]) -> VideoOutcome:
-    """What a video's work returns; its progress shows nowhere."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as ended:
-            outcome: VideoOutcome = ended.value
-            return outcome

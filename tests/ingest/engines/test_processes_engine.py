@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from sofdata.ingest.config import load_config
-from sofdata.ingest.engines.processes import Crew
+from sofdata.ingest.engines.crew import Crew
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import execute, prepare
 from sofdata.scenes import write_clip
@@ -126,9 +126,7 @@ def test_a_unit_is_tried_three_times(
 def test_workers_that_die_as_they_start_end_the_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "sofdata.ingest.engines.processes.PROGRAM", "raise SystemExit('out of order')"
-    )
+    monkeypatch.setattr("sofdata.ingest.engines.crew.PROGRAM", "raise SystemExit('out of order')")
     config = load_config(None, ["run.engine=processes", "run.workers=1"])
     prepared = prepare(Tree(str(corpus)), Tree(str(tmp_path / "d")), config, "auto")
     with pytest.raises(Exception, match=r"4 workers in a row died .*exit code 1.*out of order"):
