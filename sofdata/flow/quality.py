@@ -47,9 +47,9 @@ EARLIER = replace(
     **BEFORE_REGIONS,
 )
 
-# fine: the error of `earlier`, for less. standard: some percent more error, for two thirds of that.
-# fast: half as much error again, for a fifth; for a first look at a corpus. earlier: the default
-# before there were names, to go on with a dataset that was begun then.
+# fine: the error of `earlier`, for less. standard: a seventh more error for a quarter less time.
+# fast: half as much error again for a quarter of the time, for a first look at a corpus. earlier:
+# the default before there were names, to go on with a dataset that was begun then.
 QUALITIES: dict[Quality, DisSettings] = {
     "fine": DisSettings(),
     "standard": replace(DisSettings(), patch_stride=4, variational_refinement_iterations=3),
@@ -63,8 +63,8 @@ QUALITIES: dict[Quality, DisSettings] = {
 }
 NOTES: dict[Quality, str] = {
     "fine": "the least error; the default",
-    "standard": "a little more error, a third less time",
-    "fast": "half as much error again, a fifth of the time",
+    "standard": "a seventh more error than fine, a quarter less time",
+    "fast": "half as much error again as fine, a quarter of the time",
     "earlier": "what `fine` was before there were names",
 }
 
