@@ -25,7 +25,7 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.functions import ingest, load, load_policy, train, verify
+    from sofdata.api.functions import estimate, ingest, load, load_policy, train, verify
     from sofdata.errors import (
         ActionError,
         ConfigError,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         TransientError,
         WorseError,
     )
+    from sofdata.ingest.estimate.estimate import Estimate, NoEstimate
+    from sofdata.ingest.estimate.figures import Figure
     from sofdata.ingest.run import Summary
     from sofdata.ingest.verify import Finding, Verdict
     from sofdata.loading.loader import Loader
@@ -70,6 +72,8 @@ __all__ = [
     "ContractError",
     "DatasetRecord",
     "DecodeError",
+    "Estimate",
+    "Figure",
     "Finding",
     "FlowClip",
     "FlowError",
@@ -77,6 +81,7 @@ __all__ = [
     "HeldOut",
     "InputError",
     "Loader",
+    "NoEstimate",
     "Plan",
     "Policy",
     "RejectedWindow",
@@ -93,6 +98,7 @@ __all__ = [
     "VideoRef",
     "WorseError",
     "__version__",
+    "estimate",
     "ingest",
     "load",
     "load_policy",
@@ -102,11 +108,13 @@ __all__ = [
 
 # Where each public name is defined; `__getattr__` imports it from there.
 _HOMES = {
-    "sofdata.api.functions": ("load", "load_policy", "verify"),
+    "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),
         *("InputError", "SofdataError", "StorageError", "TransientError", "WorseError"),
     ),
+    "sofdata.ingest.estimate.estimate": ("Estimate", "NoEstimate"),
+    "sofdata.ingest.estimate.figures": ("Figure",),
     "sofdata.ingest.run": ("Summary",),
     "sofdata.models.policy": ("Policy",),
     "sofdata.loading.loader": ("Loader",),

@@ -12,7 +12,7 @@ from sofdata.ingest.generation import Generation, save_generation
 from sofdata.ingest.inputs import Refused
 from sofdata.ingest.plan import IngestPlan
 from sofdata.ingest.units import Unit, unit_id
-from sofdata.shards.commit import commit_record
+from sofdata.shards.layout import ledger_name
 from sofdata.shards.schema import (
     Counts,
     DatasetRecord,
@@ -103,7 +103,7 @@ def _dataset(config: IngestConfig, plan: IngestPlan) -> DatasetRecord:
 def _commit(dest: Tree, record: LedgerRecord) -> None:
     if record.shard:
         dest.write(f"shards/{record.shard.name}", bytes(record.shard.size_bytes))
-    commit_record(dest, record, "")
+    dest.write(f"ledger/{ledger_name(record.unit)}", record.to_json())
 
 
 def _window(rng: np.random.Generator, video: str, window: int, place: int) -> WindowRow:

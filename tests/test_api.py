@@ -24,7 +24,7 @@ from sofdata.storage import lock
 from sofdata.ui import console
 from tests.helpers import hashes
 
-FUNCTIONS = ("ingest", "load", "load_policy", "train", "verify")
+FUNCTIONS = ("estimate", "ingest", "load", "load_policy", "train", "verify")
 
 
 def test_importing_sofdata_imports_nothing_heavy() -> None:

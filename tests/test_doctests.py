@@ -64,7 +64,7 @@ def test_an_example_prints_what_it_says(
 
 def test_every_public_function_has_an_example_that_runs() -> None:
     found = {example.name for example in _examples()}
-    functions = ("ingest", "load", "load_policy", "train", "verify")
+    functions = ("estimate", "ingest", "load", "load_policy", "train", "verify")
     assert {f"sofdata.api.functions.{name}" for name in functions} <= found
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sofdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sofdata.ingest.estimate.estimate import Estimate, NoEstimate
     from sofdata.ingest.events import Event
     from sofdata.ingest.run import Summary
     from sofdata.ingest.verify import Verdict
@@ -127,6 +128,77 @@ def ingest(
             units = len(prepared.plan.units)
             return Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
         return execute(prepared, on_event or _ignore, early)
+
+
+def estimate(
+    source: Location,
+    dest: Location,
+    *,
+    sample: int = 20,
+    seed: int = 0,
+    recipe: Location | None = None,
+    settings: Settings = (),
+    corpus: str = "auto",
+    engine: Literal["auto", "ray", "processes", "inline"] | None = None,
+    workers: int | None = None,
+    with_actions: bool = False,
+    update: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Estimate | NoEstimate:
+    """What an ingest would take and give, as `sofdata ingest --dry-run` says it. Writes nothing.
+
+    A sample of the videos that are not yet done is run and thrown away, as many at once as the
+    ingest would keep busy. What is committed at `dest` counts as done.
+
+    Args:
+        source, dest, recipe, settings, corpus, engine, with_actions, update: as of `ingest`.
+        sample: how many videos are measured; of each that lasts more than a minute twice 10 s.
+        seed: which ones.
+        workers: what the wall time is told for; None for one each core.
+        on_progress: called with how many are measured, and of how many.
+
+    Returns:
+        Hours of video, windows, bytes, CPU and GPU hours, each with its range at 95 %, and the wall
+        time; or a `NoEstimate`, whose `why` says why nothing can be told.
+
+    Raises:
+        ConfigError: the settings are wrong, or `dest` holds something else.
+        StorageError: `source` or `dest` cannot be read.
+        TransientError: a process that measured has died.
+
+    Example:
+        >>> import sofdata
+        >>> price = sofdata.estimate("videos", "elsewhere", engine="inline")
+        >>> price.videos, price.windows.low == price.windows.high  # all three were measured
+        (3, True)
+    """
+    import time
+
+    from sofdata.config.overrides import once
+    from sofdata.ingest.config import load_config
+    from sofdata.ingest.estimate.estimate import estimate
+    from sofdata.ingest.mode import Mode
+    from sofdata.ingest.run import prepare
+    from sofdata.storage.tree import Tree
+
+    if sample < 1:
+        raise ConfigError(f"sample is {sample}: an estimate needs a video at least")
+    began_s = time.monotonic()
+    options: dict[str, object] = {"run.engine": engine, "run.workers": workers}
+    if with_actions:
+        options["with_actions"] = True
+    given = {name: value for name, value in options.items() if value is not None}
+    config = load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    prepared = prepare(
+        Tree(_place(source, "source")),
+        Tree(_place(dest, "dest")),
+        config,
+        corpus,
+        mode=Mode.of(update=update),
+        dry_run=True,
+    )
+    planning_s = time.monotonic() - began_s
+    return estimate(prepared, sample, seed, planning_s, on_progress or _measured)
 
 
 def verify(dest: Location, *, fast: bool = False) -> Verdict:
@@ -368,6 +440,10 @@ def _place(given: Location, name: str) -> str:
 
 def _text(place: Location | None) -> str | None:
     return None if place is None else os.fspath(place)
+
+
+def _measured(done: int, total: int) -> None:
+    """The follower of a sample where there is none."""
 
 
 def _ignore(_: object) -> None:

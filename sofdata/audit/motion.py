@@ -18,7 +18,7 @@ from sofdata.flow.estimator import Estimator
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.stages import still_steps
 from sofdata.shards.schema import SampleRecord
-from sofdata.windows.steps import make_step
+from sofdata.windows.steps import reduced_steps
 
 Flow = NDArray[np.float32]
 
@@ -74,7 +74,7 @@ def fresh_flow(pictures: Sequence[Picture], estimator: Estimator, config: Ingest
     full = np.zeros((len(frames) - 1, *frames.shape[1:3], 2), np.float32)
     if moves.any():
         full[moves] = estimator.estimate(frames[:-1][moves], frames[1:][moves])
-    return np.stack([make_step(step, config.windows).flow for step in full])
+    return np.stack([step.flow for step in reduced_steps(full, config.windows)])
 
 
 def texture(picture: Picture, size: int) -> NDArray[np.float32]:

@@ -37,6 +37,33 @@ class UnitConfig(Section):
     )
 
 
+class SplitConfig(Section):
+    """How a long video is split, so that workers of its node help with it who have no other work.
+
+    Only videos are split that give the same bytes so: H.264, HEVC, VP9 and AV1 in MP4, QuickTime,
+    Matroska or WebM, in a file or a copy on the node. Where a part does not come as from the whole
+    video (damage, odd times), the video is decoded in one go after all. Defaults are ours.
+    """
+
+    from_s: float | None = Field(
+        120.0,
+        gt=0,
+        description="Videos, or spans, of at least this length, s, are split. Null: none is.",
+    )
+    part_s: float = Field(
+        60.0,
+        gt=0,
+        description="About how long a part is, s. It begins near a key frame, and with a chunk of "
+        "video.chunk_frames sampled frames.",
+    )
+    ahead_mib: float = Field(
+        1024.0,
+        gt=0,
+        description="Room, MiB, for parts of one video that are done before those ahead of them: "
+        "temporary files of the node, at the defaults 45 MiB a part. At least one is.",
+    )
+
+
 class RunConfig(Section):
     """How an ingest is run. Nothing here changes a byte of the dataset.
 
@@ -107,6 +134,7 @@ class RunConfig(Section):
         "(not with engine 'inline').",
     )
     limits: LimitConfig = LimitConfig()
+    split: SplitConfig = SplitConfig()
     lock: Literal["auto", "none"] = Field(
         "auto",
         description="'auto': only one command at a time writes to a destination, by a lock of its "
@@ -169,8 +197,8 @@ class IngestConfig(Section):
         """What decides the dataset's bytes: all sections but `run`.
 
         Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
-        `windows.texts` and `windows.min_texture` are left out where they change nothing, as in
-        datasets made before there were such keys (see `stored_config`); so is
+        `windows.texts`, `windows.min_texture` and `windows.camera_fit` are left out where they
+        change nothing, as in datasets made before there were such keys (see `stored_config`); so is
         `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
@@ -183,6 +211,8 @@ class IngestConfig(Section):
             del content["windows"]["texts"]
         if not self.windows.min_texture:
             del content["windows"]["min_texture"]
+        if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
+            del content["windows"]["camera_fit"]
         if self.flow.weights_sha256:
             content["flow"]["checkpoint"] = None
         return content
@@ -211,7 +241,8 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 
     They get the values that change nothing, whatever their defaults are now.
     """
-    windows = {"texts": "label", "min_texture": 0.0, **content.get("windows", {})}
+    before = {"texts": "label", "min_texture": 0.0, "camera_fit": "ransac"}
+    windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     return {

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sofdata.shards.schema import Status
+
+if TYPE_CHECKING:  # whoever displays events need not load what decodes videos
+    from sofdata.ingest.splitting.split import VideoSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,13 @@ class VideoProgress:
     done_s: float
     total_s: float
     size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOpened:
+    """A long video is open, of which other workers of its node may do parts; for engines alone."""
+
+    split: VideoSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +115,13 @@ class NodeLost:
 
 
 Event = (
-    Ready | VideoProgress | VideoDone | UnitDone | UnitKept | UnitRetried | NodeJoined | NodeLost
+    Ready
+    | VideoProgress
+    | SplitOpened
+    | VideoDone
+    | UnitDone
+    | UnitKept
+    | UnitRetried
+    | NodeJoined
+    | NodeLost
 )

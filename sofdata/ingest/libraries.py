@@ -36,6 +36,15 @@ NOTE = "made under "  # what the note of a dataset with several sets begins with
 _DIGITS = 16
 _HASH_DIGITS = 12
 _FFMPEG = ("libavcodec", "libavformat", "libavutil", "libswscale")
+# Windows of a clip of five frames, by the ways that datasets were first made: their hash stays.
+_WINDOWS = {
+    "length": 2,
+    "stride": 2,
+    "size": 32,
+    "static_px": 0,
+    "min_texture": 0,
+    "camera_fit": "ransac",
+}
 # Entries whose value says nothing by itself, and where the difference comes from.
 _HINTS = {
     "a scaled picture": "FFmpeg computes otherwise here: another processor or build",
@@ -338,7 +347,7 @@ def _windows(estimator: str) -> str:
     config = IngestConfig.parse(
         {
             "flow": {"estimator": estimator, "size": 64},
-            "windows": {"length": 2, "stride": 2, "size": 32, "static_px": 0, "min_texture": 0},
+            "windows": _WINDOWS,
         }
     )
     frames = Frames(_pattern(5, 64, 64), np.array([0.0, 0.125, 0.25, 0.375, 0.5]))

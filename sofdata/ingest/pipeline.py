@@ -7,25 +7,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sofdata.ingest.events import VideoProgress
+from sofdata.ingest.events import SplitOpened, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
+from sofdata.ingest.libraries import own_digest
 from sofdata.ingest.outcome import VideoOutcome, finished_outcome
 from sofdata.ingest.retries import VideoAttempt
-from sofdata.ingest.stages import FlowSource, cut_windows, estimate_flow, with_actions
+from sofdata.ingest.splitting.folder import part_folder
+from sofdata.ingest.splitting.join import Join
+from sofdata.ingest.splitting.split import OwnSplit, PartWorker, VideoSplit, most_ahead, state_of
+from sofdata.ingest.stages import FlowSource, StepChunk, join_steps, with_actions
 from sofdata.ingest.work import span_length_s, whole_bytes
 from sofdata.shards.sample import VideoContext, encode_sample
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local
+from sofdata.system.fault_points import fault_point
 from sofdata.types import ActionTrack, Frames, RejectedWindow, VideoRef
 from sofdata.video.config import DecoderName
+from sofdata.video.division import Division
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.tally import StreamReport
@@ -59,6 +65,10 @@ class DecodedVideo(Protocol):
     @property
     def duration_s(self) -> float: ...
     @property
+    def is_sound(self) -> bool: ...
+    @property
+    def division(self) -> Division | None: ...
+    @property
     def report(self) -> StreamReport: ...
     def __iter__(self) -> Iterator[Frames]: ...
 
@@ -71,35 +81,45 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker reads a unit's videos with, and where their samples go. unit: its id."""
+    """What a worker reads a unit's videos with, and where their samples go.
+
+    unit: its id. parts: does parts of long videos; None where nobody could help with them.
+    """
 
     fetcher: Fetcher
     open_video: Decoder
     flow: FlowSource
     shard: ShardWriter
     unit: str = ""
+    parts: PartWorker | None = None
 
 
-VideoSteps = Generator[VideoProgress, None, VideoOutcome]
+VideoSteps = Generator[VideoProgress | SplitOpened, None, VideoOutcome]
 
 
 def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tools) -> VideoSteps:
     """One attempt at a video: open it, estimate flow, cut windows, encode and write them.
 
-    Yields, about once a second, how far it has come, and returns how it ended. All of its samples
-    get into the shard or, if this raises or is closed before its end, none. Raises `InputError` or
-    `OSError` for what is wrong with the video, which `sofdata.ingest.retries` judges, and what the
-    destination raises.
+    Yields, about once a second, how far it has come, at first whether others may work on parts of
+    it, and returns how it ended. All of its samples get into the shard or, if this raises or is
+    closed before its end, none. Raises `InputError` or `OSError` for what is wrong with the video,
+    which `sofdata.ingest.retries` judges, and what the destination raises.
     """
     config = job.config
     # The samples outermost: what a file turns out to be when it is closed rolls them back as well.
-    with tools.shard.video(ref.id) as samples, _opened(ref, attempt, job, tools.fetcher) as file:
+    with ExitStack() as stack:
+        samples = stack.enter_context(tools.shard.video(ref.id))
+        file = stack.enter_context(_opened(ref, attempt, job, tools.fetcher))
         actions = _read_actions(ref, job)
-        frames = tools.open_video(file, ref, attempt.decoder)
-        clock = VideoClock(frames, ref)
-        chunks = estimate_flow(clock, tools.flow, config, ref.annotations)
-        windows = cut_windows(chunks, config.windows, ref.annotations)
-        context = _context(ref, frames, job, tools.flow.name)
+        video = tools.open_video(file, ref, attempt.decoder)
+        split = stack.enter_context(_split(video, str(file), ref, attempt, job, tools))
+        if split:
+            yield SplitOpened(split.video)
+            fault_point("a video is split")
+        steps = Join(video, ref, config, tools.flow, split)
+        clock = VideoClock(steps, video.duration_s, ref)
+        windows = join_steps(clock, config.windows, ref.annotations)
+        context = _context(ref, video, job, tools.flow.name)
         for window in with_actions(windows, actions):
             if isinstance(window, RejectedWindow):
                 samples.reject(window)
@@ -107,7 +127,7 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
                 samples.write(encode_sample(window, context, config.codec, config.images))
             if clock.is_due():
                 yield clock.progress(tools.unit)
-        return finished_outcome(ref, frames.decoder, frames.report, samples, attempt)
+        return finished_outcome(ref, video.decoder, steps.report, samples, attempt)
 
 
 def run_through(steps: VideoSteps) -> VideoOutcome:
@@ -121,20 +141,22 @@ def run_through(steps: VideoSteps) -> VideoOutcome:
 
 
 class VideoClock:
-    """The frames of a video, and how far they have come: by their own times, not by any count."""
+    """The steps of a video, and how far they have come: by their own times, not by any count."""
 
-    def __init__(self, frames: DecodedVideo, ref: VideoRef) -> None:
-        self._frames = frames
+    def __init__(self, steps: Iterable[StepChunk], duration_s: float, ref: VideoRef) -> None:
+        self._steps = steps
+        self._duration_s = duration_s
         self._ref = ref
         self._done_s = 0.0
         self._told_s = time.monotonic()
 
-    def __iter__(self) -> Iterator[Frames]:
+    def __iter__(self) -> Iterator[StepChunk]:
         first_s: float | None = self._ref.span_s[0] if self._ref.span_s else None
-        for frames in self._frames:
-            first_s = float(frames.pts_s[0]) if first_s is None else first_s
-            self._done_s = float(frames.pts_s[-1]) - first_s
-            yield frames
+        for chunk in self._steps:
+            pts_s = chunk.frames.pts_s
+            first_s = float(pts_s[0]) if first_s is None else first_s
+            self._done_s = float(pts_s[-1]) - first_s
+            yield chunk
 
     def is_due(self) -> bool:
         """Whether nothing was told for `PROGRESS_S`."""
@@ -144,8 +166,27 @@ class VideoClock:
         """How far it has come, for whoever follows the unit."""
         self._told_s = time.monotonic()
         ref = self._ref
-        total_s = span_length_s(ref) or self._frames.duration_s
+        total_s = span_length_s(ref) or self._duration_s
         return VideoProgress(unit, ref.id, self._done_s, total_s, whole_bytes(ref))
+
+
+@contextmanager
+def _split(
+    video: DecodedVideo, path: str, ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tools
+) -> Iterator[OwnSplit | None]:
+    """A video that is open, for others to work on parts of it; None where nobody may."""
+    division = video.division if tools.parts and not attempt.in_one else None
+    file = state_of(path) if division else None
+    if tools.parts is None or division is None or file is None:
+        yield None
+        return
+    own = own_digest(job.config, job.libraries)
+    with part_folder(len(division.parts), most_ahead(job.config, division)) as folder:
+        if folder is None:
+            yield None
+        else:
+            split = VideoSplit(tools.unit, ref, path, file, division, folder, own)
+            yield OwnSplit(split, tools.parts)
 
 
 @contextmanager

@@ -43,6 +43,15 @@ class VideoCounts:
     salvaged: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
+    def add_video(self, event: VideoDone) -> None:
+        """Add a video."""
+        self.videos += 1
+        self.windows += event.windows
+        self.frames += 0 if event.taken_over else event.frames
+        self.salvaged += event.is_salvaged and event.status == "done"
+        if event.reason:
+            self.reasons[event.reason] += 1
+
     def add(self, other: VideoCounts, sign: int = 1) -> None:
         """Add the counts of other videos, or subtract them with sign -1."""
         self.videos += sign * other.videos
@@ -82,12 +91,11 @@ class IngestProgress:
         if isinstance(event, Ready):
             self.started = time.monotonic()
         elif isinstance(event, VideoDone):
-            reasons = Counter([event.reason] if event.reason else [])
-            salvaged = int(event.status == "done" and event.is_salvaged)
-            frames = 0 if event.taken_over else event.frames
-            counts = VideoCounts(1, event.windows, frames, salvaged, reasons)
-            self._open.setdefault(event.unit, VideoCounts()).add(counts)
-            self._counts.add(counts)
+            unit = self._open.get(event.unit)
+            if unit is None:
+                unit = self._open[event.unit] = VideoCounts()
+            unit.add_video(event)
+            self._counts.add_video(event)
         elif isinstance(event, UnitRetried):
             self._counts.add(self._open.pop(event.unit, VideoCounts()), sign=-1)
         elif isinstance(event, UnitDone):

@@ -12,6 +12,7 @@ from typing import Literal
 from sofdata.errors import ActionError, DecodeError, FlowError
 from sofdata.video.config import DecoderName
 from sofdata.video.decord_reader import DecoderMisbehaved
+from sofdata.video.division import NotAsWhole
 from sofdata.video.isolate import DecoderDied
 from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
@@ -30,12 +31,14 @@ class VideoAttempt:
     tries: the number of decoders that were given it, this one included; it is stored.
     crash_retried: whether a decoder has crashed over it before and was retried.
     copy_whole: whether its file is copied, however large, rather than read in ranges.
+    in_one: whether it is decoded in one go, however long, rather than in parts.
     """
 
     decoder: DecoderName
     tries: int = 1
     crash_retried: bool = False
     copy_whole: bool = False
+    in_one: bool = False
 
 
 def next_attempt(attempt: VideoAttempt, error: Exception) -> VideoAttempt | None:
@@ -44,10 +47,13 @@ def next_attempt(attempt: VideoAttempt, error: Exception) -> VideoAttempt | None
     A decoder that crashes is retried once, since it may have been killed from outside, as by a
     system that is out of memory; that retry is not counted. Where decord
     misbehaves, hangs or crashes twice, PyAV tries. A file of which more than was worth it had to be
-    read in ranges is copied.
+    read in ranges is copied. One whose parts do not make up the whole is decoded in one go, which
+    is not counted either.
     """
     if isinstance(error, RangesSpent):
         return replace(attempt, copy_whole=True)
+    if isinstance(error, NotAsWhole):
+        return replace(attempt, in_one=True)
     crashed = isinstance(error, DecoderDied) and error.reason == "crash"
     if crashed and not attempt.crash_retried:
         return replace(attempt, crash_retried=True)

@@ -6,6 +6,7 @@ memory of a few chunks. `sofdata.ingest.pipeline` strings them together.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.flow.estimator import Estimator
+from sofdata.flow.opencv import load_cv2
 from sofdata.ingest.config import IngestConfig
 from sofdata.types import (
     ActionTrack,
@@ -26,8 +28,9 @@ from sofdata.types import (
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
-from sofdata.windows.segment import Windower
+from sofdata.windows.segment import Windower, make_steps
 from sofdata.windows.shots import shot_changes
+from sofdata.windows.steps import Step
 
 STILL_SHARE = 0.001  # of a step's colour values may differ: noise of the codec, not motion
 
@@ -74,6 +77,15 @@ class Chunk:
     breaks: list[str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StepChunk:
+    """As `Chunk`, with what windows need of each step; None for a break."""
+
+    frames: Frames
+    steps: list[Step | None]
+    breaks: list[str]
+
+
 def estimate_flow(
     chunks: Iterable[Frames],
     flow: FlowSource,
@@ -96,18 +108,34 @@ def estimate_flow(
         yield wait()
 
 
-def cut_windows(
-    chunks: Iterable[Chunk],
+def reduce_flow(chunks: Iterable[Chunk], config: WindowConfig) -> Iterator[StepChunk]:
+    """Reduce flow to its stored size and describe each step, which needs no other one."""
+    for chunk in chunks:
+        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config)
+        yield StepChunk(chunk.frames, steps, chunk.breaks)
+
+
+def join_steps(
+    chunks: Iterable[StepChunk],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
     windower = Windower(config)
     for chunk in chunks:
-        for window in windower.push(chunk.frames, chunk.clip, chunk.breaks):
+        for window in windower.push_steps(chunk.frames, chunk.steps, chunk.breaks):
             yield _with_text(window, config, annotations)
     for window in windower.close():
         yield _with_text(window, config, annotations)
+
+
+def cut_windows(
+    chunks: Iterable[Chunk],
+    config: WindowConfig,
+    annotations: Annotations = Annotations(),  # noqa: B008 - frozen
+) -> Iterator[SkillWindow | RejectedWindow]:
+    """`join_steps` of what `reduce_flow` makes of the chunks."""
+    return join_steps(reduce_flow(chunks, config), config, annotations)
 
 
 def with_actions(
@@ -172,16 +200,31 @@ def _begin(
     flow is nine tenths of the work.
     """
     first, second = frames.rgb[:-1], frames.rgb[1:]  # [T-1,H,W,3]
-    wanted = ~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == "")
-    estimate = flow.submit(first[wanted], second[wanted]) if wanted.any() else None
+    steps = _chosen(~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == ""))
+    estimate = None if steps is None else flow.submit(first[steps], second[steps])
 
     def wait() -> Chunk:
-        field = np.zeros((*first.shape[:3], 2), np.float32)
-        if estimate is not None:
-            field[wanted] = estimate()
-        return Chunk(frames, FlowClip(field, np.diff(frames.pts_s)), breaks)
+        found = None if estimate is None else estimate()
+        if found is None or len(found) < len(first):
+            field = np.zeros((*first.shape[:3], 2), np.float32)
+            if found is not None:
+                field[steps] = found
+            found = field
+        return Chunk(frames, FlowClip(found, np.diff(frames.pts_s)), breaks)
 
     return wait
+
+
+def _chosen(wanted: NDArray[np.bool_]) -> slice | NDArray[np.int64] | None:
+    """An index for the steps that are wanted: a slice, which copies no frames, where they adjoin.
+
+    None if no step is wanted.
+    """
+    steps = np.flatnonzero(wanted)
+    if not len(steps):
+        return None
+    first, end = int(steps[0]), int(steps[-1]) + 1
+    return slice(first, end) if len(steps) == end - first else steps
 
 
 def still_steps(rgb: Images, still_diff: float) -> NDArray[np.bool_]:
@@ -190,8 +233,11 @@ def still_steps(rgb: Images, still_diff: float) -> NDArray[np.bool_]:
     A step is still when at most one in a thousand of its colour values differs by more than
     `still_diff` grey levels.
     """
-    before, after = rgb[:-1], rgb[1:]
-    change = np.maximum(before, after) - np.minimum(before, after)
-    changed = np.count_nonzero(change > still_diff, axis=(1, 2, 3))
-    allowed = 0 if still_diff == 0 else STILL_SHARE * change[0].size if len(change) else 0
-    return np.asarray(changed <= allowed)
+    cv2 = load_cv2()
+    more_than = int(still_diff)  # differences are whole numbers
+    allowed = 0 if still_diff == 0 else STILL_SHARE * rgb[0].size
+    changed = [
+        np.count_nonzero(cv2.absdiff(before, after) > more_than)
+        for before, after in itertools.pairwise(rgb)
+    ]
+    return np.array(changed, np.int64) <= allowed

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from sofdata.errors import InputError
 from sofdata.ingest.carry import Carrier
-from sofdata.ingest.events import UnitDone, UnitKept, VideoDone, VideoProgress
+from sofdata.ingest.events import SplitOpened, UnitDone, UnitKept, VideoDone, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import join_digests, own_digest
 from sofdata.ingest.outcome import VideoOutcome, failed_outcome
 from sofdata.ingest.pipeline import Decoder, Tools, VideoSteps, ingest_video
 from sofdata.ingest.retries import VideoAttempt, next_attempt
+from sofdata.ingest.splitting.split import PartWorker
 from sofdata.ingest.stages import FlowSource
 from sofdata.ingest.units import Unit, video_inputs
 from sofdata.ingest.work import span_length_s, whole_bytes
@@ -30,9 +31,15 @@ from sofdata.types import VideoRef
 
 
 def run_unit(
-    unit: Unit, job: UnitJob, flow: FlowSource, open_video: Decoder
-) -> Iterator[VideoProgress | VideoDone | UnitDone | UnitKept]:
+    unit: Unit,
+    job: UnitJob,
+    flow: FlowSource,
+    open_video: Decoder,
+    parts: PartWorker | None = None,
+) -> Iterator[VideoProgress | SplitOpened | VideoDone | UnitDone | UnitKept]:
     """Turn a unit into a committed shard; each video is reported as it goes on and as it ends.
+
+    parts: as of `Tools`.
 
     Videos whose earlier result stands are taken over. A bad video costs that video only, and a
     result that was better before is kept. Raises `StorageError` or `TransientError` if the
@@ -44,7 +51,7 @@ def run_unit(
         Fetcher(job.source, carrier.not_likely(unit.videos), job.config.run) as fetcher,
         ShardWriter(os.path.join(folder, "shard.tar")) as shard,
     ):
-        tools = Tools(fetcher, open_video, flow, shard, unit.id)
+        tools = Tools(fetcher, open_video, flow, shard, unit.id, parts)
         videos, digests = list[VideoRecord](), set[str]()
         for ref in unit.videos:
             taken = carrier.take(ref, shard)

@@ -29,6 +29,7 @@ from sofdata.shards.slices import used_values
 from sofdata.shards.stats import Merged
 from sofdata.shards.wids import listed_shards
 from sofdata.storage.tree import Tree
+from sofdata.system.allocation import release_unused
 from sofdata.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -194,7 +195,9 @@ def _texts(indexes: Sequence[Index]) -> Texts:
     for index in indexes:
         for _, batch in index.batches(["text"], encoded=True):
             found.add(used_values(batch["text"])[0])
-    return Texts(found.values())
+    texts = Texts(found.values())
+    release_unused()
+    return texts
 
 
 def _longest_s(indexes: Sequence[Index]) -> float:

@@ -16,6 +16,7 @@ from sofdata.loading.alike import same_content
 from sofdata.loading.index import Index
 from sofdata.loading.planned import parsed, plan_parts, videos_of
 from sofdata.loading.texts import Texts
+from sofdata.system.allocation import release_unused
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +55,22 @@ def files_of(indexes: Sequence[Index], corpora: Sequence[str]) -> Files:
     Raises `ConfigError` where a dataset has no plan, `InputError` where it does not belong to the
     index.
     """
+    videos, video = _videos(indexes, corpora)
+    # Of a million videos a column of texts has 50 MB: each goes as soon as it has become numbers.
+    ids, content = videos["id"], _codes(videos["fingerprint"])
+    videos = videos.drop_columns(["id", "fingerprint"])
+    release_unused()
+    used = np.zeros(len(content), np.bool_)
+    used[video] = True
+    names, number = _names(videos, content, used)
+    videos = videos.drop_columns("uri")
+    release_unused()
+    names, number = _joined(names, number, videos, content, used)
+    return Files(names, number[video], ids, video)
+
+
+def _videos(indexes: Sequence[Index], corpora: Sequence[str]) -> tuple[pa.Table, NDArray[np.int32]]:
+    """The planned videos of all datasets, and the number of that of each window, int32 [rows]."""
     import pyarrow as pa
 
     video = np.empty(sum(index.num_rows for index in indexes), np.int32)
@@ -65,9 +82,8 @@ def files_of(indexes: Sequence[Index], corpora: Sequence[str]) -> Files:
         part += np.int32(before)
         rows, before = rows + index.num_rows, before + plan.num_rows
         plans.append(plan)
-    names, file_of_video = _named(plans, video)
-    ids = [chunk for plan in plans for chunk in plan["id"].chunks]
-    return Files(names, file_of_video[video], pa.chunked_array(ids), video)
+        release_unused()
+    return pa.concat_tables(plans), video
 
 
 def _plan(index: Index, corpus: str) -> pa.Table:
@@ -89,24 +105,23 @@ def _plan(index: Index, corpus: str) -> pa.Table:
     return pa.concat_tables(parts).unify_dictionaries()
 
 
-def _named(plans: list[pa.Table], video: NDArray[np.int32]) -> tuple[Texts, NDArray[np.int32]]:
-    """The names of the files of the windows, and for each planned video that of its file."""
-    import pyarrow as pa
-
-    videos = pa.concat_tables(plans).drop_columns("id")
-    used = np.zeros(videos.num_rows, np.bool_)
-    used[video] = True
-    content = _codes(videos["fingerprint"])
-    texts, number = _names(videos, content, used)
-    # Numbers stand for the names from here on: they are sorted alike.
-    same = np.arange(len(texts), dtype=np.int32)
+def _joined(
+    names: Texts,
+    number: NDArray[np.int32],
+    videos: pa.Table,
+    content: NDArray[np.int32],
+    used: NDArray[np.bool_],
+) -> tuple[Texts, NDArray[np.int32]]:
+    """The names, and their numbers, with one name for what `same_content` finds to be the same."""
+    same = np.arange(len(names), dtype=np.int32)
+    # Numbers stand for the names: they are sorted alike.
     for one, first in _same(videos, content, used, number).items():
         same[one] = first
     number = same[number]
-    left = np.zeros(len(texts), np.bool_)
+    left = np.zeros(len(names), np.bool_)
     left[number[used]] = True
     places = np.cumsum(left, dtype=np.int32) - 1
-    return texts.those(left), places[number]
+    return names.those(left), places[number]
 
 
 def _names(
@@ -124,38 +139,27 @@ def _names(
     first = _first_uris(videos["uri"], content, np.flatnonzero(alone))
     wanted, place = np.unique(first[content[used & alone]], return_inverse=True)
     recorded, of_recording = np.flatnonzero(used & ~alone), np.empty(0, np.int64)
-    parts = [videos["uri"].take(wanted).cast(pa.large_string())]
+    parts = videos["uri"].take(wanted).cast(pa.large_string()).chunks
     if len(recorded):
-        names = recording.take(recorded).unify_dictionaries()
-        codes = names.cast(pa.string()).combine_chunks().dictionary_encode()
+        codes = recording.take(recorded).cast(pa.string()).combine_chunks().dictionary_encode()
         of_recording = codes.indices.to_numpy() + len(wanted)
         parts.append(codes.dictionary.cast(pa.large_string()))
-    every = pa.chunked_array([chunk for part in parts for chunk in _chunks(part)])
-    texts, numbers = Texts.numbered(every.combine_chunks())
+    texts, numbers = Texts.numbered(parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
     found = np.zeros(videos.num_rows, np.int32)
     found[used & alone] = numbers[place]
     found[recorded] = numbers[of_recording]
     return texts, found
 
 
-def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    import pyarrow as pa
-
-    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-
-
 def _first_uris(
     uris: pa.ChunkedArray, content: NDArray[np.int32], alone: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """For each content the place of the first of the uris that these videos have, int32."""
-    import pyarrow as pa
-
     first = np.zeros(int(content.max(initial=0)) + 1, np.int32)
     first[content[alone]] = alone
     several = np.bincount(content[alone], minlength=len(first)) > 1
     rows = alone[several[content[alone]]]
-    order = pa.chunked_array(uris.take(rows).chunks, pa.string()).combine_chunks()
-    _, numbers = Texts.numbered(order)
+    _, numbers = Texts.numbered(uris.take(rows).combine_chunks())
     last_to_first = np.argsort(-numbers, kind="stable")
     first[content[rows[last_to_first]]] = rows[last_to_first]
     return first

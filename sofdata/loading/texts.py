@@ -59,6 +59,8 @@ class Texts(Sequence[str]):
 
     def those(self, chosen: NDArray[np.bool_]) -> Texts:
         """Some of them, bool [texts]."""
+        if chosen.all():
+            return self
         return self._sorted(self._values.filter(chosen))
 
     @property

@@ -105,7 +105,11 @@ class StoredTable:
                 check_footer(name, place, first, size)
                 names = checked_columns(name, place, first.schema_arrow, columns)
                 texts = [each for each in names if is_text(first.schema_arrow.field(each).type)]
-                file = stack.enter_context(pq.ParquetFile(source, read_dictionary=texts))
+                # With `pre_buffer`, which is Arrow's default, all that was read of the file stays
+                # in memory until it is closed.
+                file = stack.enter_context(
+                    pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
+                )
                 stored = cls(name, place, file, names, size)
             yield stored
 

@@ -61,7 +61,8 @@ class SlicedTable:
             self._schema = first.schema_arrow
             self.identity = _identity(source, first.metadata.serialized_size, size)
             texts = [field.name for field in self._schema if is_text(field.type)]
-            shared = {"source": source, "metadata": first.metadata}
+            # Arrow would keep all that it has read of the file until it is closed.
+            shared = {"source": source, "metadata": first.metadata, "pre_buffer": False}
             self._encoded = pq.ParquetFile(read_dictionary=texts, **shared)
             repeated = [each for each in texts if each not in unique]
             self._plain = pq.ParquetFile(read_dictionary=repeated, **shared)

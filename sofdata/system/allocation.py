@@ -27,3 +27,10 @@ def keep_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
+
+
+def release_unused() -> None:
+    """Give memory back that Arrow has kept for later, after work that took much of it once."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()

@@ -27,10 +27,13 @@ to the logger `sofdata`, which is silent until a program gives it a handler:
 `logging.basicConfig(level=logging.INFO)`.
 """
 SECTIONS = {
-    "Functions": ("ingest", "verify", "load", "train", "load_policy"),
+    "Functions": ("ingest", "estimate", "verify", "load", "train", "load_policy"),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy",),
-    "Results": ("Summary", "DatasetRecord", "Verdict", "Finding", "Trained", "StageResult"),
+    "Results": (
+        *("Summary", "Estimate", "NoEstimate", "Figure", "DatasetRecord", "Verdict", "Finding"),
+        *("Trained", "StageResult"),
+    ),
     "Values, in the order in which data flows": (
         *("VideoRef", "Frames", "FlowClip", "SkillWindow", "ActionWindow", "RejectedWindow"),
         *("Batch", "ActionBatch", "Skill", "Plan", "Actions"),

@@ -12,6 +12,7 @@ known before any is decoded. What a part gives is held against that (`sofdata.vi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from sofdata.video.keys import RESTARTABLE
 from sofdata.video.orientation import Orientation
 from sofdata.video.probe import VideoInfo
 from sofdata.video.sampling import Stretches
+from sofdata.video.tally import StreamReport
 
 MOST_SAMPLES = 1 << 20  # of a video that is divided: their times travel in one message
 LEAD_SHARE = 0.25  # of a part's frames that may be decoded before its first one
@@ -80,11 +82,21 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The parts of a video. first: how many samples the part before all of `parts` has."""
+    """The parts of a video.
+
+    first: how many samples the part before all of `parts` has.
+    report: of the whole video, if all comes as the packets promise.
+    """
 
     track: Track
     first: int
     parts: tuple[Part, ...]
+    report: StreamReport
+
+    def seams(self) -> dict[int, int]:
+        """The number of the part that begins once there are so many samples, by these."""
+        lengths = [self.first, *(len(part.pts) - 1 for part in self.parts[:-1])]
+        return {total: number for number, total in enumerate(itertools.accumulate(lengths))}
 
     def lasts_s(self, number: int) -> float:
         """Length of what is decoded for one of `parts`, s."""
@@ -99,7 +111,8 @@ class Division:
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """What `to_json` has given. Raises `KeyError`, `TypeError` or `ValueError`."""
         parts = tuple(part_from_json(part) for part in fields["parts"])
-        return cls(track_from_json(fields["track"]), int(fields["first"]), parts)
+        report = StreamReport(**fields["report"])
+        return cls(track_from_json(fields["track"]), int(fields["first"]), parts, report)
 
 
 def track_from_json(fields: dict[str, Any]) -> Track:
@@ -133,11 +146,12 @@ def divide(
     hidden_s: Stretches,
     chunk_frames: int,
     part_s: float,
+    report: StreamReport,
 ) -> Division | None:
     """The parts of a video, each about `part_s` long; None where it is to be decoded as a whole.
 
     samples: int64 [n]; presentation times of the frames that will be sampled.
-    hidden_s: as of `Sampling`.
+    hidden_s: as of `Sampling`. report: as of `Division`.
     """
     if len(samples) > MOST_SAMPLES or not _is_plain(info):
         return None
@@ -148,7 +162,7 @@ def divide(
     parts = tuple(
         _part(samples, key, seam, end) for (seam, key), end in zip(seams, ends, strict=True)
     )
-    return Division(_track(info, hidden_s), seams[0][0] + 1, parts)
+    return Division(_track(info, hidden_s), seams[0][0] + 1, parts, report)
 
 
 def _is_plain(info: VideoInfo) -> bool:

@@ -116,8 +116,11 @@ class VideoStream:
             return None
         if (samples[-1] - samples[0]) * self.info.time_base < from_s:
             return None
+        times_s = [self.info.seconds(int(samples[end])) for end in (0, -1)]
+        sampled = _Sampled(len(samples), *times_s)
+        report = self._made_report(sampled, DecodeTally())
         hidden_s = self.sampling.hidden_s
-        return divide(self.info, samples, hidden_s, self.config.chunk_frames, part_s)
+        return divide(self.info, samples, hidden_s, self.config.chunk_frames, part_s, report)
 
     def _iterate(self) -> Iterator[Frames]:
         try:
@@ -169,8 +172,11 @@ class VideoStream:
         yield from chunks(sampled.through(samples), self.config.chunk_frames)
         if sampled.count == 0:
             raise self._nothing(tally)
+        self._report = self._made_report(sampled, tally)
+
+    def _made_report(self, sampled: _Sampled, tally: DecodeTally | None) -> StreamReport:
         damage = damage_of(self.info, self.sampling, tally)
-        self._report = StreamReport(
+        return StreamReport(
             frames_sampled=sampled.count,
             frames_decoded=tally.frames_decoded if tally else None,
             decode_errors=tally.decode_errors if tally else 0,

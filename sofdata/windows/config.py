@@ -10,6 +10,7 @@ from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.config.section import Section
 
 CameraMode = Literal["record", "subtract", "off"]
+CameraFit = Literal["consensus", "ransac"]
 TextMode = Literal["label", "cut", "only"]
 
 
@@ -67,8 +68,15 @@ class WindowConfig(Section):
     )
     camera: CameraMode = Field(
         "record",
-        description="Camera motion of each step, an affine map found by RANSAC: 'record' it in the "
-        "window's statistics, also 'subtract' it from the stored flow, or 'off'. Default ours.",
+        description="Camera motion of each step, an affine map that most of its flow follows: "
+        "'record' it in the window's statistics, also 'subtract' it from the stored flow, or "
+        "'off'. Default ours.",
+    )
+    camera_fit: CameraFit = Field(
+        "consensus",
+        description="How that map is found: 'consensus' of a grid of points, over which the "
+        "statistics are means as well; or OpenCV's 'ransac', at about six times the cost and no "
+        "less error, as in datasets made before there was this key. Default ours.",
     )
     camera_inlier_px: Annotated[float, Field(gt=0)] = Field(
         0.5,

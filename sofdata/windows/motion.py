@@ -17,33 +17,45 @@ MOTION_FIELDS = {
     "camera_share": "share of the flow that follows the camera, mean over the steps",
     "residual_px": "mean magnitude of the flow without the camera's motion, px a step",
 }
+CAMERA_FIELDS = ("camera_px", "camera_share", "residual_px")
 
 
-def flow_statistics(flow: NDArray[np.float32], active_px: float) -> dict[str, float]:
-    """Describe flow [L,h,w,2] by mean_px, p99_px, max_px and active_share (see `MOTION_FIELDS`).
+def magnitudes(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Length of each vector of flow [...,2], px.
 
+    Faster than hypot, whose care for huge values is not needed here.
+    """
+    dx, dy = flow[..., 0], flow[..., 1]
+    return np.sqrt(dx * dx + dy * dy)
+
+
+def flow_statistics(magnitude: NDArray[np.float32], active_px: float) -> dict[str, float]:
+    """Describe the flow of a window by mean_px, p99_px, max_px and active_share (`MOTION_FIELDS`).
+
+    magnitude: [L,h,w], px; contiguous, since the order of a sum decides its last digits.
     active_px: a pixel that moves farther than this in a step is active.
     """
-    magnitude = _magnitude(flow)
     return {
-        "mean_px": _rounded(magnitude.mean(dtype=np.float64)),
-        "p99_px": _rounded(np.percentile(magnitude, 99)),
-        "max_px": _rounded(magnitude.max()),
-        "active_share": _rounded(np.mean(magnitude > active_px)),
+        "mean_px": rounded(magnitude.mean(dtype=np.float64)),
+        "p99_px": rounded(percentile_99(magnitude)),
+        "max_px": rounded(magnitude.max()),
+        "active_share": rounded(np.count_nonzero(magnitude > active_px) / magnitude.size),
     }
 
 
-def mean_px(flow: NDArray[np.float32]) -> float:
-    """Mean magnitude of flow [...,2] in px."""
-    return float(_magnitude(flow).mean(dtype=np.float64))
+def percentile_99(values: NDArray[np.float32]) -> float:
+    """What `np.percentile(values, 99)` gives of at least one value, in half the time."""
+    place = (values.size - 1) * 0.99
+    low = int(place)
+    high = min(low + 1, values.size - 1)
+    ordered = np.partition(values, (low, high), axis=None)
+    below, above = ordered[low], ordered[high]
+    share = np.float32(place - low)
+    if share < 0.5:
+        return float(below + (above - below) * share)
+    return float(above - (above - below) * np.float32(1 - (place - low)))
 
 
-def _magnitude(flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Length of each vector; faster than hypot, whose care for huge values is not needed here."""
-    squares: NDArray[np.float32] = flow[..., 0] ** 2 + flow[..., 1] ** 2
-    return np.sqrt(squares)
-
-
-def _rounded(value: Any) -> float:
+def rounded(value: Any) -> float:
     """Six digits: enough for any use, and short in JSON."""
     return float(f"{float(value):.6g}")

@@ -11,6 +11,7 @@ the same windows however the video was split into chunks.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from sofdata.errors import ContractError
 from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
-from sofdata.windows.motion import flow_statistics
-from sofdata.windows.steps import Step, make_step
+from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
+from sofdata.windows.steps import Step, reduced_steps
 from sofdata.windows.texture import seen_motion
 
 BREAKS = ("", "shot", "gap", "redacted", "text")
@@ -36,10 +37,14 @@ def make_steps(
     Nothing of one step depends on another: most of the work of cutting windows is done here.
     """
     check_fit(frames, len(flow), breaks)
-    return [
-        None if reason else make_step(flow.flow[step], config, frames.rgb[step : step + 2])
-        for step, reason in enumerate(breaks)
-    ]
+    made: list[Step | None] = []
+    for is_break, run in itertools.groupby(breaks, lambda reason: reason != ""):
+        first, end = len(made), len(made) + len(list(run))
+        if is_break:
+            made += [None] * (end - first)
+        else:
+            made += reduced_steps(flow.flow[first:end], config, frames.rgb[first : end + 1])
+    return made
 
 
 def check_fit(frames: Frames, steps: int, breaks: Sequence[str]) -> None:
@@ -153,24 +158,29 @@ class Windower:
     def _window(self) -> Outcome:
         """The last `length` steps, or all of a shorter stretch, as a window or a reject."""
         self._covered = self._taken
-        flow = np.stack([step.flow for step in self._steps])
-        statistics = flow_statistics(flow, self._config.active_px)
+        magnitude = np.stack([step.magnitude for step in self._steps])
+        statistics = flow_statistics(magnitude, self._config.active_px)
         if statistics["p99_px"] < self._config.static_px:
             return self._reject("static")
         if self._seen() < self._config.min_texture:
             return self._reject("no_texture")
-        for name in self._steps[0].camera:
-            mean = np.mean([step.camera[name] for step in self._steps])
-            statistics[name] = float(f"{mean:.6g}")
         return SkillWindow(
             index=self._number(),
-            flow=flow,
+            flow=np.stack([step.flow for step in self._steps]),
             pts_s=np.array(self._pts_s),
             first=self._frames[0],
             last=self._frames[-1],
             cut=self._cut,
-            motion=statistics,
+            motion=statistics | self._camera(),
         )
+
+    def _camera(self) -> dict[str, float]:
+        """Means of the camera's statistics over the last steps; none where it is off."""
+        figures = [step.camera for step in self._steps if step.camera is not None]
+        if not figures:
+            return {}
+        means = np.ascontiguousarray(np.array(figures).T).mean(axis=1)
+        return dict(zip(CAMERA_FIELDS, map(rounded, means), strict=True))
 
     def _seen(self) -> float:
         """How well the frames show the motion of the last steps; see `texture.seen_motion`."""

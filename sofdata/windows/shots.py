@@ -15,14 +15,15 @@ of the frame, is none, nor is the noise of dark frames.
 A fast camera keeps the colours and mostly matches; across a cut both terms are large. Dissolves and
 wipes that take many steps are not found, and a flash that saturates most of the frame is a cut.
 
-About 0.2 ms a step; 3 ms where the frames differ so much that blocks must be looked for.
+Most steps change so little that they cannot be shot changes, which bounds on the score show for all
+of them at once: these take less than 0.1 ms. The score itself takes 0.3 ms, and 3 ms where the
+frames differ so much that blocks must be looked for.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ _REACH = 8  # how far a block is looked for, in px of the reduced frame
 _CONTRAST = 16.0  # grey levels (standard deviation); frames with less count for less
 _BINS = 8
 _RANGE = 2.5  # colours beyond so many standard deviations fall into the outermost bins
+
+_BINS_A_UNIT = (_BINS - 1) / (2 * _RANGE)
+_ROUNDING = 1e-3  # far more than single precision takes from a score
 
 
 def shot_changes(rgb: NDArray[np.uint8], threshold: float) -> NDArray[np.bool_]:
@@ -54,15 +58,34 @@ def shot_scores(rgb: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.flo
     if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[-1] != 3:
         raise ContractError(f"frames must be uint8 [T,H,W,3], got {rgb.dtype} {list(rgb.shape)}")
     cv2 = load_cv2()
-    reduced = [_reduce(frame, cv2) for frame in rgb]
-    looks = [_on_own_scale(small) for small in reduced]
+    reduced = np.zeros((len(rgb), _SIDE, _SIDE, 3), np.float32)
+    for frame, small in zip(rgb, reduced, strict=True):
+        small[...] = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     scores = np.zeros(max(len(rgb) - 1, 0))
-    for step in range(len(scores)):
-        score = _difference(looks[step], looks[step + 1], at_least)
+    for step in np.flatnonzero(_bounds(reduced) >= at_least).tolist():
+        before, after = reduced[step : step + 2]
+        score = _difference(_on_own_scale(before), _on_own_scale(after), at_least)
         if score > 0:
-            score = min(score, _on_one_scale(reduced[step], reduced[step + 1], at_least))
+            score = min(score, _on_one_scale(before, after, at_least))
         scores[step] = score
     return scores
+
+
+def _bounds(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the scores of the steps between reduced frames [T,24,24,3] do not reach: float32 [T-1].
+
+    This is a bound on the score with both frames on one scale, which is not above it. The best
+    match of a block is no worse than the block in its own place. And a colour that moves by one bin
+    along a channel moves at most the weight of its pixel.
+    """
+    contrasts = reduced.std(axis=(1, 2, 3))
+    scale = np.maximum((contrasts[:-1] + contrasts[1:]) / 2, _CONTRAST)
+    off = reduced[1:] - reduced[:-1]
+    count = _SIDE // _BLOCK
+    squares = (off * off).reshape(-1, count, _BLOCK, count, _BLOCK * 3).mean(axis=(2, 4))
+    unmoved = np.sqrt(squares).mean(axis=(1, 2)) / scale
+    moved = np.abs(off).sum(axis=3) * (_BINS_A_UNIT / scale)[:, None, None]
+    return np.asarray(unmoved + np.minimum(moved, 1).mean(axis=(1, 2)) + _ROUNDING, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +94,6 @@ class _Look:
 
     picture: NDArray[np.float32]
     colours: NDArray[np.float64]
-
-
-def _reduce(frame: NDArray[np.uint8], cv2: ModuleType) -> NDArray[np.float32]:
-    small = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32)
 
 
 def _on_own_scale(small: NDArray[np.float32]) -> _Look:

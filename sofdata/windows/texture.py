@@ -14,14 +14,15 @@ window. With the gradients a of the first frame and b of the second one:
 One cell that shows its motion is enough, so that a small thing which moves before a plain wall is
 seen, however much noise the flow of the wall is. Frames are made grey, reduced to 64 px and
 smoothed, which takes more of noise than of texture. All constants are ours, chosen on synthetic
-videos of known motion by `benchmarks/texture.py`, which also measures the cost: a few hundredths of
-DIS at 128 px.
+videos of known motion by `benchmarks/texture.py`, which also measures the cost: about 0.1 ms a step
+at 128 px.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -34,37 +35,30 @@ MOVING = 0.15 / 64  # of the frame's side, a step: a pixel whose flow is shorter
 MOVING_SHARE = 0.01  # a window in which fewer pixels move claims no motion that could be wrong
 GAIN = 0.3
 _SIDE = 64  # px of the reduced frame
+_TOGETHER = 8  # steps: with more, arrays leave the cache of a core
 _NOISE = 0.5  # squared grey levels a px, of both frames together
 
-Plane = NDArray[np.float32]
+Planes = NDArray[np.float32]  # [..., side, side]
 
 
-def step_evidence(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], flow: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """What the moving pixels of a step show, for each cell; the sum over steps is that of all.
+def evidence_side(height: int, width: int) -> int:
+    """Side in px of the reduced frames for frames of this size, a multiple of `GRID`."""
+    return max(min(_SIDE, height, width) // GRID, 1) * GRID
 
-    first, second: the two frames [H,W,3]. flow: [H,W,2], px.
-    Returns float64 [5,8,8], means over the pixels of each cell: the share that moves; 2 a b and
-    a a + b b of the frames as they stand; 2 a b and a a + b b with the second taken back.
+
+def step_evidence(rgb: NDArray[np.uint8], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the moving pixels of steps show, for each cell; the sum over steps is that of all.
+
+    rgb: [S+1,H,W,3]; the frames between which the S steps lead.
+    vectors: [S,side,side,2]; flow reduced to `evidence_side`, px at that size.
+    Returns float64 [S,5,8,8], means over the pixels of each cell: the share that moves; 2 a b and
+    a a + b b of the frames as they stand; 2 a b and a a + b b with the second taken back. No step
+    depends on the others: some are computed together because that is faster.
     """
-    cv2 = load_cv2()
-    height, width = flow.shape[:2]
-    side = max(min(_SIDE, height, width) // GRID, 1) * GRID
-    scale = np.array([side / width, side / height], np.float32)
-    vectors = cv2.resize(flow, (side, side), interpolation=cv2.INTER_AREA) * scale
-    moving = vectors[..., 0] ** 2 + vectors[..., 1] ** 2 >= (MOVING * side) ** 2
-    before, after = (_reduce(frame, side, cv2) for frame in (first, second))
-    back = cv2.remap(
-        after, _places(side) + vectors, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    parts = range(0, len(vectors), _TOGETHER)
+    return np.concatenate(
+        [_evidence(rgb[k : k + _TOGETHER + 1], vectors[k : k + _TOGETHER]) for k in parts]
     )
-    a, b, b_back = (_gradients(grey, cv2) for grey in (before, after, back))
-    planes = np.stack([np.ones_like(before), *_compare(a, b), *_compare(a, b_back)])
-    planes *= moving
-    # One above the other: a cell's height divides that of a plane, so that none reaches over two.
-    below = planes.reshape(len(planes) * side, side)
-    cells = cv2.resize(below, (GRID, len(planes) * GRID), interpolation=cv2.INTER_AREA)
-    return np.asarray(cells.reshape(-1, GRID, GRID), np.float64)
 
 
 def seen_motion(steps: Sequence[NDArray[np.float64] | None]) -> float:
@@ -87,28 +81,79 @@ def seen_motion(steps: Sequence[NDArray[np.float64] | None]) -> float:
     return float((coherence * gains).max(initial=0.0))
 
 
-def _reduce(frame: NDArray[np.uint8], side: int, cv2: ModuleType) -> Plane:
+def _evidence(rgb: NDArray[np.uint8], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    cv2 = load_cv2()
+    steps, side = vectors.shape[:2]
+    frames = _look(np.stack([_reduce(frame, side, cv2) for frame in rgb]))
+    before, after = frames[:-1], frames[1:]
+    back = _look(_taken_back(after.grey, vectors, cv2))
+    planes = np.empty((steps, 5, side, side), np.float32)
+    planes[:, 0] = _moving(vectors)
+    planes[:, 1], planes[:, 2] = _compare(before, after)
+    planes[:, 3], planes[:, 4] = _compare(before, back)
+    planes[:, 1:] *= planes[:, :1]
+    # One above the other: a cell's height divides that of a plane, so that none reaches over two.
+    below = planes.reshape(-1, side)
+    cells = cv2.resize(below, (GRID, len(below) // side * GRID), interpolation=cv2.INTER_AREA)
+    return np.asarray(cells.reshape(steps, 5, GRID, GRID), np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """Grey frames [N,side,side] and twice their gradients along x and y, with the squares of them.
+
+    energy: xx + yy. Twice, since a half is left out that the sums take back in one go.
+    """
+
+    grey: Planes
+    x: Planes
+    y: Planes
+    xx: Planes
+    yy: Planes
+    energy: Planes
+
+    def __getitem__(self, which: slice) -> _Look:
+        parts = (self.grey, self.x, self.y, self.xx, self.yy, self.energy)
+        return _Look(*(part[which] for part in parts))
+
+
+def _reduce(frame: NDArray[np.uint8], side: int, cv2: ModuleType) -> Planes:
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.float32)
 
 
-def _gradients(grey: Plane, cv2: ModuleType) -> tuple[Plane, Plane]:
-    """Central differences, grey levels a px: along x and along y."""
-    return (
-        cv2.Sobel(grey, -1, 1, 0, ksize=1, scale=0.5),
-        cv2.Sobel(grey, -1, 0, 1, ksize=1, scale=0.5),
-    )
+def _look(grey: Planes) -> _Look:
+    """Central differences; 0 at the borders, where the frame is continued by its mirror image."""
+    x, y = np.zeros_like(grey), np.zeros_like(grey)
+    np.subtract(grey[..., 2:], grey[..., :-2], out=x[..., 1:-1])
+    np.subtract(grey[..., 2:, :], grey[..., :-2, :], out=y[..., 1:-1, :])
+    xx, yy = x * x, y * y
+    return _Look(grey, x, y, xx, yy, xx + yy)
 
 
-def _compare(a: tuple[Plane, Plane], b: tuple[Plane, Plane]) -> tuple[Plane, Plane]:
+def _taken_back(grey: Planes, vectors: NDArray[np.float32], cv2: ModuleType) -> Planes:
+    """Frames [S,side,side], each taken back along the flow [S,side,side,2] that leads to it."""
+    back = np.empty_like(grey)
+    places = _places(grey.shape[-1]) + vectors
+    for frame, where, out in zip(grey, places, back, strict=True):
+        cv2.remap(frame, where, None, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE)
+    return back
+
+
+def _moving(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    dx, dy = vectors[..., 0], vectors[..., 1]
+    moving: NDArray[np.bool_] = dx * dx + dy * dy >= (MOVING * vectors.shape[1]) ** 2
+    return moving
+
+
+def _compare(a: _Look, b: _Look) -> tuple[Planes, Planes]:
     """2 a b and a a + b b of the gradients of two frames, at each pixel."""
-    (ax, ay), (bx, by) = a, b
-    return 2 * (ax * bx + ay * by), ax * ax + ay * ay + bx * bx + by * by
+    return (a.x * b.x + a.y * b.y) * np.float32(0.5), (a.energy + b.xx + b.yy) * np.float32(0.25)
 
 
 @functools.cache
-def _places(side: int) -> Plane:
+def _places(side: int) -> Planes:
     """(x, y) of each pixel, [side, side, 2]."""
     y, x = np.mgrid[:side, :side]
     return np.stack([x, y], axis=-1).astype(np.float32)

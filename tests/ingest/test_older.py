@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config, stored_config
 from sofdata.ingest.verify import verify
 from sofdata.report.dataset import write_report
 from sofdata.shards.record import read_dataset
@@ -26,7 +27,7 @@ COUNTS = (
     "spans_cut",
     "unused_rows",
 )
-OFF = "windows.min_texture=0"
+OFF = ("windows.min_texture=0", "windows.camera_fit=ransac")  # as it was without these keys
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def films(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def older(films: Path, tmp_path: Path) -> Path:
     """Their dataset without what has come since."""
     dest = tmp_path / "older"
-    ingest(films, dest, OFF)
+    ingest(films, dest, *OFF)
     videos = pq.read_table(dest / "videos.parquet")
     assert any(videos["salvaged"].to_pylist())
     pq.write_table(videos.drop_columns(list(COLUMNS)), dest / "videos.parquet")
@@ -84,6 +85,20 @@ def test_its_page_lists_what_was_salvaged(older: Path) -> None:
 
 
 def test_the_same_ingest_goes_on_and_another_names_the_setting(films: Path, older: Path) -> None:
-    assert ingest(films, older, OFF).units_run == 0
-    with pytest.raises(ConfigError, match=r"windows.min_texture is 0.4, there 0\.0"):
-        ingest(films, older)
+    assert ingest(films, older, *OFF).units_run == 0
+    for key, message in enumerate(
+        (
+            r"windows.min_texture is 0.4, there 0\.0",
+            "windows.camera_fit is 'consensus', there 'ransac'",
+        )
+    ):
+        with pytest.raises(ConfigError, match=message):
+            ingest(films, older, *OFF[:key], *OFF[key + 1 :])
+
+
+def test_a_record_without_the_keys_means_what_was_done_before_there_were_any() -> None:
+    older = load_config(None, OFF)
+    assert not older.content()["windows"].keys() & {"min_texture", "camera_fit"}
+    assert stored_config(older.content()).windows == older.windows
+    without = load_config(None, ["windows.camera=off"])
+    assert "camera_fit" not in without.content()["windows"]  # it decides nothing

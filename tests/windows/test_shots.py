@@ -122,6 +122,20 @@ def test_the_quick_answer_equals_the_full_one() -> None:
         np.testing.assert_array_equal(shot_changes(frames, threshold), full >= threshold)
 
 
+def test_no_score_lies_above_its_bound() -> None:
+    """Scenes, noise, plain and dark frames, changes of exposure: whatever may follow each other."""
+    rng = np.random.default_rng(6)
+    dark, grey = np.full((128, 128, 3), 3, np.uint8), np.full((128, 128, 3), 130, np.uint8)
+    kinds = [view(scene(seed), 64) for seed in range(6)] + [dark, grey]
+    kinds += [(kind // 2 + 20).astype(np.uint8) for kind in kinds]
+    kinds += [rng.integers(0, high, (128, 128, 3)).astype(np.uint8) for high in (8, 60, 256)]
+    kinds += [np.roll(kind, 5, axis=1) for kind in kinds]
+    frames = np.stack([kinds[number] for number in rng.permutation(len(kinds) * 4) % len(kinds)])
+    full = shot_scores(frames)
+    for threshold in np.linspace(0.05, 2, 40):
+        np.testing.assert_array_equal(shot_changes(frames, threshold), full >= threshold)
+
+
 @pytest.mark.parametrize(("height", "width"), [(128, 128), (96, 160), (51, 33), (16, 16)])
 def test_any_frame_size_works(height: int, width: int) -> None:
     frames = np.stack([scene(1)[:height, :width], scene(2)[:height, :width]])

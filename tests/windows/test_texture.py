@@ -21,7 +21,8 @@ from sofdata.system.digests import json_digest
 from sofdata.types import Frames, RejectedWindow
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
-from sofdata.windows.texture import GRID, seen_motion, step_evidence
+from sofdata.windows.steps import resize_flow
+from sofdata.windows.texture import GRID, evidence_side, seen_motion, step_evidence
 
 Film = NDArray[np.uint8]  # [T,H,W,3]
 SIDE, COUNT = 128, 25
@@ -101,6 +102,14 @@ def outcomes(film: Film, *settings: tuple[str, float], chunk: int = 64) -> list[
     ]
     found = cut_windows(estimate_flow(chunks, flow, config), config.windows)
     return [each.reason if isinstance(each, RejectedWindow) else "kept" for each in found]
+
+
+def evidence(first: Film, second: Film, flow: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What one step between two frames shows, [5,8,8]; flow: as it is estimated."""
+    side = evidence_side(*flow.shape[:2])
+    frames = np.stack([first, second])
+    found: NDArray[np.float64] = step_evidence(frames, resize_flow(flow[None], side, side))[0]
+    return found
 
 
 def all_are(reasons: Sequence[str], *expected: str) -> bool:
@@ -234,22 +243,22 @@ def test_the_same_picture_moved_by_its_flow_agrees_and_another_one_does_not() ->
     first, second, _ = noisy(moving(dx=2), 0)[:3]
     right = np.zeros((SIDE, SIDE, 2), np.float32)
     right[..., 0] = 2
-    assert seen_motion([step_evidence(first, second, right)]) > 0.97
-    assert seen_motion([step_evidence(first, second, -right)]) == 0
+    assert seen_motion([evidence(first, second, right)]) > 0.97
+    assert seen_motion([evidence(first, second, -right)]) == 0
     other = noisy(np.full(first.shape, 128.0), 30)
-    assert seen_motion([step_evidence(first, other, right)]) < 0.3
+    assert seen_motion([evidence(first, other, right)]) < 0.3
 
 
 def test_evidence_counts_moving_pixels_by_cell_and_adds_up_over_steps() -> None:
     first, second = noisy(moving(dx=2), 0)[:2]
     flow = np.zeros((SIDE, SIDE, 2), np.float32)
     flow[:32, :16, 0] = 2  # the upper left cell and the one below it
-    evidence = step_evidence(first, second, flow)
-    assert evidence.shape == (5, GRID, GRID)
-    assert evidence[0].sum() == 2
-    assert evidence[0, :2, 0].tolist() == [1, 1]
-    assert not evidence[:, :, 1:].any()
-    once, twice = seen_motion([evidence]), seen_motion([evidence, evidence, None])
+    found = evidence(first, second, flow)
+    assert found.shape == (5, GRID, GRID)
+    assert found[0].sum() == 2
+    assert found[0, :2, 0].tolist() == [1, 1]
+    assert not found[:, :, 1:].any()
+    once, twice = seen_motion([found]), seen_motion([found, found, None])
     assert 0.9 < once < twice  # the more of it, the less the noise that it is compared with counts
 
 
@@ -257,7 +266,7 @@ def test_where_too_little_moves_for_a_claim_nothing_is_held_against_it() -> None
     first, second = plain(16, 8)[:2]
     flow = np.zeros((SIDE, SIDE, 2), np.float32)
     flow[:8, :8] = 3  # 0.4 % of the frame
-    assert seen_motion([step_evidence(first, second, flow)]) == 1
+    assert seen_motion([evidence(first, second, flow)]) == 1
     assert seen_motion([None, None]) == 1
 
 
@@ -266,4 +275,55 @@ def test_any_size_of_flow_is_judged(side: int) -> None:
     film = np.stack([cv2.resize(frame, (side, side)) for frame in noisy(moving(dx=3), 0)[:2]])
     flow = np.zeros((side, side, 2), np.float32)
     flow[..., 0] = 3 * side / SIDE
-    assert seen_motion([step_evidence(film[0], film[1], flow)]) > 0.8
+    assert seen_motion([evidence(film[0], film[1], flow)]) > 0.8
+
+
+def test_a_step_shows_the_same_alone_as_among_others() -> None:
+    film = noisy(moving(dx=2), 3)[:21]
+    vectors = np.random.default_rng(0).normal(0, 3, (20, 64, 64, 2)).astype(np.float32)
+    together = step_evidence(film, vectors)
+    assert together.shape == (20, 5, GRID, GRID)
+    for step in range(20):
+        alone = step_evidence(film[step : step + 2], vectors[step : step + 1])
+        np.testing.assert_array_equal(alone[0], together[step])
+
+
+def test_evidence_is_what_its_definition_says_of_one_step() -> None:
+    """The same by OpenCV's gradients, plane by plane."""
+    first, second = noisy(moving(dx=2), 3)[:2]
+    vectors = cv2.GaussianBlur(
+        np.random.default_rng(1).normal(0, 9, (64, 64, 2)).astype(np.float32), (0, 0), 2
+    )
+    vectors[:24] = 0
+    small = [
+        cv2.GaussianBlur(
+            cv2.resize(
+                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32),
+                (64, 64),
+                interpolation=cv2.INTER_AREA,
+            ),
+            (3, 3),
+            0,
+        )
+        for frame in (first, second)
+    ]
+    y, x = np.mgrid[:64, :64].astype(np.float32)
+    place = np.stack([x, y], axis=-1) + vectors
+    small.append(
+        cv2.remap(small[1], place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
+    (ax, ay), (bx, by), (cx, cy) = (
+        [cv2.Sobel(grey, -1, *axis, ksize=1, scale=0.5) for axis in ((1, 0), (0, 1))]
+        for grey in small
+    )
+    moves = np.linalg.norm(vectors, axis=-1) >= 0.15
+    planes = [
+        np.ones((64, 64)),
+        2 * (ax * bx + ay * by),
+        ax**2 + ay**2 + bx**2 + by**2,
+        2 * (ax * cx + ay * cy),
+        ax**2 + ay**2 + cx**2 + cy**2,
+    ]
+    expected = [(plane * moves).reshape(8, 8, 8, 8).mean(axis=(1, 3)) for plane in planes]
+    (found,) = step_evidence(np.stack([first, second]), vectors[None])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)

@@ -45,12 +45,14 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    `min_texture`, `max_pixels` and the lists of what is held out are left out where they have their
-    defaults: settings that were frozen before these keys existed keep their hash.
+    `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out where
+    they change nothing: settings that were frozen before these keys existed keep their hash.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]
+    if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
+        del settings["ingest"]["windows"]["camera_fit"]
     if config.ingest.video.max_pixels == VideoConfig().max_pixels:
         del settings["ingest"]["video"]["max_pixels"]
     for stage in ("skill", "planner", "decoder", "lapa"):

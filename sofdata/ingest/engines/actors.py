@@ -1,4 +1,4 @@
-"""What runs in the workers of an engine: whole units, and for Ray what estimates their flow."""
+"""What runs in the workers of an engine: units, parts of long videos, and for Ray their flow."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sofdata.ingest.engines.batches import BATCH_S, Batch, batches
 from sofdata.ingest.engines.decoders import InProcess, Isolated
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.libraries import Libraries, own_digest
+from sofdata.ingest.splitting.split import PartWorker, VideoSplit
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
 from sofdata.ingest.unit import run_unit
 from sofdata.ingest.units import Unit
@@ -43,9 +44,9 @@ class UnitWorker:
         self._flow: FlowSource | None = None
         self._decoder: Isolated | InProcess
         if job.config.run.isolate:
-            self._decoder = Isolated(job.config, process)
+            self._decoder = Isolated(job.config, process, divides=True)
         else:
-            self._decoder = InProcess(job.config)
+            self._decoder = InProcess(job.config, divides=True)
             if process:
                 process.close()
 
@@ -86,9 +87,23 @@ class UnitWorker:
 
         Yields batches of events: the videos as they end, and at last how the unit ended.
         """
+        flow = self._flow_from(flow_actors)
+        parts = PartWorker(self._job.config, self._decoder, flow)
+        yield from batches(run_unit(unit, self._job, flow, self._decoder, parts), every_s)
+
+    def help(self, split: VideoSplit, flow_actors: Sequence[Any] = ()) -> bool:
+        """Do a part of a long video that another worker of this node has open, if there is one.
+
+        Returns whether it makes sense to ask again.
+        """
+        flow = self._flow_from(flow_actors)
+        libraries = own_digest(self._job.config, self._job.libraries)
+        return PartWorker(self._job.config, self._decoder, flow).help(split, libraries)
+
+    def _flow_from(self, flow_actors: Sequence[Any]) -> FlowSource:
         flow = RemoteFlow(flow_actors) if flow_actors else self._flow
         assert flow is not None
-        yield from batches(run_unit(unit, self._job, flow, self._decoder), every_s)
+        return flow
 
     def close(self) -> None:
         """End the process that decodes for this worker."""

@@ -22,6 +22,7 @@ from sofdata.errors import ConfigError, Interrupted, TransientError
 from sofdata.ingest.engines.batches import batch_s
 from sofdata.ingest.engines.pool import Pool, PoolMember
 from sofdata.ingest.engines.queue import Queue, queue_of, raise_if_final
+from sofdata.ingest.engines.splitting import Splits
 from sofdata.ingest.events import Event, Ready, UnitDone, UnitRetried
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.units import Unit
@@ -30,7 +31,7 @@ from sofdata.system.extras import require
 
 OBJECT_STORE_BYTES = 512 << 20
 IDLE_S = 0.2
-TURN_S, TURN_S_PER_CALL = 0.05, 0.00005
+MANY, TURN_S = 100, 0.1
 
 
 def run_ray(units: Iterable[Unit], job: UnitJob) -> Iterator[Event]:
@@ -121,57 +122,57 @@ def _check_address(address: str) -> None:
 
 
 def _drive(queue: Queue, pool: Pool, job: UnitJob) -> Iterator[Event]:
-    """Keep every worker busy with one unit until all are done.
+    """Keep every worker busy with one unit, or with a part of a long video, until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for
     `run.start_up_s` there is no worker.
     """
     run = job.config.run
     progress_s = worked_s = time.monotonic()
-    is_ready = False
+    splits, is_ready = Splits(), False
     while queue:
-        turn_s = time.monotonic()
         queue.wake()
-        yield from pool.look(len(queue))
+        yield from pool.look(len(queue), splits.wanted())
         while queue.waiting and (taken := pool.take()):
             if not is_ready:
                 is_ready = True
                 yield Ready()
             _start(queue, *taken, batch_s(pool.size))
+        if not queue.waiting:
+            _help(splits, pool)
         if not queue.waiting and not queue.later:
-            pool.release_idle()
+            pool.release_idle(splits.wanted())
         now = time.monotonic()
         worked_s = now if queue.under_way or not queue.waiting else worked_s
         if now - worked_s > run.start_up_s:
             raise TransientError(_nobody(pool, run.start_up_s))
         if now - progress_s > run.stall_s:
             raise TransientError(_stalled(queue, pool, run.stall_s))
-        for call in _answers([*queue.under_way, *pool.starting], turn_s):
+        for call in _answers([*queue.under_way, *splits.helping, *pool.starting]):
             if call in queue.under_way:
                 progress_s = time.monotonic()
-                yield from _advance(queue, pool, call)
+                yield from _advance(queue, pool, splits, call)
+            elif call in splits.helping:
+                _take_help(splits, pool, call)
             else:
                 yield from pool.admit(call)
 
 
-def _answers(calls: list[Any], turn_s: float) -> list[Any]:
+def _answers(calls: list[Any]) -> list[Any]:
     """The calls that have something to say; waits for the first for a second at most.
 
-    turn_s: when this turn of the driver began. To look through a thousand calls takes Ray
-    milliseconds, so the more there are, the longer a turn lasts, and the more answers one look
-    finds; 50 ms at most, which is nothing beside the time of a unit.
+    To look through a thousand calls takes Ray some 5 ms. So where there are many, all that is said
+    within `TURN_S` is taken at once: nothing beside the time that a unit takes.
     """
     import ray
 
     if not calls:
         time.sleep(IDLE_S)
         return []
-    at_least_s = min(TURN_S, TURN_S_PER_CALL * len(calls))
-    ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
-    if not ready:
-        return []
-    time.sleep(max(0.0, turn_s + at_least_s - time.monotonic()))
-    ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+    if len(calls) < MANY:
+        ready, _ = ray.wait(calls, num_returns=1, timeout=1.0)
+    else:
+        ready, _ = ray.wait(calls, num_returns=len(calls), timeout=TURN_S)
     answers: list[Any] = ready
     return answers
 
@@ -182,7 +183,32 @@ def _start(queue: Queue, worker: PoolMember, flow_actors: Sequence[Any], every_s
     queue.under_way[stream] = (unit, worker)
 
 
-def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
+def _help(splits: Splits, pool: Pool) -> None:
+    """Let the workers without work help with the long videos of their nodes."""
+    for place in splits.wanted():
+        while (split := splits.next_at(place)) and (taken := pool.take(place)):
+            worker, flow_actors = taken
+            splits.begin(worker.actor.help.remote(split.video, flow_actors), split, worker)
+
+
+def _take_help(splits: Splits, pool: Pool, call: Any) -> None:
+    """Take what a worker has come to that has helped with a long video, or has failed to.
+
+    No unit fails for it: the worker that has the video does without.
+    """
+    import ray
+
+    try:
+        more = ray.get(call)
+    except ray.exceptions.RayTaskError:  # the worker itself is well
+        pool.give_back(splits.end(call, more=False))
+    except ray.exceptions.RayError:
+        pool.drop(splits.lose(call))
+    else:
+        pool.give_back(splits.end(call, more))
+
+
+def _advance(queue: Queue, pool: Pool, splits: Splits, stream: Any) -> Iterator[Event]:
     """Take the next events of a unit, or its end, or its failure."""
     import ray
 
@@ -195,12 +221,18 @@ def _advance(queue: Queue, pool: Pool, stream: Any) -> Iterator[Event]:
     except ray.exceptions.RayError as error:
         del queue.under_way[stream]
         yield from pool.look(len(queue) + 1, at_once=True)  # has its node died?
-        yield UnitRetried(unit.id, _retry_or_raise(error, unit, queue, pool, worker))
+        retried = UnitRetried(unit.id, _retry_or_raise(error, unit, queue, pool, worker))
+        splits.follow(retried)
+        yield retried
     else:
         assert worker.place is not None
-        node = worker.place.address
         for event in batch:
-            yield replace(event, node=node) if isinstance(event, UnitDone) else event
+            if not splits.follow(event, worker.place.node):
+                yield _with_node(event, worker.place.address)
+
+
+def _with_node(event: Event, address: str) -> Event:
+    return replace(event, node=address) if isinstance(event, UnitDone) else event
 
 
 def _retry_or_raise(

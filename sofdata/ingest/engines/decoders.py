@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.pipeline import DecodedVideo
-from sofdata.types import VideoRef
+from sofdata.types import Frames, VideoRef
 from sofdata.video.config import DecoderName
-from sofdata.video.isolate import DecoderProcess
+from sofdata.video.division import Division
+from sofdata.video.isolate import DecoderProcess, IsolatedPart
+from sofdata.video.part_reader import read_part
 from sofdata.video.ranges import Source
 from sofdata.video.reader import open_video
-from sofdata.video.sampling import Sampling
+from sofdata.video.sampling import DivideS, Sampling
 
 
 class InProcess:
-    """Opens videos in this process."""
+    """Opens videos in this process. divides: whether long ones may be decoded in parts."""
 
-    def __init__(self, config: IngestConfig) -> None:
+    def __init__(self, config: IngestConfig, divides: bool = False) -> None:
         self._config = config
+        self._divide_s = _divide_s(config) if divides else None
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
-        return open_video(path, self._config.video, _sampling(self._config, ref), decoder)
+        sampling = _sampling(self._config, ref)
+        return open_video(path, self._config.video, sampling, decoder, self._divide_s)
+
+    def part(self, path: str, ref: VideoRef, division: Division, number: int) -> Iterable[Frames]:
+        """Decode one of the parts of a video."""
+        sampling, part = _sampling(self._config, ref), division.parts[number]
+        return read_part(path, self._config.video, sampling, division.track, part)
 
     def launch(self) -> None:
         """Nothing to start: there is no other process."""
@@ -29,19 +40,27 @@ class InProcess:
 
 
 class Isolated:
-    """Opens videos in a process that is killed if a video makes it hang.
+    """Opens videos in a process that is killed if a video makes it hang. divides: as above.
 
     process: one that was launched before the configuration was known.
     """
 
-    def __init__(self, config: IngestConfig, process: DecoderProcess | None = None) -> None:
+    def __init__(
+        self, config: IngestConfig, process: DecoderProcess | None = None, divides: bool = False
+    ) -> None:
         self._config = config
+        self._divide_s = _divide_s(config) if divides else None
         self._process = process or DecoderProcess(config.run.limits)
         self._process.limits = config.run.limits
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)
-        return self._process.open(path, self._config.video, sampling, decoder)
+        return self._process.open(path, self._config.video, sampling, decoder, self._divide_s)
+
+    def part(self, path: str, ref: VideoRef, division: Division, number: int) -> Iterable[Frames]:
+        """Decode one of the parts of a video."""
+        sampling = _sampling(self._config, ref)
+        return IsolatedPart(self._process, path, self._config.video, sampling, division, number)
 
     def launch(self) -> None:
         """Start the process, without waiting for it."""
@@ -50,6 +69,11 @@ class Isolated:
     def close(self) -> None:
         """End the process."""
         self._process.close()
+
+
+def _divide_s(config: IngestConfig) -> DivideS | None:
+    split = config.run.split
+    return None if split.from_s is None else (split.from_s, split.part_s)
 
 
 def _sampling(config: IngestConfig, ref: VideoRef) -> Sampling:

@@ -116,3 +116,15 @@ def workers_to_start(
     if run.workers is not None:
         return max(0, min(run.workers, units) - running)
     return max(0, min(units - running, cores - running, free_cores - unplaced))
+
+
+def helpers_to_start(
+    run: RunConfig, *, cores: int, free_cores: int, running: int, there: int, most: int
+) -> int:
+    """How many workers to start on a node whose long videos `most` could work on.
+
+    cores: of the node. free_cores: of the cluster, that nothing has or is about to take.
+    running: workers there are in all, `there` of them on this node, or perhaps so.
+    """
+    allowed = cores if run.workers is None else run.workers - running
+    return max(0, min(most - there, cores - there, free_cores, allowed))

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sofdata.errors import SofdataError, TransientError
 from sofdata.ingest.engines.actors import FlowActor, Place, UnitWorker
-from sofdata.ingest.engines.nodes import Node, demand_of, read_nodes, workers_to_start
+from sofdata.ingest.engines.nodes import (
+    Node,
+    demand_of,
+    helpers_to_start,
+    read_nodes,
+    workers_to_start,
+)
 from sofdata.ingest.events import Event, NodeJoined, NodeLost
 from sofdata.ingest.job import UnitJob
 
 LOOK_EVERY_S = 2.0
+NOBODY: Mapping[str, int] = MappingProxyType({})
 TRIES = 3
 ALL = ""  # stands for the node of flow actors that serve all nodes
 
@@ -28,12 +36,14 @@ class PoolMember:
     """An actor of ours and where it runs.
 
     serves: of a flow actor, the id of the node whose workers use it, or `ALL`; None for a worker.
+    node: of a worker that is to start on a certain one, its id.
     place: None until it has started.
     """
 
     actor: Any
     serves: str | None = None
     place: Place | None = None
+    node: str | None = None
     _run: Any = None
 
     @property
@@ -78,10 +88,12 @@ class Pool:
         """How many workers there are."""
         return len(self._free) + len(self._busy)
 
-    def look(self, units: int, at_once: bool = False) -> Iterator[Event]:
+    def look(
+        self, units: int, helpers: Mapping[str, int] = NOBODY, at_once: bool = False
+    ) -> Iterator[Event]:
         """Look at the cluster, every few seconds or at once, and ask it for what is missing.
 
-        units: that are not done yet.
+        units: that are not done yet. helpers: how many workers could help on some nodes, by id.
         Raises `TransientError` where this machine is the cluster, and Ray has died on it: unlike a
         cluster of others, which may come back, there is nothing to wait for.
         """
@@ -89,6 +101,8 @@ class Pool:
             return
         yield from self._follow_nodes()
         self._ask_for_workers(units)
+        for node, most in helpers.items():
+            self._ask_for_helpers(node, most)
         self._ask_for_flow()
         self._looked_s = time.monotonic()
 
@@ -120,10 +134,16 @@ class Pool:
                 yield NodeJoined(member.place.address)
             self._looked_s = float("-inf")  # this node may need flow actors
 
-    def take(self) -> tuple[PoolMember, list[Any]] | None:
-        """A worker without work, and the flow actors that it is to use; None if there is none."""
+    def take(self, node: str | None = None) -> tuple[PoolMember, list[Any]] | None:
+        """A worker without work, and the flow actors that it is to use; None if there is none.
+
+        node: id of the one that it must be on.
+        """
         for _ in range(len(self._free)):
             worker = self._free.popleft()
+            if node is not None and not _is_on(worker, node):
+                self._free.append(worker)
+                continue
             flow = self._flow.get(self._side(worker), []) if self._demand.apart else []
             if flow or not self._demand.apart:
                 self._busy.add(worker)
@@ -148,12 +168,21 @@ class Pool:
         """A flow actor is dead."""
         self._keep_flow(lambda member: member.actor._actor_id.hex() != actor_id)
 
-    def release_idle(self) -> None:
-        """End the workers without work, so that a cluster can let their nodes go."""
+    def release_idle(self, spared: Collection[str] = ()) -> None:
+        """End the workers without work, so that a cluster can let their nodes go.
+
+        spared: ids of nodes whose workers may soon have some.
+        """
         import ray
 
-        while self._job.config.run.address and self._free:
-            ray.kill(self._free.pop().actor)
+        if not self._job.config.run.address:
+            return
+        for _ in range(len(self._free)):
+            worker = self._free.popleft()
+            if any(_is_on(worker, node) for node in spared):
+                self._free.append(worker)
+            else:
+                ray.kill(worker.actor)
 
     def is_alive(self, worker: PoolMember) -> bool:
         """Whether a worker's node was there at the last look."""
@@ -221,6 +250,35 @@ class Pool:
             actor = remote.options(scheduling_strategy="SPREAD").remote(self._job)
             self._starting[actor.start.remote()] = PoolMember(actor)
 
+    def _ask_for_helpers(self, node: str, most: int) -> None:
+        """Fill a node with workers, `most` of them, since they could help with a long video there.
+
+        No cluster grows for them: those that find no room now are not asked for.
+        """
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        if node not in self._nodes:
+            return
+        starting = [member for member in self._starting.values() if member.serves is None]
+        members = [*self._free, *self._busy, *starting]
+        there = sum(_is_on(member, node) for member in members)
+        unplaced = sum(member.node is None for member in starting)
+        missing = helpers_to_start(
+            self._job.config.run,
+            cores=self._nodes[node].whole("CPU"),
+            free_cores=int(ray.available_resources().get("CPU", 0)) - len(starting),
+            running=len(members),
+            there=there + unplaced,
+            most=most,
+        )
+        self._most = max(self._most, len(members) + missing)
+        remote = ray.remote(**self._demand.worker_options())(UnitWorker)
+        strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+        for _ in range(missing):
+            actor = remote.options(scheduling_strategy=strategy).remote(self._job)
+            self._starting[actor.start.remote()] = PoolMember(actor, node=node)
+
     def _ask_for_flow(self) -> None:
         there = Counter(member.serves for member in self._starting.values())
         there.update({side: len(members) for side, members in self._flow.items()})
@@ -257,3 +315,8 @@ class Pool:
             raise TransientError(
                 f"{self._failed_starts} actors in a row died while they started: {error}"
             ) from None
+
+
+def _is_on(worker: PoolMember, node: str) -> bool:
+    """Whether a worker runs on a node, or is about to."""
+    return node == (worker.place.node if worker.place else worker.node)

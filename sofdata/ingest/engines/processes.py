@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from sofdata.errors import SofdataError, TransientError
 from sofdata.ingest.engines.crew import Crew, EarlyWorkers, Worker
 from sofdata.ingest.engines.queue import Queue, queue_of, raise_if_final
-from sofdata.ingest.engines.worker import Failed, Idle
+from sofdata.ingest.engines.splitting import Splits
+from sofdata.ingest.engines.worker import Failed, Helped, Idle, Message
 from sofdata.ingest.events import Event, Ready, UnitRetried
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.units import Unit
@@ -37,17 +38,17 @@ def run_processes(
 
 
 def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:
-    """Keep every worker busy with one unit until all are done.
+    """Keep every worker busy with one unit, or with a part of a long video, until all are done.
 
     Raises `TransientError` with a diagnosis if for `run.stall_s` not one video ends, or if for
     `run.start_up_s` there is no worker.
     """
     run = job.config.run
     progress_s = worked_s = time.monotonic()
-    is_ready = False
+    splits, is_ready = Splits(), False
     while queue:
         queue.wake()
-        crew.fill(len(queue))
+        crew.fill(len(queue) + sum(splits.wanted().values()))
         while queue.waiting and (worker := crew.take()):
             if not is_ready:
                 is_ready = True
@@ -55,6 +56,8 @@ def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:
             unit = queue.waiting.popleft()
             queue.under_way[worker] = (unit, worker)
             worker.send(unit)
+        if not queue.waiting:
+            _help(splits, crew)
         now = time.monotonic()
         worked_s = now if queue.under_way or not queue.waiting else worked_s
         if now - worked_s > run.start_up_s:
@@ -69,19 +72,42 @@ def _drive(queue: Queue, crew: Crew, job: UnitJob) -> Iterator[Event]:
                 "storage stuck? The same command resumes; run.stall_s sets the patience"
             )
         for worker in crew.wait():
-            progress_s = time.monotonic()
-            yield from _advance(queue, crew, worker)
+            message = worker.receive()
+            if worker in splits.helping:
+                _take_help(splits, crew, worker, message)
+            else:
+                progress_s = time.monotonic()
+                yield from _advance(queue, crew, splits, worker, message)
 
 
-def _advance(queue: Queue, crew: Crew, worker: Worker) -> Iterator[Event]:
+def _help(splits: Splits, crew: Crew) -> None:
+    """Let the workers without work help with long videos."""
+    while (split := splits.next_at()) and (worker := crew.take()):
+        splits.begin(worker, split, worker)
+        worker.send(split.video)
+
+
+def _take_help(splits: Splits, crew: Crew, worker: Worker, message: Message | str) -> None:
+    """Take what a worker says that has helped with a long video, or has failed to.
+
+    No unit fails for it: the worker that has the video does without.
+    """
+    if isinstance(message, str):
+        crew.drop(splits.lose(worker), message)
+    else:
+        crew.give_back(splits.end(worker, isinstance(message, Helped) and message.more))
+
+
+def _advance(
+    queue: Queue, crew: Crew, splits: Splits, worker: Worker, message: Message | str
+) -> Iterator[Event]:
     """Take the next message of a worker: events of its unit, or its end, or its failure."""
-    message = worker.receive()
     unit, _ = queue.under_way.get(worker, (None, None))
-    if not isinstance(message, Idle | Failed | str):
-        yield from message
+    if isinstance(message, list):
+        yield from (event for event in message if not splits.follow(event))
         return
     queue.under_way.pop(worker, None)
-    if isinstance(message, Idle):
+    if isinstance(message, Idle | Helped):
         crew.failed_starts = 0
         crew.give_back(worker)
         return
@@ -94,7 +120,9 @@ def _advance(queue: Queue, crew: Crew, worker: Worker) -> Iterator[Event]:
         crew.give_back(worker)
     if unit is not None:
         queue.retry(unit, why)
-        yield UnitRetried(unit.id, why)
+        retried = UnitRetried(unit.id, why)
+        splits.follow(retried)
+        yield retried
 
 
 def _raise_if_final(failed: Failed, unit: Unit | None) -> None:

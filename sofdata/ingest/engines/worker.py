@@ -1,8 +1,9 @@
 """The process of a worker of the engine `processes`: runs units, one at a time.
 
 Speaks over one pipe, whose descriptor is the first argument; the second is the process id of the
-driver. It is sent the job, then one unit after the other, and answers with what each brings. It
-ends when the driver closes the pipe or is gone.
+driver. It is sent the job, then one unit after the other, and answers with what each brings. In
+between it may be asked to help another worker with a long video. It ends when the driver closes the
+pipe or is gone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sofdata.errors import ContractError, Interrupted
 from sofdata.ingest.engines.actors import UnitWorker
 from sofdata.ingest.engines.batches import Batch, batch_s
 from sofdata.ingest.job import UnitJob
+from sofdata.ingest.splitting.split import VideoSplit
+from sofdata.ingest.units import Unit
 from sofdata.system import interrupts
 from sofdata.system.cores import cores
 from sofdata.system.processes import end_with_parent
@@ -31,8 +34,15 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Helped:
+    """The worker has helped another one, and waits. more: whether there may be more to do."""
+
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """A unit, or the start of the worker, has raised an error. The worker waits for another unit.
+    """What was asked for, or the start of the worker, has raised an error. The worker waits.
 
     trace: the traceback in this process, for a log.
     """
@@ -41,7 +51,7 @@ class Failed:
     trace: str
 
 
-Message = Idle | Failed | Batch
+Message = Idle | Helped | Failed | Batch
 
 
 def main() -> None:
@@ -78,16 +88,19 @@ def _work(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
 
 
 def _run(worker: UnitWorker, pipe: Connection, every_s: float) -> None:
-    unit = pipe.recv()
+    wanted: Unit | VideoSplit = pipe.recv()
     try:
-        for batch in worker.run(unit, every_s=every_s):
-            pipe.send(batch)
+        if isinstance(wanted, VideoSplit):
+            answer: Message = Helped(worker.help(wanted))
+        else:
+            for batch in worker.run(wanted, every_s=every_s):
+                pipe.send(batch)
+            answer = Idle()
     except BrokenPipeError:
         raise  # the driver is gone, or wants no more
     except Exception as error:  # noqa: BLE001 - the driver decides what becomes of it
-        pipe.send(failed(error))
-    else:
-        pipe.send(Idle())
+        answer = failed(error)
+    pipe.send(answer)
 
 
 def failed(error: Exception) -> Failed:

@@ -25,6 +25,7 @@ from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import Prepared
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.tree import Tree
+from sofdata.system.extras import is_installed
 from sofdata.types import VideoRef
 
 SAMPLE = 20
@@ -87,13 +88,15 @@ class Sample:
 class Estimate:
     """What an ingest will take and give; ranges are those of sampling, at 95 %.
 
-    videos: that are work; carried: whose earlier results are taken over.
-    bytes: of all shards. fetched_bytes: of remote files that are read, 0 where all are here.
-    cpu_hours: of the workers. gpu_hours, pairs: where flow is on GPUs; None else, and the hours
-        where there is no GPU here.
-    wall: None where nobody knows how many workers there will be. on_cluster_s: the work on as many
-        cores like these as there are workers, where this machine has fewer; else None.
-    found: totals, from which all of this is made.
+    sample: what was measured.
+    videos: that are work. carried: whose earlier results are taken over.
+    seconds, windows: of video; that will be written. bytes: of all shards.
+    fetched_bytes: of remote files that are read, 0 where all are here.
+    cpu_hours: of the workers.
+    gpu_hours, pairs: of frames; None where flow is on CPUs, the hours also where no GPU is here.
+    wall: None where nobody knows how many workers there will be.
+    on_cluster_s: the work on as many cores like these as there are workers, where this machine has
+        fewer; else None.
     """
 
     sample: Sample
@@ -193,6 +196,8 @@ def _gpus(config: IngestConfig) -> int | None:
     """How many GPUs are here for flow that runs on them; None where flow is on CPUs."""
     if config.flow.device != "cuda":
         return None
+    if not is_installed("torch"):
+        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0

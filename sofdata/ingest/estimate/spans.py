@@ -60,7 +60,10 @@ def parts_of(ref: VideoRef, header: Header | None, seed: int) -> tuple[VideoRef,
         bounds[0] + number * length_s + place * (length_s - SPAN_S)
         for number, place in enumerate(places.tolist())
     ]
-    return tuple(replace(ref, span_s=(start_s, start_s + SPAN_S)) for start_s in starts_s)
+    return tuple(  # under names of their own, since they may come to lie in one shard
+        replace(ref, id=f"{ref.id}#{number}", span_s=(start_s, start_s + SPAN_S))
+        for number, start_s in enumerate(starts_s)
+    )
 
 
 def taken(

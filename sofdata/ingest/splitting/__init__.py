@@ -1,0 +1,1 @@
+"""Long videos in parts, on several workers of a node, to the bytes of the whole video."""
