@@ -412,7 +412,7 @@ class IsolatedStream(IsolatedFrames):
             division = header.get("division")
             self.division = Division.from_json(division) if division else None
             self._limit_s = limits.seconds(self.duration_s, size_bytes)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise process.protocol_error() from None
 
     @property

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sofdata.ingest.config import IngestConfig
-from sofdata.ingest.units import cut
 from sofdata.types import VideoRef
+from tests.ingest.cutting import cut
 
 ROOT = Path(__file__).resolve().parents[2]
 
