@@ -86,7 +86,7 @@ def plan_of(kind: str, root: Path) -> IngestPlan:
     config = load_config(None, settings)
     tree = Tree(str(root))
     listing = list_source(find_corpus(tree, name)[0], tree, config.with_actions)
-    with mock.patch.object(IngestConfig, "digest", lambda _: DIGESTS[settings]):
+    with mock.patch.object(IngestConfig, "digest", return_value=DIGESTS[settings]):
         plan = make_plan(tree, listing, config)
         assert plan.units.cut  # made when it is first asked for
     return plan
