@@ -108,6 +108,16 @@ class PlannedVideos(Sequence[VideoRef]):
 
         return cls(parts[0]._table, np.concatenate([each._rows for each in parts]))
 
+    @property
+    def ids(self) -> list[str]:
+        """The id of each."""
+        return [id for (id,) in self.values("id")]
+
+    def annotated(self) -> tuple[VideoRef, ...]:
+        """Those of which the corpus says something about stretches."""
+        there = [text is not None for (text,) in self.values("annotations")]
+        return tuple(self._make(self._rows[there])) if any(there) else ()
+
     def values(self, *names: str) -> Iterator[Any]:
         """Some cells of each row, as a tuple."""
         columns = (self._table[name].take(self._rows).to_pylist() for name in names)

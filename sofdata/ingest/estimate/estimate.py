@@ -16,10 +16,18 @@ from sofdata.ingest.estimate.figures import Figure
 from sofdata.ingest.estimate.guess import Guess, Header, guess
 from sofdata.ingest.estimate.meter import Measured
 from sofdata.ingest.estimate.population import Population, population_of
-from sofdata.ingest.estimate.sampling import Choice, choose
+from sofdata.ingest.estimate.sampling import Choice, Numbers, choose
 from sofdata.ingest.estimate.spans import Taken, cpu_s, parts_of, taken
 from sofdata.ingest.estimate.totals import Looked, Totals, looked, totals
-from sofdata.ingest.estimate.wall import Wall, at_once, scheduled, units_s, wall
+from sofdata.ingest.estimate.wall import (
+    Wall,
+    at_once,
+    lengths_s,
+    pieces_s,
+    scheduled,
+    videos_s,
+    wall,
+)
 from sofdata.ingest.generation import with_earlier
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import Prepared
@@ -168,8 +176,8 @@ def estimate(
     gpus = _gpus(job.config)
     with temporary_folder() as folder:
         measuring = _measuring_job(job, folder, gpus)
-        processes = 0 if job.config.run.engine == "inline" else at_once(job.config, len(units))
-        with measurers(measuring, 1 if gpus and processes else processes) as crew:
+        processes = at_once(job.config, len(units), prepared.work.seconds())
+        with measurers(measuring, min(1, processes) if gpus else processes) as crew:
             run = _Run(prepared, population, seed)
             first, headers = _look(run, crew, sample)
             videos, second = _measure(run, crew, first, headers, sample, on_progress)
@@ -178,7 +186,9 @@ def estimate(
     if all(video.ended != "done" for video in videos):
         return NoEstimate(_all_bad(took), took)
     found = totals(first, second, [video.took for video in videos])
-    return _estimate(run, took, found, units_s(population, first, found), (planning_s, start_up_s))
+    work, lengths = videos_s(population, first, found), lengths_s(population, first)
+    pieces = pieces_s(population, work, lengths, job.config.run)
+    return _estimate(run, took, found, pieces, (planning_s, start_up_s))
 
 
 def _measuring_job(job: UnitJob, folder: str, gpus: int | None) -> UnitJob:
@@ -206,7 +216,7 @@ def _gpus(config: IngestConfig) -> int | None:
 def _look(run: _Run, crew: Measurers, sample: int) -> tuple[Looked, dict[int, Header | None]]:
     """The first phase: the headers of some videos, by their places among all."""
     chosen = choose(run.population.sizes, HEADERS * sample, run.rng)
-    refs = [run.population.videos[place] for place in chosen.places]
+    refs = [run.population.video(place) for place in chosen.places]
     headers = crew.headers(refs)
     guesses = [
         guess(ref, header, run.config) if header else None
@@ -227,7 +237,7 @@ def _measure(
     """The second phase: some of these, whole or in spans."""
     second = first.choose(sample, run.rng)
     places = first.chosen.places[second.places].tolist()
-    refs = [run.population.videos[place] for place in places]
+    refs = [run.population.video(place) for place in places]
     parts = [parts_of(ref, headers[at], run.seed) for ref, at in zip(refs, places, strict=True)]
     order = np.argsort(-first.cost[second.places], kind="stable").tolist()
     asked = [(number, part) for number in order for part in parts[number]]
@@ -247,23 +257,22 @@ def _measure(
 
 
 def _estimate(
-    run: _Run, sample: Sample, found: Totals, units: np.ndarray, times: tuple[float, float]
+    run: _Run, sample: Sample, found: Totals, pieces: Numbers, times: tuple[float, float]
 ) -> Estimate:
     config, population = run.config, run.population
     gpus = _gpus(config)
     cpu = found.cpu_s if gpus is None else found.cpu_without_flow_s
-    times_ = wall(config, units, found, times, gpus or 0)
+    times_ = wall(run.prepared.job, len(population.units), pieces, found, times, gpus or 0)
     more = times_ is not None and times_.cores is not None and times_.workers > times_.cores
-    on_cluster = scheduled(found.wall_s, units, times_.workers) if times_ and more else None
-    remote = not all(run.prepared.job.source.is_on_disk(ref.where) for ref in population.videos)
+    on_cluster = scheduled(found.wall_s, pieces, times_.workers) if times_ and more else None
     return Estimate(
         sample=sample,
         videos=len(population),
         carried=population.carried,
         seconds=found.seconds,
         windows=found.windows,
-        bytes=found.bytes.plus(TRAILER_BYTES * population.units),
-        fetched_bytes=population.fetched_bytes if remote else 0,
+        bytes=found.bytes.plus(TRAILER_BYTES * len(population.units)),
+        fetched_bytes=0 if run.prepared.job.source.is_local else population.files_bytes,
         cpu_hours=cpu.times(1 / 3600),
         gpu_hours=found.in_flow_s.times(1 / 3600) if gpus else None,
         pairs=None if gpus is None else found.pairs,

@@ -101,10 +101,10 @@ def test_only_videos_without_a_result_that_is_taken_over_are_work() -> None:
         Unit("1", 1, (video("a"), video("b"), video("c")), earlier=(taken, damaged)),
     )
     found = population_of(units)
-    assert [each.id for each in found.videos] == ["a", "c", "d"]
-    assert found.unit_of == (1, 1, 0)
+    assert [found.video(number).id for number in range(len(found))] == ["d", "a", "c"]
+    assert found.unit_of.tolist() == [0, 1, 1]
     assert found.carried == 1
-    assert found.fetched_bytes == 205
+    assert found.files_bytes == 205
 
 
 def test_sizes_are_seconds_where_all_are_spans_else_shares_of_files() -> None:
@@ -113,7 +113,9 @@ def test_sizes_are_seconds_where_all_are_spans_else_shares_of_files() -> None:
     ]
     whole = video("c", size=30)
     assert population_of((Unit("1", 1, tuple(spans)),)).sizes.tolist() == [2.0, 8.0]
-    assert population_of((Unit("1", 1, (*spans, whole)),)).sizes.tolist() == [50.0, 50.0, 30.0]
+    both = population_of((Unit("1", 1, (*spans, whole)),))
+    assert both.sizes.tolist() == [50.0, 50.0, 30.0]
+    assert both.files_bytes == 130
 
 
 def test_videos_are_grouped_so_that_each_process_has_its_share_of_the_costly_ones() -> None:
