@@ -25,8 +25,8 @@ from PIL import Image
 
 from sofdata.errors import SofdataError
 from sofdata.flow.codec import CodecConfig, EncodedFlow, decode, encode
-from sofdata.flow.config import DisConfig
-from sofdata.flow.dis import Dis
+from sofdata.flow.config import FlowConfig
+from sofdata.flow.estimator import Estimator, make_estimator
 from sofdata.types import Frames
 from sofdata.video.config import VideoConfig
 from sofdata.video.reader import open_video
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def estimate_all(folder: Path) -> Iterator[tuple[str, Window]]:
-    dis = Dis(DisConfig())
+    dis = make_estimator(FlowConfig(estimator="dis"))
     for path in sorted(entry for entry in folder.iterdir() if entry.is_file()):
         try:
             chunks = list(open_video(path, VideoConfig(), Sampling(WORKING_PX, STEP_S)))
@@ -66,7 +66,7 @@ def estimate_all(folder: Path) -> Iterator[tuple[str, Window]]:
         yield path.stem, np.concatenate([estimate(dis, chunk) for chunk in chunks])
 
 
-def estimate(dis: Dis, frames: Frames) -> Window:
+def estimate(dis: Estimator, frames: Frames) -> Window:
     return dis.estimate(frames.rgb[:-1], frames.rgb[1:])
 
 

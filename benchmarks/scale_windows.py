@@ -170,7 +170,8 @@ def _rows(
 def _offsets(rows: np.ndarray) -> np.ndarray:
     """Bytes from the start of each row's shard: uneven steps, in blocks of a tar."""
     within = rows % (WINDOWS * VIDEOS)
-    return within * 2 * SAMPLE_BYTES + 512 * (rows * 2_654_435_761 % 61)
+    offsets: np.ndarray = within * 2 * SAMPLE_BYTES + 512 * (rows * 2_654_435_761 % 61)
+    return offsets
 
 
 def _id(number: int) -> str:

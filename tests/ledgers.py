@@ -9,7 +9,8 @@ import numpy as np
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import Generation, save_generation
-from sofdata.ingest.plan import IngestPlan, Refused
+from sofdata.ingest.inputs import Refused
+from sofdata.ingest.plan import IngestPlan
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.shards.layout import ledger_name
 from sofdata.shards.schema import (
@@ -75,7 +76,7 @@ def make_up_dataset(folder: Path | str, units: int, videos: int = 7) -> tuple[Tr
         planned.append(Unit(unit_id(refs, digest), seed, refs))
         named = {"unit": planned[-1].id, "config_sha256": digest}
         records.append(made_up(seed, ids=ids).model_copy(update=named))
-    plan = IngestPlan(tuple(planned), tuple(_refused(number) for number in range(5)))
+    plan = IngestPlan.of(planned, map(_refused, range(5)))
     generation = Generation(plan, _dataset(config, plan), frozenset(unit.id for unit in planned))
     save_generation(dest, generation)
     for record in records:

@@ -54,10 +54,3 @@ def read_rgb(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The pixels of a JPEG, uint8 [H,W,3]. Raises `InputError`."""
     with opened_jpeg(data, size) as image:
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def check_jpeg(data: bytes, size: tuple[int, int]) -> None:
-    """Raise `InputError` for a JPEG that does not decode; all of it is parsed, little is drawn."""
-    with opened_jpeg(data, size) as image:
-        image.draft(None, (1, 1))  # an eighth of each side is drawn
-        image.load()

@@ -154,6 +154,14 @@ def ingest(
     update: Annotated[
         bool, typer.Option("--update", help="Ingest what has changed in the source.")
     ] = False,
+    checksum: Annotated[
+        bool,
+        typer.Option(
+            "--checksum",
+            help="Read every file of the source again, also those whose size and time have not "
+            "changed.",
+        ),
+    ] = False,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Retry the quarantined videos.")
     ] = False,
@@ -195,6 +203,7 @@ def ingest(
     options = _run_options(engine, workers, address)
     options += ["with_actions=true"] if with_actions else []
     options += ["run.lock=none"] if no_lock else []
+    options += ["run.checksum=true"] if checksum else []
     config = load_config(recipe, once([*(set_ or []), *options]))
     check_engine(config)
     if may_use_ray(config.run) and not dry_run:

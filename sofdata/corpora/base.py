@@ -14,7 +14,7 @@ from sofdata.corpora.entries import Entries, EntryWriter
 from sofdata.corpora.entry import Entry
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import CLOSED, DANGLING_LINK, LINKED_FOLDER, UNREADABLE, Item
-from sofdata.types import ActionRef, ActionSpec, ActionTrack, Annotations
+from sofdata.types import ActionRef, ActionSpec, ActionTrack
 
 HIDDEN = "hidden"
 NO_SUFFIX = "no suffix"
@@ -28,7 +28,6 @@ _OTHER = """
 # file in an object store is a request. Any other suffix, ".ts" say, is decided by the content.
 OTHER_SUFFIXES = frozenset(_OTHER.split())
 FOLDER_TWICE = "folder that is here twice"
-MOST_TEXT_BYTES = 1 << 18  # of a video's text and labels together: each window's record holds them
 
 
 MAX_PATHS = 256
@@ -108,12 +107,8 @@ class Listing:
         """
         unread = ignored.unread if isinstance(ignored, Ignored) else ()
         twice = ignored.twice if isinstance(ignored, Ignored) else []
-        writer = EntryWriter()
-        for entry in entries:
-            writer.add(_bounded(entry))
-        for item in unread:
-            writer.add(_bounded(unread_entry(item)))
-        packed, duplicates = _once(writer.finish())
+        listed = Entries.of(entries)
+        packed, duplicates = _once(listed + Entries.of(map(unread_entry, unread)))
         extra = [counted(duplicates, "duplicate id; the first is kept")] if duplicates else []
         if twice:
             what = "folder is here twice by links; its files are used once"
@@ -201,8 +196,10 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
 
 def suffix(rel: str) -> str:
     """The suffix of a path in lower case with its dot, or ""."""
-    stem, dot, end = rel.rsplit("/", 1)[-1].rpartition(".")
-    return f".{end.lower()}" if dot and stem else ""
+    stem, dot, end = rel.rpartition(".")
+    if not dot or "/" in end or not stem or stem.endswith("/"):
+        return ""
+    return f".{end.lower()}"
 
 
 def is_hidden(rel: str) -> bool:
@@ -253,30 +250,6 @@ def names_in(tree: Tree, folder: str = "") -> list[str]:
         return tree.names(folder)
     except OSError:
         return []
-
-
-def _bounded(entry: Entry) -> Entry:
-    """An entry, as a reject if it says more than the record of a window can hold."""
-    timed = max((len(each.text) for each in entry.annotations.texts), default=0)
-    least = sum(map(len, (entry.text, *entry.labels, *entry.labels.values())), timed)
-    if 4 * least <= MOST_TEXT_BYTES:  # as UTF-8 at the most
-        return entry
-    texts = (entry.text, *entry.labels, *entry.labels.values())
-    size = sum(len(each.encode("utf-8", "replace")) for each in texts)
-    size += max((len(each.text.encode()) for each in entry.annotations.texts), default=0)
-    if size <= MOST_TEXT_BYTES:
-        return entry
-    detail = f"its text and labels have {size} bytes, more than the {MOST_TEXT_BYTES} that are kept"
-    none = Annotations(hidden_s=entry.annotations.hidden_s, eye=entry.annotations.eye)
-    return replace(
-        entry,
-        text="",
-        labels={},
-        annotations=none,
-        actions=None,
-        problem=entry.problem or "text_too_long",
-        detail=entry.detail if entry.problem else detail,
-    )
 
 
 def counted(ids: list[str], what: str) -> str:

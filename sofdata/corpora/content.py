@@ -15,6 +15,7 @@ from sofdata.video.formats import BARE_SUFFIXES, HEAD_BYTES, SUFFIXES, container
 __all__ = [
     "HEAD_BYTES",
     "OTHER_SUFFIXES",
+    "PLAIN_SUFFIXES",
     "VIDEO_SUFFIXES",
     "bare_stream",
     "container",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 VIDEO_SUFFIXES = SUFFIXES
+# Of these the name alone says that a readable file is an input.
+PLAIN_SUFFIXES = frozenset(SUFFIXES) - BARE_SUFFIXES.keys()
 
 
 def is_video(tree: Tree, where: Where, size_bytes: int) -> bool:

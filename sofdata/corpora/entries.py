@@ -7,18 +7,20 @@ An adapter yields `Entry` after `Entry`; `EntryWriter` packs each into columns a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, overload
 
 from sofdata.corpora.cells import annotations_of, annotations_text, labels_of, labels_text
 from sofdata.corpora.entry import Entry
 from sofdata.storage.walk import Stamp
-from sofdata.types import ActionRef
+from sofdata.types import ActionRef, Annotations
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 1 << 14
+MOST_TEXT_BYTES = 1 << 18  # of a video's text and labels together: each window's record holds them
 
 
 @cache
@@ -47,8 +49,8 @@ class EntryWriter:
         self._batches: list[pa.RecordBatch] = []
 
     def add(self, entry: Entry) -> None:
-        """Append an entry."""
-        self._rows.append(_row(entry))
+        """Append an entry; as a reject if it says more than the record of a window can hold."""
+        self._rows.append(_row(_bounded(entry)))
         if len(self._rows) == BATCH_ROWS:
             self._flush()
 
@@ -113,6 +115,11 @@ class Entries(Sequence[Entry]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __add__(self, other: Entries) -> Entries:
+        import pyarrow as pa
+
+        return Entries(pa.concat_tables([self.table, other.table])) if len(other) else self
+
     def __repr__(self) -> str:
         return f"Entries({len(self)})"
 
@@ -121,6 +128,31 @@ class Entries(Sequence[Entry]):
         found = self.table[name].unique()
         for start in range(0, len(found), BATCH_ROWS):
             yield from found.slice(start, BATCH_ROWS).to_pylist()
+
+
+def _bounded(entry: Entry) -> Entry:
+    """An entry, as a reject if it says more than the record of a window can hold."""
+    least = len(entry.text) + sum(map(len, entry.labels)) + sum(map(len, entry.labels.values()))
+    if entry.annotations.texts:
+        least += max(len(each.text) for each in entry.annotations.texts)
+    if 4 * least <= MOST_TEXT_BYTES:  # as UTF-8 at the most
+        return entry
+    texts = (entry.text, *entry.labels, *entry.labels.values())
+    size = sum(len(each.encode("utf-8", "replace")) for each in texts)
+    size += max((len(each.text.encode()) for each in entry.annotations.texts), default=0)
+    if size <= MOST_TEXT_BYTES:
+        return entry
+    detail = f"its text and labels have {size} bytes, more than the {MOST_TEXT_BYTES} that are kept"
+    none = Annotations(hidden_s=entry.annotations.hidden_s, eye=entry.annotations.eye)
+    return replace(
+        entry,
+        text="",
+        labels={},
+        annotations=none,
+        actions=None,
+        problem=entry.problem or "text_too_long",
+        detail=entry.detail if entry.problem else detail,
+    )
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from sofdata.corpora.base import (
     may_be_input,
     suffix,
 )
-from sofdata.corpora.content import bare_stream, is_meant_as_video
+from sofdata.corpora.content import PLAIN_SUFFIXES, bare_stream, is_meant_as_video
 from sofdata.corpora.entry import Entry
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, parse
@@ -59,7 +59,10 @@ class _Found:
         """The videos, one by one."""
         for item in self.tree.walk(folders=True):
             self.links |= item.linked
-            if _belongs(self.tree, item):
+            plain = not item.problem and suffix(item.rel) in PLAIN_SUFFIXES
+            if plain and not is_hidden(item.rel):  # nearly all, of millions
+                yield _entry(item, "")
+            elif _belongs(self.tree, item):
                 yield _entry(item, bare_stream(self.tree, item.rel))
             elif item.problem != "is_a_directory":  # whose files come by themselves
                 count_ignored(self.ignored, item)

@@ -21,12 +21,13 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urljoin
 
 from sofdata.corpora.base import Listing, counted, names_in, suffix
 from sofdata.corpora.config import ManifestConfig
 from sofdata.corpora.content import bare_stream
+from sofdata.corpora.entries import Entries
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.manifest_values import (
     ABSENT,
@@ -49,6 +50,8 @@ from sofdata.storage.urls import public_url
 from sofdata.storage.walk import LINKED_FOLDER, Item
 from sofdata.system.nearest import did_you_mean
 
+MOST_S = 1e15  # so many seconds a number says as its text does
+MOST_PLACES = 1 << 14
 NAMES = tuple(f"manifest{end}" for end in (".csv", ".tsv", ".jsonl", ".parquet"))
 
 
@@ -99,10 +102,12 @@ class _Rows:
     absent: Counter[str] = field(default_factory=Counter)
     respelled: list[str] = field(default_factory=list)
     first_away: str = ""
+    places: dict[str, Item] = field(default_factory=dict)
+    checked: str = ""
 
     def listing(self) -> Listing:
         self.files = self._look()
-        entries = [entry for table in self.tables for entry in self._entries(table)]
+        entries = Entries.of(entry for table in self.tables for entry in self._entries(table))
         if not entries and self.first_away:
             raise self._none_found()
         if not entries:
@@ -179,7 +184,9 @@ class _Rows:
         if not name and self.config.searches:
             self.unused[f"row of {row.table.rel} that names no file"] += 1
             return None
-        row.check(name)
+        if name != self.checked:  # spans of a file often follow each other
+            row.check(name)
+            self.checked = name
         if self.files is None or not self.config.searches or _is_absolute(name):
             self._check_reach(row, name)
             root = "" if _is_absolute(name) else _prefix(self.config)
@@ -198,10 +205,17 @@ class _Rows:
     def _at(self, row: _Row, uri: str) -> Item:
         """The file at a path or a URL, which may be elsewhere: what is known of it."""
         home = row.table.tree
-        uri = _resolved(home, self._spelled(home, uri))
+        spelled = self._spelled(home, uri)
+        if spelled not in self.places:  # many rows name the same file, as spans of it
+            if len(self.places) >= MOST_PLACES:
+                self.places.clear()
+            self.places[spelled] = self._look_at(home, _resolved(home, spelled))
+        return self.places[spelled]
+
+    def _look_at(self, home: Tree, uri: str) -> Item:
         here = home.root if home.is_local else home.url.rstrip("/")
         path = uri.removeprefix("file://").removeprefix("local://") if home.is_local else uri
-        if home.is_local and not path.startswith(f"{here}/"):
+        if home.is_local and path.startswith("/") and not path.startswith(f"{here}/"):
             path = path.removeprefix(f"{os.path.realpath(here)}/")
         inside = path.removeprefix(f"{here}/")
         item = None
@@ -294,11 +308,15 @@ class _Row:
     def absent(self) -> str:
         """What stands for no text or no time, such as NaN, "" if nothing does."""
         names = (self.roles.text, self.roles.start, self.roles.end)
-        found = (text_of(self.cells.get(name)) for name in names if name)
+        cells = (self.cells.get(name) for name in names if name)
+        found = (text_of(cell) for cell in cells if isinstance(cell, str))
         return next((each for each in found if each in ABSENT), "")
 
     def _span(self) -> Span | None:
         names = (self.roles.start, self.roles.end)
+        first, last = (self.cells.get(name) for name in names)
+        if _is_second(first) and _is_second(last):
+            return first, last
         start, end = (text_of(self.cells.get(name)) if name else "" for name in names)
         try:
             return span_of(start, end, self.decimal)
@@ -323,6 +341,11 @@ def _tables(tree: Tree, config: ManifestConfig) -> list[SourceTable]:
         return [SourceTable(tree, table, wanted)]
     found = [item.rel for item in tree.walk() if not item.problem and _is_called(item.rel, table)]
     return [SourceTable(tree, rel, wanted) for rel in found]
+
+
+def _is_second(value: Any) -> TypeGuard[float]:
+    """Whether a cell is a number that says what its text would."""
+    return type(value) is float and 0 <= value < MOST_S
 
 
 def _names_files(table: SourceTable) -> bool:

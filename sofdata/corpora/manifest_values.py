@@ -19,6 +19,8 @@ _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9:.]+)Z?")
 
 def text_of(value: Any) -> str:
     """A value as text, "" for none."""
+    if type(value) is str:  # nearly all, of millions
+        return jsonfile.clean(value).strip()
     if value is None or (isinstance(value, float) and value != value):  # NaN, as pandas has it
         return ""
     return jsonfile.clean(str(value)).strip()

@@ -19,6 +19,7 @@ downloaded the clips are one archive in parts, which are read without unpacking 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -100,12 +101,10 @@ class SomethingSomethingV2:
             labels = list(_once(_labels(place, unused), unused))
         clips = _clips(tree)
         files = {id: clips.found[id][0].item for id in clips.found}
-        entries = [_entry(label, files) for label in labels]
         known = {label.id for label in labels}
         bare = [_Label(id, "", {"split": UNLABELLED}) for id in files if id not in known]
-        entries += [_entry(label, files) for label in bare]
-        for clip, *others in clips.found.values():
-            entries += [_spare(other, clip) for other in others]
+        spare = (_spare(o, clip) for clip, *others in clips.found.values() for o in others)
+        entries = itertools.chain((_entry(label, files) for label in (*labels, *bare)), spare)
         notes = list(clips.notes)
         if bare:
             notes.append(counted([label.id for label in bare], "clip has no label; used without"))

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sofdata.errors import ConfigError, FlowError
-from sofdata.flow.config import FlowConfig
+from sofdata.flow.config import CPU_PAIRS, FlowConfig
 
 if TYPE_CHECKING:
     from sofdata.flow.learned import Learned
 
-CPU_PAIRS = 16
 MOST_PAIRS = 512
 MEMORY_SHARE = 0.7  # of the GPU's free memory; the rest is for fragments and for other processes
 

@@ -7,68 +7,87 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from sofdata.config.section import Section
+from sofdata.flow.quality import DisSettings, Preset, Quality, Region, settled, stated
 
+CPU_PAIRS = 16  # pairs that a learned model is given at a time where there is no GPU to try
 Side = Annotated[int, Field(ge=32, le=4096)]
+SEARCHED = ("auto", "dis")  # the estimators that flow.quality is about
 
 
 class DisConfig(Section):
     """Dense Inverse Search of Kroeger et al. 2016 (arXiv 1603.03590), as OpenCV builds it.
 
-    OpenCV's presets stop one octave or more above the frame's own resolution and so blur small
-    motion. These defaults go down to it; `benchmarks/flow_accuracy.py` compares them with others.
+    Null, the default of each: what `flow.quality` says. OpenCV's presets stop one octave or more
+    above the frame's own resolution and so blur small motion; `fine` and `standard` go down to it.
     """
 
-    preset: Literal["ultrafast", "fast", "medium"] = Field(
-        "medium",
-        description="OpenCV preset that gives all that is not listed below. Default ours.",
+    preset: Preset | None = Field(
+        None, description="OpenCV preset that gives all that is not listed below."
     )
-    finest_scale: int = Field(
-        0,
+    finest_scale: int | None = Field(
+        None,
         ge=0,
         le=8,
         description="Octave at which the search ends; 0 is full resolution, 1 half. Presets end "
-        "at 1 (medium) or 2. Default ours.",
+        "at 1 (medium) or 2.",
     )
-    patch_size: int = Field(
-        8, ge=4, le=16, description="Side of the patches that are matched, px. OpenCV's default."
+    patch_size: int | None = Field(
+        None, ge=4, le=16, description="Side of the patches that are matched, px. OpenCV's: 8."
     )
-    patch_stride: int = Field(
-        3,
+    patch_stride: int | None = Field(
+        None,
         ge=1,
         le=16,
-        description="Distance between neighbouring patches, px; 4 is a quarter to a third faster, "
-        "and blurs small moving parts. Default of the medium preset.",
+        description="Distance between neighbouring patches, px; 4 is a quarter to a third faster "
+        "than 3, and blurs small moving parts. The medium preset's: 3.",
     )
-    gradient_descent_iterations: int = Field(
-        16,
+    gradient_descent_iterations: int | None = Field(
+        None,
         ge=1,
         le=256,
-        description="Search steps a patch; the medium preset takes 25, to much the same result. "
-        "Default ours.",
+        description="Search steps a patch; the medium preset takes 25, to much the same result.",
     )
-    variational_refinement_iterations: int = Field(
-        5, ge=0, le=256, description="Rounds that smooth the flow at each scale. OpenCV's default."
+    variational_refinement_iterations: int | None = Field(
+        None, ge=0, le=256, description="Rounds that smooth the flow at each scale. OpenCV's: 5."
     )
-    variational_refinement_alpha: float = Field(
-        30.0,
+    variational_refinement_alpha: float | None = Field(
+        None,
         ge=0,
         description="Weight of smoothness in those rounds; OpenCV takes 20, which is less accurate "
-        "in plain areas. Default ours.",
+        "in plain areas.",
     )
-    mean_normalization: bool = Field(
-        True,
+    mean_normalization: bool | None = Field(
+        None,
         description="Compare patches less their mean brightness. Off is a little more accurate "
-        "under constant light and wrong by many px as soon as exposure shifts. OpenCV's default.",
+        "under constant light and wrong by many px as soon as exposure shifts. OpenCV's: true.",
     )
-
-    @model_validator(mode="after")
-    def _patches_must_cover_the_frame(self) -> DisConfig:
-        if self.patch_stride > self.patch_size:
-            raise ValueError(
-                f"patch_stride {self.patch_stride} leaves gaps between patches of "
-                f"{self.patch_size} px: it must not be larger"
-            )
-        return self
+    smoothing_px: float | None = Field(
+        None,
+        ge=0,
+        le=4,
+        description="Standard deviation, px, of the Gaussian that smooths both grey frames before "
+        "the search; 0: none. A little helps where motion is large, and against noise.",
+    )
+    region: Region | None = Field(
+        None,
+        description="Where a step is searched. 'changed': the coarsest octave in the whole frame, "
+        "the finer ones in the box around all that changed between the two frames; outside it flow "
+        "is zero. Where the camera moves, the box is the frame. 'whole': everywhere.",
+    )
+    region_diff: float | None = Field(
+        None,
+        ge=0,
+        le=255,
+        description="With region 'changed': a pixel has changed when the grey values of the 8 x 8 "
+        "px around it differ between the two frames by more than this on average. Twice the "
+        "default begins to lose slow motion in real clips.",
+    )
+    region_margin_px: int | None = Field(
+        None,
+        ge=0,
+        le=4096,
+        description="With region 'changed': the box reaches this far, px, beyond what changed.",
+    )
 
 
 class FlowConfig(Section):
@@ -79,6 +98,14 @@ class FlowConfig(Section):
         description="'dis', 'farneback', 'ptlflow:MODEL', or 'auto': DIS on a CPU; where there is "
         "a CUDA device and ptlflow is installed, the model that sofdata.flow.learned names. "
         "`sofdata flows` lists them all. Default ours.",
+    )
+    quality: Quality = Field(
+        "fine",
+        description="What DIS spends on a step: a name for values of the keys of flow.dis, of "
+        "which any that are given themselves count instead. 'fine': the least error; 'standard': "
+        "a little more, for a third less time; 'fast': half as much error again, for a fifth of "
+        "the time; 'earlier': what was the default before there were names, to go on with a "
+        "dataset begun then. Of no effect on other estimators. Default ours.",
     )
     size: Side = Field(
         128, description="Side of the square frame that flow is estimated on, px. Default ours."
@@ -103,7 +130,9 @@ class FlowConfig(Section):
         "than one in a thousand of its values differs by more than this many grey levels between "
         "the two frames; 0: only identical frames are still. Default ours.",
     )
-    dis: DisConfig = Field(DisConfig(), description="Parameters of the estimator 'dis'.")
+    dis: DisConfig = Field(
+        DisConfig(), description="Parameters of the estimator 'dis', over those of flow.quality."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where a ptlflow model runs; auto: on CUDA if there is a device."
     )
@@ -148,3 +177,41 @@ class FlowConfig(Section):
                 "be a gap"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_quality_is_of_dis(self) -> FlowConfig:
+        default = FlowConfig.model_fields["quality"].default
+        if self.quality != default and self.estimator not in SEARCHED:
+            raise ValueError(
+                f"quality '{self.quality}' says how DIS searches, and estimator is "
+                f"'{self.estimator}': leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patches_must_cover_the_frame(self) -> FlowConfig:
+        dis = self.dis_settings()
+        if dis.patch_stride > dis.patch_size:
+            raise ValueError(
+                f"dis.patch_stride {dis.patch_stride} leaves gaps between patches of "
+                f"{dis.patch_size} px: it must not be larger"
+            )
+        return self
+
+    def dis_settings(self) -> DisSettings:
+        """The values that DIS works with: those of `dis` over those that `quality` names.
+
+        For another estimator they mean nothing and are those of `earlier`, as all datasets of such
+        an estimator have them.
+        """
+        quality = self.quality if self.estimator in SEARCHED else "earlier"
+        return settled(quality, self.dis.model_dump())
+
+    def content(self) -> dict[str, Any]:
+        """What decides the flow, with every value of `dis` and without the name that gave them."""
+        content = self.model_dump(mode="json", exclude={"quality", "dis"})
+        if self.weights_sha256:
+            content["checkpoint"] = None
+        if self.batch_pairs == "auto":  # not resolved: what it was before it could be left open
+            content["batch_pairs"] = CPU_PAIRS
+        return {**content, "dis": stated(self.dis_settings())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sofdata.errors import ConfigError
 from sofdata.flow import learned, weights, zoo
 from sofdata.flow.batch import resolve_batch
-from sofdata.flow.config import FlowConfig
-from sofdata.flow.dis import Dis
+from sofdata.flow.config import DisConfig, FlowConfig
+from sofdata.flow.dis import Dis, coarsest_octave, side_with_octave
 from sofdata.flow.farneback import Farneback
 from sofdata.flow.opencv import load_cv2
 from sofdata.system.extras import is_installed
@@ -58,7 +58,9 @@ class Classical:
 
 # By the name that `flow.estimator` takes. To add one, write its module and put it here.
 CLASSICAL: dict[str, Classical] = {
-    "dis": Classical("dense inverse search; the default on a CPU", lambda config: Dis(config.dis)),
+    "dis": Classical(
+        "dense inverse search; the default on a CPU", lambda config: Dis(config.dis_settings())
+    ),
     "farneback": Classical("polynomial expansion; for comparison", lambda config: Farneback()),
 }
 
@@ -150,7 +152,24 @@ def _resolve_classical(config: FlowConfig) -> FlowConfig:
             f"flow.device is cuda, but '{config.estimator}' runs on a CPU only: use flow.device="
             "auto, or a ptlflow model"
         )
-    return resolve_batch(config.model_copy(update={"device": "cpu"}), runs_here=False)
+    update: dict[str, Any] = {"device": "cpu"}
+    if config.estimator == "dis":
+        _check_octaves(config)
+        update["dis"] = DisConfig(**asdict(config.dis_settings()))
+    return resolve_batch(config.model_copy(update=update), runs_here=False)
+
+
+def _check_octaves(config: FlowConfig) -> None:
+    """Refuse a finest octave that frames of `flow.size` do not have: OpenCV may crash on it."""
+    dis = config.dis_settings()
+    most = coarsest_octave(config.size, config.size, dis.patch_size)
+    if dis.finest_scale > most:
+        least_px = side_with_octave(dis.finest_scale, dis.patch_size)
+        raise ConfigError(
+            f"flow.dis.finest_scale is {dis.finest_scale} (flow.quality {config.quality}), and "
+            f"frames of flow.size {config.size} px have no octave beyond {max(most, 0)}: take "
+            f"flow.size {least_px} or more, or a finer octave"
+        )
 
 
 def _resolve_learned(config: FlowConfig, runs_here: bool) -> FlowConfig:

@@ -44,17 +44,35 @@ def estimate_grey(
     second: NDArray[np.uint8],
     estimate: Callable[[Grey, Grey], NDArray[np.float32]],
     name: str,
+    prepare: Callable[[Grey], Grey] | None = None,
 ) -> NDArray[np.float32]:
-    """Call `estimate` on each pair, made grey; uint8 [N,H,W,3] twice to float32 [N,H,W,2]."""
+    """Call `estimate` on each pair, made grey; uint8 [N,H,W,3] twice to float32 [N,H,W,2].
+
+    prepare: what is done to each grey frame before. In a film the second frame of a pair is the
+        first of the next, and is made grey and prepared once.
+    """
     check_pairs(first, second)
-    cv2 = load_cv2()
     flow = np.empty((*first.shape[:3], 2), np.float32)
+    after: Grey | None = None
     for index, pair in enumerate(zip(first, second, strict=True)):
-        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair]
-        try:
-            flow[index] = estimate(grey[0], grey[1])
-        except cv2.error as error:
-            raise FlowError(
-                f"{name} failed on a pair of {first.shape[2]}x{first.shape[1]} px: {error}"
-            ) from error
+        follows = after is not None and np.array_equal(pair[0], second[index - 1])
+        before = after if after is not None and follows else _grey(pair[0], prepare)
+        after = _grey(pair[1], prepare)
+        flow[index] = _estimated(before, after, estimate, name)
     return check_flow(flow, name)
+
+
+def _grey(frame: NDArray[np.uint8], prepare: Callable[[Grey], Grey] | None) -> Grey:
+    cv2 = load_cv2()
+    grey: Grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return prepare(grey) if prepare is not None else grey
+
+
+def _estimated(
+    before: Grey, after: Grey, estimate: Callable[[Grey, Grey], NDArray[np.float32]], name: str
+) -> NDArray[np.float32]:
+    try:
+        return estimate(before, after)
+    except load_cv2().error as error:
+        height, width = before.shape
+        raise FlowError(f"{name} failed on a pair of {width}x{height} px: {error}") from error

@@ -56,7 +56,7 @@ def record_problems(unit: Unit, record: LedgerColumns, dataset: DatasetRecord) -
         yield f"it is the record of unit {record.unit}, number {record.ordinal}"
     if record.config_sha256 != dataset.config_sha256:
         yield "it was made with another configuration"
-    if record.videos["id"].to_pylist() != [video.id for video in unit.videos]:
+    if record.videos["id"].to_pylist() != unit.video_ids:
         yield "its videos are not those of the plan"
     yield from _count_problems(record)
     yield from _redaction_problems(unit, record)
@@ -84,7 +84,7 @@ def _count_problems(record: LedgerColumns) -> Iterator[str]:
 
 def _redaction_problems(unit: Unit, record: LedgerColumns) -> Iterator[str]:
     """Check that no window shows what its corpus says must not be seen."""
-    hidden = {video.id: video.annotations.hidden_s for video in unit.videos}
+    hidden = {video.id: video.annotations.hidden_s for video in unit.annotated()}
     if not any(hidden.values()):
         return
     shown: dict[str, list[tuple[int, float, float]]] = {}

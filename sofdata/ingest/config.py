@@ -12,6 +12,7 @@ from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig
+from sofdata.flow.quality import BEFORE_REGIONS
 from sofdata.shards.sample import ImageConfig
 from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
@@ -196,7 +197,8 @@ class IngestConfig(Section):
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
-        Weights count by their hash, not by the path at which they lie. `with_actions`, `manifest`,
+        Weights count by their hash, not by the path at which they lie, and DIS by its values, not
+        by the name that gives them (see `FlowConfig.content`). `with_actions`, `manifest`,
         `windows.texts`, `windows.min_texture` and `windows.camera_fit` are left out where they
         change nothing, as in datasets made before there were such keys (see `stored_config`); so is
         `video.max_pixels` where it is the default, since hardly any video has larger frames.
@@ -205,6 +207,7 @@ class IngestConfig(Section):
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
         content = self.model_dump(mode="json", exclude=left_out)
+        content["flow"] = self.flow.content()
         if self.video.max_pixels == VideoConfig().max_pixels:
             del content["video"]["max_pixels"]
         if self.windows.texts == "label":
@@ -213,8 +216,6 @@ class IngestConfig(Section):
             del content["windows"]["min_texture"]
         if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
             del content["windows"]["camera_fit"]
-        if self.flow.weights_sha256:
-            content["flow"]["checkpoint"] = None
         return content
 
     def digest(self) -> str:
@@ -245,12 +246,15 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
+    flow = content.get("flow", {})
+    dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
     return {
         "with_actions": False,
         "manifest": manifest,
         **content,
         "windows": windows,
         "video": video,
+        "flow": {**flow, "dis": dis},
     }
 
 

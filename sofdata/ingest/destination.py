@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
+from sofdata.flow.quality import name_of
 from sofdata.ingest.config import IngestConfig, completed, stored_config
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
@@ -79,11 +80,14 @@ def check_files(dest: Tree) -> None:
 
 def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -> None:
     """Raise `ConfigError` that names each setting in which the dataset differs."""
-    differences = list(differing_keys(completed(config.content()), completed(stored.config)))
+    ours, theirs = completed(config.content()), completed(stored.config)
+    differences = list(differing_keys(ours, theirs))
     if differences:
+        named = name_of(theirs["flow"]["dis"])
+        flows = f" (its flow is that of flow.quality={named})" if named else ""
         raise ConfigError(
             f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
-            "Use the same one to resume, or another destination"
+            f"Use the same one to resume{flows}, or another destination"
         )
 
 

@@ -148,8 +148,8 @@ def _retire(dest: Tree, plan: IngestPlan, account: Account) -> None:
     """Remove records, shards and notes that no unit of the plan has; all that has replaced them
     is committed. Only files that have our names are touched.
     """
-    planned = {unit.id for unit in plan.units}
-    records = (f"{LEDGER}/{ledger_name(unit)}" for unit in sorted(committed_units(dest) - planned))
+    lost = sorted(committed_units(dest) - plan.units.ids)
+    records = (f"{LEDGER}/{ledger_name(unit)}" for unit in lost)
     for _ in several(dest, dest.remove, records):
         fault_point("finish: record retired")
     known = {*account.shards} | next_shards(dest)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from sofdata.corpora.cells import annotations_of, labels_of
+from sofdata.corpora.cells import (
+    NO_LABELS,
+    annotations_of,
+    annotations_text,
+    labels_of,
+    labels_text,
+)
 from sofdata.corpora.entries import actions_of, span_of
 from sofdata.errors import ContractError, InputError
 from sofdata.types import VideoRef
@@ -59,6 +65,30 @@ def input_of(row: dict[str, Any]) -> Input:
     return refused_of(row) if row["problem"] else video_of(row)
 
 
+def row_of(item: Input) -> dict[str, Any]:
+    """What a plan stores of an input, but for its unit."""
+    if isinstance(item, Refused):
+        blank = {"fingerprint": "", "text": "", "labels": NO_LABELS}
+        reason = {"problem": item.reason, "detail": item.detail}
+        return {"id": item.id, "uri": item.uri, "size_bytes": item.size_bytes, **blank, **reason}
+    start_s, end_s = item.span_s or (None, None)
+    actions = asdict(item.actions) if item.actions else {}
+    return {
+        "id": item.id,
+        "uri": item.uri,
+        "size_bytes": item.size_bytes,
+        "fingerprint": item.fingerprint,
+        "span_start_s": start_s,
+        "span_end_s": end_s,
+        "text": item.text,
+        "labels": labels_text(item.labels),
+        "problem": "",
+        "detail": "",
+        "annotations": annotations_text(item.annotations) if item.annotations else None,
+        **{f"actions_{name}": value for name, value in actions.items()},
+    }
+
+
 class PlannedVideos(Sequence[VideoRef]):
     """Some rows of a plan as videos, made anew each time that they are asked for.
 
@@ -75,6 +105,16 @@ class PlannedVideos(Sequence[VideoRef]):
     def size_bytes(self) -> int:
         """Of the files that they lie in, each counted once."""
         return sum(dict(self.values("uri", "size_bytes")).values())
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each."""
+        return [id for (id,) in self.values("id")]
+
+    def annotated(self) -> tuple[VideoRef, ...]:
+        """Those of which the corpus says something about stretches."""
+        there = [text is not None for (text,) in self.values("annotations")]
+        return tuple(self._make(self._rows[there])) if any(there) else ()
 
     def values(self, *names: str) -> Iterator[Any]:
         """Some cells of each row, as a tuple."""

@@ -341,7 +341,7 @@ def _windows(estimator: str) -> str:
 
     from sofdata.flow.estimator import make_estimator
     from sofdata.ingest.stages import LocalFlow, cut_windows, estimate_flow
-    from sofdata.shards.sample import VideoContext, encode_sample
+    from sofdata.shards.sample import Jpegs, VideoContext, encode_sample
     from sofdata.types import Frames, RejectedWindow, VideoRef
 
     config = IngestConfig.parse(
@@ -356,7 +356,7 @@ def _windows(estimator: str) -> str:
     digest = hashlib.sha256()
     for window in cut_windows(estimate_flow([frames], flow, config), config.windows):
         if not isinstance(window, RejectedWindow):
-            sample = encode_sample(window, context, config.codec, config.images)
+            sample = encode_sample(window, context, config.codec, Jpegs(config.images))
             for suffix, member in sorted(sample.members.items()):
                 digest.update(f"{suffix} {len(member)}\n".encode() + member)
             digest.update(window.flow.tobytes())

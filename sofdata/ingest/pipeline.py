@@ -24,7 +24,7 @@ from sofdata.ingest.splitting.join import Join
 from sofdata.ingest.splitting.split import OwnSplit, PartWorker, VideoSplit, most_ahead, state_of
 from sofdata.ingest.stages import FlowSource, StepChunk, join_steps, with_actions
 from sofdata.ingest.work import span_length_s, whole_bytes
-from sofdata.shards.sample import VideoContext, encode_sample
+from sofdata.shards.sample import Jpegs, VideoContext, encode_sample
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local
@@ -120,11 +120,12 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
         clock = VideoClock(steps, video.duration_s, ref)
         windows = join_steps(clock, config.windows, ref.annotations)
         context = _context(ref, video, job, tools.flow.name)
+        images = Jpegs(config.images)
         for window in with_actions(windows, actions):
             if isinstance(window, RejectedWindow):
                 samples.reject(window)
             else:
-                samples.write(encode_sample(window, context, config.codec, config.images))
+                samples.write(encode_sample(window, context, config.codec, images))
             if clock.is_due():
                 yield clock.progress(tools.unit)
         return finished_outcome(ref, video.decoder, steps.report, samples, attempt)

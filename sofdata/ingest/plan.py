@@ -7,7 +7,7 @@ each. Values such as `VideoRef` are made of the rows of a unit when it is handed
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from sofdata.corpora.entries import Entries
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.files import COLUMNS, KnownFiles, look_at
-from sofdata.ingest.inputs import DAMAGES, Input, Refused, input_of, refused_of
-from sofdata.ingest.units import Units, cut, regrouped
+from sofdata.ingest.inputs import DAMAGES, Input, Refused, input_of, refused_of, row_of
+from sofdata.ingest.units import Unit, Units, cut, regrouped
 from sofdata.shards.layout import PLAN
 from sofdata.shards.names import check_file_names
 from sofdata.shards.parquet import read_table, write_columns
@@ -59,6 +59,27 @@ class IngestPlan:
     units: Units
     extras: SourceExtras = field(default_factory=SourceExtras)
     files: KnownFiles = field(default_factory=KnownFiles.none)
+
+    @classmethod
+    def of(cls, units: Iterable[Unit], refused: Iterable[Refused] = ()) -> IngestPlan:
+        """A plan of units that are given rather than cut."""
+        import pyarrow as pa
+
+        rows = [
+            {**row_of(video), "unit": unit.id, "ordinal": unit.ordinal}
+            for unit in units
+            for video in unit.videos
+        ]
+        rows += [{**row_of(each), "unit": "", "ordinal": NO_UNIT} for each in refused]
+        schema = plan_schema(with_actions=True, annotated=True)
+        return cls._of_stored(pa.Table.from_pylist(rows, schema))
+
+    @classmethod
+    def _of_stored(cls, stored: pa.Table) -> IngestPlan:
+        """The plan that is stored as a table, which has been checked."""
+        stored = _sorted(stored).combine_chunks()
+        table = _complete(stored.drop_columns(["unit", "ordinal"]))
+        return cls(table, Units(table, lambda: regrouped(stored)))
 
     @property
     def videos(self) -> int:
@@ -162,12 +183,10 @@ def load_plan(dest: Tree, name: str = PLAN) -> IngestPlan | None:
     kinds = [(actions, annotated) for actions in (False, True) for annotated in (False, True)]
     if not any(stored.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{place} is damaged: its columns are not those of a plan")
-    stored = _sorted(stored).combine_chunks()
     _check_stored(stored, place)
-    found = regrouped(stored)
-    check_file_names({*found.ids}, place)  # of their records
-    table = _complete(stored.drop_columns(["unit", "ordinal"]))
-    return IngestPlan(table, Units(table, lambda: found))
+    plan = IngestPlan._of_stored(stored)
+    check_file_names(plan.units.ids, place)  # of their records
+    return plan
 
 
 @cache

@@ -67,8 +67,7 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
     for unit in generation.plan.units:
         if unit.id in again:
             done.append(f"unit {unit.id}: to be run again ({len(unit.videos)} videos)")
-    planned = {unit.id for unit in generation.plan.units}
-    lost = {unit: why for unit, why in again.items() if unit in planned}
+    lost = {unit: why for unit, why in again.items() if unit in generation.plan.units.ids}
     if lost:
         save_generation(dest, generation.run_again(lost))
     if not lost and not again and not generation.waiting:

@@ -76,6 +76,19 @@ class Unit:
             return self.videos.size_bytes
         return sum({video.uri: video.size_bytes for video in self.videos}.values())
 
+    @property
+    def video_ids(self) -> list[str]:
+        """The ids of its videos, of which no more is looked at."""
+        if isinstance(self.videos, PlannedVideos):
+            return self.videos.ids
+        return [video.id for video in self.videos]
+
+    def annotated(self) -> Sequence[VideoRef]:
+        """Its videos of which the corpus says something about stretches."""
+        if isinstance(self.videos, PlannedVideos):
+            return self.videos.annotated()
+        return [video for video in self.videos if video.annotations]
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -108,6 +121,12 @@ class Units(Sequence[Unit]):
     def ids(self) -> frozenset[str]:
         """The ids of all."""
         return frozenset(self.cut.ids)
+
+    def content_ids(self, config_sha256: str) -> Iterator[str]:
+        """The id that each unit has by what decides its bytes, which is its own in a sound plan."""
+        bounds = itertools.pairwise(self.cut.starts)
+        members = [self.cut.rows[start:end] for start, end in bounds]
+        return _ids(self._table, members, config_sha256)
 
     def __len__(self) -> int:
         return len(self.cut.ids)

@@ -21,7 +21,6 @@ from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
 from sofdata.loading.files import Files
 from sofdata.loading.planned import named
-from sofdata.loading.texts import Texts
 from sofdata.loading.where import columns_of, select
 from sofdata.shards.schema import index_schema
 from sofdata.storage.tree import Tree
@@ -91,7 +90,7 @@ class Sides:
         Raises `ConfigError` where files are on none: they came after the split was made.
         name: of the datasets, for that message.
         """
-        learned, kept = _among(files.names, self.train), _among(files.names, self.held_out)
+        learned, kept = files.names.among(self.train), files.names.among(self.held_out)
         nowhere = files.names.values.filter(~(learned | kept))
         if len(nowhere):
             raise ConfigError(
@@ -221,7 +220,7 @@ def _in_list(catalog: Catalog, files: Files, path: str) -> NDArray[np.bool_]:
         )
     by_video = pc.is_in(files.ids, value_set=pa.array(sorted(videos), pa.string())).to_numpy()
     found: NDArray[np.bool_] = by_video[files.video]
-    found |= _among(files.names, names)[files.file]
+    found |= files.names.among(names)[files.file]
     return found
 
 
@@ -243,16 +242,6 @@ def _divided(
             "cameras or clips of what it shows"
         )
     return kept
-
-
-def _among(names: Texts, some: Sequence[str]) -> NDArray[np.bool_]:
-    """Which of the names are among some, bool [names]."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wanted = some.values if isinstance(some, Texts) else pa.array(some, pa.large_string())
-    found: NDArray[np.bool_] = pc.is_in(names.values, value_set=wanted).to_numpy(False)
-    return found
 
 
 def _few(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ strings. Offsets are 64-bit, so that there may be more than 2 GiB of them.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -63,6 +64,20 @@ class Texts(Sequence[str]):
             return self
         return self._sorted(self._values.filter(chosen))
 
+    def among(self, others: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of these texts are among others, bool [texts]."""
+        import pyarrow.compute as pc
+
+        others = others if isinstance(others, Texts) else Texts(others)
+        found, start = np.zeros(len(self), np.bool_), 0
+        for first in range(0, len(self), FEW):  # both are sorted: a stretch of each at a time
+            part = self._values[first : first + FEW]
+            stop = bisect_right(others, part[-1].as_py())
+            known = others._values[start:stop]
+            found[first : first + FEW] = pc.is_in(part, value_set=known).to_numpy(False)
+            start = stop
+        return found
+
     @property
     def values(self) -> pa.LargeStringArray:
         """The texts as an Arrow column."""
@@ -103,14 +118,8 @@ class Texts(Sequence[str]):
         return place
 
     def _place(self, text: str) -> int | None:
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self[middle] < text:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < len(self) and self[low] == text else None
+        place = bisect_left(self, text)
+        return place if place < len(self) and self[place] == text else None
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Texts):

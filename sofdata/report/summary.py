@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sofdata.flow.estimator import EstimatorStatus
+from sofdata.flow.quality import NOTES
 from sofdata.ingest.libraries import NOTE
 from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import needed_table
@@ -136,12 +137,16 @@ def print_verdict(console: Console, verdict: Verdict, fast: bool = False) -> Non
 
 
 def print_flows(console: Console, found: Sequence[EstimatorStatus]) -> None:
-    """Print the estimators, those that run here first."""
+    """Print the estimators, those that run here first, and the names of what DIS spends."""
     table = Table("estimator", "runs here", "note", box=None)
     for status in sorted(found, key=lambda status: not status.runs_here):
         runs = "[green]yes[/]" if status.runs_here else "no"
         table.add_row(escape(status.name), runs, escape(status.note))
     console.print(table)
+    names = Table("flow.quality", "what dis does under this name", box=None)
+    for quality, what in NOTES.items():
+        names.add_row(quality, escape(what))
+    console.print(names)
 
 
 def _account(dataset: DatasetRecord) -> Table:

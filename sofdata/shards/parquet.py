@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from sofdata.errors import InputError
 from sofdata.shards.layout import FILES, INDEX, PLAN, REJECTS, VIDEOS
@@ -30,6 +30,8 @@ from sofdata.system.fault_points import fault_point
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+Columns: TypeAlias = "pa.RecordBatch | pa.Table"
 
 ROW_GROUP = 1 << 16
 BATCH_ROWS = 1 << 14
@@ -274,27 +276,15 @@ def bytes_of_texts(batch: pa.RecordBatch) -> int:
 
 def write_columns(dest: Tree, name: str, table: pa.Table) -> None:
     """Write a table of a dataset: the same bytes as `write_table` of its rows."""
-    import pyarrow.parquet as pq
-
-    with dest.scratch() as folder:
-        fault_point("table")
-        path = os.path.join(folder, "table.parquet")
-        with pq.ParquetWriter(path, table.schema) as writer:
-            for start in range(0, len(table), ROW_GROUP):
-                fault_point("table: rows")
-                writer.write_table(table.slice(start, ROW_GROUP).combine_chunks())
-        dest.put(path, name)
+    _write(dest, name, table.schema, [table])
 
 
 def write_table(dest: Tree, name: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as a table of a dataset."""
-    write_batches(dest, name, schema, batches(rows, schema))
+    _write(dest, name, schema, batches(rows, schema))
 
 
-def write_batches(
-    dest: Tree, name: str, schema: pa.Schema, parts: Iterable[pa.RecordBatch | pa.Table]
-) -> None:
-    """Write rows that are columns already as a table of a dataset."""
+def _write(dest: Tree, name: str, schema: pa.Schema, parts: Iterable[Columns]) -> None:
     with dest.scratch() as folder:
         writer = TableWriter(os.path.join(folder, "table.parquet"), schema)
         for part in parts:
@@ -328,7 +318,7 @@ class TableWriter:
         self._parts: list[pa.RecordBatch] = []
         self._rows = 0  # of the parts
 
-    def write(self, rows: pa.RecordBatch | pa.Table) -> None:
+    def write(self, rows: Columns) -> None:
         """Append rows, which have the columns of the schema."""
         import pyarrow as pa
 

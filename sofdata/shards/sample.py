@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,16 +15,17 @@ from pydantic import Field
 
 from sofdata.bounded.arrays import read_npy
 from sofdata.bounded.jsons import brief
-from sofdata.bounded.pictures import check_jpeg, check_values, read_rgb
+from sofdata.bounded.pictures import check_values, read_rgb
 from sofdata.config.section import Section
 from sofdata.errors import ContractError, InputError
-from sofdata.flow.codec import CodecConfig, check, decode, encode
+from sofdata.flow.codec import CodecConfig, decode, encode
 from sofdata.shards.schema import SampleActions, SampleRecord
 from sofdata.types import ActionWindow, SkillWindow, VideoRef
 from sofdata.ui.brief import Brief
 
 JPEG_SUFFIXES = ("first.jpg", "last.jpg")
 ACTIONS = "actions.npy"
+_REMEMBERED = 8  # frames, as JPEG
 
 
 class ImageConfig(Section):
@@ -32,6 +34,26 @@ class ImageConfig(Section):
     jpeg_quality: int = Field(
         92, ge=1, le=100, description="Pillow's JPEG quality, without chroma subsampling (ours)."
     )
+
+
+class Jpegs:
+    """Encodes the first and last frames of a video's windows, each once.
+
+    Windows overlap, so that the last frame of one is often the first of another: the same array,
+    of which the latest few are remembered.
+    """
+
+    def __init__(self, config: ImageConfig) -> None:
+        self._quality = config.jpeg_quality
+        self._latest: deque[tuple[NDArray[np.uint8], bytes]] = deque(maxlen=_REMEMBERED)
+
+    def encode(self, rgb: NDArray[np.uint8]) -> bytes:
+        """A frame [H,W,3] as JPEG; the array must not change afterwards."""
+        for known, data in self._latest:
+            if known is rgb:
+                return data
+        self._latest.append((rgb, _jpeg(rgb, self._quality)))
+        return self._latest[-1][1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +107,7 @@ def quarantine_name(video_id: str) -> str:
 
 
 def encode_sample(
-    window: SkillWindow, video: VideoContext, codec: CodecConfig, images: ImageConfig
+    window: SkillWindow, video: VideoContext, codec: CodecConfig, images: Jpegs
 ) -> Sample:
     """Encode a window; see docs/format.md for the members."""
     key = sample_key(video.ref.id, window.index)
@@ -111,8 +133,8 @@ def encode_sample(
     members = {
         **encoded.members,
         **({ACTIONS: _npy(window.actions)} if isinstance(window, ActionWindow) else {}),
-        "first.jpg": _jpeg(window.first, images.jpeg_quality),
-        "last.jpg": _jpeg(window.last, images.jpeg_quality),
+        "first.jpg": images.encode(window.first),
+        "last.jpg": images.encode(window.last),
         "json": record.to_json(),
     }
     return Sample(record, members, encoded.stored)
@@ -200,28 +222,6 @@ def _read_actions(
     if not actions.size or not np.isfinite(actions).all():
         raise ValueError(f"{ACTIONS} must hold finite numbers, and at least one")
     return np.asarray(actions, np.float32)
-
-
-def check_sample(key: str, members: Mapping[str, bytes]) -> None:
-    """Raise `InputError` for a sample that does not decode; takes about half the time of that.
-
-    Meant for what was just written: everything is parsed, but shapes are compared only as far as
-    headers hold them.
-    """
-    try:
-        record = _read_record(key, members)
-        _check_sizes(record)
-        flow = {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")}
-        check(flow, record.flow)
-        for suffix in JPEG_SUFFIXES:
-            check_jpeg(members[suffix], record.frame_size)
-        _read_actions(members, record.actions)
-    except KeyError as error:
-        raise InputError(f"sample {key} lacks its member {error}") from None
-    except (OSError, ValueError, InputError) as error:
-        raise InputError(f"sample {key} does not decode: {error}") from None
-    if record.key != key:
-        raise InputError(f"sample {key} says that it is {record.key}")
 
 
 def _jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:

@@ -24,7 +24,7 @@ class FlowSums:
         self.vectors = 0
         self.sums = np.zeros(2)
         self.squares = np.zeros(2)
-        self.histogram: Counter[int] = Counter()
+        self._counts = np.zeros(0, np.int64)  # by bin
 
     def add(self, flow: NDArray[np.float32]) -> None:
         """Count the vectors of one window, flow [L,h,w,2] in px a step."""
@@ -33,27 +33,31 @@ class FlowSums:
         self.vectors += dx.size
         self.sums += (dx.sum(dtype=np.float64), dy.sum(dtype=np.float64))
         self.squares += (dx2.sum(dtype=np.float64), dy2.sum(dtype=np.float64))
-        bins = _bins(np.maximum(dx2 + dy2, _SMALLEST_PX2).ravel())
-        first = int(bins.min())
-        counts = np.bincount(bins - first)
-        for index in np.flatnonzero(counts).tolist():
-            self.histogram[first + index] += int(counts[index])
+        dx2 += dy2
+        self._count(np.bincount(_bins(np.maximum(dx2, _SMALLEST_PX2, out=dx2).ravel())))
 
     def merge(self, other: FlowSums) -> None:
         """Add the sums of another."""
         self.vectors += other.vectors
         self.sums += other.sums
         self.squares += other.squares
-        self.histogram.update(other.histogram)
+        self._count(other._counts)
 
     def record(self) -> FlowStatistics:
         """The sums as the ledger stores them."""
+        found = np.flatnonzero(self._counts)
         return FlowStatistics(
             vectors=self.vectors,
             sum_px=(float(self.sums[0]), float(self.sums[1])),
             sum_squares_px2=(float(self.squares[0]), float(self.squares[1])),
-            histogram=dict(sorted(self.histogram.items())),
+            histogram=dict(zip(found.tolist(), self._counts[found].tolist(), strict=True)),
         )
+
+    def _count(self, counts: NDArray[np.int64]) -> None:
+        """Add to the number of vectors of each bin."""
+        if len(counts) > len(self._counts):
+            self._counts = np.pad(self._counts, (0, len(counts) - len(self._counts)))
+        self._counts[: len(counts)] += counts
 
 
 def _bins(squares: NDArray[np.float32]) -> NDArray[np.int32]:

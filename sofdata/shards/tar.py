@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from sofdata.errors import InputError
 from sofdata.storage.local import storage_errors
@@ -25,20 +25,43 @@ _NAME = re.compile(r"([A-Za-z0-9_-]{1,80})\.([a-z0-9.]{1,16})")
 _OCTAL = re.compile(rb"[0-7]{1,12}")
 
 
-@dataclass(frozen=True, slots=True)
+class _Hashes:
+    """sha256 and md5 of what has been written so far."""
+
+    def __init__(self, sha256: Any = None, md5: Any = None) -> None:
+        self._sha256 = sha256 or hashlib.sha256()
+        self._md5 = md5 or hashlib.md5(usedforsecurity=False)
+
+    def update(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self._md5.update(data)
+
+    def copy(self) -> _Hashes:
+        return _Hashes(self._sha256.copy(), self._md5.copy())
+
+    def hex(self) -> tuple[str, str]:
+        return self._sha256.hexdigest(), self._md5.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TarPosition:
     """A place in a shard under way, to which it can be rolled back."""
 
     offset: int
     samples: int
+    hashes: _Hashes
 
 
 class TarWriter:
-    """Writes samples to a new local file. Its methods raise `StorageError` where the disk fails."""
+    """Writes samples to a new local file. Its methods raise `StorageError` where the disk fails.
+
+    What is written is hashed on the way, so that the file can be compared with what it should hold.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.samples = 0
+        self._hashes = _Hashes()
         with storage_errors(f"write {path}"):
             self._file = open(path, "xb")  # noqa: SIM115 - closed by finish and close
 
@@ -52,29 +75,37 @@ class TarWriter:
                 info = tarfile.TarInfo(f"{key}.{suffix}")
                 info.size = len(data)
                 info.mode = 0o644
-                self._file.write(info.tobuf(tarfile.USTAR_FORMAT))
-                self._file.write(data)
-                self._file.write(b"\0" * (-len(data) % BLOCK))
+                self._write(info.tobuf(tarfile.USTAR_FORMAT))
+                self._write(data)
+                self._write(b"\0" * (-len(data) % BLOCK))
         self.samples += 1
         return offset
 
     def position(self) -> TarPosition:
         """Where the file stands now."""
-        return TarPosition(self._file.tell(), self.samples)
+        return TarPosition(self._file.tell(), self.samples, self._hashes.copy())
 
     def rollback(self, position: TarPosition) -> None:
         """Forget all samples that were added since `position`."""
         with storage_errors(f"write {self.path}"):
             self._file.seek(position.offset)
             self._file.truncate()
-        self.samples = position.samples
+        self.samples, self._hashes = position.samples, position.hashes.copy()
 
     def finish(self) -> None:
         """End the archive and close it."""
         end = self._file.tell() + 2 * BLOCK
         with storage_errors(f"write {self.path}"):
-            self._file.write(b"\0" * (2 * BLOCK + -end % tarfile.RECORDSIZE))
+            self._write(b"\0" * (2 * BLOCK + -end % tarfile.RECORDSIZE))
             self._file.close()
+
+    def hashes(self) -> tuple[str, str]:
+        """sha256 and md5, in hexadecimal, of what was written; not taken from the file."""
+        return self._hashes.hex()
+
+    def _write(self, data: bytes) -> None:
+        self._hashes.update(data)
+        self._file.write(data)
 
     def discard(self) -> None:
         """Close the file if it is not finished; what it holds does not matter any more."""

@@ -55,6 +55,8 @@ class Location:
     def uri(self) -> str:
         """This as text, which `parse` reads back."""
         text = self.file
+        if is_plain(text) and not (self.elsewhere or self.unpacked or self.is_part):
+            return text
         if text.startswith((NAME, AWAY)) or _plain(text) != Location(text, self.elsewhere):
             text = (AWAY if self.elsewhere else NAME) + quote(text, errors="surrogatepass")
         if self.unpacked:

@@ -109,9 +109,14 @@ class Division:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """What `to_json` has given. Raises `KeyError`, `TypeError` or `ValueError`."""
+        """What `to_json` has given.
+
+        Raises `KeyError`, `TypeError`, `ValueError`, or `OverflowError` for anything else.
+        """
         parts = tuple(part_from_json(part) for part in fields["parts"])
         report = StreamReport(**fields["report"])
+        if not parts or not all(part.pts for part in parts):
+            raise ValueError("a division has parts, and each has samples")
         return cls(track_from_json(fields["track"]), int(fields["first"]), parts, report)
 
 

@@ -10,6 +10,7 @@ it: the child gets no credentials, no variable that it does not need, and no add
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -44,6 +45,9 @@ from sofdata.video.words import last_line
 MAX_HEADER_BYTES = 1 << 24
 MAX_PAYLOAD_BYTES = 1 << 30
 STDERR_TAIL_BYTES = 2000
+# A chunk of 64 frames has 3 MiB. With a pipe of the usual 64 KiB, both processes would wake up for
+# each fiftieth of it; Linux lets every user have this much.
+PIPE_BYTES = 1 << 20
 POLL_S = 0.5
 START_UP_S = 60.0  # a child may take this long to start, on a machine with much to do
 BEAT_S = 1.0  # how often a child reports progress; at least four times in `floor_s`
@@ -238,6 +242,8 @@ class DecoderProcess:
 
     def _launch(self) -> None:
         self._answers, child_end = os.pipe()
+        with suppress(AttributeError, OSError):  # more than this user may have, or no Linux
+            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._stderr.seek(0)
         self._stderr.truncate()
         self._stderr_from = 0
@@ -406,7 +412,7 @@ class IsolatedStream(IsolatedFrames):
             division = header.get("division")
             self.division = Division.from_json(division) if division else None
             self._limit_s = limits.seconds(self.duration_s, size_bytes)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise process.protocol_error() from None
 
     @property

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,33 @@ def test_ctrl_c_is_answered_at_once_whatever_the_command_is_doing(
     assert command.lines[-1].startswith("sofdata: ")
     assert last in command.lines[-1]
     assert command.lines.count(f"sofdata: {STOPPING}") == 1
+
+
+def of_session(number: int) -> list[int]:
+    """The processes of a session that still run."""
+    found = []
+    for name in os.listdir("/proc"):
+        with suppress(OSError, ValueError):
+            fields = Path(f"/proc/{int(name)}/stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == number and fields[0] != "Z":
+                found.append(int(name))
+    return found
+
+
+@pytest.mark.parametrize("engine", ["auto", "processes"])
+@pytest.mark.parametrize("press", [os.killpg, os.kill], ids=["all", "command"])
+def test_ctrl_c_while_it_is_planned_leaves_no_worker_that_had_started_early(
+    press: Callable[[int, int], None], engine: str, corpus: Path, tmp_path: Path
+) -> None:
+    words = ("ingest", corpus, tmp_path / "d", "--engine", engine, "--workers", "2")
+    command = Command(tmp_path, "begin: plan saved", 3, *words)
+    command.until_busy()
+    session = command.process.pid
+    assert wait_until(lambda: len(of_session(session)) > 2, 30), "workers and the command"
+    command.press(press)
+    assert command.end() == 130
+    assert RERUN in command.lines[-1]
+    assert wait_until(lambda: not of_session(session), 10)
 
 
 @pytest.mark.parametrize("engine", ["inline", "ray"])

@@ -9,18 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from sofdata.errors import ConfigError, InputError, StorageError, WorseError
 from sofdata.ingest import plan
-from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.config import UnitConfig
+from sofdata.ingest.inputs import PlannedVideos
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.repair import repair
-from sofdata.ingest.units import Unit, unit_id
+from sofdata.ingest.units import Cut, unit_id
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
 from sofdata.system import fault_points as faults
-from sofdata.types import VideoRef
 from tests.helpers import hashes
 from tests.ingest.cutting import cut
 from tests.ingest.test_generation import clip, fresh, look, run, unreadable
@@ -289,13 +291,13 @@ def test_a_dry_run_writes_nothing_even_in_the_middle_of_an_update(
     assert {path: path.stat().st_mtime_ns for path in dest.rglob("*")} == before
 
 
-def in_order(videos: list[VideoRef], config: IngestConfig) -> tuple[Unit, ...]:
+def in_order(table: pa.Table, config: UnitConfig, config_sha256: str) -> Cut:
     """Units as they were cut before they went by hash: three after each other."""
-    videos = sorted(videos, key=lambda each: each.id)
-    groups = [tuple(videos[start : start + 3]) for start in range(0, len(videos), 3)]
-    return tuple(
-        Unit(unit_id(group, config.digest()), number, group) for number, group in enumerate(groups)
-    )
+    rows = np.arange(len(table))
+    groups = [rows[start : start + 3] for start in range(0, len(table), 3)]
+    ids = [unit_id(PlannedVideos(table, group), config_sha256) for group in groups]
+    starts = np.cumsum([0, *map(len, groups)])
+    return Cut(ids, list(range(len(ids))), rows, starts)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sofdata.errors import ConfigError, ContractError
-from sofdata.flow.batch import CPU_PAIRS, MOST_PAIRS, largest, resolve_batch
-from sofdata.flow.config import FlowConfig
+from sofdata.flow.batch import MOST_PAIRS, largest, resolve_batch
+from sofdata.flow.config import CPU_PAIRS, FlowConfig
 from sofdata.flow.estimator import resolve
 from sofdata.flow.learned import Learned
 from sofdata.ingest.config import load_config

@@ -109,6 +109,32 @@ def test_a_record_that_does_not_agree_with_itself_or_the_plan_is_named(
     assert {(each.remedy, each.unit) for each in ours} == {(Remedy.RERUN, path.stem)}
 
 
+def _change_the_plan(dest: Tree, change: Callable[[dict[str, list[Any]]], None]) -> None:
+    table = pq.read_table(dest.path("plan.parquet"))
+    columns = table.to_pydict()
+    change(columns)
+    pq.write_table(pa.table(columns, schema=table.schema), dest.path("plan.parquet"))
+
+
+def test_a_unit_that_does_not_have_the_id_of_its_videos_is_named(whole: Tree) -> None:
+    def change(columns: dict[str, list[Any]]) -> None:
+        columns["fingerprint"][-1] = "another"
+
+    _change_the_plan(whole, change)
+    unit = pq.read_table(whole.path("plan.parquet"))["unit"][-1].as_py()
+    assert unit
+    what = f"unit {unit} does not have the id of its videos"
+    assert found(whole) == [Finding("plan.parquet", what, Remedy.PLAN)]
+
+
+def test_a_plan_that_says_the_same_in_other_words_is_whole(whole: Tree) -> None:
+    def change(columns: dict[str, list[Any]]) -> None:
+        columns["labels"] = [" { } " if each == "{}" else each for each in columns["labels"]]
+
+    _change_the_plan(whole, change)
+    assert found(whole) == []
+
+
 def test_windows_reach_into_spans_that_they_touch() -> None:
     windows = [(0, 0.0, 1.0), (1, 1.5, 2.5), (2, 3.0, 4.0), (3, 8.0, 9.0)]
     spans_s = [(4.0, 5.0), (0.5, 0.6), (0.0, 6.0), (6.0, 7.0)]

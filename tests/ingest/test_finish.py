@@ -7,7 +7,6 @@ import shutil
 import sys
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from sofdata.ingest import generation as generations
 from sofdata.ingest.finish import finish
 from sofdata.ingest.generation import Generation, read_generation, save_generation
+from sofdata.ingest.plan import IngestPlan
 from sofdata.ingest.verify import verify
 from sofdata.shards import commit, parquet
 from sofdata.shards.commit import read_record
@@ -219,7 +219,7 @@ def _an_update(folder: Path) -> tuple[Tree, Generation]:
     record = finish(dest, whole)
     more, wanted = make_up_dataset(folder.parent / "more", 10)
     units = wanted.plan.units[2:]
-    plan = replace(whole.plan, units=units)
+    plan = IngestPlan.of(units, whole.plan.refused)
     update = Generation(plan, record, frozenset(unit.id for unit in units), staged=True)
     save_generation(dest, update)
     for unit in units[-2:]:

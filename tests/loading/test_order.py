@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sofdata.loading.order import Order, RankShare
 
@@ -33,6 +34,42 @@ def test_shards_of_which_a_filter_left_nothing_are_no_matter() -> None:
     left = np.array([0, 0, 2, 0, 0, 1, 0, 0, 0, 2])
     rows = Order(left, shuffle=True, seed=0, buffer_shards=2).rows(3)
     assert sorted(rows.tolist()) == [0, 1, 2, 3, 4]
+
+
+def whole_order(shards: np.ndarray, seed: int, epoch: int, group: int) -> np.ndarray:
+    """The order as it is defined: all of it at once, of the shard of each row."""
+    bits = np.random.Philox(np.random.SeedSequence([seed, epoch]))
+    starts = np.flatnonzero(np.diff(shards, prepend=-1))
+    ends = np.append(starts[1:], len(shards))
+    order = np.argsort(bits.random_raw(len(starts)), kind="stable")
+    groups = []
+    for first in range(0, len(order), group):
+        chosen = order[first : first + group]
+        rows = np.concatenate([np.arange(starts[shard], ends[shard]) for shard in chosen])
+        groups.append(rows[np.argsort(bits.random_raw(len(rows)), kind="stable")])
+    return np.concatenate(groups)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_stretch_of_an_epoch_is_what_the_whole_has_there(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, 40, 30)
+    group = int(random.integers(1, 34))
+    order = Order(counts, shuffle=True, seed=seed, buffer_shards=group)
+    expected = whole_order(np.repeat(np.arange(30), counts), seed, 5, group)
+    assert order.rows(5).tolist() == expected.tolist()
+    epoch = order.epoch(5)
+    assert len(epoch) == len(expected)
+    for start in [*range(0, len(expected), 7), 3, 0]:  # also back to the start
+        for stop, step in ((start + 11, 1), (start, 1), (len(expected) + 9, 3)):
+            assert epoch[start:stop:step].tolist() == expected[start:stop:step].tolist()
+
+
+def test_a_batch_of_billions_of_rows_is_made_without_the_others() -> None:
+    counts = np.full(100_000, 50_000)
+    for shuffle in (True, False):
+        epoch = Order(counts, shuffle, seed=0, buffer_shards=8).epoch(0)
+        assert len({*epoch[3_000_000_000:3_000_000_064].tolist()}) == 64
 
 
 def test_ranks_take_rows_in_turn() -> None:

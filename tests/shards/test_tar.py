@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -108,3 +109,16 @@ def _tar(*members: tarfile.TarInfo) -> bytes:
         for member in members:
             archive.addfile(member)
     return buffer.getvalue()
+
+
+def test_what_is_written_is_hashed_also_after_a_rollback(tmp_path: Path) -> None:
+    writer = TarWriter(str(tmp_path / "s.tar"))
+    for key, members in SAMPLES.items():
+        start = writer.position()
+        for _ in range(2):  # twice from the same position
+            writer.add("gone-0", {"json": b"w" * 5000})
+            writer.rollback(start)
+        writer.add(key, members)
+    writer.finish()
+    data = (tmp_path / "s.tar").read_bytes()
+    assert writer.hashes() == (hashlib.sha256(data).hexdigest(), hashlib.md5(data).hexdigest())

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sofdata.errors import InputError
+from sofdata.errors import ContractError, InputError
 from sofdata.flow.codec import CodecConfig
-from sofdata.shards.sample import ImageConfig, Sample, VideoContext, encode_sample
+from sofdata.shards.sample import ImageConfig, Jpegs, Sample, VideoContext, encode_sample
 from sofdata.shards.tar import read_sample_at
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
@@ -24,7 +24,7 @@ def sample(video: str, number: int) -> Sample:
     frame = np.full((32, 32, 3), 90, np.uint8)
     window = SkillWindow(number, flow, np.arange(4) / 8, frame, frame, "", MOTION)
     context = VideoContext(VideoRef(video, video, 1, "f"), "dis", (32, 32), "stretch")
-    return encode_sample(window, context, CodecConfig(), ImageConfig())
+    return encode_sample(window, context, CodecConfig(), Jpegs(ImageConfig()))
 
 
 def write(shard: ShardWriter, video: str) -> None:
@@ -92,3 +92,39 @@ def test_a_shard_without_samples_is_not_published(tmp_path: Path) -> None:
     with ShardWriter(str(tmp_path / "s.tar")) as shard:
         assert shard.commit(Tree(str(tmp_path / "dest")), 0, "unit") is None
     assert not (tmp_path / "dest").exists()
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.9, 0.999])
+def test_a_bit_that_flips_before_the_shard_is_read_back_is_found(
+    tmp_path: Path, place: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.tar"
+
+    def flip(step: str) -> None:
+        if step == "commit: shard finished":
+            data = bytearray(path.read_bytes())
+            data[int(place * len(data))] ^= 1
+            path.write_bytes(data)
+
+    monkeypatch.setattr("sofdata.shards.commit.fault_point", flip)
+    with ShardWriter(str(path)) as shard:
+        write(shard, "a")
+        with pytest.raises(ContractError, match="does not read back"):
+            shard.commit(Tree(str(tmp_path / "dest")), 0, "unit")
+    assert not (tmp_path / "dest").exists()
+
+
+def test_a_shard_that_is_cut_off_before_it_is_read_back_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.tar"
+
+    def cut(step: str) -> None:
+        if step == "commit: shard finished":
+            path.write_bytes(path.read_bytes()[:-512])
+
+    monkeypatch.setattr("sofdata.shards.commit.fault_point", cut)
+    with ShardWriter(str(path)) as shard:
+        write(shard, "a")
+        with pytest.raises(ContractError, match="does not read back"):
+            shard.commit(Tree(str(tmp_path / "dest")), 0, "unit")

@@ -71,7 +71,10 @@ class BenchConfig(Section):
     )
     ingest: IngestConfig = Field(
         IngestConfig.parse(
-            {"windows": {"length": 4, "stride": 1, "size": 32, "static_px": 0, "min_texture": 0}}
+            {
+                "flow": {"quality": "earlier"},  # what the frozen settings were chosen with
+                "windows": {"length": 4, "stride": 1, "size": 32, "static_px": 0, "min_texture": 0},
+            }
         ),
         description="How videos and demonstrations become windows, as for 'sofdata ingest'.",
     )

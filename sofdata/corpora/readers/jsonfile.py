@@ -237,7 +237,7 @@ def field(
 
 def clean(text: str) -> str:
     """Text that can be stored as UTF-8: JSON may escape half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def wrong(tree: Folder, rel: str, what: str) -> ConfigError:

@@ -31,17 +31,21 @@ class OpenSplit:
 class Splits:
     """The long videos that may be helped with, and the workers that do.
 
+    To follow an event takes no longer the more videos are open.
+
     helping: what each worker helps with and the worker, by what the engine waits for.
     """
 
     helping: dict[Any, tuple[OpenSplit, Any]] = field(default_factory=dict)
-    _open: list[OpenSplit] = field(default_factory=list)
+    _open: dict[str, OpenSplit] = field(default_factory=dict)  # by unit: one of each is open
+    _wanted: Counter[str] = field(default_factory=Counter)
 
     def follow(self, event: Event, place: str = "") -> bool:
         """Take note of what a worker at `place` reports; True if it concerns the engine alone."""
         if isinstance(event, SplitOpened):
-            self._close(event.split.unit)  # one video of a unit is open at a time
-            self._open.append(OpenSplit(event.split, place))
+            self._close(event.split.unit)
+            self._open[event.split.unit] = OpenSplit(event.split, place)
+            self._wanted[place] += len(event.split.division.parts)
             return True
         if isinstance(event, VideoDone | UnitDone | UnitKept | UnitRetried):
             self._close(event.unit)
@@ -49,16 +53,13 @@ class Splits:
 
     def wanted(self) -> dict[str, int]:
         """How many helpers could be of use at each place, those that there are included."""
-        wanted: Counter[str] = Counter()
-        for split in self._open:
-            wanted[split.place] += len(split.video.division.parts)
-        return dict(wanted)
+        return {place: number for place, number in self._wanted.items() if number}
 
     def next_at(self, place: str = "") -> OpenSplit | None:
         """The video that a worker at a place should help with: the one with the fewest helpers."""
         at_hand = [
             split
-            for split in self._open
+            for split in self._open.values()
             if split.place == place and split.helpers < len(split.video.division.parts)
         ]
         return min(at_hand, key=lambda split: split.helpers, default=None)
@@ -75,8 +76,8 @@ class Splits:
         """
         split, worker = self.helping.pop(call)
         split.helpers -= 1
-        if not more and split in self._open:
-            self._open.remove(split)
+        if not more and self._open.get(split.video.unit) is split:
+            self._close(split.video.unit)
         return worker
 
     def lose(self, call: Any) -> Any:
@@ -86,4 +87,6 @@ class Splits:
         return self.end(call, more=split.losses < MOST_LOSSES)
 
     def _close(self, unit: str) -> None:
-        self._open = [split for split in self._open if split.video.unit != unit]
+        split = self._open.pop(unit, None)
+        if split:
+            self._wanted[split.place] -= len(split.video.division.parts)

@@ -66,13 +66,21 @@ def main() -> None:
 def serve(pipe: Connection) -> None:
     """Start up, then run each unit that is sent. Raises `EOFError` once the pipe is closed.
 
-    The process that decodes starts before the job is there: the driver may still be planning it.
+    The process that decodes starts before the job is there, and what every job needs is imported:
+    the driver may still be planning it.
     """
     with closing(DecoderProcess(LimitConfig())) as process:
         process.launch()
+        _import_ahead()
         job: UnitJob = pipe.recv()
         every_s = batch_s(job.config.run.workers or cores())
         _work(UnitWorker(job, process), pipe, every_s)
+
+
+def _import_ahead() -> None:
+    import av  # noqa: F401
+    import cv2  # noqa: F401
+    from PIL import JpegImagePlugin  # noqa: F401
 
 
 def _work(worker: UnitWorker, pipe: Connection, every_s: float) -> None:

@@ -8,14 +8,15 @@ Files say how far each part is, so that workers need not speak to each other:
 - `NUMBER.taken`: the worker that joins has it, whether it read the file or did the part itself.
 - `broken`: some part does not come as from the whole video. Nobody is to work on.
 
-The folder itself is locked by the worker that joins, and goes with it.
+The folder itself is locked by the worker that joins, and goes with it. Where it fails (its disk is
+full, or it has gone), so do the parts: `NotAsWhole` then says that the video has to do without.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from sofdata.ingest.splitting.steps_file import read_steps, write_steps
 from sofdata.ingest.stages import StepChunk
 from sofdata.storage.temporary import temporary_folder
 from sofdata.system.locks import flock
+from sofdata.video.division import NotAsWhole
 
 _BROKEN = "broken"
 
@@ -51,7 +53,7 @@ class PartFolder:
 
     def break_off(self, why: str) -> None:
         """Say that the video cannot be put together from parts."""
-        with suppress(FileNotFoundError):  # nobody wants to know any more
+        with suppress(OSError):  # nobody wants to know any more, or the disk is full
             self._file(_BROKEN).write_text(why)
 
     def why_broken(self) -> str:
@@ -62,8 +64,8 @@ class PartFolder:
             return ""
 
     def take(self, number: int) -> bool:
-        """Take a part to join it, unless a worker has it or has done it."""
-        with self._claim(number) as claimed:
+        """Take a part to join it, unless a worker has it or has done it. Raises `NotAsWhole`."""
+        with self._claim(number) as claimed, _failing():
             if claimed:
                 self._file(number, "taken").touch()
         return claimed
@@ -73,19 +75,22 @@ class PartFolder:
         return self._file(number, "steps").exists()
 
     def read(self, number: int) -> Iterator[StepChunk]:
-        """The steps of a part that is done, which is then no longer there."""
-        self._file(number, "taken").touch()
+        """The steps of a part that is done, which is then no longer there. Raises `NotAsWhole`."""
         path = self._file(number, "steps")
-        yield from read_steps(str(path))
-        path.unlink()
+        with _failing():
+            self._file(number, "taken").touch()
+            yield from read_steps(str(path))
+            path.unlink()
 
     @contextmanager
     def next_part(self) -> Iterator[int | None]:
         """Claim the first part that nobody has, for the length of the block; None if there is none.
 
-        There is none, too, as long as so many are ahead of the one that is joined.
+        There is none, too, as long as so many are ahead of the one that is joined. Raises
+        `NotAsWhole`.
         """
-        names = set(os.listdir(self.path))
+        with _failing():
+            names = set(os.listdir(self.path))
         ahead = 0
         for number in range(self.parts):
             if f"{number}.taken" in names:
@@ -104,18 +109,21 @@ class PartFolder:
         return not all(self._is_over(number) for number in range(self.parts))
 
     def write(self, number: int, chunks: Iterable[StepChunk]) -> None:
-        """Store the steps of a part that is claimed. Raises `OSError`, and what `chunks` raises."""
+        """Store the steps of a part that is claimed. Raises what `chunks` raises, `NotAsWhole`."""
         path = self._file(number, "part")
         try:
-            write_steps(str(path), chunks)
-            path.rename(self._file(number, "steps"))
+            with _failing():
+                write_steps(str(path), chunks)
+                path.rename(self._file(number, "steps"))
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _claim(self, number: int) -> Iterator[bool]:
         """Whether a part is this worker's for the length of the block."""
-        handle = os.open(self._file(number, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        with _failing():
+            handle = os.open(self._file(number, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             yield _locks(handle) and not self._is_over(number)
         finally:
@@ -138,8 +146,22 @@ def _locks(handle: int) -> bool:
 
 
 @contextmanager
+def _failing() -> Iterator[None]:
+    """Turn a system error of the block into a `NotAsWhole`."""
+    try:
+        yield
+    except OSError as error:
+        raise NotAsWhole(f"the folder of parts fails ({error.strerror})") from None
+
+
+@contextmanager
 def part_folder(parts: int, ahead: int) -> Iterator[PartFolder | None]:
-    """A new folder, for the worker that joins the parts; None where there are no locks."""
-    with temporary_folder() as path:
+    """A new folder, for the worker that joins the parts; None where there is no room or no lock."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(temporary_folder())
+        except OSError:
+            yield None
+            return
         folder = PartFolder(path, parts, ahead)
         yield folder if folder.is_open() else None

@@ -99,17 +99,21 @@ class PartWorker:
         """
         until_s = time.monotonic() + WAIT_S
         folder = split.folder
-        try:
-            while libraries == split.libraries and folder.is_open() and folder.has_left():
+        while libraries == split.libraries and folder.is_open() and folder.has_left():
+            try:
                 if self.try_part(split) or time.monotonic() > until_s:
                     return folder.has_left()
-                time.sleep(POLL_S)
-        except FileNotFoundError:
-            pass  # the folder has gone meanwhile: the video has ended
+            except NotAsWhole as error:  # as it does where the video has ended meanwhile
+                folder.break_off(str(error))
+                return False
+            time.sleep(POLL_S)
         return False
 
     def try_part(self, split: VideoSplit) -> bool:
-        """Do the next part that nobody has, if there is one; returns whether there was."""
+        """Do the next part that nobody has, if there is one; returns whether there was.
+
+        Raises `NotAsWhole` where the folder fails.
+        """
         with split.folder.next_part() as number:
             if number is None:
                 return False
@@ -117,7 +121,7 @@ class PartWorker:
             steps = self.steps(split, number)
             try:
                 split.folder.write(number, _while_open(steps, split.folder))
-            except (InputError, OSError) as error:
+            except NotAsWhole as error:
                 split.folder.break_off(str(error))
             return True
 

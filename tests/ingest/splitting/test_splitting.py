@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -225,6 +226,24 @@ def test_a_film_that_changes_while_others_work_on_it_is_set_aside(
     made = make(path, tmp_path, ref, settings(), change)
     assert (made.record.status, made.record.reason) == ("quarantined", "changed")
     assert not made.rows
+
+
+def test_a_full_disk_costs_the_help_and_not_the_film(
+    films: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, config = films("closed GOPs, B-frames"), settings()
+    whole = make(path, tmp_path, ref_of(path), config)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(split: VideoSplit, other: PartWorker) -> None:
+        others_do(1)(split, other)
+        monkeypatch.setattr(Path, "touch", fail)
+
+    assert make(path, tmp_path, ref_of(path), config, fill) == whole
+    monkeypatch.setattr("sofdata.ingest.splitting.folder.temporary_folder", fail)
+    assert make(path, tmp_path, ref_of(path), config, others_do_all) == whole
 
 
 def test_only_so_many_parts_are_done_ahead(films: Callable[[str], Path], tmp_path: Path) -> None:
