@@ -476,7 +476,7 @@ def _if_interrupted() -> str:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "verify":
         return "interrupted; an unfinished verification proves nothing"
-    return "interrupted" if command in reads_only else RERUN
+    return "interrupted" if command in reads_only or "--dry-run" in sys.argv else RERUN
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

@@ -129,6 +129,9 @@ def test_nothing_to_do_is_said(corpus: Path, dataset: Path) -> None:
     found = estimate(prepared(corpus, dataset))
     assert isinstance(found, NoEstimate)
     assert found.why == "no video is left to work on"
+    done = sofdata("ingest", corpus, dataset, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "no estimate: no video is left to work on\n"
 
 
 def test_videos_that_an_update_takes_over_are_no_work(tmp_path: Path) -> None:
@@ -326,6 +329,7 @@ def test_an_interrupted_dry_run_leaves_nothing(
     process.send_signal(sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
+    assert b"committed" not in said
     assert not (tmp_path / "d").exists()
     _wait_for(lambda: not any(child.is_running() for child in children))
     assert [path for path in temporary.iterdir() if path.is_dir()] == []
