@@ -113,8 +113,7 @@ def _sofdata(
 @app.command(
     epilog=examples(
         "sofdata ingest videos dataset",
-        "sofdata ingest videos dataset --dry-run --workers 8",
-        "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32",
+        "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32 --dry-run",
         "sofdata ingest robots demos --with-actions --set flow.estimator=dis",
     )
 )
