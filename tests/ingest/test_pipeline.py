@@ -12,9 +12,9 @@ from sofdata.errors import DecodeError, StorageError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.engines.decoders import InProcess
+from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.files import fingerprint
-from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, ingest_video, run_through
 from sofdata.ingest.retries import VideoAttempt
