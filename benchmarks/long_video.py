@@ -39,7 +39,7 @@ from sofdata.system.cores import cores
 from sofdata.ui.text import clock
 
 LOOK_S = 0.25
-WAYS = {"in one go": ["--set", "run.split.from_s=null"], "in parts": []}
+FROM = "run.split.from_s="
 
 
 @dataclass
@@ -59,11 +59,12 @@ def main() -> None:
     """Run the benchmark and print its table."""
     options = _options()
     video = options.video or make_film(options.minutes)
+    others = [each for each in options.set if not each.startswith(FROM)]
+    ways = {"in one go": [*others, FROM + "null"], "in parts": options.set}
     runs: dict[str, list[Figures]] = defaultdict(list)
     for number in range(options.rounds):
-        for way, settings in WAYS.items():
-            chosen = [*(part for each in options.set for part in ("--set", each)), *settings]
-            runs[way].append(_measure(video, options.workers, chosen))
+        for way, settings in ways.items():
+            runs[way].append(_measure(video, options.workers, settings))
             print(f"round {number + 1}, {way}: {runs[way][-1].wall_s:.1f} s", file=sys.stderr)
     shards = {json.dumps(run.shards, sort_keys=True) for each in runs.values() for run in each}
     if len(shards) != 1:
@@ -79,13 +80,13 @@ def _measure(video: Path, workers: int, settings: list[str]) -> Figures:
         temporary.mkdir()
         (corpus / video.name).symlink_to(video.resolve())
         command = [sys.executable, "-m", "sofdata", "ingest", str(corpus), str(dest), "--json"]
-        command += ["--engine", "processes", "--workers", str(workers), *settings]
+        command += ["--engine", "processes", "--workers", str(workers)]
+        command += [part for each in settings for part in ("--set", each)]
+        command += ["--quiet"]
         environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
         with tempfile.TemporaryFile() as out:
             began_s = time.monotonic()
-            process = subprocess.Popen(
-                command, env=environment, stdout=out, stderr=subprocess.DEVNULL
-            )
+            process = subprocess.Popen(command, env=environment, stdout=out)
             watched = _watch(process.pid, temporary)
             _, status, usage = os.wait4(process.pid, 0)
             wall_s = time.monotonic() - began_s
