@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from sofdata.flow.config import DisConfig, FlowConfig
 from sofdata.flow.estimator import Estimator, make_estimator
+from sofdata.flow.quality import QUALITIES, Quality
 from sofdata.scenes import moving_texture
 
 Image = NDArray[np.uint8]
@@ -109,31 +110,41 @@ def parse() -> argparse.Namespace:
 
 
 def variants(size: int) -> dict[str, FlowConfig]:
-    """The estimators to compare: OpenCV's presets, and one change at a time to sofdata's DIS."""
+    """The estimators to compare: OpenCV's presets, those with names, and one change to `fine`."""
     opencv = {"gradient_descent_iterations": 25, "variational_refinement_alpha": 20.0}
     ultrafast = {"preset": "ultrafast", "finest_scale": 2, "patch_stride": 4}
     ultrafast |= {"gradient_descent_iterations": 12, "variational_refinement_iterations": 0}
-    changes: dict[str, dict[str, Any]] = {
+    presets: dict[str, dict[str, Any]] = {
         "DIS, ultrafast preset": opencv | ultrafast,
         "DIS, medium preset": opencv | {"finest_scale": 1},
         "DIS, medium preset, finest scale 0": opencv,
-        "**DIS, sofdata's default**": {},
-        "- finest scale 1": {"finest_scale": 1},
     }
-    for count in (25, 12, 8):
-        changes[f"- {count} gradient iterations"] = {"gradient_descent_iterations": count}
+    found = {name: dis_config(size, "earlier", change) for name, change in presets.items()}
+    for quality in QUALITIES:
+        found[f"**flow.quality={quality}**"] = dis_config(size, quality, {})
+    for name, change in changes().items():
+        found[f"- fine, {name}"] = dis_config(size, "fine", change)
+    return found | {"Farnebäck": FlowConfig(estimator="farneback", size=size)}
+
+
+def changes() -> dict[str, dict[str, Any]]:
+    """One value of `fine` after another, changed."""
+    found: dict[str, dict[str, Any]] = {"finest scale 1": {"finest_scale": 1}}
+    for count in (25, 16, 8):
+        found[f"{count} gradient iterations"] = {"gradient_descent_iterations": count}
     for count in (0, 1, 2, 10):
-        changes[f"- refinement x {count}"] = {"variational_refinement_iterations": count}
-    for weight in (20.0, 40.0):
-        changes[f"- smoothness {weight:g}"] = {"variational_refinement_alpha": weight}
+        found[f"refinement x {count}"] = {"variational_refinement_iterations": count}
+    for weight in (20.0, 60.0):
+        found[f"smoothness {weight:g}"] = {"variational_refinement_alpha": weight}
     for stride in (2, 4, 5):
-        changes[f"- patch stride {stride}"] = {"patch_stride": stride}
-    changes["- no mean normalisation"] = {"mean_normalization": False}
-    configs = {
-        name: FlowConfig(estimator="dis", size=size, dis=DisConfig.parse(change))
-        for name, change in changes.items()
-    }
-    return configs | {"Farnebäck": FlowConfig(estimator="farneback", size=size)}
+        found[f"patch stride {stride}"] = {"patch_stride": stride}
+    for spread_px in (0.0, 0.7):
+        found[f"frames smoothed by {spread_px:g} px"] = {"smoothing_px": spread_px}
+    return found | {"no mean normalisation": {"mean_normalization": False}}
+
+
+def dis_config(size: int, quality: Quality, change: dict[str, Any]) -> FlowConfig:
+    return FlowConfig(estimator="dis", size=size, quality=quality, dis=DisConfig.parse(change))
 
 
 def gmflow(checkpoint: Path, size: int) -> FlowConfig:
@@ -206,13 +217,21 @@ def rendered_textures() -> Iterator[Image]:
 
 def scene(rng: np.random.Generator, pictures: list[Image], px: float, size: int) -> Scene:
     """Two frames uint8 [size,size,3] and the true flow [size,size,2], of `px` mean at 128 px."""
+    layers, amount = plan(rng, pictures, px, size)
+    frames = [draw(rng, layers, moved, size) for moved in (0.0, amount)]
+    return frames[0], frames[1], true_flow(layers, amount, size)
+
+
+def plan(
+    rng: np.random.Generator, pictures: list[Image], px: float, size: int
+) -> tuple[list[Layer], float]:
+    """The layers of a scene, and by how much they move for a mean of `px` at 128 px."""
     grounds = [picture for picture in pictures if textured(picture)]
     layers = [background(rng, grounds, size)] + [cutout(rng, pictures, size) for _ in range(4)]
     amount = 1.0
     for _ in range(3):  # turning and growing are not quite linear
         amount *= px * size / 128 / length(true_flow(layers, amount, size))
-    frames = [draw(rng, layers, moved, size) for moved in (0.0, amount)]
-    return frames[0], frames[1], true_flow(layers, amount, size)
+    return layers, amount
 
 
 def textured(picture: Image) -> bool:
@@ -259,19 +278,29 @@ def moves(rng: np.random.Generator, px: float) -> tuple[NDArray[np.float64], flo
 
 def true_flow(layers: list[Layer], amount: float, size: int) -> NDArray[np.float32]:
     """Flow of the topmost layer at the centre of each pixel, float32 [size,size,2]."""
-    rows, columns = np.mgrid[:size, :size] * OVERSAMPLING + (OVERSAMPLING - 1) / 2
-    places = np.stack([columns, rows, np.ones_like(rows)], -1)
     flow = np.zeros((size, size, 2), np.float32)
-    large = (size * OVERSAMPLING, size * OVERSAMPLING)
     for layer in layers:
-        mask = cv2.warpAffine(layer.mask, layer.pose[:2], large)
-        seen = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) > 127
-        moved = places @ layer.motion(amount).T - places
-        flow[seen] = moved[..., :2][seen] / OVERSAMPLING
+        lay(flow, layer, layer.motion(amount), size)
     return flow
 
 
+def lay(flow: NDArray[np.float32], layer: Layer, motion: Matrix, size: int) -> None:
+    """Put the flow of a layer that moves by `motion` over what lies below it."""
+    rows, columns = np.mgrid[:size, :size] * OVERSAMPLING + (OVERSAMPLING - 1) / 2
+    places = np.stack([columns, rows, np.ones_like(rows)], -1)
+    large = (size * OVERSAMPLING, size * OVERSAMPLING)
+    mask = cv2.warpAffine(layer.mask, layer.pose[:2], large)
+    seen = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) > 127
+    moved = places @ motion.T - places
+    flow[seen] = moved[..., :2][seen] / OVERSAMPLING
+
+
 def draw(rng: np.random.Generator, layers: list[Layer], amount: float, size: int) -> Image:
+    return photograph(rng, paint(layers, amount, size), size)
+
+
+def paint(layers: list[Layer], amount: float, size: int) -> NDArray[np.float32]:
+    """The large frame of a moment, of OVERSAMPLING times `size` px a side."""
     large = (size * OVERSAMPLING, size * OVERSAMPLING)
     frame = np.zeros((*large, 3), np.float32)
     for layer in layers:
@@ -281,10 +310,17 @@ def draw(rng: np.random.Generator, layers: list[Layer], amount: float, size: int
         )
         opaque = cv2.warpAffine(layer.mask, pose, large).astype(np.float32)[..., None] / 255
         frame = frame * (1 - opaque) + picture.astype(np.float32) * opaque
+    return frame
+
+
+def photograph(
+    rng: np.random.Generator, frame: NDArray[np.float32], size: int, noise: float = 1.5
+) -> Image:
+    """A large frame as a camera of `size` px sees it, with noise of so many grey levels."""
     small = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
-    noise = rng.normal(0, 1.5, (size, size, 1))
-    frame8: Image = np.clip(np.rint(small + noise), 0, 255).astype(np.uint8)
-    return frame8
+    grain = rng.normal(0, noise, (size, size, 1))
+    seen: Image = np.clip(np.rint(small + grain), 0, 255).astype(np.uint8)
+    return seen
 
 
 if __name__ == "__main__":

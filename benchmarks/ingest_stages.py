@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ingest_speed import CACHE, corpus, fresh, ingest
+from ingest_speed import CACHE, corpus, fresh, ingest, videos_in
 
 # Stage: the functions that belong to it, by the names under which they are called.
 STAGES = {
@@ -27,8 +27,16 @@ STAGES = {
     "still steps": ("sofdata.ingest.stages:still_steps",),
     "shot changes": ("sofdata.ingest.stages:shot_changes",),
     "flow": ("sofdata.flow.dis:Dis.estimate",),
-    "camera motion": ("sofdata.windows.steps:camera_motion", "sofdata.windows.steps:camera_flow"),
-    "windows": ("sofdata.windows.segment:Windower.push", "sofdata.windows.segment:Windower.close"),
+    "camera motion": (
+        "sofdata.windows.steps:consensus_motion",
+        "sofdata.windows.steps:ransac_motion",
+    ),
+    "texture": ("sofdata.windows.steps:step_evidence",),
+    "windows": (
+        "sofdata.ingest.stages:make_steps",
+        "sofdata.windows.segment:Windower.push_steps",
+        "sofdata.windows.segment:Windower.close",
+    ),
     "flow codec": ("sofdata.shards.sample:encode",),
     "frames to JPEG": ("sofdata.shards.sample:_jpeg",),
     "record": ("sofdata.ingest.pipeline:encode_sample",),
@@ -85,10 +93,14 @@ def profile(source: Path) -> None:
             setattr(owner, name, watch.timed(stage, getattr(owner, name)))
     ingest(str(source), str(fresh(CACHE / "ingest")), "inline")
     total_s = sum(watch.seconds.values())
-    print("| stage | CPU s | share |\n|---|---|---|")
+    clips = len(videos_in(source))
+    print("| stage | CPU s | share | ms a clip |\n|---|---|---|---|")
     for stage, taken_s in watch.seconds.items():
-        print(f"| {stage} | {taken_s:.2f} | {taken_s / total_s:.1%} |")
-    print(f"| sum | {total_s:.2f} | |")
+        each_ms = 1000 * taken_s / clips
+        print(f"| {stage} | {taken_s:.2f} | {taken_s / total_s:.1%} | {each_ms:.2f} |")
+    print(f"| sum | {total_s:.2f} | | {1000 * total_s / clips:.1f} |")
+    beside_s = total_s - sum(watch.seconds[stage] for stage in ("probe", "decode", "flow"))
+    print(f"\nThe sum is {total_s / (total_s - beside_s):.2f} times probe, decode and flow.")
 
 
 def main() -> None:

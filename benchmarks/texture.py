@@ -42,7 +42,7 @@ from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.steps import resize_flow
-from sofdata.windows.texture import seen_motion, step_evidence
+from sofdata.windows.texture import evidence_side, seen_motion, step_evidence
 
 SIDE = 256  # of the films; flow is estimated at half of it
 STEPS = 8
@@ -199,6 +199,13 @@ def _decoded(film: Film) -> NDArray[np.uint8]:
     return chunk.rgb
 
 
+def evidence(
+    frames: NDArray[np.uint8], flow: NDArray[np.float32]
+) -> list[NDArray[np.float64] | None]:
+    """What each step between frames shows."""
+    return list(step_evidence(frames, resize_flow(flow, evidence_side(*flow.shape[1:3]))))
+
+
 def _judge(film: Film, estimator: Any) -> Trial | None:
     """None where the film's window would be static."""
     frames = _decoded(film)
@@ -213,7 +220,7 @@ def _judge(film: Film, estimator: Any) -> Trial | None:
         inside = np.stack([cv2.resize(mask, (size, size)) for mask in film.mask[:-1]]) > 0.99
         error = np.median(np.linalg.norm(flow[inside] - true, axis=-1))
         kind = "seen" if error < 0.5 * np.linalg.norm(true) else "lost"
-    steps = [step_evidence(*pair) for pair in zip(frames, frames[1:], flow, strict=False)]
+    steps = evidence(frames, flow)
     codec = " ".join(film.codec).strip()
     short = seen_motion(steps[:2])
     return Trial(kind, film.contrast, film.noise, codec, seen_motion(steps), short)
@@ -267,7 +274,7 @@ def _print_cost(estimator: Any) -> None:
         estimator.estimate(frames[:-1], frames[1:])
         spent["DIS"].append(time.process_time() - began)
         began = time.process_time()
-        seen_motion([step_evidence(*pair) for pair in zip(frames, frames[1:], flow, strict=False)])
+        seen_motion(evidence(frames, flow))
         spent["measure"].append(time.process_time() - began)
     dis, measure = (1000 * float(np.median(times)) / 64 for times in spent.values())
     print(f"\nCPU a step: DIS {dis:.2f} ms, measure {measure:.2f} ms, {measure / dis:.3f} of it")

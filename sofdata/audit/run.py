@@ -18,11 +18,13 @@ from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.files import fingerprint
 from sofdata.ingest.plan import load_plan
 from sofdata.ingest.replay import last_source
+from sofdata.loading.index import Index
+from sofdata.loading.texts import Distinct, Texts
 from sofdata.shards.layout import DATASET, INDEX, SHARDS
-from sofdata.shards.names import check_shards
-from sofdata.shards.parquet import read_table
+from sofdata.shards.names import check_file_names
 from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import DecodedSample, decode_sample
+from sofdata.shards.slices import used_values
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import local
@@ -92,11 +94,13 @@ def audit(
     tree = Tree(source or last_source(dest))
     if not tree.exists():
         raise ConfigError(f"{tree.name} does not exist; give the corpus with --source")
-    windows = _windows(dest)
-    chosen = _choose(sorted(windows), videos, seed)
+    index = _index(dest)
+    ids = _videos(index)
+    chosen = _choose(ids, videos, seed)
+    windows = _windows(index, chosen)
     refs = {id: ref for id in chosen if isinstance(ref := plan.find(id), VideoRef)}
     auditor = _Auditor(dest, tree, config)
-    result = Audit(dest.name, tree.name, len(windows), [])
+    result = Audit(dest.name, tree.name, len(ids), [])
     for number, video in enumerate(chosen):
         progress(number, len(chosen), video)
         result.videos.append(auditor.video(refs.get(video), video, windows[video]))
@@ -109,20 +113,36 @@ def audit(
     return result
 
 
-def _windows(dest: Tree) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the index by video. Raises `ConfigError` where there are none."""
+def _index(dest: Tree) -> Index:
+    """The index. Raises `ConfigError` where there is none, or nothing in it."""
     try:
-        index = read_table(dest, INDEX, ["source", "shard", "offset", "key", "window"])
+        index = Index(dest)
     except FileNotFoundError:
         raise ConfigError(
             f"{dest.name} lacks {INDEX}; 'sofdata verify --repair' rebuilds it"
         ) from None
-    check_shards(index, f"{INDEX} of {dest.name}")
     if not index.num_rows:
         raise ConfigError(f"{dest.name} holds no windows: there is nothing to compare")
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in index.to_pylist():
-        found.setdefault(row["source"], []).append(row)
+    return index
+
+
+def _videos(index: Index) -> Texts:
+    """The ids of all videos that have windows."""
+    found = Distinct()
+    for _, batch in index.batches(["source"], encoded=True):
+        found.add(used_values(batch["source"])[0])
+    return Texts(found.values())
+
+
+def _windows(index: Index, videos: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the index by video, of these videos."""
+    found: dict[str, list[dict[str, Any]]] = {video: [] for video in videos}
+    for _, batch in index.batches(["source", "shard", "offset", "key", "window"], encoded=True):
+        names, codes = used_values(batch["source"])
+        wanted = np.array([name in found for name in names.to_pylist()])
+        for row in batch.take(np.flatnonzero(wanted[codes])).to_pylist():
+            found[row["source"]].append(row)
+    check_file_names({row["shard"] for rows in found.values() for row in rows}, index.place)
     return found
 
 

@@ -113,8 +113,7 @@ def _sofdata(
 @app.command(
     epilog=examples(
         "sofdata ingest videos dataset",
-        "sofdata ingest videos dataset --dry-run --workers 8",
-        "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32",
+        "sofdata ingest ego4d s3://bucket/ego4d --recipe ego4d --workers 32 --dry-run",
         "sofdata ingest robots demos --with-actions --set flow.estimator=dis",
     )
 )
@@ -476,7 +475,7 @@ def _if_interrupted() -> str:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "verify":
         return "interrupted; an unfinished verification proves nothing"
-    return "interrupted" if command in reads_only else RERUN
+    return "interrupted" if command in reads_only or "--dry-run" in sys.argv else RERUN
 
 
 def _run_options(engine: str | None, workers: int | None, address: str | None) -> list[str]:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 def price_of(
     prepared: Prepared, sample: int | None, seed: int, quiet: bool
 ) -> Estimate | NoEstimate | None:
-    """Measure a sample; None if none is wanted, or nothing is left to do.
+    """Measure a sample; None if none is wanted.
 
     sample: how many videos; None for the default, 0 for none.
     """
-    if sample == 0 or prepared.complete:
+    if sample == 0:
         return None
     from sofdata.ingest.estimate.estimate import SAMPLE, estimate
 
@@ -37,11 +37,15 @@ def price_of(
 
 def print_price(price: Estimate | NoEstimate | None, plan: dict[str, Any], as_json: bool) -> None:
     """Print what was found. plan: the counts of the plan, which JSON holds as well."""
+    if price is None:
+        if as_json:
+            print_json({**plan, "estimate": None})
+        return
     from sofdata.report.estimate import estimate_summary, print_estimate
 
     if as_json:
-        print_json({**plan, "estimate": estimate_summary(price) if price else None})
-    elif price:
+        print_json({**plan, "estimate": estimate_summary(price)})
+    else:
         print_estimate(stdout(), price)
 
 

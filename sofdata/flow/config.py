@@ -79,8 +79,8 @@ class DisConfig(Section):
         ge=0,
         le=255,
         description="With region 'changed': a pixel has changed when the grey values of the 8 x 8 "
-        "px around it differ between the two frames by more than this on average. Twice the "
-        "default begins to lose slow motion in real clips.",
+        "px around it differ between the two frames by more than this on average. Three times "
+        "the default loses slow motion in real clips.",
     )
     region_margin_px: int | None = Field(
         None,
@@ -103,8 +103,8 @@ class FlowConfig(Section):
         "fine",
         description="What DIS spends on a step: a name for values of the keys of flow.dis, of "
         "which any that are given themselves count instead. 'fine': the least error; 'standard': "
-        "a little more, for a third less time; 'fast': half as much error again, for a fifth of "
-        "the time; 'earlier': what was the default before there were names, to go on with a "
+        "a seventh more, for a quarter less time; 'fast': half as much error again, for a quarter "
+        "of the time; 'earlier': what was the default before there were names, to go on with a "
         "dataset begun then. Of no effect on other estimators. Default ours.",
     )
     size: Side = Field(

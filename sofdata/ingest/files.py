@@ -21,7 +21,7 @@ from sofdata.shards.layout import FILES
 from sofdata.shards.parquet import read_table, write_columns
 from sofdata.shards.schema import files_schema
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location, local, parse
+from sofdata.storage.uris import Location, is_plain, local, parse
 from sofdata.system.threads import in_order, in_parts
 from sofdata.types import ActionRef
 
@@ -229,7 +229,8 @@ def _read(source: Tree, files: pa.Table) -> Iterator[str | Problem]:
 
     def read(file: tuple[str, int, str | None]) -> str:
         uri, size_bytes, actions_uri = file
-        video = source.fingerprint(parse(uri), size_bytes)
+        # A plain name is its own uri, as nearly all of millions are.
+        video = source.fingerprint(uri if is_plain(uri) else parse(uri), size_bytes)
         return video if actions_uri is None else _both(video, actions(parse(actions_uri)))
 
     names = ("uri", "size_bytes", "actions_uri")

@@ -62,18 +62,20 @@ class Unit:
     ordinal: its place in the order of units: the first 63 bits of the smallest of its keys.
     videos: sorted by id.
     earlier: results of its videos that stand. They are no part of the plan.
+    known_bytes: `size_bytes`, where that was found for many units at once.
     """
 
     id: str
     ordinal: int
     videos: Sequence[VideoRef]
     earlier: tuple[Earlier, ...] = field(default=(), compare=False)
+    known_bytes: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def size_bytes(self) -> int:
         """Of the files that it reads, each counted once however many of its spans are videos."""
-        if isinstance(self.videos, PlannedVideos):
-            return self.videos.size_bytes
+        if self.known_bytes is not None:
+            return self.known_bytes
         return sum({video.uri: video.size_bytes for video in self.videos}.values())
 
     @property
@@ -150,10 +152,25 @@ class Units(Sequence[Unit]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """The `size_bytes` of each unit."""
+        import numpy as np
+
+        rows, starts = self.cut.rows, self.cut.starts
+        unit = np.repeat(np.arange(len(self)), np.diff(starts))
+        files = _numbered(self._table["uri"])[rows]
+        _, once = np.unique(unit * (len(self._table) + 1) + files, return_index=True)
+        sizes = np.zeros(len(self), np.int64)
+        np.add.at(sizes, unit[once], self._table["size_bytes"].to_numpy()[rows][once])
+        found: list[int] = sizes.tolist()
+        return found
+
     def _unit(self, number: int) -> Unit:
         start, end = self.cut.starts[number : number + 2]
         videos = PlannedVideos(self._table, self.cut.rows[start:end])
-        return Unit(self.cut.ids[number], self.cut.ordinals[number], videos)
+        ordinal, size = self.cut.ordinals[number], self._sizes[number]
+        return Unit(self.cut.ids[number], ordinal, videos, known_bytes=size)
 
 
 def cut(table: pa.Table, config: UnitConfig, config_sha256: str) -> Cut:
@@ -306,6 +323,13 @@ def _keys(
     return words[:, 0], words[:, 1]
 
 
+def _numbered(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A number for each text, the same for the same."""
+    import numpy as np
+
+    return np.asarray(texts.combine_chunks().dictionary_encode().indices.to_numpy(), np.int64)
+
+
 class _Sizes:
     """The sizes of rows in the order of their keys: each file once, however many rows are of it."""
 
@@ -319,10 +343,7 @@ class _Sizes:
     @cached_property
     def _files(self) -> NDArray[np.int64]:
         """A number for each row's file."""
-        import numpy as np
-
-        codes = self._uri.combine_chunks().dictionary_encode().indices.to_numpy()
-        return np.asarray(codes, np.int64)[self._rows]
+        return _numbered(self._uri)[self._rows]
 
     def fit(self, start: int, end: int, most_bytes: float) -> bool:
         """Whether the files of a range are one file, or of so many bytes at most."""

@@ -32,23 +32,26 @@ class Work:
 def work_of(units: Iterable[Unit]) -> Work:
     """All videos of some units; linear in their number."""
     videos, span_s, size_bytes = 0, 0.0, 0
-    for unit in units:
-        for start_s, end_s, bytes_of_file in _extents(unit.videos):
-            videos += 1
-            if start_s is None or end_s is None:
-                size_bytes += bytes_of_file
-            else:
-                span_s += end_s - start_s
+    for start_s, end_s, bytes_of_file in _extents([unit.videos for unit in units]):
+        videos += 1
+        if start_s is None or end_s is None:
+            size_bytes += bytes_of_file
+        else:
+            span_s += end_s - start_s
     return Work(videos, span_s, size_bytes)
 
 
-def _extents(videos: Sequence[VideoRef]) -> Iterator[tuple[float | None, float | None, int]]:
-    """Start and end of the span of each, and the bytes of its file; of a plan without its values,
-    of which there may be millions.
+def _extents(
+    videos: Sequence[Sequence[VideoRef]],
+) -> Iterator[tuple[float | None, float | None, int]]:
+    """Start and end of the span of each, and the bytes of its file; those of a plan without making
+    its values, of which there may be millions.
     """
-    if isinstance(videos, PlannedVideos):
-        return videos.values("span_start_s", "span_end_s", "size_bytes")
-    return ((*(ref.span_s or (None, None)), ref.size_bytes) for ref in videos)
+    if planned := [each for each in videos if isinstance(each, PlannedVideos)]:
+        yield from PlannedVideos.joined(planned).values("span_start_s", "span_end_s", "size_bytes")
+    for each in videos:
+        if not isinstance(each, PlannedVideos):
+            yield from ((*(ref.span_s or (None, None)), ref.size_bytes) for ref in each)
 
 
 def span_length_s(ref: VideoRef) -> float:

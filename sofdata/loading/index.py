@@ -83,9 +83,19 @@ class Index:
         self, columns: Sequence[str], *, encoded: bool = False
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """As `SlicedTable.batches`. Raises `InputError` for a column that is not there."""
+        self._check(columns)
+        return self._table.batches(columns, encoded=encoded)
+
+    def row(self, columns: Sequence[str], number: int) -> dict[str, Any]:
+        """These columns of one row. Raises as `batches`."""
+        self._check(columns)
+        first, batch = self._table.around(columns, number)
+        found: dict[str, Any] = batch.slice(number - first, 1).to_pylist()[0]
+        return found
+
+    def _check(self, columns: Sequence[str]) -> None:
         if missing := sorted({*columns} - {*self.column_names}):
             raise InputError(f"{self.place} lacks the columns {', '.join(missing)}")
-        return self._table.batches(columns, encoded=encoded)
 
     def is_filled(self, column: str) -> bool:
         """As `SlicedTable.is_filled`."""

@@ -74,7 +74,7 @@ class Loader:
 
     texts: all texts of the datasets, sorted, also of windows that are not selected;
         `Batch.text_ids` point into it.
-    rows: how many windows are selected.
+    rows: how many windows are selected. videos: of how many videos, counted when first asked for.
     batches: how many batches an epoch has, the same on each rank; dropped: windows of an epoch that
         are in none.
     geometry: the sizes of a batch's arrays. sides: where each file is, None without a split.

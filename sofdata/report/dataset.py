@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.loading.index import Index
 from sofdata.pictures.colour import flow_to_rgb, wheel_picture
 from sofdata.pictures.sheet import SheetRow, flow_scale, flow_steps
-from sofdata.report.inspect import choose_windows, read_row
+from sofdata.report.inspect import choose_windows, opened_index, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
 from sofdata.report.summary import rejected_videos, salvaged_videos
-from sofdata.shards.layout import INDEX
-from sofdata.shards.parquet import needed_table
+from sofdata.report.text_counts import TextCounts
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.tree import Tree
 from sofdata.ui.text import printable
@@ -54,10 +57,8 @@ def write_report(tree: Tree, dataset: DatasetRecord, rows: int, path: str | None
 
 
 def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
-    index = needed_table(tree, INDEX)
-    counted = index["text"].value_counts()
-    texts = Counter({each["values"].as_py(): each["counts"].as_py() for each in counted})
-    without_text = texts.pop("", 0)
+    index = opened_index(tree)
+    texts = TextCounts.of(index)
     counts = dataset.counts
     shown = []
     if index.num_rows:
@@ -84,9 +85,9 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
         "histograms": _histograms(index),
         "shown": shown,
         "wheel": picture(wheel_picture(96), lossless=True),
-        "texts": _ranked(texts)[:SHOWN_TEXTS],
-        "distinct": len(texts),
-        "without_text": without_text,
+        "texts": _ranked(texts.most(SHOWN_TEXTS)),
+        "distinct": texts.distinct,
+        "without_text": texts.empty,
         "rejects": _rejects(tree),
         "salvaged": _salvaged(tree),
         "limit": SHOWN_REJECTS,
@@ -107,19 +108,25 @@ def _ranked(parts: Counter[str]) -> list[Bar]:
     return [Bar(printable(name), number, 100 * number / most) for name, number in ordered]
 
 
-def _histograms(index: Any) -> list[Histogram]:
-    def column(name: str) -> Any:
-        return index[name].to_numpy()
-
+def _histograms(index: Index) -> list[Histogram]:
+    """One column after the other is in memory, as numbers."""
     made = [
-        histogram("length", "s", column("end_s") - column("start_s")),
-        histogram("mean motion", "px a step", column("mean_px")),
-        histogram("99th percentile of motion", "px a step", column("p99_px")),
-        histogram("share of pixels that move", "", column("active_share")),
-        histogram("camera motion", "px a step", column("camera_px")),
-        histogram("mean error of the codec", "px", column("error_mean_px")),
+        histogram("length", "s", _column(index, "end_s") - _column(index, "start_s")),
+        histogram("mean motion", "px a step", _column(index, "mean_px")),
+        histogram("99th percentile of motion", "px a step", _column(index, "p99_px")),
+        histogram("share of pixels that move", "", _column(index, "active_share")),
+        histogram("camera motion", "px a step", _column(index, "camera_px")),
+        histogram("mean error of the codec", "px", _column(index, "error_mean_px")),
     ]
     return [each for each in made if each is not None]
+
+
+def _column(index: Index, name: str) -> NDArray[np.float64]:
+    values = np.empty(index.num_rows)
+    for first, batch in index.batches([name]):
+        part = batch[name].to_numpy(zero_copy_only=False)
+        values[first : first + len(part)] = part
+    return values
 
 
 def _shown_window(row: SheetRow) -> ShownWindow:

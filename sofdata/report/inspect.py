@@ -6,13 +6,15 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError, InputError, StorageError
+from sofdata.loading.index import Index
 from sofdata.pictures.sheet import SheetRow, contact_sheet
 from sofdata.shards.layout import INDEX, SHARDS
-from sofdata.shards.names import check_shards
-from sofdata.shards.parquet import needed_table
+from sofdata.shards.names import check_file_names
 from sofdata.shards.sample import decode_sample
+from sofdata.shards.slices import used_values
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage.tree import Tree
 
@@ -50,20 +52,37 @@ def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[
 
     Raises `ConfigError` if there is none.
     """
-    import pyarrow.compute as pc
-
-    index = needed_table(tree, INDEX, SHOWN_COLUMNS)
-    check_shards(index, f"{INDEX} of {tree.name}")
-    if video is not None:
-        index = index.filter(pc.equal(index["source"], video))
-    if not index.num_rows:
+    index = opened_index(tree)
+    numbers = np.arange(index.num_rows) if video is None else _of_video(index, video)
+    if not len(numbers):
         which = f"of video '{video}' " if video else ""
         raise ConfigError(
             f"{tree.name} holds no window {which}to show; rejects.parquet lists the "
             "reasons, and videos.parquet the ids"
         )
-    spread = np.unique(np.linspace(0, index.num_rows - 1, rows).round().astype(int))
-    return list(index.take(spread).to_pylist()), index.num_rows
+    spread = numbers[np.unique(np.linspace(0, len(numbers) - 1, rows).round().astype(int))]
+    chosen = [index.row(SHOWN_COLUMNS, number) for number in spread.tolist()]
+    check_file_names([entry["shard"] for entry in chosen], index.place)
+    return chosen, len(numbers)
+
+
+def opened_index(tree: Tree) -> Index:
+    """The index of a complete dataset. Raises `InputError` where there is none."""
+    try:
+        return Index(tree)
+    except FileNotFoundError:
+        hint = "'sofdata verify --repair' rewrites it"
+        raise InputError(f"{tree.name} lacks {INDEX}; {hint}") from None
+
+
+def _of_video(index: Index, video: str) -> NDArray[np.int64]:
+    """The numbers of the rows of a video."""
+    found = [np.empty(0, np.int64)]
+    for first, batch in index.batches(["source"], encoded=True):
+        names, codes = used_values(batch["source"])
+        code = names.to_pylist().index(video) if video in names.to_pylist() else -1
+        found.append(first + np.flatnonzero(codes == code))
+    return np.concatenate(found)
 
 
 def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:

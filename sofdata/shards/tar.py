@@ -72,10 +72,7 @@ class TarWriter:
             for suffix in sorted(members, key=lambda suffix: (suffix == "json", suffix)):
                 data = members[suffix]
                 fault_point("shard: member")
-                info = tarfile.TarInfo(f"{key}.{suffix}")
-                info.size = len(data)
-                info.mode = 0o644
-                self._write(info.tobuf(tarfile.USTAR_FORMAT))
+                self._write(_header(f"{key}.{suffix}", len(data)))
                 self._write(data)
                 self._write(b"\0" * (-len(data) % BLOCK))
         self.samples += 1
@@ -111,6 +108,33 @@ class TarWriter:
         """Close the file if it is not finished; what it holds does not matter any more."""
         with suppress(OSError):  # a full disk fails the last write again
             self._file.close()
+
+
+def _header(name: str, size_bytes: int) -> bytes:
+    """The header of a member, as `tarfile.TarInfo.tobuf` makes it, in a twentieth of the time.
+
+    Whatever does not fit a plain header is left to that.
+    """
+    raw = name.encode()
+    if len(raw) > _NAME_BYTES or size_bytes > _MOST_OCTAL:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = size_bytes, 0o644
+        return info.tobuf(tarfile.USTAR_FORMAT)
+    header = bytearray(_EMPTY_HEADER)
+    header[: len(raw)] = raw
+    header[124:136] = b"%011o\0" % size_bytes
+    header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 8 * ord(" "))
+    return bytes(header)
+
+
+def _empty_header() -> bytes:
+    info = tarfile.TarInfo("")
+    info.mode = 0o644
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+_NAME_BYTES, _MOST_OCTAL = 100, 0o77777777777
+_EMPTY_HEADER = _empty_header()
 
 
 def read_samples(stream: BinaryIO, name: str) -> Iterator[tuple[str, int, dict[str, bytes]]]:

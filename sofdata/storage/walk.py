@@ -242,7 +242,8 @@ def _too_long(rel: str) -> Item:
 
 def _item(path: str, rel: str, linked: bool) -> Item:
     try:
-        rel.encode()
+        if not rel.isascii():
+            rel.encode()
     except UnicodeEncodeError:
         shown = rel.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         problem = UNREADABLE_FOLDER if os.path.isdir(path) else "bad_name"

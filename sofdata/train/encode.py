@@ -7,7 +7,7 @@ file's metadata holds the model's hash, n, D and the size of the codebook.
 
 from __future__ import annotations
 
-import io
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SKILLS = "skills"
 BATCH = 64
+BATCHES_A_GROUP = 1024  # of the file's row groups
 
 
 def encode(
@@ -55,6 +56,7 @@ def encode(
 
 
 def _encode(tree: Tree, model: SkillVAE, name: str, on_progress: Callable[[int, int], None]) -> str:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     sha256 = fingerprint(model)
@@ -68,13 +70,19 @@ def _encode(tree: Tree, model: SkillVAE, name: str, on_progress: Callable[[int, 
             f"the model is for windows of {model.shape.steps} steps at {model.shape.size} px, and "
             f"{tree.name} has {size.steps} steps at {size.flow_px} px"
         )
-    buffer, done = io.BytesIO(), 0
-    with pq.ParquetWriter(buffer, _schema(model, sha256)) as writer:
-        for table in _tables(loader, model, sha256):
-            writer.write_table(table)
-            done += table.num_rows
-            on_progress(done, loader.rows)
-    tree.write(path, buffer.getvalue())
+    done = 0
+    with tree.scratch() as folder:
+        local = os.path.join(folder, "skills.parquet")
+        with pq.ParquetWriter(local, _schema(model, sha256)) as writer:
+            waiting = []
+            for table in _tables(loader, model, sha256):
+                waiting.append(table)
+                done += table.num_rows
+                if len(waiting) == BATCHES_A_GROUP or done == loader.rows:
+                    writer.write_table(pa.concat_tables(waiting).combine_chunks())
+                    waiting.clear()
+                on_progress(done, loader.rows)
+        tree.put(local, path)
     return path
 
 

@@ -60,21 +60,23 @@ def reduced_steps(
             yield from itertools.repeat(_still_step(config), len(steps))
 
 
-def resize_flow(flow: Flow, height: int, width: int) -> Flow:
-    """Scale flow [S,H,W,2] to another size, and its vectors with it; always a copy."""
-    steps, old_height, old_width, _ = flow.shape
-    if (old_height, old_width) == (height, width):
+def resize_flow(flow: Flow, size: int) -> Flow:
+    """Scale flow [S,H,W,2], or one step [H,W,2], to size x size and its vectors with it; a copy."""
+    if flow.ndim == 3:
+        alone: Flow = resize_flow(flow[None], size)[0]
+        return alone
+    steps, height, width, _ = flow.shape
+    if (height, width) == (size, size):
         return flow.copy()
     cv2 = load_cv2()
-    shrinks = height <= old_height and width <= old_width
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    small = np.empty((steps, height, width, 2), np.float32)
+    how = cv2.INTER_AREA if size <= min(height, width) else cv2.INTER_LINEAR
+    small = np.empty((steps, size, size, 2), np.float32)
     for step in range(steps):
-        cv2.resize(flow[step], (width, height), dst=small[step], interpolation=how)
-    if width / old_width == height / old_height:
-        small *= np.float32(width / old_width)  # a tenth of the time that a pair of factors takes
+        cv2.resize(flow[step], (size, size), dst=small[step], interpolation=how)
+    if width == height:
+        small *= np.float32(size / width)  # a tenth of the time that a pair of factors takes
     else:
-        small *= np.array([width / old_width, height / old_height], np.float32)
+        small *= np.array([size / width, size / height], np.float32)
     return small
 
 
@@ -87,11 +89,11 @@ def _moving_steps(
     flow: Flow, config: WindowConfig, rgb: NDArray[np.uint8] | None
 ) -> Iterator[Step]:
     """Steps all of which have flow."""
-    small = resize_flow(flow, config.size, config.size)
+    small = resize_flow(flow, config.size)
     evidence: list[NDArray[np.float64] | None] = [None] * len(flow)
     if rgb is not None and config.min_texture > 0:
         side = evidence_side(*flow.shape[1:3])
-        vectors = small if side == config.size else resize_flow(flow, side, side)
+        vectors = small if side == config.size else resize_flow(flow, side)
         evidence = list(step_evidence(rgb, vectors))
     cameras: list[CameraFigures | None] = [None] * len(flow)
     if config.camera != "off":

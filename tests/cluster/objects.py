@@ -17,7 +17,7 @@ from typing import Any
 from tests import s3
 from tests.cluster.network import HUB, Network, wait_for
 
-NOT_REPEATED = ("runs", "quarantine")
+NOT_REPEATED = ("runs", "quarantine", "files.parquet")
 
 
 def start_server(network: Network, folder: Path) -> dict[str, str]:

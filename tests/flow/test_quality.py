@@ -10,7 +10,7 @@ import pytest
 from sofdata.errors import ConfigError
 from sofdata.flow.config import FlowConfig
 from sofdata.flow.estimator import make_estimator, resolve
-from sofdata.flow.quality import NOTES, QUALITIES, DisSettings, Quality
+from sofdata.flow.quality import NOTES, QUALITIES, DisSettings, Quality, name_of
 from sofdata.ingest.config import IngestConfig, completed, load_config, stored_config
 from sofdata.scenes import moving_texture
 
@@ -26,6 +26,7 @@ BEFORE_DIS = {
     "variational_refinement_alpha": 30.0,
     "mean_normalization": True,
 }
+THEN = ["flow.quality=earlier", "windows.camera_fit=ransac"]
 # Mean error, px, of a texture of 128 px that moves by so much: about twice what was found.
 BOUNDS_PX: dict[Quality, float] = {"fine": 0.08, "standard": 0.08, "fast": 0.12, "earlier": 0.08}
 
@@ -72,13 +73,13 @@ def test_the_name_itself_is_no_part_of_a_dataset() -> None:
 
 
 def test_earlier_is_what_datasets_were_made_with_before_there_were_names() -> None:
-    config = load_config(None, ["flow.quality=earlier"])
+    config = load_config(None, THEN)
     assert config.content()["flow"]["dis"] == BEFORE_DIS
     assert config.digest() == BEFORE
 
 
 def test_a_dataset_from_before_is_read_with_the_flow_that_it_has() -> None:
-    content = load_config(None, ["flow.quality=earlier"]).content()
+    content = load_config(None, THEN).content()
     settings = stored_config(content).flow.dis_settings()
     assert settings == QUALITIES["earlier"]
     assert (settings.region, settings.smoothing_px) == ("whole", 0)
@@ -113,3 +114,27 @@ def test_frames_too_small_for_the_finest_octave_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"finest_scale is 1 .*take flow.size 46 or more"):
         resolve(FlowConfig(estimator="dis", quality="fast", size=32))
     assert resolve(FlowConfig(estimator="dis", quality="fast", size=46)).dis.finest_scale == 1
+
+
+def test_earlier_is_opencvs_search_of_the_whole_grey_frame() -> None:
+    import cv2
+
+    film = moving_texture(1.5, -1, 2, (96, 96))
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(0)
+    search.setPatchSize(8)
+    search.setPatchStride(3)
+    search.setGradientDescentIterations(16)
+    search.setVariationalRefinementIterations(5)
+    search.setVariationalRefinementAlpha(30)
+    search.setUseMeanNormalization(True)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in film]
+    estimator = make_estimator(FlowConfig(estimator="dis", quality="earlier"))
+    flow = estimator.estimate(film[:1], film[1:])[0]
+    assert np.array_equal(flow, search.calc(grey[0], grey[1], None))
+
+
+def test_a_dataset_is_told_by_the_name_whose_values_it_has() -> None:
+    dis = completed(load_config(None, ["flow.quality=earlier"]).content())["flow"]["dis"]
+    assert name_of(dis) == "earlier"
+    assert name_of({**dis, "patch_stride": 5}) is None

@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.registry import find_corpus, list_source
-from sofdata.ingest.config import load_config
+from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.plan import IngestPlan, make_plan
 from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
@@ -56,13 +57,22 @@ def _large(root: Path) -> None:
     put(root, "manifest.csv", data=("uri,start_s,end_s\n" + "".join(rows)).encode())
 
 
+_FEW = ("units.max_videos=5", "units.min_units=3")
 KINDS: dict[str, tuple[str, Write, tuple[str, ...]]] = {
     **{f"{n} {w.__name__}": (n, w, ()) for n, each in SOURCES.items() for w in each},
     "lerobot with actions": ("lerobot", lerobot_v3, ("with_actions=true",)),
     "manifest spans": ("manifest", _spans, ()),
     "folder many": ("folder", _many, ()),
-    "folder units of 5": ("folder", _many, ("units.max_videos=5", "units.min_units=3")),
+    "folder units of 5": ("folder", _many, _FEW),
     "manifest large": ("manifest", _large, ()),
+}
+
+
+# Of these settings when the plans were recorded: other defaults since are no matter of plans.
+DIGESTS = {
+    (): "8872900fe9ecdd1bd6798a931fbf0ca7ed1638a3e5b9f2e8e3bdbd3c35bbd683",
+    ("with_actions=true",): "f23b0a36b553c82e481bd80b0e774370403cef2a2d91c8d5656c5d3780f1015c",
+    _FEW: "c05621bd2fd40215c30ebd3c113a8e66b783bcfef03fc199bf6c60142201a50c",
 }
 
 
@@ -73,11 +83,13 @@ def plan_of(kind: str, root: Path) -> IngestPlan:
     for path in sorted(root.rglob("*")):  # what an encoder gives depends on its version
         if path.suffix in VIDEO_SUFFIXES and path.stat().st_size < 1 << 16:
             path.write_bytes(path.relative_to(root).as_posix().encode() + b"x" * 9)
-    # As a plan's config is once it is resolved on a CPU.
-    config = load_config(None, ["flow.batch_pairs=16", *settings])
+    config = load_config(None, settings)
     tree = Tree(str(root))
     listing = list_source(find_corpus(tree, name)[0], tree, config.with_actions)
-    return make_plan(tree, listing, config)
+    with mock.patch.object(IngestConfig, "digest", return_value=DIGESTS[settings]):
+        plan = make_plan(tree, listing, config)
+        assert plan.units.cut  # made when it is first asked for
+    return plan
 
 
 def told(plan: IngestPlan) -> dict[str, Any]:

@@ -231,6 +231,7 @@ def _an_update(folder: Path) -> tuple[Tree, Generation]:
     return dest, update
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda folder: make_up_dataset(folder, 3), _an_update])
 def test_a_finish_that_was_stopped_at_any_step_is_repeated_to_the_same_bytes(
     tmp_path: Path,

@@ -12,6 +12,7 @@ from sofdata.errors import DecodeError, StorageError
 from sofdata.flow.estimator import make_estimator
 from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.engines.decoders import InProcess
+from sofdata.ingest.events import VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
@@ -143,7 +144,7 @@ def test_a_video_tells_how_far_it_has_come_by_its_own_clock(
     ):
         flow = LocalFlow(make_estimator(config.flow))
         tools = Tools(fetcher, InProcess(config), flow, shard, "u")
-        told = list(run_video(ref, job, tools))
+        told = [e for e in run_video(ref, job, tools) if isinstance(e, VideoProgress)]
     assert {(one.unit, one.video, one.size_bytes) for one in told} == {
         ("u", ref.id, ref.size_bytes)
     }

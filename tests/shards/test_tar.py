@@ -122,3 +122,15 @@ def test_what_is_written_is_hashed_also_after_a_rollback(tmp_path: Path) -> None
     writer.finish()
     data = (tmp_path / "s.tar").read_bytes()
     assert writer.hashes() == (hashlib.sha256(data).hexdigest(), hashlib.md5(data).hexdigest())
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 5000])
+@pytest.mark.parametrize("key", ["a", "clip-0123456789abcdef-000012", "k" * 80])
+def test_headers_are_those_of_tarfile(tmp_path: Path, key: str, size: int) -> None:
+    write(tmp_path / "s.tar", {key: {"flow.jpg": b"x" * size, "json": b"{}"}})
+    info = tarfile.TarInfo(f"{key}.flow.jpg")
+    info.size, info.mode = size, 0o644
+    with (tmp_path / "s.tar").open("rb") as file:
+        assert file.read(512) == info.tobuf(tarfile.USTAR_FORMAT)
+    with tarfile.open(tmp_path / "s.tar") as archive:
+        assert archive.getnames() == [f"{key}.flow.jpg", f"{key}.json"]

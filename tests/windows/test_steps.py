@@ -14,28 +14,28 @@ from sofdata.windows.steps import Step, reduced_steps, resize_flow
 
 @pytest.mark.parametrize("side", [128, 64, 100, 32])
 def test_vectors_scale_with_the_frame(side: int) -> None:
-    small = resize_flow(np.full((3, side, side, 2), [4, -2], np.float32), 64, 64)
+    small = resize_flow(np.full((3, side, side, 2), [4, -2], np.float32), 64)
     assert small.dtype == np.float32
     assert small.shape == (3, 64, 64, 2)
     np.testing.assert_allclose(small, np.full((3, 64, 64, 2), [4, -2]) * (64 / side), rtol=1e-5)
 
 
 def test_each_axis_scales_by_its_own_factor() -> None:
-    small = resize_flow(np.full((1, 96, 128, 2), [8, 6], np.float32), 32, 32)
+    small = resize_flow(np.full((1, 96, 128, 2), [8, 6], np.float32), 32)
     np.testing.assert_allclose(small[0], np.full((32, 32, 2), [2, 2]), rtol=1e-5)
 
 
 def test_reducing_averages() -> None:
     flow = np.zeros((1, 4, 4, 2), np.float32)
     flow[0, 0, 0] = (8, 4)
-    (small,) = resize_flow(flow, 2, 2)
+    (small,) = resize_flow(flow, 2)
     np.testing.assert_allclose(small[0, 0], (1, 0.5))
     assert not small[1, 1].any()
 
 
 def test_the_same_size_is_copied_not_shared() -> None:
     flow = np.ones((2, 16, 16, 2), np.float32)
-    small = resize_flow(flow, 16, 16)
+    small = resize_flow(flow, 16)
     np.testing.assert_array_equal(small, flow)
     assert not np.shares_memory(small, flow)
 
@@ -95,3 +95,8 @@ def test_a_step_is_the_same_alone_as_among_many(fit: str) -> None:
         (alone,) = reduced_steps(flow[number : number + 1], config)
         np.testing.assert_array_equal(alone.flow, step.flow)
         assert alone.camera == step.camera
+
+
+def test_one_step_is_resized_as_among_several() -> None:
+    flow = np.random.default_rng(0).normal(0, 3, (2, 96, 96, 2)).astype(np.float32)
+    np.testing.assert_array_equal(resize_flow(flow[1], 40), resize_flow(flow, 40)[1])

@@ -108,7 +108,7 @@ def evidence(first: Film, second: Film, flow: NDArray[np.float32]) -> NDArray[np
     """What one step between two frames shows, [5,8,8]; flow: as it is estimated."""
     side = evidence_side(*flow.shape[:2])
     frames = np.stack([first, second])
-    found: NDArray[np.float64] = step_evidence(frames, resize_flow(flow[None], side, side))[0]
+    found: NDArray[np.float64] = step_evidence(frames, resize_flow(flow[None], side))[0]
     return found
 
 

@@ -39,7 +39,7 @@ from sofdata.types import VideoRef
 SAMPLE = 20
 HEADERS = 10  # that are read, for each video that is measured
 STAND_IN = "dis"  # estimates flow in the sample where the GPUs that will are elsewhere
-TRAILER_BYTES = 5120  # of a shard, at its end, on average
+TRAILER_BYTES = 6144  # of a shard, on average: its end mark, and what fills up its last record
 
 
 @dataclass(frozen=True, slots=True)

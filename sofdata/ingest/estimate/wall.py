@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofdata.ingest.config import IngestConfig, RunConfig
-from sofdata.ingest.engines.choice import may_start_early
+from sofdata.ingest.engines.choice import RAY_START_S, may_start_early
 from sofdata.ingest.estimate.figures import Figure
 from sofdata.ingest.estimate.population import Population
 from sofdata.ingest.estimate.sampling import Numbers
@@ -17,9 +17,6 @@ from sofdata.ingest.estimate.totals import Looked, Totals
 from sofdata.ingest.job import UnitJob
 from sofdata.system.cores import cores
 
-# Starting and stopping Ray, beside its workers, s: "engine start" and "engine stop" of
-# benchmarks/ingest_speed.py.
-RAY_START_S, RAY_STOP_S = 2.6, 1.5
 # The tables at the end, s: of any dataset, and of each unit. By benchmarks/dry_run.py --finish.
 FINISH_S, FINISH_UNIT_S = 0.3, 0.002
 
@@ -144,13 +141,13 @@ def wall(
         return None
     here = None if run.address else cores()
     work = scheduled(found.wall_s, pieces, workers if here is None else min(workers, here))
-    by_ray = run.engine == "ray"
+    ray_s = RAY_START_S if run.engine == "ray" else 0.0
     return Wall(
         workers=workers,
         cores=here,
         planning_s=times[0],
-        start_up_s=start_up_s(*times, may_start_early(run, job.dest)) + RAY_START_S * by_ray,
+        start_up_s=start_up_s(*times, may_start_early(run, job.dest)) + ray_s,
         work=with_gpus(work, found.in_flow_s, gpus) if gpus else work,
         longest_s=float(pieces.max(initial=0.0)),
-        finishing_s=FINISH_S + FINISH_UNIT_S * units + RAY_STOP_S * by_ray,
+        finishing_s=FINISH_S + FINISH_UNIT_S * units,
     )

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import psutil
 import pytest
 
@@ -128,6 +129,9 @@ def test_nothing_to_do_is_said(corpus: Path, dataset: Path) -> None:
     found = estimate(prepared(corpus, dataset))
     assert isinstance(found, NoEstimate)
     assert found.why == "no video is left to work on"
+    done = sofdata("ingest", corpus, dataset, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "no estimate: no video is left to work on\n"
 
 
 def test_videos_that_an_update_takes_over_are_no_work(tmp_path: Path) -> None:
@@ -169,6 +173,26 @@ def test_spans_of_a_table_are_what_counts(film: Path, tmp_path: Path) -> None:
     assert found.videos == 4
     assert found.seconds.value == pytest.approx(16.0)
     assert found.seconds.low == found.seconds.high
+
+
+def test_of_a_remote_source_it_is_told_how_much_is_fetched(corpus: Path, tmp_path: Path) -> None:
+    files = fsspec.filesystem("memory")
+    clips = sorted(corpus.rglob("*.webm"))[:3]
+    for clip in clips:
+        files.pipe_file(f"/remote/{clip.name}", clip.read_bytes())
+    config = load_config(None, ["run.engine=inline", *SMALL])
+    source = Tree("memory://remote")
+    remote = prepare(source, Tree(str(tmp_path / "d")), config, "folder", dry_run=True)
+    found = estimate(remote)
+    assert isinstance(found, Estimate)
+    assert found.fetched_bytes == sum(clip.stat().st_size for clip in clips)
+    here = tmp_path / "here"
+    here.mkdir()
+    for clip in clips:
+        shutil.copyfile(clip, here / clip.name)
+    local = priced(here, tmp_path / "d", *SMALL)
+    assert local.fetched_bytes == 0
+    assert (found.windows, found.seconds) == (local.windows, local.seconds)
 
 
 def test_a_sample_without_a_good_video_gives_no_figure(film: Path, tmp_path: Path) -> None:
@@ -305,6 +329,7 @@ def test_an_interrupted_dry_run_leaves_nothing(
     process.send_signal(sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
+    assert b"committed" not in said
     assert not (tmp_path / "d").exists()
     _wait_for(lambda: not any(child.is_running() for child in children))
     assert [path for path in temporary.iterdir() if path.is_dir()] == []
