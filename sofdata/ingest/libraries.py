@@ -15,13 +15,15 @@ import json
 import platform
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 from sofdata.errors import ConfigError
+from sofdata.flow.dis import coarsest_octave
 from sofdata.flow.learned import PREFIX
 from sofdata.flow.opencv import load_cv2
+from sofdata.flow.quality import DisSettings
 from sofdata.ingest.config import IngestConfig
 from sofdata.shards.schema import DatasetRecord
 from sofdata.system.digests import json_digest
@@ -36,15 +38,8 @@ NOTE = "made under "  # what the note of a dataset with several sets begins with
 _DIGITS = 16
 _HASH_DIGITS = 12
 _FFMPEG = ("libavcodec", "libavformat", "libavutil", "libswscale")
-# Windows of a clip of five frames, by the ways that datasets were first made: their hash stays.
-_WINDOWS = {
-    "length": 2,
-    "stride": 2,
-    "size": 32,
-    "static_px": 0,
-    "min_texture": 0,
-    "camera_fit": "ransac",
-}
+_SIDE = 64  # of the clip of five frames that is computed here, px
+_WINDOWS = {"length": 2, "stride": 2, "size": 32, "static_px": 0, "min_texture": 0}
 # Entries whose value says nothing by itself, and where the difference comes from.
 _HINTS = {
     "a scaled picture": "FFmpeg computes otherwise here: another processor or build",
@@ -88,7 +83,8 @@ def used_libraries(config: IngestConfig) -> Libraries:
         names += ["ptlflow", "torch"]
         found["flow device"] = config.flow.device
         estimator = "dis"  # a learned one is named by its versions and its weights
-    return {**found, **installed(*names), **_computed(estimator)}
+    computed = _computed(estimator, config.flow.dis_settings(), config.windows.camera_fit)
+    return {**found, **installed(*names), **computed}
 
 
 def libraries_digest(libraries: Mapping[str, str]) -> str:
@@ -314,9 +310,13 @@ def _ffmpeg() -> Libraries:
 
 
 @cache
-def _computed(estimator: str) -> Libraries:
-    """Hashes of what this process makes of a picture and of a clip, both made of whole numbers."""
-    return {"a scaled picture": _scaled(), "flow and windows": _windows(estimator)}
+def _computed(estimator: str, dis: DisSettings, camera_fit: str) -> Libraries:
+    """Hashes of what this process makes of a picture and of a clip, both made of whole numbers.
+
+    By the same ways as the dataset, so that those of one made before there were others stay.
+    """
+    windows = _windows(estimator, dis, camera_fit)
+    return {"a scaled picture": _scaled(), "flow and windows": windows}
 
 
 def _scaled() -> str:
@@ -335,7 +335,7 @@ def _scaled() -> str:
     return digest.hexdigest()[:_HASH_DIGITS]
 
 
-def _windows(estimator: str) -> str:
+def _windows(estimator: str, dis: DisSettings, camera_fit: str) -> str:
     """Hash of all samples of a clip of five frames."""
     import numpy as np
 
@@ -344,15 +344,19 @@ def _windows(estimator: str) -> str:
     from sofdata.shards.sample import Jpegs, VideoContext, encode_sample
     from sofdata.types import Frames, RejectedWindow, VideoRef
 
+    finest = max(0, min(dis.finest_scale, coarsest_octave(_SIDE, _SIDE, dis.patch_size)))
+    settings = {**asdict(dis), "finest_scale": finest}
     config = IngestConfig.parse(
         {
-            "flow": {"estimator": estimator, "size": 64},
-            "windows": _WINDOWS,
+            "flow": {"estimator": estimator, "size": _SIDE, "dis": settings},
+            "windows": {**_WINDOWS, "camera_fit": camera_fit},
         }
     )
-    frames = Frames(_pattern(5, 64, 64), np.array([0.0, 0.125, 0.25, 0.375, 0.5]))
+    frames = Frames(_pattern(5, _SIDE, _SIDE), np.array([0.0, 0.125, 0.25, 0.375, 0.5]))
     flow = LocalFlow(make_estimator(config.flow))
-    context = VideoContext(VideoRef("a clip", "a clip", 0, ""), flow.name, (64, 64), "stretch")
+    context = VideoContext(
+        VideoRef("a clip", "a clip", 0, ""), flow.name, (_SIDE, _SIDE), "stretch"
+    )
     digest = hashlib.sha256()
     for window in cut_windows(estimate_flow([frames], flow, config), config.windows):
         if not isinstance(window, RejectedWindow):

@@ -92,6 +92,20 @@ def test_settings_of_how_it_runs_change_no_digest() -> None:
     assert used_libraries(load_config(None, other)) == one
 
 
+@pytest.mark.parametrize("changed", ["flow.quality=earlier", "windows.camera_fit=ransac"])
+def test_flow_and_windows_are_computed_in_the_ways_of_the_dataset(changed: str) -> None:
+    now, then = (
+        used_libraries(load_config(None, ["flow.estimator=dis", *settings]))
+        for settings in ((), (changed,))
+    )
+    assert {key for key in now if now[key] != then[key]} == {"flow and windows"}
+
+
+def test_a_finest_octave_that_only_larger_frames_have_is_no_obstacle() -> None:
+    settings = ["flow.estimator=dis", "flow.size=1024", "flow.dis.finest_scale=4"]
+    assert used_libraries(load_config(None, settings))["flow and windows"]
+
+
 def test_differences_name_the_entry_and_both_values() -> None:
     own = {"av": "18.1.0", "numpy": "2.4.6"}
     others = [{"av": "17.0.0", "numpy": "2.4.6"}, {"av": "16.0.0"}]
