@@ -21,15 +21,17 @@ def write_video(
     pts: Sequence[float] | None = None,
     rotation: int = 0,
     options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
 ) -> Path:
     """Encode frames [T,H,W,3] at `fps`, or at the presentation times `pts` in seconds.
 
     rotation: degrees counter-clockwise by which a player must turn the stored frames.
+    options, muxing: of FFmpeg, for the encoder and for the container.
     """
     import av
 
     height, width = frames[0].shape[:2]
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=muxing or {}) as container:
         stream: Any = container.add_stream(codec, rate=fps, options=options or {})
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"

@@ -40,9 +40,9 @@ PROGRESS_S = 1.0  # between two reports of how far a video has come
 
 
 class Shown(Protocol):
-    """Size of a video as shown, px, and what its header says of frames a second and length, s.
+    """Size of a video as shown, px, and what its header states of frames a second and length, s.
 
-    fps: 0 where it does not say. duration_s: 0 or None where it does not.
+    fps: 0 where it states none. duration_s: 0 or None where it states none.
     """
 
     @property

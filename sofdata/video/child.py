@@ -105,7 +105,8 @@ def _send_video(request: dict[str, Any], answers: Answers) -> None:
     )
     shown = {name: getattr(stream.info, name) for name in ("height", "width", "fps")}
     parts = {"division": stream.division.to_json()} if stream.division else {}
-    answers.send({"kind": "info", "duration_s": stream.duration_s, **shown, **parts})
+    lengths = {"duration_s": stream.duration_s, "stated_s": stream.info.duration_s or 0.0}
+    answers.send({"kind": "info", **lengths, **shown, **parts})
     for frames in stream:
         _send_frames(frames, answers, stream.decoder, stream.is_sound)
     report = asdict(stream.report)

@@ -100,10 +100,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ShownSize:
-    """Size of a video as shown, px; frames a second and length, s, as far as they are known, or 0.
-
-    Of a span, the length is that of the file only where its header states it.
-    """
+    """Size of a video as shown, px; frames a second and length, s, as its header states them, or 0."""
 
     height: int
     width: int
@@ -396,6 +393,7 @@ class IsolatedFrames:
 class IsolatedStream(IsolatedFrames):
     """The frames of one video, decoded by the child; otherwise as `VideoStream`.
 
+    duration_s: the longer of the lengths that the header states and the packets cover.
     division: the parts in which the video may be decoded, where it was asked for and can be.
     """
 
@@ -408,7 +406,7 @@ class IsolatedStream(IsolatedFrames):
         try:
             self.duration_s = float(header["duration_s"])
             size = int(header["height"]), int(header["width"])
-            self.info = ShownSize(*size, float(header["fps"]), self.duration_s)
+            self.info = ShownSize(*size, float(header["fps"]), float(header["stated_s"]))
             division = header.get("division")
             self.division = Division.from_json(division) if division else None
             self._limit_s = limits.seconds(self.duration_s, size_bytes)

@@ -151,7 +151,14 @@ def _flood_stderr() -> None:
 def _flood_frames() -> None:
     """Speak as the decoding process does, and send frames without end."""
     with os.fdopen(int(sys.argv[1]), "wb", closefd=False) as answers:
-        header = {"kind": "info", "duration_s": 1.0, "height": 240, "width": 320, "fps": 8.0}
+        header = {
+            "kind": "info",
+            "duration_s": 1.0,
+            "stated_s": 1.0,
+            "height": 240,
+            "width": 320,
+            "fps": 8.0,
+        }
         _send(answers.write, header, b"")
         number = 0
         while True:

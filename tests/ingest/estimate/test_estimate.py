@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ import sofdata.ingest.estimate.estimate as module
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.estimate.estimate import Estimate, NoEstimate, estimate
+from sofdata.ingest.estimate.meter import Meter
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import Prepared, prepare
 from sofdata.report.estimate import estimate_summary
 from sofdata.scenes import write_clip
 from sofdata.storage.tree import Tree
+from sofdata.types import VideoRef
 from tests.helpers import ingest, sofdata
 from tests.videos import cut_off, moving_square, write_video
 
@@ -63,7 +66,22 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_sample_of_all_tells_windows_exactly_and_writes_nothing(
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_header_without_a_length_states_none_in_either_kind_of_process(
+    tmp_path: Path, isolated: bool
+) -> None:
+    live = {"live": "1"}
+    (tmp_path / "films").mkdir()
+    film = tmp_path / "films" / "a.webm"
+    write_video(film, moving_square(24), 8, codec="libvpx-vp9", muxing=live)
+    job = prepared(film.parent, tmp_path / "d").job
+    with closing(Meter(job, isolated)) as meter:
+        header = meter.header(VideoRef("a.webm", "a.webm", film.stat().st_size, ""))
+    assert header is not None
+    assert (header.fps, header.duration_s) == (8.0, 0.0)
+
+
+def test_a_sample_of_all_gives_windows_exactly_and_writes_nothing(
     corpus: Path, dataset: Path, tmp_path: Path, temporary: Path
 ) -> None:
     found = priced(corpus, tmp_path / "d")
