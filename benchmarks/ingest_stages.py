@@ -34,7 +34,7 @@ STAGES = {
     "texture": ("sofdata.windows.steps:step_evidence",),
     "windows": (
         "sofdata.ingest.stages:make_steps",
-        "sofdata.windows.segment:Windower.push_steps",
+        "sofdata.windows.segment:Windower.push",
         "sofdata.windows.segment:Windower.close",
     ),
     "flow codec": ("sofdata.shards.sample:encode",),

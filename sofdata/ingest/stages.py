@@ -123,7 +123,7 @@ def join_steps(
     """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
     windower = Windower(config)
     for chunk in chunks:
-        for window in windower.push_steps(chunk.frames, chunk.steps, chunk.breaks):
+        for window in windower.push(chunk.frames, chunk.steps, chunk.breaks):
             yield _with_text(window, config, annotations)
     for window in windower.close():
         yield _with_text(window, config, annotations)

@@ -2,7 +2,8 @@
 
     windower = Windower(config)
     for frames, flow, breaks in chunks:
-        yield from windower.push(frames, flow, breaks)
+        steps = make_steps(frames, flow, breaks, config)
+        yield from windower.push(frames, steps, breaks)
     yield from windower.close()
 
 Holds no more than `length` steps and their frames at a time, however long the video is, and gives
@@ -32,9 +33,11 @@ Outcome = SkillWindow | RejectedWindow
 def make_steps(
     frames: Frames, flow: FlowClip, breaks: Sequence[str], config: WindowConfig
 ) -> list[Step | None]:
-    """What the windower needs of each step; None for a break. Arguments and errors as of `push`.
+    """What the windower needs of each step; None for a break, whose flow is not looked at.
 
+    frames: T frames. flow: the T - 1 steps between them, at any resolution. breaks: as of `push`.
     Nothing of one step depends on another: most of the work of cutting windows is done here.
+    Raises `ContractError` when these do not fit together.
     """
     check_fit(frames, len(flow), breaks)
     made: list[Step | None] = []
@@ -81,22 +84,17 @@ class Windower:
         self._frames: deque[NDArray[np.uint8]] = deque(maxlen=config.length + 1)
         self._pts_s: deque[float] = deque(maxlen=config.length + 1)
 
-    def push(self, frames: Frames, flow: FlowClip, breaks: Sequence[str]) -> Iterator[Outcome]:
+    def push(
+        self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]
+    ) -> Iterator[Outcome]:
         """Take a chunk and give the windows that it completes; go through all before the next push.
 
         frames: T frames; the first is the last one of the chunk before.
-        flow: the T - 1 steps between them, at any resolution.
-        breaks: for each step "", or why no window may hold it (`BREAKS`). The flow of such a step
-            is not looked at; one that leaps over redacted frames is a rejected window itself.
+        steps: the T - 1 steps between them, as `make_steps` gives them; None for a break.
+        breaks: for each step "", or why no window may hold it (`BREAKS`). One that leaps over
+            redacted frames is a rejected window itself.
         Raises `ContractError` when the chunk does not fit together or does not follow the last.
         """
-        steps = make_steps(frames, flow, breaks, self._config)
-        yield from self.push_steps(frames, steps, breaks)
-
-    def push_steps(
-        self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]
-    ) -> Iterator[Outcome]:
-        """As `push`, with what `make_steps` makes of the flow."""
         self._check(frames, steps, breaks)
         if not self._frames:
             self._begin_stretch("start", frames, 0)

@@ -6,7 +6,7 @@ Frame t has value t everywhere and time t / 10 s; step t, from frame t, has flow
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sofdata.errors import ContractError
 from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import MOTION_FIELDS
-from sofdata.windows.segment import Outcome, Windower
+from sofdata.windows.segment import Outcome, Windower, make_steps
 
 SIDE = 16
 # The frames are plain, so that none of their motion could be seen.
@@ -45,6 +45,17 @@ def chunks(
     ]
 
 
+def push(
+    windower: Windower,
+    frames: Frames,
+    flow: FlowClip,
+    breaks: Sequence[str],
+    config: WindowConfig = CONFIG,
+) -> Iterator[Outcome]:
+    """Reduce the flow of a chunk to steps and push them. config: that of the windower."""
+    return windower.push(frames, make_steps(frames, flow, breaks, config), breaks)
+
+
 def cut(
     steps: int, breaks: dict[int, str] | None = None, config: WindowConfig = CONFIG, chunk: int = 64
 ) -> list[Outcome]:
@@ -54,7 +65,7 @@ def cut(
     windower = Windower(config)
     outcomes: list[Outcome] = []
     for part in chunks(frames, flow, reasons, chunk):
-        outcomes.extend(windower.push(*part))
+        outcomes.extend(push(windower, *part, config))
     outcomes.extend(windower.close())
     return outcomes
 
@@ -171,7 +182,7 @@ def test_a_video_without_a_frame_gives_nothing() -> None:
 
 def test_closing_twice_gives_nothing_more() -> None:
     windower = Windower(CONFIG)
-    assert len(list(windower.push(*clip(10)))) == 1
+    assert len(list(push(windower, *clip(10)))) == 1
     assert len(list(windower.close())) == 1
     assert list(windower.close()) == []
 
@@ -181,7 +192,7 @@ def test_a_window_that_hardly_moves_is_rejected_as_static_and_still_counted() ->
     still = flow.flow.copy()
     still[:16] = 0.1
     windower = Windower(CONFIG)
-    outcomes = [*windower.push(frames, FlowClip(still, flow.dt_s), breaks), *windower.close()]
+    outcomes = [*push(windower, frames, FlowClip(still, flow.dt_s), breaks), *windower.close()]
     kinds = [getattr(outcome, "reason", "kept") for outcome in outcomes]
     assert kinds == ["static", "static", "static", "kept", "kept"]
     assert [outcome.index for outcome in outcomes] == [0, 1, 2, 3, 4]
@@ -192,15 +203,16 @@ def test_static_is_judged_at_the_stored_size(px: float, kept: bool) -> None:
     frames, flow, breaks = clip(8)
     moving = np.full((8, 2 * SIDE, 2 * SIDE, 2), [2 * px, 0], np.float32)
     windower = Windower(CONFIG)
-    outcomes = [*windower.push(frames, FlowClip(moving, flow.dt_s), breaks), *windower.close()]
+    outcomes = [*push(windower, frames, FlowClip(moving, flow.dt_s), breaks), *windower.close()]
     assert [isinstance(outcome, SkillWindow) for outcome in outcomes] == [kept]
 
 
 def test_static_px_zero_keeps_a_still_window() -> None:
     frames, flow, breaks = clip(8)
-    windower = Windower(WindowConfig(size=SIDE, static_px=0))
+    config = WindowConfig(size=SIDE, static_px=0)
+    windower = Windower(config)
     still = FlowClip(np.zeros_like(flow.flow), flow.dt_s)
-    (window,) = [*windower.push(frames, still, breaks), *windower.close()]
+    (window,) = [*push(windower, frames, still, breaks, config), *windower.close()]
     assert isinstance(window, SkillWindow)
 
 
@@ -219,17 +231,17 @@ def test_a_pan_is_kept_when_recorded_and_static_when_subtracted() -> None:
 def test_chunks_that_do_not_follow_each_other_are_refused() -> None:
     frames, flow, breaks = clip(10)
     windower = Windower(CONFIG)
-    list(windower.push(frames, flow, breaks))
+    list(push(windower, frames, flow, breaks))
     with pytest.raises(ContractError, match=r"begins at 0\.0 s"):
-        list(windower.push(frames, flow, breaks))
+        list(push(windower, frames, flow, breaks))
 
 
 def test_a_chunk_whose_parts_do_not_fit_is_refused() -> None:
     frames, flow, breaks = clip(4)
     with pytest.raises(ContractError, match="5 frames need 4"):
-        list(Windower(CONFIG).push(frames, flow, breaks[1:]))
+        list(push(Windower(CONFIG), frames, flow, breaks[1:]))
     with pytest.raises(ContractError, match="fade"):
-        list(Windower(CONFIG).push(frames, flow, ["", "fade", "", ""]))
+        list(push(Windower(CONFIG), frames, flow, ["", "fade", "", ""]))
 
 
 def test_the_flow_of_a_step_with_a_break_is_not_looked_at() -> None:
@@ -238,7 +250,7 @@ def test_the_flow_of_a_step_with_a_break_is_not_looked_at() -> None:
     broken[3] = np.nan
     breaks[3] = "shot"
     windower = Windower(CONFIG)
-    outcomes = [*windower.push(frames, FlowClip(broken, flow.dt_s), breaks), *windower.close()]
+    outcomes = [*push(windower, frames, FlowClip(broken, flow.dt_s), breaks), *windower.close()]
     windows = [outcome for outcome in outcomes if isinstance(outcome, SkillWindow)]
     assert len(windows) == 2
     assert all(np.isfinite(window.flow).all() for window in windows)
@@ -252,7 +264,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
     def feed(rounds: range) -> int:
         for k in rounds:
             later = Frames(frames.rgb, frames.pts_s + len(flow) * k)
-            for _ in windower.push(later, flow, breaks):
+            for _ in push(windower, later, flow, breaks):
                 pass
         return tracemalloc.get_traced_memory()[0]
 
