@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sofdata.ingest.events import Event, UnitDone, UnitRetried, VideoDone, VideoProgress
+from sofdata.ingest.events import Event, UnitDone, UnitKept, UnitRetried, VideoDone, VideoProgress
 from sofdata.ingest.work import GUESSED_BYTES_PER_S, Work
 
 
@@ -85,7 +85,7 @@ class Pace:
             for video in list(self._heard.get(event.unit, ())):
                 self._forget(event.unit, video)
             self._ended.add(self._of_unit.pop(event.unit, Ended()), sign=-1)
-        elif isinstance(event, UnitDone):
+        elif isinstance(event, UnitDone | UnitKept):
             self._of_unit.pop(event.unit, None)
             self._heard.pop(event.unit, None)
 
@@ -118,7 +118,7 @@ class Pace:
 
 
 def _ended(event: VideoDone) -> Ended:
-    if event.taken_over:  # it took no time, and says nothing of the others
+    if event.taken_over or not event.seconds:  # it says nothing of what the others take
         return Ended(event.span_s, event.size_bytes)
     whole_s = event.seconds if event.size_bytes else 0.0
     return Ended(event.span_s, event.size_bytes, whole_s, event.size_bytes, event.seconds)

@@ -69,6 +69,12 @@ def test_what_was_taken_over_is_done_and_says_nothing_of_the_pace() -> None:
     assert (pace.done_s, pace.left_s) == (10.0, 10.0)
 
 
+def test_a_file_that_gave_no_frame_says_nothing_of_the_others() -> None:
+    broken = VideoDone("u", "a", "quarantined", "corrupt", size_bytes=MB)
+    pace = paced(Work(3, 0.0, 3 * MB), broken, whole("u", "b", 10.0, MB))
+    assert (pace.done_s, pace.left_s) == (10.0, 10.0)
+
+
 def test_a_retried_unit_takes_its_progress_back() -> None:
     work = Work(3, 0.0, 3 * MB)
     others = [whole("v", "z", 10.0, MB)]
