@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sofdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sofdata.ingest.config import IngestConfig
     from sofdata.ingest.estimate.estimate import Estimate, NoEstimate
     from sofdata.ingest.events import Event
     from sofdata.ingest.run import Summary
@@ -95,19 +96,13 @@ def ingest(
         >>> sofdata.ingest("videos", "windows", engine="inline").units_run  # all is done already
         0
     """
-    from sofdata.config.overrides import once
-    from sofdata.ingest.config import load_config
     from sofdata.ingest.engines.choice import may_start_early
     from sofdata.ingest.engines.crew import early_workers
     from sofdata.ingest.mode import Mode
     from sofdata.ingest.run import Summary, execute, prepare, working_on
     from sofdata.storage.tree import Tree
 
-    options: dict[str, object] = {"run.engine": engine, "run.workers": workers}
-    if with_actions:
-        options["with_actions"] = True
-    given = {name: value for name, value in options.items() if value is not None}
-    config = load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    config = _ingest_config(recipe, settings, engine, workers, with_actions)
     begin, end = Tree(_place(source, "source")), Tree(_place(dest, "dest"))
     is_early = may_start_early(config.run, end)
     with (
@@ -154,12 +149,12 @@ def estimate(
         source, dest, recipe, settings, corpus, engine, with_actions, update: as of `ingest`.
         sample: how many videos are measured; of each that lasts more than a minute twice 10 s.
         seed: which ones.
-        workers: what the wall time is told for; None for one each core.
+        workers: for how many the wall time is estimated; None for one each core.
         on_progress: called with how many are measured, and of how many.
 
     Returns:
         Hours of video, windows, bytes, CPU and GPU hours, each with its range at 95 %, and the wall
-        time; or a `NoEstimate`, whose `why` says why nothing can be told.
+        time; or a `NoEstimate`, whose `why` says why there is none.
 
     Raises:
         ConfigError: the settings are wrong, or `dest` holds something else.
@@ -174,8 +169,6 @@ def estimate(
     """
     import time
 
-    from sofdata.config.overrides import once
-    from sofdata.ingest.config import load_config
     from sofdata.ingest.estimate.estimate import estimate
     from sofdata.ingest.mode import Mode
     from sofdata.ingest.run import prepare
@@ -184,11 +177,7 @@ def estimate(
     if sample < 1:
         raise ConfigError(f"sample is {sample}: an estimate needs a video at least")
     began_s = time.monotonic()
-    options: dict[str, object] = {"run.engine": engine, "run.workers": workers}
-    if with_actions:
-        options["with_actions"] = True
-    given = {name: value for name, value in options.items() if value is not None}
-    config = load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    config = _ingest_config(recipe, settings, engine, workers, with_actions)
     prepared = prepare(
         Tree(_place(source, "source")),
         Tree(_place(dest, "dest")),
@@ -198,7 +187,7 @@ def estimate(
         dry_run=True,
     )
     planning_s = time.monotonic() - began_s
-    return estimate(prepared, sample, seed, planning_s, on_progress or _measured)
+    return estimate(prepared, sample, seed, planning_s, on_progress or _ignore)
 
 
 def verify(dest: Location, *, fast: bool = False) -> Verdict:
@@ -397,6 +386,24 @@ def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
     return load(Path(_place(folder, "folder"))).to(device)
 
 
+def _ingest_config(
+    recipe: Location | None,
+    settings: Settings,
+    engine: str | None,
+    workers: int | None,
+    with_actions: bool,
+) -> IngestConfig:
+    """A recipe, the settings over it, and those arguments of a function that are settings, too."""
+    from sofdata.config.overrides import once
+    from sofdata.ingest.config import load_config
+
+    options: dict[str, object] = {"run.engine": engine, "run.workers": workers}
+    if with_actions:
+        options["with_actions"] = True
+    given = {name: value for name, value in options.items() if value is not None}
+    return load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+
+
 def _overrides(settings: Settings) -> list[str]:
     """Settings as the command line takes them, `key=value`."""
     if isinstance(settings, Mapping):
@@ -442,9 +449,5 @@ def _text(place: Location | None) -> str | None:
     return None if place is None else os.fspath(place)
 
 
-def _measured(done: int, total: int) -> None:
-    """The follower of a sample where there is none."""
-
-
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """The follower where there is none."""

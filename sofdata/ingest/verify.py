@@ -249,11 +249,10 @@ def _check_unit(
 ) -> Checked:
     """Check one unit; its record is None if it cannot be read."""
     name = f"{LEDGER}/{ledger_name(unit.id)}"
-    findings = list[Finding]()
     try:
         record = read_columns(dest, unit.id)
     except InputError as error:
-        return None, [*findings, Finding(name, str(error), Remedy.RERUN, unit.id)]
+        return None, [Finding(name, str(error), Remedy.RERUN, unit.id)]
     problems = [(name, what) for what in record_problems(unit, record, dataset)]
     if record.shard:
         where = f"{SHARDS}/{record.shard.name}"
@@ -262,8 +261,7 @@ def _check_unit(
         elif not fast:
             found = shard_problems(dest, record, dataset.actions)
             problems += [(where, what) for what in found]
-    findings += [Finding(place, what, Remedy.RERUN, unit.id) for place, what in problems]
-    return record, findings
+    return record, [Finding(place, what, Remedy.RERUN, unit.id) for place, what in problems]
 
 
 def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[Finding]:

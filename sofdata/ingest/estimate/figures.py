@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from sofdata.ingest.estimate.sampling import Numbers
 
-CONFIDENCE = 0.95
-_NORMAL = 1.959964  # its quantile at 97.5 %
+_NORMAL = 1.959964  # quantile of the normal distribution at 97.5 %
 _LEAST_SAMPLE = 2
 MOST_SPREAD = 50.0  # beyond which a range says nothing, and numbers overflow
 
