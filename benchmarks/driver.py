@@ -71,7 +71,7 @@ from sofdata.types import VideoRef
 UNIT_S, VIDEOS, WINDOWS = 20.0, 60, 5
 SPREAD = 0.3  # of the lengths of units
 LIGHT_ACTORS = 4
-CPUS = 64  # that Ray is told of; the actors sleep
+CPUS = 64  # that Ray is to count with; the actors sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +283,8 @@ def measure_ray(case: Case) -> Measured:
     with ray_session(None, CPUS):
         pool = LightPool(job, case)
         cpu_s, wall_s = run_driver(lambda queue: drive_ray(queue, pool, job), case)
-        told = ray.get([actor.waits.remote() for actor in pool.actors])
-    waited_s, worked_s = map(sum, zip(*told, strict=True))
+        waits = ray.get([actor.waits.remote() for actor in pool.actors])
+    waited_s, worked_s = map(sum, zip(*waits, strict=True))
     return Measured(case, cpu_s, wall_s, waited_s / (waited_s + worked_s))
 
 

@@ -155,8 +155,8 @@ class Pairs:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        told = {k: str(v) for k, v in vars(arguments).items() if k not in ("cells", "named")}
-        self._folder = CACHE / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+        given = {k: str(v) for k, v in vars(arguments).items() if k not in ("cells", "named")}
+        self._folder = CACHE / hashlib.sha256(json.dumps(given).encode()).hexdigest()[:12]
         self._folder.mkdir(exist_ok=True)
         self._pairs: list[Pair] = []
 

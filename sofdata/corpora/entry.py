@@ -26,7 +26,7 @@ class Entry:
     problem: "", or why the video cannot be used, known before it is opened: "no_file", ...
     detail: the problem in words for a person.
     fingerprint: of its file, as `Tree.fingerprint` takes it, "" where it has to be read for that.
-    stamp: of its file, as the walk found it: what tells that it is as it was without reading it.
+    stamp: of its file, as the walk found it: what shows that it is as it was without reading it.
     """
 
     id: str

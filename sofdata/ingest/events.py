@@ -21,7 +21,7 @@ class VideoProgress:
     """So far a video has been worked through; about once a second, of videos that take longer.
 
     unit, video: their ids. done_s: seconds of the video, or of its part that is used, that are
-    done. total_s: that there are, as far as its file tells; 0 where it does not.
+    done. total_s: that there are, as far as its file says; 0 where it does not.
     size_bytes: as that of `VideoDone`.
     """
 

@@ -1,4 +1,4 @@
-"""Fingerprints of the files of a source, read only where nothing tells that they are as they were.
+"""Fingerprints of the files of a source, read only where nothing shows that they are as they were.
 
 `files.parquet` of a dataset says of each file its size, its stamp (modification time, and ETag in
 an object store) and its fingerprint. A file that a listing finds with the same size and stamp keeps
@@ -281,7 +281,7 @@ def _to_keep(
     import pyarrow as pa
 
     times, tagged = files["mtime_ns"].to_numpy(), ~_empty(files["etag"])
-    # An ETag tells contents of the same second apart.
+    # An ETag differs even between contents of the same second.
     keep = tagged | ((times > 0) & (times <= listed_ns - MARGIN_NS))
     keep &= ~np.asarray(files["actions_uri"].is_valid().to_numpy(), bool)
     keep[list(problems)] = False

@@ -122,7 +122,7 @@ class HeldPlan:
 
 
 def _mark(dest: Tree, name: str) -> str:
-    """What tells contents of a file apart, "" where it is not there."""
+    """What differs between contents of a file, "" where it is not there."""
     try:
         if not dest.is_local and (etag := dest.stat(name).stamp.etag):
             return etag

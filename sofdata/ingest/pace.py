@@ -40,7 +40,7 @@ class Ended:
 class Open:
     """Videos under way of which something was heard, all together.
 
-    known_s, known_bytes: seconds and bytes of those whole files that tell their length.
+    known_s, known_bytes: seconds and bytes of those whole files that state their length.
     """
 
     videos: int = 0

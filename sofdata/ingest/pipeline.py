@@ -149,7 +149,7 @@ class VideoClock:
         self._duration_s = duration_s
         self._ref = ref
         self._done_s = 0.0
-        self._told_s = time.monotonic()
+        self._reported_s = time.monotonic()
 
     def __iter__(self) -> Iterator[StepChunk]:
         first_s: float | None = self._ref.span_s[0] if self._ref.span_s else None
@@ -160,12 +160,12 @@ class VideoClock:
             yield chunk
 
     def is_due(self) -> bool:
-        """Whether nothing was told for `PROGRESS_S`."""
-        return time.monotonic() - self._told_s >= PROGRESS_S
+        """Whether nothing was reported for `PROGRESS_S`."""
+        return time.monotonic() - self._reported_s >= PROGRESS_S
 
     def progress(self, unit: str) -> VideoProgress:
         """How far it has come, for whoever follows the unit."""
-        self._told_s = time.monotonic()
+        self._reported_s = time.monotonic()
         ref = self._ref
         total_s = span_length_s(ref) or self._duration_s
         return VideoProgress(unit, ref.id, self._done_s, total_s, whole_bytes(ref))

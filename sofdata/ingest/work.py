@@ -1,4 +1,4 @@
-"""How much video there is to be worked through, as far as a plan tells: no file is opened for it.
+"""How much video there is to be worked through, as far as a plan says: no file is opened for it.
 
 Of a span its seconds are known. Of a whole file only the bytes are, and they become seconds by
 what a second of video takes: of the videos that are done, or by a guess where none is.

@@ -44,7 +44,7 @@ def estimate_summary(found: Estimate | NoEstimate) -> dict[str, Any]:
 
 
 def print_estimate(console: Console, found: Estimate | NoEstimate) -> None:
-    """Print a table of figures with their ranges, and what they do not tell."""
+    """Print a table of figures with their ranges, and what they leave out."""
     if isinstance(found, NoEstimate):
         say(console, f"no estimate: {found.why}")
         return

@@ -28,7 +28,7 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Stamp(NamedTuple):
-    """When a file was last written, as its store tells without reading it.
+    """When a file was last written, as its store says without its being read.
 
     mtime_ns: modification time, nanoseconds since 1970; 0 where it is not known.
     etag: what an object store calls this content of it, "" for none.

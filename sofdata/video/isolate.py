@@ -100,7 +100,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ShownSize:
-    """Size of a video as shown, px; frames a second and length, s, as its header states them, or 0."""
+    """Size of a video as shown, px; frames a second and length, s, as its header has them, or 0."""
 
     height: int
     width: int

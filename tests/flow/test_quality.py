@@ -134,7 +134,7 @@ def test_earlier_is_opencvs_search_of_the_whole_grey_frame() -> None:
     assert np.array_equal(flow, search.calc(grey[0], grey[1], None))
 
 
-def test_a_dataset_is_told_by_the_name_whose_values_it_has() -> None:
+def test_a_dataset_has_the_name_of_the_quality_whose_values_it_has() -> None:
     dis = completed(load_config(None, ["flow.quality=earlier"]).content())["flow"]["dis"]
     assert name_of(dis) == "earlier"
     assert name_of({**dis, "patch_stride": 5}) is None

@@ -92,7 +92,7 @@ def plan_of(kind: str, root: Path) -> IngestPlan:
     return plan
 
 
-def told(plan: IngestPlan) -> dict[str, Any]:
+def recorded(plan: IngestPlan) -> dict[str, Any]:
     """What is recorded of a plan: its units and its rows, of many a digest."""
     units = [[unit.ordinal, unit.id, len(unit.videos)] for unit in plan.units]
     rows = list(_rows(plan))
@@ -120,7 +120,7 @@ def main() -> None:
     found = {}
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder:
-            found[kind] = told(plan_of(kind, Path(folder)))
+            found[kind] = recorded(plan_of(kind, Path(folder)))
     lines = ",\n".join(f"{json.dumps(kind)}: {json.dumps(each)}" for kind, each in found.items())
     RECORDED.write_text(f"{{\n{lines}\n}}\n")
 

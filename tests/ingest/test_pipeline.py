@@ -132,7 +132,7 @@ def test_a_video_that_breaks_midway_leaves_no_byte_in_the_shard(
         assert (shard.rows, shard.sums.record()) == (rows, sums)
 
 
-def test_a_video_tells_how_far_it_has_come_by_its_own_clock(
+def test_a_video_reports_how_far_it_has_come_by_its_own_clock(
     folder: Path, tmp_path: Path, config: IngestConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sofdata.ingest.pipeline.PROGRESS_S", 0.0)
@@ -144,13 +144,13 @@ def test_a_video_tells_how_far_it_has_come_by_its_own_clock(
     ):
         flow = LocalFlow(make_estimator(config.flow))
         tools = Tools(fetcher, InProcess(config), flow, shard, "u")
-        told = [e for e in run_video(ref, job, tools) if isinstance(e, VideoProgress)]
-    assert {(one.unit, one.video, one.size_bytes) for one in told} == {
+        reports = [e for e in run_video(ref, job, tools) if isinstance(e, VideoProgress)]
+    assert {(one.unit, one.video, one.size_bytes) for one in reports} == {
         ("u", ref.id, ref.size_bytes)
     }
-    assert [one.total_s for one in told] == [pytest.approx(1.3)] * 3  # 13 frames, 10 a second
-    assert [one.done_s for one in told] == sorted(one.done_s for one in told)
-    assert told[-1].done_s == pytest.approx(1.2)  # from the first frame to the last
+    assert [one.total_s for one in reports] == [pytest.approx(1.3)] * 3  # 13 frames, 10 a second
+    assert [one.done_s for one in reports] == sorted(one.done_s for one in reports)
+    assert reports[-1].done_s == pytest.approx(1.2)  # from the first frame to the last
 
 
 def test_what_the_retries_give_up_is_recorded_and_not_written(

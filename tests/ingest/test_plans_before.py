@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest.plans import KINDS, RECORDED, plan_of, told
+from tests.ingest.plans import KINDS, RECORDED, plan_of, recorded
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -17,4 +17,4 @@ def test_units_and_rows_of_a_plan_are_those_of_earlier_versions(
     monkeypatch.setenv("SOFDATA_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "s"
     root.mkdir()
-    assert told(plan_of(kind, root)) == json.loads(RECORDED.read_text())[kind]
+    assert recorded(plan_of(kind, root)) == json.loads(RECORDED.read_text())[kind]

@@ -35,7 +35,7 @@ def test_a_plan_knows_the_seconds_of_spans_and_the_bytes_of_whole_files() -> Non
     assert Work(2, 4.0, GUESSED_BYTES_PER_S).seconds() == 5.0
 
 
-def test_seconds_left_are_guessed_from_bytes_until_a_file_has_told_what_a_second_takes() -> None:
+def test_seconds_left_are_guessed_from_bytes_until_a_file_has_shown_what_a_second_takes() -> None:
     work = Work(4, 0.0, 4 * MB)
     assert paced(work).left_s == 4 * MB / GUESSED_BYTES_PER_S
     assert paced(work).time_left_s(10.0) is None
@@ -51,7 +51,7 @@ def test_half_of_the_only_video_takes_as_long_again() -> None:
     assert pace.time_left_s(240.0) == 240.0
 
 
-def test_an_open_file_tells_what_a_second_of_the_others_takes() -> None:
+def test_an_open_file_shows_what_a_second_of_the_others_takes() -> None:
     pace = paced(Work(3, 0.0, 300), VideoProgress("u", "a", 10.0, 100.0, 100))
     assert pace.left_s == 90.0 + 200.0
 
@@ -88,14 +88,14 @@ def test_a_retried_unit_takes_its_progress_back() -> None:
     assert after.open.videos == 0
 
 
-def test_a_video_that_tells_of_no_length_counts_by_its_bytes() -> None:
+def test_a_video_that_states_no_length_counts_by_its_bytes() -> None:
     pace = paced(
         Work(2, 0.0, 200), whole("u", "a", 50.0, 100), VideoProgress("u", "b", 20.0, 0.0, 100)
     )
     assert pace.left_s == 50.0 - 20.0
 
 
-def test_the_line_tells_of_long_videos_under_way() -> None:
+def test_the_line_shows_long_videos_under_way() -> None:
     progress = IngestProgress(2, 0, work=Work(2, 0.0, 200))
     progress.add(Ready())
     progress.add(VideoProgress("u", "a", 750.0, 3600.0, 100))
@@ -108,7 +108,7 @@ def test_the_line_tells_of_long_videos_under_way() -> None:
     assert progress.line().startswith("videos 2/2 · windows 2 · ")
 
 
-def test_short_videos_under_way_are_not_told_of() -> None:
+def test_short_videos_under_way_are_not_shown() -> None:
     progress = IngestProgress(2, 0, work=Work(2, 0.0, 200))
     progress.add(VideoProgress("u", "a", 2.0, 4.0, 100))
     assert " of " not in progress.line()

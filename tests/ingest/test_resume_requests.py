@@ -58,7 +58,7 @@ def test_a_resume_of_a_bucket_is_one_listing_and_reads_what_has_another_etag(
     assert first["get_object"] == VIDEOS  # of small files one range each
     assert first["head_object"] <= 3  # whether the source is there; none a file
     known = KnownFiles.load(Tree(f"{bucket}/dataset")).table
-    assert len(known) == VIDEOS  # though just written: an ETag tells contents apart
+    assert len(known) == VIDEOS  # though just written: an ETag differs between contents
     assert all(known["etag"].to_pylist())
 
     asked.clear()

@@ -66,7 +66,7 @@ def with_offsets(rows: pa.Table, more: int) -> pa.Table:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (swapped, "order of the shards"),
         (lambda rows: pa.concat_tables([rows[:100], rows[99:]]), "order of the shards"),
@@ -75,10 +75,10 @@ def with_offsets(rows: pa.Table, more: int) -> pa.Table:
         (lambda rows: with_offsets(rows, -1), "before the start of its shard"),
     ],
 )
-def test_rows_in_another_order_are_told(
-    tmp_path: Path, change: Callable[[pa.Table], pa.Table], told: str
+def test_rows_in_another_order_are_refused(
+    tmp_path: Path, change: Callable[[pa.Table], pa.Table], message: str
 ) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         write(tmp_path, change(table(SHARDS))).shard_starts()
 
 
@@ -94,7 +94,7 @@ def test_some_rows_of_a_shard_are_read_across_row_groups(tmp_path: Path, places:
         ]
 
 
-def test_an_index_that_was_replaced_is_told(tmp_path: Path) -> None:
+def test_an_index_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     index = write(tmp_path, table(SHARDS))
     again = pickle.loads(pickle.dumps(index))
     assert again.rows_of("c.tar", 20_003, np.array([0]), 20_004).keys.to_pylist() == ["key-20003"]

@@ -223,7 +223,7 @@ def test_spawned_workers_read_the_index_for_themselves(dataset: Path) -> None:
     assert [batch.keys for batch in there] == [batch.keys for batch in loader.epoch(0)]
 
 
-def test_a_text_that_the_index_does_not_list_is_told(dataset: Path, tmp_path: Path) -> None:
+def test_a_text_that_the_index_does_not_list_is_named(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_bytes((dataset / "dataset.json").read_bytes())
     (tmp_path / "shards").symlink_to(dataset / "shards")
     index = pq.read_table(dataset / "index.parquet")

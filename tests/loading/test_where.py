@@ -45,7 +45,7 @@ def test_a_filter_selects_what_it_says(where: str, rows: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "described"),
     [
         ("motion > 0.5 AND steps = 3", "not an expression"),
         ("motion", "not a condition"),
@@ -61,8 +61,8 @@ def test_a_filter_selects_what_it_says(where: str, rows: list[int]) -> None:
         ("(" * 5000, "not an expression"),
     ],
 )
-def test_a_wrong_filter_is_explained(where: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_filter_is_explained(where: str, described: str) -> None:
+    with pytest.raises(ConfigError, match=described):
         select([TABLE], where)
 
 
@@ -75,8 +75,8 @@ def test_an_unknown_column_is_told_with_the_nearest_and_the_list() -> None:
 
 
 def test_columns_are_described_by_range_or_examples() -> None:
-    told = describe([TABLE.select(["mean_px", "text"])])
-    assert told == "mean_px runs from 0.1 to 3; text is 'push it', '', 'pull it' or one of 1 more"
+    found = describe([TABLE.select(["mean_px", "text"])])
+    assert found == "mean_px runs from 0.1 to 3; text is 'push it', '', 'pull it' or one of 1 more"
 
 
 LABELLED = pa.table(
@@ -115,7 +115,7 @@ def test_labels_and_quotes_are_read_as_a_person_means_them(where: str, rows: lis
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "described"),
     [
         ("text == 'it's'", "at character 13, .*: the quote before it ends the text"),
         ("text == 'it''s'", "at character 13, .*: two texts stand side by side"),
@@ -140,8 +140,8 @@ def test_labels_and_quotes_are_read_as_a_person_means_them(where: str, rows: lis
         ("text == " + "1" * 40, "does not fit the columns"),
     ],
 )
-def test_what_a_filter_cannot_mean_is_told_with_its_place(where: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_a_filter_cannot_mean_is_refused_with_its_place(where: str, described: str) -> None:
+    with pytest.raises(ConfigError, match=described):
         select([LABELLED], where)
 
 

@@ -114,7 +114,7 @@ def test_texts_of_gigabytes_in_a_few_kilobytes_are_not_expanded(tmp_path: Path) 
         stored.around(["key"], 30_000)
 
 
-def test_a_file_that_is_no_table_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "index.parquet"
     with pytest.raises(FileNotFoundError):
         SlicedTable(str(path), "index.parquet", "the index")
@@ -127,7 +127,7 @@ def test_a_file_that_is_no_table_is_told(tmp_path: Path) -> None:
         SlicedTable(str(path), "index.parquet", "the index")
 
 
-def test_damaged_pages_are_told_when_they_are_read(tmp_path: Path) -> None:
+def test_damaged_pages_are_reported_when_they_are_read(tmp_path: Path) -> None:
     opened(tmp_path, table())
     path = tmp_path / "index.parquet"
     data = bytearray(path.read_bytes())

@@ -40,7 +40,7 @@ NO_TIME = Spent(0.0, 0.0, 0.0)
 
 
 class CpuClock:
-    """Reads the clocks. Those of children tell hundredths of a second, which sum up rightly."""
+    """Reads the clocks. Those of children count in hundredths of a second; their sums are right."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()

@@ -53,14 +53,14 @@ class Guess:
 
 
 def bounds_s(ref: VideoRef, header: Header) -> tuple[float, float] | None:
-    """(start, end) of what is used of a video; None where neither plan nor header tells its end."""
+    """(start, end) of what is used of a video; None where neither plan nor header gives its end."""
     start, end = ref.span_s or (0.0, math.inf)
     end = min(end, header.duration_s or math.inf)
     return None if math.isinf(end) else (start, max(start, end))
 
 
 def guess(ref: VideoRef, header: Header, config: IngestConfig) -> Guess | None:
-    """What a video is expected to be; None where nothing tells how long it is."""
+    """What a video is expected to be; None where nothing says how long it is."""
     found = bounds_s(ref, header)
     if found is None:
         return None

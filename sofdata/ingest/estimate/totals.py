@@ -41,7 +41,7 @@ class Looked:
         return 1 / self.chosen.chances
 
     def total(self, name: str) -> Figure:
-        """What headers alone tell of all videos."""
+        """The total of all videos, from headers alone."""
         found, phase = self.known[name], Phase(self.weights, self.chosen.chances)
         nothing = np.zeros(len(self.chosen))
         return Estimated(found.total, nothing, found.variance, 0.0).figure(phase)
@@ -52,7 +52,7 @@ class Looked:
 
 
 def looked(chosen: Choice, guesses: Sequence[Guess | None], sizes: Numbers) -> Looked:
-    """What headers tell of all videos. guesses: [m]; None where nothing tells. sizes: [N].
+    """What headers say of all videos. guesses: [m]; None where nothing is known. sizes: [N].
 
     A video of which nothing is known is taken to be what one of its size is on average.
     """
@@ -67,11 +67,11 @@ def looked(chosen: Choice, guesses: Sequence[Guess | None], sizes: Numbers) -> L
 def _filled(
     name: str, guesses: Sequence[Guess | None], sizes: Numbers, weights: Numbers
 ) -> Numbers:
-    told = np.array([each is not None for each in guesses], np.bool_)
+    is_known = np.array([each is not None for each in guesses], np.bool_)
     values = np.array([getattr(each, name) if each else 0.0 for each in guesses], np.float64)
-    weighed = float((weights * sizes)[told].sum())
-    rate = float((weights * values)[told].sum()) / weighed if weighed > 0 else 0.0
-    return np.where(told, values, rate * sizes)
+    weighed = float((weights * sizes)[is_known].sum())
+    rate = float((weights * values)[is_known].sum()) / weighed if weighed > 0 else 0.0
+    return np.where(is_known, values, rate * sizes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -57,7 +57,7 @@ class PartFolder:
             self._file(_BROKEN).write_text(why)
 
     def why_broken(self) -> str:
-        """What `break_off` was told, "" if nothing."""
+        """The reason that `break_off` was given, "" if it was not called."""
         try:
             return self._file(_BROKEN).read_text() or _BROKEN
         except FileNotFoundError:

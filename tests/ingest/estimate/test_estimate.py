@@ -168,7 +168,7 @@ def test_videos_that_an_update_takes_over_are_no_work(tmp_path: Path) -> None:
     assert any("3 videos are taken over" in text for text in estimate_summary(found)["notes"])
 
 
-def test_a_long_video_is_measured_on_spans_and_told_within_a_range(
+def test_a_long_video_is_measured_on_spans_and_estimated_within_a_range(
     film: Path, tmp_path: Path
 ) -> None:
     found = priced(film, tmp_path / "d", *SMALL)
@@ -193,7 +193,7 @@ def test_spans_of_a_table_are_what_counts(film: Path, tmp_path: Path) -> None:
     assert found.seconds.low == found.seconds.high
 
 
-def test_of_a_remote_source_it_is_told_how_much_is_fetched(corpus: Path, tmp_path: Path) -> None:
+def test_of_a_remote_source_it_is_said_how_much_is_fetched(corpus: Path, tmp_path: Path) -> None:
     files = fsspec.filesystem("memory")
     clips = sorted(corpus.rglob("*.webm"))[:3]
     for clip in clips:
@@ -226,7 +226,7 @@ def test_a_sample_without_a_good_video_gives_no_figure(film: Path, tmp_path: Pat
     assert [video["ended"] for video in summary["sample"]["videos"]] == ["decode_error"] * 3
 
 
-def test_bad_videos_are_part_of_the_sample_and_their_share_is_told(
+def test_bad_videos_are_part_of_the_sample_and_their_share_is_printed(
     film: Path, corpus: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
@@ -240,7 +240,7 @@ def test_bad_videos_are_part_of_the_sample_and_their_share_is_told(
     assert "not usable: decode_error 1, about 25% of all videos" in done.stdout
 
 
-def test_flow_that_is_for_gpus_elsewhere_is_told_in_pairs(corpus: Path, tmp_path: Path) -> None:
+def test_flow_that_is_for_gpus_elsewhere_is_counted_in_pairs(corpus: Path, tmp_path: Path) -> None:
     found = estimate(_on_cuda(prepared(corpus, tmp_path / "d", *SMALL)), 3)
     assert isinstance(found, Estimate)
     assert found.gpu_hours is None

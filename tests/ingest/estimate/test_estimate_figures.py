@@ -47,14 +47,14 @@ def test_each_is_chosen_as_often_as_its_chance_says_and_a_giant_always() -> None
     assert counts / 4000 == pytest.approx(chances, abs=0.03)
 
 
-def test_costs_that_go_with_size_exactly_are_told_exactly() -> None:
+def test_costs_that_go_with_size_exactly_are_estimated_exactly() -> None:
     figure = sampled(3.0 * SIZES, SIZES, 10, seed=1)
     assert figure.value == pytest.approx(3.0 * SIZES.sum())
     assert figure.high is not None
     assert figure.high == pytest.approx(figure.value, rel=1e-6)
 
 
-def test_a_sample_of_all_tells_the_total_without_a_range() -> None:
+def test_a_sample_of_all_gives_the_total_without_a_range() -> None:
     costs = np.random.default_rng(3).random(30)
     figure = sampled(costs, SIZES[:30], 30, seed=1)
     assert figure.value == pytest.approx(costs.sum())
