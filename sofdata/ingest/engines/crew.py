@@ -128,7 +128,7 @@ class EarlyWorkers:
         """Start so many. Where that fails, the engine will find out, and say so."""
         with suppress(OSError):
             for _ in range(number):
-                _enlist(self._workers)
+                enlist(self._workers)
 
     def hand_over(self, most: int) -> list[Worker]:
         """Give away so many; they are ended by whoever takes them, the others now."""
@@ -183,7 +183,7 @@ class Crew:
         if early is not None:
             self._started += early.hand_over(max(0, missing))
         while self._started or len(self) < min(self._wanted, units):
-            worker = self._started[-1] if self._started else _enlist(self._started)
+            worker = self._started[-1] if self._started else enlist(self._started)
             self.starting.add(worker)
             self._started.pop()
             self._pipes.register(worker.pipe, selectors.EVENT_READ, worker)
@@ -233,13 +233,13 @@ class Crew:
         return self.job.config.run.workers or cores()
 
 
-def _enlist(among: list[Worker]) -> Worker:
-    """Start a worker as one more of `among`.
+def enlist(among: list[Worker], program: str = "") -> Worker:
+    """Start a worker as one more of `among`; program: as of `start_worker`.
 
     Ctrl-C goes to all processes of a terminal; the driver alone answers it, once the worker is
     among those that it ends.
     """
     with interrupts.held():
-        worker = start_worker()
+        worker = start_worker(program)
         among.append(worker)
     return worker

@@ -16,14 +16,13 @@ from multiprocessing.connection import Connection, wait
 from typing import cast
 
 from sofdata.errors import ContractError, SofdataError, TransientError
-from sofdata.ingest.engines.crew import GRACE_S, Worker, start_worker
+from sofdata.ingest.engines.crew import Worker, end_workers, enlist
 from sofdata.ingest.engines.processes import RemoteError
 from sofdata.ingest.engines.worker import Failed
 from sofdata.ingest.estimate.guess import Header
 from sofdata.ingest.estimate.meter import Measured, Meter
 from sofdata.ingest.estimate.worker import Answer, Question, answer
 from sofdata.ingest.job import UnitJob
-from sofdata.system import interrupts
 from sofdata.types import VideoRef
 
 PROGRAM = "from sofdata.ingest.estimate.worker import main; main()"
@@ -139,18 +138,12 @@ def measurers(job: UnitJob, processes: int) -> Iterator[Measurers]:
     workers: list[Worker] = []
     try:
         for _ in range(processes):
-            with interrupts.held():  # Ctrl-C is answered once the process is one that is ended
-                workers.append(start_worker(PROGRAM))
-            workers[-1].send(job)
+            enlist(workers, PROGRAM).send(job)
         for worker in workers:
             _received(worker)
         yield Measurers(workers, None, time.monotonic() - began_s)
     finally:
-        until_s = time.monotonic() + GRACE_S
-        for worker in workers:
-            worker.stop()
-        for worker in workers:
-            worker.reap(until_s)
+        end_workers(workers)
 
 
 def together(count: int, processes: int) -> list[list[int]]:
