@@ -196,8 +196,8 @@ def _begin(
 ) -> Callable[[], Chunk]:
     """Start the flow of all steps that need it; the function returned waits for it.
 
-    Still steps and breaks have zero flow: no window holds the ones or is moved by the others, and
-    flow is nine tenths of the work.
+    Still steps and breaks have zero flow: no window is moved by the ones or holds the others, and
+    flow is most of the work.
     """
     first, second = frames.rgb[:-1], frames.rgb[1:]  # [T-1,H,W,3]
     steps = _chosen(~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == ""))
