@@ -86,3 +86,15 @@ def write_film(folder: Path, name: str) -> Path:
     path = folder / f"{name.replace(' ', '_')}.{film.suffix}"
     pts = film.rate(len(shown)) if film.rate else None
     return write_video(path, shown, FPS, film.codec, pts, film.rotation, film.options)
+
+
+def films_in(folder: Path) -> Callable[[str], Path]:
+    """Films by name, each encoded once, when it is first asked for."""
+    made: dict[str, Path] = {}
+
+    def film(name: str) -> Path:
+        if name not in made:
+            made[name] = write_film(folder, name)
+        return made[name]
+
+    return film

@@ -171,8 +171,9 @@ def prepare(
     source = source.parent() if source.is_file() else source
     with _locked(dest, config, dry_run):
         stored, known = _read_checked(dest, config, listing.actions)
-        files = KnownFiles.none() if config.run.checksum else KnownFiles.load(dest)
-        now = make_plan(source, listing, config, files, listed_ns)
+        files = KnownFiles.load(dest)
+        trusted = KnownFiles.none() if config.run.checksum else files
+        now = make_plan(source, listing, config, trusted, listed_ns)
         made_with = known.record if known else stored
         compared = compare_libraries(made_with, config, dest.name, bool(known and known.done))
         job = UnitJob(

@@ -23,7 +23,7 @@ from sofdata.video.part_reader import read_part
 from sofdata.video.probe import probe
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
-from tests.long_films import FILMS, damaged, write_film
+from tests.long_films import FILMS, damaged, films_in
 
 CONFIG = VideoConfig(chunk_frames=8)
 SAMPLING = Sampling(32, 0.13)
@@ -32,14 +32,7 @@ DIVIDE_S = (5.0, 2.0)
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder, made = tmp_path_factory.mktemp("films"), dict[str, Path]()
-
-    def film(name: str) -> Path:
-        if name not in made:
-            made[name] = write_film(folder, name)
-        return made[name]
-
-    return film
+    return films_in(tmp_path_factory.mktemp("films"))
 
 
 def division_of(

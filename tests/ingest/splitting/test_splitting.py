@@ -28,7 +28,7 @@ from sofdata.shards.schema import VideoRecord
 from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.types import Annotations, TimedText, VideoRef
-from tests.long_films import FILMS, damaged, write_film
+from tests.long_films import FILMS, damaged, films_in
 from tests.videos import cut_off
 
 SETTINGS = (
@@ -110,15 +110,7 @@ def nobody(split: VideoSplit, other: PartWorker) -> None:
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Films by name, each encoded once."""
-    folder, made = tmp_path_factory.mktemp("films"), dict[str, Path]()
-
-    def film(name: str) -> Path:
-        if name not in made:
-            made[name] = write_film(folder, name)
-        return made[name]
-
-    return film
+    return films_in(tmp_path_factory.mktemp("films"))
 
 
 def settings(*more: str) -> IngestConfig:
