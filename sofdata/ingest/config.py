@@ -86,7 +86,8 @@ class RunConfig(Section):
         ge=1,
         le=10_000,
         description="Workers, one core each, over all nodes of Ray or on this machine; never "
-        "more than units. Default: one for each core that is free, also on nodes that join later.",
+        "more than units and parts of long videos. Default: one for each core that is free, also "
+        "on nodes that join later.",
     )
     address: str | None = Field(
         None, description="Address of a running Ray cluster; default: start Ray on this machine."
