@@ -109,9 +109,9 @@ class _Grid:
     """Points of a frame, and triples of them.
 
     rows, columns: where they lie, px. coarse: [n]; which of them are among the `few`: every second
-    one along both axes. triples: [K,3]; points of the few. solved: [K,3,3]; takes the vectors at a
-    triple to the map [3] through them. through: [K,3,n]; what a vector at each point of a triple
-    adds to that map at the few. middle, half: (y, x) in px: the place 0, and how far from it 1 is.
+    one along both axes. triples: [K,3]; points of the few. through: [K,3,n]; what a vector at each
+    point of a triple adds, at each of the few, to what the map through the triple makes there.
+    middle, half: (y, x) in px: the place 0, and how far from it 1 is.
     """
 
     rows: NDArray[np.int64]
@@ -120,7 +120,6 @@ class _Grid:
     few: _Points
     coarse: NDArray[np.int64]
     triples: NDArray[np.int64]
-    solved: Values
     through: Values
     middle: tuple[float, float]
     half: tuple[float, float]
@@ -149,9 +148,10 @@ def _grid(height: int, width: int) -> _Grid:
     coarse = np.arange(x.size).reshape(x.shape)[::2, ::2].ravel()
     few = _Points.at(np.ascontiguousarray(points.basis[:, coarse]))
     triples = _draw_triples(few.basis)
+    # Takes the vectors at a triple to the map [3] through them: [K, 3, 3].
     solved = np.asarray(np.linalg.inv(few.basis[:, triples].transpose(1, 2, 0)), np.float64)
     through = (solved[..., None] * few.basis[:, None]).sum(axis=1)
-    return _Grid(rows, columns, points, few, coarse, triples, solved, through, middle, half)
+    return _Grid(rows, columns, points, few, coarse, triples, through, middle, half)
 
 
 def _draw_triples(basis: Values) -> NDArray[np.int64]:
