@@ -179,6 +179,19 @@ def test_whatever_is_wanted_of_a_film_comes_the_same_from_its_parts(
 
 
 @pytest.mark.parametrize("help_with", [others_do_all, others_do(1), nobody])
+def test_flow_that_is_under_way_at_a_seam_is_that_of_the_whole_film(
+    films: Callable[[str], Path], tmp_path: Path, help_with: Help, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalFlow, "depth", 1)  # as that of flow actors
+    path, config = films("closed GOPs, B-frames"), settings()
+    whole = make(path, tmp_path, ref_of(path), config)
+    split = make(path, tmp_path, ref_of(path), config, help_with)
+    assert whole.rows
+    assert len(split.splits) == 1
+    assert split == whole
+
+
+@pytest.mark.parametrize("help_with", [others_do_all, others_do(1), nobody])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
 def test_a_damaged_film_is_salvaged_as_a_whole(
     films: Callable[[str], Path], tmp_path: Path, help_with: Help, share: float
