@@ -214,7 +214,7 @@ def finish_times() -> None:
         source, dest = CACHE / f"finish-{units}", CACHE / "finish"
         shutil.rmtree(dest, ignore_errors=True)
         source.mkdir(parents=True, exist_ok=True)
-        for index in range(units - len(list(source.iterdir()))):
+        for index in range(len(list(source.iterdir())), units):
             write_video(source / f"{index}.webm", render(plan_clip(index % 7, index, 1.2)))
         settings = ["run.engine=inline", "units.max_videos=1", "flow.estimator=farneback"]
         config = load_config(None, settings)

@@ -103,6 +103,8 @@ class IngestProgress:
                 self._counts.add(self._open[event.unit], sign=-1)
                 self._counts.videos += event.videos
             self._open.pop(event.unit, None)
+        elif isinstance(event, UnitKept):
+            self._open.pop(event.unit, None)
 
     def line(self) -> str:
         """'videos 12/40 · windows 60 · not done 2 (static 2) · 812 frames/s · 0:32 left'.
