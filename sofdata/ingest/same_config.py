@@ -28,10 +28,10 @@ def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -
     if not differences:
         return
     options = " ".join(f"--set {shlex.quote(each)}" for each in settings_of(theirs, config))
-    how = f"add {options} to the command" if options else "use the same one"
+    needs = f"the command needs {options}" if options else "use the same one"
     raise ConfigError(
         f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
-        f"To go on with it {how}; or choose another destination"
+        f"To go on with it {needs}; or choose another destination"
     )
 
 

@@ -40,7 +40,7 @@ def refusal(there: Sequence[str], here: Sequence[str], dest: Path) -> str:
 
 
 def options_in(message: str) -> list[str]:
-    found = re.search(r"To go on with it add (.*) to the command; or choose another", message)
+    found = re.search(r"To go on with it the command needs (.*); or choose another", message)
     assert found, message
     words = shlex.split(found[1])
     assert words[::2] == ["--set"] * (len(words) // 2)
