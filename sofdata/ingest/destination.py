@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
-from sofdata.flow.quality import name_of
-from sofdata.ingest.config import IngestConfig, completed, stored_config
+from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.finish import provenance
 from sofdata.ingest.generation import read_ledger
 from sofdata.ingest.job import UnitJob
@@ -75,19 +73,6 @@ def check_files(dest: Tree) -> None:
         raise ConfigError(
             f"{dest.name} is complete by its records, but lacks {', '.join(missing[:3])}; "
             "'sofdata verify --repair' queues again what is lost"
-        )
-
-
-def check_same_config(stored: DatasetRecord, config: IngestConfig, dest: Tree) -> None:
-    """Raise `ConfigError` that names each setting in which the dataset differs."""
-    ours, theirs = completed(config.content()), completed(stored.config)
-    differences = list(differing_keys(ours, theirs))
-    if differences:
-        named = name_of(theirs["flow"]["dis"])
-        flows = f" (its flow is that of flow.quality={named})" if named else ""
-        raise ConfigError(
-            f"{dest.name} was made with another configuration: {'; '.join(differences)}. "
-            f"Use the same one to resume{flows}, or another destination"
         )
 
 

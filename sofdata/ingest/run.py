@@ -18,7 +18,6 @@ from sofdata.ingest.destination import (
     check_files,
     check_places,
     check_same_actions,
-    check_same_config,
     check_same_units,
     with_stored_batch,
 )
@@ -41,6 +40,7 @@ from sofdata.ingest.mode import Mode
 from sofdata.ingest.plan import IngestPlan, make_plan
 from sofdata.ingest.resolve import apply_plan, naming_repair, resolve_plan
 from sofdata.ingest.runlog import log_end, log_start
+from sofdata.ingest.same_config import check_same_config
 from sofdata.ingest.units import Unit
 from sofdata.ingest.work import Work, work_of
 from sofdata.shards.layout import DATASET, NEXT_DATASET
