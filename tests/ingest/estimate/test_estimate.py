@@ -202,10 +202,25 @@ def test_a_sample_without_a_good_video_gives_no_figure(film: Path, tmp_path: Pat
         cut_off(film / "long.mp4", 0.2 + 0.1 * number, source / f"{number}.mp4")
     found = estimate(prepared(source, tmp_path / "d", *SMALL))
     assert isinstance(found, NoEstimate)
-    assert "all 3 videos of the sample cannot be used (decode_error 3)" in found.why
+    assert "all 3 videos left to work on cannot be used (decode_error 3)" in found.why
+    assert "--sample" not in found.why  # there are no others
+    fewer = estimate(prepared(source, tmp_path / "d", *SMALL), sample=2)
+    assert isinstance(fewer, NoEstimate)
+    assert "all 2 videos of the sample cannot be used (decode_error 2)" in fewer.why
+    assert "take a larger sample (--sample)" in fewer.why
     summary = estimate_summary(found)
     assert set(summary) == {"why", "sample"}
     assert [video["ended"] for video in summary["sample"]["videos"]] == ["decode_error"] * 3
+
+
+def test_videos_without_a_window_have_a_price_where_no_other_is_left(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    write_clip(source / "still.webm", 7, seconds=2)
+    found = priced(source, tmp_path / "d")
+    assert found.sample.reasons == {"static": 1}
+    assert (found.windows.value, found.windows.high) == (0, 0)
+    assert found.cpu_hours.value > 0
 
 
 def test_bad_videos_are_part_of_the_sample_and_their_share_is_told(
