@@ -36,6 +36,7 @@ from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.tree import Tree
 from sofdata.system.extras import is_installed
 from sofdata.types import VideoRef
+from sofdata.ui.brief import Brief
 
 SAMPLE = 20
 HEADERS = 10  # that are read, for each video that is measured
@@ -67,7 +68,7 @@ class Sampled:
         return cpu_s(self.took.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sample:
     """What was measured, and how.
 
@@ -79,6 +80,9 @@ class Sample:
     headers: int
     processes: int
     took_s: float
+
+    def __repr__(self) -> str:
+        return f"Sample({len(self.videos)} videos, seed {self.seed})"
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -93,8 +97,8 @@ class Sample:
         return sum(video.weight for video in self.videos if video.ended != "done") / weight
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Estimate(Brief):
     """What an ingest will take and give; ranges are those of sampling, at 95 %.
 
     sample: what was measured.

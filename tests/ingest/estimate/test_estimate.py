@@ -125,6 +125,15 @@ def test_what_is_committed_is_no_work(corpus: Path, dataset: Path, tmp_path: Pat
     ]
 
 
+def test_an_estimate_is_printed_in_three_lines(corpus: Path, tmp_path: Path) -> None:
+    found = priced(corpus, tmp_path / "d")
+    printed = repr(found)
+    assert printed.count("\n") < 3
+    many, windows = len(found.sample.videos), found.windows.value
+    assert printed.startswith(f"Estimate(sample=Sample({many} videos, seed 0), videos={many}")
+    assert f"windows=Figure({windows:.4g}, {windows:.4g} to {windows:.4g})" in printed
+
+
 def test_nothing_to_do_is_said(corpus: Path, dataset: Path) -> None:
     found = estimate(prepared(corpus, dataset))
     assert isinstance(found, NoEstimate)
