@@ -127,10 +127,12 @@ def _index(dest: Tree) -> Index:
 
 
 def _videos(index: Index) -> Texts:
-    """The ids of all videos that have windows."""
-    found = Distinct()
-    for _, batch in index.batches(["source"], encoded=True):
+    """The ids of all videos that have windows. Raises `InputError` for a name of another folder."""
+    found, shards = Distinct(), Distinct()
+    for _, batch in index.batches(["source", "shard"], encoded=True):
         found.add(used_values(batch["source"])[0])
+        shards.add(used_values(batch["shard"])[0])
+    check_file_names({*Texts(shards.values())}, index.place)
     return Texts(found.values())
 
 
@@ -142,7 +144,6 @@ def _windows(index: Index, videos: Sequence[str]) -> dict[str, list[dict[str, An
         wanted = np.array([name in found for name in names.to_pylist()])
         for row in batch.take(np.flatnonzero(wanted[codes])).to_pylist():
             found[row["source"]].append(row)
-    check_file_names({row["shard"] for rows in found.values() for row in rows}, index.place)
     return found
 
 

@@ -18,6 +18,7 @@ from sofdata.ingest.events import (
     UnitKept,
     UnitRetried,
     VideoDone,
+    VideoProgress,
 )
 from sofdata.ingest.pace import Pace
 from sofdata.ingest.work import Work
@@ -82,12 +83,15 @@ class IngestProgress:
         self.pace = Pace(work)
         self.already = already
         self.started = time.monotonic()
+        self._moved = self.started  # when it was last heard how far it has come
         self._counts = VideoCounts(reasons=Counter(reasons or {}))
         self._open: dict[str, VideoCounts] = {}  # of the units that are not committed
 
     def add(self, event: Event) -> None:
         """Count one event."""
         self.pace.add(event)
+        if isinstance(event, VideoDone | VideoProgress):
+            self._moved = time.monotonic()
         if isinstance(event, Ready):
             self.started = time.monotonic()
         elif isinstance(event, VideoDone):
@@ -113,7 +117,7 @@ class IngestProgress:
         be called by another thread than `add`.
         """
         counts = self._counts
-        elapsed_s = time.monotonic() - self.started
+        now = time.monotonic()
         parts = [f"videos {self.done}/{self.total}", f"windows {counts.windows}"]
         seen = Counter(counts.reasons.copy())  # in one step, as the other thread goes on
         if not_done := seen.total():
@@ -121,13 +125,25 @@ class IngestProgress:
             parts.append(f"not done {not_done} ({reasons})")
         if counts.salvaged:
             parts.append(f"salvaged {counts.salvaged}")
-        parts.append(f"{counts.frames / elapsed_s:.0f} frames/s")
-        if under_way := self._long():
+        under_way = self._long()
+        if counts.frames or not under_way:  # frames are counted when their video ends
+            parts.append(f"{counts.frames / (now - self.started):.0f} frames/s")
+        if under_way:
             parts.append(under_way)
-        left_s = self.pace.time_left_s(elapsed_s) if self.done < self.total else None
-        if left_s is not None:
+        if self.done < self.total and (left_s := self._left_s(now)) is not None:
             parts.append(f"{clock(left_s)} left")
         return " · ".join(parts)
+
+    def _left_s(self, now: float) -> float | None:
+        """How long the rest will take: what was left when last heard, less the time since.
+
+        A long video tells of itself every few seconds; what it has done since is not known to be
+        nothing. Only what takes longer than was left goes by the pace until now.
+        """
+        left_s = self.pace.time_left_s(max(0.0, self._moved - self.started))
+        if left_s is None or left_s >= now - self._moved:
+            return None if left_s is None else left_s - (now - self._moved)
+        return self.pace.time_left_s(now - self.started)
 
     def _long(self) -> str:
         """How far the videos under way have come, "" where none of them is long."""

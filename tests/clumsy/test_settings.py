@@ -202,7 +202,7 @@ def test_settings_of_a_section_and_of_its_keys_are_joined() -> None:
         ("flow..size=3", "needs the form key=value"),
         ("flow.size=", "has no value"),
         ("windows.length=~", "a value is missing"),
-        ("flow=5", "this is a section: its keys are estimator, size, step_s"),
+        ("flow=5", "this is a section: its keys are estimator, quality, size"),
         ("flow.model_size=512", "a list is expected, as in [1, 2]"),
         ("FLOW.SIZE=64", "did you mean 'flow'"),
         ("windows.lenght=8", "did you mean 'windows.length'"),

@@ -121,6 +121,28 @@ def test_the_time_left_is_that_of_the_video_left() -> None:
     assert progress.line().endswith(" · 4:30 left")  # nine tenths of the bytes
 
 
+def test_the_time_left_goes_down_while_nothing_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = IngestProgress(1, 0, work=Work(1, 0.0, 100))
+    progress.add(Ready())
+    now += 10
+    progress.add(VideoProgress("u", "a", 100.0, 200.0, 100))
+    lines = []
+    for seconds in (0, 4, 6, 20):
+        now += seconds
+        lines.append(progress.line().rsplit(" · ", 1)[-1])
+    assert lines == ["0:10 left", "0:06 left", "0:00 left", "0:40 left"]
+
+
+def test_frames_a_second_are_shown_once_a_long_video_has_ended() -> None:
+    progress = IngestProgress(2, 0, work=Work(2, 0.0, 200))
+    progress.add(VideoProgress("u", "a", 750.0, 3600.0, 100))
+    assert "frames/s" not in progress.line()
+    progress.add(whole("v", "b", 3600.0, 100))
+    assert "frames/s" in progress.line()
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_display_ends_with_the_whole_account(is_terminal: bool) -> None:
     out = io.StringIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,6 +36,7 @@ from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.tree import Tree
 from sofdata.system.extras import is_installed
 from sofdata.types import VideoRef
+from sofdata.ui.brief import Brief
 
 SAMPLE = 20
 HEADERS = 10  # that are read, for each video that is measured
@@ -66,7 +68,7 @@ class Sampled:
         return cpu_s(self.took.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sample:
     """What was measured, and how.
 
@@ -78,6 +80,9 @@ class Sample:
     headers: int
     processes: int
     took_s: float
+
+    def __repr__(self) -> str:
+        return f"Sample({len(self.videos)} videos, seed {self.seed})"
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -92,8 +97,8 @@ class Sample:
         return sum(video.weight for video in self.videos if video.ended != "done") / weight
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Estimate(Brief):
     """What an ingest will take and give; ranges are those of sampling, at 95 %.
 
     sample: what was measured.
@@ -183,8 +188,9 @@ def estimate(
             videos, second = _measure(run, crew, first, headers, sample, on_progress)
             start_up_s = crew.start_up_s
     took = Sample(seed, videos, len(headers), crew.processes, time.monotonic() - began_s)
-    if all(video.ended != "done" for video in videos):
-        return NoEstimate(_all_bad(took), took)
+    complete = len(videos) == len(population)
+    if not _tells(videos, complete):
+        return NoEstimate(_all_bad(took, complete), took)
     found = totals(first, second, [video.took for video in videos])
     work, lengths = videos_s(population, first, found), lengths_s(population, first)
     pieces = pieces_s(population, work, lengths, job.config.run)
@@ -281,11 +287,21 @@ def _estimate(
     )
 
 
-def _all_bad(sample: Sample) -> str:
+def _tells(videos: Sequence[Sampled], complete: bool) -> bool:
+    """Whether anything follows from the sample. complete: it is all that there is to work on.
+
+    Videos without a window, such as still ones, were worked on, too: of all of them that is known.
+    """
+    worked_on = any(part.record.frames for video in videos for part in video.parts)
+    return any(video.ended == "done" for video in videos) or (complete and worked_on)
+
+
+def _all_bad(sample: Sample, complete: bool) -> str:
     reasons = ", ".join(f"{reason} {number}" for reason, number in sample.reasons.items())
-    many = len(sample.videos)
-    which = "the one video of the sample" if many == 1 else f"all {many} videos of the sample"
+    many, of = len(sample.videos), "left to work on" if complete else "of the sample"
+    which = f"the one video {of}" if many == 1 else f"all {many} videos {of}"
+    more = "" if complete else ", or take a larger sample (--sample) or another one (--seed)"
     return (
-        f"{which} cannot be used ({reasons}): there is nothing to measure. Look into one of them, "
-        "or take a larger sample (--sample) or another one (--seed)"
+        f"{which} cannot be used ({reasons}): there is nothing to measure. Look into one of them"
+        f"{more}"
     )

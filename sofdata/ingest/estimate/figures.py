@@ -24,13 +24,17 @@ _LEAST_SAMPLE = 2
 MOST_SPREAD = 50.0  # beyond which a range says nothing, and numbers overflow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Figure:
     """An estimate and its range. low, high: None where a single video gives no range."""
 
     value: float
     low: float | None
     high: float | None
+
+    def __repr__(self) -> str:
+        ends = "" if self.low is None else f", {self.low:.4g} to {self.high:.4g}"
+        return f"Figure({self.value:.4g}{ends})"
 
     def times(self, factor: float) -> Figure:
         """The same in another unit."""

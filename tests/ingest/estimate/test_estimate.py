@@ -143,6 +143,15 @@ def test_what_is_committed_is_no_work(corpus: Path, dataset: Path, tmp_path: Pat
     ]
 
 
+def test_an_estimate_is_printed_in_three_lines(corpus: Path, tmp_path: Path) -> None:
+    found = priced(corpus, tmp_path / "d")
+    printed = repr(found)
+    assert printed.count("\n") < 3
+    many, windows = len(found.sample.videos), found.windows.value
+    assert printed.startswith(f"Estimate(sample=Sample({many} videos, seed 0), videos={many}")
+    assert f"windows=Figure({windows:.4g}, {windows:.4g} to {windows:.4g})" in printed
+
+
 def test_nothing_to_do_is_said(corpus: Path, dataset: Path) -> None:
     found = estimate(prepared(corpus, dataset))
     assert isinstance(found, NoEstimate)
@@ -220,10 +229,25 @@ def test_a_sample_without_a_good_video_gives_no_figure(film: Path, tmp_path: Pat
         cut_off(film / "long.mp4", 0.2 + 0.1 * number, source / f"{number}.mp4")
     found = estimate(prepared(source, tmp_path / "d", *SMALL))
     assert isinstance(found, NoEstimate)
-    assert "all 3 videos of the sample cannot be used (decode_error 3)" in found.why
+    assert "all 3 videos left to work on cannot be used (decode_error 3)" in found.why
+    assert "--sample" not in found.why  # there are no others
+    fewer = estimate(prepared(source, tmp_path / "d", *SMALL), sample=2)
+    assert isinstance(fewer, NoEstimate)
+    assert "all 2 videos of the sample cannot be used (decode_error 2)" in fewer.why
+    assert "take a larger sample (--sample)" in fewer.why
     summary = estimate_summary(found)
     assert set(summary) == {"why", "sample"}
     assert [video["ended"] for video in summary["sample"]["videos"]] == ["decode_error"] * 3
+
+
+def test_videos_without_a_window_have_a_price_where_no_other_is_left(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    write_clip(source / "still.webm", 7, seconds=2)
+    found = priced(source, tmp_path / "d")
+    assert found.sample.reasons == {"static": 1}
+    assert (found.windows.value, found.windows.high) == (0, 0)
+    assert found.cpu_hours.value > 0
 
 
 def test_bad_videos_are_part_of_the_sample_and_their_share_is_printed(
