@@ -17,7 +17,8 @@ from sofdata.ingest.estimate.totals import Looked, Totals
 from sofdata.ingest.job import UnitJob
 from sofdata.system.cores import cores
 
-# The tables at the end, s: of any dataset, and of each unit. By benchmarks/dry_run.py --finish.
+# The end, s: of any dataset, stop and tables (0.2 by benchmarks/ingest_speed.py), and of each unit
+# (1.4 ms with one clip by benchmarks/dry_run.py --finish, more with more); both rounded up.
 FINISH_S, FINISH_UNIT_S = 0.3, 0.002
 
 
