@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sofdata.bench.collect.episodes import PARTS, Part
+from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.config import BenchConfig
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
@@ -81,12 +82,13 @@ class BenchData:
         Raises `ConfigError` where there are fewer than `number`.
         """
         files: dict[str, list[str]] = {}
-        for source in self.sources[part].get(text, ()):
+        for source in self.sources.get(part, {}).get(text, ()):
             files.setdefault(self._file(part, source), []).append(source)
         if len(files) < number:
+            where = self.folders.get(part, "the data")
             raise ConfigError(
-                f"{number} {part} of '{text}' are wanted, and {self.folders[part]} has "
-                f"{len(files)}: collect more, or ask for fewer"
+                f"{number} {part} of '{text}' are wanted, and {where} has {len(files)}: collect "
+                "more, or ask for fewer"
             )
         return sorted(files.values(), key=lambda together: _place(seed, together[0]))
 
@@ -104,6 +106,8 @@ def ingest_config(config: BenchConfig, fps: float) -> IngestConfig:
 def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
     """Ingest a collection, unless that is done, and list its videos and demonstrations.
 
+    Videos are left alone where no arm learns from them: they are no matter to any cell then.
+
     Raises `ConfigError` where there is no collection, or one of another suite or at other frames/s.
     """
     record = _record(config, fps, collected)
@@ -113,7 +117,7 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     base = out / "data" / digest[:16]
     base.mkdir(parents=True, exist_ok=True)
     folders, spent = dict[Part, str](), 0.0
-    for part in PARTS:
+    for part in PARTS if learns_from_videos(config) else ("demos",):
         chosen = settings.model_copy(update={"with_actions": part == "demos"})
         with locked(base / f"{part}.lock"):
             spent += _ingest(collected / part, base / part, chosen)
@@ -123,6 +127,12 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
         sources[part], files[part] = _sources(folder)
     cpu_s = {"collect": float(record.get("cpu_s", 0.0)), "ingest": spent}
     return BenchData(digest, folders, sources, cpu_s, files)
+
+
+def learns_from_videos(config: BenchConfig) -> bool:
+    """Whether any of the arms that are wanted learns from videos."""
+    arms = [ARMS[name] for name in (*config.arms, *config.more_arms * (len(config.demos) > 1))]
+    return config.videos > 0 and any(arm.latent and arm.videos for arm in arms)
 
 
 def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
