@@ -35,7 +35,7 @@ from sofdata.report.rollouts import Strip, rollouts
 from sofdata.storage.tree import Tree
 
 PAGE, TABLE = "report.html", "report.md"
-OWN_TONE = 12  # of arms that are not sofdata's own: the last colour of the page
+OWN_TONE = 13  # of arms that are not sofdata's own: the last colour of the page
 TONES = {name: min(number, OWN_TONE) for number, name in enumerate(ARMS)}
 
 
@@ -244,7 +244,17 @@ def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured
 
 
 def _stages(results: Results) -> tuple[str, ...]:
-    order = ("collect", "ingest", "skill", "lapa", "planner", "decoder", "clone", "evaluation")
+    order = (
+        "collect",
+        "ingest",
+        "skill",
+        "lapa",
+        "tracks",
+        "planner",
+        "decoder",
+        "clone",
+        "evaluation",
+    )
     known = {stage for result in results for stage in result["cpu_s"]}
     return tuple(stage for stage in order if stage in known)
 

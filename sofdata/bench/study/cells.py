@@ -29,7 +29,7 @@ from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.bench.study.stages import (
     FORMAT,
     DataBudget,
@@ -38,6 +38,7 @@ from sofdata.bench.study.stages import (
     write_json,
 )
 from sofdata.bench.study.strips import save_strip
+from sofdata.bench.study.track_acting import TrackActor
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -94,10 +95,9 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
         "encoder": config.skill.model.model_dump(mode="json"),
     }
-    if arm.latent == "flow":
-        parts["skill"] = config.skill.model_dump(mode="json", exclude={"run"})
-    if arm.latent == "frames":
-        parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
+    if arm.latent:
+        latent = latent_stage(arm.latent, config)
+        parts[KINDS[arm.latent]] = latent.model_dump(mode="json", exclude={"run"})
     if arm.clones:
         parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
     if arm.prior:
@@ -199,12 +199,13 @@ def _result(
 
 
 def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, TrainedStage]:
-    """The arm's stages by kind: skill or lapa, planner, decoder, clone; those that it has."""
+    """The arm's stages by kind: skill, lapa or tracks, planner, decoder, clone; as far as it has
+    them."""
     stages: dict[str, TrainedStage] = {}
     latent = None
     if arm.latent:
         latent = trainer.latent(arm, budget)
-        stages["lapa" if arm.latent == "frames" else "skill"] = latent
+        stages[KINDS[arm.latent]] = latent
         if arm.prior:
             stages["planner"] = trainer.planner(arm, budget, latent)
     stages["decoder"] = trainer.decoder(arm, budget, latent)
@@ -222,6 +223,8 @@ def actor_of(
     decoder = stages["decoder"].model
     if arm.clones:
         return ClonedActor(stages["clone"].model)
+    if arm.latent == "tracks":
+        return TrackActor(stages["tracks"].model, decoder)
     if not arm.prior:
         return ClonedActor(decoder)
     planner, config = stages["planner"].model, trainer.config
