@@ -30,7 +30,7 @@ from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.bench.study.stages import (
     FORMAT,
     TrainedStage,
@@ -38,6 +38,7 @@ from sofdata.bench.study.stages import (
     write_json,
 )
 from sofdata.bench.study.strips import save_strip
+from sofdata.bench.study.track_acting import TrackActor
 from sofdata.bench.study.wanted import Cell
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
@@ -56,10 +57,9 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
         "encoder": config.skill.model.model_dump(mode="json"),
     }
-    if arm.latent == "flow":
-        parts["skill"] = config.skill.model_dump(mode="json", exclude={"run"})
-    if arm.latent == "frames":
-        parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
+    if arm.latent:
+        latent = latent_stage(arm.latent, config)
+        parts[KINDS[arm.latent]] = latent.model_dump(mode="json", exclude={"run"})
     if arm.clones:
         parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
     if arm.prior:
@@ -176,12 +176,13 @@ def _success(found: Rollouts, tasks: tuple[Task, ...]) -> dict[str, Any]:
 
 
 def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, TrainedStage]:
-    """The arm's stages by kind: skill or lapa, planner, decoder, clone; those that it has."""
+    """The arm's stages by kind: skill, lapa or tracks, planner, decoder, clone; as far as it has
+    them."""
     stages: dict[str, TrainedStage] = {}
     latent = None
     if arm.latent:
         latent = trainer.latent(arm, budget)
-        stages["lapa" if arm.latent == "frames" else "skill"] = latent
+        stages[KINDS[arm.latent]] = latent
         if arm.prior:
             stages["planner"] = trainer.planner(arm, budget, latent)
     stages["decoder"] = trainer.decoder(arm, budget, latent)
@@ -199,6 +200,8 @@ def actor_of(
     decoder = stages["decoder"].model
     if arm.clones:
         return ClonedActor(stages["clone"].model)
+    if arm.latent == "tracks":
+        return TrackActor(stages["tracks"].model, decoder)
     if not arm.prior:
         return ClonedActor(decoder)
     planner, config = stages["planner"].model, trainer.config

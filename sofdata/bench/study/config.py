@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import ARMS, known_arm
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
@@ -83,6 +84,7 @@ class BenchConfig(Section):
     planner: PlannerStage = PlannerStage()
     decoder: DecoderStage = DecoderStage()
     lapa: LapaStage = LapaStage()
+    tracks: TracksStage = TracksStage()
     acting: ActingConfig = ActingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     skill_encoder: Literal["frozen", "tuned"] = Field(

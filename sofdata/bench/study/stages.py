@@ -1,6 +1,6 @@
 """The trained stages of the cells, each made once: latent model, planner, action decoder, clone.
 
-    OUT/models/HASH/{skill,lapa,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
+    OUT/models/HASH/{skill,lapa,tracks,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
 
 A stage's hash covers its settings, its training seed, the data and the part of it that is used, and
 the stage that it builds on. So arms share what they have in common, and a stage that exists is
@@ -22,13 +22,16 @@ from typing import Any
 import torch
 
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
+from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import Arm
 from sofdata.bench.study.choice import DataBudget, labelled, unlabelled, unlearned
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -52,10 +55,11 @@ _OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
+    "tracks": TrackEvaluation,
     "clone": ActionEvaluation,
 }
 
-Latent = SkillVAE | LatentActions
+Latent = SkillVAE | LatentActions | TrackModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +79,7 @@ class TrainedStage:
 class _Training:
     """All that makes one stage.
 
-    kind: skill, lapa, planner, decoder or clone. settings: the stage's section of the settings.
+    kind: skill, lapa, tracks, planner, decoder or clone. settings: the stage's section.
     build: makes the untrained model, after the seed is set. windows: what it learns from.
     below: the stage that it builds on, if any.
     """
@@ -183,9 +187,9 @@ class Trainer:
     # Stages
 
     def latent(self, arm: Arm, budget: DataBudget) -> TrainedStage:
-        """The arm's latent model: the skill model, or LAPA's."""
-        stage = self.config.lapa if arm.latent == "frames" else self.config.skill
-        kind = "lapa" if arm.latent == "frames" else "skill"
+        """The arm's latent model: the skill model, LAPA's, or ATM's tracks."""
+        source = arm.latent or "flow"
+        kind, stage = KINDS[source], latent_stage(source, self.config)
         key = self._key(kind, stage, budget.seed, self._unlabelled_name(budget))
 
         def build() -> Latent:
@@ -193,9 +197,11 @@ class Trainer:
             size = windows.geometry
             p99_px = self._p99_px(budget) if budget.blind else windows.p99_px
             shape = FlowShape(size.steps, size.flow_px, p99_px)
-            if arm.latent == "frames":
-                return LatentActions(self.config.lapa.model, shape)
-            return SkillVAE(self.config.skill.model, shape)
+            if isinstance(stage, LapaStage):
+                return LatentActions(stage.model, shape)
+            if isinstance(stage, TracksStage):
+                return TrackModel(stage.model, shape, self.texts)
+            return SkillVAE(stage.model, shape)
 
         return self._stage(_Training(kind, key, stage, budget, build, self._unlabelled))
 
@@ -288,7 +294,12 @@ class Trainer:
         with locked(base / "lock"):
             if not (folder / DONE).exists():
                 self._train(training, folder)
-        classes = {"skill": SkillVAE, "lapa": LatentActions, "planner": Planner}
+        classes = {
+            "skill": SkillVAE,
+            "lapa": LatentActions,
+            "tracks": TrackModel,
+            "planner": Planner,
+        }
         over = [] if training.below is None else [training.below.model]
         # From the file also when it was trained just now: every process then holds the same model.
         model = load_model(base, kind, classes.get(kind, ActionDecoder), *over)
