@@ -29,7 +29,7 @@ from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage, lapa_stage
 from sofdata.bench.study.stages import (
     FORMAT,
     DataBudget,
@@ -38,6 +38,7 @@ from sofdata.bench.study.stages import (
     write_json,
 )
 from sofdata.bench.study.strips import save_strip
+from sofdata.config.earlier import identity
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -90,19 +91,19 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     """The settings that a cell's result depends on."""
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
-        "decoder": decoder_stage(arm, config).model_dump(mode="json", exclude={"run"}),
-        "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
-        "encoder": config.skill.model.model_dump(mode="json"),
+        "decoder": identity(decoder_stage(arm, config), exclude={"run"}),
+        "evaluation": identity(config.evaluation, exclude={"strips"}),
+        "encoder": identity(config.skill.model),
     }
     if arm.latent == "flow":
-        parts["skill"] = config.skill.model_dump(mode="json", exclude={"run"})
+        parts["skill"] = identity(config.skill, exclude={"run"})
     if arm.latent == "frames":
-        parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
+        parts["lapa"] = identity(lapa_stage(config), exclude={"run"})
     if arm.clones:
-        parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
+        parts["clone"] = identity(clone_stage(config), exclude={"run"})
     if arm.prior:
-        parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
-        parts["acting"] = config.acting.model_dump(mode="json")
+        parts["planner"] = identity(config.planner, exclude={"run"})
+        parts["acting"] = identity(config.acting)
     return parts
 
 
@@ -158,6 +159,7 @@ def _result(
         simulators=simulators.get,
         noise_seed=cell.seed,
         step_frames=config.step_frames,
+        image_px=config.skill.model.image_px,
     )
     evaluation_s = time.process_time() - began
     strips = _draw(found, trainer.out / "strips" / key, stages)

@@ -16,6 +16,7 @@ from sofdata.bench.study.arms import known_arm
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -152,6 +153,10 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        if any(getattr(self.lapa.model, key) != old for key, old in EyesConfig()):
+            raise ValueError(
+                "lapa sees as skill.model.eyes and skill.model.image_px say: set those"
+            )
         return self
 
 

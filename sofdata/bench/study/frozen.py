@@ -12,6 +12,7 @@ from typing import Any
 
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.config.earlier import identity
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
@@ -47,9 +48,10 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
 
     `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out where
     they change nothing: settings that were frozen before these keys existed keep their hash. So do
-    those of flow, which are stated with every value of `dis` and without the name that gave it.
+    those of flow, which are stated with every value of `dis` and without the name that gave it,
+    and keys of the models that came later (see `sofdata.config.earlier`).
     """
-    settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]

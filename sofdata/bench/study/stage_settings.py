@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sofdata.bench.baselines.lapa_config import LapaStage
 from sofdata.bench.study.arms import Arm
 from sofdata.bench.study.config import BenchConfig
 from sofdata.models.action.config import DecoderConfig
@@ -24,6 +25,12 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
         "task": (model.task or "words") if config.skill_task else None,
     }
     return _stage(config, changes, steps)
+
+
+def lapa_stage(config: BenchConfig) -> LapaStage:
+    """LAPA's settings, with the eyes of the skill model: all arms see alike."""
+    eyes = {"eyes": config.skill.model.eyes, "image_px": config.skill.model.image_px}
+    return config.lapa.model_copy(update={"model": config.lapa.model.model_copy(update=eyes)})
 
 
 def clone_stage(config: BenchConfig) -> DecoderStage:

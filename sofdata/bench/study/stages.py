@@ -28,7 +28,8 @@ from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage, lapa_stage
+from sofdata.config.earlier import identity
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -125,7 +126,8 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: Part, sources: tuple[str, ...]) -> MemoryWindows:
-        return read_windows(self.data.folders[part], sources).with_texts(self.texts)
+        read = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        return read.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
         """The K demonstrations of each task."""
@@ -166,7 +168,7 @@ class Trainer:
 
     def latent(self, arm: Arm, budget: DataBudget) -> TrainedStage:
         """The arm's latent model: the skill model, or LAPA's."""
-        stage = self.config.lapa if arm.latent == "frames" else self.config.skill
+        stage = lapa_stage(self.config) if arm.latent == "frames" else self.config.skill
         kind = "lapa" if arm.latent == "frames" else "skill"
         key = self._key(kind, stage, budget.seed, self._unlabelled_name(budget))
 
@@ -175,7 +177,7 @@ class Trainer:
             size = windows.geometry
             shape = FlowShape(size.steps, size.flow_px, windows.p99_px)
             if arm.latent == "frames":
-                return LatentActions(self.config.lapa.model, shape)
+                return LatentActions(lapa_stage(self.config).model, shape)
             return SkillVAE(self.config.skill.model, shape)
 
         return self._stage(_Training(kind, key, stage, budget, build, self._unlabelled))
@@ -241,12 +243,13 @@ class Trainer:
         torch.manual_seed(budget.seed)
         shape = FlowShape(windows["length"], windows["size"], float(record["flow"]["p99_px"]))
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return TrainedStage("untrained", model, {"cpu_s": 0.0})
+        key = f"untrained-{json_digest(model.spec()['config'], 24)}"
+        return TrainedStage(key, model, {"cpu_s": 0.0})
 
     # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
-        settings = stage.model_dump(mode="json", exclude={"run": True, "model": {"mpc"}})
+        settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
