@@ -25,7 +25,7 @@ from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
 from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.arms import ARMS, Arm
-from sofdata.bench.study.config import BenchConfig, Purpose
+from sofdata.bench.study.config import BenchConfig, EvaluationConfig, Purpose
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
@@ -91,7 +91,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
         "decoder": decoder_stage(arm, config).model_dump(mode="json", exclude={"run"}),
-        "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
+        "evaluation": _evaluation(config.evaluation),
         "encoder": config.skill.model.model_dump(mode="json"),
     }
     if arm.latent == "flow":
@@ -104,6 +104,12 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
         parts["acting"] = config.acting.model_dump(mode="json")
     return parts
+
+
+def _evaluation(config: EvaluationConfig) -> dict[str, Any]:
+    """How success is measured; without `ensemble` where it is off, as before there was that key."""
+    left_out = {"strips"} if config.ensemble is not None else {"strips", "ensemble"}
+    return config.model_dump(mode="json", exclude=left_out)
 
 
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:

@@ -50,6 +50,15 @@ class EvaluationConfig(Section):
     execute: Number = Field(
         8, description="Actions executed before the next image is observed, at most a chunk."
     )
+    ensemble: float | None = Field(
+        None,
+        ge=-10,
+        le=10,
+        description="Average the chunks of all looks that reach a step, as ACT (arXiv 2304.13705) "
+        "does: the m of weights exp(-m i), i from 0 for the oldest chunk; ACT's is 0.01. A gripper "
+        "with two values is voted on. Only where execute is less than a chunk. null: the actions "
+        "of the latest look alone.",
+    )
     max_steps: int | None = Field(
         None, ge=1, description="Steps after which an episode has failed; default: the task's."
     )

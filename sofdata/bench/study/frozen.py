@@ -45,13 +45,15 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
-    where they change nothing: settings that were frozen before these keys existed keep their hash.
-    So do those of flow, which are stated with every value of `dis` and without the name that gave
-    it.
+    `tail`, `min_texture`, `camera_fit`, `max_pixels`, `ensemble` and the lists of what is held out
+    are left out where they change nothing: settings that were frozen before these keys existed keep
+    their hash. So do those of flow, which are stated with every value of `dis` and without the name
+    that gave it.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
+    if config.evaluation.ensemble is None:
+        del settings["evaluation"]["ensemble"]
     if config.ingest.windows.tail == "drop":
         del settings["ingest"]["windows"]["tail"]
     if not config.ingest.windows.min_texture:
