@@ -80,6 +80,11 @@ class Arm:
         return self.latent is not None and not self.skills
 
     @property
+    def plays(self) -> bool:
+        """Whether play can be what it learns actions from: it learns the tasks from videos."""
+        return self.skills and self.videos
+
+    @property
     def prior(self) -> bool:
         """Whether it acts by skills that a prior proposes."""
         return self.skills and not self.clones and self.latent != "tracks"

@@ -33,6 +33,13 @@ NOT_CHOSEN: Any = {
     "videos": True,
     "curve": True,
     "curve_arms": True,
+    "held_out": True,
+    "folds": True,
+    "reference_arms": True,
+    "try_labelled": True,
+    "labels": True,
+    "play_minutes": True,
+    "videos_from": True,
     "exploratory": True,
     "evaluation": {"strips", "episodes"},
     "skill": {"run"},
@@ -47,13 +54,15 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out where
-    they change nothing: settings that were frozen before these keys existed keep their hash. So do
-    those of flow, which are stated with every value of `dis` and without the name that gave it, and
-    those of the track model where none is set.
+    `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
+    where they change nothing: settings that were frozen before these keys existed keep their hash.
+    So do those of flow, which are stated with every value of `dis` and without the name that gave
+    it, and those of the track model where none is set.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
+    if config.ingest.windows.tail == "drop":
+        del settings["ingest"]["windows"]["tail"]
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]
     if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
