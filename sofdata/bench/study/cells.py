@@ -102,6 +102,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
     if arm.prior:
         parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
+        parts["planner"]["model"] = config.planner.model.content()
         parts["acting"] = config.acting.model_dump(mode="json")
     return parts
 
@@ -230,7 +231,8 @@ def actor_of(
     mpc = config.planner.model.mpc
     if arm.name == "sof-flat":
         mpc = mpc.model_copy(update={"horizon": 1})
-    return SearchActor(planner, decoder, mpc, goals_of(trainer.demonstrations(budget), planner))
+    goals = goals_of(trainer.demonstrations(budget), planner)
+    return SearchActor(planner, decoder, mpc, goals, config.acting)
 
 
 @torch.no_grad()

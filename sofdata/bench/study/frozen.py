@@ -47,10 +47,12 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
 
     `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out where
     they change nothing: settings that were frozen before these keys existed keep their hash. So do
-    those of flow, which are stated with every value of `dis` and without the name that gave it.
+    those of flow, which are stated with every value of `dis` and without the name that gave it, and
+    those of the planner.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
+    settings["planner"]["model"] = config.planner.model.content()
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]
     if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
