@@ -39,7 +39,7 @@ class GoalsConfig(Section):
         "other videos teach the value and the subgoals nothing.",
     )
     same: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="Share of the goals that are the window's own first frame: reached."
+        0.1, description="Share of the goals that are reached: what is seen is the goal itself."
     )
     others: Annotated[float, Field(ge=0, le=1)] = Field(
         0.3,
@@ -52,9 +52,9 @@ class GoalsConfig(Section):
 class Goals:
     """A goal for each of B windows.
 
-    frames: uint8 [B,3,H,W]. skills: float32 [B], how many skills ahead the video shows it; 0 is the
-    first frame itself, infinity a frame that the window's video is not known to show. known: bool
-    [B], False where the window is none of those that are kept.
+    frames: uint8 [B,3,H,W]. skills: float32 [B], how many skills ahead the video shows it; infinity
+    for a frame that the window's video is not known to show, 0 where the goal stands in place of
+    the first frame. known: bool [B], False where the window is none of those that are kept.
     """
 
     frames: Tensor
@@ -106,9 +106,8 @@ class VideoFrames:
         others = (kind >= config.same) & (kind < config.same + config.others)
         places = np.where(rows < 0, rows, np.where(others, anywhere, later))
         found = self._goals(batch, rows, places)
-        own = torch.from_numpy(kind < config.same).to(found.frames.device)
-        frames = torch.where(own[:, None, None, None], self.fitted(batch.first), found.frames)
-        return Goals(frames, found.skills.masked_fill(own, 0.0), found.known)
+        same = torch.from_numpy(kind < config.same).to(found.frames.device)
+        return Goals(found.frames, found.skills.masked_fill(same, 0.0), found.known)
 
     def _goals(self, batch: Batch, rows: NDArray[np.int64], places: NDArray[np.int64]) -> Goals:
         """The last frames of other windows, at `places`."""
@@ -122,10 +121,6 @@ class VideoFrames:
             torch.from_numpy(skills.astype(np.float32)).to(device),
             torch.from_numpy(rows >= 0).to(device),
         )
-
-    def fitted(self, frames: Tensor) -> Tensor:
-        """Frames at the size of those that are kept."""
-        return _small(frames, self.frames.shape[-1])
 
 
 def keep_frames(

@@ -84,8 +84,10 @@ class GoalValue(nn.Module):
         """The expectile error [B] (Eq. 27, 28).
 
         before, after: observations of the first and last frames of windows; goal: of frames that
-        the video shows `skills` [B] skills later; see `Goals`.
+        the video shows `skills` [B] skills later, 0 for what is seen where it is reached; see
+        `Goals`.
         """
+        before = torch.where(skills[:, None, None] == 0, goal, before)
         apart = self.targets(after, goal, skills) - self(before, goal)
         tau = self.config.expectile
         return torch.where(apart < 0, 1 - tau, tau) * apart.square()  # Eq. 28

@@ -54,6 +54,13 @@ def test_an_expectile_above_a_half_weighs_what_is_better_than_expected_more() ->
     torch.testing.assert_close(model.loss(before, after, goal, skills), expected)
 
 
+def test_where_a_goal_is_reached_it_is_what_is_seen() -> None:
+    model = value(expectile=0.5)
+    goal = seen(3, 3)
+    error = model.loss(seen(3), seen(3, 2), goal, torch.zeros(3))
+    torch.testing.assert_close(error, 0.5 * model(goal, goal).square())
+
+
 def test_an_advantage_is_what_was_gained_beyond_what_the_skills_took() -> None:
     """Eq. 30, with values of a known world: the slow copy is replaced by minus a distance."""
     model = value()
