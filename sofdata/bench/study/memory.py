@@ -21,11 +21,13 @@ from sofdata.loading.catalog import Geometry
 from sofdata.loading.loader import Loader
 from sofdata.loading.order import Order
 from sofdata.loading.quotes import quoted
+from sofdata.models.action.history import HistoryBatch
 from sofdata.models.skill.eyes import FRAME, check_image_px
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
 _NAMES = ("flow", "first", "last", "mask", "text_ids")
+_OF_ACTIONS = ("actions", "action_mask")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +36,15 @@ class MemoryWindows:
 
     batch: all of them; frames uint8 [M,3,px,px], flow in float16 to save memory.
     texts: what `batch.text_ids` point to. p99_px: of all flow of the dataset.
+    before: int64 [M,H], the rows whose first frames come before that of each window, the oldest
+        first; None without a history.
     """
 
     batch: Batch
     texts: tuple[str, ...]
     p99_px: float
     geometry: Geometry
+    before: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.batch.keys)
@@ -53,9 +58,35 @@ class MemoryWindows:
         values["flow"] = self.batch.flow[chosen].float()
         keys = tuple(self.batch.keys[int(place)] for place in places)
         if isinstance(self.batch, ActionBatch):
-            actions, mask = self.batch.actions[chosen], self.batch.action_mask[chosen]
-            return ActionBatch(keys=keys, **values, actions=actions, action_mask=mask)
+            values |= {name: getattr(self.batch, name)[chosen] for name in _OF_ACTIONS}
+            if self.before is not None:
+                earlier = self.batch.first[self.before[chosen]]  # [B, H, 3, px, px]
+                return HistoryBatch(keys=keys, **values, earlier=earlier)
+            return ActionBatch(keys=keys, **values)
         return Batch(keys=keys, **values)
+
+    def images(self, places: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """The first frames of some of them, uint8 [B,3,px,px]; with a history, those before them
+        as well: [B,1+H,3,px,px]."""
+        chosen = torch.as_tensor(np.asarray(places, np.int64))
+        if self.before is None:
+            return self.batch.first[chosen]
+        return self.batch.first[torch.cat([self.before[chosen], chosen[:, None]], 1)]
+
+    def with_history(self, number: int) -> MemoryWindows:
+        """The same with so many frames before each window's first, where earlier windows of the
+        same source begin; where there is none, the next later one's is repeated."""
+        if not number:
+            return self
+        keys = [key.rpartition("-") for key in self.batch.keys]
+        rows = {(source, int(window)): row for row, (source, _, window) in enumerate(keys)}
+        before = torch.empty(len(self), number, dtype=torch.int64)
+        for (source, window), row in rows.items():
+            seen = row
+            for back in range(1, number + 1):
+                seen = rows.get((source, window - back), seen)
+                before[row, number - back] = seen
+        return replace(self, before=before)
 
     def with_texts(self, texts: tuple[str, ...]) -> MemoryWindows:
         """The same with text ids that point into other `texts`, which must contain theirs."""
@@ -92,7 +123,10 @@ class MemoryWindows:
         """These windows followed by those of `other`, of the same texts and sizes."""
         if self.texts != other.texts or type(self.batch) is not type(other.batch):
             raise ContractError("windows of other texts, or without actions, cannot be joined")
-        return replace(self, batch=_joined([self.batch, other.batch]))
+        before = self.before
+        if before is not None and other.before is not None:
+            before = torch.cat([before, other.before + len(self)])
+        return replace(self, batch=_joined([self.batch, other.batch]), before=before)
 
 
 def read_windows(
@@ -116,7 +150,7 @@ def read_windows(
 
 def _joined(parts: Sequence[Batch]) -> Batch:
     kind = type(parts[0])
-    names = _NAMES + (("actions", "action_mask") if kind is ActionBatch else ())
+    names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
     values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 

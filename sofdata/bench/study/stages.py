@@ -124,6 +124,7 @@ class Trainer:
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
         windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        windows = windows.with_history(self.config.decoder.model.history)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -360,9 +361,12 @@ class Trainer:
 def named_actions(windows: MemoryWindows, decoder: ActionDecoder) -> MemoryWindows:
     """Windows with the actions that the decoder gives for their true skills."""
     parts = []
-    for batch in MemoryLoader(windows, _BATCH, shuffle=False).epoch(0):
+    for start in range(0, len(windows), _BATCH):
+        rows = range(start, min(start + _BATCH, len(windows)))
+        batch = windows.rows(rows)
         texts = decoder.texts_of(batch) if decoder.text else None
-        parts.append(decoder.act(batch.first, decoder.skill_of(batch), texts).values)
+        images = windows.images(rows)
+        parts.append(decoder.act(images, decoder.skill_of(batch), texts).values)
     return windows.with_actions(torch.cat(parts))
 
 
