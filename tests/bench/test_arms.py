@@ -12,10 +12,11 @@ import torch
 from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import goals_of, train_arm
+from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.data import BenchData, prepare_data
 from sofdata.bench.study.run import texts_of
 from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
-from sofdata.bench.study.stages import DataBudget, Trainer, named_actions
+from sofdata.bench.study.stages import Trainer, named_actions
 from sofdata.types import ActionBatch
 from tests.bench.conftest import tiny
 
