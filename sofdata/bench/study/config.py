@@ -14,9 +14,11 @@ from pydantic import AfterValidator, Field, model_validator
 from sofdata.bench.baselines.lapa_config import LapaStage
 from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import ARMS, known_arm
+from sofdata.config.earlier import Earlier
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -52,7 +54,7 @@ class EvaluationConfig(Section):
     execute: Number = Field(
         8, description="Actions executed before the next image is observed, at most a chunk."
     )
-    ensemble: float | None = Field(
+    ensemble: Annotated[float | None, Earlier(None)] = Field(
         None,
         ge=-10,
         le=10,
@@ -196,6 +198,9 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
+            if any(getattr(model, key) != old for key, old in EyesConfig()):
+                raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
         return self
 
     @model_validator(mode="after")
