@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,11 +11,13 @@ from sofdata.bench.baselines.points import carried, grid_points
 from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
 from sofdata.bench.baselines.tracks_config import TracksConfig
 from sofdata.bench.study.arms import ARMS, Arm
-from sofdata.bench.study.cells import actor_of, cell_settings, train_arm, wanted_cells
+from sofdata.bench.study.cells import actor_of, cell_settings, train_arm
+from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import load_bench_config
 from sofdata.bench.study.frozen import chosen
 from sofdata.bench.study.stage_settings import decoder_stage, latent_stage
-from sofdata.bench.study.stages import DataBudget, Trainer
+from sofdata.bench.study.stages import Trainer
+from sofdata.bench.study.wanted import wanted_cells
 from sofdata.errors import ConfigError
 from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch
@@ -125,6 +129,8 @@ def test_a_policy_may_learn_from_true_tracks_and_acts_by_predicted_ones() -> Non
 def test_the_arm_learns_tracks_from_videos_and_a_policy_from_demonstrations(
     trainer: Trainer,
 ) -> None:
+    few = ("tracks.model.width=32", "tracks.optim.steps=12")
+    trainer = replace(trainer, config=tiny(*few))
     arm = ARMS["atm"]
     stages = train_arm(arm, BUDGET, trainer)
     assert set(stages) == {"tracks", "decoder"}
@@ -162,3 +168,21 @@ def test_tracks_are_neither_searched_for_nor_cloned_from() -> None:
         Arm("mine", "tracks without a reader", "tracks")
     with pytest.raises(ConfigError, match="reads tracks as skills"):
         Arm("mine", "cloned tracks", "tracks", skills=True, clones=True)
+
+
+def test_a_policy_learns_from_the_true_tracks_of_play_which_nobody_can_predict() -> None:
+    play = load_bench_config("smoke", ["labels=play", "arms=[atm]", "more_arms=[]"])
+    assert latent_stage("tracks", play).model.reads == "true"
+    assert latent_stage("tracks", load_bench_config("smoke")).model.reads == "predicted"
+
+
+def test_the_track_model_sees_as_the_skill_model_does() -> None:
+    config = load_bench_config("smoke", ["skill.model.eyes=points", "skill.model.image_px=128"])
+    settings = latent_stage("tracks", config).model
+    assert (settings.eyes, settings.image_px) == ("points", 128)
+    model = TrackModel(settings, FlowShape(STEPS, SIZE, 1.0), ("slide",))
+    image = torch.zeros(2, 3, 128, 128, dtype=torch.uint8)
+    assert model.observe(image).shape == (2, *model.observation_shape)
+    assert TrackModel.from_spec(model.spec()).config == model.config
+    with pytest.raises(ConfigError, match="tracks sees as"):
+        load_bench_config("smoke", ["tracks.model.eyes=points"])

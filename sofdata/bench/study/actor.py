@@ -21,4 +21,4 @@ class Actor(Protocol):
     """A policy of the benchmark."""
 
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
-        """Actions for images uint8 [B,3,64,64], one text each; equal for an equal seed."""
+        """Actions for images uint8 [B,3,px,px], one text each; equal for an equal seed."""

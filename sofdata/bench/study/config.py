@@ -17,6 +17,7 @@ from sofdata.bench.study.arms import ARMS, known_arm
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -187,6 +188,11 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        for name in ("lapa", "tracks"):
+            if any(getattr(getattr(self, name).model, key) != old for key, old in EyesConfig()):
+                raise ValueError(
+                    f"{name} sees as skill.model.eyes and skill.model.image_px say: set those"
+                )
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.config import EvaluationConfig
 from sofdata.bench.study.memory import small_frames
+from sofdata.models.skill.eyes import FRAME
 
 Image = NDArray[np.uint8]
 MakeEnv = Callable[[Task, int], Env]
@@ -84,10 +85,12 @@ def evaluate(
     simulators: MakeEnv,
     noise_seed: int,
     step_frames: int = 1,
+    image_px: int = FRAME,
 ) -> Rollouts:
     """Try every task from every seed.
 
     noise_seed: of the policy's random draws. step_frames: control steps that a step of flow spans.
+    image_px: side of the images that the policy is given.
     """
     found = Rollouts()
     drawn = frozenset(seeds[: config.strips])
@@ -108,7 +111,7 @@ def evaluate(
     turn = 0
     while active := [run for run in runs if run.env_seed is not None]:
         images = np.stack([run.env.image() for run in active])
-        batch = small_frames(torch.from_numpy(images).permute(0, 3, 1, 2))
+        batch = small_frames(torch.from_numpy(images).permute(0, 3, 1, 2), image_px)
         texts = [run.task.text for run in active]
         acted = actor.act(batch, texts, _turn_seed(noise_seed, turn))
         for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):

@@ -9,22 +9,27 @@ from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import Arm, Source
 from sofdata.bench.study.config import BenchConfig
 from sofdata.models.action.config import DecoderConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, SkillStage
 
 KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
 
 
 def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage:
-    """Settings of an arm's latent model; images are encoded as the skill model encodes them,
-    unless they say otherwise."""
+    """Settings of an arm's latent model, which has the eyes of the skill model: all see alike."""
+    skill = config.skill.model
+    eyes = {key: getattr(skill, key) for key in EyesConfig.model_fields}
     if source == "flow":
         return config.skill
     if source == "frames":
-        return config.lapa
-    model = config.tracks.model
-    if model.channels is None:
-        model = model.model_copy(update={"channels": config.skill.model.channels})
-    return config.tracks.model_copy(update={"model": model})
+        lapa = config.lapa.model.model_copy(update=eyes)
+        return config.lapa.model_copy(update={"model": lapa})
+    if config.tracks.model.channels is None:
+        eyes["channels"] = skill.channels
+    if config.labels == "play":
+        eyes["reads"] = "true"  # nobody can predict what undirected play does next
+    tracks = config.tracks.model.model_copy(update=eyes)
+    return config.tracks.model_copy(update={"model": tracks})
 
 
 def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:

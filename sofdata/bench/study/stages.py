@@ -32,6 +32,7 @@ from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
+from sofdata.config.earlier import identity
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -51,7 +52,12 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
-_OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone, where there are
+_OF_VIDEOS = (
+    "skill",
+    "lapa",
+    "tracks",
+    "planner",
+)  # stages that learn from videos alone, where there are
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
@@ -119,7 +125,8 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources)
+        image_px = self.config.skill.model.image_px
+        windows = read_windows(self.data.folders[part], sources, image_px)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -268,7 +275,8 @@ class Trainer:
         torch.manual_seed(budget.seed)
         shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return TrainedStage("untrained", model, {"cpu_s": 0.0})
+        key = f"untrained-{json_digest(model.spec()['config'], 24)}"
+        return TrainedStage(key, model, {"cpu_s": 0.0})
 
     def _p99_px(self, budget: DataBudget) -> float:
         return float(self._dataset(budget)["flow"]["p99_px"])
@@ -283,7 +291,7 @@ class Trainer:
     # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
-        settings = stage.model_dump(mode="json", exclude={"run": True, "model": {"mpc"}})
+        settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
