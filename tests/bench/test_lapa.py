@@ -81,7 +81,7 @@ def test_it_sees_with_the_eyes_that_it_is_given(settings: dict[str, Any]) -> Non
 def test_the_benchmark_gives_it_the_skill_models_eyes() -> None:
     eyes = ["skill.model.eyes=points", "skill.model.image_px=128"]
     config = load_bench_config("smoke", eyes)
-    seen = latent_stage("frames", config).model
-    assert (seen.eyes, seen.image_px) == ("points", 128)
+    model = latent_stage("frames", config).model
+    assert (model.eyes, model.image_px) == ("points", 128)
     with pytest.raises(ConfigError, match="lapa sees as"):
         load_bench_config("smoke", ["lapa.model.eyes=points"])

@@ -1,5 +1,7 @@
 """Windows in memory: the same as those that the loader gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,21 @@ def test_text_ids_follow_to_other_texts(data: BenchData) -> None:
     windows = read_windows(data.folders["videos"])
     other = windows.with_texts(("a text of no window", *windows.texts))
     assert torch.equal(other.batch.text_ids, windows.batch.text_ids + 1)
+
+
+def test_named_actions_are_masked_as_far_as_the_steps_of_a_window_are(data: BenchData) -> None:
+    windows = read_windows(data.folders["videos"])
+    mask = windows.batch.mask.clone()
+    mask[0, 3:], mask[1, 1:] = False, False  # of 8 steps
+    short = replace(windows, batch=replace(windows.batch, mask=mask))
+    named = short.with_actions(torch.ones(len(windows), 16, 3)).batch
+    assert isinstance(named, ActionBatch)
+    assert named.action_mask.sum(1).tolist() == [6, 2, *[16] * (len(windows) - 2)]
+    assert named.action_mask[0, :6].all()
+    assert torch.equal(named.actions.bool().all(2), named.action_mask)
+    few = short.with_actions(torch.ones(len(windows), 2, 3)).batch
+    assert isinstance(few, ActionBatch)
+    assert few.action_mask.sum(1).tolist() == [1, 1, *[2] * (len(windows) - 2)]
 
 
 def test_videos_have_no_actions_at_all(data: BenchData) -> None:

@@ -56,13 +56,13 @@ class TrackModel(nn.Module):
             raise ContractError("the channels of a track model must be given: the skill model's")
         self.config, self.shape, self.texts = config, shape, texts
         self.tokens, self.code_dim, self.codebook_size = config.side**2, 2 * shape.steps, 0
-        seen = observed_tokens(config)
-        self.observation_shape = (seen, config.channels[2])
+        places = observed_tokens(config)
+        self.observation_shape = (places, config.channels[2])
         width = config.width
         self.frame = image_encoder(config, config.channels)
         self.text = TextEncoder(config.text, config.text_width, texts)
         self.seen = nn.Linear(config.channels[2], width)
-        self.places = learned_vectors(seen, width, std=0.1)
+        self.places = learned_vectors(places, width, std=0.1)
         self.task = nn.Linear(self.text.width, width)
         self.point = nn.Linear(2 + 4 * _WAVES, width)
         self.readers = nn.ModuleList(
@@ -75,7 +75,7 @@ class TrackModel(nn.Module):
     # Use
 
     def observe(self, image: Tensor) -> Tensor:
-        """uint8 [B,3,H,W] to an observation, float32 [B,P,C]."""
+        """uint8 [B,3,H,W] to an observation, float32 [B,P,C], layer-normalised."""
         return observation_of(self.frame(image)).float()
 
     def forward(self, image: Tensor, task: Tensor, points: Tensor) -> Tensor:
@@ -146,11 +146,8 @@ class TrackModel(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this model, with its `state_dict`."""
-        return {
-            "config": identity(self.config),
-            "shape": asdict(self.shape),
-            "texts": list(self.texts),
-        }
+        config = identity(self.config)
+        return {"config": config, "shape": asdict(self.shape), "texts": list(self.texts)}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:

@@ -11,10 +11,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Acted:
-    """actions: float32 [B,N,A], to execute. codes: [B,n,D] of the chosen skill, if there is one."""
+    """actions: float32 [B,N,A], to execute. codes: [B,n,D] of the chosen skill, if there is one.
+
+    votes: dimensions of an action that take only two values, as of a gripper: where chunks are
+        averaged (`evaluation.ensemble`), these are voted on.
+    """
 
     actions: Tensor
     codes: Tensor | None = None
+    votes: tuple[int, ...] = ()
 
 
 class Actor(Protocol):

@@ -73,10 +73,19 @@ class MemoryWindows:
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=("",))
 
     def with_actions(self, actions: Tensor) -> MemoryWindows:
-        """The same with actions float32 [M,N,A], none of them masked."""
+        """The same with actions float32 [M,N,A], masked as far as the steps of each window are.
+
+        Actions are spread evenly over a window: the middle of action i of N lies at the fraction
+        (i + 0.5) / N of it, and is real where that is less than the share of its real steps.
+        """
         values = {name: getattr(self.batch, name) for name in _NAMES}
-        mask = torch.ones(actions.shape[:2], dtype=torch.bool)
-        batch = ActionBatch(keys=self.batch.keys, **values, actions=actions, action_mask=mask)
+        share = self.batch.mask.double().mean(1, keepdim=True)  # [M, 1]
+        middles = (torch.arange(actions.shape[1]) + 0.5) / actions.shape[1]
+        mask = middles < share  # [M, N]
+        mask[:, 0] = True  # a window has a step, and so an action
+        batch = ActionBatch(
+            keys=self.batch.keys, **values, actions=actions * mask[..., None], action_mask=mask
+        )
         return replace(self, batch=batch)
 
     def joined(self, other: MemoryWindows) -> MemoryWindows:

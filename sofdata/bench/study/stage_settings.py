@@ -16,20 +16,19 @@ KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks
 
 
 def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage:
-    """Settings of an arm's latent model, which has the eyes of the skill model: all see alike."""
-    skill = config.skill.model
-    eyes = {key: getattr(skill, key) for key in EyesConfig.model_fields}
+    """Settings of an arm's latent model; it sees as the skill model does, and has its channels
+    unless it says otherwise."""
     if source == "flow":
         return config.skill
+    eyes = {key: getattr(config.skill.model, key) for key in EyesConfig.model_fields}
     if source == "frames":
-        lapa = config.lapa.model.model_copy(update=eyes)
-        return config.lapa.model_copy(update={"model": lapa})
+        return config.lapa.model_copy(update={"model": config.lapa.model.model_copy(update=eyes)})
     if config.tracks.model.channels is None:
-        eyes["channels"] = skill.channels
+        eyes["channels"] = config.skill.model.channels
     if config.labels == "play":
         eyes["reads"] = "true"  # nobody can predict what undirected play does next
-    tracks = config.tracks.model.model_copy(update=eyes)
-    return config.tracks.model_copy(update={"model": tracks})
+    model = config.tracks.model.model_copy(update=eyes)
+    return config.tracks.model_copy(update={"model": model})
 
 
 def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:

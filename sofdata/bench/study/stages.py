@@ -52,12 +52,8 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
-_OF_VIDEOS = (
-    "skill",
-    "lapa",
-    "tracks",
-    "planner",
-)  # stages that learn from videos alone, where there are
+# Stages that learn from videos alone, where there are any.
+_OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
@@ -125,8 +121,7 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        image_px = self.config.skill.model.image_px
-        windows = read_windows(self.data.folders[part], sources, image_px)
+        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:

@@ -30,8 +30,9 @@ class EyesConfig(Section):
     image_px: Annotated[int, Field(ge=FRAME, le=256, multiple_of=32), Earlier(FRAME)] = Field(
         FRAME,
         description="Side in px that images are reduced to before they are read, at most that of "
-        "the stored frames, ingest's flow.size. The time of the encoder grows with its square with eyes=points, hardly "
-        "with eyes=grid. What flow is cut out of is always read at 64. Default ours.",
+        "the stored frames, ingest's flow.size. With eyes=points, time and memory of the encoder "
+        "grow with its square, with eyes=grid hardly. What flow is cut out of is always read at "
+        "64. Default ours.",
     )
 
 
