@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -129,8 +127,6 @@ def test_a_policy_may_learn_from_true_tracks_and_acts_by_predicted_ones() -> Non
 def test_the_arm_learns_tracks_from_videos_and_a_policy_from_demonstrations(
     trainer: Trainer,
 ) -> None:
-    few = ("tracks.model.width=32", "tracks.optim.steps=12")
-    trainer = replace(trainer, config=tiny(*few))
     arm = ARMS["atm"]
     stages = train_arm(arm, BUDGET, trainer)
     assert set(stages) == {"tracks", "decoder"}
