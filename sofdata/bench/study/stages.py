@@ -121,7 +121,9 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        image_px = self.config.skill.model.image_px
+        frames = self.config.lapa.model.reads == "frames"
+        windows = read_windows(self.data.folders[part], sources, image_px, frames)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
