@@ -50,7 +50,12 @@ class PriorActor:
         generator = Generator().manual_seed(seed)
         number = config.samples if config.temperature else 1
         codes, _, log_prob = planner.propose(
-            planner.observe(images), planner.tasks(texts), number, config.temperature, generator
+            planner.observe(images),
+            planner.tasks(texts),
+            number,
+            config.temperature,
+            generator,
+            likelihood=config.combine == "likeliest",
         )
         return self.choose(images, texts, codes, log_prob)
 
@@ -90,18 +95,23 @@ class SearchActor:
 
     goals: by text, observations [K,P,C] of the last frames of the K demonstrations. Of these, the
         one nearest to the present observation is the goal.
+    acting: how actions are made of several skills, where the settings of the search ask for that.
     """
 
     planner: Planner
     decoder: ActionDecoder
     mpc: MPCConfig
     goals: dict[str, Tensor]
+    acting: ActingConfig
 
     @torch.no_grad()
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
         """See `Actor`."""
         seen = self.planner.observe(images)
         goal = torch.stack([self._goal(row, text) for row, text in zip(seen, texts, strict=True)])
+        if self.mpc.carries == "elites":
+            found = self.planner.elites(images, texts, goal=goal, mpc=self.mpc, seed=seed)
+            return PriorActor(self.planner, self.decoder, self.acting).choose(images, texts, *found)
         skill = self.planner.plan(images, texts, goal=goal, mpc=self.mpc, seed=seed).first
         return _acted(self.decoder, self.decoder.act(images, skill, texts).values, skill.codes)
 

@@ -65,6 +65,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
     if arm.prior:
         parts["planner"] = identity(config.planner, exclude={"run"})
+        parts["planner"]["model"] = config.planner.model.content()
         parts["acting"] = identity(config.acting)
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
@@ -217,7 +218,7 @@ def actor_of(
         for windows in trainer.with_goals(budget)
         for text, each in goals_of(windows, planner).items()
     }
-    return SearchActor(planner, decoder, mpc, goals)
+    return SearchActor(planner, decoder, mpc, goals, config.acting)
 
 
 @torch.no_grad()

@@ -33,6 +33,8 @@ from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.config.earlier import identity
+from sofdata.loading.catalog import open_catalog
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -40,6 +42,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
+from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
@@ -219,11 +222,17 @@ class Trainer:
             windows = MemoryLoader(self._unlabelled(budget), _BATCH, shuffle=False)
             planner.remember(windows.epoch(0))
             planner.count(windows.epoch(0))
+            if planner.value is not None:
+                part = "videos" if budget.videos else labelled(self.data, self.texts, budget).part
+                catalog = open_catalog([Tree(self.data.folders[part])])
+                planner.keep(windows.epoch(0), window_times(catalog))
             return planner
 
-        return self._stage(
+        trained = self._stage(
             _Training("planner", key, stage, budget, build, self._unlabelled, latent)
         )
+        trained.model.config = stage.model  # how it draws and searches is no part of the key
+        return trained
 
     def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
         """The arm's action decoder, from the K demonstrations or from play."""
@@ -289,6 +298,8 @@ class Trainer:
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
         settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
+        if kind == "planner":
+            settings["model"] = stage.model.learned()
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
