@@ -182,6 +182,12 @@ class BenchConfig(Section):
         "of those beside the demonstrations: of another look, for instance.",
     )
 
+    counted: Literal["all", "room"] = Field(
+        "all",
+        description="Which tasks count in the mean of a suite: all; or (room) those in which, on "
+        "validation, bc-50 reaches 0.5 and leads bc at the smallest K by 0.15. 'sofdata bench "
+        "freeze' records which; the others are reported beside.",
+    )
     exploratory: bool = Field(
         False, description="Run on test seeds with settings that are not frozen, to explore."
     )
