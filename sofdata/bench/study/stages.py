@@ -55,7 +55,8 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
-_OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone, where there are
+# Stages that learn from videos alone, where there are any.
+_OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
@@ -123,7 +124,9 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        image_px = self.config.skill.model.image_px
+        frames = self.config.lapa.model.reads == "frames"
+        windows = read_windows(self.data.folders[part], sources, image_px, frames)
         windows = windows.with_history(self.config.decoder.model.history)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
