@@ -29,6 +29,7 @@ from sofdata.models.planner.evaluation import PlannerEvaluation
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.models.skill.evaluation import SkillEvaluation
+from sofdata.models.skill.eyes import check_image_px
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
 from sofdata.storage.tree import Tree
@@ -191,6 +192,7 @@ def build_model(
     """The model of a stage, before its first step; the same on every rank."""
     if job.name == "skill":
         size = data.geometry
+        check_image_px(job.config.skill.model.image_px, size.frame_px)
         shape = FlowShape(size.steps, size.flow_px, float(data.statistics["p99_px"]))
         return SkillVAE(job.config.skill.model, shape)
     skill = _skill_for(job, data)

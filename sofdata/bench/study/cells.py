@@ -40,6 +40,7 @@ from sofdata.bench.study.stages import (
 from sofdata.bench.study.strips import save_strip
 from sofdata.bench.study.track_acting import TrackActor
 from sofdata.bench.study.wanted import Cell
+from sofdata.config.earlier import identity
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -53,19 +54,19 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     """The settings that a cell's result depends on."""
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
-        "decoder": decoder_stage(arm, config).model_dump(mode="json", exclude={"run"}),
-        "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
-        "encoder": config.skill.model.model_dump(mode="json"),
+        "decoder": identity(decoder_stage(arm, config), exclude={"run"}),
+        "evaluation": identity(config.evaluation, exclude={"strips"}),
+        "encoder": identity(config.skill.model),
     }
     if arm.latent:
         latent = latent_stage(arm.latent, config)
-        parts[KINDS[arm.latent]] = latent.model_dump(mode="json", exclude={"run"})
+        parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
     if arm.clones:
-        parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
+        parts["clone"] = identity(clone_stage(config), exclude={"run"})
     if arm.prior:
-        parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
+        parts["planner"] = identity(config.planner, exclude={"run"})
         parts["planner"]["model"] = config.planner.model.content()
-        parts["acting"] = config.acting.model_dump(mode="json")
+        parts["acting"] = identity(config.acting)
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
     return parts
@@ -125,6 +126,7 @@ def _result(
             simulators=simulators.get,
             noise_seed=cell.seed,
             step_frames=config.step_frames,
+            image_px=config.skill.model.image_px,
         )
 
     found = tried(cell.tried(tasks))

@@ -32,6 +32,7 @@ from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
+from sofdata.config.earlier import identity
 from sofdata.loading.catalog import open_catalog
 from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
@@ -122,7 +123,7 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources)
+        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -277,7 +278,8 @@ class Trainer:
         torch.manual_seed(budget.seed)
         shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return TrainedStage("untrained", model, {"cpu_s": 0.0})
+        key = f"untrained-{json_digest(model.spec()['config'], 24)}"
+        return TrainedStage(key, model, {"cpu_s": 0.0})
 
     def _p99_px(self, budget: DataBudget) -> float:
         return float(self._dataset(budget)["flow"]["p99_px"])
@@ -292,7 +294,7 @@ class Trainer:
     # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
-        settings = stage.model_dump(mode="json", exclude={"run": True})
+        settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
         if kind == "planner":
             settings["model"] = stage.model.learned()
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]

@@ -68,7 +68,7 @@ class DigitHead(nn.Module):
     ) -> Tensor:
         """Draw tokens [...]; temperature 0 takes the likeliest level of each dimension in turn.
 
-        With a guide from logits that go beyond its own (Eq. 26).
+        With a guide from logits that go beyond its own (Eq. 30).
         """
         digits, untold = [], guide.hidden if guide else hidden
         for place in range(self.fsq.dim):

@@ -1,6 +1,6 @@
 """The prior as a velocity that carries noise to skills: all n points of a skill at once.
 
-Flow matching (Lipman et al., arXiv 2210.02747) on the straight path from noise to codes, Eq. 25 of
+Flow matching (Lipman et al., arXiv 2210.02747) on the straight path from noise to codes, Eq. 29 of
 docs/models.md. "Flow" is that of densities here, not optical flow. The n points attend to each
 other, to the observation and to the condition, whose keys and values are computed once for all
 steps. Codes of FSQ are spread over the cell of their level (dequantised), and what is drawn is
@@ -57,7 +57,7 @@ class FlowMatchingPrior(Trunk):
         noise: Tensor | None = None,
         draws: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Squared error of the velocity [B, n], summed over D: twice, as it has no nats (Eq. 25).
+        """Squared error of the velocity [B, n], summed over D: twice, as it has no nats (Eq. 29).
 
         targets [B, n] or [B, n, D]; noise for dropout as for `Prior.loss`. draws: standard normal
         [B, draws], of which time, noise and place within a cell are made.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guide:
-    """hidden: [..., width], as read without that part. weight: w of Eq. 26 of docs/models.md."""
+    """hidden: [..., width], as read without that part. weight: w of Eq. 30 of docs/models.md."""
 
     hidden: Tensor
     weight: float

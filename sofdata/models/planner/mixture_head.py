@@ -78,7 +78,7 @@ class MixtureHead(nn.Module):
     def _guided(
         self, hidden: Tensor, temperature: float, generator: Generator | None, guide: Guide
     ) -> Tensor:
-        """Draw from told^w untold^(1 - w) (Eq. 26), which is no mixture.
+        """Draw from told^w untold^(1 - w) (Eq. 30), which is no mixture.
 
         So candidates are drawn as told and resampled by (told / untold)^(w - 1); at temperature 0
         the candidates are the means, and the likeliest of them is taken.

@@ -267,7 +267,7 @@ class Planner(SkillConditioned):
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Nats a point of the prior plus the weighted error of the dynamics (Eq. 20); and both.
 
-        With a goal value also its error, and with subgoals their nats (Eq. 31).
+        With a goal value also its error, and with subgoals their nats (Eq. 35).
         """
         skill, before, after = self.read(batch)
         targets = self.targets(skill)
@@ -291,7 +291,7 @@ class Planner(SkillConditioned):
     def _goals(
         self, batch: Batch, step: int, before: Tensor, after: Tensor, task: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """What the prior is told, the loss of goal value and subgoals (Eq. 31), and its parts."""
+        """What the prior is told, the loss of goal value and subgoals (Eq. 35), and its parts."""
         if self.frames is None or self.value is None:
             raise ConfigError("a goal value is learned from later frames: call Planner.keep before")
         if self.training:
@@ -310,7 +310,7 @@ class Planner(SkillConditioned):
             advantage = self.value.advantage(before, later, end, ahead.skills)
         cost, nats = self.subgoals.loss(before, task, subgoal, advantage)
         shown["subgoal_nats"] = (nats * ahead.known).mean()
-        total = total + self.config.subgoal.weight * (cost * ahead.known).mean()  # Eq. 31
+        total = total + self.config.subgoal.weight * (cost * ahead.known).mean()  # Eq. 35
         return torch.cat([task, subgoal], -1), total, shown
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # keys are not for a compiler

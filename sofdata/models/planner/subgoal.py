@@ -47,7 +47,7 @@ class SubgoalConfig(Section):
 
 
 class Subgoals(nn.Module):
-    """p(z | observation, task), z [S] being the embedding of an observation (Eq. 29)."""
+    """p(z | observation, task), z [S] being the embedding of an observation (Eq. 33)."""
 
     def __init__(
         self, config: SubgoalConfig, observation: tuple[int, int], task: int, embedding: int
@@ -60,7 +60,7 @@ class Subgoals(nn.Module):
     def loss(
         self, observation: Tensor, task: Tensor, subgoal: Tensor, advantage: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What to minimise, and the negative log-likelihood: both [B], nats a number (Eq. 29).
+        """What to minimise, and the negative log-likelihood: both [B], nats a number (Eq. 33).
 
         advantage: [B], in skills; see `GoalValue.advantage`.
         """

@@ -77,7 +77,7 @@ class PriorConfig(Section):
 
 
 class GuidanceConfig(Section):
-    """Classifier-free guidance in drawing skills (Eq. 26). No matter in training."""
+    """Classifier-free guidance in drawing skills (Eq. 30). No matter in training."""
 
     weight: Annotated[float, Field(ge=0)] = Field(
         1.0,

@@ -71,7 +71,7 @@ class GoalValue(nn.Module):
 
     @torch.no_grad()
     def advantage(self, before: Tensor, after: Tensor, goal: Tensor, skills: Tensor) -> Tensor:
-        """What `skills` [B] skills from one observation to another were worth for a goal (Eq. 30).
+        """What `skills` [B] skills from one observation to another were worth for a goal (Eq. 34).
 
         0 where they brought it as much nearer as they should.
         """
@@ -81,7 +81,7 @@ class GoalValue(nn.Module):
         return value
 
     def loss(self, before: Tensor, after: Tensor, goal: Tensor, skills: Tensor) -> Tensor:
-        """The expectile error [B] (Eq. 27, 28).
+        """The expectile error [B] (Eq. 31, 32).
 
         before, after: observations of the first and last frames of windows; goal: of frames that
         the video shows `skills` [B] skills later, 0 for what is seen where it is reached; see
@@ -90,11 +90,11 @@ class GoalValue(nn.Module):
         before = torch.where(skills[:, None, None] == 0, goal, before)
         apart = self.targets(after, goal, skills) - self(before, goal)
         tau = self.config.expectile
-        return torch.where(apart < 0, 1 - tau, tau) * apart.square()  # Eq. 28
+        return torch.where(apart < 0, 1 - tau, tau) * apart.square()  # Eq. 32
 
     @torch.no_grad()
     def targets(self, after: Tensor, goal: Tensor, skills: Tensor) -> Tensor:
-        """What V of a window's first frame should be [B] (Eq. 27)."""
+        """What V of a window's first frame should be [B] (Eq. 31)."""
         gamma = self.config.discount
         onwards = -1 + gamma * self.slow(after, self.slow.embed(goal))
         shown = -(1 - gamma**skills) / (1 - gamma)  # what the video itself took

@@ -73,7 +73,7 @@ def test_what_is_drawn_is_rounded_to_the_nearest_level_there_is() -> None:
 
 @SPACES
 def test_the_loss_is_the_samples_own_and_aims_at_codes_less_noise(space: SkillSpace) -> None:
-    """Eq. 25 with a velocity of zero: |x1 - x0|², x1 within the cell of its level."""
+    """Eq. 29 with a velocity of zero: |x1 - x0|², x1 within the cell of its level."""
     prior, (observation, task) = build(space, moved=False), seen()
     targets, draws = skills(space), torch.randn(3, prior.draws)
     whole, again = prior.loss(observation, task, targets, None, draws)

@@ -37,7 +37,7 @@ def test_a_part_of_the_condition_is_left_out_as_zeros() -> None:
 
 
 def test_levels_are_drawn_from_logits_beyond_those_told() -> None:
-    """Eq. 26 with one dimension: frequencies are those of the softmax of the guided logits."""
+    """Eq. 30 with one dimension: frequencies are those of the softmax of the guided logits."""
     torch.manual_seed(0)
     head = DigitHead(16, (4,))
     told, untold = torch.randn(1, 16), torch.randn(1, 16)

@@ -30,7 +30,7 @@ def test_a_goal_is_an_embedding_of_fixed_length() -> None:
 
 
 def test_the_target_is_what_the_video_took_where_that_is_more() -> None:
-    """Eq. 27: reached, one skill ahead, far ahead, and of another video."""
+    """Eq. 31: reached, one skill ahead, far ahead, and of another video."""
     model = value()
     with torch.no_grad():
         last = model.slow.value[-1]
@@ -45,7 +45,7 @@ def test_the_target_is_what_the_video_took_where_that_is_more() -> None:
 
 
 def test_an_expectile_above_a_half_weighs_what_is_better_than_expected_more() -> None:
-    """Eq. 28."""
+    """Eq. 32."""
     model = value(expectile=0.8)
     before, after, goal = seen(40), seen(40, 2), seen(40, 3)
     skills = torch.full((40,), torch.inf)
@@ -62,7 +62,7 @@ def test_where_a_goal_is_reached_it_is_what_is_seen() -> None:
 
 
 def test_an_advantage_is_what_was_gained_beyond_what_the_skills_took() -> None:
-    """Eq. 30, with values of a known world: the slow copy is replaced by minus a distance."""
+    """Eq. 34, with values of a known world: the slow copy is replaced by minus a distance."""
     model = value()
 
     class Distance(torch.nn.Module):
