@@ -30,7 +30,7 @@ from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.bench.study.stages import (
     FORMAT,
     TrainedStage,
@@ -38,7 +38,9 @@ from sofdata.bench.study.stages import (
     write_json,
 )
 from sofdata.bench.study.strips import save_strip
+from sofdata.bench.study.track_acting import TrackActor
 from sofdata.bench.study.wanted import Cell
+from sofdata.config.earlier import identity
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -52,19 +54,19 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     """The settings that a cell's result depends on."""
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
-        "decoder": decoder_stage(arm, config).model_dump(mode="json", exclude={"run"}),
-        "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
-        "encoder": config.skill.model.model_dump(mode="json"),
+        "decoder": identity(decoder_stage(arm, config), exclude={"run"}),
+        "evaluation": identity(config.evaluation, exclude={"strips"}),
+        "encoder": identity(config.skill.model),
     }
-    if arm.latent == "flow":
-        parts["skill"] = config.skill.model_dump(mode="json", exclude={"run"})
-    if arm.latent == "frames":
-        parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
+    if arm.latent:
+        latent = latent_stage(arm.latent, config)
+        parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
     if arm.clones:
-        parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
+        parts["clone"] = identity(clone_stage(config), exclude={"run"})
     if arm.prior:
-        parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
-        parts["acting"] = config.acting.model_dump(mode="json")
+        parts["planner"] = identity(config.planner, exclude={"run"})
+        parts["planner"]["model"] = config.planner.model.content()
+        parts["acting"] = identity(config.acting)
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
     return parts
@@ -124,6 +126,7 @@ def _result(
             simulators=simulators.get,
             noise_seed=cell.seed,
             step_frames=config.step_frames,
+            image_px=config.skill.model.image_px,
         )
 
     found = tried(cell.tried(tasks))
@@ -176,12 +179,13 @@ def _success(found: Rollouts, tasks: tuple[Task, ...]) -> dict[str, Any]:
 
 
 def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, TrainedStage]:
-    """The arm's stages by kind: skill or lapa, planner, decoder, clone; those that it has."""
+    """The arm's stages by kind: skill, lapa or tracks, planner, decoder, clone; as far as it has
+    them."""
     stages: dict[str, TrainedStage] = {}
     latent = None
     if arm.latent:
         latent = trainer.latent(arm, budget)
-        stages["lapa" if arm.latent == "frames" else "skill"] = latent
+        stages[KINDS[arm.latent]] = latent
         if arm.prior:
             stages["planner"] = trainer.planner(arm, budget, latent)
     stages["decoder"] = trainer.decoder(arm, budget, latent)
@@ -199,6 +203,8 @@ def actor_of(
     decoder = stages["decoder"].model
     if arm.clones:
         return ClonedActor(stages["clone"].model)
+    if arm.latent == "tracks":
+        return TrackActor(stages["tracks"].model, decoder)
     if not arm.prior:
         return ClonedActor(decoder)
     planner, config = stages["planner"].model, trainer.config
@@ -212,7 +218,7 @@ def actor_of(
         for windows in trainer.with_goals(budget)
         for text, each in goals_of(windows, planner).items()
     }
-    return SearchActor(planner, decoder, mpc, goals)
+    return SearchActor(planner, decoder, mpc, goals, config.acting)
 
 
 @torch.no_grad()

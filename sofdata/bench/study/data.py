@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.config import BenchConfig
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
@@ -121,12 +122,13 @@ class BenchData:
         Raises `ConfigError` where there are fewer than `number`.
         """
         files: dict[str, list[str]] = {}
-        for source in self.sources[part].get(text, ()):
+        for source in self.sources.get(part, {}).get(text, ()):
             files.setdefault(self._file(part, source), []).append(source)
         if len(files) < number:
+            where = self.folders.get(part, "the data")
             raise ConfigError(
-                f"{number} {part} of '{text}' are wanted, and {self.folders[part]} has "
-                f"{len(files)}: collect more, or ask for fewer"
+                f"{number} {part} of '{text}' are wanted, and {where} has {len(files)}: collect "
+                "more, or ask for fewer"
             )
         return sorted(files.values(), key=lambda together: _place(seed, together[0]))
 
@@ -157,12 +159,16 @@ class _Collected:
 def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
     """Ingest a collection, unless that is done, and list its videos and demonstrations.
 
+    Videos are left alone where no arm learns from them: they are no matter to any cell then.
+
     Raises `ConfigError` where there is no collection, or one of another suite or at other frames/s.
     """
     settings = ingest_config(config, fps)
     parts = _parts(config, fps, collected)
     folders, spent = dict[DataPart, str](), 0.0
     for part, found in parts.items():
+        if part == "videos" and not learns_from_videos(config):
+            continue
         base = found.base(settings, out)
         base.mkdir(parents=True, exist_ok=True)
         chosen = settings.model_copy(update={"with_actions": part != "videos"})
@@ -186,6 +192,12 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
         play_s=_lengths_s(folders["play"]) if "play" in folders else {},
         look=_look(parts["videos"].record) if config.videos_from else "",
     )
+
+
+def learns_from_videos(config: BenchConfig) -> bool:
+    """Whether any of the arms that are wanted learns from videos."""
+    arms = [ARMS[name] for name in (*config.arms, *config.more_arms * (len(config.demos) > 1))]
+    return config.videos > 0 and any(arm.latent and arm.videos for arm in arms)
 
 
 def _parts(config: BenchConfig, fps: float, collected: Path) -> dict[DataPart, _Collected]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.config.earlier import identity
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
@@ -45,6 +47,7 @@ NOT_CHOSEN: Any = {
     "planner": {"run"},
     "decoder": {"run"},
     "lapa": {"run"},
+    "tracks": {"run"},
     "ingest": {"run", "manifest"},
 }
 
@@ -52,12 +55,17 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out where
-    they change nothing: settings that were frozen before these keys existed keep their hash. So do
-    those of flow, which are stated with every value of `dis` and without the name that gave it.
+    `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
+    where they change nothing: settings that were frozen before these keys existed keep their hash.
+    So do those of flow, which are stated with every value of `dis` and without the name that gave
+    it, those of the planner, those of the track model where none is set, and keys that came later
+    (see `sofdata.config.earlier`).
     """
-    settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
+    settings["planner"]["model"] = config.planner.model.content()
+    if config.ingest.windows.tail == "drop":
+        del settings["ingest"]["windows"]["tail"]
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]
     if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
@@ -68,6 +76,8 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
+    if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
+        del settings["tracks"]
     return settings
 
 

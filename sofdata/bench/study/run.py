@@ -166,7 +166,7 @@ def _shared(cell: Cell) -> str:
     arm = ARMS[cell.arm]
     if not arm.latent or not cell.videos:
         return ""
-    what = "latent actions" if arm.latent == "frames" else "skills"
+    what = {"flow": "skills", "frames": "latent actions", "tracks": "tracks"}[arm.latent]
     blind = ", without demonstrations" if cell.labels_name else ""
     return f"{what} of {cell.videos} videos, seed {cell.seed}{blind}"
 

@@ -1,6 +1,6 @@
 """The trained stages of the cells, each made once: latent model, planner, action decoder, clone.
 
-    OUT/models/HASH/{skill,lapa,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
+    OUT/models/HASH/{skill,lapa,tracks,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
 
 A stage's hash covers its settings, its training seed, the data and the part of it that is used, and
 the stage that it builds on. So arms share what they have in common, and a stage that exists is
@@ -22,13 +22,19 @@ from typing import Any
 import torch
 
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
+from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import Arm
 from sofdata.bench.study.choice import DataBudget, labelled, unlabelled, unlearned
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
+from sofdata.config.earlier import identity
+from sofdata.loading.catalog import open_catalog
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -36,6 +42,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
+from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
@@ -52,10 +59,11 @@ _OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
+    "tracks": TrackEvaluation,
     "clone": ActionEvaluation,
 }
 
-Latent = SkillVAE | LatentActions
+Latent = SkillVAE | LatentActions | TrackModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +83,7 @@ class TrainedStage:
 class _Training:
     """All that makes one stage.
 
-    kind: skill, lapa, planner, decoder or clone. settings: the stage's section of the settings.
+    kind: skill, lapa, tracks, planner, decoder or clone. settings: the stage's section.
     build: makes the untrained model, after the seed is set. windows: what it learns from.
     below: the stage that it builds on, if any.
     """
@@ -115,7 +123,7 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources)
+        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -183,9 +191,9 @@ class Trainer:
     # Stages
 
     def latent(self, arm: Arm, budget: DataBudget) -> TrainedStage:
-        """The arm's latent model: the skill model, or LAPA's."""
-        stage = self.config.lapa if arm.latent == "frames" else self.config.skill
-        kind = "lapa" if arm.latent == "frames" else "skill"
+        """The arm's latent model: the skill model, LAPA's, or ATM's tracks."""
+        source = arm.latent or "flow"
+        kind, stage = KINDS[source], latent_stage(source, self.config)
         key = self._key(kind, stage, budget.seed, self._unlabelled_name(budget))
 
         def build() -> Latent:
@@ -193,9 +201,11 @@ class Trainer:
             size = windows.geometry
             p99_px = self._p99_px(budget) if budget.blind else windows.p99_px
             shape = FlowShape(size.steps, size.flow_px, p99_px)
-            if arm.latent == "frames":
-                return LatentActions(self.config.lapa.model, shape)
-            return SkillVAE(self.config.skill.model, shape)
+            if isinstance(stage, LapaStage):
+                return LatentActions(stage.model, shape)
+            if isinstance(stage, TracksStage):
+                return TrackModel(stage.model, shape, self.texts)
+            return SkillVAE(stage.model, shape)
 
         return self._stage(_Training(kind, key, stage, budget, build, self._unlabelled))
 
@@ -209,11 +219,17 @@ class Trainer:
             windows = MemoryLoader(self._unlabelled(budget), _BATCH, shuffle=False)
             planner.remember(windows.epoch(0))
             planner.count(windows.epoch(0))
+            if planner.value is not None:
+                part = "videos" if budget.videos else labelled(self.data, self.texts, budget).part
+                catalog = open_catalog([Tree(self.data.folders[part])])
+                planner.keep(windows.epoch(0), window_times(catalog))
             return planner
 
-        return self._stage(
+        trained = self._stage(
             _Training("planner", key, stage, budget, build, self._unlabelled, latent)
         )
+        trained.model.config = stage.model  # how it draws and searches is no part of the key
+        return trained
 
     def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
         """The arm's action decoder, from the K demonstrations or from play."""
@@ -262,7 +278,8 @@ class Trainer:
         torch.manual_seed(budget.seed)
         shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return TrainedStage("untrained", model, {"cpu_s": 0.0})
+        key = f"untrained-{json_digest(model.spec()['config'], 24)}"
+        return TrainedStage(key, model, {"cpu_s": 0.0})
 
     def _p99_px(self, budget: DataBudget) -> float:
         return float(self._dataset(budget)["flow"]["p99_px"])
@@ -277,7 +294,9 @@ class Trainer:
     # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
-        settings = stage.model_dump(mode="json", exclude={"run": True, "model": {"mpc"}})
+        settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
+        if kind == "planner":
+            settings["model"] = stage.model.learned()
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
@@ -288,7 +307,12 @@ class Trainer:
         with locked(base / "lock"):
             if not (folder / DONE).exists():
                 self._train(training, folder)
-        classes = {"skill": SkillVAE, "lapa": LatentActions, "planner": Planner}
+        classes = {
+            "skill": SkillVAE,
+            "lapa": LatentActions,
+            "tracks": TrackModel,
+            "planner": Planner,
+        }
         over = [] if training.below is None else [training.below.model]
         # From the file also when it was trained just now: every process then holds the same model.
         model = load_model(base, kind, classes.get(kind, ActionDecoder), *over)
