@@ -50,7 +50,8 @@ def print_collected(console: Console, summary: dict[str, Any], folder: Path) -> 
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task")
-    for name in ("videos", "demos", "expert succeeds", "steps", "CPU s an episode"):
+    play = ("play",) if "play" in summary else ()
+    for name in ("videos", "demos", *play, "expert succeeds", "steps", "CPU s an episode"):
         table.add_column(name, justify="right")
     for task in summary["texts"]:
         videos, demos = summary["videos"][task], summary["demos"][task]
@@ -60,10 +61,11 @@ def print_collected(console: Console, summary: dict[str, Any], folder: Path) -> 
             task,
             str(videos["episodes"]),
             str(demos["episodes"]),
+            *(str(summary[part][task]["episodes"]) for part in play),
             f"{good} of {tried}",
             f"{sum(steps) / len(steps):.0f}" if steps else "",
             f"{summary['episode_cpu_s'][task] or 0:.2f}",
         )
     console.print(table)
     times = f"{summary['cpu_s']:.0f} s of computing in {summary['wall_s']:.0f} s"
-    say(console, f"{folder}: videos, demos; {times}")
+    say(console, f"{folder}: {', '.join(('videos', 'demos', *play))}; {times}")

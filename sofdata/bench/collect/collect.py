@@ -2,6 +2,7 @@
 
     OUT/SUITE/videos/       action-free MP4s laid out as Something-Something V2; label: the task
     OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0
+    OUT/SUITE/play/         undirected play with actions, if it is asked for: as demos
     OUT/SUITE/collect.json  settings, seeds, layouts, how often experts succeed; written last
 
 Only successes are kept. Seeds are tried in waves: first as many as episodes are wanted, then as
@@ -25,14 +26,14 @@ from typing import Any
 
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.collect.episodes import (
-    PARTS,
     Attempt,
     Part,
     attempt,
     read_demonstration,
 )
-from sofdata.bench.envs.base import Env, Suite, Task
-from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
+from sofdata.bench.envs.base import Env, Suite, Task, Variant
+from sofdata.bench.envs.play import TEXT as PLAY_TEXT
+from sofdata.bench.envs.registry import SIMULATORS, find_suite, playing, tasks_of, varied
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.bench.records import read_record
 from sofdata.config.section import differing_keys
@@ -53,6 +54,7 @@ CAMERA = "observation.images.front"
 WORK = "work"
 _FORMAT = 1
 _ATTEMPT_FORMAT = 2  # of the files of single attempts
+_OF_ATTEMPTS = ("suite", "size", "hold_steps", "play_s", "look", "retreat")
 _BATCH = 6  # attempts that a process makes between two reports of progress
 
 CollectListener = Callable[["CollectProgress"], None]
@@ -78,6 +80,8 @@ class AttemptBatch:
     seeds: tuple[int, ...]
     size: int
     hold_steps: int
+    play_steps: int
+    variant: Variant
     work: str
 
 
@@ -93,10 +97,13 @@ def collect(
     workers: processes; default: one for each core. choice: as of `only_driver`.
 
     Raises `ConfigError` where packages or libraries are missing, where other settings were
-    collected before, for an expert that succeeds too rarely, for a folder that is not on this
-    machine, and if another command collects into it.
+    collected before, for a variant or play that the suite does not have, for an expert that
+    succeeds too rarely, for a folder that is not on this machine, and if another command collects
+    into it.
     """
-    suite = find_suite(config.suite)
+    suite = varied(find_suite(config.suite), config.variant)
+    if config.play_minutes:
+        playing(suite)
     root = Path(local_folder(out, "the folder to collect into")) / suite.name
     tasks = tasks_of(suite, config.tasks)
     record = _collected(root, config)
@@ -120,11 +127,12 @@ def _collect(
     follow: CollectListener,
 ) -> dict[str, Any]:
     began, work = time.monotonic(), root / WORK / json_digest(_of_attempts(suite, config))[:16]
-    made = _attempts(config, tasks, work, workers or cores(), follow)
+    made = _attempts(config, tasks, suite.fps, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
     _assemble_videos(root, tasks, made, work)
-    _assemble_demos(root, suite, tasks, made, work)
+    for part in ("demos", "play"):
+        _assemble_demos(root, suite, tasks, made, work, part)
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     record = _record(suite, config, tasks, made) | measured
@@ -157,22 +165,23 @@ def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
         "format": _ATTEMPT_FORMAT,
         "sofdata": __version__,
         "fps": suite.fps,
-        **{name: content[name] for name in ("suite", "size", "hold_steps")},
+        **{name: content[name] for name in _OF_ATTEMPTS if name in content},
     }
 
 
 def _attempts(
     config: CollectConfig,
     tasks: tuple[Task, ...],
+    fps: float,
     work: Path,
     workers: int,
     follow: CollectListener,
 ) -> Attempts:
     """Waves of attempts until there are enough successes of every part and task."""
-    wanted: dict[Part, int] = {"videos": config.videos, "demos": config.demos}
-    made: Attempts = {(part, task.name): [] for part in PARTS for task in tasks}
+    wanted = _wanted(config, tasks)
+    made: Attempts = {(part, task.name): [] for part in wanted for task in tasks}
     with _Pool(workers) as pool:
-        while wave := _wave(config, wanted, made, work):
+        while wave := _wave(config, wanted, made, fps, work):
             for batch, attempts in pool.run(wave):
                 made[batch.part, batch.task] += attempts
                 follow(_progress(made, sum(wanted.values()) * len(tasks)))
@@ -181,13 +190,21 @@ def _attempts(
     return made
 
 
+def _wanted(config: CollectConfig, tasks: tuple[Task, ...]) -> dict[Part, int]:
+    """Episodes of each part, for each task."""
+    wanted: dict[Part, int] = {"videos": config.videos, "demos": config.demos}
+    if config.play_minutes:
+        wanted["play"] = config.play_episodes(len(tasks))
+    return wanted
+
+
 def _progress(made: Attempts, wanted: int) -> CollectProgress:
     everything = [one for attempts in made.values() for one in attempts]
     return CollectProgress(sum(one.success for one in everything), wanted, len(everything))
 
 
 def _wave(
-    config: CollectConfig, wanted: Mapping[Part, int], made: Attempts, work: Path
+    config: CollectConfig, wanted: Mapping[Part, int], made: Attempts, fps: float, work: Path
 ) -> list[AttemptBatch]:
     """The attempts that are still missing. Those of one task come one after the other, since making
     a simulator takes a second.
@@ -213,6 +230,8 @@ def _wave(
                 seeds[start : start + _BATCH],
                 config.size,
                 config.hold_steps,
+                max(1, round(config.play_s * fps)),
+                config.variant,
                 str(work),
             )
             for start in range(0, len(seeds), _BATCH)
@@ -257,13 +276,13 @@ class _Pool:
             ) from None
 
 
-_kept: dict[tuple[str, str, int], Env] = {}  # the simulator that this process made last
+_kept: dict[tuple[str, str, int, Variant], Env] = {}  # the simulator that this process made last
 
 
 def _do(batch: AttemptBatch) -> list[Attempt]:
-    suite = find_suite(batch.suite)
+    suite = varied(find_suite(batch.suite), batch.variant)
     task = next(task for task in suite.tasks if task.name == batch.task)
-    key = (batch.suite, batch.task, batch.size)
+    key = (batch.suite, batch.task, batch.size, batch.variant)
     if key not in _kept:
         _close_simulator()
         _kept[key] = suite.make(task, batch.size)
@@ -275,6 +294,7 @@ def _do(batch: AttemptBatch) -> list[Attempt]:
             seed=seed,
             part=batch.part,
             hold_steps=batch.hold_steps,
+            play_steps=batch.play_steps,
             work=Path(batch.work),
         )
         for seed in batch.seeds
@@ -303,14 +323,14 @@ def _assemble_videos(root: Path, tasks: tuple[Task, ...], made: Attempts, work: 
 
 
 def _assemble_demos(
-    root: Path, suite: Suite, tasks: tuple[Task, ...], made: Attempts, work: Path
+    root: Path, suite: Suite, tasks: tuple[Task, ...], made: Attempts, work: Path, part: Part
 ) -> None:
-    """Write the demonstrations, task by task."""
+    """Write the demonstrations, or the play, task by task. Play has no task's text."""
     from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 
-    if not any(made["demos", task.name] for task in tasks):
+    if not any(made.get((part, task.name)) for task in tasks):
         return
-    with _Folder(root / "demos") as folder:
+    with _Folder(root / part) as folder:
         writer = LeRobotWriter(
             folder,
             fps=round(suite.fps),
@@ -320,10 +340,11 @@ def _assemble_demos(
             episodes_per_file=50,
         )
         for task in tasks:
-            for seed in _kept_seeds(made["demos", task.name]):
-                path = work / "demos" / task.name / f"{seed}.npz"
+            text = PLAY_TEXT if part == "play" else task.text
+            for seed in _kept_seeds(made[part, task.name]):
+                path = work / part / task.name / f"{seed}.npz"
                 frames, actions, states = read_demonstration(path)
-                writer.add(Episode({CAMERA: frames}, actions, task.text, states))
+                writer.add(Episode({CAMERA: frames}, actions, text, states))
         writer.finish()
 
 
@@ -352,7 +373,7 @@ def _record(
     suite: Suite, config: CollectConfig, tasks: tuple[Task, ...], made: Attempts
 ) -> dict[str, Any]:
     """The content of `collect.json`. Keys that end in _s are measurements of time."""
-    content = config.content()
+    content, parts = config.content(), list(dict.fromkeys(part for part, _ in made))
     return {
         "format": _FORMAT,
         "suite": config.suite,  # as `find_suite` finds it
@@ -360,10 +381,10 @@ def _record(
         "config": content,
         "config_sha256": json_digest(content),
         "texts": {task.name: task.text for task in tasks},
-        **{part: {task.name: _summary(made[part, task.name]) for task in tasks} for part in PARTS},
+        **{part: {task.name: _summary(made[part, task.name]) for task in tasks} for part in parts},
         "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},
         "episode_cpu_s": {
-            task.name: _mean([one.cpu_s for part in PARTS for one in made[part, task.name]])
+            task.name: _mean([one.cpu_s for part in parts for one in made[part, task.name]])
             for task in tasks
         },
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from sofdata.bench.envs.base import LookName, Retreat, Variant
 from sofdata.config.section import Section
 
 
@@ -15,7 +18,7 @@ class CollectConfig(Section):
     suite: str = Field(
         "metaworld", description="metaworld, scene, pushing, or module:Class of your own."
     )
-    tasks: tuple[str, ...] = Field((), description="Names of its tasks; (): all of them.")
+    tasks: tuple[str, ...] = Field((), description="Names of its tasks; (): the standard ones.")
     videos: int = Field(50, ge=0, description="Action-free videos of each task.")
     demos: int = Field(
         54,
@@ -31,6 +34,45 @@ class CollectConfig(Section):
         0.2, description="An expert that succeeds less often than this is given up."
     )
 
+    play_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Minutes of undirected play of the robot alone, with actions, in all: spread "
+        "evenly over the tasks' scenes, by the suite's frame rate.",
+    )
+    play_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        5.0, description="Length of an episode of play, s."
+    )
+    look: LookName = Field(
+        "default",
+        description="other: camera, colours and light differ from those of the suite, also of what "
+        "policies see when they act; the same episodes, so that pictures alone differ.",
+    )
+    retreat: Retreat = Field(
+        "random",
+        description="What an expert of scene does after a subtask: rise while it drifts off and "
+        "turns at random, or (none) straight up.",
+    )
+
+    @property
+    def variant(self) -> Variant:
+        """Of the suite."""
+        return Variant(self.look, self.retreat)
+
+    def play_episodes(self, tasks: int) -> int:
+        """Episodes of play in each of so many tasks' scenes."""
+        return math.ceil(round(self.play_minutes * 60 / self.play_s / max(tasks, 1), 6))
+
     def content(self) -> dict[str, Any]:
-        """As in `collect.json`."""
-        return self.model_dump(mode="json")
+        """As in `collect.json`.
+
+        Keys that are newer than collections are left out where they change nothing, so that these
+        stay what they are: `look`, `retreat`, and both of play where nothing plays.
+        """
+        content = self.model_dump(mode="json")
+        if not self.play_minutes:
+            del content["play_minutes"], content["play_s"]
+        for key, value in asdict(Variant()).items():
+            if content[key] == value:
+                del content[key]
+        return content
