@@ -28,6 +28,7 @@ from sofdata.storage.tree import Tree
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
+_SAMPLED = 4_000  # windows that a percentile is taken of
 _NAMES = ("flow", "first", "last", "mask", "text_ids")
 _OF_ACTIONS = ("actions", "action_mask")
 
@@ -115,6 +116,14 @@ class MemoryWindows:
         places = torch.tensor([texts.index(t) if t in used else -1 for t in self.texts])
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
+
+    def own_p99_px(self) -> float:
+        """99th percentile of the magnitude of the flow of these windows, px a step, whatever else
+        is in their dataset; of some thousand windows, if there are more."""
+        every = -(-len(self) // _SAMPLED)
+        flow, mask = self.batch.flow[::every].float(), self.batch.mask[::every]
+        magnitude = flow.norm(dim=2)[mask]  # [M, L, 2, h, w] to real steps [N, h, w]
+        return float(np.quantile(magnitude.numpy(), 0.99))
 
     def untold(self) -> MemoryWindows:
         """The same as windows of no task: all of them have the text ""."""
