@@ -24,7 +24,7 @@ from torch.nn import functional
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
 from sofdata.loading.times import WindowTime
-from sofdata.models.skill.pixels import FRAME
+from sofdata.models.skill.eyes import FRAME
 from sofdata.types import Batch
 
 _NEAR = 1e-6  # of a skill

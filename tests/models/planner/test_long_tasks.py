@@ -6,6 +6,7 @@ Videos here are a number that grows from frame to frame: pictures of a bar that 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -28,8 +29,8 @@ SMALL = {
     "dynamics": {"width": 32, "layers": 1},
     "mpc": {"candidates": 16, "elites": 4},
 }
-VALUE = {"value": {"weight": 1.0, "width": 32, "embedding": 4}}
-SUBGOAL = {**VALUE, "subgoal": {"ahead": 2, "width": 32}}
+VALUE: dict[str, Any] = {"value": {"weight": 1.0, "width": 32, "embedding": 4}}
+SUBGOAL: dict[str, Any] = {**VALUE, "subgoal": {"ahead": 2, "width": 32}}
 DROPPED = {"prior": {**SMALL["prior"], "task_dropout": 0.5, "subgoal_dropout": 0.5}}
 FLOW = {"prior": {**SMALL["prior"], "head": "flow_matching", "euler_steps": 3}}
 BUILDS = pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def skill_model(kind: str) -> SkillVAE:
     return SkillVAE(SkillConfig.parse(settings), FlowShape(STEPS, SIDE, 0.2))
 
 
-def planner(kind: str = "fsq", **settings: object) -> Planner:
+def planner(kind: Any = "fsq", **settings: Any) -> Planner:
     model = Planner(PlannerConfig.parse({**SMALL, **settings}), skill_model(kind), TEXTS)
     model.keep([windows()], times())
     model.remember([windows()])

@@ -34,6 +34,7 @@ def test_the_target_is_what_the_video_took_where_that_is_more() -> None:
     model = value()
     with torch.no_grad():
         last = model.slow.value[-1]
+        assert isinstance(last, torch.nn.Linear)
         last.weight.zero_()
         last.bias.fill_(-3.0)
     onwards = -1 - GAMMA * 3
