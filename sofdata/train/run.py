@@ -136,6 +136,8 @@ def stage_digest(job: StageJob) -> str:
         "sofdata": __version__,
     }
     parts["stage"]["data"].pop("loaders")
+    if job.name == "planner":
+        parts["stage"]["model"] = job.config.planner.model.content()
     if listed := job.stage.data.held_out_list:
         parts["stage"]["data"]["held_out_list"] = read_list(listed)
     return json_digest(parts)

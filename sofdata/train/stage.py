@@ -18,8 +18,10 @@ from typing import Any
 import torch
 
 from sofdata.errors import ConfigError
+from sofdata.loading.catalog import open_catalog, trees_of
 from sofdata.loading.loader import Loader
 from sofdata.loading.split import Sides
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -200,6 +202,9 @@ def build_model(
             _every(job, data, shuffle=True), math.ceil(COUNTED / job.stage.data.batch_size)
         )
         planner.count(to_device(batch, device) for batch in batches)
+        if planner.value is not None:
+            every = _every(job, data, shuffle=False)
+            planner.keep(every, window_times(open_catalog(trees_of(job.urls, job.options))))
         return planner
     actions = measure_actions(_every(job, data, shuffle=False))
     return ActionDecoder(job.config.decoder.model, skill, actions, tuple(data.texts))

@@ -20,7 +20,7 @@ import torch
 
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
-from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.envs.seeds import FIRST, seeds_for
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
 from sofdata.bench.study.actor import Actor
@@ -65,6 +65,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
     if arm.prior:
         parts["planner"] = identity(config.planner, exclude={"run"})
+        parts["planner"]["model"] = config.planner.model.content()
         parts["acting"] = identity(config.acting)
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
@@ -72,8 +73,13 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
 
 
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:
-    """A hash of everything that decides a cell's result, 24 hex digits."""
+    """A hash of everything that decides a cell's result, 24 hex digits.
+
+    Test episodes count by where they begin, which changes when they were looked at.
+    """
     parts = [FORMAT, __version__, cell.identity(), cell_settings(cell, config), data_digest, tasks]
+    if cell.purpose == "test":
+        parts.append(FIRST["test"])
     return json_digest(parts, 24)
 
 
@@ -218,7 +224,7 @@ def actor_of(
         for windows in trainer.with_goals(budget)
         for text, each in goals_of(windows, planner).items()
     }
-    return SearchActor(planner, decoder, mpc, goals)
+    return SearchActor(planner, decoder, mpc, goals, config.acting)
 
 
 @torch.no_grad()

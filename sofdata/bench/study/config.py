@@ -182,6 +182,12 @@ class BenchConfig(Section):
         "of those beside the demonstrations: of another look, for instance.",
     )
 
+    counted: Literal["all", "room"] = Field(
+        "all",
+        description="Which tasks count in the mean of a suite: all; or (room) those in which, on "
+        "validation, bc-50 reaches 0.5 and leads bc at the smallest K by 0.15. 'sofdata bench "
+        "freeze' records which; the others are reported beside.",
+    )
     exploratory: bool = Field(
         False, description="Run on test seeds with settings that are not frozen, to explore."
     )
@@ -206,6 +212,8 @@ class BenchConfig(Section):
         for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
             if any(getattr(model, key) != old for key, old in EyesConfig()):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
+        if self.decoder.model.history and self.lapa.model.reads == "frames":
+            raise ValueError("lapa.model.reads=frames leaves no room for decoder.model.history")
         return self
 
     @model_validator(mode="after")

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.config import EvaluationConfig
-from sofdata.bench.study.ensemble import Ensemble
 from sofdata.bench.study.memory import small_frames
+from sofdata.models.action.ensemble import Ensemble
 from sofdata.models.skill.eyes import FRAME
 
 Image = NDArray[np.uint8]

@@ -33,6 +33,8 @@ from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.config.earlier import identity
+from sofdata.loading.catalog import open_catalog
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -40,6 +42,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
+from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
@@ -52,7 +55,8 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
-_OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone, where there are
+# Stages that learn from videos alone, where there are any.
+_OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
@@ -120,7 +124,9 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        image_px = self.config.skill.model.image_px
+        frames = self.config.lapa.model.reads == "frames"
+        windows = read_windows(self.data.folders[part], sources, image_px, frames)
         windows = windows.with_history(self.config.decoder.model.history)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
@@ -196,9 +202,9 @@ class Trainer:
 
         def build() -> Latent:
             windows = self._unlabelled(budget)
-            size = windows.geometry
-            p99_px = self._p99_px(budget) if budget.blind else windows.p99_px
-            shape = FlowShape(size.steps, size.flow_px, p99_px)
+            shape = _shape(windows, windows.p99_px)
+            if budget.blind and not budget.videos:
+                shape = _shape(windows, windows.own_p99_px())
             if isinstance(stage, LapaStage):
                 return LatentActions(stage.model, shape)
             if isinstance(stage, TracksStage):
@@ -217,11 +223,17 @@ class Trainer:
             windows = MemoryLoader(self._unlabelled(budget), _BATCH, shuffle=False)
             planner.remember(windows.epoch(0))
             planner.count(windows.epoch(0))
+            if planner.value is not None:
+                part = "videos" if budget.videos else labelled(self.data, self.texts, budget).part
+                catalog = open_catalog([Tree(self.data.folders[part])])
+                planner.keep(windows.epoch(0), window_times(catalog))
             return planner
 
-        return self._stage(
+        trained = self._stage(
             _Training("planner", key, stage, budget, build, self._unlabelled, latent)
         )
+        trained.model.config = stage.model  # how it draws and searches is no part of the key
+        return trained
 
     def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
         """The arm's action decoder, from the K demonstrations or from play."""
@@ -266,27 +278,28 @@ class Trainer:
 
     def _untrained(self, budget: DataBudget) -> TrainedStage:
         """A skill model with random weights, for arms without: it fixes the encoder's build."""
-        windows = self._dataset(budget)["config"]["windows"]
         torch.manual_seed(budget.seed)
-        shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
+        shape = self._labelled_shape(budget)
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
         key = f"untrained-{json_digest(model.spec()['config'], 24)}"
         return TrainedStage(key, model, {"cpu_s": 0.0})
 
-    def _p99_px(self, budget: DataBudget) -> float:
-        return float(self._dataset(budget)["flow"]["p99_px"])
-
-    def _dataset(self, budget: DataBudget) -> dict[str, Any]:
-        """The record of the demonstrations' dataset; of the videos', where not all demonstrations
-        may be read, since it has statistics of all of them."""
-        folder = self.data.folders["videos" if budget.blind else "demos"]
-        record: dict[str, Any] = json.loads((Path(folder) / "dataset.json").read_text())
-        return record
+    def _labelled_shape(self, budget: DataBudget) -> FlowShape:
+        """Of labelled windows. The record of their dataset has statistics of all of them, which do
+        not count where some may not be read."""
+        if budget.blind:
+            windows = self.demonstrations(budget)
+            return _shape(windows, windows.own_p99_px())
+        record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
+        of = record["config"]["windows"]
+        return FlowShape(of["length"], of["size"], float(record["flow"]["p99_px"]))
 
     # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
         settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
+        if kind == "planner":
+            settings["model"] = stage.model.learned()
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
@@ -344,6 +357,10 @@ class Trainer:
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }
         write_json(folder / DONE, record)
+
+
+def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:
+    return FlowShape(windows.geometry.steps, windows.geometry.flow_px, p99_px)
 
 
 @torch.no_grad()

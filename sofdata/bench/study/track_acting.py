@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sofdata.bench.baselines.tracks import TrackModel
+from sofdata.bench.study.acting import acted
 from sofdata.bench.study.actor import Acted
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.skill.conditioned import present
@@ -25,4 +26,4 @@ class TrackActor:
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
         """See `Actor`."""
         skill = self.tracks.predict(present(images), texts)
-        return Acted(self.decoder.act(images, skill, texts).values)
+        return acted(self.decoder, self.decoder.act(images, skill, texts).values)
