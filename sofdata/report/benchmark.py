@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sofdata.bench.results.counting import not_counted
 from sofdata.bench.results.kinds import title_of, what_of
 from sofdata.bench.results.stats import Interval
 from sofdata.bench.results.table import (
@@ -121,7 +122,7 @@ def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> Suit
     stages = _stages(results)
     return SuitePart(
         title=": ".join(filter(None, (one["cell"]["suite"], title_of(kind)))),
-        what=what_of(kind),
+        what=" ".join(filter(None, (what_of(kind), not_counted(one)))),
         purpose=one["cell"]["purpose"],
         exploratory=any(result["exploratory"] for result in results),
         tasks=tuple(one["success_by_task"]),
