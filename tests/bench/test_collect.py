@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sofdata.bench.collect.collect import RECORD, WORK, CollectProgress, collect
+from sofdata.bench.collect.collect import (
+    PLAY_RECORD,
+    RECORD,
+    WORK,
+    CollectProgress,
+    collect,
+)
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.collect.episodes import layout_hash, perform
 from sofdata.bench.envs.base import Suite, Task
@@ -38,7 +45,9 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != RECORD
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in files
+        if path.name not in (RECORD, PLAY_RECORD)
     }
 
 
@@ -237,7 +246,13 @@ def test_a_record_that_a_person_wrote_is_left_alone(tmp_path: Path) -> None:
         collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
 
 
-PLAYING = {**SMALL, "videos": 0, "demos": 0, "play_minutes": 0.2, "play_s": 2.0, "size": 64}
+PLAYING = {
+    "suite": "pushing",
+    "tasks": SMALL["tasks"],
+    "play_minutes": 0.2,
+    "play_s": 2.0,
+    "size": 64,
+}
 
 
 def test_play_is_as_many_minutes_as_asked_for_spread_evenly_and_with_no_task(
@@ -256,6 +271,21 @@ def test_play_is_as_many_minutes_as_asked_for_spread_evenly_and_with_no_task(
     dataset = ingest(folder, tmp_path / "dataset", "with_actions=true").dataset
     assert dataset.actions is not None
     assert tuple(dataset.actions.names) == PushingSuite().action_names
+
+
+def test_play_stands_beside_what_was_collected_and_changes_none_of_it(
+    collected: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(collected, tmp_path / "pushing")
+    collect(CollectConfig.parse(PLAYING), tmp_path, workers=1)
+    found = tmp_path / "pushing"
+    assert sorted(os.listdir(found)) == [RECORD, "demos", "play", PLAY_RECORD, "videos"]
+    assert (found / RECORD).read_bytes() == (collected / RECORD).read_bytes()
+    assert collect(CollectConfig.parse(SMALL), tmp_path) == json.loads(
+        (collected / RECORD).read_text()
+    )
+    with pytest.raises(ConfigError, match=r"play_s is 1\.0, there 2\.0"):
+        collect(CollectConfig.parse({**PLAYING, "play_s": 1}), tmp_path)
 
 
 def test_play_is_the_same_bytes_for_any_number_of_processes(tmp_path: Path) -> None:
@@ -286,7 +316,9 @@ def test_settings_that_change_nothing_leave_a_record_as_it_was_before_there_were
     assert list(content) == [
         *("suite", "tasks", "videos", "demos", "size", "hold_steps", "least_rate"),
     ]
-    assert CollectConfig.parse({"play_minutes": 1}).content()["play_s"] == 5.0
+    assert list(CollectConfig.parse({"play_minutes": 1}).content()) == [
+        *("suite", "tasks", "size", "play_minutes", "play_s"),
+    ]
     assert CollectConfig.parse({"retreat": "none"}).content()["retreat"] == "none"
 
 

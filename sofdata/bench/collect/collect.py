@@ -2,8 +2,12 @@
 
     OUT/SUITE/videos/       action-free MP4s laid out as Something-Something V2; label: the task
     OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0
-    OUT/SUITE/play/         undirected play with actions, if it is asked for: as demos
     OUT/SUITE/collect.json  settings, seeds, layouts, how often experts succeed; written last
+
+With `play_minutes`, undirected play in place of both, beside what is there:
+
+    OUT/SUITE/play/         with actions, as demos
+    OUT/SUITE/play.json     as collect.json
 
 Only successes are kept. Seeds are tried in waves: first as many as episodes are wanted, then as
 many as are still missing, and so on. Which seeds are tried therefore follows from the settings
@@ -49,7 +53,7 @@ from sofdata.system.interrupts import held
 from sofdata.system.processes import end_with_parent, end_workers
 from sofdata.system.versions import __version__, installed
 
-RECORD = "collect.json"
+RECORD, PLAY_RECORD = "collect.json", "play.json"
 CAMERA = "observation.images.front"
 WORK = "work"
 _FORMAT = 1
@@ -92,7 +96,7 @@ def collect(
     follow: CollectListener = lambda progress: None,
     choice: Choice = "auto",
 ) -> dict[str, Any]:
-    """Collect into OUT/SUITE; returns what is in `collect.json`. Does nothing if that is there.
+    """Collect into OUT/SUITE; returns what is in its record. Does nothing if that is there.
 
     workers: processes; default: one for each core. choice: as of `only_driver`.
 
@@ -130,25 +134,30 @@ def _collect(
     made = _attempts(config, tasks, suite.fps, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
-    _assemble_videos(root, tasks, made, work)
-    for part in ("demos", "play"):
-        _assemble_demos(root, suite, tasks, made, work, part)
+    if config.play_minutes:
+        _assemble_demos(root, suite, tasks, made, work, "play")
+    else:
+        _assemble_videos(root, tasks, made, work)
+        _assemble_demos(root, suite, tasks, made, work, "demos")
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     record = _record(suite, config, tasks, made) | measured
-    atomic.write_text(root / RECORD, json.dumps(record, indent=1) + "\n")
-    shutil.rmtree(root / WORK)
+    atomic.write_text(root / _record_name(config), json.dumps(record, indent=1) + "\n")
+    shutil.rmtree(work)
+    if not list((root / WORK).iterdir()):
+        (root / WORK).rmdir()
     return record
 
 
 def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
     """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
+    path = root / _record_name(config)
     try:
-        record = read_record(root / RECORD)
+        record = read_record(path)
     except FileNotFoundError:
         return None
     if "config" not in record:
-        raise ConfigError(f"{root / RECORD} was not written by 'collect': use another folder")
+        raise ConfigError(f"{path} was not written by 'collect': use another folder")
     differing = "; ".join(differing_keys(config.content(), record["config"]))
     if differing:
         raise ConfigError(
@@ -156,6 +165,10 @@ def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
             "remove this one"
         )
     return record
+
+
+def _record_name(config: CollectConfig) -> str:
+    return PLAY_RECORD if config.play_minutes else RECORD
 
 
 def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
@@ -192,10 +205,9 @@ def _attempts(
 
 def _wanted(config: CollectConfig, tasks: tuple[Task, ...]) -> dict[Part, int]:
     """Episodes of each part, for each task."""
-    wanted: dict[Part, int] = {"videos": config.videos, "demos": config.demos}
     if config.play_minutes:
-        wanted["play"] = config.play_episodes(len(tasks))
-    return wanted
+        return {"play": config.play_episodes(len(tasks))}
+    return {"videos": config.videos, "demos": config.demos}
 
 
 def _progress(made: Attempts, wanted: int) -> CollectProgress:
@@ -372,7 +384,7 @@ def _kept_seeds(attempts: list[Attempt]) -> list[int]:
 def _record(
     suite: Suite, config: CollectConfig, tasks: tuple[Task, ...], made: Attempts
 ) -> dict[str, Any]:
-    """The content of `collect.json`. Keys that end in _s are measurements of time."""
+    """The content of the record. Keys that end in _s are measurements of time."""
     content, parts = config.content(), list(dict.fromkeys(part for part, _ in made))
     return {
         "format": _FORMAT,

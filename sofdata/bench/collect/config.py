@@ -1,14 +1,14 @@
-"""What `sofdata bench collect` makes. All of it decides bytes and is kept in `collect.json`."""
+"""What `sofdata bench collect` makes. All of it decides bytes and is kept in its record."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from sofdata.bench.envs.base import LookName, Retreat, Variant
+from sofdata.config.earlier import Earlier, identity
 from sofdata.config.section import Section
 
 
@@ -37,18 +37,19 @@ class CollectConfig(Section):
     play_minutes: float = Field(
         0.0,
         ge=0,
-        description="Minutes of undirected play of the robot alone, with actions, in all: spread "
-        "evenly over the tasks' scenes, by the suite's frame rate.",
+        description="Collect undirected play of the robot alone, with actions, in place of videos "
+        "and demonstrations: so many minutes by the suite's frame rate, spread evenly over the "
+        "tasks' scenes.",
     )
     play_s: Annotated[float, Field(gt=0, le=600)] = Field(
         5.0, description="Length of an episode of play, s."
     )
-    look: LookName = Field(
+    look: Annotated[LookName, Earlier("default")] = Field(
         "default",
         description="other: camera, colours and light differ from those of the suite, also of what "
         "policies see when they act; the same episodes, so that pictures alone differ.",
     )
-    retreat: Retreat = Field(
+    retreat: Annotated[Retreat, Earlier("random")] = Field(
         "random",
         description="What an expert of scene does after a subtask: rise while it drifts off and "
         "turns at random, or (none) straight up.",
@@ -64,15 +65,12 @@ class CollectConfig(Section):
         return math.ceil(round(self.play_minutes * 60 / self.play_s / max(tasks, 1), 6))
 
     def content(self) -> dict[str, Any]:
-        """As in `collect.json`.
+        """As in the record of a collection: what decides its bytes.
 
-        Keys that are newer than collections are left out where they change nothing, so that these
-        stay what they are: `look`, `retreat`, and both of play where nothing plays.
+        Of play, that is other keys. `look` and `retreat` are left out where they are as before
+        there were such keys (see `sofdata.config.earlier`).
         """
-        content = self.model_dump(mode="json")
-        if not self.play_minutes:
-            del content["play_minutes"], content["play_s"]
-        for key, value in asdict(Variant()).items():
-            if content[key] == value:
-                del content[key]
-        return content
+        left_out = {"play_minutes", "play_s"}
+        if self.play_minutes:
+            left_out = {"videos", "demos", "hold_steps", "least_rate", "retreat"}
+        return identity(self, exclude=left_out)

@@ -166,7 +166,7 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     parts = _parts(config, fps, collected)
     folders, spent = dict[DataPart, str](), 0.0
     for part, found in parts.items():
-        if part == "videos" and not learns_from_videos(config):
+        if part == "videos" and not needs_videos(config):
             continue
         base = found.base(settings, out)
         base.mkdir(parents=True, exist_ok=True)
@@ -193,8 +193,13 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     )
 
 
-def learns_from_videos(config: BenchConfig) -> bool:
-    """Whether any of the arms that are wanted learns from videos."""
+def needs_videos(config: BenchConfig) -> bool:
+    """Whether any of the arms that are wanted learns from videos.
+
+    Where not all demonstrations may be read, their statistics are those of the videos.
+    """
+    if config.held_out or config.folds is not None or config.labels != "demos":
+        return True
     more = config.more_arms * (len(config.demos) > 1)
     arms = [ARMS[name] for name in (*config.arms, *more, *config.reference_arms)]
     return config.videos > 0 and any(arm.latent and arm.videos for arm in arms)

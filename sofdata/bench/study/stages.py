@@ -55,7 +55,8 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
-_OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone, where there are
+# Stages that learn from videos alone, where there are any.
+_OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
@@ -123,7 +124,10 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        image_px = self.config.skill.model.image_px
+        frames = self.config.lapa.model.reads == "frames"
+        windows = read_windows(self.data.folders[part], sources, image_px, frames)
+        windows = windows.with_history(self.config.decoder.model.history)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -363,9 +367,12 @@ def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:
 def named_actions(windows: MemoryWindows, decoder: ActionDecoder) -> MemoryWindows:
     """Windows with the actions that the decoder gives for their true skills."""
     parts = []
-    for batch in MemoryLoader(windows, _BATCH, shuffle=False).epoch(0):
+    for start in range(0, len(windows), _BATCH):
+        rows = range(start, min(start + _BATCH, len(windows)))
+        batch = windows.rows(rows)
         texts = decoder.texts_of(batch) if decoder.text else None
-        parts.append(decoder.act(batch.first, decoder.skill_of(batch), texts).values)
+        images = windows.images(rows)
+        parts.append(decoder.act(images, decoder.skill_of(batch), texts).values)
     return windows.with_actions(torch.cat(parts))
 
 
