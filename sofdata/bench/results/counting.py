@@ -45,12 +45,6 @@ def beside(result: dict[str, Any]) -> list[str]:
     return [name for name in result["success_by_task"] if name not in mean]
 
 
-def not_counted(result: dict[str, Any]) -> str:
-    """Says which tasks are not in its mean, "" where all are."""
-    others = beside(result)
-    return f"Beside, and not in the mean: {', '.join(others)}." if others else ""
-
-
 def rates(cells: list[dict[str, Any]]) -> dict[str, float]:
     """Success by task, the mean over training seeds."""
     return {
