@@ -6,9 +6,10 @@ import torch
 
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import goals_of, train_arm
+from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
-from sofdata.bench.study.stages import DataBudget, Trainer, named_actions
+from sofdata.bench.study.stages import Trainer, named_actions
 from sofdata.types import ActionBatch
 from tests.bench.conftest import tiny
 

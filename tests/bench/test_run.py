@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from sofdata.bench.results.table import read_results, summary, table
-from sofdata.bench.study.cells import Cell, cell_hash, wanted_cells
+from sofdata.bench.study.cells import cell_hash
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.run import WorkDone, plan, run
+from sofdata.bench.study.wanted import Cell, wanted_cells
 from sofdata.errors import ConfigError
 from tests.bench.conftest import TINY, tiny
 

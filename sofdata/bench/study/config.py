@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from sofdata.bench.baselines.lapa_config import LapaStage
-from sofdata.bench.study.arms import known_arm
+from sofdata.bench.baselines.tracks_config import TracksStage
+from sofdata.bench.study.arms import ARMS, known_arm
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
@@ -20,6 +21,7 @@ from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 Purpose = Literal["validation", "test"]
+Labels = Literal["demos", "play"]
 Number = Annotated[int, Field(ge=1)]
 
 
@@ -82,6 +84,7 @@ class BenchConfig(Section):
     planner: PlannerStage = PlannerStage()
     decoder: DecoderStage = DecoderStage()
     lapa: LapaStage = LapaStage()
+    tracks: TracksStage = TracksStage()
     acting: ActingConfig = ActingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     skill_encoder: Literal["frozen", "tuned"] = Field(
@@ -136,6 +139,38 @@ class BenchConfig(Section):
         ("sof", "sof+clone"), description="Those of `arms` that are measured with fewer videos."
     )
 
+    held_out: tuple[str, ...] = Field(
+        (),
+        description="Tasks that have videos and a text, and no demonstration that any arm may "
+        "read: actions are learned from the other tasks. Cells try these tasks. (): none, or with "
+        "`folds` all in turn.",
+    )
+    folds: Literal["auto"] | Number | tuple[tuple[str, ...], ...] | None = Field(
+        None,
+        description="How `held_out` is dealt out, each task held out once: so many folds; 'auto': "
+        "as few as give at most three tasks each; or lists of tasks. null: all at once.",
+    )
+    reference_arms: tuple[ArmName, ...] = Field(
+        (), description="With held-out tasks: what is measured with demonstrations of all as well."
+    )
+    try_labelled: bool = Field(
+        False, description="Try the tasks that are not held out, too, and report them beside."
+    )
+    labels: Labels = Field(
+        "demos",
+        description="What actions are learned from: demonstrations of the tasks, or undirected "
+        "play of the robot, of no task. With play, `demos` is no matter, and only arms that learn "
+        "tasks from videos take part.",
+    )
+    play_minutes: Number = Field(
+        20, description="Minutes of play, at the suite's frames/s, where labels come from it."
+    )
+    videos_from: str = Field(
+        "",
+        description="Another collection's folder, local, whose videos are learned from in place "
+        "of those beside the demonstrations: of another look, for instance.",
+    )
+
     exploratory: bool = Field(
         False, description="Run on test seeds with settings that are not frozen, to explore."
     )
@@ -144,7 +179,7 @@ class BenchConfig(Section):
     def _check(self) -> Self:
         if not self.demos or not self.seeds or not self.arms:
             raise ValueError("arms, demos and seeds must each name at least one")
-        for name in ("tasks", "arms", "demos", "seeds"):
+        for name in ("tasks", "arms", "demos", "seeds", "held_out", "reference_arms"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} {list(values)} has one twice")
@@ -152,6 +187,39 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        return self
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Self:
+        if not isinstance(self.folds, tuple):
+            return self
+        held_out = [name for fold in self.folds for name in fold]
+        if self.held_out:
+            raise ValueError("give tasks in held_out or as lists in folds, not in both")
+        if not all(self.folds) or len(set(held_out)) < len(held_out):
+            raise ValueError(
+                f"folds {[list(each) for each in self.folds]}: each needs a task, and "
+                "no task may be in two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_play(self) -> Self:
+        if self.labels != "play":
+            return self
+        if self.held_out or self.folds is not None:
+            raise ValueError(
+                "labels=play has no demonstration of any task: leave held_out and folds out"
+            )
+        if self.skill_task:
+            raise ValueError("labels=play needs skill_task=false: play shows no task")
+        named = (*self.arms, *(self.curve_arms if self.curve else ()))
+        if unfit := [name for name in named if not ARMS[name].plays]:
+            fit = ", ".join(arm.name for arm in ARMS.values() if arm.plays)
+            raise ValueError(
+                f"{', '.join(unfit)} would learn the task from labels, and play has none: with "
+                f"labels=play there are {fit}"
+            )
         return self
 
 

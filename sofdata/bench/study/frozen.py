@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
@@ -32,12 +33,20 @@ NOT_CHOSEN: Any = {
     "videos": True,
     "curve": True,
     "curve_arms": True,
+    "held_out": True,
+    "folds": True,
+    "reference_arms": True,
+    "try_labelled": True,
+    "labels": True,
+    "play_minutes": True,
+    "videos_from": True,
     "exploratory": True,
     "evaluation": {"strips", "episodes"},
     "skill": {"run"},
     "planner": {"run"},
     "decoder": {"run"},
     "lapa": {"run"},
+    "tracks": {"run"},
     "ingest": {"run", "manifest"},
 }
 
@@ -48,7 +57,7 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
     where they change nothing: settings that were frozen before these keys existed keep their hash.
     So do those of flow, which are stated with every value of `dis` and without the name that gave
-    it.
+    it, and those of the track model where none is set.
     """
     settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
@@ -64,6 +73,8 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
+    if settings["tracks"] == TracksStage().model_dump(mode="json", exclude={"run"}):
+        del settings["tracks"]
     return settings
 
 

@@ -67,6 +67,11 @@ class MemoryWindows:
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
 
+    def untold(self) -> MemoryWindows:
+        """The same as windows of no task: all of them have the text ""."""
+        ids = torch.zeros_like(self.batch.text_ids)
+        return replace(self, batch=replace(self.batch, text_ids=ids), texts=("",))
+
     def with_actions(self, actions: Tensor) -> MemoryWindows:
         """The same with actions float32 [M,N,A], none of them masked."""
         values = {name: getattr(self.batch, name) for name in _NAMES}

@@ -1,13 +1,30 @@
-"""Settings of the stages that differ between arms: the action decoder, and the clone."""
+"""Settings of the stages that differ between arms: latent model, action decoder, and clone."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sofdata.bench.study.arms import Arm
+from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.baselines.tracks_config import TracksStage
+from sofdata.bench.study.arms import Arm, Source
 from sofdata.bench.study.config import BenchConfig
 from sofdata.models.action.config import DecoderConfig
-from sofdata.train.config import DecoderStage
+from sofdata.train.config import DecoderStage, SkillStage
+
+KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
+
+
+def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage:
+    """Settings of an arm's latent model; images are encoded as the skill model encodes them,
+    unless they say otherwise."""
+    if source == "flow":
+        return config.skill
+    if source == "frames":
+        return config.lapa
+    model = config.tracks.model
+    if model.channels is None:
+        model = model.model_copy(update={"channels": config.skill.model.channels})
+    return config.tracks.model_copy(update={"model": model})
 
 
 def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
