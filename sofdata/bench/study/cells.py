@@ -40,6 +40,7 @@ from sofdata.bench.study.stages import (
 from sofdata.bench.study.strips import save_strip
 from sofdata.bench.study.track_acting import TrackActor
 from sofdata.bench.study.wanted import Cell
+from sofdata.config.earlier import identity
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -53,7 +54,7 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     """The settings that a cell's result depends on."""
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
-        "decoder": decoder_stage(arm, config).model_dump(mode="json", exclude={"run"}),
+        "decoder": identity(decoder_stage(arm, config), exclude={"run"}),
         "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
         "encoder": config.skill.model.model_dump(mode="json"),
     }
@@ -61,7 +62,9 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         latent = latent_stage(arm.latent, config)
         parts[KINDS[arm.latent]] = latent.model_dump(mode="json", exclude={"run"})
     if arm.clones:
-        parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
+        parts["clone"] = identity(clone_stage(config), exclude={"run"})
+        if config.naming.overlap:
+            parts["overlap"] = True
     if arm.prior:
         parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
         parts["acting"] = config.acting.model_dump(mode="json")

@@ -13,6 +13,7 @@ from typing import Any
 from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.config.earlier import identity
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
@@ -57,9 +58,10 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
     where they change nothing: settings that were frozen before these keys existed keep their hash.
     So do those of flow, which are stated with every value of `dis` and without the name that gave
-    it, and those of the track model where none is set.
+    it, those of the track model where none is set, and keys that came later where they are as
+    before (see `sofdata.config.earlier`).
     """
-    settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
     if config.ingest.windows.tail == "drop":
         del settings["ingest"]["windows"]["tail"]
@@ -73,6 +75,8 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
+    if not settings["naming"]:
+        del settings["naming"]
     if settings["tracks"] == TracksStage().model_dump(mode="json", exclude={"run"}):
         del settings["tracks"]
     return settings

@@ -132,15 +132,16 @@ def naming_error(
     over tasks and dimensions. gripper: share of right values of a gripper that has two.
     """
     true, named = windows.batch, named_actions(windows, decoder, config).batch
-    assert isinstance(true, ActionBatch) and isinstance(named, ActionBatch)
+    assert isinstance(true, ActionBatch)
+    assert isinstance(named, ActionBatch)
     number = min(true.actions.shape[1], named.actions.shape[1])
     real = true.action_mask[:, :number] & named.action_mask[:, :number]
     gap = decoder.normalise(named.actions[:, :number]) - decoder.normalise(true.actions[:, :number])
     regressed = decoder.get_buffer("_regressed").nonzero().flatten().tolist()
     found = {"error": float(gap[real][:, regressed].abs().mean())}
     found |= {f"error_{each}": float(gap[real][:, each].abs().mean()) for each in regressed}
-    tasks = true.text_ids.unique().tolist()
-    means = [gap[task][real[task]].mean(0) for task in (true.text_ids == id for id in tasks)]
+    tasks = [true.text_ids == text for text in sorted(set(true.text_ids.tolist()))]
+    means = [gap[task][real[task]].mean(0) for task in tasks]
     found["bias"] = float(torch.stack(means)[:, regressed].square().mean().sqrt())
     if decoder.switch is not None:
         wrong = gap[real][:, decoder.switch].abs() > 1e-3

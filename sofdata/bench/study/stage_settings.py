@@ -35,11 +35,13 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     model = config.decoder.model
     # LAPA's latent actions are read as they are: no flow can be decoded from them.
     reads_flow = arm.latent == "flow" and model.condition != "none"
-    changes = {
+    changes: dict[str, Any] = {
         "condition": model.condition if reads_flow else "skill",
         "encoder": config.skill_encoder,
         "task": (model.task or "words") if config.skill_task else None,
     }
+    if arm.clones and reads_flow and config.naming.condition == "motion":
+        changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, steps)
 
 

@@ -20,8 +20,8 @@ class DecoderConfig(Section):
         "skill",
         description="What actions are decoded from: 'skill': the first frame and the skill's "
         "codes; 'flow': only the flow that the frozen skill model decodes from the codes, which is "
-        "inverse dynamics; 'flow+image': that flow and the first frame; 'motion': the flow that was "
-        "seen in the window and `context` steps around it, and the first frame: it names the "
+        "inverse dynamics; 'flow+image': that flow and the first frame; 'motion': the flow that "
+        "was seen in the window and `context` steps around it, and the first frame: it names the "
         "actions of videos, and cannot act, since what will be seen is not known; 'none': only the "
         "first frame, which is plain behaviour cloning, as a baseline. Default ours.",
     )
@@ -95,6 +95,12 @@ class DecoderConfig(Section):
         description="Actions are clipped to the range of the demonstrations, widened at both ends "
         "by this share of it. Default ours.",
     )
+
+    @model_validator(mode="after")
+    def _check_context(self) -> Self:
+        if self.context and self.condition != "motion":
+            raise ValueError(f"context {self.context} is read with condition 'motion' alone")
+        return self
 
     @model_validator(mode="after")
     def _check_width(self) -> Self:
