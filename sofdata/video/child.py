@@ -48,6 +48,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, resource.RLIM_INFINITY))
     answers = Answers(int(sys.argv[1]))
     watch = Watch(answers.beat)
+    import av  # noqa: F401 - while the parent still gets ready, not with the first video
+
     answers.beat()  # there it is
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,18 @@ def orientation_of(frame: Any) -> Orientation | None:
     `frame.side_data` is not asked: the frame would keep it, and it the frame, so that both stay in
     memory until Python looks for such circles, which may be hundreds of frames later.
     """
+    container, display_matrix = _side_data()
+    data = container(frame).get(display_matrix)
+    return None if data is None else from_matrix(bytes(data))
+
+
+@cache
+def _side_data() -> tuple[Any, Any]:
+    """What reads the side data of a frame, and the kind that is wanted of it."""
     from av.sidedata import sidedata
 
     kinds: Any = sidedata  # its stubs know no arguments
-    data = kinds.SideDataContainer(frame).get(kinds.Type.DISPLAYMATRIX)
-    return None if data is None else from_matrix(bytes(data))
+    return kinds.SideDataContainer, kinds.Type.DISPLAYMATRIX
 
 
 def from_matrix(data: bytes) -> Orientation:

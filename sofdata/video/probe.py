@@ -140,7 +140,15 @@ class VideoInfo:
         """Usual time between frames, in seconds; 0 where there is but one."""
         if self.undated and self.fps:
             return 1 / self.fps
-        return float(np.median(np.diff(self.pts_s))) if len(self.pts_s) > 1 else 0.0
+        return _median(np.diff(self.pts_s)) if len(self.pts_s) > 1 else 0.0
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """As `np.median` of at least one finite value, which imports masked arrays for it."""
+    ordered, middle = np.sort(values), len(values) // 2
+    if len(values) % 2:
+        return float(ordered[middle])
+    return float((ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def probe(

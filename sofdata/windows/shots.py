@@ -62,11 +62,11 @@ def shot_scores(rgb: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.flo
     for frame, small in zip(rgb, reduced, strict=True):
         small[...] = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     scores = np.zeros(max(len(rgb) - 1, 0))
+    own = functools.cache(lambda frame: _on_own_scale(reduced[frame]))
     for step in np.flatnonzero(_bounds(reduced) >= at_least).tolist():
-        before, after = reduced[step : step + 2]
-        score = _difference(_on_own_scale(before), _on_own_scale(after), at_least)
+        score = _difference(own(step), own(step + 1), at_least)
         if score > 0:
-            score = min(score, _on_one_scale(before, after, at_least))
+            score = min(score, _on_one_scale(reduced[step], reduced[step + 1], at_least))
         scores[step] = score
     return scores
 
@@ -133,7 +133,10 @@ def _difference(a: _Look, b: _Look, at_least: float) -> float:
     unmoved = float(np.sqrt((_blocks(a.picture - b.picture) ** 2).mean(axis=1)).mean())
     if unmoved + colour < at_least:  # the best match is no worse than the block in its own place
         return 0.0
-    return colour + (_unmatched(a.picture, b.picture) + _unmatched(b.picture, a.picture)) / 2
+    one_way = _unmatched(a.picture, b.picture)
+    if colour + (one_way + unmoved) / 2 + _ROUNDING < at_least:  # nor is it the other way round
+        return 0.0
+    return colour + (one_way + _unmatched(b.picture, a.picture)) / 2
 
 
 def _unmatched(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

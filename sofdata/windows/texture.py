@@ -38,6 +38,9 @@ _SIDE = 64  # px of the reduced frame
 _TOGETHER = 8  # steps: with more, arrays leave the cache of a core
 _NOISE = 0.5  # squared grey levels a px, of both frames together
 
+# What the planes of `_evidence` lack: 2 a b and a a + b b of gradients that are twice as large.
+_HALVES = np.array([1, 0.5, 0.25, 0.5, 0.25], np.float32)[:, None, None]
+
 Planes = NDArray[np.float32]  # [..., side, side]
 
 
@@ -84,52 +87,67 @@ def seen_motion(steps: Sequence[NDArray[np.float64] | None]) -> float:
 def _evidence(rgb: NDArray[np.uint8], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     cv2 = load_cv2()
     steps, side = vectors.shape[:2]
-    frames = _look(np.stack([_reduce(frame, side, cv2) for frame in rgb]))
+    grey = _reduced(rgb, side, cv2)
+    frames = _look(grey)
     before, after = frames[:-1], frames[1:]
-    back = _look(_taken_back(after.grey, vectors, cv2))
+    back = _look(_taken_back(grey[1:], vectors, cv2))
     planes = np.empty((steps, 5, side, side), np.float32)
-    planes[:, 0] = _moving(vectors)
-    planes[:, 1], planes[:, 2] = _compare(before, after)
-    planes[:, 3], planes[:, 4] = _compare(before, back)
-    planes[:, 1:] *= planes[:, :1]
+    moving = planes[:, 0]
+    moving[...] = _moving(vectors)
+    energy = before.xx + before.yy
+    for at, other in ((1, after), (3, back)):
+        product = before.x * other.x
+        product += before.y * other.y
+        np.multiply(product, moving, out=planes[:, at])
+        both = np.add(energy, other.xx, out=product)
+        both += other.yy
+        np.multiply(both, moving, out=planes[:, at + 1])
     # One above the other: a cell's height divides that of a plane, so that none reaches over two.
     below = planes.reshape(-1, side)
     cells = cv2.resize(below, (GRID, len(below) // side * GRID), interpolation=cv2.INTER_AREA)
-    return np.asarray(cells.reshape(steps, 5, GRID, GRID), np.float64)
+    return np.asarray(cells.reshape(steps, 5, GRID, GRID) * _HALVES, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """Grey frames [N,side,side] and twice their gradients along x and y, with the squares of them.
+    """Twice the gradients of frames [N,side,side] along x and y, with the squares of them.
 
-    energy: xx + yy. Twice, since a half is left out that the sums take back in one go.
+    Twice, since a half is left out that the cells take back (`_HALVES`).
     """
 
-    grey: Planes
     x: Planes
     y: Planes
     xx: Planes
     yy: Planes
-    energy: Planes
 
     def __getitem__(self, which: slice) -> _Look:
-        parts = (self.grey, self.x, self.y, self.xx, self.yy, self.energy)
-        return _Look(*(part[which] for part in parts))
+        return _Look(self.x[which], self.y[which], self.xx[which], self.yy[which])
 
 
-def _reduce(frame: NDArray[np.uint8], side: int, cv2: ModuleType) -> Planes:
-    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.float32)
+def _reduced(rgb: NDArray[np.uint8], side: int, cv2: ModuleType) -> Planes:
+    """Frames [N,H,W,3], grey, reduced and smoothed: [N,side,side]."""
+    count, height, width = rgb.shape[:3]
+    small = np.empty((count, side, side), np.float32)
+    grey = cv2.cvtColor(rgb.reshape(-1, width, 3), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    # As below: where whole pixels make one, all frames are reduced at once, one above the other.
+    whole = height % side == 0 and width % side == 0
+    parts = 1 if whole else count
+    pieces = (grey.reshape(parts, -1, width), small.reshape(parts, -1, side))
+    for large, into in zip(*pieces, strict=True):
+        cv2.resize(large, into.shape[::-1], dst=into, interpolation=cv2.INTER_AREA)
+    smooth = np.empty_like(small)
+    for frame, into in zip(small, smooth, strict=True):
+        cv2.GaussianBlur(frame, (3, 3), 0, dst=into)
+    return smooth
 
 
 def _look(grey: Planes) -> _Look:
     """Central differences; 0 at the borders, where the frame is continued by its mirror image."""
-    x, y = np.zeros_like(grey), np.zeros_like(grey)
+    x, y = np.empty_like(grey), np.empty_like(grey)
+    x[..., 0] = x[..., -1] = y[..., 0, :] = y[..., -1, :] = 0
     np.subtract(grey[..., 2:], grey[..., :-2], out=x[..., 1:-1])
     np.subtract(grey[..., 2:, :], grey[..., :-2, :], out=y[..., 1:-1, :])
-    xx, yy = x * x, y * y
-    return _Look(grey, x, y, xx, yy, xx + yy)
+    return _Look(x, y, x * x, y * y)
 
 
 def _taken_back(grey: Planes, vectors: NDArray[np.float32], cv2: ModuleType) -> Planes:
@@ -145,11 +163,6 @@ def _moving(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     dx, dy = vectors[..., 0], vectors[..., 1]
     moving: NDArray[np.bool_] = dx * dx + dy * dy >= (MOVING * vectors.shape[1]) ** 2
     return moving
-
-
-def _compare(a: _Look, b: _Look) -> tuple[Planes, Planes]:
-    """2 a b and a a + b b of the gradients of two frames, at each pixel."""
-    return (a.x * b.x + a.y * b.y) * np.float32(0.5), (a.energy + b.xx + b.yy) * np.float32(0.25)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sofdata.bench.envs.base import Env, Task
@@ -76,6 +77,53 @@ def test_an_arm_that_does_nothing_fails_after_all_steps() -> None:
     assert set(found.decisions) == {(name, 7) for name in names}
     for decisions in found.decisions.values():  # at 0, 4, 8, and the end; between them at 2 and 6
         assert [len(decision.then) for decision in decisions] == [1, 1, 0, 0]
+
+
+class Counting:
+    """Says of each action at which look it was decided: 1, 2, ... in chunks of 4."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        self.looks += 1
+        actions = torch.full((len(images), 4, 3), float(self.looks))
+        actions[..., 2] = 1.0 if self.looks % 2 else -1.0
+        return Acted(actions, votes=(2,))
+
+
+def carried_out(ensemble: float | None, episodes: int = 1) -> list[list[float]]:
+    """The actions that a simulator is given in episodes of six steps, two between looks."""
+    given: list[list[float]] = []
+
+    class Recorded(PushingEnv):
+        def step(self, action: NDArray[np.float32]) -> bool:
+            given.append([round(float(value), 6) for value in action])
+            return super().step(np.zeros_like(action))
+
+    config = EvaluationConfig(
+        episodes=episodes, at_once=1, max_steps=6, execute=2, ensemble=ensemble
+    )
+    evaluate(
+        Counting(),
+        SUITE.tasks[:1],
+        tuple(range(episodes)),
+        config,
+        simulators=lambda task, place: Recorded(task, 64),
+        noise_seed=0,
+    )
+    return given
+
+
+def test_the_latest_look_alone_decides_unless_chunks_are_averaged() -> None:
+    assert [action[0] for action in carried_out(None)] == [1, 1, 2, 2, 3, 3]
+
+
+def test_averaged_chunks_are_those_of_the_episode_that_reach_the_step() -> None:
+    found = carried_out(0.0, episodes=2)
+    assert [action[0] for action in found[:6]] == [1, 1, 1.5, 1.5, 2.5, 2.5]
+    assert [action[0] for action in found[6:]] == [4, 4, 4.5, 4.5, 5.5, 5.5]  # begun anew
+    assert [action[2] for action in found[:6]] == [1, 1, -1, -1, 1, 1]  # a tie: the latest look
 
 
 def test_the_expert_succeeds_and_the_steps_are_counted() -> None:

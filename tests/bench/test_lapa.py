@@ -1,9 +1,15 @@
 """The latent action model learns what differs between two frames."""
 
+from typing import Any
+
+import pytest
 import torch
 
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
 from sofdata.bench.baselines.lapa_config import LapaConfig
+from sofdata.bench.study.config import load_bench_config
+from sofdata.bench.study.stage_settings import latent_stage
+from sofdata.errors import ConfigError
 from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch
 
@@ -53,3 +59,29 @@ def test_it_predicts_the_last_frame_and_its_codes_follow_the_motion() -> None:
         most.setdefault(name, []).append(move)
     predictable = sum(max(map(moves.count, moves)) for moves in most.values())
     assert predictable / len(names) > 0.7
+
+
+@pytest.mark.parametrize("settings", [{"eyes": "points"}, {"eyes": "points", "image_px": 96}])
+def test_it_sees_with_the_eyes_that_it_is_given(settings: dict[str, Any]) -> None:
+    sizes = {"levels": (4, 4), "tokens": 2, "width": 32, "heads": 2, "channels": (16, 24, 32)}
+    model = LatentActions(LapaConfig.parse({**sizes, **settings}), FlowShape(1, 16, 1.0))
+    batch, _ = moving_squares(4, 0)
+    loss, _ = model.loss(batch, 0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    seen = [*model.frame.parameters(), *model.change.parameters()]
+    assert all(weight.grad is not None for weight in seen)
+    assert model.observe(batch.first).shape == (4, 19, 32) == (4, *model.observation_shape)
+    assert model.predict(model.skill_of(batch).codes, batch.first).shape == (4, 3, 64, 64)
+    assert LatentActions.from_spec(model.spec()).config == model.config
+    evaluation = LapaEvaluation(model)
+    evaluation.add(batch)
+    assert evaluation.result()["change_explained"] < 1
+
+
+def test_the_benchmark_gives_it_the_skill_models_eyes() -> None:
+    eyes = ["skill.model.eyes=points", "skill.model.image_px=128"]
+    config = load_bench_config("smoke", eyes)
+    model = latent_stage("frames", config).model
+    assert (model.eyes, model.image_px) == ("points", 128)
+    with pytest.raises(ConfigError, match="lapa sees as"):
+        load_bench_config("smoke", ["lapa.model.eyes=points"])

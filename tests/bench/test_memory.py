@@ -1,10 +1,14 @@
 """Windows in memory: the same as those that the loader gives."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.memory import MemoryLoader, read_windows, small_frames
+from sofdata.errors import ConfigError
 from sofdata.loading.loader import Loader
 from sofdata.types import ActionBatch
 
@@ -19,6 +23,19 @@ def test_windows_are_those_of_the_loader(data: BenchData) -> None:
     assert isinstance(batch, ActionBatch)
     assert torch.equal(same.actions, batch.actions)
     assert torch.equal(same.first, small_frames(batch.first))
+
+
+def test_frames_that_are_stored_smaller_than_they_are_read_are_refused(data: BenchData) -> None:
+    with pytest.raises(ConfigError, match=r"image_px is 96.*frames of 64 px.*flow\.size=96"):
+        read_windows(data.folders["videos"], image_px=96)
+
+
+@pytest.mark.parametrize(("stored", "px"), [(128, 64), (128, 96), (64, 64)])
+def test_frames_are_made_smaller_by_means_of_areas(stored: int, px: int) -> None:
+    rows = torch.arange(stored, dtype=torch.uint8)[:, None].expand(1, 3, stored, stored)
+    small = small_frames(rows, px)
+    assert small.shape == (1, 3, px, px)
+    assert small.float().mean() == pytest.approx(rows.float().mean(), abs=0.5)
 
 
 def test_an_epoch_gives_each_window_once_and_can_be_entered_anywhere(data: BenchData) -> None:
@@ -45,6 +62,21 @@ def test_text_ids_follow_to_other_texts(data: BenchData) -> None:
     windows = read_windows(data.folders["videos"])
     other = windows.with_texts(("a text of no window", *windows.texts))
     assert torch.equal(other.batch.text_ids, windows.batch.text_ids + 1)
+
+
+def test_named_actions_are_masked_as_far_as_the_steps_of_a_window_are(data: BenchData) -> None:
+    windows = read_windows(data.folders["videos"])
+    mask = windows.batch.mask.clone()
+    mask[0, 3:], mask[1, 1:] = False, False  # of 8 steps
+    short = replace(windows, batch=replace(windows.batch, mask=mask))
+    named = short.with_actions(torch.ones(len(windows), 16, 3)).batch
+    assert isinstance(named, ActionBatch)
+    assert named.action_mask.sum(1).tolist() == [6, 2, *[16] * (len(windows) - 2)]
+    assert named.action_mask[0, :6].all()
+    assert torch.equal(named.actions.bool().all(2), named.action_mask)
+    few = short.with_actions(torch.ones(len(windows), 2, 3)).batch
+    assert isinstance(few, ActionBatch)
+    assert few.action_mask.sum(1).tolist() == [1, 1, *[2] * (len(windows) - 2)]
 
 
 def test_videos_have_no_actions_at_all(data: BenchData) -> None:

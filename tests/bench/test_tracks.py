@@ -9,11 +9,13 @@ from sofdata.bench.baselines.points import carried, grid_points
 from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
 from sofdata.bench.baselines.tracks_config import TracksConfig
 from sofdata.bench.study.arms import ARMS, Arm
-from sofdata.bench.study.cells import actor_of, cell_settings, train_arm, wanted_cells
+from sofdata.bench.study.cells import actor_of, cell_settings, train_arm
+from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import load_bench_config
 from sofdata.bench.study.frozen import chosen
 from sofdata.bench.study.stage_settings import decoder_stage, latent_stage
-from sofdata.bench.study.stages import DataBudget, Trainer
+from sofdata.bench.study.stages import Trainer
+from sofdata.bench.study.wanted import wanted_cells
 from sofdata.errors import ConfigError
 from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch

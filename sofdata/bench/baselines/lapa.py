@@ -22,10 +22,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sofdata.bench.baselines.lapa_config import LapaConfig
+from sofdata.config.earlier import completed, identity
 from sofdata.models.common.attention import StepBlock
+from sofdata.models.skill.eyes import FRAME, GRID_TOKENS, observed_tokens
 from sofdata.models.skill.fsq import FSQ
-from sofdata.models.skill.pixels import FrameEncoder, reduced, unit
-from sofdata.models.skill.vae import PLACES, FlowShape
+from sofdata.models.skill.pixels import (
+    grid_of,
+    image_encoder,
+    observation_of,
+    reduced,
+    resized,
+    unit,
+)
+from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch, Skill
 
 
@@ -41,11 +50,12 @@ class LatentActions(nn.Module):
         self.fsq = FSQ(config.levels)
         self.code_dim, self.codebook_size = len(config.levels), self.fsq.codebook_size
         self.tokens = config.tokens
-        self.observation_shape = (PLACES, config.channels[2])
+        places = observed_tokens(config)
+        self.observation_shape = (places, config.channels[2])
         width, (fine, middle, coarse) = config.width, config.channels
-        self.frame = FrameEncoder(config.channels)
-        self.change = FrameEncoder(config.channels)
-        self.places = nn.Parameter(0.1 * torch.randn(2 * PLACES, width))
+        self.frame = image_encoder(config, config.channels)
+        self.change = image_encoder(config, config.channels)
+        self.places = nn.Parameter(0.1 * torch.randn(2 * places, width))
         self.into = nn.Linear(coarse, width)
         self.queries = nn.Parameter(torch.randn(config.tokens, width))
         self.readers = nn.ModuleList(
@@ -58,7 +68,7 @@ class LatentActions(nn.Module):
         )
         self.patches = nn.Conv2d(3, fine, 4, stride=4)  # skips of the two finer grids: 16 x 16,
         self.halved = nn.Sequential(nn.SiLU(), unit(fine, middle, 2))  # and 8 x 8
-        self.seed = nn.Linear(width, PLACES * coarse)
+        self.seed = nn.Linear(width, GRID_TOKENS * coarse)
         self.coarse = _Upsampling(coarse, coarse, width, 1)
         self.middle = _Upsampling(coarse, middle, width, 2)
         self.fine = _Upsampling(middle, fine, width, 2)
@@ -66,11 +76,11 @@ class LatentActions(nn.Module):
 
     def observe(self, image: Tensor) -> Tensor:
         """uint8 [B,3,H,W] to an observation, float32 [B,P,C], layer-normalised."""
-        return _tokens(self.frame(image))
+        return observation_of(self.frame(image)).float()
 
     def encode_frames(self, first: Tensor, last: Tensor) -> Tensor:
         """Two frames, uint8 [B,3,H,W] or as `reduced` gives them, to codes [B,n,D]."""
-        codes: Tensor = self.fsq(self._before(_reduced(first), _reduced(last)))
+        codes: Tensor = self.fsq(self._before(self.reduced(first), self.reduced(last)))
         return codes
 
     def skill_of(self, batch: Batch) -> Skill:
@@ -88,12 +98,13 @@ class LatentActions(nn.Module):
 
     def predict(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames to the last ones, float32 [B,3,64,64] in -1..1."""
-        image = _reduced(first)  # [B, 3, 64, 64]
+        seen = self.reduced(first)
+        image = resized(seen, FRAME)  # [B, 3, 64, 64]
         fine = self.patches(image)  # [B, channels[0], 16, 16]
         middle = self.halved(fine)  # [B, channels[1], 8, 8]
         conditioning = self.from_code(codes.flatten(1))  # [B, n * D] to [B, width]
         x = self.seed(conditioning).unflatten(1, (-1, 4, 4))  # [B, channels[2], 4, 4]
-        x = self.coarse(x, self.frame(image), conditioning)
+        x = self.coarse(x, grid_of(self.frame(seen)), conditioning)
         x = self.middle(x, middle, conditioning)  # [B, channels[1], 8, 8]
         x = self.fine(x, fine, conditioning)  # [B, channels[0], 16, 16]
         change, gate = functional.pixel_shuffle(self.out(x), 4).chunk(2, 1)  # [B, 3, 64, 64] each
@@ -102,19 +113,25 @@ class LatentActions(nn.Module):
 
     def _before(self, first: Tensor, last: Tensor) -> Tensor:
         """What FSQ quantises, float32 [B,n,D]."""
-        seen, change = self.frame(first), self.change(last - first)  # [B, C, 4, 4] each
-        context = self.into(torch.cat([_tokens(seen), _tokens(change)], 1)) + self.places
+        seen, change = self.frame(first), self.change(last - first)  # [B, C, ...] each
+        tokens = torch.cat([observation_of(seen).float(), observation_of(change).float()], 1)
+        context = self.into(tokens) + self.places
         queries = self.queries.expand(len(first), -1, -1)  # [B, n, width]
         for block in self.readers:
             queries = block(queries, None, context)
         unquantised: Tensor = self.to_code(self.before_code(queries))
         return unquantised
 
+    def reduced(self, image: Tensor) -> Tensor:
+        """uint8 [B,3,H,W] to what the encoders read, float32 [B,3,px,px]; that as it is."""
+        return image if image.is_floating_point() else reduced(image, self.config.image_px)
+
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the last frame, where it differs from the first counting more."""
-        first, last = reduced(batch.first), reduced(batch.last)
+        first, last = self.reduced(batch.first), self.reduced(batch.last)
         z = self._before(first, last)
         predicted = self.predict(self.fsq(z), first)
+        first, last = resized(first, FRAME), resized(last, FRAME)
         weight = 1 + self.config.change_weight * (last - first).abs().mean(1, keepdim=True)
         error = ((predicted - last).square() * weight).mean()
         with torch.no_grad():
@@ -126,12 +143,13 @@ class LatentActions(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this model, with its `state_dict`."""
-        return {"config": self.config.model_dump(mode="json"), "shape": asdict(self.shape)}
+        return {"config": identity(self.config), "shape": asdict(self.shape)}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
         """A model of the same architecture, its weights not yet loaded."""
-        return cls(LapaConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
+        config = LapaConfig.parse(completed(LapaConfig, spec["config"]))
+        return cls(config, FlowShape(**spec["shape"]))
 
 
 class LapaEvaluation:
@@ -194,13 +212,3 @@ class _Upsampling(nn.Module):
         modulated: Tensor = torch.addcmul(shift, self.norm(x), 1 + scale)
         mixed: Tensor = x + self.convs(functional.silu(modulated))
         return mixed
-
-
-def _reduced(image: Tensor) -> Tensor:
-    return image if image.is_floating_point() else reduced(image)
-
-
-def _tokens(coarse: Tensor) -> Tensor:
-    """[B,C,4,4] to layer-normalised [B,16,C]."""
-    tokens = coarse.flatten(2).transpose(1, 2).float()
-    return functional.layer_norm(tokens, tokens.shape[-1:])

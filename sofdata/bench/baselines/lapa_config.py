@@ -8,11 +8,15 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from sofdata.config.section import LARGEST_WHOLE, Section
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DataConfig, OptimConfig, StageRun
 
 
-class LapaConfig(Section):
-    """The latent action model. Sizes as the skill model's; the choice is ours."""
+class LapaConfig(EyesConfig):
+    """The latent action model. Sizes as the skill model's; the choice is ours.
+
+    The benchmark gives it the eyes of the skill model: `eyes` and `image_px` are not set here.
+    """
 
     levels: tuple[int, ...] = Field((8, 5, 5, 5), description="As skill.model.levels.")
     tokens: Annotated[int, Field(ge=1)] = Field(4, description="Codes of a latent action.")

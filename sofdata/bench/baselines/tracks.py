@@ -28,13 +28,15 @@ from torch import Tensor, nn
 
 from sofdata.bench.baselines.points import carried, grid_points
 from sofdata.bench.baselines.tracks_config import TracksConfig
+from sofdata.config.earlier import completed, identity
 from sofdata.errors import ContractError
 from sofdata.models.common.attention import StepBlock
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.init import learned_vectors
 from sofdata.models.common.text import TextEncoder
-from sofdata.models.skill.pixels import FrameEncoder
-from sofdata.models.skill.vae import PLACES, FlowShape
+from sofdata.models.skill.eyes import observed_tokens
+from sofdata.models.skill.pixels import image_encoder, observation_of
+from sofdata.models.skill.vae import FlowShape
 from sofdata.types import Batch, Skill
 
 _WAVES = 4  # sines and cosines of a coordinate, up to 2^3 half waves a side
@@ -54,12 +56,13 @@ class TrackModel(nn.Module):
             raise ContractError("the channels of a track model must be given: the skill model's")
         self.config, self.shape, self.texts = config, shape, texts
         self.tokens, self.code_dim, self.codebook_size = config.side**2, 2 * shape.steps, 0
-        self.observation_shape = (PLACES, config.channels[2])
+        places = observed_tokens(config)
+        self.observation_shape = (places, config.channels[2])
         width = config.width
-        self.frame = FrameEncoder(config.channels)
+        self.frame = image_encoder(config, config.channels)
         self.text = TextEncoder(config.text, config.text_width, texts)
         self.seen = nn.Linear(config.channels[2], width)
-        self.places = learned_vectors(PLACES, width, std=0.1)
+        self.places = learned_vectors(places, width, std=0.1)
         self.task = nn.Linear(self.text.width, width)
         self.point = nn.Linear(2 + 4 * _WAVES, width)
         self.readers = nn.ModuleList(
@@ -73,8 +76,7 @@ class TrackModel(nn.Module):
 
     def observe(self, image: Tensor) -> Tensor:
         """uint8 [B,3,H,W] to an observation, float32 [B,P,C], layer-normalised."""
-        tokens = self.frame(image).flatten(2).transpose(1, 2).float()  # [B, C, 4, 4] to [B, P, C]
-        return nn.functional.layer_norm(tokens, tokens.shape[-1:])
+        return observation_of(self.frame(image)).float()
 
     def forward(self, image: Tensor, task: Tensor, points: Tensor) -> Tensor:
         """Images uint8 [B,3,H,W], tasks [B,E] and query points [B,Q,2] to tracks [B,Q,L,2].
@@ -144,14 +146,14 @@ class TrackModel(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this model, with its `state_dict`."""
-        config = self.config.model_dump(mode="json")
+        config = identity(self.config)
         return {"config": config, "shape": asdict(self.shape), "texts": list(self.texts)}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
         """A model of the same build, its weights not yet loaded."""
-        config, shape = TracksConfig.parse(spec["config"]), FlowShape(**spec["shape"])
-        return cls(config, shape, tuple(spec["texts"]))
+        config = TracksConfig.parse(completed(TracksConfig, spec["config"]))
+        return cls(config, FlowShape(**spec["shape"]), tuple(spec["texts"]))
 
 
 class TrackEvaluation:

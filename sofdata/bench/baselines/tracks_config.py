@@ -8,11 +8,15 @@ from pydantic import Field, model_validator
 
 from sofdata.config.section import Section
 from sofdata.models.common.text import TextMode
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DataConfig, OptimConfig, StageRun
 
 
-class TracksConfig(Section):
-    """The track model. ATM's is larger; the choice is ours."""
+class TracksConfig(EyesConfig):
+    """The track model. ATM's is larger; the choice is ours.
+
+    The benchmark gives it the eyes of the skill model: `eyes` and `image_px` are not set here.
+    """
 
     side: Annotated[int, Field(ge=1)] = Field(
         8,

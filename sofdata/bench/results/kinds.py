@@ -70,12 +70,13 @@ def counting_tasks(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def on_tasks(result: dict[str, Any], tasks: Iterable[str]) -> dict[str, Any]:
-    """A result as if there had been no other tasks.
+    """A result as if there had been no other tasks, in the order of `tasks`.
 
     Its error and its steps to success stay those of all of them.
     """
-    chosen = set(tasks)
-    by_task = {task: rate for task, rate in result["success_by_task"].items() if task in chosen}
+    rates = result["success_by_task"]
+    chosen = [task for task in tasks if task in rates]
+    by_task = {task: rates[task] for task in chosen}
     return result | {
         "success": sum(by_task.values()) / max(len(by_task), 1),
         "success_by_task": by_task,

@@ -55,19 +55,20 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
         "decoder": identity(decoder_stage(arm, config), exclude={"run"}),
-        "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
-        "encoder": config.skill.model.model_dump(mode="json"),
+        "evaluation": identity(config.evaluation, exclude={"strips"}),
+        "encoder": identity(config.skill.model),
     }
     if arm.latent:
         latent = latent_stage(arm.latent, config)
-        parts[KINDS[arm.latent]] = latent.model_dump(mode="json", exclude={"run"})
+        parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
     if arm.clones:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
         if config.naming.overlap:
             parts["overlap"] = True
     if arm.prior:
-        parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
-        parts["acting"] = config.acting.model_dump(mode="json")
+        parts["planner"] = identity(config.planner, exclude={"run"})
+        parts["planner"]["model"] = config.planner.model.content()
+        parts["acting"] = identity(config.acting)
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
     return parts
@@ -127,6 +128,7 @@ def _result(
             simulators=simulators.get,
             noise_seed=cell.seed,
             step_frames=config.step_frames,
+            image_px=config.skill.model.image_px,
         )
 
     found = tried(cell.tried(tasks))
@@ -218,7 +220,7 @@ def actor_of(
         for windows in trainer.with_goals(budget)
         for text, each in goals_of(windows, planner).items()
     }
-    return SearchActor(planner, decoder, mpc, goals)
+    return SearchActor(planner, decoder, mpc, goals, config.acting)
 
 
 @torch.no_grad()

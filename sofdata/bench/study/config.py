@@ -18,6 +18,7 @@ from sofdata.config.earlier import Earlier
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -77,6 +78,15 @@ class EvaluationConfig(Section):
     )
     execute: Number = Field(
         8, description="Actions executed before the next image is observed, at most a chunk."
+    )
+    ensemble: Annotated[float | None, Earlier(None)] = Field(
+        None,
+        ge=-10,
+        le=10,
+        description="Average the chunks of all looks that reach a step, as ACT (arXiv 2304.13705) "
+        "does: the m of weights exp(-m i), i from 0 for the oldest chunk; ACT's is 0.01. A gripper "
+        "with two values is voted on. Only where execute is less than a chunk. null: the actions "
+        "of the latest look alone.",
     )
     max_steps: int | None = Field(
         None, ge=1, description="Steps after which an episode has failed; default: the task's."
@@ -214,6 +224,9 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
+            if any(getattr(model, key) != old for key, old in EyesConfig()):
+                raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
         return self
 
     @model_validator(mode="after")

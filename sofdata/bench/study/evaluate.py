@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from sofdata.bench.envs.base import Env, Suite, Task
 from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.config import EvaluationConfig
+from sofdata.bench.study.ensemble import Ensemble
 from sofdata.bench.study.memory import small_frames
+from sofdata.models.skill.eyes import FRAME
 
 Image = NDArray[np.uint8]
 MakeEnv = Callable[[Task, int], Env]
@@ -84,10 +86,12 @@ def evaluate(
     simulators: MakeEnv,
     noise_seed: int,
     step_frames: int = 1,
+    image_px: int = FRAME,
 ) -> Rollouts:
     """Try every task from every seed.
 
     noise_seed: of the policy's random draws. step_frames: control steps that a step of flow spans.
+    image_px: side of the images that the policy is given.
     """
     found = Rollouts()
     drawn = frozenset(seeds[: config.strips])
@@ -108,12 +112,12 @@ def evaluate(
     turn = 0
     while active := [run for run in runs if run.env_seed is not None]:
         images = np.stack([run.env.image() for run in active])
-        batch = small_frames(torch.from_numpy(images).permute(0, 3, 1, 2))
+        batch = small_frames(torch.from_numpy(images).permute(0, 3, 1, 2), image_px)
         texts = [run.task.text for run in active]
         acted = actor.act(batch, texts, _turn_seed(noise_seed, turn))
         for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):
             run.keep(images[row], None if acted.codes is None else acted.codes[row])
-            if outcome := run.execute(chunk):
+            if outcome := run.execute(chunk, acted.votes):
                 found.outcomes.append(outcome)
                 if run.decisions:
                     run.keep(run.env.image())
@@ -145,7 +149,8 @@ class _Run:
         self.env_seed: int | None = None
         self.decisions: list[Decision] = []
         self._seeds, self._drawn, self._step_frames = seeds, drawn, step_frames
-        self._execute = config.execute
+        self._execute, self._decay = config.execute, config.ensemble
+        self._ensemble: Ensemble | None = None
         self._most = config.max_steps or task.max_steps
         self._steps = 0
 
@@ -155,16 +160,20 @@ class _Run:
         if self._seeds:
             self.env_seed = self._seeds.popleft()
             self.env.reset(self.env_seed)
+            self._ensemble = None if self._decay is None else Ensemble(self._decay)
 
     def keep(self, image: Image, codes: torch.Tensor | None = None) -> None:
         """Keep an image and the codes chosen for it, if this episode is to be drawn."""
         if self.env_seed in self._drawn:
             self.decisions.append(Decision(image, codes))
 
-    def execute(self, chunk: NDArray[np.float32]) -> Outcome | None:
-        """Execute the beginning of a chunk [N,A]; returns the outcome, if the episode ends."""
+    def execute(self, chunk: NDArray[np.float32], votes: Sequence[int] = ()) -> Outcome | None:
+        """Execute the beginning of a chunk [N,A]; returns the outcome, if the episode ends.
+
+        votes: dimensions that are voted on where chunks are averaged.
+        """
         assert self.env_seed is not None
-        actions = chunk[: self._execute]
+        actions = self._agreed(chunk, votes)
         for done, action in enumerate(actions, start=1):
             success = self.env.step(action)
             self._steps += 1
@@ -173,6 +182,14 @@ class _Run:
             if self.decisions and done % self._step_frames == 0 and done < len(actions):
                 self.decisions[-1].then.append(self.env.image())
         return None
+
+    def _agreed(self, chunk: NDArray[np.float32], votes: Sequence[int]) -> NDArray[np.float32]:
+        """The actions to execute before the next look: of this chunk, or of all that overlap."""
+        number = min(self._execute, len(chunk))
+        if self._ensemble is None:
+            return chunk[:number]
+        self._ensemble.add(self._steps, chunk)
+        return np.stack([self._ensemble.action(self._steps + k, votes) for k in range(number)])
 
 
 def _turn_seed(seed: int, turn: int) -> int:

@@ -58,11 +58,12 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
     where they change nothing: settings that were frozen before these keys existed keep their hash.
     So do those of flow, which are stated with every value of `dis` and without the name that gave
-    it, those of the track model where none is set, and keys that came later where they are as
-    before (see `sofdata.config.earlier`).
+    it, those of the planner, those of the track model where none is set, and keys that came later,
+    where they are as before (see `sofdata.config.earlier`).
     """
     settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
+    settings["planner"]["model"] = config.planner.model.content()
     if config.ingest.windows.tail == "drop":
         del settings["ingest"]["windows"]["tail"]
     if not config.ingest.windows.min_texture:
@@ -77,7 +78,7 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
                 del settings[stage]["data"][key]
     if not settings["naming"]:
         del settings["naming"]
-    if settings["tracks"] == TracksStage().model_dump(mode="json", exclude={"run"}):
+    if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
         del settings["tracks"]
     return settings
 

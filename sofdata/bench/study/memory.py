@@ -21,7 +21,7 @@ from sofdata.loading.catalog import Geometry
 from sofdata.loading.loader import Loader
 from sofdata.loading.order import Order
 from sofdata.loading.quotes import quoted
-from sofdata.models.skill.pixels import FRAME
+from sofdata.models.skill.eyes import FRAME, check_image_px
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
@@ -32,7 +32,7 @@ _NAMES = ("flow", "first", "last", "mask", "text_ids")
 class MemoryWindows:
     """Windows of one dataset.
 
-    batch: all of them; frames uint8 [M,3,64,64], flow in float16 to save memory.
+    batch: all of them; frames uint8 [M,3,px,px], flow in float16 to save memory.
     texts: what `batch.text_ids` point to. p99_px: of all flow of the dataset.
     """
 
@@ -73,10 +73,19 @@ class MemoryWindows:
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=("",))
 
     def with_actions(self, actions: Tensor) -> MemoryWindows:
-        """The same with actions float32 [M,N,A], none of them masked."""
+        """The same with actions float32 [M,N,A], masked as far as the steps of each window are.
+
+        Actions are spread evenly over a window: the middle of action i of N lies at the fraction
+        (i + 0.5) / N of it, and is real where that is less than the share of its real steps.
+        """
         values = {name: getattr(self.batch, name) for name in _NAMES}
-        mask = torch.ones(actions.shape[:2], dtype=torch.bool)
-        batch = ActionBatch(keys=self.batch.keys, **values, actions=actions, action_mask=mask)
+        share = self.batch.mask.double().mean(1, keepdim=True)  # [M, 1]
+        middles = (torch.arange(actions.shape[1]) + 0.5) / actions.shape[1]
+        mask = middles < share  # [M, N]
+        mask[:, 0] = True  # a window has a step, and so an action
+        batch = ActionBatch(
+            keys=self.batch.keys, **values, actions=actions * mask[..., None], action_mask=mask
+        )
         return replace(self, batch=batch)
 
     def joined(self, other: MemoryWindows) -> MemoryWindows:
@@ -86,15 +95,20 @@ class MemoryWindows:
         return replace(self, batch=_joined([self.batch, other.batch]))
 
 
-def read_windows(url: str, sources: Sequence[str] | None = None) -> MemoryWindows:
+def read_windows(
+    url: str, sources: Sequence[str] | None = None, image_px: int = FRAME
+) -> MemoryWindows:
     """Read the windows of some videos, or of all, in the order of the index.
 
-    sources: ids of videos, as in the index's column `source`.
-    Raises `ConfigError` where the dataset or its windows cannot be read, or none is selected.
+    sources: ids of videos, as in the index's column `source`. image_px: what the models read; at
+        this size frames are kept.
+    Raises `ConfigError` where the dataset or its windows cannot be read, none is selected, or
+    frames are stored smaller.
     """
     where = "" if sources is None else f"source in ({', '.join(map(quoted, sources))},)"
     loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
-    parts = [_small(batch) for batch in loader.epoch(0)]
+    check_image_px(image_px, loader.geometry.frame_px)
+    parts = [_small(batch, image_px) for batch in loader.epoch(0)]
     loader.close()
     p99_px = float(loader.statistics["p99_px"])
     return MemoryWindows(_joined(parts), tuple(loader.texts), p99_px, loader.geometry)
@@ -107,20 +121,20 @@ def _joined(parts: Sequence[Batch]) -> Batch:
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 
 
-def _small(batch: Batch) -> Batch:
+def _small(batch: Batch, px: int) -> Batch:
     return replace(
         batch,
         flow=batch.flow.half(),
-        first=small_frames(batch.first),
-        last=small_frames(batch.last),
+        first=small_frames(batch.first, px),
+        last=small_frames(batch.last, px),
     )
 
 
-def small_frames(frames: Tensor) -> Tensor:
-    """uint8 [B,3,H,W] of any size to uint8 [B,3,64,64], by means of areas."""
-    if frames.shape[-2:] == (FRAME, FRAME):
+def small_frames(frames: Tensor, px: int = FRAME) -> Tensor:
+    """uint8 [B,3,H,W] of any size to uint8 [B,3,px,px], by means of areas."""
+    if frames.shape[-2:] == (px, px):
         return frames
-    means = functional.interpolate(frames.float(), (FRAME, FRAME), mode="area")
+    means = functional.interpolate(frames.float(), (px, px), mode="area")
     return means.round().to(torch.uint8)
 
 

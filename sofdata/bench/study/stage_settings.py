@@ -9,19 +9,21 @@ from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import Arm, Source
 from sofdata.bench.study.config import BenchConfig
 from sofdata.models.action.config import DecoderConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, SkillStage
 
 KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
 
 
 def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage:
-    """Settings of an arm's latent model; images are encoded as the skill model encodes them,
-    unless they say otherwise."""
+    """Settings of an arm's latent model; it sees as the skill model does, and has its channels
+    unless it says otherwise."""
     if source == "flow":
         return config.skill
+    eyes = {key: getattr(config.skill.model, key) for key in EyesConfig.model_fields}
     if source == "frames":
-        return config.lapa
-    model = config.tracks.model
+        return config.lapa.model_copy(update={"model": config.lapa.model.model_copy(update=eyes)})
+    model = config.tracks.model.model_copy(update=eyes)
     if model.channels is None:
         model = model.model_copy(update={"channels": config.skill.model.channels})
     return config.tracks.model_copy(update={"model": model})

@@ -34,6 +34,8 @@ from sofdata.bench.study.naming import named_actions, with_context
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.config.earlier import identity
+from sofdata.loading.catalog import open_catalog
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -41,6 +43,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
+from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
@@ -121,7 +124,7 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources)
+        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -217,11 +220,17 @@ class Trainer:
             windows = MemoryLoader(self._unlabelled(budget), _BATCH, shuffle=False)
             planner.remember(windows.epoch(0))
             planner.count(windows.epoch(0))
+            if planner.value is not None:
+                part = "videos" if budget.videos else labelled(self.data, self.texts, budget).part
+                catalog = open_catalog([Tree(self.data.folders[part])])
+                planner.keep(windows.epoch(0), window_times(catalog))
             return planner
 
-        return self._stage(
+        trained = self._stage(
             _Training("planner", key, stage, budget, build, self._unlabelled, latent)
         )
+        trained.model.config = stage.model  # how it draws and searches is no part of the key
+        return trained
 
     def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
         """The arm's action decoder, from the K demonstrations or from play."""
@@ -276,7 +285,8 @@ class Trainer:
         torch.manual_seed(budget.seed)
         shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return TrainedStage("untrained", model, {"cpu_s": 0.0})
+        key = f"untrained-{json_digest(model.spec()['config'], 24)}"
+        return TrainedStage(key, model, {"cpu_s": 0.0})
 
     def _p99_px(self, budget: DataBudget) -> float:
         return float(self._dataset(budget)["flow"]["p99_px"])
@@ -292,6 +302,8 @@ class Trainer:
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
         settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
+        if kind == "planner":
+            settings["model"] = stage.model.learned()
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 

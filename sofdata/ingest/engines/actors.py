@@ -22,6 +22,7 @@ from sofdata.ingest.unit import run_unit
 from sofdata.ingest.units import Unit
 from sofdata.shards.layout import DATASET
 from sofdata.storage.tree import Tree
+from sofdata.system.allocation import keep_some_memory
 from sofdata.video.isolate import DecoderProcess
 
 
@@ -71,6 +72,7 @@ class UnitWorker:
 
         Raises `ConfigError` where it has other versions of what decides the bytes.
         """
+        keep_some_memory()
         self._decoder.launch()  # imports what it needs while this process does the same
         own_digest(self._job.config, self._job.libraries, where)
         for tree in (self._job.source, self._job.dest):

@@ -58,6 +58,17 @@ class DecoderConfig(Section):
         "decoder learns to go by the skill: of a few demonstrations, it else knows every image by "
         "heart. 1: it never sees images. Only with 'skill' and 'flow+image'. Default ours.",
     )
+    head: Annotated[Literal["tokens", "flat", "both"], Earlier("tokens")] = Field(
+        "tokens",
+        description="How the features of the actions are read: 'tokens': a query for each action "
+        "attends to the tokens of image, skill and task; 'flat': these are laid flat, and a "
+        "network of two layers gives the features of all actions at once, which learns sooner "
+        "where exactly things lie; 'both': the sum of the two. No matter with condition 'flow'. "
+        "Default ours.",
+    )
+    head_width: Annotated[int, Field(ge=8), Earlier(256)] = Field(
+        256, description="Width of the network of head=flat and both. Default ours."
+    )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."
     )

@@ -13,6 +13,8 @@ learned from video without actions. The paper publishes no architecture; this on
                        added to image and text ─► heads ─► N actions
     condition "none":  image and text as above ─► N queries ─► heads ─► N actions
 
+In place of the queries, or beside them, a network may read all tokens laid flat (`head`).
+
 About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
 Equation numbers (Eq. n) are those of docs/models.md.
 """
@@ -31,9 +33,11 @@ from sofdata.config.earlier import completed, identity
 from sofdata.errors import ContractError
 from sofdata.models.action.config import DecoderConfig, gripper_dimension
 from sofdata.models.action.layers import (
+    FlatReader,
     FlowReader,
     Heads,
     MotionReader,
+    SumReader,
     TokenReader,
     draw_offsets,
     shift,
@@ -95,17 +99,22 @@ class ActionDecoder(SkillConditioned):
                 task=self.text.width if self.text else None,
             )
         else:
-            self.reader = TokenReader(
-                space.chunk,
-                skill.observation_shape,
-                conditioning.get(config.condition),
-                width=config.width,
-                layers=config.layers,
-                heads=config.heads,
-                task=self.text.width if self.text else None,
-            )
+            self.reader = self._reader(conditioning.get(config.condition))
         self.heads = Heads(config.width, space.size, self.gripper)
         self._keep_scale()
+
+    def _reader(self, skill: tuple[int, int] | None) -> nn.Module:
+        """What reads image and task, and a skill of so many tokens of such a width."""
+        config, seen = self.config, self.skill.observation_shape
+        task = self.text.width if self.text else None
+        parts: list[nn.Module] = []
+        if config.head != "flat":
+            sizes = {"width": config.width, "layers": config.layers, "heads": config.heads}
+            parts.append(TokenReader(self.space.chunk, seen, skill, task=task, **sizes))
+        if config.head != "tokens":
+            sizes = {"width": config.width, "head_width": config.head_width}
+            parts.append(FlatReader(self.space.chunk, seen, skill, task=task, **sizes))
+        return parts[0] if len(parts) == 1 else SumReader(*parts)
 
     def _keep_scale(self) -> None:
         """The action space as buffers, which move with the module; they are saved in the spec."""

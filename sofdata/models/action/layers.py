@@ -1,6 +1,6 @@
 """The layers of the action decoder: readers of skills and of flow, and the heads.
 
-Both readers give features for each of the N actions of a chunk. All is float32, without dropout
+All readers give features for each of the N actions of a chunk. All is float32, without dropout
 and without statistics over the batch, so that a sample's actions depend on that sample alone.
 """
 
@@ -57,14 +57,73 @@ class TokenReader(nn.Module):
         if self.skill is not None:
             memory = torch.cat([memory, self.skill(codes)], dim=1)  # [B, P + n, width]
         if self.task is not None:
-            if task is None:
-                raise ContractError("a decoder that was built for tasks needs the task")
-            memory = torch.cat([memory, self.task(task[:, None])], dim=1)  # [B, P + n + 1, width]
+            asked = self.task(_wanted(task)[:, None])  # [B, 1, width]
+            memory = torch.cat([memory, asked], dim=1)  # [B, P + n + 1, width]
         hidden = self.queries.expand(len(memory), -1, -1)  # [B, N, width]
         for layer in self.layers:
             hidden = layer(hidden, memory)
         features: Tensor = self.norm(hidden)
         return features
+
+
+class FlatReader(nn.Module):
+    """The N actions' features at once, by a network over everything laid flat (Eq. 28).
+
+    Observation, skill and task each have a linear map of their own into the network, so that the
+    few numbers of a skill begin with as much weight as the many of an image.
+    """
+
+    def __init__(
+        self,
+        chunk: int,
+        observation: tuple[int, int],
+        skill: tuple[int, int] | None,
+        *,
+        width: int,
+        head_width: int,
+        task: int | None = None,
+    ) -> None:
+        """As of `TokenReader`; head_width: of the network."""
+        super().__init__()
+        self.chunk = chunk
+        self.observation = nn.Linear(math.prod(observation), head_width)
+        self.skill = None if skill is None else nn.Linear(math.prod(skill), head_width)
+        self.task = None if task is None else nn.Linear(task, head_width)
+        self.network = nn.Sequential(
+            nn.GELU(),
+            nn.Linear(head_width, head_width),
+            nn.GELU(),
+            nn.Linear(head_width, chunk * width),
+        )
+
+    def forward(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], codes [B,n,D] and task [B,E] to features [B,N,width]."""
+        hidden = self.observation(observation.flatten(1))  # [B, P * C] -> [B, head_width]
+        if self.skill is not None:
+            hidden = hidden + self.skill(codes.flatten(1))  # [B, n * D]
+        if self.task is not None:
+            hidden = hidden + self.task(_wanted(task))
+        features: Tensor = self.network(hidden).unflatten(1, (self.chunk, -1))  # [B, N, width]
+        return features
+
+
+class SumReader(nn.Module):
+    """The sum of what a `TokenReader` and a `FlatReader` give."""
+
+    def __init__(self, tokens: nn.Module, flat: nn.Module) -> None:
+        super().__init__()
+        self.tokens, self.flat = tokens, flat
+
+    def forward(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], codes [B,n,D] and task [B,E] to features [B,N,width]."""
+        features: Tensor = self.tokens(observation, codes, task)
+        return features + self.flat(observation, codes, task)
+
+
+def _wanted(task: Tensor | None) -> Tensor:
+    if task is None:
+        raise ContractError("a decoder that was built for tasks needs the task")
+    return task
 
 
 class _Tokens(nn.Module):
