@@ -4,7 +4,8 @@
 
 Windows overlap where they begin less than a window apart, so that an action lies in several. Each
 names it, and their mean errs less. Since a video is known beyond its windows, a decoder can also
-read what was seen around a window (condition "motion"), which no policy can.
+read what was seen around a window (condition "motion"), which no policy can. Equation numbers (Eq.
+n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def named_actions(
 
 
 def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
-    """Each action as the mean of what all windows [M,N,A] that hold it say."""
+    """Each action as the mean of what all windows [M,N,A] that hold it say (Eq. 37)."""
     actions, steps = named.shape[1], mask.shape[1]
     if actions % steps:
         raise ConfigError(

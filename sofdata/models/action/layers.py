@@ -190,7 +190,7 @@ class FlowReader(nn.Module):
 
 
 class MotionReader(nn.Module):
-    """Features of the actions from the flow of a window and around it, image and task.
+    """Features of the actions from the flow of a window and around it, image and task (Eq. 36).
 
     As `FlowReader`, over `context` steps more at both ends; image and task are added to what is
     read of each action.
