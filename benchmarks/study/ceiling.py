@@ -39,6 +39,7 @@ ALWAYS = {
     "more_arms": "[]",
     "curve": "[]",
     "demos": "[1]",
+    "seeds": "[0]",
     "evaluation.strips": "0",
     "ingest.run.engine": "inline",
 }
