@@ -53,7 +53,7 @@ def test_a_variant_is_measured_once_and_its_row_has_the_command(
     assert again == cell
     assert not list((tmp_path / "data").glob("*/videos"))
     command = ceiling.command_of("toy", "8 carried out", few)
-    assert shlex.split(command)[3:6] == ["toy", "8 carried out", "--set"]
+    assert shlex.split(command)[4:7] == ["toy", "8 carried out", "--set"]
     assert ceiling.row("toy", "base", cell, command).startswith(
         f"| toy | base | {cell['success']:.3f} | push-left "
     )
