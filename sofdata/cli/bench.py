@@ -45,7 +45,8 @@ bench = typer.Typer(
 @bench.command(
     epilog=examples(
         "sofdata bench collect collected --suite metaworld",
-        "sofdata bench collect small --suite pushing --set videos=10 --set demos=5",
+        "sofdata bench collect collected --suite metaworld --play 20",
+        "sofdata bench collect other --suite metaworld --set look=other --set demos=0",
     )
 )
 def collect(
@@ -56,20 +57,31 @@ def collect(
         ),
     ] = "collected",
     suite: SuiteName = None,
+    play: Annotated[
+        float | None,
+        typer.Option(
+            help="Collect so many minutes of undirected play, with actions, instead: SUITE/play.",
+            metavar="MINUTES",
+        ),
+    ] = None,
     set_: Set = None,
     workers: Workers = None,
     no_lock: NoLock = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Let experts act in simulation: action-free videos, and demonstrations with actions."""
+    """Let experts act in simulation: action-free videos, and demonstrations with actions.
+
+    With --play the robot plays, with no task: actions without demonstrations of any.
+    """
     from sofdata.bench.collect.collect import collect as collect_all
     from sofdata.bench.collect.config import CollectConfig
     from sofdata.bench.envs.registry import find_suite
     from sofdata.config.recipes import load_section
     from sofdata.report.collected import following, print_collected
 
-    config = load_section(CollectConfig, None, _overrides(suite, set_))
+    given = [*([f"play_minutes={play}"] if play is not None else []), *(set_ or [])]
+    config = load_section(CollectConfig, None, _overrides(suite, given))
     folder = Path(out) / find_suite(config.suite).name
     with following(stderr(), quiet) as follow:
         summary = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
@@ -169,6 +181,8 @@ def freeze(
     config = load_bench_config(preset, _overrides(suite, set_))
     path = record(config, Path(out), note)
     say(stdout(), f"frozen: {path}")
+    found = json.loads(path.read_text()).get("counted")
+    say(stdout(), f"these tasks count: {', '.join(found['tasks'])}" if found else "all tasks count")
 
 
 @bench.command(

@@ -164,3 +164,21 @@ def test_tracks_are_neither_searched_for_nor_cloned_from() -> None:
         Arm("mine", "tracks without a reader", "tracks")
     with pytest.raises(ConfigError, match="reads tracks as skills"):
         Arm("mine", "cloned tracks", "tracks", skills=True, clones=True)
+
+
+def test_a_policy_learns_from_the_true_tracks_of_play_which_nobody_can_predict() -> None:
+    play = load_bench_config("smoke", ["labels=play", "arms=[atm]", "more_arms=[]"])
+    assert latent_stage("tracks", play).model.reads == "true"
+    assert latent_stage("tracks", load_bench_config("smoke")).model.reads == "predicted"
+
+
+def test_the_track_model_sees_as_the_skill_model_does() -> None:
+    config = load_bench_config("smoke", ["skill.model.eyes=points", "skill.model.image_px=128"])
+    settings = latent_stage("tracks", config).model
+    assert (settings.eyes, settings.image_px) == ("points", 128)
+    model = TrackModel(settings, FlowShape(STEPS, SIZE, 1.0), ("slide",))
+    image = torch.zeros(2, 3, 128, 128, dtype=torch.uint8)
+    assert model.observe(image).shape == (2, *model.observation_shape)
+    assert TrackModel.from_spec(model.spec()).config == model.config
+    with pytest.raises(ConfigError, match="tracks sees as"):
+        load_bench_config("smoke", ["tracks.model.eyes=points"])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sofdata.bench.records import CELL, read_record
+from sofdata.bench.results.counting import beside, in_mean, rates, with_counted
 from sofdata.bench.results.kinds import (
     TRANSFER,
     counting_tasks,
@@ -22,7 +23,7 @@ from sofdata.bench.results.kinds import (
 )
 from sofdata.bench.results.stats import Interval, Outcomes, paired_difference, success_interval
 from sofdata.bench.study.arms import ARMS
-from sofdata.bench.study.frozen import FROZEN
+from sofdata.bench.study.frozen import FROZEN, records
 from sofdata.errors import ConfigError
 
 Results = list[dict[str, Any]]
@@ -97,12 +98,13 @@ def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Resul
             f"no result in {', '.join(places)} is of {purpose} seeds: {try_} --validation, or run "
             "the benchmark first ('sofdata bench run')"
         )
-    records = [Path(place) / FROZEN for place in places]
+    paths = [Path(place) / FROZEN for place in places]
     frozen = [
-        read_record(path, "chosen_sha256")["chosen_sha256"] for path in records if path.exists()
+        read_record(path, "chosen_sha256")["chosen_sha256"] for path in paths if path.exists()
     ]
+    known = [record for place in places for record in records(Path(place))]
     apart: dict[tuple[str, str], Results] = {}
-    for result in found.values():
+    for result in (with_counted(each, known) for each in found.values()):
         name = result["cell"]["suite"], kind_of(result["cell"])
         apart.setdefault(name, []).append(result)
     names = sorted(apart, key=lambda name: (name[0], order_of(name[1])))
@@ -173,27 +175,28 @@ def _group(cell: dict[str, Any]) -> Group:
 
 
 def outcomes_of(cells: Results) -> Outcomes:
-    """Success of cells, float64 [cells, tasks, episodes].
+    """Success of cells in the tasks that count, float64 [cells, tasks, episodes].
 
     Raises `ConfigError` where they are of different episodes.
     """
-    names = list(cells[0]["success_by_task"])
+    tasks, names = list(cells[0]["success_by_task"]), in_mean(cells[0])
     seeds = cells[0]["evaluation_seeds"]
     found = np.zeros((len(cells), len(names), len(seeds)))
     for row, cell in enumerate(cells):
-        if cell["evaluation_seeds"] != seeds or list(cell["success_by_task"]) != names:
+        alike = list(cell["success_by_task"]) == tasks and in_mean(cell) == names
+        if cell["evaluation_seeds"] != seeds or not alike:
             raise ConfigError(
                 "cells of different tasks or evaluation seeds cannot be compared: "
                 f"{cells[0]['hash']} and {cell['hash']}"
             )
-        for each in cell["episodes"]:
+        for each in (each for each in cell["episodes"] if each["task"] in names):
             place = names.index(each["task"]), seeds.index(each["seed"])
             found[(row, *place)] = each["success"]
     return found
 
 
 def success_of(cells: Results) -> Interval:
-    """Mean success of an arm over training seeds, tasks and episodes."""
+    """Mean success of an arm over training seeds, the tasks that count, and episodes."""
     return success_interval(outcomes_of(cells))
 
 
@@ -211,13 +214,22 @@ def difference_of(ours: Results, theirs: Results) -> Interval | None:
 
 def table(results: Results) -> str:
     """A Markdown table: a row an arm, K and number of videos; below it, with headings of their own,
-    those of transfer, of labels from play, and of videos of another look."""
+    those of transfer, of labels from play, and of videos of another look.
+
+    Where some tasks do not count in the mean, it has a column for these, and is followed by success
+    in each task.
+    """
     groups = grouped(results)
     parts = []
     for kind in sorted({group.kind for group in groups}, key=order_of):
         if kind:
             parts.append(f"### {_capital(title_of(kind))}\n\n{what_of(kind)}")
-        parts.append(rows_of({name: cells for name, cells in groups.items() if name.kind == kind}))
+        alike = {name: cells for name, cells in groups.items() if name.kind == kind}
+        parts.append(rows_of(alike))
+        for suite in sorted({name.suite for name in alike}):
+            own = {name: cells for name, cells in alike.items() if name.suite == suite}
+            if any(beside(cells[0]) for cells in own.values()):
+                parts.append(by_task(own))
     return "\n\n".join(parts)
 
 
@@ -227,11 +239,13 @@ def _capital(text: str) -> str:
 
 def rows_of(groups: dict[Group, Results]) -> str:
     """The table of results of one kind."""
+    others = any(beside(cells[0]) for cells in groups.values())
     lines = [
         "| suite | arm | K | videos | seeds | success [95 %] |"
+        + " other tasks |" * others
         + "".join(f" {ours} is ahead by [95 %] |" for ours in OURS)
         + " chunk error | CPU min |",
-        "|---" * (8 + len(OURS)) + "|",
+        "|---" * (8 + others + len(OURS)) + "|",
     ]
     for name in sorted(groups, key=lambda group: (group[0], *rank(group))):
         suite, arm, demos, videos, _ = name
@@ -239,10 +253,36 @@ def rows_of(groups: dict[Group, Results]) -> str:
         errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
         minutes = np.mean([training_s(cell) for cell in cells]) / 60
         row = [suite, arm, demos, videos or "", len(cells), _shown(success_of(cells))]
+        row += [_of_others(cells)] * others
         gaps = [ahead(groups, name, ours) for ours in OURS]
         row += ["" if gap is None else _shown(gap, sign="+") for gap in gaps]
         row += [f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
         lines.append(f"| {' | '.join(map(str, row))} |")
+    return "\n".join(lines)
+
+
+def _of_others(cells: Results) -> str:
+    """Mean success in the tasks that do not count."""
+    found = rates(cells)
+    values = [found[name] for name in beside(cells[0])]
+    return f"{np.mean(values):.2f}" if values else ""
+
+
+def by_task(groups: dict[Group, Results]) -> str:
+    """Success in each task, of one suite: first those that count in its mean, then the others."""
+    some = next(iter(groups.values()))[0]
+    tasks, others = in_mean(some), beside(some)
+    names = [*tasks, *(f"({name})" for name in others)]
+    lines = [
+        f"Success in each task of {some['cell']['suite']}; those in brackets do not count in the "
+        "mean:\n",
+        f"| arm | K | videos | {' | '.join(names)} |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for name in sorted(groups, key=rank):
+        found = rates(groups[name])
+        values = [f"{found[task]:.2f}" if task in found else "" for task in (*tasks, *others)]
+        lines.append(f"| {name.arm} | {name.demos} | {name.videos or ''} | {' | '.join(values)} |")
     return "\n".join(lines)
 
 
@@ -286,7 +326,8 @@ def summary(results: Results) -> dict[str, Any]:
                 "demos": demos,
                 "videos": videos,
                 "kind": kind,
-                "tasks": list(cells[0]["success_by_task"]),
+                "tasks": in_mean(cells[0]),
+                "success_by_task": rates(cells),
                 "seeds": [cell["cell"]["seed"] for cell in cells],
                 "success": found.mean,
                 "low": found.low,

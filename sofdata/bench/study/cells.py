@@ -20,7 +20,7 @@ import torch
 
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
-from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.envs.seeds import FIRST, seeds_for
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
 from sofdata.bench.study.actor import Actor
@@ -75,8 +75,13 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
 
 
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:
-    """A hash of everything that decides a cell's result, 24 hex digits."""
+    """A hash of everything that decides a cell's result, 24 hex digits.
+
+    Test episodes count by where they begin, which changes when they were looked at.
+    """
     parts = [FORMAT, __version__, cell.identity(), cell_settings(cell, config), data_digest, tasks]
+    if cell.purpose == "test":
+        parts.append(FIRST["test"])
     return json_digest(parts, 24)
 
 
@@ -129,6 +134,7 @@ def _result(
             noise_seed=cell.seed,
             step_frames=config.step_frames,
             image_px=config.skill.model.image_px,
+            history=config.decoder.model.history,
         )
 
     found = tried(cell.tried(tasks))
@@ -246,7 +252,7 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
     for number, batch in enumerate(MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0)):
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
-        taken = actor.act(batch.first, texts, number).actions
+        taken = actor.act(decoder.images(batch), texts, number).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed

@@ -208,6 +208,12 @@ class BenchConfig(Section):
         "of those beside the demonstrations: of another look, for instance.",
     )
 
+    counted: Literal["all", "room"] = Field(
+        "all",
+        description="Which tasks count in the mean of a suite: all; or (room) those in which, on "
+        "validation, bc-50 reaches 0.5 and leads bc at the smallest K by 0.15. 'sofdata bench "
+        "freeze' records which; the others are reported beside.",
+    )
     exploratory: bool = Field(
         False, description="Run on test seeds with settings that are not frozen, to explore."
     )
@@ -224,9 +230,16 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        if self.decoder.model.history and self.ingest.windows.stride != 1:
+            raise ValueError(
+                "decoder.model.history needs ingest.windows.stride=1: the frames before a window "
+                "are those with which earlier windows begin"
+            )
         for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
             if any(getattr(model, key) != old for key, old in EyesConfig()):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
+        if self.decoder.model.history and self.lapa.model.reads == "frames":
+            raise ValueError("lapa.model.reads=frames leaves no room for decoder.model.history")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from typing import Any
 from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.bench.study.counted import counted
 from sofdata.config.earlier import identity
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
@@ -42,6 +43,7 @@ NOT_CHOSEN: Any = {
     "play_minutes": True,
     "videos_from": True,
     "exploratory": True,
+    "counted": True,  # recorded itself, as the tasks that it gave
     "evaluation": {"strips", "episodes"},
     "skill": {"run"},
     "planner": {"run"},
@@ -89,9 +91,11 @@ def chosen_hash(config: BenchConfig) -> str:
 
 
 def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
-    """Record the settings as chosen, with the validation cells in `out` that used them.
+    """Record the settings as chosen, with the validation cells in `out` that used them, and the
+    tasks that count by these.
 
-    Raises `ConfigError` if there is no such cell, or a test cell of other settings exists.
+    Raises `ConfigError` if there is no such cell, or a test cell of other settings exists, or
+    no task counts.
     """
     from sofdata.bench.study.stages import write_json
 
@@ -117,18 +121,34 @@ def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
         },
         "settings": chosen(config),
     }
+    if counting := _counted(config, mine, out, tested=bool(tested)):
+        record["counted"] = counting
     write_json(out / FROZEN, record)
     return out / FROZEN
+
+
+def _counted(
+    config: BenchConfig, cells: list[dict[str, Any]], out: Path, *, tested: bool
+) -> dict[str, Any] | None:
+    """Which tasks count, by these validation cells: see `counted`. None: all.
+
+    Once test seeds were used, what was recorded before stays: choosing anew would be choosing by
+    test results.
+    """
+    if tested:
+        path = out / FROZEN
+        return read_record(path).get("counted") if path.exists() else None
+    return counted(cells) if config.counted == "room" else None
 
 
 def check_frozen(config: BenchConfig, out: Path) -> None:
     """Raises `ConfigError` unless the settings are frozen or exploratory."""
     if config.exploratory:
         return
-    records = [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
-    if chosen_hash(config) in [record["chosen_sha256"] for record in records]:
+    known = records(out)
+    if chosen_hash(config) in [record["chosen_sha256"] for record in known]:
         return
-    same = [record for record in records if record["settings"]["suite"] == config.suite]
+    same = [record for record in known if record["settings"]["suite"] == config.suite]
     found = "no settings are frozen for this suite"
     if same:
         differing = list(differing_keys(chosen(config), same[0]["settings"]))
@@ -143,6 +163,11 @@ def check_frozen(config: BenchConfig, out: Path) -> None:
 def read_cells(out: Path) -> list[dict[str, Any]]:
     """All finished cells of a folder, sorted by the names of their files."""
     return [read_record(path, *CELL) for path in sorted((out / "cells").glob("*.json"))]
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    """Everything that is frozen in a folder, and what sofdata's own study froze."""
+    return [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
 
 
 def _records(out: Path) -> list[Path]:

@@ -98,7 +98,7 @@ def named_actions(
         batch = windows.rows(rows.tolist())
         if line is not None and context:
             batch = _wider(batch, line.around(rows, steps, context))
-        parts.append(decoder.named(batch))
+        parts.append(decoder.named(batch, windows.images(rows.tolist())))
     named = torch.cat(parts)  # [M, N, A]
     if line is not None and config.naming.overlap:
         named = _mean_over_windows(named, line, windows.batch.mask)

@@ -23,9 +23,11 @@ def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage 
     eyes = {key: getattr(config.skill.model, key) for key in EyesConfig.model_fields}
     if source == "frames":
         return config.lapa.model_copy(update={"model": config.lapa.model.model_copy(update=eyes)})
+    if config.tracks.model.channels is None:
+        eyes["channels"] = config.skill.model.channels
+    if config.labels == "play":
+        eyes["reads"] = "true"  # nobody can predict what undirected play does next
     model = config.tracks.model.model_copy(update=eyes)
-    if model.channels is None:
-        model = model.model_copy(update={"channels": config.skill.model.channels})
     return config.tracks.model_copy(update={"model": model})
 
 
@@ -35,14 +37,15 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     if not arm.skills:
         return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", steps)
     model = config.decoder.model
-    # LAPA's latent actions are read as they are: no flow can be decoded from them.
-    reads_flow = arm.latent == "flow" and model.condition != "none"
+    # Tracks and LAPA's codes are read as they are; of codes, frames can be decoded as well.
+    decodes = arm.latent == "frames" and config.lapa.model.conditions == "frames"
+    reads_flow = (arm.latent == "flow" or decodes) and model.condition != "none"
     changes: dict[str, Any] = {
         "condition": model.condition if reads_flow else "skill",
         "encoder": config.skill_encoder,
         "task": (model.task or "words") if config.skill_task else None,
     }
-    if arm.clones and reads_flow and config.naming.condition == "motion":
+    if arm.clones and arm.latent == "flow" and config.naming.condition == "motion":
         changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, steps)
 

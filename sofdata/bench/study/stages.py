@@ -56,7 +56,8 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
-_OF_VIDEOS = ("skill", "lapa", "planner")  # stages that learn from videos alone, where there are
+# Stages that learn from videos alone, where there are any.
+_OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
@@ -124,7 +125,10 @@ class Trainer:
         return windows
 
     def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
-        windows = read_windows(self.data.folders[part], sources, self.config.skill.model.image_px)
+        image_px = self.config.skill.model.image_px
+        frames = self.config.lapa.model.reads == "frames"
+        windows = read_windows(self.data.folders[part], sources, image_px, frames)
+        windows = windows.with_history(self.config.decoder.model.history)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -199,9 +203,9 @@ class Trainer:
 
         def build() -> Latent:
             windows = self._unlabelled(budget)
-            size = windows.geometry
-            p99_px = self._p99_px(budget) if budget.blind else windows.p99_px
-            shape = FlowShape(size.steps, size.flow_px, p99_px)
+            shape = _shape(windows, windows.p99_px)
+            if budget.blind and not budget.videos:
+                shape = _shape(windows, windows.own_p99_px())
             if isinstance(stage, LapaStage):
                 return LatentActions(stage.model, shape)
             if isinstance(stage, TracksStage):
@@ -281,22 +285,21 @@ class Trainer:
 
     def _untrained(self, budget: DataBudget) -> TrainedStage:
         """A skill model with random weights, for arms without: it fixes the encoder's build."""
-        windows = self._dataset(budget)["config"]["windows"]
         torch.manual_seed(budget.seed)
-        shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
+        shape = self._labelled_shape(budget)
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
         key = f"untrained-{json_digest(model.spec()['config'], 24)}"
         return TrainedStage(key, model, {"cpu_s": 0.0})
 
-    def _p99_px(self, budget: DataBudget) -> float:
-        return float(self._dataset(budget)["flow"]["p99_px"])
-
-    def _dataset(self, budget: DataBudget) -> dict[str, Any]:
-        """The record of the demonstrations' dataset; of the videos', where not all demonstrations
-        may be read, since it has statistics of all of them."""
-        folder = self.data.folders["videos" if budget.blind else "demos"]
-        record: dict[str, Any] = json.loads((Path(folder) / "dataset.json").read_text())
-        return record
+    def _labelled_shape(self, budget: DataBudget) -> FlowShape:
+        """Of labelled windows. The record of their dataset has statistics of all of them, which do
+        not count where some may not be read."""
+        if budget.blind:
+            windows = self.demonstrations(budget)
+            return _shape(windows, windows.own_p99_px())
+        record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
+        of = record["config"]["windows"]
+        return FlowShape(of["length"], of["size"], float(record["flow"]["p99_px"]))
 
     # Training
 
@@ -363,6 +366,10 @@ class Trainer:
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }
         write_json(folder / DONE, record)
+
+
+def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:
+    return FlowShape(windows.geometry.steps, windows.geometry.flow_px, p99_px)
 
 
 class _Clock:
