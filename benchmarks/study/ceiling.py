@@ -80,6 +80,9 @@ VARIANTS: dict[str, dict[str, str]] = {
     "128 px": {"skill.model.image_px": "128"},
     "eyes points, 96 px": {**POINTS, "skill.model.image_px": "96"},
     "eyes points, 128 px": {**POINTS, "skill.model.image_px": "128"},
+    "history 1": {"decoder.model.history": "1"},
+    "history 2": {"decoder.model.history": "2"},
+    "eyes points, history 1": {**POINTS, "decoder.model.history": "1"},
     "eyes points, head both": {**POINTS, "decoder.model.head": "both"},
     # Width, for the number of tasks.
     "width 256": {"decoder.model.width": "256"},

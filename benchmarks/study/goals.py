@@ -12,13 +12,12 @@ with the highest success where the row compares.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from sofdata.bench.results.counting import in_mean
 from sofdata.bench.results.kinds import LOOK, PLAY, TRANSFER, labels_of, on_tasks
 from sofdata.bench.results.stats import Interval
 from sofdata.bench.results.table import (
@@ -34,7 +33,6 @@ from sofdata.bench.study.config import load_bench_config
 from sofdata.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
-RECORDS = ROOT / "pipelines" / "bench" / "frozen"
 CONTROLS = ("sof-shuffled", "sof-novideo")
 SEARCHES = ("sof+mpc", "sof-flat")
 SUITES = ("metaworld", "scene")
@@ -54,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """Results by what they have in common; on the tasks that count."""
+    """Results by what they have in common."""
 
     groups: dict[Group, Results]
 
@@ -254,10 +252,10 @@ def rows_of(study: Study) -> list[Row]:
 
 
 def _gap(ours: Results, theirs: Results) -> Interval | None:
-    """A paired difference on the tasks that both have; None where there is none."""
+    """A paired difference on the tasks that count and that both have; None where there is none."""
     if not ours or not theirs:
         return None
-    shared = [task for task in ours[0]["success_by_task"] if task in theirs[0]["success_by_task"]]
+    shared = [task for task in in_mean(ours[0]) if task in theirs[0]["success_by_task"]]
     if not shared:
         return None
     return difference_of(*([on_tasks(cell, shared) for cell in each] for each in (ours, theirs)))
@@ -294,27 +292,15 @@ def _shown(gap: Interval) -> str:
 # Reading
 
 
-def counted_tasks(suite: str, records: Path = RECORDS) -> Callable[[str], bool]:
-    """Whether a task counts in the suite's mean, by the `counted` of its freeze record."""
-    path = records / f"{suite}.json"
-    named = json.loads(path.read_text()).get("counted") if path.exists() else None
-    return lambda task: named is None or task in named
-
-
-def read_study(places: Sequence[str], purpose: str = "test", records: Path = RECORDS) -> Study:
-    """The comparable results of these places, on the tasks that count.
+def read_study(places: Sequence[str], purpose: str = "test") -> Study:
+    """The comparable results of these places.
 
     Raises `ConfigError` where there is no result of that purpose.
     """
     groups: dict[Group, Results] = {}
     for results, _ in comparable(places, purpose):
         groups |= grouped(results)
-    return Study({group: _counting(cells, group.suite, records) for group, cells in groups.items()})
-
-
-def _counting(cells: Iterable[dict[str, Any]], suite: str, records: Path) -> Results:
-    counts = counted_tasks(suite, records)
-    return [on_tasks(cell, filter(counts, cell["success_by_task"])) for cell in cells]
+    return Study(groups)
 
 
 def markdown(*places: str, purpose: str = "test") -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sofdata.bench.results.counting import beside, in_mean
 from sofdata.bench.results.kinds import title_of, what_of
 from sofdata.bench.results.stats import Interval
 from sofdata.bench.results.table import (
@@ -68,6 +69,7 @@ class SuitePart:
     """The part of the page about one suite, or about transfer, play or another look in it.
 
     title: the suite's name, and what its results are of. what: what a reader has to know of that.
+    tasks: those that count in the mean, before the `others`.
     """
 
     title: str
@@ -75,6 +77,7 @@ class SuitePart:
     purpose: str
     exploratory: bool
     tasks: tuple[str, ...]
+    others: tuple[str, ...]
     episodes: int
     seeds: tuple[int, ...]
     data_sha256: str
@@ -124,7 +127,8 @@ def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> Suit
         what=what_of(kind),
         purpose=one["cell"]["purpose"],
         exploratory=any(result["exploratory"] for result in results),
-        tasks=tuple(one["success_by_task"]),
+        tasks=tuple(in_mean(one)),
+        others=tuple(beside(one)),
         episodes=len(one["evaluation_seeds"]),
         seeds=tuple(sorted({result["cell"]["seed"] for result in results})),
         data_sha256=one["data_sha256"],
@@ -154,8 +158,11 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
             "Intervals: 95 %, bootstrap over seeds, tasks and episodes.\n"
         )
         text.append(rows_of(grouped(results)) + "\n")
-        text.append("| success by task | " + " | ".join(part.tasks) + " |")
-        text.append("|---" * (len(part.tasks) + 1) + "|")
+        if part.others:
+            text.append("Tasks in brackets do not count in the mean.\n")
+        names = [*part.tasks, *(f"({name})" for name in part.others)]
+        text.append("| success by task | " + " | ".join(names) + " |")
+        text.append("|---" * (len(names) + 1) + "|")
         for row in part.rows:
             values = " | ".join(f"{value:.2f}" for value in row.by_task)
             text.append(f"| {_name(row)} | {values} |")
@@ -166,7 +173,7 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
 def _row(groups: dict[Group, Results], name: Group) -> Row:
     _, arm, demos, videos, _ = name
     cells = groups[name]
-    tasks = cells[0]["success_by_task"]
+    tasks = *in_mean(cells[0]), *beside(cells[0])
     return Row(
         arm=arm,
         what=ARMS[arm].what if arm in ARMS else "",

@@ -132,7 +132,7 @@ def test_arms_learn_from_short_windows_and_padding_does_not_matter(
         assert all(math.isfinite(value) for value in stage.record["metrics"].values())
     decoder, videos = stages["decoder"].model, trainer._unlabelled(BUDGET)
     assert set(videos.batch.mask.sum(1).tolist()) == set(range(1, 9))
-    named = named_actions(videos, decoder).batch
+    named = named_actions(videos, decoder, config).batch
     assert isinstance(named, ActionBatch)
     assert torch.equal(named.action_mask.sum(1), videos.batch.mask.sum(1))  # one action a step
     spoilt = replace(named, flow=named.flow.float(), actions=named.actions.clone())

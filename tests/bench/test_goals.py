@@ -52,12 +52,10 @@ def cell(
     }
 
 
-def found(tmp_path: Path, *cells: dict[str, Any], counted: list[str] | None = None) -> Any:
+def found(tmp_path: Path, *cells: dict[str, Any]) -> Any:
     """By measure, what was found and whether it is met."""
     (tmp_path / "cells.json").write_text(json.dumps({"cells": cells}))
-    if counted:
-        (tmp_path / "metaworld.json").write_text(json.dumps({"counted": counted}))
-    study = goals.read_study([str(tmp_path / "cells.json")], records=tmp_path)
+    study = goals.read_study([str(tmp_path / "cells.json")])
     return {row.measure: (row.found, row.met) for row in goals.rows_of(study)}
 
 
@@ -76,8 +74,11 @@ def test_a_ceiling_is_met_or_missed_by_so_much(tmp_path: Path) -> None:
 
 
 def test_only_tasks_count_that_the_freeze_record_names(tmp_path: Path) -> None:
-    rows = found(tmp_path, cell("bc-50", (10, 10, 4), demos=50), counted=["open", "close"])
+    cells = [cell("bc-50", (10, 10, 4), demos=50), cell("bc", (2, 2, 9)), cell("sof", (6, 6, 0))]
+    rows = found(tmp_path, *(each | {"counted": ["open", "close"]} for each in cells))
     assert rows["`bc-50`, counted Meta-World tasks"] == ("1.00 [1.00, 1.00]", "met")
+    text, _ = rows["Meta-World K = 1: best skill arm over `bc`"]
+    assert text.startswith("`sof`: +0.40 [")
 
 
 def test_the_best_skill_arm_is_compared_with_cloning(tmp_path: Path) -> None:

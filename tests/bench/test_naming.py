@@ -15,9 +15,9 @@ from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryWindows
 from sofdata.bench.study.naming import named_actions, naming_error, timeline, with_context
-from sofdata.bench.study.run import wanted_cells
 from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
 from sofdata.bench.study.stages import Trainer
+from sofdata.bench.study.wanted import wanted_cells
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Geometry
 from sofdata.models.action.config import DecoderConfig
@@ -80,7 +80,7 @@ class Says:
     """A decoder that names what `say` makes of a batch, beside the ways of a real one."""
 
     def __init__(self, windows: MemoryWindows, say: Any) -> None:
-        self._real, self.named = decoder_for(windows), say
+        self._real, self.named = decoder_for(windows), lambda batch, images: say(batch)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -158,7 +158,11 @@ def test_the_error_of_named_actions_is_in_standard_deviations_and_shows_bias() -
     assert isinstance(windows.batch, ActionBatch)
     decoder: Any = Says(windows, lambda batch, images: None)
 
+<<<<<<< HEAD
     def off(batch: Batch, images: torch.Tensor) -> torch.Tensor:
+=======
+    def off(batch: Batch, images: torch.Tensor) -> Any:
+>>>>>>> main
         assert isinstance(batch, ActionBatch)
         sign = batch.text_ids[:, None, None] * 2.0 - 1
         return decoder.normalise(batch.actions) - 0.02 * sign * torch.tensor([1.0, 3.0])

@@ -338,7 +338,8 @@ class Planner(SkillConditioned):
         batches: each window of the training set once, of which the first `goals.windows` are kept.
         times: of windows, by their keys.
         """
-        self.frames = keep_frames(batches, times, self.config.goals.windows)
+        most, image_px = self.config.goals.windows, self.skill.config.image_px
+        self.frames = keep_frames(batches, times, most, image_px)
 
     @torch.no_grad()
     def count(self, batches: Iterable[Batch]) -> None:
@@ -393,7 +394,7 @@ class Planner(SkillConditioned):
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
         """A planner of the same build, with weights that are loaded afterwards."""
-        return cls(PlannerConfig.parse(spec["config"]), skill, tuple(spec["texts"]))
+        return cls(PlannerConfig.of_saved(spec["config"]), skill, tuple(spec["texts"]))
 
 
 def _finite(skill: Skill) -> Tensor:
