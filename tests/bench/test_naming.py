@@ -126,7 +126,7 @@ def test_an_action_in_several_windows_gets_the_mean_of_what_they_name() -> None:
     windows = videos([8])
     assert isinstance(windows.batch, ActionBatch)
 
-    def errs(batch: Batch, images: torch.Tensor) -> torch.Tensor:
+    def errs(batch: Batch) -> torch.Tensor:
         rows = [windows.batch.keys.index(key) for key in batch.keys]
         offsets = torch.tensor([0.3, 0.0, -0.3])[rows]  # of the three windows
         return offsets[:, None, None].expand(-1, 8, 2)
@@ -146,7 +146,7 @@ def test_an_action_in_several_windows_gets_the_mean_of_what_they_name() -> None:
 
 def test_steps_that_are_not_real_count_in_no_mean() -> None:
     windows = videos([7])  # the last window has three real steps
-    decoder: Any = Says(windows, lambda batch, images: torch.ones(len(batch.keys), 8, 2))
+    decoder: Any = Says(windows, lambda batch: torch.ones(len(batch.keys), 8, 2))
     mean = named_actions(windows, decoder, config("naming.overlap=true")).batch
     assert isinstance(mean, ActionBatch)
     assert mean.action_mask[-1].tolist() == [True] * 6 + [False] * 2
@@ -156,13 +156,9 @@ def test_steps_that_are_not_real_count_in_no_mean() -> None:
 def test_the_error_of_named_actions_is_in_standard_deviations_and_shows_bias() -> None:
     windows = videos([8, 8])
     assert isinstance(windows.batch, ActionBatch)
-    decoder: Any = Says(windows, lambda batch, images: None)
+    decoder: Any = Says(windows, lambda batch: None)
 
-<<<<<<< HEAD
-    def off(batch: Batch, images: torch.Tensor) -> torch.Tensor:
-=======
     def off(batch: Batch, images: torch.Tensor) -> Any:
->>>>>>> main
         assert isinstance(batch, ActionBatch)
         sign = batch.text_ids[:, None, None] * 2.0 - 1
         return decoder.normalise(batch.actions) - 0.02 * sign * torch.tensor([1.0, 3.0])

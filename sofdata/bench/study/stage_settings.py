@@ -53,11 +53,7 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
         "encoder": config.skill_encoder,
         "task": (model.task or "words") if config.skill_task else None,
     }
-<<<<<<< HEAD
-    if arm.clones and arm.latent == "flow" and config.naming.condition == "motion":
-=======
     if arm.clones and arm.latent == "flow" and reads_flow and config.naming.condition == "motion":
->>>>>>> main
         changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, steps)
 

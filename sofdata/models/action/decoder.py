@@ -347,19 +347,11 @@ class ActionDecoder(SkillConditioned):
         """Normalised actions float32 [B,N,A] of what happens in a batch's windows, read off their
         true skills, or with condition "motion" off what was seen.
 
-<<<<<<< HEAD
-        images: the batch's, with the frames before them, where it does not have these itself.
-        """
-        codes, task = self.skill_of(batch).codes, self.tasks(self.texts_of(batch))
-        seen = self.images(batch) if images is None else images
-        output: Tensor = self(seen, codes, task=task, flow=self._known_flow(batch, codes))
-=======
         images: what the decoder sees, by default `images` of the batch.
         """
         images = self.images(batch) if images is None else images
         codes, task = self.skill_of(batch).codes, self.tasks(self.texts_of(batch))
         output: Tensor = self(images, codes, task=task, flow=self._known_flow(batch, codes))
->>>>>>> main
         return output
 
     def finish(self, output: Tensor) -> Actions:

@@ -63,12 +63,7 @@ class ActionEvaluation:
             return decoder.finish(decoder.named(replace(batch, flow=batch.flow[wrong]))).values
         skill = decoder.skill_of(batch)
         swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
-<<<<<<< HEAD
-        images, texts = decoder.images(batch), decoder.texts_of(batch)
-        return decoder.act(images, swapped, texts).values
-=======
         return decoder.act(decoder.images(batch), swapped, decoder.texts_of(batch)).values
->>>>>>> main
 
     def _count(self, name: str, values: Tensor, true: Tensor) -> None:
         """Add the errors of M answers and truths, [M,A] each."""
