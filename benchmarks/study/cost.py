@@ -1,7 +1,7 @@
 """What a preset costs a training seed: its stages counted, each once, times what such took before.
 
     python benchmarks/study/cost.py transfer            by the CPU seconds in benchmarks/results
-    python benchmarks/study/cost.py scene-transfer OUT  by those of the cells of a benchmark's folder
+    python benchmarks/study/cost.py scene-transfer OUT  by those of cells in OUT
 
 CPU seconds an update of each kind of stage, and an episode of each arm, are means over measured
 cells of the preset's suite; what was never measured there is named and left out. Prints Markdown.

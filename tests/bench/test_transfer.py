@@ -211,14 +211,14 @@ def test_where_demonstrations_show_no_goal_the_ends_of_videos_do(
 
 def test_cells_from_before_keep_their_hash_and_their_json() -> None:
     config = tiny()
-    cell = Cell("pushing", "sof", 1, 0, 3, "test")
+    cell = Cell("pushing", "sof", 1, 0, 3, "validation")
     before = {
         "suite": "pushing",
         "arm": "sof",
         "demos": 1,
         "seed": 0,
         "videos": 3,
-        "purpose": "test",
+        "purpose": "validation",
     }
     assert cell.identity() == before
     parts = [FORMAT, __version__, before, cell_settings(cell, config), "data", ("a",)]
@@ -321,7 +321,7 @@ def test_a_collection_of_another_suite_has_no_videos_to_give(sound: Path, tmp_pa
 
 
 PROTOCOL = {"held_out", "folds", "reference_arms", "labels", "play_minutes", "videos_from"}
-WANTED = {"arms", "more_arms", "curve", "curve_arms", "demos"}
+WANTED = {"arms", "more_arms", "curve", "curve_arms", "demos", "counted"}
 
 
 @pytest.mark.parametrize(
