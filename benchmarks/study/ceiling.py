@@ -47,13 +47,21 @@ BASE = {
     "ingest.windows.tail": "mask",
     "evaluation.execute": "4",
     "decoder.optim.steps": "4000",
+    "decoder.model.head": "flat",
 }
+POINTS = {"skill.model.eyes": "points"}
 VARIANTS: dict[str, dict[str, str]] = {
     "base": {},
+    "eyes points": POINTS,
+    "head tokens": {"decoder.model.head": "tokens"},
+    "head both": {"decoder.model.head": "both"},
     "tails dropped": {"ingest.windows.tail": "drop"},
     # What is carried out before the next look: no training at all.
     "8 carried out": {"evaluation.execute": "8"},
     "2 carried out": {"evaluation.execute": "2"},
+    "averaged": {"evaluation.ensemble": "0.01"},
+    "averaged, a look every 2": {"evaluation.ensemble": "0.01", "evaluation.execute": "2"},
+    "averaged, newer count more": {"evaluation.ensemble": "-1"},
     # Chunks.
     "chunk 16": {"ingest.windows.length": "8"},
     "chunk 16, 8 carried out": {"ingest.windows.length": "8", "evaluation.execute": "8"},
@@ -67,8 +75,18 @@ VARIANTS: dict[str, dict[str, str]] = {
     "6000 updates": {"decoder.optim.steps": "6000"},
     "12000 updates": {"decoder.optim.steps": "12000"},
     "24000 updates": {"decoder.optim.steps": "24000"},
+    # Eyes.
+    "96 px": {"skill.model.image_px": "96"},
+    "128 px": {"skill.model.image_px": "128"},
+    "eyes points, 96 px": {**POINTS, "skill.model.image_px": "96"},
+    "eyes points, 128 px": {**POINTS, "skill.model.image_px": "128"},
+    "history 1": {"decoder.model.history": "1"},
+    "history 2": {"decoder.model.history": "2"},
+    "eyes points, history 1": {**POINTS, "decoder.model.history": "1"},
+    "eyes points, head both": {**POINTS, "decoder.model.head": "both"},
     # Width, for the number of tasks.
     "width 256": {"decoder.model.width": "256"},
+    "head 512 wide": {"decoder.model.head_width": "512"},
     "encoder twice as wide": {"skill.model.channels": "[32, 64, 128]"},
 }
 

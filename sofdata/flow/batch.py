@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import gc
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sofdata.errors import ConfigError, FlowError
+from sofdata.errors import ConfigError, FlowError, SofdataError
 from sofdata.flow.config import CPU_PAIRS, FlowConfig
 
 if TYPE_CHECKING:
     from sofdata.flow.learned import Learned
 
 MOST_PAIRS = 512
+PROGRAM = "from sofdata.flow.batch import main; main()"
 MEMORY_SHARE = 0.7  # of the GPU's free memory; the rest is for fragments and for other processes
 
 
@@ -36,8 +40,49 @@ def resolve_batch(config: FlowConfig, runs_here: bool) -> FlowConfig:
 def largest_on_cuda(config: FlowConfig) -> int:
     """The largest batch, a power of two, that takes at most 0.7 of the GPU's free memory.
 
-    Costs the loading of the model and a few seconds. Raises `ConfigError` if not one pair fits.
+    It is tried in a process of its own: one that has used CUDA keeps some of the GPU's memory for
+    as long as it lives, and a driver outlives the workers that need the room. Costs the loading of
+    torch and of the model, and a few seconds.
+
+    Raises `ConfigError` if not one pair fits, and for what the process ended with instead.
     """
+    answer = _answer(config.model_dump_json(), PROGRAM)
+    if "pairs" not in answer:
+        raise ConfigError(str(answer["error"]))
+    return int(answer["pairs"])
+
+
+def _answer(config: str, program: str) -> dict[str, Any]:
+    """What the process says in its last line. program: what it runs."""
+    modules = os.pathsep.join(path or os.getcwd() for path in sys.path)  # as here, and no others
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        input=config.encode(),
+        stdout=subprocess.PIPE,
+        check=False,
+        env={**os.environ, "PYTHONPATH": modules},
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        return {
+            "error": "the process that looks for the largest batch has ended with exit code "
+            f"{done.returncode}: set flow.batch_pairs to a number"
+        }
+    return answer
+
+
+def main() -> None:
+    """The process that looks: reads a config from its standard input, and prints its answer."""
+    try:
+        answer: dict[str, Any] = {"pairs": _search(FlowConfig.parse(json.load(sys.stdin)))}
+    except SofdataError as error:
+        answer = {"error": str(error)}
+    print("\n" + json.dumps(answer), flush=True)
+
+
+def _search(config: FlowConfig) -> int:
+    """Raises `ConfigError` as `largest_on_cuda`."""
     import torch
 
     from sofdata.flow.learned import Learned
@@ -45,9 +90,6 @@ def largest_on_cuda(config: FlowConfig) -> int:
     free_bytes, _ = torch.cuda.mem_get_info()
     model = Learned(config.model_copy(update={"batch_pairs": MOST_PAIRS}))
     found = largest(_fits_in(model, config.size))
-    del model
-    gc.collect()  # the model and what it had allocated: workers need the room
-    torch.cuda.empty_cache()
     if not found:
         raise ConfigError(
             f"{config.estimator} has no room for one pair on this GPU, of which "

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
+from functools import cache
 
 from sofdata.errors import InputError
 from sofdata.ingest.carry import Carrier
@@ -45,9 +46,11 @@ def run_unit(
     result that was better before is kept. Raises `StorageError` or `TransientError` if the
     destination fails; the unit is then not committed and may be run again.
     """
+    config_sha256 = job.config.digest()
+    own = cache(lambda: own_digest(job.config, job.libraries))
     with (
         job.dest.scratch() as folder,
-        Carrier(job.dest, unit, job.config.digest(), job.libraries.keys()) as carrier,
+        Carrier(job.dest, unit, config_sha256, job.libraries.keys()) as carrier,
         Fetcher(job.source, carrier.not_likely(unit.videos), job.config.run) as fetcher,
         ShardWriter(os.path.join(folder, "shard.tar")) as shard,
     ):
@@ -56,7 +59,7 @@ def run_unit(
         for ref in unit.videos:
             taken = carrier.take(ref, shard)
             # Before any work: a process with other libraries than the job allows must not begin.
-            digests.add(taken.libraries if taken else own_digest(job.config, job.libraries))
+            digests.add(taken.libraries if taken else own())
             if taken:
                 outcome = VideoOutcome(taken.record)
             else:
@@ -73,7 +76,8 @@ def run_unit(
         if worse and ((standing := carrier.standing()) or not job.takes_worse):
             yield _keep(unit, job, standing, shard.path, worse)
         else:
-            yield _done(_commit(unit, job, shard, videos, join_digests(*digests)))
+            computed = config_sha256, join_digests(*digests)
+            yield _done(_commit(unit, job, shard, videos, *computed))
 
 
 def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
@@ -131,7 +135,12 @@ def _keep(
 
 
 def _commit(
-    unit: Unit, job: UnitJob, shard: ShardWriter, videos: list[VideoRecord], libraries: str
+    unit: Unit,
+    job: UnitJob,
+    shard: ShardWriter,
+    videos: list[VideoRecord],
+    config_sha256: str,
+    libraries: str,
 ) -> LedgerRecord:
     """Commit a unit, unless another driver has meanwhile; returns the record that stands."""
     # Looked up before the upload, which may be large; `commit_record` settles a race after it.
@@ -140,7 +149,7 @@ def _commit(
     record = LedgerRecord(
         unit=unit.id,
         ordinal=unit.ordinal,
-        config_sha256=job.config.digest(),
+        config_sha256=config_sha256,
         shard=shard.commit(job.dest, unit.ordinal, unit.id),
         videos=videos,
         windows=shard.rows,

@@ -21,7 +21,7 @@ from sofdata.loading.files import Files, files_of
 from sofdata.loading.index import Index
 from sofdata.loading.places import Places, Windows
 from sofdata.loading.texts import Distinct, Texts
-from sofdata.shards.commit import read_record
+from sofdata.shards.commit import read_columns
 from sofdata.shards.layout import DATASET, INDEX, SHARDS, WIDS, unit_of
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
@@ -128,7 +128,7 @@ class Catalog:
             return self.records[0].flow
         merged = Merged()
         for shard in self.shards:
-            merged.add(read_record(shard.tree, unit_of(shard.rel)).statistics)
+            merged.add(read_columns(shard.tree, unit_of(shard.rel)).statistics)
         return merged.summary()
 
 

@@ -23,7 +23,7 @@ from sofdata.loading.catalog import Location, open_catalog, trees_of
 from sofdata.loading.collate import Collate, Collated, Large
 from sofdata.loading.order import Order, RankShare
 from sofdata.loading.reader import Reader
-from sofdata.loading.selection import Split, checked_split, choose, sides_of
+from sofdata.loading.selection import Split, checked_split, choose, part_of
 from sofdata.loading.sharing import (
     check_ranks,
     foreign_worker,
@@ -113,12 +113,9 @@ class Loader:
         columns = columns_of(where, known) if where.strip() else []
         trees = trees_of(url, options or {})
         catalog = open_catalog(trees)
-        decided = None
-        if asked:
-            files = catalog.files()
-            decided = asked[0], sides_of(catalog, files, asked[1]), files
-        self._catalog = replace(catalog, windows=choose(catalog, where, columns, decided))
-        self.sides = decided[1] if decided else None
+        part = part_of(catalog, asked)
+        self._catalog = replace(catalog, windows=choose(catalog, where, columns, part))
+        self.sides = part.sides if part else None
         drop_last = drop_last or world > 1
         self._workers = workers
         self.texts = catalog.texts

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
-from sofdata.loading.files import Files
 from sofdata.loading.places import Windows
 from sofdata.loading.split import SIDES, HeldOut, Side, Sides, divide
 from sofdata.loading.where import describe, select
@@ -33,9 +34,28 @@ def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides] | None:
     return side, how if isinstance(how, HeldOut | Sides) else HeldOut(float(how))
 
 
-def choose(
-    catalog: Catalog, where: str, columns: list[str], split: tuple[Side, Sides, Files] | None
-) -> Windows:
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One side of a split: which windows are on it, bool [windows]."""
+
+    side: Side
+    sides: Sides
+    windows: NDArray[np.bool_]
+
+
+def part_of(catalog: Catalog, split: tuple[Side, HeldOut | Sides] | None) -> Part | None:
+    """The windows on a side, as it was decided before or is now; None where none is asked for.
+
+    The file of each window, which takes several times the memory, is not needed afterwards.
+    """
+    if split is None:
+        return None
+    (side, how), files = split, catalog.files()
+    sides = how if isinstance(how, Sides) else divide(catalog, files, how)
+    return Part(side, sides, sides.on(side, files, catalog.name))
+
+
+def choose(catalog: Catalog, where: str, columns: list[str], part: Part | None) -> Windows:
     """The windows of a whole catalog that filter and split leave.
 
     columns: those that the filter reads. Raises `ConfigError` if no window is left.
@@ -48,17 +68,12 @@ def choose(
                 f"the filter {where!r} selects none of the {len(chosen)} windows of "
                 f"{catalog.name}: {describe(catalog.tables(columns))}"
             )
-    if split is not None:
-        side, sides, files = split
-        chosen &= sides.on(side, files, catalog.name)
+    if part is not None:
+        chosen &= part.windows
         if not chosen.any():
             raise ConfigError(
-                f"no window of {catalog.name} is left on the side '{side}', with {sides.how} held "
-                f"out, after the filter {where!r}: hold out another share, or select more"
+                f"no window of {catalog.name} is left on the side '{part.side}', with "
+                f"{part.sides.how} held out, after the filter {where!r}: hold out another share, "
+                "or select more"
             )
     return catalog.windows.select(chosen)
-
-
-def sides_of(catalog: Catalog, files: Files, how: HeldOut | Sides) -> Sides:
-    """Where each file is, as it was decided before or is now."""
-    return how if isinstance(how, Sides) else divide(catalog, files, how)

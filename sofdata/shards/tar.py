@@ -20,6 +20,7 @@ from sofdata.storage.local import storage_errors
 from sofdata.system.fault_points import fault_point
 
 BLOCK = tarfile.BLOCKSIZE
+_PADDING = b"\0" * BLOCK
 MAX_SAMPLE_BYTES = 1 << 28  # of all members of a sample
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,80})\.([a-z0-9.]{1,16})")
 _OCTAL = re.compile(rb"[0-7]{1,12}")
@@ -68,13 +69,13 @@ class TarWriter:
     def add(self, key: str, members: Mapping[str, bytes]) -> int:
         """Append a sample and return the byte offset at which it begins."""
         offset = self._file.tell()
+        parts = list[bytes]()
         with storage_errors(f"write {self.path}"):
             for suffix in sorted(members, key=lambda suffix: (suffix == "json", suffix)):
                 data = members[suffix]
                 fault_point("shard: member")
-                self._write(_header(f"{key}.{suffix}", len(data)))
-                self._write(data)
-                self._write(b"\0" * (-len(data) % BLOCK))
+                parts += _header(f"{key}.{suffix}", len(data)), data, _PADDING[: -len(data) % BLOCK]
+            self._write(b"".join(parts))
         self.samples += 1
         return offset
 

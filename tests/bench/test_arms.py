@@ -118,7 +118,7 @@ def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_deco
     assert torch.equal(both.actions[: len(shown)], shown.batch.actions)
 
 
-@pytest.mark.parametrize("name", ["sof", "sof+clone", "lapa"])
+@pytest.mark.parametrize("name", ["sof", "sof+clone", "lapa", "atm"])
 def test_arms_learn_from_short_windows_and_padding_does_not_matter(
     name: str, collected: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from sofdata.bench.collect.collect import (
     PLAY_RECORD,
@@ -29,6 +30,7 @@ from sofdata.bench.envs.base import Suite, Task
 from sofdata.bench.envs.pushing import PushingSuite
 from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.envs.seeds import purpose_of, seeds_for
+from sofdata.cli.app import app
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw, ingest
 
@@ -286,6 +288,17 @@ def test_play_stands_beside_what_was_collected_and_changes_none_of_it(
     )
     with pytest.raises(ConfigError, match=r"play_s is 1\.0, there 2\.0"):
         collect(CollectConfig.parse({**PLAYING, "play_s": 1}), tmp_path)
+
+
+def test_the_command_line_asks_for_play_by_its_minutes(tmp_path: Path) -> None:
+    words = ["bench", "collect", str(tmp_path), "--suite", "pushing", "--play", "0.1", "--json"]
+    given = ["--set", "size=32", "--set", "tasks=[push-up]", "--workers", "1", "--quiet"]
+    done = CliRunner().invoke(app, [*words, *given])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["play"]["push-up"]["episodes"] == 2
+    shown = CliRunner().invoke(app, [*words[:-1], *given])
+    assert "play" in shown.stdout
+    assert "expert succeeds" not in shown.stdout
 
 
 def test_play_is_the_same_bytes_for_any_number_of_processes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sofdata.bench.results.table import (
 from sofdata.bench.study.counted import counted
 from sofdata.bench.study.frozen import FROZEN, chosen_hash, freeze
 from sofdata.errors import ConfigError
+from sofdata.report.benchmark import suite_part
 from tests.bench.conftest import tiny
 
 RATES = {
@@ -49,6 +50,11 @@ def cell(arm: str, rates: dict[str, float], demos: int = 1, **more: Any) -> dict
         ],
         "chunk_error": None,
         "cpu_s": {"decoder": 60.0},
+        "exploratory": False,
+        "steps_to_success": 5.0,
+        "metrics": {},
+        "strips": [],
+        "versions": {},
     }
 
 
@@ -141,6 +147,14 @@ def test_the_mean_and_its_interval_are_of_tasks_that_count_and_the_others_stand_
     assert "| arm | K | videos | open | press | (close) | (pick) |" in text
     assert "| bc | 1 |  | 0.30 | 0.50 | 0.80 | 0.00 |" in text
     assert summary(results)["results"][0]["tasks"] == ["open", "press"]
+
+
+def test_the_page_names_the_tasks_beside(tmp_path: Path) -> None:
+    results = results_of(tmp_path)
+    assert suite_part(results, 0, []).what == "Beside, and not in the mean: close, pick."
+    for result in results:
+        del result["counted"]
+    assert suite_part(results, 0, []).what == ""
 
 
 def test_exported_results_say_themselves_which_tasks_count(tmp_path: Path) -> None:

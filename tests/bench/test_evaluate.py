@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -171,3 +172,59 @@ def test_simulators_are_made_once() -> None:
     assert simulators.get(SUITE.tasks[0], 1) is not first
     assert first.image().shape == (64, 64, 3)
     simulators.close()
+
+
+class Numbered(PushingEnv):
+    """Its image shows how many steps its episode has taken; it counts how often it draws."""
+
+    steps = drawn = 0
+
+    def reset(self, seed: int) -> None:
+        self.steps = 0
+
+    def image(self) -> NDArray[np.uint8]:
+        self.drawn += 1
+        return np.full((64, 64, 3), self.steps, np.uint8)
+
+    def step(self, action: NDArray[np.float32]) -> bool:
+        self.steps += 1
+        return False
+
+
+@pytest.mark.parametrize(
+    ("execute", "step_frames", "history", "expected", "drawn"),
+    [
+        (4, 2, 2, [[0, 0, 0], [0, 2, 4], [4, 6, 8]], 3 + 3),
+        (4, 3, 2, [[0, 0, 0], [0, 1, 4], [2, 5, 8]], 3 + 6),
+        (2, 2, 3, [[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 2, 4]], 6),
+        (4, 2, 0, [[0], [4], [8]], 3),
+    ],
+)
+def test_a_policy_is_given_the_frames_before_the_present_one(
+    execute: int, step_frames: int, history: int, expected: list[list[int]], drawn: int
+) -> None:
+    seen: list[list[int]] = []
+
+    class Looks:
+        def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+            """Keep what is seen of the first episode."""
+            assert images.ndim == (5 if history else 4)
+            seen.append(images.view(len(images), -1, 3, 64, 64)[0, :, 0, 0, 0].tolist())
+            return Acted(torch.zeros(len(images), 6, 2))
+
+    env = Numbered(SUITE.tasks[0], 64)
+    config = EvaluationConfig(episodes=2, at_once=1, execute=execute, max_steps=12, strips=0)
+    found = evaluate(
+        Looks(),
+        SUITE.tasks[:1],
+        (1, 2),
+        config,
+        simulators=lambda task, place: env,
+        noise_seed=0,
+        step_frames=step_frames,
+        history=history,
+    )
+    each = -(-12 // execute)
+    assert seen[:3] == seen[each : each + 3] == expected  # the second episode begins anew
+    assert len(found.outcomes) == 2
+    assert env.drawn == 2 * drawn

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from sofdata.bench.envs.registry import find_suite
 from sofdata.bench.study.arms import ARMS
-from sofdata.bench.study.cells import actor_of, cell_hash, train_arm
+from sofdata.bench.study.cells import actor_of, cell_hash, chunk_error, train_arm
 from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.data import prepare_data
 from sofdata.bench.study.evaluate import Simulators, evaluate
 from sofdata.bench.study.frozen import chosen, chosen_hash
 from sofdata.bench.study.stages import Trainer
 from sofdata.bench.study.wanted import Cell
+from sofdata.errors import ConfigError
 from tests.bench.conftest import tiny
 
 BUDGET = DataBudget(1, 3, 0)
@@ -25,6 +25,7 @@ NEW = (
     "skill.model.image_px=96",
     "decoder.model.head=both",
     "decoder.model.head_width=32",
+    "decoder.model.history=1",
 )
 
 
@@ -38,14 +39,16 @@ def test_every_key_changes_what_is_chosen_and_the_hash_of_a_cell(key: str) -> No
 
 def test_settings_as_before_are_identified_as_before() -> None:
     models = [chosen(tiny())[stage]["model"] for stage in ("skill", "decoder", "lapa", "tracks")]
-    assert not any({"eyes", "image_px", "head", "head_width"} & set(model) for model in models)
+    assert not any(
+        {"eyes", "image_px", "head", "head_width", "history"} & set(model) for model in models
+    )
 
 
 def succeeds_or_fails(arm: str, trainer: Trainer) -> None:
     """Train an arm and let it act; what it sees has key points."""
     stages = train_arm(ARMS[arm], BUDGET, trainer)
-    image = torch.zeros(1, 3, 9, 9, dtype=torch.uint8)
-    assert all(stage.model.observe(image).shape[1] == 19 for stage in stages.values())
+    latents = [getattr(stage.model, "skill", stage.model) for stage in stages.values()]
+    assert all(latent.observation_shape[0] == 19 for latent in latents)
     suite = find_suite("pushing")
     tasks = tuple(task for task in suite.tasks if task.text in trainer.texts)
     simulators = Simulators(suite, 128)
@@ -57,6 +60,7 @@ def succeeds_or_fails(arm: str, trainer: Trainer) -> None:
         simulators=simulators.get,
         noise_seed=0,
         image_px=trainer.config.skill.model.image_px,
+        history=trainer.config.decoder.model.history,
     )
     simulators.close()
     assert len(found.outcomes) == len(tasks)
@@ -66,8 +70,24 @@ def succeeds_or_fails(arm: str, trainer: Trainer) -> None:
 def test_an_arm_trains_and_acts_with_key_points_and_another_head(
     arm: str, trainer: Trainer
 ) -> None:
-    at_64 = [key for key in NEW if "image_px" not in key]
+    at_64 = [key for key in NEW if "image_px" not in key and "history" not in key]
     succeeds_or_fails(arm, replace(trainer, config=tiny(*at_64)))
+
+
+@pytest.mark.parametrize("arm", ["bc", "sof+mpc", "atm", "sof+clone"])
+def test_an_arm_acts_by_frames_of_history(arm: str, trainer: Trainer) -> None:
+    settings = ("decoder.model.history=2", "skill.model.eyes=points")
+    with_history = replace(trainer, config=tiny(*settings))
+    succeeds_or_fails(arm, with_history)
+    held_out = with_history.demonstrations(BUDGET)
+    stages = train_arm(ARMS[arm], BUDGET, with_history)
+    actor = actor_of(ARMS[arm], BUDGET, with_history, stages)
+    assert chunk_error(actor, held_out, stages) > 0
+
+
+def test_a_history_needs_windows_of_every_step() -> None:
+    with pytest.raises(ConfigError, match=r"history needs ingest\.windows\.stride=1"):
+        tiny("decoder.model.history=1", "ingest.windows.stride=2")
 
 
 def test_an_arm_learns_from_larger_images(

@@ -9,7 +9,7 @@ import torch
 from sofdata.bench.baselines.framed import FramedActionBatch, FramedBatch, places_between
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
 from sofdata.bench.baselines.lapa_config import LapaConfig
-from sofdata.bench.study.arms import ARMS
+from sofdata.bench.study.arms import ARMS, Source
 from sofdata.bench.study.cells import actor_of, train_arm
 from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import load_bench_config
@@ -91,10 +91,12 @@ def test_it_sees_with_the_eyes_that_it_is_given(settings: dict[str, Any]) -> Non
 def test_the_benchmark_gives_it_the_skill_models_eyes() -> None:
     eyes = ["skill.model.eyes=points", "skill.model.image_px=128"]
     config = load_bench_config("smoke", eyes)
-    model = latent_stage("frames", config).model
-    assert (model.eyes, model.image_px) == ("points", 128)
-    with pytest.raises(ConfigError, match="lapa sees as"):
-        load_bench_config("smoke", ["lapa.model.eyes=points"])
+    sources: tuple[tuple[Source, str], ...] = (("frames", "lapa"), ("tracks", "tracks"))
+    for source, name in sources:
+        model = latent_stage(source, config).model
+        assert (model.eyes, model.image_px) == ("points", 128)
+        with pytest.raises(ConfigError, match=f"{name} sees as"):
+            load_bench_config("smoke", [f"{name}.model.eyes=points"])
 
 
 def moving_on(number: int, seed: int) -> FramedBatch:

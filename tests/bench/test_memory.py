@@ -10,6 +10,7 @@ from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.memory import MemoryLoader, read_windows, small_frames
 from sofdata.errors import ConfigError
 from sofdata.loading.loader import Loader
+from sofdata.models.action.history import HistoryBatch
 from sofdata.types import ActionBatch
 
 
@@ -97,3 +98,40 @@ def test_videos_have_no_actions_at_all(data: BenchData) -> None:
                     read = tar.extractfile(member)
                     assert read is not None
                     assert "actions" not in json.loads(read.read())
+
+
+def test_a_history_is_where_earlier_windows_of_the_same_source_begin(data: BenchData) -> None:
+    windows = read_windows(data.folders["demos"]).with_history(2)
+    batch = windows.batch
+    number = {key: row for row, key in enumerate(batch.keys)}
+    rows = [row for row, key in enumerate(batch.keys) if key.endswith(("-000000", "-000001"))]
+    later = [row for row, key in enumerate(batch.keys) if key.endswith("-000005")]
+    assert rows
+    assert later
+    seen = windows.images(range(len(windows)))
+    for row in rows:  # before the start the first frame is repeated
+        first = batch.first[number[batch.keys[row].rpartition("-")[0] + "-000000"]]
+        assert torch.equal(seen[row], torch.stack([first, first, batch.first[row]]))
+    for row in later:
+        source = batch.keys[row].rpartition("-")[0]
+        places = [number[f"{source}-00000{window}"] for window in (3, 4, 5)]
+        assert torch.equal(seen[row], batch.first[places])
+    some = windows.rows(later)
+    assert isinstance(some, HistoryBatch)
+    assert torch.equal(some.images, seen[later])
+
+
+def test_a_history_stays_within_its_dataset_when_windows_are_joined(data: BenchData) -> None:
+    source = next(iter(data.sources["demos"].values()))[0]
+    one = read_windows(data.folders["demos"], [source]).with_history(1)
+    twice = one.joined(one)
+    assert twice.before is not None
+    assert torch.equal(twice.before[len(one) :], twice.before[: len(one)] + len(one))
+
+
+def test_a_frame_whose_window_was_rejected_is_the_next_later_one(data: BenchData) -> None:
+    source = next(iter(data.sources["demos"].values()))[0]
+    all_of_it = read_windows(data.folders["demos"], [source])
+    some = replace(all_of_it, batch=all_of_it.rows([0, 1, 3])).with_history(2)
+    assert some.before is not None
+    assert some.before.tolist() == [[0, 0], [0, 0], [1, 2]]

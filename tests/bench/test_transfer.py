@@ -91,8 +91,8 @@ def test_no_demonstration_of_a_held_out_task_is_read_by_any_arm(
 ) -> None:
     read: list[tuple[str, str]] = []
 
-    def reading(url: str, sources: Sequence[str] | None = None) -> MemoryWindows:
-        windows = read_windows(url, sources)
+    def reading(url: str, sources: Sequence[str], image_px: int) -> MemoryWindows:
+        windows = read_windows(url, sources, image_px)
         ids = set(windows.batch.text_ids.tolist())
         read.extend((Path(url).name, windows.texts[index]) for index in ids)
         return windows
@@ -168,7 +168,7 @@ def test_what_learns_from_videos_is_trained_once_for_all_folds(sound: Path, fold
     of_videos = [
         split
         for split in fold_out.glob("models/*/planner/split.json")
-        if len(json.loads(split.read_text())["train"]["videos"]) == 6
+        if len(json.loads(split.read_text())["train"].get("videos", [])) == 6
     ]
     assert len(of_videos) == 2  # of skills and of latent actions
     assert list(results[0]["labelled"]["success_by_task"]) == ["push-right"]
@@ -250,7 +250,6 @@ def with_play(root: Path, sound: Path) -> Path:
     (root / "videos").symlink_to(sound / "videos")
     write_demos(root / "play", episodes=26)
     write_record(root / "collect.json")
-    write_record(root / "play.json")
     return root
 
 
@@ -275,7 +274,7 @@ def test_too_little_play_is_noticed_before_any_work(sound: Path, tmp_path: Path)
     config = tiny("labels=play", "play_minutes=99", "arms=[sof]")
     with pytest.raises(ConfigError, match=r"99 minutes of play are wanted, and .* has 1"):
         run(config, root, tmp_path / "out", "test", workers=1)
-    with pytest.raises(ConfigError, match="bench collect --play MINUTES"):
+    with pytest.raises(ConfigError, match="there is no play in"):
         run(config, sound, tmp_path / "out", "test", workers=1)
 
 
@@ -291,15 +290,8 @@ def test_play_is_chosen_by_the_training_seed_until_it_lasts_long_enough() -> Non
 
 
 def test_arms_that_learn_the_task_from_labels_do_not_play() -> None:
-    assert {name for name, arm in ARMS.items() if arm.plays} == {
-        "lapa",
-        "sof-shuffled",
-        "sof",
-        "sof+mpc",
-        "sof-flat",
-        "sof+clone",
-        "lapa+clone",
-    }
+    without = {name for name, arm in ARMS.items() if not arm.plays}
+    assert without == {"bc", "bc+encoder", "bc+compute", "sof-novideo", "bc-50"}
 
 
 def test_videos_of_another_look_take_the_place_of_the_others(sound: Path, tmp_path: Path) -> None:

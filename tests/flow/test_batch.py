@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sofdata.errors import ConfigError, ContractError
+from sofdata.flow import batch
 from sofdata.flow.batch import MOST_PAIRS, largest, resolve_batch
 from sofdata.flow.config import CPU_PAIRS, FlowConfig
 from sofdata.flow.estimator import resolve
@@ -44,6 +45,44 @@ def test_what_other_machines_have_room_for_is_not_tried_here() -> None:
 def test_a_model_is_not_made_from_a_config_that_leaves_it_open() -> None:
     with pytest.raises(ContractError, match="not resolved"):
         Learned(FlowConfig(estimator="ptlflow:raft_small", checkpoint="random", device="cpu"))
+
+
+NO_ROOM = """
+from sofdata.errors import ConfigError
+
+def search(config):
+    raise ConfigError("no room")
+"""
+LOOKS = """
+import sofdata.flow.batch as batch
+batch._search = {search}
+print("what a library prints")
+batch.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ("lambda config: 8 * config.size", {"pairs": 1024}),
+        ("lambda config: 1 / 0", None),
+    ],
+)
+def test_another_process_looks_for_the_batch_and_says_how_it_ended(
+    search: str, said: dict[str, int] | None
+) -> None:
+    given = FlowConfig(estimator="ptlflow:raft", checkpoint="random", device="cuda", size=128)
+    answer = batch._answer(given.model_dump_json(), LOOKS.format(search=search))
+    assert answer == said or (said is None and "set flow.batch_pairs" in answer["error"])
+
+
+def test_what_the_process_finds_wrong_is_an_error_of_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = FlowConfig(estimator="ptlflow:raft", checkpoint="random", device="cuda")
+    monkeypatch.setattr(batch, "PROGRAM", NO_ROOM + LOOKS.format(search="search"))
+    with pytest.raises(ConfigError, match="no room"):
+        resolve_batch(given, runs_here=True)
 
 
 @pytest.mark.parametrize("value", ["0", "many", "-1"])

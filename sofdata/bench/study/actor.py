@@ -26,4 +26,7 @@ class Actor(Protocol):
     """A policy of the benchmark."""
 
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
-        """Actions for images uint8 [B,3,px,px], one text each; equal for an equal seed."""
+        """Actions for images uint8 [B,3,px,px], one text each; equal for an equal seed.
+
+        With decoder.model.history, images are [B,1+H,3,px,px], the present one last.
+        """

@@ -132,6 +132,7 @@ def _result(
             noise_seed=cell.seed,
             step_frames=config.step_frames,
             image_px=config.skill.model.image_px,
+            history=config.decoder.model.history,
         )
 
     found = tried(cell.tried(tasks))
@@ -249,7 +250,7 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
     for number, batch in enumerate(MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0)):
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
-        taken = actor.act(batch.first, texts, number).actions
+        taken = actor.act(decoder.images(batch), texts, number).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed

@@ -204,9 +204,16 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        if self.decoder.model.history and self.ingest.windows.stride != 1:
+            raise ValueError(
+                "decoder.model.history needs ingest.windows.stride=1: the frames before a window "
+                "are those with which earlier windows begin"
+            )
         for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
             if any(getattr(model, key) != old for key, old in EyesConfig()):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
+        if self.decoder.model.history and self.lapa.model.reads == "frames":
+            raise ValueError("lapa.model.reads=frames leaves no room for decoder.model.history")
         return self
 
     @model_validator(mode="after")

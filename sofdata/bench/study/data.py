@@ -32,7 +32,6 @@ from sofdata.system.locks import locked
 DataPart = Literal["videos", "demos", "play"]
 
 COLLECT = "collect.json"
-PLAY = "play.json"  # the record of what was collected into COLLECTED/play
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
 
@@ -167,7 +166,7 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     parts = _parts(config, fps, collected)
     folders, spent = dict[DataPart, str](), 0.0
     for part, found in parts.items():
-        if part == "videos" and not learns_from_videos(config):
+        if part == "videos" and not needs_videos(config):
             continue
         base = found.base(settings, out)
         base.mkdir(parents=True, exist_ok=True)
@@ -190,27 +189,38 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
         cpu_s,
         files,
         play_s=_lengths_s(folders["play"]) if "play" in folders else {},
-        look=_look(parts["videos"].record) if config.videos_from else "",
+        look=_look(parts),
     )
 
 
-def learns_from_videos(config: BenchConfig) -> bool:
-    """Whether any of the arms that are wanted learns from videos."""
-    arms = [ARMS[name] for name in (*config.arms, *config.more_arms * (len(config.demos) > 1))]
+def needs_videos(config: BenchConfig) -> bool:
+    """Whether any of the arms that are wanted learns from videos.
+
+    Where not all demonstrations may be read, their statistics are those of the videos.
+    """
+    if config.held_out or config.folds is not None or config.labels != "demos":
+        return True
+    more = config.more_arms * (len(config.demos) > 1)
+    arms = [ARMS[name] for name in (*config.arms, *more, *config.reference_arms)]
     return config.videos > 0 and any(arm.latent and arm.videos for arm in arms)
 
 
 def _parts(config: BenchConfig, fps: float, collected: Path) -> dict[DataPart, _Collected]:
     """What is learned from, and where it was collected."""
-    record = _record(config, fps, collected / COLLECT)
+    record = _record(config, fps, collected)
     videos = _Collected(collected / "videos", record)
     if config.videos_from:
         other = Path(config.videos_from)
-        videos = _Collected(other / "videos", _record(config, fps, other / COLLECT))
-    if config.labels == "play":
-        play = _Collected(collected / "play", _record(config, fps, collected / PLAY))
-        return {"videos": videos, "play": play}
-    return {"videos": videos, "demos": _Collected(collected / "demos", record)}
+        videos = _Collected(other / "videos", _record(config, fps, other))
+    if config.labels == "demos":
+        return {"videos": videos, "demos": _Collected(collected / "demos", record)}
+    if not (collected / "play").is_dir():
+        raise ConfigError(
+            f"there is no play in {collected}: 'sofdata bench collect FOLDER --play MINUTES' makes "
+            "some. Where it is in another folder than the videos, give that with --data, and that "
+            "of the videos with --videos-data"
+        )
+    return {"videos": videos, "play": _Collected(collected / "play", record)}
 
 
 def _digest(
@@ -226,21 +236,25 @@ def _digest(
     return json_digest(content)
 
 
-def _look(record: dict[str, Any]) -> str:
-    """The look of a collection, "" for the ordinary one."""
-    return str(record.get("config", {}).get("look") or "")
+def _look(parts: dict[DataPart, _Collected]) -> str:
+    """The look of the videos, "" where what is labelled has the same."""
+    videos, labelled = (_look_of(part.record) for part in parts.values())
+    return "" if videos == labelled else videos
 
 
-def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
+def _look_of(record: dict[str, Any]) -> str:
+    return str(record.get("config", {}).get("look", "default"))
+
+
+def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
     """The record of a collection, checked."""
+    path = collected / COLLECT
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         suite, found_fps = str(record["suite"]), float(record["fps"])
     except FileNotFoundError:
-        flag = " --play MINUTES" if path.name == PLAY else ""
         raise ConfigError(
-            f"{path} does not exist: 'sofdata bench collect{flag}' makes "
-            f"{'play' if flag else 'videos and demonstrations'}"
+            f"{path} does not exist: 'sofdata bench collect' makes videos and demonstrations"
         ) from None
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
@@ -248,12 +262,12 @@ def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
         ) from None
     if suite != config.suite:
         raise ConfigError(
-            f"{path.parent} was collected in the suite {suite}, and the settings are for "
+            f"{collected} was collected in the suite {suite}, and the settings are for "
             f"{config.suite}: give its folder with --data, or --suite {suite}"
         )
     if found_fps != fps:
         raise ConfigError(
-            f"{path.parent} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
+            f"{collected} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
             "step of flow would span other frames. Collect again, into another folder"
         )
     return record

@@ -22,12 +22,15 @@ from sofdata.loading.catalog import Geometry, open_catalog
 from sofdata.loading.loader import Loader
 from sofdata.loading.order import Order
 from sofdata.loading.quotes import quoted
+from sofdata.models.action.history import HistoryBatch
 from sofdata.models.skill.eyes import FRAME, check_image_px
 from sofdata.storage.tree import Tree
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
+_SAMPLED = 4_000  # windows that a percentile is taken of
 _NAMES = ("flow", "first", "last", "mask", "text_ids")
+_OF_ACTIONS = ("actions", "action_mask")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +39,8 @@ class MemoryWindows:
 
     batch: all of them; frames uint8 [M,3,px,px], flow in float16 to save memory.
     texts: what `batch.text_ids` point to. p99_px: of all flow of the dataset.
+    before: int64 [M,H], the rows whose first frames come before that of each window, the oldest
+        first; None without a history.
     between: int64 [M,L-1], where the frames between first and last lie (see `places_between`), if
         they are wanted.
     """
@@ -44,6 +49,7 @@ class MemoryWindows:
     texts: tuple[str, ...]
     p99_px: float
     geometry: Geometry
+    before: Tensor | None = None
     between: Tensor | None = None
 
     def __len__(self) -> int:
@@ -58,14 +64,39 @@ class MemoryWindows:
         values["flow"] = self.batch.flow[chosen].float()
         keys = tuple(self.batch.keys[int(place)] for place in places)
         if isinstance(self.batch, ActionBatch):
-            values["actions"] = self.batch.actions[chosen]
-            values["action_mask"] = self.batch.action_mask[chosen]
+            values |= {name: getattr(self.batch, name)[chosen] for name in _OF_ACTIONS}
+            if self.before is not None:
+                earlier = self.batch.first[self.before[chosen]]  # [B, H, 3, px, px]
+                return HistoryBatch(keys=keys, **values, earlier=earlier)
             if self.between is not None:
                 return FramedActionBatch(keys=keys, **values, between=self._frames(chosen))
             return ActionBatch(keys=keys, **values)
         if self.between is not None:
             return FramedBatch(keys=keys, **values, between=self._frames(chosen))
         return Batch(keys=keys, **values)
+
+    def images(self, places: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """The first frames of some of them, uint8 [B,3,px,px]; with a history, those before them
+        as well: [B,1+H,3,px,px]."""
+        chosen = torch.as_tensor(np.asarray(places, np.int64))
+        if self.before is None:
+            return self.batch.first[chosen]
+        return self.batch.first[torch.cat([self.before[chosen], chosen[:, None]], 1)]
+
+    def with_history(self, number: int) -> MemoryWindows:
+        """The same with so many frames before each window's first, where earlier windows of the
+        same source begin; where there is none, the next later one's is repeated."""
+        if not number:
+            return self
+        keys = [key.rpartition("-") for key in self.batch.keys]
+        rows = {(source, int(window)): row for row, (source, _, window) in enumerate(keys)}
+        before = torch.empty(len(self), number, dtype=torch.int64)
+        for (source, window), row in rows.items():
+            seen = row
+            for back in range(1, number + 1):
+                seen = rows.get((source, window - back), seen)
+                before[row, number - back] = seen
+        return replace(self, before=before)
 
     def _frames(self, chosen: Tensor) -> Tensor:
         """The frames between of some windows, uint8 [B,L-1,3,px,px]."""
@@ -85,6 +116,14 @@ class MemoryWindows:
         places = torch.tensor([texts.index(t) if t in used else -1 for t in self.texts])
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
+
+    def own_p99_px(self) -> float:
+        """99th percentile of the magnitude of the flow of these windows, px a step, whatever else
+        is in their dataset; of some thousand windows, if there are more."""
+        every = -(-len(self) // _SAMPLED)
+        flow, mask = self.batch.flow[::every].float(), self.batch.mask[::every]
+        magnitude = flow.norm(dim=2)[mask]  # [M, L, 2, h, w] to real steps [N, h, w]
+        return float(np.quantile(magnitude.numpy(), 0.99))
 
     def untold(self) -> MemoryWindows:
         """The same as windows of no task: all of them have the text ""."""
@@ -112,7 +151,11 @@ class MemoryWindows:
         frames between."""
         if self.texts != other.texts or type(self.batch) is not type(other.batch):
             raise ContractError("windows of other texts, or without actions, cannot be joined")
-        return replace(self, batch=_joined([self.batch, other.batch]), between=None)
+        before = self.before
+        if before is not None and other.before is not None:
+            before = torch.cat([before, other.before + len(self)])
+        batch = _joined([self.batch, other.batch])
+        return replace(self, batch=batch, before=before, between=None)
 
 
 def read_windows(
@@ -153,7 +196,7 @@ def _between(url: str, batch: Batch) -> Tensor:
 
 def _joined(parts: Sequence[Batch]) -> Batch:
     kind = type(parts[0])
-    names = _NAMES + (("actions", "action_mask") if kind is ActionBatch else ())
+    names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
     values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from sofdata.bench.baselines.lapa_config import LapaStage
 from sofdata.bench.baselines.tracks_config import TracksStage
@@ -15,6 +15,14 @@ from sofdata.train.config import DecoderStage, SkillStage
 KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
 
 
+@overload
+def latent_stage(source: Literal["flow"], config: BenchConfig) -> SkillStage: ...
+@overload
+def latent_stage(source: Literal["frames"], config: BenchConfig) -> LapaStage: ...
+@overload
+def latent_stage(source: Literal["tracks"], config: BenchConfig) -> TracksStage: ...
+@overload
+def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage: ...
 def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage:
     """Settings of an arm's latent model; it sees as the skill model does, and has its channels
     unless it says otherwise."""

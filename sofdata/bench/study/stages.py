@@ -127,6 +127,7 @@ class Trainer:
         image_px = self.config.skill.model.image_px
         frames = self.config.lapa.model.reads == "frames"
         windows = read_windows(self.data.folders[part], sources, image_px, frames)
+        windows = windows.with_history(self.config.decoder.model.history)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -201,9 +202,9 @@ class Trainer:
 
         def build() -> Latent:
             windows = self._unlabelled(budget)
-            size = windows.geometry
-            p99_px = self._p99_px(budget) if budget.blind else windows.p99_px
-            shape = FlowShape(size.steps, size.flow_px, p99_px)
+            shape = _shape(windows, windows.p99_px)
+            if budget.blind and not budget.videos:
+                shape = _shape(windows, windows.own_p99_px())
             if isinstance(stage, LapaStage):
                 return LatentActions(stage.model, shape)
             if isinstance(stage, TracksStage):
@@ -277,22 +278,21 @@ class Trainer:
 
     def _untrained(self, budget: DataBudget) -> TrainedStage:
         """A skill model with random weights, for arms without: it fixes the encoder's build."""
-        windows = self._dataset(budget)["config"]["windows"]
         torch.manual_seed(budget.seed)
-        shape = FlowShape(windows["length"], windows["size"], self._p99_px(budget))
+        shape = self._labelled_shape(budget)
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
         key = f"untrained-{json_digest(model.spec()['config'], 24)}"
         return TrainedStage(key, model, {"cpu_s": 0.0})
 
-    def _p99_px(self, budget: DataBudget) -> float:
-        return float(self._dataset(budget)["flow"]["p99_px"])
-
-    def _dataset(self, budget: DataBudget) -> dict[str, Any]:
-        """The record of the demonstrations' dataset; of the videos', where not all demonstrations
-        may be read, since it has statistics of all of them."""
-        folder = self.data.folders["videos" if budget.blind else "demos"]
-        record: dict[str, Any] = json.loads((Path(folder) / "dataset.json").read_text())
-        return record
+    def _labelled_shape(self, budget: DataBudget) -> FlowShape:
+        """Of labelled windows. The record of their dataset has statistics of all of them, which do
+        not count where some may not be read."""
+        if budget.blind:
+            windows = self.demonstrations(budget)
+            return _shape(windows, windows.own_p99_px())
+        record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
+        of = record["config"]["windows"]
+        return FlowShape(of["length"], of["size"], float(record["flow"]["p99_px"]))
 
     # Training
 
@@ -359,13 +359,20 @@ class Trainer:
         write_json(folder / DONE, record)
 
 
+def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:
+    return FlowShape(windows.geometry.steps, windows.geometry.flow_px, p99_px)
+
+
 @torch.no_grad()
 def named_actions(windows: MemoryWindows, decoder: ActionDecoder) -> MemoryWindows:
     """Windows with the actions that the decoder gives for their true skills."""
     parts = []
-    for batch in MemoryLoader(windows, _BATCH, shuffle=False).epoch(0):
+    for start in range(0, len(windows), _BATCH):
+        rows = range(start, min(start + _BATCH, len(windows)))
+        batch = windows.rows(rows)
         texts = decoder.texts_of(batch) if decoder.text else None
-        parts.append(decoder.act(batch.first, decoder.skill_of(batch), texts).values)
+        images = windows.images(rows)
+        parts.append(decoder.act(images, decoder.skill_of(batch), texts).values)
     return windows.with_actions(torch.cat(parts))
 
 

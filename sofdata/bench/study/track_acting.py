@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from sofdata.bench.baselines.tracks import TrackModel
+from sofdata.bench.study.acting import acted
 from sofdata.bench.study.actor import Acted
 from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.skill.conditioned import present
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,5 +25,5 @@ class TrackActor:
     @torch.no_grad()
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
         """See `Actor`."""
-        skill = self.tracks.predict(images, texts)
-        return Acted(self.decoder.act(images, skill, texts).values)
+        skill = self.tracks.predict(present(images), texts)
+        return acted(self.decoder, self.decoder.act(images, skill, texts).values)

@@ -61,6 +61,14 @@ class DecoderConfig(Section):
     head_width: Annotated[int, Field(ge=8), Earlier(256)] = Field(
         256, description="Width of the network of head=flat and both. Default ours."
     )
+    history: Annotated[int, Field(ge=0, le=8), Earlier(0)] = Field(
+        0,
+        description="Frames that are seen beside the present one, each a step of flow before the "
+        "next; an episode's first frame is repeated before its start. Each costs as much to encode "
+        "as the present one. In the benchmark alone: 'sofdata train' reads windows one by one. "
+        "Default ours: cloned policies often do worse with a history (causal confusion, arXiv "
+        "1905.11979).",
+    )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."
     )

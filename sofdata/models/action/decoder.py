@@ -28,7 +28,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sofdata.config.earlier import completed, identity
+from sofdata.errors import ConfigError, ContractError
 from sofdata.models.action.config import DecoderConfig, gripper_dimension
+from sofdata.models.action.history import HistoryBatch
 from sofdata.models.action.layers import (
     FlatReader,
     FlowReader,
@@ -42,7 +44,7 @@ from sofdata.models.action.layers import (
 from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
-from sofdata.models.skill.conditioned import SkillConditioned
+from sofdata.models.skill.conditioned import SkillConditioned, present
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Batch, Skill
 
@@ -91,7 +93,8 @@ class ActionDecoder(SkillConditioned):
 
     def _reader(self, skill: tuple[int, int] | None) -> nn.Module:
         """What reads image and task, and a skill of so many tokens of such a width."""
-        config, seen = self.config, self.skill.observation_shape
+        config, (places, channels) = self.config, self.skill.observation_shape
+        seen = ((1 + config.history) * places, channels)
         task = self.text.width if self.text else None
         parts: list[nn.Module] = []
         if config.head != "flat":
@@ -129,6 +132,8 @@ class ActionDecoder(SkillConditioned):
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A] (Eq. 22).
 
+        With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.history`.
+
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
         task: float32 [B,E], as `tasks` gives it; ignored where the decoder has no task input.
@@ -138,11 +143,36 @@ class ActionDecoder(SkillConditioned):
         if self.config.condition == "flow":
             actions: Tensor = self.heads(self.reader(conditioning)).float()
             return actions
-        view = image if offsets is None else shift(image, offsets)
+        view = image if offsets is None else _shifted(image, offsets)
         observation = self.observe(view)
         if seen is not None:
             observation = observation * seen[:, None, None]
         return self.read(observation, conditioning, task)
+
+    def observe(self, image: Tensor) -> Tensor:
+        """uint8 [B,3,H,W] to the observation [B,P,C]; with a history, [B,1+H,3,H,W] to
+        [B,(1+H)*P,C]. Raises `ContractError` for as many images as the decoder was not made for."""
+        number = 1 + self.config.history
+        if number == 1:
+            return super().observe(image)
+        if image.ndim != 5 or image.shape[1] != number:
+            raise ContractError(
+                f"a decoder with history={self.config.history} needs images "
+                f"[B, {number}, 3, H, W], got {list(image.shape)}"
+            )
+        observation = super().observe(image.flatten(0, 1))  # [B * (1 + H), P, C]
+        return observation.unflatten(0, (-1, number)).flatten(1, 2)  # [B, (1 + H) * P, C]
+
+    def images(self, batch: Batch) -> Tensor:
+        """What `forward` and `act` need of a batch: its first frames, and those before them."""
+        if not self.config.history:
+            return batch.first
+        if not isinstance(batch, HistoryBatch):
+            raise ConfigError(
+                f"decoder.model.history is {self.config.history}, and these windows have no "
+                "earlier frames: they can be had in the benchmark alone"
+            )
+        return batch.images
 
     def read(self, observation: Tensor, conditioning: Tensor, task: Tensor | None = None) -> Tensor:
         """As `forward`, from an observation [B,P,C] and the result of `conditioning`, for use with
@@ -164,7 +194,7 @@ class ActionDecoder(SkillConditioned):
         [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
         if not self._reads_flow:
             return codes
-        flow = self._flow(image, codes) if flow is None else flow
+        flow = self._flow(present(image), codes) if flow is None else flow
         if offsets is not None:
             scale = flow.shape[-1] / image.shape[-1]
             maps = flow.flatten(1, 2)  # [B, L * 2, h, w]
@@ -225,7 +255,7 @@ class ActionDecoder(SkillConditioned):
         codes, task = self._given(batch, step)
         flow = self._known_flow(batch, codes)
         seen = self._seen(batch, step)
-        output = self(batch.first, codes, offsets=offsets, task=task, seen=seen, flow=flow)
+        output = self(self.images(batch), codes, offsets=offsets, task=task, seen=seen, flow=flow)
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -285,7 +315,8 @@ class ActionDecoder(SkillConditioned):
     def act(self, image: Tensor, skill: Skill, texts: Sequence[str] | None = None) -> Actions:
         """The chunk of actions that carries out a skill from here on.
 
-        image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" ignores.
+        image: uint8 [B,3,H,W], with a history [B,1+H,3,H,W]. skill: [B,n,D] codes, which
+        condition "none" ignores.
         texts: of the task, one each, where the decoder was trained with tasks.
         Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
         margin, the gripper at one of its two values. The same on every call, and for a sample
@@ -314,6 +345,13 @@ class ActionDecoder(SkillConditioned):
         space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
         config = DecoderConfig.parse(completed(DecoderConfig, spec["config"]))
         return cls(config, skill, space, texts)
+
+
+def _shifted(images: Tensor, offsets: Tensor) -> Tensor:
+    """Images [B,3,H,W] or [B,T,3,H,W], the view of each sample moved by (dy, dx) px."""
+    if images.ndim == 4:
+        return shift(images, offsets)
+    return shift(images.flatten(1, 2), offsets).view_as(images)
 
 
 def _mean_of_means(values: Tensor, mask: Tensor) -> Tensor:

@@ -44,11 +44,12 @@ class ActionEvaluation:
         demonstrations = self._decoder.space.check(batch)
         skill = self._decoder.skill_of(batch)
         texts = self._decoder.texts_of(batch)
-        answers = {"": self._decoder.act(batch.first, skill, texts).values}
+        images = self._decoder.images(batch)
+        answers = {"": self._decoder.act(images, skill, texts).values}
         if self._decoder.config.condition != "none" and len(batch.keys) > 1:
             wrong = torch.tensor(other_windows(batch.keys), device=skill.codes.device)
             swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
-            answers["_wrong_skill"] = self._decoder.act(batch.first, swapped, texts).values
+            answers["_wrong_skill"] = self._decoder.act(images, swapped, texts).values
         number = min(self._decoder.space.chunk, demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         true = demonstrations.actions[:, :number]

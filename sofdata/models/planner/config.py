@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sofdata.config.earlier import completed, identity
 from sofdata.config.section import Section
 from sofdata.models.common.text import TextMode
 from sofdata.models.planner.dynamics import DynamicsConfig
@@ -61,13 +62,19 @@ class PlannerConfig(Section):
             )
         return self
 
+    @classmethod
+    def of_saved(cls, values: dict[str, Any]) -> Self:
+        """The settings of a saved planner, which may be older than some of the keys."""
+        later = {section: dict[str, Any]() for section in ("value", "subgoal", "guidance")}
+        return cls.parse(completed(cls, later | values))
+
     def content(self) -> dict[str, Any]:
         """The settings as JSON, without those that change nothing.
 
-        Keys that came later are left out where they are as before, so that what was named by a hash
-        of its settings keeps its name.
+        Nor are there keys that came later where they say what was done before there were any, so
+        that what was named by a hash of its settings keeps its name.
         """
-        values = self.model_dump(mode="json")
+        values = identity(self)
         for section in () if self.value.weight else ("goals", "value"):
             del values[section]
         if not self.subgoal.ahead:
@@ -75,10 +82,7 @@ class PlannerConfig(Section):
         if self.guidance.weight == 1:
             del values["guidance"]
         if self.prior.head != "flow_matching":
-            del values["prior"]["euler_steps"]
-        for section, key in _LATER:
-            if values[section][key] == getattr(type(getattr(self, section))(), key):
-                del values[section][key]
+            values["prior"].pop("euler_steps", None)
         return values
 
     def learned(self) -> dict[str, Any]:
@@ -87,12 +91,3 @@ class PlannerConfig(Section):
         values = {name: value for name, value in self.content().items() if name not in used}
         values.get("subgoal", {}).pop("temperature", None)
         return values
-
-
-_LATER = (
-    ("prior", "head"),
-    ("prior", "task_dropout"),
-    ("prior", "subgoal_dropout"),
-    ("mpc", "score"),
-    ("mpc", "carries"),
-)

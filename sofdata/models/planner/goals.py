@@ -24,7 +24,6 @@ from torch.nn import functional
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
 from sofdata.loading.times import WindowTime
-from sofdata.models.skill.pixels import FRAME
 from sofdata.types import Batch
 
 _NEAR = 1e-6  # of a skill
@@ -35,8 +34,8 @@ class GoalsConfig(Section):
 
     windows: Annotated[int, Field(ge=2)] = Field(
         32_768,
-        description="Windows whose last frames are kept as goals, at most; 12 kB each. Windows of "
-        "other videos teach the value and the subgoals nothing.",
+        description="Windows whose last frames are kept as goals, at most; at 64 px 12 kB each. "
+        "Windows of other videos teach the value and the subgoals nothing.",
     )
     same: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Share of the goals that are reached: what is seen is the goal itself."
@@ -124,9 +123,9 @@ class VideoFrames:
 
 
 def keep_frames(
-    batches: Iterable[Batch], times: Mapping[str, WindowTime], most: int
+    batches: Iterable[Batch], times: Mapping[str, WindowTime], most: int, image_px: int
 ) -> VideoFrames:
-    """Keep the last frames of windows, of the first `most` that come.
+    """Keep the last frames of windows, of the first `most` that come, at most `image_px` wide.
 
     Raises `ConfigError` where none of them has a time.
     """
@@ -135,7 +134,7 @@ def keep_frames(
     for batch in batches:
         chosen = [row for row, key in enumerate(batch.keys) if key in times][: most - len(keys)]
         keys += [batch.keys[row] for row in chosen]
-        parts.append(_small(batch.last[chosen], FRAME))
+        parts.append(_small(batch.last[chosen], image_px))
         if len(keys) >= most:
             break
     if not keys:

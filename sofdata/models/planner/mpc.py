@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
 from sofdata.models.planner.flow_matching import FlowMatchingPrior
@@ -55,13 +56,13 @@ class MPCConfig(Section):
     temperature: Annotated[float, Field(ge=0)] = Field(
         1.0, description="Of the samples of the prior; below 1 keeps to the likely. Default ours."
     )
-    score: Literal["distance", "value"] = Field(
+    score: Annotated[Literal["distance", "value"], Earlier("distance")] = Field(
         "distance",
         description="What a plan towards a goal is scored by: 'distance': the mean squared error "
         "between the last predicted observation and the goal; 'value': the goal value of the last "
         "predicted observation, in skills that are left. Default ours.",
     )
-    carries: Literal["best", "elites"] = Field(
+    carries: Annotated[Literal["best", "elites"], Earlier("best")] = Field(
         "best",
         description="In the benchmark, which actions are carried out: those of the best sequence's "
         "first skill; or the mean of those of the first skills of all elites. Default ours.",

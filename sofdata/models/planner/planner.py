@@ -287,6 +287,7 @@ class Planner(SkillConditioned):
             total = total + others
         return total, {name: value.detach() for name, value in metrics.items()}
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # keys are not for a compiler
     def _goals(
         self, batch: Batch, step: int, before: Tensor, after: Tensor, task: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -312,6 +313,7 @@ class Planner(SkillConditioned):
         total = total + self.config.subgoal.weight * (cost * ahead.known).mean()  # Eq. 35
         return torch.cat([task, subgoal], -1), total, shown
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # keys are not for a compiler
     def _dropped(self, told: Tensor, keys: tuple[str, ...], step: int) -> Tensor:
         """What the prior is told, in training without some of the tasks and subgoals."""
         prior, space = self.config.prior, self.prior.space
@@ -322,6 +324,7 @@ class Planner(SkillConditioned):
         task = told[:, : space.task].masked_fill(untold[:, :1], 0)
         return torch.cat([task, told[:, space.task :].masked_fill(untold[:, 1:], 0)], -1)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # keys are not for a compiler
     def _draws(self, keys: tuple[str, ...], step: int) -> Tensor | None:
         """Random numbers of the prior's loss, if it needs any."""
         if not self.prior.draws:
@@ -335,7 +338,8 @@ class Planner(SkillConditioned):
         batches: each window of the training set once, of which the first `goals.windows` are kept.
         times: of windows, by their keys.
         """
-        self.frames = keep_frames(batches, times, self.config.goals.windows)
+        most, image_px = self.config.goals.windows, self.skill.config.image_px
+        self.frames = keep_frames(batches, times, most, image_px)
 
     @torch.no_grad()
     def count(self, batches: Iterable[Batch]) -> None:
@@ -390,7 +394,7 @@ class Planner(SkillConditioned):
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
         """A planner of the same build, with weights that are loaded afterwards."""
-        return cls(PlannerConfig.parse(spec["config"]), skill, tuple(spec["texts"]))
+        return cls(PlannerConfig.of_saved(spec["config"]), skill, tuple(spec["texts"]))
 
 
 def _finite(skill: Skill) -> Tensor:

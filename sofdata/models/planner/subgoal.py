@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 from sofdata.models.planner.mixture_head import MixtureHead
 from sofdata.models.planner.value import mlp, to_sphere
@@ -28,7 +29,7 @@ _MOST = 20.0  # that a window may count
 class SubgoalConfig(Section):
     """Subgoals. All of it is ours but for the method."""
 
-    ahead: Annotated[int, Field(ge=0, le=64)] = Field(
+    ahead: Annotated[int, Field(ge=0, le=64), Earlier(0)] = Field(
         0, description="Skills from an observation to its subgoal; 0: the prior is told none."
     )
     width: Annotated[int, Field(ge=8)] = Field(256, description="Width of its two layers.")

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 from sofdata.models.common.init import learned_vectors
 from sofdata.models.planner.transformer import Block, Memory
@@ -50,22 +51,22 @@ class PriorConfig(Section):
         description="Least standard deviation of a component (mixture only), in units of z, whose "
         "own prior has 1: without a floor the likelihood has no bound. Ours.",
     )
-    head: Literal["auto", "digits", "mixture", "flow_matching"] = Field(
+    head: Annotated[Literal["auto", "digits", "mixture", "flow_matching"], Earlier("auto")] = Field(
         "auto",
         description="How skills come out: 'digits': level by level of an fsq code, point after "
         "point; 'mixture': a mixture of Gaussians for each vector of kl, point after point; "
         "'flow_matching': all points at once, by a velocity that carries noise to codes, which are "
         "then rounded for fsq; 'auto': digits for fsq, mixture for kl. Ours.",
     )
-    euler_steps: Annotated[int, Field(ge=1)] = Field(
+    euler_steps: Annotated[int, Field(ge=1), Earlier(8)] = Field(
         8, description="Steps from noise to codes (flow_matching only). Ours."
     )
-    task_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+    task_dropout: Annotated[float, Field(ge=0, lt=1), Earlier(0.0)] = Field(
         0.0,
         description="In training, share of the windows whose task the prior is not told, so that "
         "skills can be drawn with guidance on it. Ours.",
     )
-    subgoal_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+    subgoal_dropout: Annotated[float, Field(ge=0, lt=1), Earlier(0.0)] = Field(
         0.0, description="The same for the subgoal, where the prior is told one. Ours."
     )
 
@@ -79,7 +80,7 @@ class PriorConfig(Section):
 class GuidanceConfig(Section):
     """Classifier-free guidance in drawing skills (Eq. 30). No matter in training."""
 
-    weight: Annotated[float, Field(ge=0)] = Field(
+    weight: Annotated[float, Field(ge=0), Earlier(1.0)] = Field(
         1.0,
         description="How far to go from what the prior would draw untold to what it draws as told: "
         "1: as told, no guidance; above 1: beyond. Needs prior.task_dropout or subgoal_dropout "

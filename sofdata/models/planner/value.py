@@ -18,13 +18,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 
 
 class ValueConfig(Section):
     """The goal value and how it is learned. All of it is ours but for the method."""
 
-    weight: Annotated[float, Field(ge=0)] = Field(
+    weight: Annotated[float, Field(ge=0), Earlier(0.0)] = Field(
         0.0,
         description="Weight of its error beside the prior's nats a point; 0: no goal value is "
         "learned. mpc.score=value and subgoals need one.",

@@ -133,8 +133,10 @@ def test_it_learns_which_skill_belongs_to_which_observation(space: SkillSpace) -
     before = prior.log_prob(observation, task, targets[:, None]).sum()
     for _ in range(300):
         draws = torch.randn(30, prior.draws, generator=source)
-        many = [each.repeat_interleave(10, 0) for each in (observation, task, targets)]
-        loss = prior.loss(*many, None, draws)[0].mean()
+        seen_, told, wanted = (
+            each.repeat_interleave(10, 0) for each in (observation, task, targets)
+        )
+        loss = prior.loss(seen_, told, wanted, None, draws)[0].mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -39,7 +39,7 @@ def batch(keys: tuple[str, ...] = KEYS) -> Batch:
 def frames() -> VideoFrames:
     order = torch.randperm(len(KEYS), generator=torch.Generator().manual_seed(0))
     shuffled = tuple(KEYS[int(row)] for row in order)
-    return keep_frames([batch(shuffled[:3]), batch(shuffled[3:])], TIMES, 100)
+    return keep_frames([batch(shuffled[:3]), batch(shuffled[3:])], TIMES, 100, 64)
 
 
 def shown(goals: torch.Tensor) -> list[int]:
@@ -106,12 +106,12 @@ def test_a_goal_depends_on_sample_and_step_alone(frames: VideoFrames) -> None:
 
 
 def test_of_windows_that_are_not_kept_no_goal_is_known() -> None:
-    frames = keep_frames([batch()], TIMES, 6)
+    frames = keep_frames([batch()], TIMES, 6, 64)
     goals = frames.drawn(batch((KEYS[0], KEYS[7], "c-000000")), 0, GoalsConfig())
     assert goals.known.tolist() == [True, False, False]
     assert len(frames.frames) == 6
     with pytest.raises(ConfigError, match="no windows whose later frames"):
-        keep_frames([batch(("c-000000",))], TIMES, 6)
+        keep_frames([batch(("c-000000",))], TIMES, 6, 64)
 
 
 def test_large_frames_are_kept_at_the_size_that_models_read() -> None:
@@ -124,6 +124,6 @@ def test_large_frames_are_kept_at_the_size_that_models_read() -> None:
         large.text_ids,
         large.keys,
     )
-    frames = keep_frames([large], TIMES, 6)
+    frames = keep_frames([large], TIMES, 6, 64)
     assert frames.frames.shape == (2, 3, 64, 64)
     assert (frames.frames == 7).all()

@@ -6,6 +6,7 @@ Videos here are a number that grows from frame to frame: pictures of a bar that 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -23,15 +24,15 @@ from sofdata.types import Batch
 
 STEPS, SIDE, VIDEOS, WINDOWS = 4, 32, 3, 6
 TEXTS = ("", "one", "two")
-SMALL = {
+SMALL: dict[str, Any] = {
     "prior": {"width": 32, "layers": 1},
     "dynamics": {"width": 32, "layers": 1},
     "mpc": {"candidates": 16, "elites": 4},
 }
-VALUE = {"value": {"weight": 1.0, "width": 32, "embedding": 4}}
-SUBGOAL = {**VALUE, "subgoal": {"ahead": 2, "width": 32}}
-DROPPED = {"prior": {**SMALL["prior"], "task_dropout": 0.5, "subgoal_dropout": 0.5}}
-FLOW = {"prior": {**SMALL["prior"], "head": "flow_matching", "euler_steps": 3}}
+VALUE: dict[str, Any] = {"value": {"weight": 1.0, "width": 32, "embedding": 4}}
+SUBGOAL: dict[str, Any] = {**VALUE, "subgoal": {"ahead": 2, "width": 32}}
+DROPPED: dict[str, Any] = {"prior": {**SMALL["prior"], "task_dropout": 0.5, "subgoal_dropout": 0.5}}
+FLOW: dict[str, Any] = {"prior": {**SMALL["prior"], "head": "flow_matching", "euler_steps": 3}}
 BUILDS = pytest.mark.parametrize(
     "settings",
     [VALUE, SUBGOAL, {**SUBGOAL, **DROPPED}, {**SUBGOAL, **FLOW}],
@@ -46,7 +47,7 @@ def skill_model(kind: str) -> SkillVAE:
     return SkillVAE(SkillConfig.parse(settings), FlowShape(STEPS, SIDE, 0.2))
 
 
-def planner(kind: str = "fsq", **settings: object) -> Planner:
+def planner(kind: str = "fsq", **settings: Any) -> Planner:
     model = Planner(PlannerConfig.parse({**SMALL, **settings}), skill_model(kind), TEXTS)
     model.keep([windows()], times())
     model.remember([windows()])
@@ -104,9 +105,7 @@ def train(model: Planner, steps: int, begin: int = 0) -> None:
 
 @KINDS
 @BUILDS
-def test_the_loss_of_a_batch_is_the_mean_of_its_parts(
-    kind: str, settings: dict[str, object]
-) -> None:
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts(kind: str, settings: dict[str, Any]) -> None:
     model, batch = planner(kind, **settings).train(), windows()
     whole, metrics = model.loss(batch, 3)
     size = len(batch)
@@ -120,9 +119,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts(
 
 @KINDS
 @BUILDS
-def test_a_planner_is_rebuilt_from_its_spec_and_state(
-    kind: str, settings: dict[str, object]
-) -> None:
+def test_a_planner_is_rebuilt_from_its_spec_and_state(kind: str, settings: dict[str, Any]) -> None:
     model = planner(kind, **settings)
     train(model, 2)
     spec = json.loads(json.dumps(model.spec()))
@@ -134,7 +131,7 @@ def test_a_planner_is_rebuilt_from_its_spec_and_state(
 
 
 @BUILDS
-def test_a_training_in_two_parts_is_the_same_as_in_one(settings: dict[str, object]) -> None:
+def test_a_training_in_two_parts_is_the_same_as_in_one(settings: dict[str, Any]) -> None:
     whole, first, second = (planner(**settings).train() for _ in range(3))
 
     def sgd(model: Planner, steps: range) -> None:
@@ -220,7 +217,7 @@ def test_subgoals_are_what_is_seen_so_many_skills_later() -> None:
 @KINDS
 @BUILDS
 def test_skills_are_drawn_and_searched_for_with_every_build(
-    kind: str, settings: dict[str, object]
+    kind: str, settings: dict[str, Any]
 ) -> None:
     model, batch = planner(kind, **settings).eval(), part(windows(), slice(0, 2))
     texts = model.texts_of(batch)
@@ -291,7 +288,7 @@ def test_tasks_are_left_out_in_training_alone_by_sample_and_step() -> None:
         ),
     ],
 )
-def test_settings_that_need_others_say_which(settings: dict[str, object], message: str) -> None:
+def test_settings_that_need_others_say_which(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PlannerConfig.parse({**SMALL, **settings})
 
@@ -300,6 +297,18 @@ def test_settings_that_need_others_say_which(settings: dict[str, object], messag
 def test_a_head_that_does_not_fit_the_skills_is_refused(kind: str, head: str) -> None:
     with pytest.raises(ConfigError, match=f"prior.head={head} does not fit"):
         planner(kind, prior={**SMALL["prior"], "head": head})
+
+
+def test_a_planner_that_was_saved_before_these_keys_is_built_as_it_was() -> None:
+    saved = PlannerConfig.parse(SMALL).model_dump(mode="json")
+    for section in ("goals", "value", "subgoal", "guidance"):
+        del saved[section]
+    for section, keys in (("prior", ("head", "task_dropout")), ("mpc", ("score", "carries"))):
+        for name in keys:
+            del saved[section][name]
+    found = PlannerConfig.of_saved(saved)
+    assert found == PlannerConfig.parse(SMALL)
+    assert (found.value.weight, found.subgoal.ahead, found.guidance.weight) == (0, 0, 1)
 
 
 def test_later_keys_are_left_out_where_they_change_nothing() -> None:

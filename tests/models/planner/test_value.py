@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sofdata.models.planner.value import GoalValue, ValueConfig
 
@@ -33,7 +35,7 @@ def test_the_target_is_what_the_video_took_where_that_is_more() -> None:
     """Eq. 31: reached, one skill ahead, far ahead, and of another video."""
     model = value()
     with torch.no_grad():
-        last = model.slow.value[-1]
+        last = cast(nn.Linear, model.slow.value[-1])
         last.weight.zero_()
         last.bias.fill_(-3.0)
     onwards = -1 - GAMMA * 3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sofdata.bench.study.ensemble import Ensemble
+from sofdata.models.action.ensemble import Ensemble
 
 
 def chunk(*values: float) -> NDArray[np.float32]:
