@@ -37,7 +37,7 @@ from tests.bench.test_run import lasting
 from tests.helpers import sofdata
 
 HELD_OUT = "push the disc to the left"
-ARMS_OF_EVERY_STAGE = "arms=[bc, lapa, sof-novideo, sof+mpc, sof+clone]"
+ARMS_OF_EVERY_STAGE = "arms=[bc, lapa, atm, sof-novideo, sof+mpc, sof+clone]"
 FOLD = ("held_out=[push-left]", ARMS_OF_EVERY_STAGE)
 
 
@@ -91,8 +91,8 @@ def test_no_demonstration_of_a_held_out_task_is_read_by_any_arm(
 ) -> None:
     read: list[tuple[str, str]] = []
 
-    def reading(url: str, sources: Sequence[str], image_px: int) -> MemoryWindows:
-        windows = read_windows(url, sources, image_px)
+    def reading(url: str, sources: Sequence[str], image_px: int, frames: bool) -> MemoryWindows:
+        windows = read_windows(url, sources, image_px, frames)
         ids = set(windows.batch.text_ids.tolist())
         read.extend((Path(url).name, windows.texts[index]) for index in ids)
         return windows
