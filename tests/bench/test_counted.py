@@ -151,10 +151,10 @@ def test_the_mean_and_its_interval_are_of_tasks_that_count_and_the_others_stand_
 
 def test_the_page_names_the_tasks_beside(tmp_path: Path) -> None:
     results = results_of(tmp_path)
-    assert suite_part(results, 0, []).what == "Beside, and not in the mean: close, pick."
+    assert suite_part(results, 0, []).others == ("close", "pick")
     for result in results:
         del result["counted"]
-    assert suite_part(results, 0, []).what == ""
+    assert suite_part(results, 0, []).others == ()
 
 
 def test_exported_results_say_themselves_which_tasks_count(tmp_path: Path) -> None:
