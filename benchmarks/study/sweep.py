@@ -163,7 +163,7 @@ AROUND: dict[str, tuple[str, ...]] = {
     "frozen, atm": ("arms=[atm]",),
     "frozen, atm, true tracks": ("arms=[atm]", "tracks.model.reads=true"),
     "frozen, atm, no image hidden": ("arms=[atm]", "decoder.model.image_dropout=0"),
-    "frozen, atm, longer": ("arms=[atm]", "tracks.optim.steps=5000"),
+    "frozen, atm, longer": ("arms=[atm]", "tracks.optim.steps=3000"),
     "frozen, lapa": ("arms=[lapa, lapa+clone]",),
     "frozen, lapa, every frame": ("arms=[lapa, lapa+clone]", "lapa.model.reads=frames"),
     "frozen, lapa, every frame, decoded": (
