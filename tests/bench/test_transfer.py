@@ -317,8 +317,16 @@ def test_a_collection_of_another_suite_has_no_videos_to_give(sound: Path, tmp_pa
         run(config, sound, tmp_path / "out", "test", workers=1)
 
 
-PROTOCOL = {"held_out", "folds", "reference_arms", "labels", "play_minutes", "videos_from"}
-WANTED = {"arms", "more_arms", "curve", "curve_arms", "demos"}
+PROTOCOL = {
+    "counted",
+    "held_out",
+    "folds",
+    "reference_arms",
+    "labels",
+    "play_minutes",
+    "videos_from",
+}
+WANTED = {"counted", "arms", "more_arms", "curve", "curve_arms", "demos"}
 
 
 @pytest.mark.parametrize(
