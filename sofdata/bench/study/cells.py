@@ -63,6 +63,8 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
     if arm.clones:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
+        if config.naming.overlap:
+            parts["overlap"] = True
     if arm.prior:
         parts["planner"] = identity(config.planner, exclude={"run"})
         parts["planner"]["model"] = config.planner.model.content()

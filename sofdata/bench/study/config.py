@@ -42,6 +42,31 @@ class ActingConfig(Section):
     )
 
 
+class NamingConfig(Section):
+    """How actions of videos are named, for arms that clone them."""
+
+    condition: Annotated[Literal["skill", "motion"], Earlier("skill")] = Field(
+        "skill",
+        description="What sof+clone names actions by: 'skill': the true skill of a window, read as "
+        "the decoders of other arms read it; 'motion': the flow that was seen, which is known of a "
+        "video, and finer than what skills keep of it.",
+    )
+    context: Annotated[int, Field(ge=0, le=64), Earlier(0)] = Field(
+        0, description="With 'motion': steps of flow before and after a window that are read too."
+    )
+    overlap: Annotated[bool, Earlier(False)] = Field(
+        False,
+        description="Whether an action that lies in several windows gets the mean of what they "
+        "name. For all arms that clone.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.context and self.condition != "motion":
+            raise ValueError(f"context {self.context} is read with condition=motion alone")
+        return self
+
+
 class EvaluationConfig(Section):
     """How success is measured."""
 
@@ -97,6 +122,7 @@ class BenchConfig(Section):
     lapa: LapaStage = LapaStage()
     tracks: TracksStage = TracksStage()
     acting: ActingConfig = ActingConfig()
+    naming: NamingConfig = NamingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     skill_encoder: Literal["frozen", "tuned"] = Field(
         "tuned", description="The image encoder of decoders that are conditioned on a skill."
@@ -214,6 +240,16 @@ class BenchConfig(Section):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
         if self.decoder.model.history and self.lapa.model.reads == "frames":
             raise ValueError("lapa.model.reads=frames leaves no room for decoder.model.history")
+        return self
+
+    @model_validator(mode="after")
+    def _check_naming(self) -> Self:
+        windows = self.ingest.windows
+        if (self.naming.context or self.naming.overlap) and windows.shots:
+            raise ValueError(
+                "naming.context and naming.overlap go by the numbers of windows, which say when "
+                "they begin only where a video has no cuts: set ingest.windows.shots=false"
+            )
         return self
 
     @model_validator(mode="after")

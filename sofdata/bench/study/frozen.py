@@ -60,8 +60,8 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
     where they change nothing: settings that were frozen before these keys existed keep their hash.
     So do those of flow, which are stated with every value of `dis` and without the name that gave
-    it, those of the planner, those of the track model where none is set, and keys that came later
-    (see `sofdata.config.earlier`).
+    it, those of the planner, those of the track model where none is set, and keys that came later,
+    where they are as before (see `sofdata.config.earlier`).
     """
     settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
@@ -78,6 +78,8 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
+    if not settings["naming"]:
+        del settings["naming"]
     if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
         del settings["tracks"]
     return settings

@@ -48,11 +48,13 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     # Tracks and LAPA's codes are read as they are; of codes, frames can be decoded as well.
     decodes = arm.latent == "frames" and config.lapa.model.conditions == "frames"
     reads_flow = (arm.latent == "flow" or decodes) and model.condition != "none"
-    changes = {
+    changes: dict[str, Any] = {
         "condition": model.condition if reads_flow else "skill",
         "encoder": config.skill_encoder,
         "task": (model.task or "words") if config.skill_task else None,
     }
+    if arm.clones and arm.latent == "flow" and reads_flow and config.naming.condition == "motion":
+        changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, steps)
 
 

@@ -30,6 +30,7 @@ from sofdata.bench.study.choice import DataBudget, labelled, unlabelled, unlearn
 from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
+from sofdata.bench.study.naming import named_actions, with_context
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.config.earlier import identity
@@ -265,16 +266,22 @@ class Trainer:
         Play shows no task, so that nothing of it can be cloned.
         """
         stage = clone_stage(self.config)
-        key = self._key("clone", stage, budget.seed, decoder.key)
+        what = [decoder.key, "overlap"] if self.config.naming.overlap else decoder.key
+        key = self._key("clone", stage, budget.seed, what)
 
         def windows(budget: DataBudget) -> MemoryWindows:
-            named = named_actions(self._unlabelled(budget), decoder.model)
+            named = named_actions(self._unlabelled(budget), decoder.model, self.config)
             return named if budget.play_minutes else self.demonstrations(budget).joined(named)
 
         def build() -> ActionDecoder:
             return ActionDecoder(stage.model, latent.model, decoder.model.space, self.texts)
 
         return self._stage(_Training("clone", key, stage, budget, build, windows, latent))
+
+    def _around(self, windows: MemoryWindows, model: Any) -> MemoryWindows:
+        """Windows with as much of what was seen around them as a model reads."""
+        context = model.config.context if isinstance(model, ActionDecoder) else 0
+        return with_context(windows, self.config.ingest.windows.stride, context)
 
     def _untrained(self, budget: DataBudget) -> TrainedStage:
         """A skill model with random weights, for arms without: it fixes the encoder's build."""
@@ -331,11 +338,13 @@ class Trainer:
         clock = _Clock(folder / "cpu.json", self.follow)
         torch.manual_seed(budget.seed)
         model = training.build()
-        data = MemoryLoader(windows(budget), stage.data.batch_size, seed=budget.seed)
+        data = MemoryLoader(
+            self._around(windows(budget), model), stage.data.batch_size, seed=budget.seed
+        )
         unseen = self._judged(kind, budget, folder)
         # Without held-out demonstrations the stage is evaluated on what it learns from.
         known = windows(budget.sampled() if budget.blind else budget)
-        held_out = MemoryLoader(unseen or known, _BATCH, shuffle=False)
+        held_out = MemoryLoader(self._around(unseen or known, model), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
         fitted = fit(
             model,
@@ -361,19 +370,6 @@ class Trainer:
 
 def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:
     return FlowShape(windows.geometry.steps, windows.geometry.flow_px, p99_px)
-
-
-@torch.no_grad()
-def named_actions(windows: MemoryWindows, decoder: ActionDecoder) -> MemoryWindows:
-    """Windows with the actions that the decoder gives for their true skills."""
-    parts = []
-    for start in range(0, len(windows), _BATCH):
-        rows = range(start, min(start + _BATCH, len(windows)))
-        batch = windows.rows(rows)
-        texts = decoder.texts_of(batch) if decoder.text else None
-        images = windows.images(rows)
-        parts.append(decoder.act(images, decoder.skill_of(batch), texts).values)
-    return windows.with_actions(torch.cat(parts))
 
 
 class _Clock:

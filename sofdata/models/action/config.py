@@ -16,12 +16,20 @@ from sofdata.models.common.text import TextMode
 class DecoderConfig(Section):
     """The action decoder. The SOF paper publishes none of this: the defaults are ours."""
 
-    condition: Literal["skill", "flow", "flow+image", "none"] = Field(
+    condition: Literal["skill", "flow", "flow+image", "motion", "none"] = Field(
         "skill",
         description="What actions are decoded from: 'skill': the first frame and the skill's "
         "codes; 'flow': only the flow that the frozen skill model decodes from the codes, which is "
-        "inverse dynamics; 'flow+image': that flow and the first frame; 'none': only the first "
-        "frame, which is plain behaviour cloning, as a baseline. Default ours.",
+        "inverse dynamics; 'flow+image': that flow and the first frame; 'motion': the flow that "
+        "was seen in the window and `context` steps around it, and the first frame: it names the "
+        "actions of videos, and cannot act, since what will be seen is not known; 'none': only the "
+        "first frame, which is plain behaviour cloning, as a baseline. Default ours.",
+    )
+    context: Annotated[int, Field(ge=0, le=64), Earlier(0)] = Field(
+        0,
+        description="Steps of flow before and after a window that are read too, with condition "
+        "'motion': an arm follows an action a little later, so that the last ones of a window show "
+        "after it. Default ours.",
     )
     encoder: Literal["frozen", "tuned", "fresh"] = Field(
         "frozen",
@@ -106,6 +114,12 @@ class DecoderConfig(Section):
         description="Actions are clipped to the range of the demonstrations, widened at both ends "
         "by this share of it. Default ours.",
     )
+
+    @model_validator(mode="after")
+    def _check_context(self) -> Self:
+        if self.context and self.condition != "motion":
+            raise ValueError(f"context {self.context} is read with condition 'motion' alone")
+        return self
 
     @model_validator(mode="after")
     def _check_width(self) -> Self:

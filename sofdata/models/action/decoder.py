@@ -9,6 +9,8 @@ learned from video without actions. The paper publishes no architecture; this on
                        text ──► task, if wanted ──────┘
     condition "flow":  skill ─► flow, by the skill model ─► CNN ─► over time ─► heads ─► N actions
     condition "flow+image": image and text as above, and that flow step by step in place of codes
+    condition "motion": the flow that was seen, of the window and around it ─► CNN ─► over time ─►
+                       added to image and text ─► heads ─► N actions
     condition "none":  image and text as above ─► N queries ─► heads ─► N actions
 
 In place of the queries, or beside them, a network may read all tokens laid flat (`head`).
@@ -35,6 +37,7 @@ from sofdata.models.action.layers import (
     FlatReader,
     FlowReader,
     Heads,
+    MotionReader,
     SumReader,
     TokenReader,
     draw_offsets,
@@ -96,6 +99,10 @@ class ActionDecoder(SkillConditioned):
         config, (places, channels) = self.config, self.skill.observation_shape
         seen = ((1 + config.history) * places, channels)
         task = self.text.width if self.text else None
+        if config.condition == "motion":
+            sizes = {"width": config.width, "layers": config.layers, "context": config.context}
+            steps = self.skill.shape.steps
+            return MotionReader(self.space.chunk, seen, steps, task=task, **sizes)
         parts: list[nn.Module] = []
         if config.head != "flat":
             sizes = {"width": config.width, "layers": config.layers, "heads": config.heads}
@@ -137,7 +144,8 @@ class ActionDecoder(SkillConditioned):
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
         task: float32 [B,E], as `tasks` gives it; ignored where the decoder has no task input.
-        flow: what the skill model decodes, [B,L,2,h,w], where it is known already.
+        flow: what the skill model decodes, [B,L,2,h,w], where it is known already; with condition
+            "motion" what was seen, [B,L+2c,2,h,w]. Both over the dataset's 99th percentile.
         """
         conditioning = self.conditioning(image, codes, offsets, flow)
         if self.config.condition == "flow":
@@ -191,9 +199,12 @@ class ActionDecoder(SkillConditioned):
         flow: Tensor | None = None,
     ) -> Tensor:
         """The skill as the reader takes it: codes [B,n,D], flow over its 99th percentile
-        [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
+        [B,L,2,h,w] for "flow" and "motion", or features of its steps [B,L,width] for
+        "flow+image"."""
         if not self._reads_flow:
             return codes
+        if flow is None and self.config.condition == "motion":
+            raise ContractError("a decoder with condition 'motion' needs the flow that was seen")
         flow = self._flow(present(image), codes) if flow is None else flow
         if offsets is not None:
             scale = flow.shape[-1] / image.shape[-1]
@@ -206,7 +217,7 @@ class ActionDecoder(SkillConditioned):
 
     @property
     def _reads_flow(self) -> bool:
-        return self.config.condition in ("flow", "flow+image")
+        return self.config.condition in ("flow", "flow+image", "motion")
 
     def tasks(self, texts: Sequence[str]) -> Tensor | None:
         """Texts to task vectors float32 [B,E]; None where the decoder has no task input."""
@@ -221,12 +232,18 @@ class ActionDecoder(SkillConditioned):
     @torch.no_grad()
     def _flow(self, image: Tensor, codes: Tensor) -> Tensor:
         """The skill model's decoded flow, [B,L,2,h,w], over the dataset's 99th percentile."""
-        return self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
+        return self.skill.decode(codes, image) / self._unit_px
+
+    @property
+    def _unit_px(self) -> float:
+        return max(self.skill.shape.p99_px, 1e-3)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
     def _known_flow(self, batch: Batch, codes: Tensor) -> Tensor | None:
         """The flow of a batch's skills, decoded once where they are remembered and never change;
-        None where `forward` is to decode it."""
+        what was seen, with condition "motion"; None where `forward` is to decode it."""
+        if self.config.condition == "motion":
+            return batch.flow / self._unit_px
         remembered = self.known is not None and self.known.of(batch.keys) is not None
         if not remembered or not self._reads_flow or self.config.code_noise:
             return None
@@ -237,7 +254,7 @@ class ActionDecoder(SkillConditioned):
     @torch.no_grad()
     def skill_of(self, batch: Batch) -> Skill:
         """The skills of a batch's windows, from their true flow; of n = 0 codes if not wanted."""
-        if self.config.condition == "none":
+        if self.config.condition in ("none", "motion"):
             size = len(batch.keys)
             return Skill(batch.flow.new_zeros(size, 0, 1), batch.text_ids.new_zeros(size, 0))
         return self.windows_skill(batch)
@@ -324,6 +341,18 @@ class ActionDecoder(SkillConditioned):
         """
         task = None if texts is None else self.tasks(texts)
         return self.finish(self(image, skill.codes, task=task))
+
+    @torch.no_grad()
+    def named(self, batch: Batch, images: Tensor | None = None) -> Tensor:
+        """Normalised actions float32 [B,N,A] of what happens in a batch's windows, read off their
+        true skills, or with condition "motion" off what was seen.
+
+        images: what the decoder sees, by default `images` of the batch.
+        """
+        images = self.images(batch) if images is None else images
+        codes, task = self.skill_of(batch).codes, self.tasks(self.texts_of(batch))
+        output: Tensor = self(images, codes, task=task, flow=self._known_flow(batch, codes))
+        return output
 
     def finish(self, output: Tensor) -> Actions:
         """Normalised actions float32 [B,N,A], as `forward` gives them, to actions to carry out."""

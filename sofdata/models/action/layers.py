@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sofdata.errors import ContractError
+from sofdata.errors import ConfigError, ContractError
 from sofdata.models.common.attention import Attention
 from sofdata.models.common.init import learned_vectors
 
@@ -185,6 +185,61 @@ class FlowReader(nn.Module):
         for block in self.time:
             hidden = block(hidden)
         hidden = at_actions(hidden, self.chunk) + self.places  # [B, N, width]
+        mixed: Tensor = self.norm(hidden + self.mix(hidden))
+        return mixed
+
+
+class MotionReader(nn.Module):
+    """Features of the actions from the flow of a window and around it, image and task (Eq. 36).
+
+    As `FlowReader`, over `context` steps more at both ends; image and task are added to what is
+    read of each action.
+    """
+
+    def __init__(
+        self,
+        chunk: int,
+        observation: tuple[int, int],
+        steps: int,
+        *,
+        context: int,
+        width: int,
+        layers: int,
+        task: int | None = None,
+    ) -> None:
+        """chunk: N. observation: its (P, C). steps: L of a window. task: its width E, or None.
+
+        Raises `ConfigError` where no whole number of actions falls into the context.
+        """
+        super().__init__()
+        if context * chunk % steps:
+            raise ConfigError(
+                f"context={context} steps hold no whole number of actions, of which a window of "
+                f"{steps} steps has {chunk}: give a multiple of {steps // math.gcd(chunk, steps)}"
+            )
+        self.chunk, self.around = chunk, context * chunk // steps
+        self.step = step_features(width)
+        self.time = nn.ModuleList(_TimeBlock(width) for _ in range(layers))
+        self.observation = nn.Linear(math.prod(observation), width)
+        self.task = None if task is None else nn.Linear(task, width)
+        self.places = learned_vectors(chunk, width, std=0.5)
+        self.mix = _mlp(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, observation: Tensor, flow: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], flow [B,L+2c,2,h,w] of values about 1 and task [B,E] to features
+        [B,N,width]."""
+        features = self.step(flow.flatten(0, 1))  # [B * (L + 2c), width]
+        hidden = features.unflatten(0, flow.shape[:2])  # [B, L + 2c, width]
+        for block in self.time:
+            hidden = block(hidden)
+        hidden = at_actions(hidden, self.chunk + 2 * self.around)
+        hidden = hidden[:, self.around : self.around + self.chunk] + self.places  # [B, N, width]
+        hidden = hidden + self.observation(observation.flatten(1))[:, None]
+        if self.task is not None:
+            if task is None:
+                raise ContractError("a decoder that was built for tasks needs the task")
+            hidden = hidden + self.task(task)[:, None]
         mixed: Tensor = self.norm(hidden + self.mix(hidden))
         return mixed
 

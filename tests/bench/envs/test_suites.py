@@ -209,7 +209,7 @@ def test_an_expert_that_does_not_retreat_rises_straight_up(suite: Suite, env: En
         pytest.skip("its experts never retreat")
     turned = {}
     for retreat in ("random", "none"):
-        other = varied(suite, Variant(retreat=retreat))  # type: ignore[arg-type]
+        other = varied(suite, Variant(retreat=retreat))
         made = perform(other, env, env.task, 11, hold_steps=0)
         assert made.success
         rising = (made.actions[:, 2] > 0.8) & (made.actions[:, 4] < 0)
