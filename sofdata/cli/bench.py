@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,17 @@ from sofdata.cli.options import (
     LOCAL,
     LOCAL_FOLDER,
     BenchOut,
+    Folds,
+    HeldOut,
     Json,
     NoLock,
     Preset,
     Quiet,
+    RunPreset,
     Set,
     SuiteName,
     Validation,
+    VideosData,
     Workers,
     examples,
 )
@@ -40,7 +45,8 @@ bench = typer.Typer(
 @bench.command(
     epilog=examples(
         "sofdata bench collect collected --suite metaworld",
-        "sofdata bench collect small --suite pushing --set videos=10 --set demos=5",
+        "sofdata bench collect collected --suite metaworld --play 20",
+        "sofdata bench collect other --suite metaworld --set look=other --set demos=0",
     )
 )
 def collect(
@@ -51,20 +57,31 @@ def collect(
         ),
     ] = "collected",
     suite: SuiteName = None,
+    play: Annotated[
+        float | None,
+        typer.Option(
+            help="Collect so many minutes of undirected play, with actions, instead: SUITE/play.",
+            metavar="MINUTES",
+        ),
+    ] = None,
     set_: Set = None,
     workers: Workers = None,
     no_lock: NoLock = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Let experts act in simulation: action-free videos, and demonstrations with actions."""
+    """Let experts act in simulation: action-free videos, and demonstrations with actions.
+
+    With --play the robot plays, with no task: actions without demonstrations of any.
+    """
     from sofdata.bench.collect.collect import collect as collect_all
     from sofdata.bench.collect.config import CollectConfig
     from sofdata.bench.envs.registry import find_suite
     from sofdata.config.recipes import load_section
     from sofdata.report.collected import following, print_collected
 
-    config = load_section(CollectConfig, None, _overrides(suite, set_))
+    given = [*([f"play_minutes={play}"] if play is not None else []), *(set_ or [])]
+    config = load_section(CollectConfig, None, _overrides(suite, given))
     folder = Path(out) / find_suite(config.suite).name
     with following(stderr(), quiet) as follow:
         summary = collect_all(config, Path(out), workers, follow, "none" if no_lock else "auto")
@@ -78,7 +95,7 @@ def collect(
     epilog=examples(
         "sofdata bench run --data collected/pushing --preset smoke",
         "sofdata bench run --data collected/metaworld --validation",
-        "sofdata bench run --data collected/metaworld --set evaluation.episodes=5",
+        "sofdata bench run --data collected/metaworld --held-out door-close",
     )
 )
 def run(
@@ -89,8 +106,11 @@ def run(
         ),
     ],
     out: BenchOut = "bench",
-    preset: Preset = "standard",
+    preset: RunPreset = None,
     suite: SuiteName = None,
+    held_out: HeldOut = None,
+    folds: Folds = None,
+    videos_data: VideosData = None,
     set_: Set = None,
     validation: Validation = False,
     workers: Workers = None,
@@ -108,8 +128,10 @@ def run(
     from sofdata.bench.study.config import load_bench_config
     from sofdata.ingest.engines.choice import check_engine, may_use_ray
 
-    given = [*(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
-    config = load_bench_config(preset, _overrides(suite, given))
+    protocol = _protocol(held_out, folds, videos_data)
+    given = [*protocol, *(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
+    transfers = bool(held_out or folds)
+    config = load_bench_config(preset or _preset(suite, transfers), _overrides(suite, given))
     check_engine(config.ingest)
     if may_use_ray(config.ingest.run):
         supervise()
@@ -159,6 +181,8 @@ def freeze(
     config = load_bench_config(preset, _overrides(suite, set_))
     path = record(config, Path(out), note)
     say(stdout(), f"frozen: {path}")
+    found = json.loads(path.read_text()).get("counted")
+    say(stdout(), f"these tasks count: {', '.join(found['tasks'])}" if found else "all tasks count")
 
 
 @bench.command(
@@ -264,6 +288,26 @@ def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
     from sofdata.config.overrides import once
 
     return once([*([f"suite={suite}"] if suite is not None else []), *(set_ or [])])
+
+
+def _preset(suite: str | None, transfers: bool) -> str:
+    """The settings that are meant where none are named."""
+    if not transfers:
+        return "standard"
+    return "scene-transfer" if suite == "scene" else "transfer"
+
+
+def _protocol(held_out: list[str] | None, folds: str | None, videos_data: str | None) -> list[str]:
+    """The settings that stand for these options."""
+    names = [name.strip() for given in held_out or [] for name in given.split(",")]
+    found = []
+    if held_out:
+        found.append(f"held_out={json.dumps(list(filter(None, names)))}")
+    if held_out or folds:
+        found.append(f"folds={folds or 'null'}")
+    if videos_data:
+        found.append(f"videos_from={json.dumps(videos_data)}")
+    return found
 
 
 def _check_installed() -> None:

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Literal, get_args, get_origin
 
+from typer import Context
+
 Completer = Callable[[str], list[str]]
 
 COMPLETING = "_SOFDATA_COMPLETE"  # typer's variable: which shell asks
@@ -74,6 +76,20 @@ def suites() -> Iterable[str]:
     return [*SUITES, *OPTIONAL]
 
 
+def tasks(ctx: Context, incomplete: str) -> list[str]:
+    """For `sofdata bench run --held-out`: tasks of the suite that is named before it, or of those
+    that need no import of a simulator; after a comma the next one."""
+    before, comma, begun = incomplete.rpartition(",")
+    found = _offered(lambda: _tasks(ctx.params.get("suite")), begun)
+    return [f"{before}{comma}{name}" for name in found if name not in before.split(",")]
+
+
+@completer
+def folds() -> Iterable[str]:
+    """For `sofdata bench run --folds`: what is no number."""
+    return ["auto"]
+
+
 @completer
 def engines() -> Iterable[str]:
     """Names for `sofdata ingest --engine`."""
@@ -114,6 +130,13 @@ def join_words(environment: MutableMapping[str, str]) -> None:
         environment[_KEY], _, words[-1] = words[-1].partition("=")
     environment["COMP_WORDS"] = "\n".join(words)
     environment["COMP_CWORD"] = str(len(words) - 1)
+
+
+def _tasks(suite: str | None) -> Iterable[str]:
+    from sofdata.bench.envs.registry import SUITES, find_suite
+
+    names = [suite] if suite else SUITES
+    return [task.name for name in names for task in find_suite(name).tasks]
 
 
 def _ingest_keys() -> list[str]:

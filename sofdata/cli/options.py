@@ -10,10 +10,12 @@ import typer
 from sofdata.cli.complete import (
     corpora,
     engines,
+    folds,
     ingest_recipes,
     ingest_settings,
     presets,
     suites,
+    tasks,
     train_recipes,
 )
 from sofdata.errors import ConfigError
@@ -102,11 +104,47 @@ TrainRecipe = Annotated[
     typer.Option("--recipe", help=_RECIPE, callback=GIVEN, autocompletion=train_recipes),
 ]
 Preset = Annotated[str, typer.Option(help=_RECIPE, callback=GIVEN, autocompletion=presets)]
+RunPreset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help=f"{_RECIPE} Default: standard, or transfer where tasks are held out.",
+        callback=GIVEN,
+        autocompletion=presets,
+    ),
+]
 CorpusName = Annotated[
     str,
     typer.Option(
         help="What the source is: auto, or a name that 'sofdata corpora' lists.",
         autocompletion=corpora,
+    ),
+]
+HeldOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--held-out",
+        help="A task of which no demonstration is read, only its videos; may be repeated, or "
+        "several with commas between.",
+        autocompletion=tasks,
+    ),
+]
+Folds = Annotated[
+    str | None,
+    typer.Option(
+        "--folds",
+        help="Hold out tasks in turn: in so many groups, or auto for groups of at most three. "
+        "Those of --held-out, or of the preset, or all.",
+        autocompletion=folds,
+    ),
+]
+VideosData = Annotated[
+    str | None,
+    typer.Option(
+        "--videos-data",
+        help="Another collection, OUT/SUITE, whose videos are learned from in place of those of "
+        "--data.",
+        callback=LOCAL_FOLDER,
     ),
 ]
 SuiteName = Annotated[

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from sofdata.bench.results.counting import beside, in_mean
+from sofdata.bench.results.kinds import title_of, what_of
 from sofdata.bench.results.stats import Interval
 from sofdata.bench.results.table import (
     OURS,
@@ -23,8 +25,8 @@ from sofdata.bench.results.table import (
     comparable,
     grouped,
     rank,
+    rows_of,
     success_of,
-    table,
     training_s,
 )
 from sofdata.bench.study.arms import ARMS
@@ -35,7 +37,7 @@ from sofdata.report.rollouts import Strip, rollouts
 from sofdata.storage.tree import Tree
 
 PAGE, TABLE = "report.html", "report.md"
-OWN_TONE = 12  # of arms that are not sofdata's own: the last colour of the page
+OWN_TONE = 13  # of arms that are not sofdata's own: the last colour of the page
 TONES = {name: min(number, OWN_TONE) for number, name in enumerate(ARMS)}
 
 
@@ -64,12 +66,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SuitePart:
-    """The part of the page about one suite."""
+    """The part of the page about one suite, or about transfer, play or another look in it.
 
-    suite: str
+    title: the suite's name, and what its results are of. what: what a reader has to know of that.
+    tasks: those that count in the mean, before the `others`.
+    """
+
+    title: str
+    what: str
     purpose: str
     exploratory: bool
     tasks: tuple[str, ...]
+    others: tuple[str, ...]
     episodes: int
     seeds: tuple[int, ...]
     data_sha256: str
@@ -111,13 +119,16 @@ def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> Suit
     names = sorted(groups, key=rank)
     names.sort(key=lambda group: group[1] == "bc-50")  # the ceiling stands below all others
     rows = tuple(_row(groups, name) for name in names)
-    one = results[0]
+    shown = [cell for name in names for cell in groups[name]]
+    one, kind = shown[0], names[0].kind
     stages = _stages(results)
     return SuitePart(
-        suite=one["cell"]["suite"],
+        title=": ".join(filter(None, (one["cell"]["suite"], title_of(kind)))),
+        what=what_of(kind),
         purpose=one["cell"]["purpose"],
         exploratory=any(result["exploratory"] for result in results),
-        tasks=tuple(one["success_by_task"]),
+        tasks=tuple(in_mean(one)),
+        others=tuple(beside(one)),
         episodes=len(one["evaluation_seeds"]),
         seeds=tuple(sorted({result["cell"]["seed"] for result in results})),
         data_sha256=one["data_sha256"],
@@ -128,7 +139,7 @@ def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> Suit
             for row, name in zip(rows, names, strict=True)
         ),
         stages=stages,
-        rollouts=rollouts(results, folders),
+        rollouts=rollouts(shown, folders),
         left_out=left_out,
         versions=one["versions"],
     )
@@ -139,14 +150,19 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
     text = []
     for results, part in zip(chosen, parts, strict=True):
         seeds = ", ".join(map(str, part.seeds))
-        text.append(f"## {part.suite}\n")
+        text.append(f"## {part.title}\n")
+        if part.what:
+            text.append(part.what + "\n")
         text.append(
             f"{part.episodes} episodes a task on {part.purpose} seeds, training seeds {seeds}. "
             "Intervals: 95 %, bootstrap over seeds, tasks and episodes.\n"
         )
-        text.append(table(results) + "\n")
-        text.append("| success by task | " + " | ".join(part.tasks) + " |")
-        text.append("|---" * (len(part.tasks) + 1) + "|")
+        text.append(rows_of(grouped(results)) + "\n")
+        if part.others:
+            text.append("Tasks in brackets do not count in the mean.\n")
+        names = [*part.tasks, *(f"({name})" for name in part.others)]
+        text.append("| success by task | " + " | ".join(names) + " |")
+        text.append("|---" * (len(names) + 1) + "|")
         for row in part.rows:
             values = " | ".join(f"{value:.2f}" for value in row.by_task)
             text.append(f"| {_name(row)} | {values} |")
@@ -155,9 +171,9 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
 
 
 def _row(groups: dict[Group, Results], name: Group) -> Row:
-    _, arm, demos, videos = name
+    _, arm, demos, videos, _ = name
     cells = groups[name]
-    tasks = cells[0]["success_by_task"]
+    tasks = *in_mean(cells[0]), *beside(cells[0])
     return Row(
         arm=arm,
         what=ARMS[arm].what if arm in ARMS else "",
@@ -244,7 +260,17 @@ def _series(values: Iterable[tuple[str, float, Row]]) -> dict[str, list[Measured
 
 
 def _stages(results: Results) -> tuple[str, ...]:
-    order = ("collect", "ingest", "skill", "lapa", "planner", "decoder", "clone", "evaluation")
+    order = (
+        "collect",
+        "ingest",
+        "skill",
+        "lapa",
+        "tracks",
+        "planner",
+        "decoder",
+        "clone",
+        "evaluation",
+    )
     known = {stage for result in results for stage in result["cpu_s"]}
     return tuple(stage for stage in order if stage in known)
 

@@ -48,22 +48,24 @@ def print_collected(console: Console, summary: dict[str, Any], folder: Path) -> 
     """A table of tasks: episodes, how often the expert succeeded, and what an episode takes."""
     from rich.table import Table
 
+    parts = [part for part in ("videos", "demos", "play") if part in summary]
+    acted = "play" not in parts
+    rate = ("expert succeeds",) if acted else ()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task")
-    for name in ("videos", "demos", "expert succeeds", "steps", "CPU s an episode"):
+    for name in (*parts, *rate, "steps", "CPU s an episode"):
         table.add_column(name, justify="right")
     for task in summary["texts"]:
-        videos, demos = summary["videos"][task], summary["demos"][task]
-        good, tried = videos["episodes"] + demos["episodes"], videos["tried"] + demos["tried"]
-        steps = [part["mean_steps"] for part in (videos, demos) if part["mean_steps"]]
+        made = [summary[part][task] for part in parts]
+        steps = [part["mean_steps"] for part in made if part["mean_steps"]]
+        good, tried = (sum(part[key] for part in made) for key in ("episodes", "tried"))
         table.add_row(
             task,
-            str(videos["episodes"]),
-            str(demos["episodes"]),
-            f"{good} of {tried}",
+            *(str(part["episodes"]) for part in made),
+            *([f"{good} of {tried}"] if acted else []),
             f"{sum(steps) / len(steps):.0f}" if steps else "",
             f"{summary['episode_cpu_s'][task] or 0:.2f}",
         )
     console.print(table)
     times = f"{summary['cpu_s']:.0f} s of computing in {summary['wall_s']:.0f} s"
-    say(console, f"{folder}: videos, demos; {times}")
+    say(console, f"{folder}: {', '.join(parts)}; {times}")

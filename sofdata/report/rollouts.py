@@ -13,7 +13,7 @@ from sofdata.bench.results.table import Results
 from sofdata.bench.study.arms import ARMS
 from sofdata.report.page import picture
 
-COMPARED = ("sof", "sof+mpc", "sof+clone", "bc")  # as far as there are any
+COMPARED = ("sof", "sof+mpc", "sof+clone", "atm", "bc")  # as far as there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,11 @@ def _drawn(result: dict[str, Any], folders: Sequence[Path]) -> list[Strip]:
 
     episodes = {f"{each['task']}-{each['seed']}.png": each for each in result["episodes"]}
     found: dict[str, Strip] = {}
+    hashes = result.get("strip_hashes", {})  # a transfer is of several cells
     for name in sorted(result["strips"]):
         each = episodes[name]
-        paths = [folder / "strips" / result["hash"] / name for folder in folders]
+        drawn_by = hashes.get(name, result["hash"])
+        paths = [folder / "strips" / drawn_by / name for folder in folders]
         path = next((path for path in paths if path.exists()), None)
         if path is None or each["task"] in found:
             continue

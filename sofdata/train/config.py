@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sofdata.config.recipes import TRAIN_RECIPES, load_section
 from sofdata.config.section import Section, Seed
@@ -161,6 +161,15 @@ class TrainConfig(Section):
     planner: PlannerStage = PlannerStage()
     decoder: DecoderStage = DecoderStage()
     machine: MachineConfig = MachineConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.decoder.model.history:
+            raise ValueError(
+                f"decoder.model.history is {self.decoder.model.history}: 'sofdata train' reads "
+                "windows one by one, without those before them; leave it at 0"
+            )
+        return self
 
 
 AnyStage = SkillStage | PlannerStage | DecoderStage

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from sofdata.config.earlier import identity
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import trees_of
 from sofdata.loading.split import HeldOut, read_list
@@ -128,13 +129,15 @@ def stage_digest(job: StageJob) -> str:
     """
     machine = job.config.machine
     parts: dict[str, Any] = {
-        "stage": job.stage.model_dump(mode="json", exclude={"run"}),
-        "machine": machine.model_dump(mode="json", exclude={"address"}),
+        "stage": identity(job.stage, exclude={"run"}),
+        "machine": identity(machine, exclude={"address"}),
         "data": [_dataset_digest(Tree(url, job.options)) for url in job.urls],
         "before": None if job.name == "skill" else hash_of(skill_file(job)),
         "sofdata": __version__,
     }
     parts["stage"]["data"].pop("loaders")
+    if job.name == "planner":
+        parts["stage"]["model"] = job.config.planner.model.content()
     if listed := job.stage.data.held_out_list:
         parts["stage"]["data"]["held_out_list"] = read_list(listed)
     return json_digest(parts)

@@ -18,8 +18,10 @@ from typing import Any
 import torch
 
 from sofdata.errors import ConfigError
+from sofdata.loading.catalog import open_catalog, trees_of
 from sofdata.loading.loader import Loader
 from sofdata.loading.split import Sides
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -27,6 +29,7 @@ from sofdata.models.planner.evaluation import PlannerEvaluation
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.models.skill.evaluation import SkillEvaluation
+from sofdata.models.skill.eyes import check_image_px
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
 from sofdata.storage.tree import Tree
@@ -189,6 +192,7 @@ def build_model(
     """The model of a stage, before its first step; the same on every rank."""
     if job.name == "skill":
         size = data.geometry
+        check_image_px(job.config.skill.model.image_px, size.frame_px)
         shape = FlowShape(size.steps, size.flow_px, float(data.statistics["p99_px"]))
         return SkillVAE(job.config.skill.model, shape)
     skill = _skill_for(job, data)
@@ -198,6 +202,9 @@ def build_model(
             _every(job, data, shuffle=True), math.ceil(COUNTED / job.stage.data.batch_size)
         )
         planner.count(to_device(batch, device) for batch in batches)
+        if planner.value is not None:
+            every = _every(job, data, shuffle=False)
+            planner.keep(every, window_times(open_catalog(trees_of(job.urls, job.options))))
         return planner
     actions = measure_actions(_every(job, data, shuffle=False))
     return ActionDecoder(job.config.decoder.model, skill, actions, tuple(data.texts))

@@ -12,6 +12,7 @@ from sofdata.config.section import Section
 CameraMode = Literal["record", "subtract", "off"]
 CameraFit = Literal["consensus", "ransac"]
 TextMode = Literal["label", "cut", "only"]
+TailMode = Literal["drop", "mask"]
 
 
 class WindowConfig(Section):
@@ -29,6 +30,15 @@ class WindowConfig(Section):
         2,
         description="Fewest steps that a stretch between two cuts must have. One shorter than "
         "length gives a single short window, a shorter one is rejected as too_short. Default ours.",
+    )
+    tail: TailMode = Field(
+        "drop",
+        description="Windows at the end of a stretch. 'drop': none begins in its last length - 1 "
+        "steps; the last window is moved back so that it ends with the stretch. 'mask': windows "
+        "begin at every multiple of stride up to the stretch's last step, and those that would "
+        "reach past its end are short, down to one step, with as many fewer actions; batches pad "
+        "and mask them. A policy then also learns how an episode ends. 'drop' is as in datasets "
+        "made before there was this key. Default ours.",
     )
     size: Annotated[int, Field(ge=8, le=1024)] = Field(
         64, description="Side in px at which flow is stored, vectors scaled with it. Default ours."

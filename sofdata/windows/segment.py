@@ -68,9 +68,12 @@ class Windower:
     A stretch is what lies between two breaks. Windows of `length` steps start at its multiples of
     `stride`; where the last of them does not reach the stretch's end, one more is cut that does, so
     that every step lies in a window. A stretch shorter than `length` is one short window, or, below
-    `min_steps`, one `RejectedWindow` "too_short". A window whose stored flow hardly moves is a
-    `RejectedWindow` "static"; one that moves, but whose frames hold too little texture to see it,
-    "no_texture". All of these are numbered in the order in which they end.
+    `min_steps`, one `RejectedWindow` "too_short". With `tail` "mask", windows start at every
+    multiple of `stride`, and those for which fewer than `length` steps are left are short.
+
+    A window whose stored flow hardly moves is a `RejectedWindow` "static"; one that moves, but
+    whose frames hold too little texture to see it, "no_texture", however short it is. All of these
+    are numbered in the order in which they end, and those that end together as they begin.
     """
 
     def __init__(self, config: WindowConfig) -> None:
@@ -142,51 +145,59 @@ class Windower:
     def _full_window(self) -> Iterator[Outcome]:
         begun = self._taken - self._config.length
         if begun >= 0 and begun % self._config.stride == 0:
-            yield self._window()
+            yield self._window(self._config.length)
 
     def _end_stretch(self) -> Iterator[Outcome]:
         """Cut what the stretch still holds; the steps kept are its last `length` ones."""
-        if not self._frames or 0 < self._taken == self._covered:
+        if not self._frames:
             return
         if self._taken < self._config.min_steps:
-            yield self._reject("too_short")
-        else:
-            yield self._window()
+            yield self._reject("too_short", self._taken)
+        elif self._config.tail == "mask":
+            yield from map(self._window, self._tails())
+        elif self._covered < self._taken:
+            yield self._window(len(self._steps))
 
-    def _window(self) -> Outcome:
-        """The last `length` steps, or all of a shorter stretch, as a window or a reject."""
+    def _tails(self) -> Iterator[int]:
+        """Steps that are left at each multiple of `stride` where they do not fill a window."""
+        length, stride = self._config.length, self._config.stride
+        first = max(0, (self._taken - length) // stride * stride + stride)
+        return (self._taken - start for start in range(first, self._taken, stride))
+
+    def _window(self, number: int) -> Outcome:
+        """The last `number` steps of the stretch, of those kept, as a window or a reject."""
         self._covered = self._taken
-        magnitude = np.stack([step.magnitude for step in self._steps])
-        statistics = flow_statistics(magnitude, self._config.active_px)
+        steps = list(self._steps)[-number:]
+        statistics = flow_statistics(
+            np.stack([step.magnitude for step in steps]), self._config.active_px
+        )
         if statistics["p99_px"] < self._config.static_px:
-            return self._reject("static")
-        if self._seen() < self._config.min_texture:
-            return self._reject("no_texture")
+            return self._reject("static", number)
+        if seen_motion([step.evidence for step in steps]) < self._config.min_texture:
+            return self._reject("no_texture", number)
         return SkillWindow(
             index=self._number(),
-            flow=np.stack([step.flow for step in self._steps]),
-            pts_s=np.array(self._pts_s),
-            first=self._frames[0],
+            flow=np.stack([step.flow for step in steps]),
+            pts_s=np.array(list(self._pts_s)[-number - 1 :]),
+            first=self._frames[-number - 1],
             last=self._frames[-1],
             cut=self._cut,
-            motion=statistics | self._camera(),
+            motion=statistics | _camera(steps),
         )
 
-    def _camera(self) -> dict[str, float]:
-        """Means of the camera's statistics over the last steps; none where it is off."""
-        figures = [step.camera for step in self._steps if step.camera is not None]
-        if not figures:
-            return {}
-        means = np.ascontiguousarray(np.array(figures).T).mean(axis=1)
-        return dict(zip(CAMERA_FIELDS, map(rounded, means), strict=True))
-
-    def _seen(self) -> float:
-        """How well the frames show the motion of the last steps; see `texture.seen_motion`."""
-        return seen_motion([step.evidence for step in self._steps])
-
-    def _reject(self, reason: str) -> RejectedWindow:
-        return RejectedWindow(self._number(), self._pts_s[0], self._pts_s[-1], reason)
+    def _reject(self, reason: str, number: int) -> RejectedWindow:
+        """The last `number` steps as a reject."""
+        return RejectedWindow(self._number(), self._pts_s[-number - 1], self._pts_s[-1], reason)
 
     def _number(self) -> int:
         self._count += 1
         return self._count - 1
+
+
+def _camera(steps: Sequence[Step]) -> dict[str, float]:
+    """Means of the camera's statistics over steps; none where it is off."""
+    figures = [step.camera for step in steps if step.camera is not None]
+    if not figures:
+        return {}
+    means = np.ascontiguousarray(np.array(figures).T).mean(axis=1)
+    return dict(zip(CAMERA_FIELDS, map(rounded, means), strict=True))

@@ -18,6 +18,8 @@ class Decoder:
     class config:  # noqa: N801
         condition = "skill"
 
+    switch: int | None = None
+
     def observe(self, images: Tensor) -> Tensor:
         return torch.zeros(len(images), 1, 1)
 
@@ -37,6 +39,15 @@ class Decoder:
 
     def act(self, images: Tensor, skill: Skill, texts: list[str]) -> Actions:
         return Actions(skill.codes)
+
+
+class Gripper(Decoder):
+    """The same, whose one dimension takes two values."""
+
+    switch = 0
+
+
+DRAWN = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2)  # codes and likelihoods
 
 
 def chosen(combine: str, codes: list[float], likelihoods: list[float]) -> tuple[float, float]:
@@ -61,3 +72,11 @@ def test_medoid_carries_out_one_skill_and_not_a_mixture() -> None:
 
 def test_likeliest_asks_the_prior() -> None:
     assert chosen("likeliest", [0.0, 1.0, 5.0], [-3, -2, -1]) == (5.0, 5.0)
+
+
+def test_a_gripper_of_two_values_is_named_for_those_who_average_chunks() -> None:
+    images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    plain: Any = Decoder()
+    gripper: Any = Gripper()
+    assert PriorActor(plain, plain, ActingConfig()).choose(images, ["go"], *DRAWN).votes == ()
+    assert PriorActor(plain, gripper, ActingConfig()).choose(images, ["go"], *DRAWN).votes == (0,)

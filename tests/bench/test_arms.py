@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 import torch
 
+from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import goals_of, train_arm
-from sofdata.bench.study.data import BenchData
+from sofdata.bench.study.choice import DataBudget
+from sofdata.bench.study.data import BenchData, prepare_data
+from sofdata.bench.study.naming import named_actions
+from sofdata.bench.study.run import texts_of
 from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
-from sofdata.bench.study.stages import DataBudget, Trainer, named_actions
+from sofdata.bench.study.stages import Trainer
 from sofdata.types import ActionBatch
 from tests.bench.conftest import tiny
 
@@ -96,7 +105,7 @@ def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_deco
     shown, videos = trainer.demonstrations(BUDGET), trainer._unlabelled(BUDGET)
     assert stages["clone"].record["windows"] == len(shown) + len(videos)
     decoder = stages["decoder"].model
-    named = named_actions(videos, decoder)
+    named = named_actions(videos, decoder, trainer.config)
     assert named.batch.keys == videos.batch.keys
     assert isinstance(named.batch, ActionBatch)
     assert isinstance(shown.batch, ActionBatch)
@@ -108,6 +117,31 @@ def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_deco
     both = shown.joined(named).batch
     assert isinstance(both, ActionBatch)
     assert torch.equal(both.actions[: len(shown)], shown.batch.actions)
+
+
+@pytest.mark.parametrize("name", ["sof", "sof+clone", "lapa", "atm"])
+def test_arms_learn_from_short_windows_and_padding_does_not_matter(
+    name: str, collected: Path, tmp_path: Path
+) -> None:
+    config = tiny("ingest.windows.tail=mask", f"arms=[{name}]")
+    data = prepare_data(config, find_suite("pushing").fps, collected, tmp_path)
+    texts = texts_of(tasks_of(find_suite("pushing"), config.tasks))
+    trainer = Trainer(config, data, texts, tmp_path)
+    stages = train_arm(ARMS[name], BUDGET, trainer)
+    for stage in stages.values():
+        assert all(math.isfinite(value) for value in stage.record["metrics"].values())
+    decoder, videos = stages["decoder"].model, trainer._unlabelled(BUDGET)
+    assert set(videos.batch.mask.sum(1).tolist()) == set(range(1, 9))
+    named = named_actions(videos, decoder, config).batch
+    assert isinstance(named, ActionBatch)
+    assert torch.equal(named.action_mask.sum(1), videos.batch.mask.sum(1))  # one action a step
+    spoilt = replace(named, flow=named.flow.float(), actions=named.actions.clone())
+    spoilt.flow[~spoilt.mask] = 7.0
+    spoilt.actions[~spoilt.action_mask] = 7.0
+    whole = replace(named, flow=named.flow.float())
+    for stage in stages.values():
+        loss, _ = stage.model.loss(whole, 0)
+        assert torch.allclose(stage.model.loss(spoilt, 0)[0], loss, rtol=1e-4)
 
 
 def test_the_clone_is_built_as_bc_and_given_the_task() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from sofdata.bench.collect.collect import RECORD, WORK, CollectProgress, collect
+from sofdata.bench.collect.collect import (
+    PLAY_RECORD,
+    RECORD,
+    WORK,
+    CollectProgress,
+    collect,
+)
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.collect.episodes import layout_hash, perform
 from sofdata.bench.envs.base import Suite, Task
 from sofdata.bench.envs.pushing import PushingSuite
 from sofdata.bench.envs.registry import find_suite, tasks_of
-from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.envs.seeds import purpose_of, seeds_for
+from sofdata.cli.app import app
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw, ingest
 
@@ -38,7 +47,9 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != RECORD
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in files
+        if path.name not in (RECORD, PLAY_RECORD)
     }
 
 
@@ -235,3 +246,119 @@ def test_a_record_that_a_person_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "pushing" / RECORD).write_text('{"suite": "pushing", "fps": 10}')
     with pytest.raises(ConfigError, match="was not written by 'collect'"):
         collect(CollectConfig.parse(SMALL), tmp_path, workers=1)
+
+
+PLAYING = {
+    "suite": "pushing",
+    "tasks": SMALL["tasks"],
+    "play_minutes": 0.2,
+    "play_s": 2.0,
+    "size": 64,
+}
+
+
+def test_play_is_as_many_minutes_as_asked_for_spread_evenly_and_with_no_task(
+    tmp_path: Path,
+) -> None:
+    import pyarrow.parquet as pq
+
+    found = collect(CollectConfig.parse(PLAYING), tmp_path, workers=1)
+    assert [found["play"][task]["episodes"] for task in PLAYING["tasks"]] == [3, 3]  # type: ignore[attr-defined]
+    seeds = [seed for part in found["play"].values() for seed in part["seeds"]]
+    assert {purpose_of(seed) for seed in seeds} == {"play"}
+    folder = tmp_path / "pushing" / "play"
+    (path,) = (folder / "data").rglob("*.parquet")
+    assert pq.read_table(path).num_rows == 0.2 * 60 * PushingSuite.fps
+    assert list(pq.read_table(folder / "meta/tasks.parquet").to_pandas().index) == ["play"]
+    dataset = ingest(folder, tmp_path / "dataset", "with_actions=true").dataset
+    assert dataset.actions is not None
+    assert tuple(dataset.actions.names) == PushingSuite().action_names
+
+
+def test_play_stands_beside_what_was_collected_and_changes_none_of_it(
+    collected: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(collected, tmp_path / "pushing")
+    collect(CollectConfig.parse(PLAYING), tmp_path, workers=1)
+    found = tmp_path / "pushing"
+    assert sorted(os.listdir(found)) == [RECORD, "demos", "play", PLAY_RECORD, "videos"]
+    assert (found / RECORD).read_bytes() == (collected / RECORD).read_bytes()
+    assert collect(CollectConfig.parse(SMALL), tmp_path) == json.loads(
+        (collected / RECORD).read_text()
+    )
+    with pytest.raises(ConfigError, match=r"play_s is 1\.0, there 2\.0"):
+        collect(CollectConfig.parse({**PLAYING, "play_s": 1}), tmp_path)
+
+
+def test_the_command_line_asks_for_play_by_its_minutes(tmp_path: Path) -> None:
+    words = ["bench", "collect", str(tmp_path), "--suite", "pushing", "--play", "0.1", "--json"]
+    given = ["--set", "size=32", "--set", "tasks=[push-up]", "--workers", "1", "--quiet"]
+    done = CliRunner().invoke(app, [*words, *given])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["play"]["push-up"]["episodes"] == 2
+    shown = CliRunner().invoke(app, [*words[:-1], *given])
+    assert "play" in shown.stdout
+    assert "expert succeeds" not in shown.stdout
+
+
+def test_play_is_the_same_bytes_for_any_number_of_processes(tmp_path: Path) -> None:
+    config = CollectConfig.parse(PLAYING)
+    records = [collect(config, tmp_path / str(number), number) for number in (1, 2)]
+    one, two = (tmp_path / str(number) / "pushing" for number in (1, 2))
+    assert contents(one) == contents(two)
+    assert records[0]["play"] == records[1]["play"]
+
+
+def test_another_look_changes_pictures_and_nothing_else(collected: Path, tmp_path: Path) -> None:
+    collect(CollectConfig.parse({**SMALL, "look": "other"}), tmp_path, workers=1)
+    before, after = record(collected), record(tmp_path / "pushing")
+    assert after["config"].pop("look") == "other"
+    assert after["config"] == before["config"]
+    for part in ("videos", "demos"):
+        assert after[part] == before[part]  # the same seeds, layouts and steps
+    old, new = contents(collected), contents(tmp_path / "pushing")
+    assert old.keys() == new.keys()
+    films = [name for name in old if name.endswith(".mp4")]
+    assert all(old[name] != new[name] for name in films)
+    (rows,) = [name for name in old if name.startswith("demos/data/")]
+    assert old[rows] == new[rows]  # actions and states
+
+
+def test_settings_that_change_nothing_leave_a_record_as_it_was_before_there_were_such() -> None:
+    content = CollectConfig.parse(SMALL).content()
+    assert list(content) == [
+        *("suite", "tasks", "videos", "demos", "size", "hold_steps", "least_rate"),
+    ]
+    assert list(CollectConfig.parse({"play_minutes": 1}).content()) == [
+        *("suite", "tasks", "size", "play_minutes", "play_s"),
+    ]
+    assert CollectConfig.parse({"retreat": "none"}).content()["retreat"] == "none"
+
+
+class Plain:
+    """A suite as others write it, with no variants and no play."""
+
+    name, fps, tasks = "plain", 10.0, (Task("go", "go there", 10),)
+
+    def check(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"look": "other"}, "the suite plain comes in no variants"),
+        ({"play_minutes": 1}, "nothing plays in the suite plain"),
+    ],
+)
+def test_what_a_suite_does_not_have_is_refused_before_any_work(
+    values: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sofdata.bench.collect.collect.find_suite", lambda name: Plain())
+    with pytest.raises(ConfigError, match=message):
+        collect(CollectConfig.parse({"suite": "pushing", **values}), tmp_path, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_expert_that_never_retreats_cannot_be_asked_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no expert of the suite pushing retreats at random"):
+        collect(CollectConfig.parse({**SMALL, "retreat": "none"}), tmp_path, 1)

@@ -48,6 +48,20 @@ def test_data_that_changed_after_it_was_ingested_is_refused(
         prepare_data(tiny(), fps, mine, tmp_path / "out")
 
 
+def test_videos_are_ingested_only_where_an_arm_learns_from_them(
+    collected: Path, tmp_path: Path
+) -> None:
+    fps = find_suite("pushing").fps
+    without = prepare_data(tiny("arms=[bc, bc-50]", "demos=[1]"), fps, collected, tmp_path)
+    (folder,) = (tmp_path / "data").iterdir()
+    assert not (folder / "videos").exists()
+    assert without.choose("videos", ["push the block to the left"], 0, 0) == []
+    with_them = prepare_data(tiny("arms=[bc, sof]"), fps, collected, tmp_path)
+    assert (folder / "videos" / "dataset.json").exists()
+    assert with_them.digest == without.digest
+    assert with_them.sources["demos"] == without.sources["demos"]
+
+
 @pytest.mark.parametrize(
     "setting", ["curve=[-5]", "seeds=[-1]", "seeds=[1, 1]", "tasks=[a, a]", "demos=[1, 1]"]
 )

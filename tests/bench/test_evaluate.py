@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sofdata.bench.envs.base import Env, Task
@@ -78,6 +80,53 @@ def test_an_arm_that_does_nothing_fails_after_all_steps() -> None:
         assert [len(decision.then) for decision in decisions] == [1, 1, 0, 0]
 
 
+class Counting:
+    """Says of each action at which look it was decided: 1, 2, ... in chunks of 4."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+        self.looks += 1
+        actions = torch.full((len(images), 4, 3), float(self.looks))
+        actions[..., 2] = 1.0 if self.looks % 2 else -1.0
+        return Acted(actions, votes=(2,))
+
+
+def carried_out(ensemble: float | None, episodes: int = 1) -> list[list[float]]:
+    """The actions that a simulator is given in episodes of six steps, two between looks."""
+    given: list[list[float]] = []
+
+    class Recorded(PushingEnv):
+        def step(self, action: NDArray[np.float32]) -> bool:
+            given.append([round(float(value), 6) for value in action])
+            return super().step(np.zeros_like(action))
+
+    config = EvaluationConfig(
+        episodes=episodes, at_once=1, max_steps=6, execute=2, ensemble=ensemble
+    )
+    evaluate(
+        Counting(),
+        SUITE.tasks[:1],
+        tuple(range(episodes)),
+        config,
+        simulators=lambda task, place: Recorded(task, 64),
+        noise_seed=0,
+    )
+    return given
+
+
+def test_the_latest_look_alone_decides_unless_chunks_are_averaged() -> None:
+    assert [action[0] for action in carried_out(None)] == [1, 1, 2, 2, 3, 3]
+
+
+def test_averaged_chunks_are_those_of_the_episode_that_reach_the_step() -> None:
+    found = carried_out(0.0, episodes=2)
+    assert [action[0] for action in found[:6]] == [1, 1, 1.5, 1.5, 2.5, 2.5]
+    assert [action[0] for action in found[6:]] == [4, 4, 4.5, 4.5, 5.5, 5.5]  # begun anew
+    assert [action[2] for action in found[:6]] == [1, 1, -1, -1, 1, 1]  # a tie: the latest look
+
+
 def test_the_expert_succeeds_and_the_steps_are_counted() -> None:
     config = EvaluationConfig(episodes=1, at_once=1, execute=1)
     recorder = Recorder()
@@ -123,3 +172,59 @@ def test_simulators_are_made_once() -> None:
     assert simulators.get(SUITE.tasks[0], 1) is not first
     assert first.image().shape == (64, 64, 3)
     simulators.close()
+
+
+class Numbered(PushingEnv):
+    """Its image shows how many steps its episode has taken; it counts how often it draws."""
+
+    steps = drawn = 0
+
+    def reset(self, seed: int) -> None:
+        self.steps = 0
+
+    def image(self) -> NDArray[np.uint8]:
+        self.drawn += 1
+        return np.full((64, 64, 3), self.steps, np.uint8)
+
+    def step(self, action: NDArray[np.float32]) -> bool:
+        self.steps += 1
+        return False
+
+
+@pytest.mark.parametrize(
+    ("execute", "step_frames", "history", "expected", "drawn"),
+    [
+        (4, 2, 2, [[0, 0, 0], [0, 2, 4], [4, 6, 8]], 3 + 3),
+        (4, 3, 2, [[0, 0, 0], [0, 1, 4], [2, 5, 8]], 3 + 6),
+        (2, 2, 3, [[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 2, 4]], 6),
+        (4, 2, 0, [[0], [4], [8]], 3),
+    ],
+)
+def test_a_policy_is_given_the_frames_before_the_present_one(
+    execute: int, step_frames: int, history: int, expected: list[list[int]], drawn: int
+) -> None:
+    seen: list[list[int]] = []
+
+    class Looks:
+        def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+            """Keep what is seen of the first episode."""
+            assert images.ndim == (5 if history else 4)
+            seen.append(images.view(len(images), -1, 3, 64, 64)[0, :, 0, 0, 0].tolist())
+            return Acted(torch.zeros(len(images), 6, 2))
+
+    env = Numbered(SUITE.tasks[0], 64)
+    config = EvaluationConfig(episodes=2, at_once=1, execute=execute, max_steps=12, strips=0)
+    found = evaluate(
+        Looks(),
+        SUITE.tasks[:1],
+        (1, 2),
+        config,
+        simulators=lambda task, place: env,
+        noise_seed=0,
+        step_frames=step_frames,
+        history=history,
+    )
+    each = -(-12 // execute)
+    assert seen[:3] == seen[each : each + 3] == expected  # the second episode begins anew
+    assert len(found.outcomes) == 2
+    assert env.drawn == 2 * drawn

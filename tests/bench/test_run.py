@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from sofdata.bench.results.table import read_results, summary, table
-from sofdata.bench.study.cells import Cell, cell_hash, wanted_cells
+from sofdata.bench.study.cells import cell_hash, cell_settings
 from sofdata.bench.study.config import BenchConfig
-from sofdata.bench.study.frozen import chosen_hash
+from sofdata.bench.study.frozen import chosen, chosen_hash
 from sofdata.bench.study.run import WorkDone, plan, run
+from sofdata.bench.study.wanted import Cell, wanted_cells
 from sofdata.errors import ConfigError
 from tests.bench.conftest import TINY, tiny
 
@@ -135,6 +136,8 @@ def keys(config: BenchConfig) -> dict[str, str]:
         ("acting.samples=9", {"lapa", "sof-shuffled", "sof-novideo", "sof", "sof+mpc"}),
         ("seeds=[1]", set(tiny().arms)),
         ("evaluation.strips=0", set()),
+        ("evaluation.ensemble=0.01", set(tiny().arms)),
+        ("evaluation.ensemble=null", set()),
         ("skill.run.log_every=5", set()),
     ],
 )
@@ -143,6 +146,18 @@ def test_a_setting_changes_the_keys_of_the_cells_that_depend_on_it(
 ) -> None:
     before, after = keys(tiny()), keys(tiny(change))
     assert {arm for arm in before if before[arm] != after[arm]} == arms
+
+
+def test_settings_of_before_keep_their_keys_where_a_later_key_is_off() -> None:
+    config = tiny()
+    cell = Cell("pushing", "bc", 1, 0, 0, "test")
+    assert "ensemble" not in cell_settings(cell, config)["evaluation"]
+    assert "ensemble" not in chosen(config)["evaluation"]
+    assert "tail" not in chosen(config)["ingest"]["windows"]
+    later = tiny("evaluation.ensemble=0", "ingest.windows.tail=mask")
+    assert cell_settings(cell, later)["evaluation"]["ensemble"] == 0
+    assert chosen(later)["evaluation"]["ensemble"] == 0
+    assert chosen(later)["ingest"]["windows"]["tail"] == "mask"
 
 
 def test_other_data_tasks_or_purposes_are_other_cells() -> None:

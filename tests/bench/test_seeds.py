@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from sofdata.bench.envs.seeds import FIRST, RANGE, purpose_of, seeds_for
+from sofdata.bench.envs.seeds import EARLIER_TEST, FIRST, RANGE, purpose_of, seeds_for
 from sofdata.errors import ConfigError
 
 
@@ -29,6 +29,13 @@ def test_the_purpose_of_an_episode_follows_from_its_seed() -> None:
     for purpose in FIRST:
         assert purpose_of(seeds_for(purpose, 1)[0]) == purpose
         assert purpose_of(FIRST[purpose] + RANGE - 1) == purpose
-    for seed in (0, FIRST["test"] + RANGE):
+    for seed in (0, 4 * RANGE, FIRST["test"] + RANGE):
         with pytest.raises(ConfigError, match=f"no episode has the seed {seed}"):
             purpose_of(seed)
+
+
+def test_test_episodes_of_an_earlier_study_are_known_and_never_used_again() -> None:
+    for first in EARLIER_TEST:
+        assert purpose_of(first) == purpose_of(first + RANGE - 1) == "test"
+        for purpose in FIRST:
+            assert not first <= FIRST[purpose] < first + RANGE

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sofdata.bench.study.arms import ARMS
+from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.split import SPLIT, agreed_split
-from sofdata.bench.study.stages import DataBudget, Trainer
+from sofdata.bench.study.stages import Trainer
 from sofdata.errors import ConfigError
 
 # Two cameras of five episodes, of which the first shows both tasks.

@@ -24,10 +24,12 @@ from sofdata.ingest.mode import Mode
 from sofdata.ingest.replay import replay
 from sofdata.ingest.run import prepare
 from sofdata.ingest.verify import verify
+from sofdata.loading.loader import Loader
 from sofdata.shards.layout import unit_of
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.tar import TarWriter, hash_file, read_samples
 from sofdata.storage.tree import Tree
+from sofdata.types import ActionBatch
 from tests.helpers import hashes, ingest, sofdata
 from tests.lerobots import DATA, TOP, edit_table, write_jumping
 
@@ -146,6 +148,37 @@ def test_windows_are_the_same_with_and_without_actions(
         assert without.actions is None
         assert sample.record.model_copy(update={"actions": None}) == without.record
     assert not bare
+
+
+def test_short_windows_at_the_end_of_an_episode_hold_the_actions_up_to_it(
+    source: Path, demonstrations: Path, tmp_path: Path
+) -> None:
+    ingest(source, tmp_path / "masked", ACTIONS, "windows.tail=mask", "windows.stride=1")
+    assert verify(Tree(str(tmp_path / "masked"))).findings == ()
+    found, whole = dict[str, list[int]](), dict[str, float]()
+    for sample, _ in samples(tmp_path / "masked"):
+        record = sample.record
+        found.setdefault(record.source, []).append(len(sample.flow))
+        whole[record.source] = record.end_s  # the last window ends with the episode
+        assert sample.actions is not None
+        assert len(sample.actions) == round((record.end_s - record.start_s) * 20)
+        assert np.abs(moved_px(sample) - acted_px(sample, sample.actions)).max() < 0.7
+    assert found
+    for lengths in found.values():  # down to one step
+        assert lengths == [8] * (len(lengths) - 7) + [7, 6, 5, 4, 3, 2, 1]
+    ends = {sample.record.source: sample.record.end_s for sample, _ in samples(demonstrations)}
+    assert whole == ends
+
+
+def test_short_windows_are_padded_and_masked_in_a_batch(source: Path, tmp_path: Path) -> None:
+    ingest(source, tmp_path / "masked", ACTIONS, "windows.tail=mask", "windows.stride=1")
+    batch = next(iter(Loader(str(tmp_path / "masked"), batch_size=64, shuffle=False)))
+    assert isinstance(batch, ActionBatch)
+    steps, actions = batch.mask.sum(1), batch.action_mask.sum(1)
+    assert set(steps.tolist()) == set(range(1, 9))
+    assert ((actions >= 2 * steps) & (actions <= 3 * steps + 1)).all()  # of two or three frames
+    assert not batch.flow[~batch.mask].any()
+    assert not batch.actions[~batch.action_mask].any()
 
 
 def test_nothing_tells_of_actions_where_they_were_not_asked_for(copy: Path, tmp_path: Path) -> None:

@@ -98,7 +98,10 @@ def test_the_same_ingest_goes_on_and_another_names_the_setting(films: Path, olde
 
 def test_a_record_without_the_keys_means_what_was_done_before_there_were_any() -> None:
     older = load_config(None, OFF)
-    assert not older.content()["windows"].keys() & {"min_texture", "camera_fit"}
+    assert not older.content()["windows"].keys() & {"min_texture", "camera_fit", "tail"}
     assert stored_config(older.content()).windows == older.windows
     without = load_config(None, ["windows.camera=off"])
     assert "camera_fit" not in without.content()["windows"]  # it decides nothing
+    masked = load_config(None, ["windows.tail=mask"])
+    assert stored_config(masked.content()).windows.tail == "mask"
+    assert stored_config(older.content()).windows.tail == "drop"

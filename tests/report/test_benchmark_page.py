@@ -143,7 +143,8 @@ def test_results_of_other_settings_are_left_out_and_counted(out: Path) -> None:
     write(out, result("bc", 9, settings="b"))
     page = page_of(out)  # the latest settings count
     assert "18 results of other settings" in page
-    (out / "frozen.json").write_text(json.dumps({"chosen_sha256": "a"}))
+    record = {"chosen_sha256": "a", "settings": {"suite": "toy"}}
+    (out / "frozen.json").write_text(json.dumps(record))
     page = page_of(out)  # the frozen ones count
     assert "1 results of other settings" in page
     assert "+0.50" in page
@@ -193,3 +194,18 @@ def test_exported_results_make_a_page_without_rollouts(out: Path, tmp_path: Path
     page = (tmp_path / "page" / PAGE).read_text()
     assert "0.70 [" in page
     assert "what the robot did" not in page
+
+
+def test_tasks_that_do_not_count_stand_in_brackets(tmp_path: Path) -> None:
+    made = result("bc", 4)
+    for each in made["episodes"]:
+        each["success"] = each["success"] and each["task"] == "open"
+    made["success_by_task"][TASKS[1]] = 0.0
+    write(tmp_path, {**made, "counted": ["open"]})
+    page = page_of(tmp_path)
+    assert "1 tasks that count (1 others, which do not, stand in brackets below)" in page
+    assert "<th>open</th><th>(&lt;script&gt;close)</th>" in page
+    assert "0.40 [" in page  # the mean is over those that count
+    text = (tmp_path / TABLE).read_text()
+    assert "| success by task | open | (<script>close) |" in text
+    assert "| bc, K=1 | 0.40 | 0.00 |" in text

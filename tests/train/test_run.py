@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,15 +18,17 @@ from sofdata.ingest.verify import verify
 from sofdata.loading.split import Sides
 from sofdata.models.files import load_file
 from sofdata.models.saved import MODEL, load_skill, save_model
+from sofdata.scenes.pushing import write_pushing_demonstrations
 from sofdata.storage.tree import Tree
-from sofdata.train.config import TrainConfig, load_train_config
+from sofdata.train.config import StageName, TrainConfig, load_train_config
 from sofdata.train.encode import encode
 from sofdata.train.ranks import Ranks
 from sofdata.train.run import train_stage
 from sofdata.train.sides import SPLIT
 from sofdata.train.stage import StageJob, build_model, loaders
+from tests.helpers import ingest
 from tests.helpers import sofdata as command
-from tests.train.conftest import TINY
+from tests.train.conftest import TINY, WINDOWS
 
 
 def sets(settings: tuple[str, ...]) -> list[str]:
@@ -126,6 +129,24 @@ def test_skills_of_all_windows_lie_beside_the_index(
     first = (dest / json.loads(done.stdout)["skills"]).read_bytes()
     path = encode(Tree(str(dest)), load_skill(trained), "again")
     assert (dest / path).read_bytes() == first
+
+
+def test_short_windows_at_the_end_of_an_episode_are_learned_from(
+    tiny: TrainConfig, tmp_path: Path
+) -> None:
+    write_pushing_demonstrations(tmp_path / "episodes", episodes_per_task=2, seed=5)
+    settings = (*WINDOWS, "windows.tail=mask", "windows.stride=1", "with_actions=true")
+    ingest(tmp_path / "episodes", tmp_path / "dataset", *settings)
+    assert verify(Tree(str(tmp_path / "dataset"))).findings == ()
+    place, names = (str(tmp_path / "dataset"),), ("skill", "planner", "decoder")
+    for name in cast(tuple[StageName, ...], names):
+        job = StageJob(name, tiny, place, str(tmp_path / "models"), {})
+        metrics = train_stage(job, lambda progress: None).metrics
+        assert metrics
+        assert all(np.isfinite(value) for value in metrics.values())
+    frame = np.zeros((128, 128, 3), np.uint8)
+    policy = sofdata.models.load(tmp_path / "models")
+    assert policy.act(frame, policy.plan(frame, "push the disc up")).values.isfinite().all()
 
 
 def test_a_decoder_needs_actions(pushing: Path, trained: Path, tiny: TrainConfig) -> None:

@@ -20,6 +20,7 @@ from sofdata.windows.segment import Outcome, Windower, make_steps
 SIDE = 16
 # The frames are plain, so that none of their motion could be seen.
 CONFIG = WindowConfig(size=SIDE, camera="off", static_px=0.25, min_texture=0)
+MASKED = CONFIG.model_copy(update={"tail": "mask"})
 
 
 def clip(steps: int) -> tuple[Frames, FlowClip, list[str]]:
@@ -95,6 +96,60 @@ def test_windows_start_at_multiples_of_stride_and_one_more_reaches_the_end(
     assert all(isinstance(outcome, SkillWindow) for outcome in outcomes)
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (12, [(0, 8), (4, 12), (8, 12)]),
+        (16, [(0, 8), (4, 12), (8, 16), (12, 16)]),
+        (9, [(0, 8), (4, 9), (8, 9)]),
+        (14, [(0, 8), (4, 12), (8, 14), (12, 14)]),
+        (7, [(0, 7), (4, 7)]),
+        (2, [(0, 2)]),
+    ],
+)
+def test_with_masked_tails_windows_start_at_every_multiple_of_stride_and_the_last_are_short(
+    steps: int, expected: list[tuple[int, int]]
+) -> None:
+    outcomes = cut(steps, config=MASKED)
+    assert [steps_of(outcome) for outcome in outcomes] == expected
+    assert [outcome.index for outcome in outcomes] == list(range(len(expected)))
+    for outcome, (start, end) in zip(outcomes, expected, strict=True):
+        assert isinstance(outcome, SkillWindow)
+        assert outcome.flow[:, 0, 0, 0].tolist() == list(range(start + 1, end + 1))
+        assert (outcome.first.max(), outcome.last.min()) == (start, end)
+        assert outcome.motion["mean_px"] == np.arange(start + 1, end + 1).mean()
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+@pytest.mark.parametrize(("length", "stride"), [(8, 4), (8, 8), (5, 3), (4, 1), (1, 1)])
+def test_with_masked_tails_every_multiple_of_stride_begins_one_window(
+    steps: int, length: int, stride: int
+) -> None:
+    sizes = {"size": SIDE, "length": length, "stride": stride, "min_steps": 1}
+    config = WindowConfig.parse({**sizes, "camera": "off", "min_texture": 0, "tail": "mask"})
+    spans = [steps_of(outcome) for outcome in cut(steps, config=config)]
+    assert spans == [(k, min(k + length, steps)) for k in range(0, steps, stride)]
+
+
+def test_a_short_window_obeys_the_same_filters_and_stretches() -> None:
+    frames, flow, breaks = clip(20)
+    breaks[9] = "shot"
+    flow.flow[16:] = 0.0  # of (10, 18), (14, 20) and (18, 20) the last one alone hardly moves
+    windower = Windower(MASKED)
+    outcomes = [*push(windower, frames, flow, breaks, MASKED), *windower.close()]
+    spans = [(0, 8), (4, 9), (8, 9), (10, 18), (14, 20), (18, 20)]
+    assert [steps_of(outcome) for outcome in outcomes] == spans
+    assert [getattr(outcome, "reason", "kept") for outcome in outcomes] == ["kept"] * 5 + ["static"]
+    assert outcomes[-1].index == 5
+
+
+def test_a_stretch_below_min_steps_is_one_reject_with_masked_tails_too() -> None:
+    outcomes = cut(20, {9: "shot", 11: "shot"}, config=MASKED)
+    reasons = [getattr(outcome, "reason", "") for outcome in outcomes]
+    assert reasons == ["", "", "", "too_short", "", ""]
+    assert steps_of(outcomes[3]) == (10, 11)
+
+
 def test_a_window_holds_its_own_steps_frames_and_times() -> None:
     window = cut(12)[1]
     assert isinstance(window, SkillWindow)
@@ -110,7 +165,7 @@ def test_a_window_holds_its_own_steps_frames_and_times() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 8, 13, 40])
-@pytest.mark.parametrize("config", [CONFIG, WindowConfig(size=8, length=5, stride=3)])
+@pytest.mark.parametrize("config", [CONFIG, MASKED, WindowConfig(size=8, length=5, stride=3)])
 def test_the_result_does_not_depend_on_the_chunks(chunk: int, config: WindowConfig) -> None:
     breaks = {9: "shot", 10: "gap", 14: "shot", 27: "gap"}
     whole, parts = cut(40, breaks, config), cut(40, breaks, config, chunk)

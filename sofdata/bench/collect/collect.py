@@ -4,6 +4,11 @@
     OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0
     OUT/SUITE/collect.json  settings, seeds, layouts, how often experts succeed; written last
 
+With `play_minutes`, undirected play in place of both, beside what is there:
+
+    OUT/SUITE/play/         with actions, as demos
+    OUT/SUITE/play.json     as collect.json
+
 Only successes are kept. Seeds are tried in waves: first as many as episodes are wanted, then as
 many as are still missing, and so on. Which seeds are tried therefore follows from the settings
 alone, and the bytes are equal for any number of processes and after any interruption.
@@ -25,14 +30,14 @@ from typing import Any
 
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.collect.episodes import (
-    PARTS,
     Attempt,
     Part,
     attempt,
     read_demonstration,
 )
-from sofdata.bench.envs.base import Env, Suite, Task
-from sofdata.bench.envs.registry import SIMULATORS, find_suite, tasks_of
+from sofdata.bench.envs.base import Env, Suite, Task, Variant
+from sofdata.bench.envs.play import TEXT as PLAY_TEXT
+from sofdata.bench.envs.registry import SIMULATORS, find_suite, playing, tasks_of, varied
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.bench.records import read_record
 from sofdata.config.section import differing_keys
@@ -48,11 +53,12 @@ from sofdata.system.interrupts import held
 from sofdata.system.processes import end_with_parent, end_workers
 from sofdata.system.versions import __version__, installed
 
-RECORD = "collect.json"
+RECORD, PLAY_RECORD = "collect.json", "play.json"
 CAMERA = "observation.images.front"
 WORK = "work"
 _FORMAT = 1
 _ATTEMPT_FORMAT = 2  # of the files of single attempts
+_OF_ATTEMPTS = ("suite", "size", "hold_steps", "play_s", "look", "retreat")
 _BATCH = 6  # attempts that a process makes between two reports of progress
 
 CollectListener = Callable[["CollectProgress"], None]
@@ -78,6 +84,8 @@ class AttemptBatch:
     seeds: tuple[int, ...]
     size: int
     hold_steps: int
+    play_steps: int
+    variant: Variant
     work: str
 
 
@@ -88,15 +96,18 @@ def collect(
     follow: CollectListener = lambda progress: None,
     choice: Choice = "auto",
 ) -> dict[str, Any]:
-    """Collect into OUT/SUITE; returns what is in `collect.json`. Does nothing if that is there.
+    """Collect into OUT/SUITE; returns what is in its record. Does nothing if that is there.
 
     workers: processes; default: one for each core. choice: as of `only_driver`.
 
     Raises `ConfigError` where packages or libraries are missing, where other settings were
-    collected before, for an expert that succeeds too rarely, for a folder that is not on this
-    machine, and if another command collects into it.
+    collected before, for a variant or play that the suite does not have, for an expert that
+    succeeds too rarely, for a folder that is not on this machine, and if another command collects
+    into it.
     """
-    suite = find_suite(config.suite)
+    suite = varied(find_suite(config.suite), config.variant)
+    if config.play_minutes:
+        playing(suite)
     root = Path(local_folder(out, "the folder to collect into")) / suite.name
     tasks = tasks_of(suite, config.tasks)
     record = _collected(root, config)
@@ -120,27 +131,33 @@ def _collect(
     follow: CollectListener,
 ) -> dict[str, Any]:
     began, work = time.monotonic(), root / WORK / json_digest(_of_attempts(suite, config))[:16]
-    made = _attempts(config, tasks, work, workers or cores(), follow)
+    made = _attempts(config, tasks, suite.fps, work, workers or cores(), follow)
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
-    _assemble_videos(root, tasks, made, work)
-    _assemble_demos(root, suite, tasks, made, work)
+    if config.play_minutes:
+        _assemble_demos(root, suite, tasks, made, work, "play")
+    else:
+        _assemble_videos(root, tasks, made, work)
+        _assemble_demos(root, suite, tasks, made, work, "demos")
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     record = _record(suite, config, tasks, made) | measured
-    atomic.write_text(root / RECORD, json.dumps(record, indent=1) + "\n")
-    shutil.rmtree(root / WORK)
+    atomic.write_text(root / _record_name(config), json.dumps(record, indent=1) + "\n")
+    shutil.rmtree(work)
+    if not list((root / WORK).iterdir()):
+        (root / WORK).rmdir()
     return record
 
 
 def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
     """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
+    path = root / _record_name(config)
     try:
-        record = read_record(root / RECORD)
+        record = read_record(path)
     except FileNotFoundError:
         return None
     if "config" not in record:
-        raise ConfigError(f"{root / RECORD} was not written by 'collect': use another folder")
+        raise ConfigError(f"{path} was not written by 'collect': use another folder")
     differing = "; ".join(differing_keys(config.content(), record["config"]))
     if differing:
         raise ConfigError(
@@ -150,6 +167,10 @@ def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
     return record
 
 
+def _record_name(config: CollectConfig) -> str:
+    return PLAY_RECORD if config.play_minutes else RECORD
+
+
 def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
     """The settings that decide the bytes of one attempt: not how many of them are wanted."""
     content = config.content()
@@ -157,22 +178,23 @@ def _of_attempts(suite: Suite, config: CollectConfig) -> dict[str, Any]:
         "format": _ATTEMPT_FORMAT,
         "sofdata": __version__,
         "fps": suite.fps,
-        **{name: content[name] for name in ("suite", "size", "hold_steps")},
+        **{name: content[name] for name in _OF_ATTEMPTS if name in content},
     }
 
 
 def _attempts(
     config: CollectConfig,
     tasks: tuple[Task, ...],
+    fps: float,
     work: Path,
     workers: int,
     follow: CollectListener,
 ) -> Attempts:
     """Waves of attempts until there are enough successes of every part and task."""
-    wanted: dict[Part, int] = {"videos": config.videos, "demos": config.demos}
-    made: Attempts = {(part, task.name): [] for part in PARTS for task in tasks}
+    wanted = _wanted(config, tasks)
+    made: Attempts = {(part, task.name): [] for part in wanted for task in tasks}
     with _Pool(workers) as pool:
-        while wave := _wave(config, wanted, made, work):
+        while wave := _wave(config, wanted, made, fps, work):
             for batch, attempts in pool.run(wave):
                 made[batch.part, batch.task] += attempts
                 follow(_progress(made, sum(wanted.values()) * len(tasks)))
@@ -181,13 +203,20 @@ def _attempts(
     return made
 
 
+def _wanted(config: CollectConfig, tasks: tuple[Task, ...]) -> dict[Part, int]:
+    """Episodes of each part, for each task."""
+    if config.play_minutes:
+        return {"play": config.play_episodes(len(tasks))}
+    return {"videos": config.videos, "demos": config.demos}
+
+
 def _progress(made: Attempts, wanted: int) -> CollectProgress:
     everything = [one for attempts in made.values() for one in attempts]
     return CollectProgress(sum(one.success for one in everything), wanted, len(everything))
 
 
 def _wave(
-    config: CollectConfig, wanted: Mapping[Part, int], made: Attempts, work: Path
+    config: CollectConfig, wanted: Mapping[Part, int], made: Attempts, fps: float, work: Path
 ) -> list[AttemptBatch]:
     """The attempts that are still missing. Those of one task come one after the other, since making
     a simulator takes a second.
@@ -213,6 +242,8 @@ def _wave(
                 seeds[start : start + _BATCH],
                 config.size,
                 config.hold_steps,
+                max(1, round(config.play_s * fps)),
+                config.variant,
                 str(work),
             )
             for start in range(0, len(seeds), _BATCH)
@@ -257,13 +288,13 @@ class _Pool:
             ) from None
 
 
-_kept: dict[tuple[str, str, int], Env] = {}  # the simulator that this process made last
+_kept: dict[tuple[str, str, int, Variant], Env] = {}  # the simulator that this process made last
 
 
 def _do(batch: AttemptBatch) -> list[Attempt]:
-    suite = find_suite(batch.suite)
+    suite = varied(find_suite(batch.suite), batch.variant)
     task = next(task for task in suite.tasks if task.name == batch.task)
-    key = (batch.suite, batch.task, batch.size)
+    key = (batch.suite, batch.task, batch.size, batch.variant)
     if key not in _kept:
         _close_simulator()
         _kept[key] = suite.make(task, batch.size)
@@ -275,6 +306,7 @@ def _do(batch: AttemptBatch) -> list[Attempt]:
             seed=seed,
             part=batch.part,
             hold_steps=batch.hold_steps,
+            play_steps=batch.play_steps,
             work=Path(batch.work),
         )
         for seed in batch.seeds
@@ -303,14 +335,14 @@ def _assemble_videos(root: Path, tasks: tuple[Task, ...], made: Attempts, work: 
 
 
 def _assemble_demos(
-    root: Path, suite: Suite, tasks: tuple[Task, ...], made: Attempts, work: Path
+    root: Path, suite: Suite, tasks: tuple[Task, ...], made: Attempts, work: Path, part: Part
 ) -> None:
-    """Write the demonstrations, task by task."""
+    """Write the demonstrations, or the play, task by task. Play has no task's text."""
     from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 
-    if not any(made["demos", task.name] for task in tasks):
+    if not any(made.get((part, task.name)) for task in tasks):
         return
-    with _Folder(root / "demos") as folder:
+    with _Folder(root / part) as folder:
         writer = LeRobotWriter(
             folder,
             fps=round(suite.fps),
@@ -320,10 +352,11 @@ def _assemble_demos(
             episodes_per_file=50,
         )
         for task in tasks:
-            for seed in _kept_seeds(made["demos", task.name]):
-                path = work / "demos" / task.name / f"{seed}.npz"
+            text = PLAY_TEXT if part == "play" else task.text
+            for seed in _kept_seeds(made[part, task.name]):
+                path = work / part / task.name / f"{seed}.npz"
                 frames, actions, states = read_demonstration(path)
-                writer.add(Episode({CAMERA: frames}, actions, task.text, states))
+                writer.add(Episode({CAMERA: frames}, actions, text, states))
         writer.finish()
 
 
@@ -351,8 +384,8 @@ def _kept_seeds(attempts: list[Attempt]) -> list[int]:
 def _record(
     suite: Suite, config: CollectConfig, tasks: tuple[Task, ...], made: Attempts
 ) -> dict[str, Any]:
-    """The content of `collect.json`. Keys that end in _s are measurements of time."""
-    content = config.content()
+    """The content of the record. Keys that end in _s are measurements of time."""
+    content, parts = config.content(), list(dict.fromkeys(part for part, _ in made))
     return {
         "format": _FORMAT,
         "suite": config.suite,  # as `find_suite` finds it
@@ -360,10 +393,10 @@ def _record(
         "config": content,
         "config_sha256": json_digest(content),
         "texts": {task.name: task.text for task in tasks},
-        **{part: {task.name: _summary(made[part, task.name]) for task in tasks} for part in PARTS},
+        **{part: {task.name: _summary(made[part, task.name]) for task in tasks} for part in parts},
         "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},
         "episode_cpu_s": {
-            task.name: _mean([one.cpu_s for part in PARTS for one in made[part, task.name]])
+            task.name: _mean([one.cpu_s for part in parts for one in made[part, task.name]])
             for task in tasks
         },
     }

@@ -3,6 +3,7 @@
     WORK/PART/TASK/SEED.json       written last: success, steps, hash of the layout
     WORK/videos/TASK/SEED.mp4      if it succeeded; frames and nothing else
     WORK/demos/TASK/SEED.npz       if it succeeded: frames, actions, states
+    WORK/play/TASK/SEED.npz        the same of an episode of play, which cannot fail
 
 An attempt depends on its suite, task, seed and settings alone, not on what its process did before.
 """
@@ -19,17 +20,21 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.bench.envs.base import Env, Suite, Task
+from sofdata.bench.envs.base import Env, Expert, Suite, Task
+from sofdata.bench.envs.registry import playing
 from sofdata.storage import atomic
 
-Part = Literal["videos", "demos"]
-PARTS: tuple[Part, ...] = ("videos", "demos")
+Part = Literal["videos", "demos", "play"]
+PARTS: tuple[Part, ...] = ("videos", "demos")  # that every collection has
 _MANNER = 7  # keeps the expert's noise apart from what the simulator draws from the same seed
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The record of an attempt. layout: sha256 of the initial state and goal."""
+    """The record of an attempt. layout: sha256 of the initial state and goal.
+
+    success: of the expert; of play, that it was carried out.
+    """
 
     seed: int
     success: bool
@@ -53,19 +58,51 @@ class Performance:
 def perform(suite: Suite, env: Env, task: Task, seed: int, hold_steps: int) -> Performance:
     """Let the expert do the task, and `hold_steps` further steps once it has succeeded."""
     expert = suite.expert(task, np.random.default_rng([seed, _MANNER]))
-    env.reset(seed)
-    expert.reset()
-    layout = env.layout()
-    frames = list[NDArray[np.uint8]]()
-    actions = list[NDArray[np.float32]]()
-    states = list[NDArray[np.float32]]()
+    steps = _Steps(env, expert, seed)
     done = 0  # steps since the task has succeeded, that one included
-    while done <= hold_steps and (done or len(actions) < task.max_steps):
-        frames.append(env.image())
-        states.append(env.state())
-        actions.append(expert.act(env))
-        done += env.step(actions[-1]) or done > 0
-    return Performance(np.stack(frames), np.stack(actions), np.stack(states), layout, done > 0)
+    while done <= hold_steps and (done or len(steps) < task.max_steps):
+        done += steps.take() or done > 0
+    return steps.performance(done > 0)
+
+
+def play(suite: Suite, env: Env, task: Task, seed: int, number: int) -> Performance:
+    """Let the robot play in the scene of a task, for so many steps, whatever succeeds by chance.
+
+    Raises `ConfigError` for a suite in which nothing plays.
+    """
+    player = playing(suite).player(task, np.random.default_rng([seed, _MANNER]))
+    steps = _Steps(env, player, seed)
+    while len(steps) < number:
+        steps.take()
+    return steps.performance(success=True)
+
+
+class _Steps:
+    """What is seen and done, step by step, in an episode that begins with the seed."""
+
+    def __init__(self, env: Env, expert: Expert, seed: int) -> None:
+        self._env, self._expert = env, expert
+        env.reset(seed)
+        expert.reset()
+        self._layout = env.layout()
+        self._frames = list[NDArray[np.uint8]]()
+        self._actions = list[NDArray[np.float32]]()
+        self._states = list[NDArray[np.float32]]()
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def take(self) -> bool:
+        """One more; whether the task has succeeded with it."""
+        self._frames.append(self._env.image())
+        self._states.append(self._env.state())
+        self._actions.append(self._expert.act(self._env))
+        return self._env.step(self._actions[-1])
+
+    def performance(self, success: bool) -> Performance:
+        frames, actions, states = self._frames, self._actions, self._states
+        stacked = np.stack(frames), np.stack(actions), np.stack(states)
+        return Performance(*stacked, self._layout, success)
 
 
 def layout_hash(layout: NDArray[np.float64]) -> str:
@@ -74,7 +111,15 @@ def layout_hash(layout: NDArray[np.float64]) -> str:
 
 
 def attempt(
-    suite: Suite, env: Env, task: Task, *, seed: int, part: Part, hold_steps: int, work: Path
+    suite: Suite,
+    env: Env,
+    task: Task,
+    *,
+    seed: int,
+    part: Part,
+    hold_steps: int,
+    play_steps: int,
+    work: Path,
 ) -> Attempt:
     """Make an attempt, unless its record exists."""
     folder = work / part / task.name
@@ -83,7 +128,10 @@ def attempt(
         return done
     folder.mkdir(parents=True, exist_ok=True)
     began = time.process_time()
-    made = perform(suite, env, task, seed, hold_steps)
+    if part == "play":
+        made = play(suite, env, task, seed, play_steps)
+    else:
+        made = perform(suite, env, task, seed, hold_steps)
     if made.success and part == "videos":
         with atomic.replacing(folder / f"{seed}.mp4") as partial:
             _write_video(partial, made.frames, suite.fps)

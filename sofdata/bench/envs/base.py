@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sofdata.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +16,32 @@ class Task:
     """A task.
 
     text: the instruction that a policy is given. max_steps: control steps after which an episode
-        has failed. stages: how many subtasks must be done one after the other.
+        has failed. stages: how many subtasks must be done one after the other. standard: whether it
+        takes part where settings name no tasks. A task that is added to a suite later does not, so
+        that earlier settings go on meaning the same tasks.
     """
 
     name: str
     text: str
     max_steps: int
     stages: int = 1
+    standard: bool = True
+
+
+LookName = Literal["default", "other"]
+Retreat = Literal["random", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """In what a suite can differ from itself; the defaults are the suite as it is.
+
+    look: camera, colours and light of its pictures. retreat: whether an expert that has done a
+        subtask moves away at random before the next one.
+    """
+
+    look: LookName = "default"
+    retreat: Retreat = "random"
 
 
 class Env(Protocol):
@@ -67,7 +88,7 @@ class Suite(Protocol):
     """Tasks of one kind of simulator. examples/own_environment.py shows one.
 
     fps: nominal frames/s of videos; one frame a control step. action_names, state_names: of each
-        dimension.
+        dimension. Two methods are optional, `varied` and `player`: see `CanVary` and `CanPlay`.
     """
 
     name: str
@@ -87,3 +108,26 @@ class Suite(Protocol):
 
     def check(self) -> None:
         """Raises `ConfigError` that names what to install, where something is missing."""
+
+
+class CanVary(Protocol):
+    """A suite that comes in other variants."""
+
+    def varied(self, variant: Variant) -> Suite:
+        """The suite in that variant. Raises `ConfigError` for one that it does not have."""
+
+
+def check_retreat(suite: str, variant: Variant) -> None:
+    """Raises `ConfigError` for a suite whose experts never retreat, if they are asked not to."""
+    if variant.retreat != Variant().retreat:
+        raise ConfigError(
+            f"no expert of the suite {suite} retreats at random: leave retreat at "
+            f"'{Variant().retreat}'"
+        )
+
+
+class CanPlay(Protocol):
+    """A suite in which the robot can play: move about with no task."""
+
+    def player(self, task: Task, rng: np.random.Generator) -> Expert:
+        """What moves the robot about in the simulator of a task; what it does comes from `rng`."""

@@ -43,8 +43,13 @@ _COLLISION_GEOMS = (0,)
 
 
 def state_of(seed: int) -> int:
-    """The number of the initial state that an episode begins with."""
+    """The number of the initial state that an episode begins with.
+
+    Raises `ConfigError` for a seed of play: there are no states for it.
+    """
     purpose = purpose_of(seed)
+    if purpose not in _STATES:
+        raise ConfigError(f"LIBERO has no initial states for {purpose}: seed {seed}")
     first, end = _STATES[purpose]
     return first + (seed - FIRST[purpose]) % (end - first)
 

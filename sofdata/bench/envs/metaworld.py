@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.bench.envs.base import Env, Expert, Task
+from sofdata.bench.envs.base import Env, Expert, LookName, Task, Variant, check_retreat
+from sofdata.bench.envs.look import LOOKS, Look
+from sofdata.bench.envs.play import Box, Place, Player
 from sofdata.bench.envs.rendering import (
     FastRenderer,
     check_packages,
@@ -21,7 +23,7 @@ from sofdata.bench.envs.rendering import (
     choose_backend,
 )
 
-TEXTS = {
+TEXTS = {  # what takes part where no tasks are named
     "drawer-open": "open the drawer",
     "door-open": "open the door",
     "button-press-topdown": "press the button from above",
@@ -31,18 +33,31 @@ TEXTS = {
     "door-close": "close the door",
     "pick-place": "pick up the puck and place it at the goal",
 }
+MORE_TEXTS = {
+    "window-close": "close the window",
+    "drawer-close": "close the drawer",
+    "faucet-close": "close the faucet",
+    "handle-press-side": "press the handle at the side down",
+    "handle-pull": "pull the handle up",
+    "handle-pull-side": "pull the handle at the side up",
+    "button-press": "press the button from the front",
+    "coffee-button": "press the button of the coffee machine",
+    "door-lock": "turn the lock of the door to close it",
+    "door-unlock": "turn the lock of the door to open it",
+    "lever-pull": "pull the lever up",
+    "plate-slide": "slide the plate into the goal",
+}
 MAX_STEPS = 150
 CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "elevation": -30.0}
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
-
-
+_HIGHEST = 0.35  # m above the table, that play goes up to: higher, the hand leaves the picture
 STATE_NAMES = ("x", "y", "z", "gripper")
 
 
 class MetaWorldEnv:
     """One task."""
 
-    def __init__(self, task: Task, size: int) -> None:
+    def __init__(self, task: Task, size: int, look: Look | None = None) -> None:
         choose_backend()
         from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
@@ -53,7 +68,7 @@ class MetaWorldEnv:
         self._env._partially_observable = False
         self._env._set_task_called = True
         self._env.__dict__.pop("sawyer_observation_space", None)  # was made without the goal
-        self._renderer = FastRenderer(self._env.model, size, CAMERA)
+        self._renderer = FastRenderer(self._env.model, size, CAMERA, look=look)
         self.observation: NDArray[np.float64] = np.zeros(39)
 
     def reset(self, seed: int) -> None:
@@ -86,6 +101,10 @@ class MetaWorldEnv:
         """See `Env`."""
         return np.concatenate([self.observation, self._env._last_rand_vec])
 
+    def bounds(self) -> Box:
+        """Corners of the box that the hand stays in, m: [3] each."""
+        return self._env.mocap_low.copy(), self._env.mocap_high.copy()
+
     def close(self) -> None:
         """See `Env`."""
         self._renderer.close()
@@ -106,17 +125,59 @@ class MetaWorldExpert:
 
     def act(self, env: Env) -> NDArray[np.float32]:
         """See `Expert`."""
-        assert isinstance(env, MetaWorldEnv)
+        observation = _simulated(env).observation
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about gains that the simulator clips
-            action = np.asarray(self._policy.get_action(env.observation))
-        noisy = np.clip(action, -1, 1) + self._rng.normal(0, NOISE, len(action))
-        bounded: NDArray[np.float32] = np.clip(noisy, -1, 1).astype(np.float32)
-        return bounded
+            action = np.asarray(self._policy.get_action(observation))
+        return _noisy(action, self._rng)
+
+
+def _noisy(action: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
+    noisy = np.clip(action, -1, 1) + rng.normal(0, NOISE, len(action))
+    bounded: NDArray[np.float32] = np.clip(noisy, -1, 1).astype(np.float32)
+    return bounded
+
+
+def _simulated(env: Env) -> MetaWorldEnv:
+    assert isinstance(env, MetaWorldEnv)
+    return env
+
+
+class MetaWorldBody:
+    """The arm as one that plays knows it: see `Body`. An action of 1 moves the hand by 1 cm."""
+
+    up: Place = np.array([0.0, 0.0, 0.1])
+    near, reach = 0.02, 0.12
+    grip_steps, way_steps = 10, 40
+    _GAIN = 10.0  # of an action, for each m that is left: as that of most experts
+
+    def box(self, env: Env) -> Box:
+        """See `Body`."""
+        low, high = _simulated(env).bounds()
+        high[2] = min(high[2], _HIGHEST)
+        return low, high
+
+    def hand(self, env: Env) -> Place:
+        """See `Body`."""
+        return _simulated(env).observation[:3]
+
+    def things(self, env: Env) -> list[Place]:
+        """See `Body`. The simulator names two places; the second is 0 where there is one thing."""
+        places = [_simulated(env).observation[first : first + 3] for first in (4, 11)]
+        return [place for place in places if place.any()] or [np.mean(self.box(env), 0)]
+
+    def begin(self, env: Env, thing: int, rng: np.random.Generator) -> None:
+        """See `Body`. The hand does not turn."""
+
+    def action(
+        self, env: Env, way: Place, grip: float, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """See `Body`."""
+        return _noisy(np.array([*(way * self._GAIN), grip]), rng)
 
 
 class MetaWorldSuite:
-    """Eight tasks, pick-place the hard one.
+    """Eight tasks, pick-place the hard one, and more that settings can name.
 
     30 frames/s is nominal, since the simulator's own 80 control steps a second are no video: at 30
     the default step of flow, 0.13 s, spans four of them.
@@ -126,11 +187,26 @@ class MetaWorldSuite:
     fps = 30.0
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "gripper")
     state_names: tuple[str, ...] = STATE_NAMES
-    tasks = tuple(Task(name, text, MAX_STEPS) for name, text in TEXTS.items())
+    tasks = tuple(
+        Task(name, text, MAX_STEPS, standard=name in TEXTS)
+        for name, text in (TEXTS | MORE_TEXTS).items()
+    )
+
+    def __init__(self, look: LookName = "default") -> None:
+        self._look = LOOKS[look]
+
+    def varied(self, variant: Variant) -> MetaWorldSuite:
+        """See `CanVary`."""
+        check_retreat(self.name, variant)
+        return MetaWorldSuite(variant.look)
 
     def make(self, task: Task, size: int) -> MetaWorldEnv:
         """See `Suite`."""
-        return MetaWorldEnv(task, size)
+        return MetaWorldEnv(task, size, self._look)
+
+    def player(self, task: Task, rng: np.random.Generator) -> Expert:
+        """See `CanPlay`."""
+        return Player(MetaWorldBody(), rng)
 
     def expert(self, task: Task, rng: np.random.Generator) -> Expert:
         """See `Suite`."""

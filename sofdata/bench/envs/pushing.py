@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.bench.envs.base import Env, Expert, Task
+from sofdata.bench.envs.base import Env, Expert, LookName, Task, Variant, check_retreat
+from sofdata.bench.envs.look import FLAT_LOOKS, Look
+from sofdata.bench.envs.play import Box, Place, Player
 from sofdata.scenes.pushing_scene import (
     ACTION_NAMES,
     CARRY,
@@ -23,8 +25,8 @@ MAX_STEPS = 60
 class PushingEnv:
     """A task in the toy world."""
 
-    def __init__(self, task: Task, size: int) -> None:
-        self.task, self._size = task, size
+    def __init__(self, task: Task, size: int, look: Look | None = None) -> None:
+        self.task, self._size, self._look = task, size, look
         self.scene = PushingScene()
 
     def reset(self, seed: int) -> None:
@@ -39,6 +41,8 @@ class PushingEnv:
     def image(self) -> NDArray[np.uint8]:
         """See `Env`."""
         image = self.scene.observe()
+        if self._look:
+            image = self._look.of_picture(image)
         if self._size == SIZE:
             return image
         from PIL import Image
@@ -78,6 +82,44 @@ class PushingExpert:
         return action
 
 
+class PushingBody:
+    """The gripper as one that plays knows it: see `Body`. The unit is px."""
+
+    up: Place = np.zeros(2)
+    near, reach = 3.0, 30.0
+    grip_steps, way_steps = 6, 20
+    _NOISE_PX = 0.4
+
+    def box(self, env: Env) -> Box:
+        """See `Body`."""
+        return np.full(2, 8.0), np.full(2, SIZE - 8.0)
+
+    def hand(self, env: Env) -> Place:
+        """See `Body`."""
+        return _simulated(env).scene.gripper
+
+    def things(self, env: Env) -> list[Place]:
+        """See `Body`."""
+        return [_simulated(env).scene.disc]
+
+    def begin(self, env: Env, thing: int, rng: np.random.Generator) -> None:
+        """See `Body`. The hand does not turn."""
+
+    def action(
+        self, env: Env, way: Place, grip: float, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """See `Body`. At the pace of this episode's demonstrator."""
+        pace_px = _simulated(env).scene.pace_px
+        move = way * min(1.0, pace_px / max(float(np.hypot(*way)), 1e-6))
+        move = np.clip(move + rng.normal(0, self._NOISE_PX, 2), -MAX_STEP_PX, MAX_STEP_PX)
+        return np.array([*move, grip], np.float32)
+
+
+def _simulated(env: Env) -> PushingEnv:
+    assert isinstance(env, PushingEnv)
+    return env
+
+
 class PushingSuite:
     """Four pushes and a carry."""
 
@@ -97,9 +139,21 @@ class PushingSuite:
         for text in TASKS
     )
 
+    def __init__(self, look: LookName = "default") -> None:
+        self._look = FLAT_LOOKS[look]
+
+    def varied(self, variant: Variant) -> PushingSuite:
+        """See `CanVary`."""
+        check_retreat(self.name, variant)
+        return type(self)(variant.look)
+
     def make(self, task: Task, size: int) -> PushingEnv:
         """See `Suite`."""
-        return PushingEnv(task, size)
+        return PushingEnv(task, size, self._look)
+
+    def player(self, task: Task, rng: np.random.Generator) -> Expert:
+        """See `CanPlay`."""
+        return Player(PushingBody(), rng)
 
     def expert(self, task: Task, rng: np.random.Generator) -> Expert:
         """See `Suite`."""

@@ -11,7 +11,7 @@ import importlib
 import re
 from collections.abc import Sequence
 
-from sofdata.bench.envs.base import Suite, Task
+from sofdata.bench.envs.base import CanPlay, Suite, Task, Variant
 from sofdata.errors import ConfigError
 
 SUITES = ("metaworld", "pushing", "scene")
@@ -74,11 +74,38 @@ def _own_suite(place: str) -> Suite:
 
 
 def tasks_of(suite: Suite, names: Sequence[str]) -> tuple[Task, ...]:
-    """The tasks of these names, or all. Raises `ConfigError` for one that there is not."""
+    """The tasks of these names, or the standard ones; in the suite's order where none is named.
+
+    Raises `ConfigError` for one that there is not.
+    """
     known = {task.name: task for task in suite.tasks}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(
             f"the suite {suite.name} has no task {', '.join(unknown)}; it has {', '.join(known)}"
         )
-    return tuple(known[name] for name in names or known)
+    standard = [task.name for task in suite.tasks if task.standard]
+    return tuple(known[name] for name in names or standard)
+
+
+def varied(suite: Suite, variant: Variant) -> Suite:
+    """The suite in a variant. Raises `ConfigError` where it has none such."""
+    if variant == Variant():
+        return suite
+    if not hasattr(suite, "varied"):
+        raise ConfigError(
+            f"the suite {suite.name} comes in no variants: leave look and retreat at their "
+            "defaults, or give its class a method `varied` (sofdata.bench.envs.base.CanVary)"
+        )
+    found: Suite = suite.varied(variant)
+    return found
+
+
+def playing(suite: Suite) -> CanPlay:
+    """The suite, if the robot can play in it. Raises `ConfigError` where it cannot."""
+    if not hasattr(suite, "player"):
+        raise ConfigError(
+            f"nothing plays in the suite {suite.name}: leave play_minutes at 0, or give its class "
+            "a method `player` (sofdata.bench.envs.base.CanPlay)"
+        )
+    return suite  # type: ignore[return-value]

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.bench.envs.base import Env, Expert, Task
+from sofdata.bench.envs.base import Env, Expert, LookName, Retreat, Task, Variant
+from sofdata.bench.envs.look import LOOKS, Look
+from sofdata.bench.envs.play import Box, Place, Player
 from sofdata.bench.envs.rendering import (
     FastRenderer,
     check_packages,
@@ -35,13 +37,14 @@ CAMERA = {"lookat": (0.40, -0.04, 0.07), "distance": 0.95, "azimuth": 180.0, "el
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 OPEN_DRAWER = -0.16
 _DRAWER, _WINDOW = 0, 1  # the buttons that lock them
+_HIGH = 0.35  # m, above all things
 _NEAR = 0.02  # tolerance of drawer and window, half of OGBench's own
 
 
 class SceneEnv:
     """One task."""
 
-    def __init__(self, task: Task, size: int) -> None:
+    def __init__(self, task: Task, size: int, look: Look | None = None) -> None:
         choose_backend()
         self.task = task
         self._number = [each.name for each in TASKS].index(task.name) + 1
@@ -50,7 +53,7 @@ class SceneEnv:
         )
         self.info: dict[str, Any] = {}
         self.reset(0)
-        self._renderer = FastRenderer(self._env.model, size, CAMERA)
+        self._renderer = FastRenderer(self._env.model, size, CAMERA, look=look)
 
     def reset(self, seed: int) -> None:
         """See `Env`."""
@@ -108,11 +111,12 @@ class SceneExpert:
     """Does the next subtask that is needed, by OGBench's expert for that object, with some noise.
 
     Locked objects are unlocked first, the cube goes into the drawer while it is open, and buttons
-    are set last. A subtask that fails is retried.
+    are set last. A subtask that fails is retried. retreat: before the next subtask it rises above
+    things, drifting off and turning at random as OGBench's experts do; with "none", straight up.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
+    def __init__(self, rng: np.random.Generator, retreat: Retreat = "random") -> None:
+        self._rng, self._retreat = rng, retreat
         self._oracle: Any = None
         self._doing: tuple[str, Any] = ("", 0)
 
@@ -122,14 +126,15 @@ class SceneExpert:
 
     def act(self, env: Env) -> NDArray[np.float32]:
         """See `Expert`."""
-        assert isinstance(env, SceneEnv)
+        env = _simulated(env)
         needed = next_goal(env.info, env.goal)
         done = self._oracle is None or self._oracle.done
         if done or (needed != self._doing and not self._retreating(env)):
             self._begin(env, needed)
+        if self._retreat == "none":
+            self._rise(env)
         action = np.asarray(self._oracle.select_action(None, self._oracle_info(env)))
-        noisy = action + self._rng.normal(0, NOISE, ACTIONS)
-        return np.clip(noisy, -1, 1).astype(np.float32)
+        return _noisy(action, self._rng)
 
     def _begin(self, env: SceneEnv, needed: tuple[str, Any]) -> None:
         self._doing = needed
@@ -140,6 +145,11 @@ class SceneExpert:
         self._oracle._final_pos = self._rng.uniform(low, high)
         self._oracle._final_pos[2] = high[2]
         self._oracle._final_yaw = self._rng.uniform(-np.pi / 4, np.pi / 4)
+
+    def _rise(self, env: SceneEnv) -> None:
+        """Whatever comes after a subtask, go straight up and do not turn."""
+        self._oracle._final_pos = env.info["proprio/effector_pos"] * [1, 1, 0] + [0, 0, _HIGH]
+        self._oracle._final_yaw = float(env.info["proprio/effector_yaw"][0])
 
     def _retreating(self, env: SceneEnv) -> bool:
         """The subtask is done, and the gripper still has to move away."""
@@ -243,6 +253,69 @@ def _repeatable() -> type:
     return Repeatable
 
 
+class SceneBody:
+    """The arm as one that plays knows it: see `Body`. An action of 1 moves the hand by 5 cm.
+
+    It turns to the thing that an act is about, for a button to any yaw near.
+    """
+
+    up: Place = np.array([0.0, 0.0, 0.12])
+    near, reach = 0.03, 0.15
+    grip_steps, way_steps = 8, 30
+    _GAIN, _TURN_GAIN = 15.0, 3.0  # of an action, for each m or rad that is left
+    _PARTS = ("block_0", "drawer_handle", "window_handle")
+
+    def __init__(self) -> None:
+        self._yaw = 0.0
+
+    def box(self, env: Env) -> Box:
+        """See `Body`."""
+        low, high = _simulated(env).simulator._workspace_bounds
+        return low, high
+
+    def hand(self, env: Env) -> Place:
+        """See `Body`."""
+        place: Place = _simulated(env).info["proprio/effector_pos"]
+        return place
+
+    def things(self, env: Env) -> list[Place]:
+        """See `Body`. Cube, handles and buttons."""
+        scene = _simulated(env)
+        places = [scene.info[f"privileged/{part}_pos"] for part in self._PARTS]
+        return [*places, *(scene.button_top(button) for button in (_DRAWER, _WINDOW))]
+
+    def begin(self, env: Env, thing: int, rng: np.random.Generator) -> None:
+        """See `Body`. Turn to the nearest yaw at which the jaws fit, half a turn being none."""
+        info, now = _simulated(env).info, self._turned(env)
+        wanted = now + float(rng.uniform(-np.pi / 4, np.pi / 4))
+        if thing < len(self._PARTS):
+            wanted = float(info[f"privileged/{self._PARTS[thing]}_yaw"][0])
+        self._yaw = now + (wanted - now + np.pi / 2) % np.pi - np.pi / 2
+
+    def _turned(self, env: Env) -> float:
+        return float(_simulated(env).info["proprio/effector_yaw"][0])
+
+    def action(
+        self, env: Env, way: Place, grip: float, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """See `Body`."""
+        left = self._yaw - self._turned(env)
+        action = np.array([*(way * self._GAIN), left * self._TURN_GAIN, grip])
+        return _noisy(np.clip(action, -1, 1), rng)
+
+
+def _simulated(env: Env) -> SceneEnv:
+    assert isinstance(env, SceneEnv)
+    return env
+
+
+def _noisy(action: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
+    noisy: NDArray[np.float32] = np.clip(action + rng.normal(0, NOISE, ACTIONS), -1, 1).astype(
+        np.float32
+    )
+    return noisy
+
+
 class SceneSuite:
     """OGBench's five tasks.
 
@@ -256,13 +329,24 @@ class SceneSuite:
     state_names: tuple[str, ...] = ("x", "y", "z", "yaw", "gripper")
     tasks: tuple[Task, ...] = TASKS
 
+    def __init__(self, look: LookName = "default", retreat: Retreat = "random") -> None:
+        self._look, self._retreat = LOOKS[look], retreat
+
+    def varied(self, variant: Variant) -> SceneSuite:
+        """See `CanVary`."""
+        return SceneSuite(variant.look, variant.retreat)
+
     def make(self, task: Task, size: int) -> SceneEnv:
         """See `Suite`."""
-        return SceneEnv(task, size)
+        return SceneEnv(task, size, self._look)
 
     def expert(self, task: Task, rng: np.random.Generator) -> Expert:
         """See `Suite`."""
-        return SceneExpert(rng)
+        return SceneExpert(rng, self._retreat)
+
+    def player(self, task: Task, rng: np.random.Generator) -> Expert:
+        """See `CanPlay`."""
+        return Player(SceneBody(), rng)
 
     def check(self) -> None:
         """See `Suite`."""

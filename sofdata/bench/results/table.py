@@ -5,21 +5,44 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sofdata.bench.records import CELL, read_record
+from sofdata.bench.results.counting import beside, in_mean, rates, with_counted
+from sofdata.bench.results.kinds import (
+    TRANSFER,
+    counting_tasks,
+    joined_folds,
+    kind_of,
+    labels_of,
+    order_of,
+    title_of,
+    what_of,
+)
 from sofdata.bench.results.stats import Interval, Outcomes, paired_difference, success_interval
 from sofdata.bench.study.arms import ARMS
-from sofdata.bench.study.frozen import FROZEN
+from sofdata.bench.study.frozen import FROZEN, records
 from sofdata.errors import ConfigError
 
 Results = list[dict[str, Any]]
-Group = tuple[str, str, int, int]  # suite, arm, K, videos
 NOT_TRAINED = ("collect", "ingest", "evaluation")  # of a cell's CPU seconds
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 OURS = ("sof", "sof+clone")  # what the others are compared with
+
+
+class Group(NamedTuple):
+    """What results of several training seeds have in common.
+
+    demos: K, or minutes of play. kind: what they are of, as `kind_of` gives it.
+    """
+
+    suite: str
+    arm: str
+    demos: int
+    videos: int
+    kind: str = ""
 
 
 def read_results(paths: Iterable[Path]) -> Results:
@@ -34,20 +57,34 @@ def read_results(paths: Iterable[Path]) -> Results:
 def result_files(places: Sequence[str]) -> list[Path]:
     """Files of results: in folders of a benchmark, in folders of exports, or named themselves.
 
+    In a folder of exports, JSON files that are of something else are passed over.
+
     Raises `ConfigError` for a place without any.
     """
     found: list[Path] = []
     for place in map(Path, places):
         inside = place / "cells" if (place / "cells").is_dir() else place
         files = [place] if place.is_file() else sorted(inside.glob("*.json"))
+        if inside == place and place.is_dir():
+            files = [path for path in files if _of_results(path)]
         if not files:
             raise ConfigError(f"there are no results in {place}: 'sofdata bench run' makes them")
         found += files
     return found
 
 
+def _of_results(path: Path) -> bool:
+    """Whether a JSON file has results in it, or is damaged, which reading it will tell."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(value, dict) and ("cells" in value or "cell" in value)
+
+
 def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Results, int]]:
-    """For each suite, the results that can be compared, and how many others are left out.
+    """For each suite, and in it for ordinary results, transfer, play and another look, those that
+    can be compared, and how many others are left out.
 
     places: as for `result_files`.
 
@@ -61,43 +98,67 @@ def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Resul
             f"no result in {', '.join(places)} is of {purpose} seeds: {try_} --validation, or run "
             "the benchmark first ('sofdata bench run')"
         )
-    records = [Path(place) / FROZEN for place in places]
+    paths = [Path(place) / FROZEN for place in places]
     frozen = [
-        read_record(path, "chosen_sha256")["chosen_sha256"] for path in records if path.exists()
+        read_record(path, "chosen_sha256")["chosen_sha256"] for path in paths if path.exists()
     ]
-    by_suite: dict[str, Results] = {}
-    for result in found.values():
-        by_suite.setdefault(result["cell"]["suite"], []).append(result)
-    return [choose(by_suite[suite], frozen) for suite in sorted(by_suite)]
+    known = [record for place in places for record in records(Path(place))]
+    apart: dict[tuple[str, str], Results] = {}
+    for result in (with_counted(each, known) for each in found.values()):
+        name = result["cell"]["suite"], kind_of(result["cell"])
+        apart.setdefault(name, []).append(result)
+    names = sorted(apart, key=lambda name: (name[0], order_of(name[1])))
+    return [choose(apart[name], frozen) for name in names]
 
 
 def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
-    """The results of one suite that can be compared, and how many others there are.
+    """The results of one suite and kind that can be compared, and how many others there are.
 
     Of several settings those that are frozen are taken, otherwise those of the last result, which
-    is the latest.
+    is the latest. Of transfer, arms of which a fold is missing are left out.
     """
     alike: dict[tuple[Any, ...], Results] = {}
     for result in results:
-        episodes = tuple(result["success_by_task"]), tuple(result["evaluation_seeds"])
+        transfer = kind_of(result["cell"]).startswith(TRANSFER)
+        tasks = () if transfer else tuple(result["success_by_task"])
+        episodes = tasks, tuple(result["evaluation_seeds"])
         for settings in result["chosen_sha256"]:
             key = (settings, result["data_sha256"], *episodes)
             alike.setdefault(key, []).append(result)
     is_frozen = [each for key, each in alike.items() if key[0] in set(frozen)]
-    chosen = (is_frozen or list(alike.values()))[-1]
+    chosen = _all_folds((is_frozen or list(alike.values()))[-1])
     return chosen, len(results) - len(chosen)
 
 
+def _all_folds(results: Results) -> Results:
+    """Those of an arm, K, seed and videos whose folds cover as many tasks as those of any other."""
+    tasks: dict[tuple[Any, ...], set[str]] = {}
+    names = [
+        (_group(result["cell"]), result["cell"]["seed"])
+        if kind_of(result["cell"]).startswith(TRANSFER)
+        else None
+        for result in results
+    ]
+    for name, result in zip(names, results, strict=True):
+        if name:
+            tasks.setdefault(name, set()).update(counting_tasks(result))
+    most = max(map(len, tasks.values()), default=0)
+    return [
+        result
+        for name, result in zip(names, results, strict=True)
+        if name is None or len(tasks[name]) == most
+    ]
+
+
 def grouped(results: Results) -> dict[Group, Results]:
-    """Cells by suite, arm, K and videos, in the order of training seeds.
+    """Cells by suite, arm, K, videos and kind, in the order of training seeds; the folds of a
+    transfer are one, over the tasks of all.
 
     Raises `ConfigError` where two are of the same training seed.
     """
     groups: dict[Group, Results] = {}
-    for result in results:
-        cell = result["cell"]
-        name = (cell["suite"], cell["arm"], cell["demos"], cell["videos"])
-        groups.setdefault(name, []).append(result)
+    for result in joined_folds(results):
+        groups.setdefault(_group(result["cell"]), []).append(result)
     for cells in groups.values():
         cells.sort(key=lambda result: result["cell"]["seed"])
         seeds = [result["cell"]["seed"] for result in cells]
@@ -109,28 +170,33 @@ def grouped(results: Results) -> dict[Group, Results]:
     return groups
 
 
+def _group(cell: dict[str, Any]) -> Group:
+    return Group(cell["suite"], cell["arm"], labels_of(cell), cell["videos"], kind_of(cell))
+
+
 def outcomes_of(cells: Results) -> Outcomes:
-    """Success of cells, float64 [cells, tasks, episodes].
+    """Success of cells in the tasks that count, float64 [cells, tasks, episodes].
 
     Raises `ConfigError` where they are of different episodes.
     """
-    names = list(cells[0]["success_by_task"])
+    tasks, names = list(cells[0]["success_by_task"]), in_mean(cells[0])
     seeds = cells[0]["evaluation_seeds"]
     found = np.zeros((len(cells), len(names), len(seeds)))
     for row, cell in enumerate(cells):
-        if cell["evaluation_seeds"] != seeds or list(cell["success_by_task"]) != names:
+        alike = list(cell["success_by_task"]) == tasks and in_mean(cell) == names
+        if cell["evaluation_seeds"] != seeds or not alike:
             raise ConfigError(
                 "cells of different tasks or evaluation seeds cannot be compared: "
                 f"{cells[0]['hash']} and {cell['hash']}"
             )
-        for each in cell["episodes"]:
+        for each in (each for each in cell["episodes"] if each["task"] in names):
             place = names.index(each["task"]), seeds.index(each["seed"])
             found[(row, *place)] = each["success"]
     return found
 
 
 def success_of(cells: Results) -> Interval:
-    """Mean success of an arm over training seeds, tasks and episodes."""
+    """Mean success of an arm over training seeds, the tasks that count, and episodes."""
     return success_interval(outcomes_of(cells))
 
 
@@ -147,24 +213,76 @@ def difference_of(ours: Results, theirs: Results) -> Interval | None:
 
 
 def table(results: Results) -> str:
-    """A Markdown table: a row an arm, K and number of videos."""
+    """A Markdown table: a row an arm, K and number of videos; below it, with headings of their own,
+    those of transfer, of labels from play, and of videos of another look.
+
+    Where some tasks do not count in the mean, it has a column for these, and is followed by success
+    in each task.
+    """
     groups = grouped(results)
+    parts = []
+    for kind in sorted({group.kind for group in groups}, key=order_of):
+        if kind:
+            parts.append(f"### {_capital(title_of(kind))}\n\n{what_of(kind)}")
+        alike = {name: cells for name, cells in groups.items() if name.kind == kind}
+        parts.append(rows_of(alike))
+        for suite in sorted({name.suite for name in alike}):
+            own = {name: cells for name, cells in alike.items() if name.suite == suite}
+            if any(beside(cells[0]) for cells in own.values()):
+                parts.append(by_task(own))
+    return "\n\n".join(parts)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def rows_of(groups: dict[Group, Results]) -> str:
+    """The table of results of one kind."""
+    others = any(beside(cells[0]) for cells in groups.values())
     lines = [
         "| suite | arm | K | videos | seeds | success [95 %] |"
+        + " other tasks |" * others
         + "".join(f" {ours} is ahead by [95 %] |" for ours in OURS)
         + " chunk error | CPU min |",
-        "|---" * (8 + len(OURS)) + "|",
+        "|---" * (8 + others + len(OURS)) + "|",
     ]
     for name in sorted(groups, key=lambda group: (group[0], *rank(group))):
-        suite, arm, demos, videos = name
+        suite, arm, demos, videos, _ = name
         cells = groups[name]
         errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
         minutes = np.mean([training_s(cell) for cell in cells]) / 60
         row = [suite, arm, demos, videos or "", len(cells), _shown(success_of(cells))]
+        row += [_of_others(cells)] * others
         gaps = [ahead(groups, name, ours) for ours in OURS]
         row += ["" if gap is None else _shown(gap, sign="+") for gap in gaps]
         row += [f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
         lines.append(f"| {' | '.join(map(str, row))} |")
+    return "\n".join(lines)
+
+
+def _of_others(cells: Results) -> str:
+    """Mean success in the tasks that do not count."""
+    found = rates(cells)
+    values = [found[name] for name in beside(cells[0])]
+    return f"{np.mean(values):.2f}" if values else ""
+
+
+def by_task(groups: dict[Group, Results]) -> str:
+    """Success in each task, of one suite: first those that count in its mean, then the others."""
+    some = next(iter(groups.values()))[0]
+    tasks, others = in_mean(some), beside(some)
+    names = [*tasks, *(f"({name})" for name in others)]
+    lines = [
+        f"Success in each task of {some['cell']['suite']}; those in brackets do not count in the "
+        "mean:\n",
+        f"| arm | K | videos | {' | '.join(names)} |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for name in sorted(groups, key=rank):
+        found = rates(groups[name])
+        values = [f"{found[task]:.2f}" if task in found else "" for task in (*tasks, *others)]
+        lines.append(f"| {name.arm} | {name.demos} | {name.videos or ''} | {' | '.join(values)} |")
     return "\n".join(lines)
 
 
@@ -173,17 +291,17 @@ def rank(group: Group) -> tuple[Any, ...]:
 
     Arms that are not registered in this process come last, by name: results can be shown anywhere.
     """
-    _, arm, demos, videos = group
+    _, arm, demos, videos, _ = group
     names = list(ARMS)
     return demos, names.index(arm) if arm in ARMS else len(names), arm, -videos
 
 
 def ahead(groups: dict[Group, Results], name: Group, ours: str) -> Interval | None:
-    """By how much the arm `ours` with its most videos is ahead of a group of the same suite and K;
-    None where there is no such arm, or the group is that one."""
-    suite, _, demos, videos = name
-    mine = [group for group in groups if group[:3] == (suite, ours, demos) and group[3] >= videos]
-    best = max(mine, key=lambda group: group[3], default=name)
+    """By how much the arm `ours` with its most videos is ahead of a group of the same suite, K and
+    kind; None where there is no such arm, or the group is that one."""
+    alike = [group for group in groups if group == name._replace(arm=ours, videos=group.videos)]
+    mine = [group for group in alike if group.videos >= name.videos]
+    best = max(mine, key=lambda group: group.videos, default=name)
     return None if best == name else difference_of(groups[best], groups[name])
 
 
@@ -199,7 +317,7 @@ def _shown(found: Interval, sign: str = "") -> str:
 def summary(results: Results) -> dict[str, Any]:
     """The table's figures, for programs."""
     rows = []
-    for (suite, arm, demos, videos), cells in sorted(grouped(results).items()):
+    for (suite, arm, demos, videos, kind), cells in sorted(grouped(results).items()):
         found = success_of(cells)
         rows.append(
             {
@@ -207,6 +325,9 @@ def summary(results: Results) -> dict[str, Any]:
                 "arm": arm,
                 "demos": demos,
                 "videos": videos,
+                "kind": kind,
+                "tasks": in_mean(cells[0]),
+                "success_by_task": rates(cells),
                 "seeds": [cell["cell"]["seed"] for cell in cells],
                 "success": found.mean,
                 "low": found.low,
@@ -229,7 +350,8 @@ def into_file(path: Path, text: str) -> None:
 
 
 def export(out: Path, into: Path) -> list[tuple[Path, int]]:
-    """Write the test cells of a benchmark's folder that can be compared, one JSON file a suite.
+    """Write the test cells of a benchmark's folder that can be compared, one JSON file a suite, and
+    others for its transfer, play and other look: scene.json, scene-transfer.json.
 
     Returns the files, and how many test cells each leaves out. Raises `ConfigError` where there is
     no test cell.
@@ -238,7 +360,8 @@ def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     into.mkdir(parents=True, exist_ok=True)
     paths = []
     for cells, left_out in chosen:
-        path = into / f"{cells[0]['cell']['suite']}.json"
+        cell = cells[0]["cell"]
+        path = into / f"{'-'.join(filter(None, (cell['suite'], kind_of(cell))))}.json"
         paths.append((path, left_out))
         cells = sorted(cells, key=lambda cell: str(cell["hash"]))
         lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in cells)

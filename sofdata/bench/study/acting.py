@@ -32,7 +32,7 @@ class ClonedActor:
         no_skill = Skill(
             torch.zeros(len(images), 0, 1), torch.zeros(len(images), 0, dtype=torch.int64)
         )
-        return Acted(self.decoder.act(images, no_skill, texts).values)
+        return acted(self.decoder, self.decoder.act(images, no_skill, texts).values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,12 @@ class PriorActor:
         generator = Generator().manual_seed(seed)
         number = config.samples if config.temperature else 1
         codes, _, log_prob = planner.propose(
-            planner.observe(images), planner.tasks(texts), number, config.temperature, generator
+            planner.observe(images),
+            planner.tasks(texts),
+            number,
+            config.temperature,
+            generator,
+            likelihood=config.combine == "likeliest",
         )
         return self.choose(images, texts, codes, log_prob)
 
@@ -62,12 +67,12 @@ class PriorActor:
         if self.config.combine == "likeliest":
             best = log_prob.argmax(1)
             skill = Skill(codes[rows, best], torch.zeros(len(images), 0, dtype=torch.int64))
-            return Acted(self.decoder.act(images, skill, texts).values, skill.codes)
+            return acted(self.decoder, self.decoder.act(images, skill, texts).values, skill.codes)
         chunks = self._decode(images, texts, codes)  # [B, S, N, A]
         mean = chunks.mean(1)
         nearest = (chunks - mean[:, None]).square().sum((2, 3)).argmin(1)
         chosen = mean if self.config.combine == "mean" else chunks[rows, nearest]
-        return Acted(self.decoder.finish(chosen).values, codes[rows, nearest])
+        return acted(self.decoder, self.decoder.finish(chosen).values, codes[rows, nearest])
 
     def _decode(self, images: Tensor, texts: Sequence[str], codes: Tensor) -> Tensor:
         """Normalised actions of every skill, [B,S,N,A]."""
@@ -90,21 +95,31 @@ class SearchActor:
 
     goals: by text, observations [K,P,C] of the last frames of the K demonstrations. Of these, the
         one nearest to the present observation is the goal.
+    acting: how actions are made of several skills, where the settings of the search ask for that.
     """
 
     planner: Planner
     decoder: ActionDecoder
     mpc: MPCConfig
     goals: dict[str, Tensor]
+    acting: ActingConfig
 
     @torch.no_grad()
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
         """See `Actor`."""
         seen = self.planner.observe(images)
         goal = torch.stack([self._goal(row, text) for row, text in zip(seen, texts, strict=True)])
+        if self.mpc.carries == "elites":
+            found = self.planner.elites(images, texts, goal=goal, mpc=self.mpc, seed=seed)
+            return PriorActor(self.planner, self.decoder, self.acting).choose(images, texts, *found)
         skill = self.planner.plan(images, texts, goal=goal, mpc=self.mpc, seed=seed).first
-        return Acted(self.decoder.act(images, skill, texts).values, skill.codes)
+        return acted(self.decoder, self.decoder.act(images, skill, texts).values, skill.codes)
 
     def _goal(self, seen: Tensor, text: str) -> Tensor:
         goals = self.goals[text]
         return goals[(goals - seen).square().sum((1, 2)).argmin()]
+
+
+def acted(decoder: ActionDecoder, actions: Tensor, codes: Tensor | None = None) -> Acted:
+    """What a decoder gave, and the gripper's dimension where it takes only two values."""
+    return Acted(actions, codes, () if decoder.switch is None else (decoder.switch,))

@@ -11,14 +11,22 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Acted:
-    """actions: float32 [B,N,A], to execute. codes: [B,n,D] of the chosen skill, if there is one."""
+    """actions: float32 [B,N,A], to execute. codes: [B,n,D] of the chosen skill, if there is one.
+
+    votes: dimensions of an action that take only two values, as of a gripper: where chunks are
+        averaged (`evaluation.ensemble`), these are voted on.
+    """
 
     actions: Tensor
     codes: Tensor | None = None
+    votes: tuple[int, ...] = ()
 
 
 class Actor(Protocol):
     """A policy of the benchmark."""
 
     def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
-        """Actions for images uint8 [B,3,64,64], one text each; equal for an equal seed."""
+        """Actions for images uint8 [B,3,px,px], one text each; equal for an equal seed.
+
+        With decoder.model.history, images are [B,1+H,3,px,px], the present one last.
+        """

@@ -18,7 +18,7 @@ from sofdata.errors import ConfigError
 if TYPE_CHECKING:
     from sofdata.bench.study.actor import Actor
 
-Source = Literal["flow", "frames"]
+Source = Literal["flow", "frames", "tracks"]
 ActorFactory = Callable[[Mapping[str, Any]], "Actor"]
 ALL_DEMOS = 50
 
@@ -28,19 +28,20 @@ class Arm:
     """One way to train a policy.
 
     latent: what its latent model reads: windows of flow (the skill model), pairs of frames (LAPA),
-        or None for an arm without one.
+        tracks of points (ATM), or None for an arm without one.
     videos: whether that model, and the prior, learn from videos; else from the K demonstrations.
-    skills: whether the action decoder is conditioned on a skill, which a prior proposes; otherwise
-        the latent model provides its image encoder at most.
+    skills: whether the action decoder is conditioned on a skill, which a prior proposes, or on
+        tracks, which the track model predicts; otherwise the latent model provides its image
+        encoder at most.
     shuffled: train the decoder with skills of other windows.
     goals: search for skills that lead to where the K demonstrations ended.
     clones: in place of a prior, the action decoder labels every window of the videos with actions
         decoded from its true skill, and the policy is cloned from these and the demonstrations.
     demos: a fixed number of demonstrations in place of K; 0: K.
-    actor: makes the policy from the trained models, by kind of stage ("skill", "lapa", "planner",
-        "decoder", "clone"); a function of a module, so that processes can import it. None: the
-        policy that the flags above describe. Its code is not part of a cell's hash: give the arm
-        another name when it changes.
+    actor: makes the policy from the trained models, by kind of stage ("skill", "lapa", "tracks",
+        "planner", "decoder", "clone"); a function of a module, so that processes can import it.
+        None: the policy that the flags above describe. Its code is not part of a cell's hash: give
+        the arm another name when it changes.
 
     Raises `ConfigError` for flags that do not fit together.
     """
@@ -58,12 +59,19 @@ class Arm:
 
     def __post_init__(self) -> None:
         if self.skills and self.latent is None:
-            raise ConfigError(f"arm '{self.name}': skills need a latent model, flow or frames")
+            raise ConfigError(
+                f"arm '{self.name}': skills need a latent model, flow, frames or tracks"
+            )
         if not self.skills and (self.shuffled or self.goals or self.clones):
             raise ConfigError(f"arm '{self.name}': shuffled, goals and clones need skills")
         if self.clones and (self.goals or not self.videos):
             raise ConfigError(
                 f"arm '{self.name}': clones learn from videos, and search for no goals"
+            )
+        if self.latent == "tracks" and (self.goals or self.clones or not self.skills):
+            raise ConfigError(
+                f"arm '{self.name}': a policy reads tracks as skills, and there is nothing to "
+                "search for or to clone from: give skills=True, and neither goals nor clones"
             )
 
     @property
@@ -72,9 +80,14 @@ class Arm:
         return self.latent is not None and not self.skills
 
     @property
+    def plays(self) -> bool:
+        """Whether play can be what it learns actions from: it learns the tasks from videos."""
+        return self.skills and self.videos
+
+    @property
     def prior(self) -> bool:
         """Whether it acts by skills that a prior proposes."""
-        return self.skills and not self.clones
+        return self.skills and not self.clones and self.latent != "tracks"
 
 
 ARMS: dict[str, Arm] = {
@@ -87,6 +100,12 @@ ARMS: dict[str, Arm] = {
             "lapa",
             "latent actions from two frames, learned by predicting pixels",
             "frames",
+            skills=True,
+        ),
+        Arm(
+            "atm",
+            "tracks of points, predicted from image and task",
+            "tracks",
             skills=True,
         ),
         Arm(

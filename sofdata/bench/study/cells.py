@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,27 @@ import torch
 
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import SIMULATORS
-from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.envs.seeds import FIRST, seeds_for
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
 from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.arms import ARMS, Arm
-from sofdata.bench.study.config import BenchConfig, Purpose
+from sofdata.bench.study.choice import DataBudget
+from sofdata.bench.study.config import BenchConfig
 from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.bench.study.stages import (
     FORMAT,
-    DataBudget,
     TrainedStage,
     Trainer,
     write_json,
 )
 from sofdata.bench.study.strips import save_strip
+from sofdata.bench.study.track_acting import TrackActor
+from sofdata.bench.study.wanted import Cell
+from sofdata.config.earlier import identity
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -47,68 +50,38 @@ IMAGE_PX = 128
 _AT_ONCE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What identifies a result. demos, videos: for each task; 0 videos for an arm without."""
-
-    suite: str
-    arm: str
-    demos: int
-    seed: int
-    videos: int
-    purpose: Purpose
-
-    @property
-    def budget(self) -> DataBudget:
-        return DataBudget(self.demos, self.videos, self.seed)
-
-
-def wanted_cells(config: BenchConfig, purpose: Purpose) -> list[Cell]:
-    """All cells that the settings ask for, by training seed, all arms at the first K first."""
-    cells: dict[Cell, None] = {}
-    first, *others = config.demos
-    for seed in config.seeds:
-        pairs = [(arm, first) for arm in config.arms]
-        pairs += [(arm, demos) for demos in others for arm in config.more_arms]
-        for name, demos in pairs:
-            cells[_cell(config, name, purpose, demos=demos, seed=seed, videos=config.videos)] = None
-        for name in config.curve_arms:
-            for videos in config.curve if name in config.arms else ():
-                cells[_cell(config, name, purpose, demos=first, seed=seed, videos=videos)] = None
-    return list(cells)
-
-
-def _cell(
-    config: BenchConfig, name: str, purpose: Purpose, *, demos: int, seed: int, videos: int
-) -> Cell:
-    arm = ARMS[name]
-    uses = videos if arm.latent and arm.videos else 0
-    return Cell(config.suite, name, arm.demos or demos, seed, uses, purpose)
-
-
 def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     """The settings that a cell's result depends on."""
     arm = ARMS[cell.arm]
     parts: dict[str, Any] = {
-        "decoder": decoder_stage(arm, config).model_dump(mode="json", exclude={"run"}),
-        "evaluation": config.evaluation.model_dump(mode="json", exclude={"strips"}),
-        "encoder": config.skill.model.model_dump(mode="json"),
+        "decoder": identity(decoder_stage(arm, config), exclude={"run"}),
+        "evaluation": identity(config.evaluation, exclude={"strips"}),
+        "encoder": identity(config.skill.model),
     }
-    if arm.latent == "flow":
-        parts["skill"] = config.skill.model_dump(mode="json", exclude={"run"})
-    if arm.latent == "frames":
-        parts["lapa"] = config.lapa.model_dump(mode="json", exclude={"run"})
+    if arm.latent:
+        latent = latent_stage(arm.latent, config)
+        parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
     if arm.clones:
-        parts["clone"] = clone_stage(config).model_dump(mode="json", exclude={"run"})
+        parts["clone"] = identity(clone_stage(config), exclude={"run"})
+        if config.naming.overlap:
+            parts["overlap"] = True
     if arm.prior:
-        parts["planner"] = config.planner.model_dump(mode="json", exclude={"run"})
-        parts["acting"] = config.acting.model_dump(mode="json")
+        parts["planner"] = identity(config.planner, exclude={"run"})
+        parts["planner"]["model"] = config.planner.model.content()
+        parts["acting"] = identity(config.acting)
+    if cell.held_out and config.try_labelled:
+        parts["try_labelled"] = True
     return parts
 
 
 def cell_hash(cell: Cell, config: BenchConfig, data_digest: str, tasks: tuple[str, ...]) -> str:
-    """A hash of everything that decides a cell's result, 24 hex digits."""
-    parts = [FORMAT, __version__, asdict(cell), cell_settings(cell, config), data_digest, tasks]
+    """A hash of everything that decides a cell's result, 24 hex digits.
+
+    Test episodes count by where they begin, which changes when they were looked at.
+    """
+    parts = [FORMAT, __version__, cell.identity(), cell_settings(cell, config), data_digest, tasks]
+    if cell.purpose == "test":
+        parts.append(FIRST["test"])
     return json_digest(parts, 24)
 
 
@@ -144,41 +117,43 @@ def claim(path: Path, config: BenchConfig) -> None:
 def _result(
     cell: Cell, key: str, trainer: Trainer, tasks: tuple[Task, ...], simulators: Simulators
 ) -> dict[str, Any]:
-    config, arm = trainer.config, ARMS[cell.arm]
-    stages = train_arm(arm, cell.budget, trainer)
-    actor = actor_of(arm, cell.budget, trainer, stages)
+    config, arm, budget = trainer.config, ARMS[cell.arm], cell.budget(tasks)
+    stages = train_arm(arm, budget, trainer)
+    actor = actor_of(arm, budget, trainer, stages)
     torch.set_num_threads(1)
     began = time.process_time()
     seeds = seeds_for(cell.purpose, config.evaluation.episodes)
-    found = evaluate(
-        actor,
-        tasks,
-        seeds,
-        config.evaluation,
-        simulators=simulators.get,
-        noise_seed=cell.seed,
-        step_frames=config.step_frames,
-    )
+
+    def tried(some: tuple[Task, ...]) -> Rollouts:
+        return evaluate(
+            actor,
+            some,
+            seeds,
+            config.evaluation,
+            simulators=simulators.get,
+            noise_seed=cell.seed,
+            step_frames=config.step_frames,
+            image_px=config.skill.model.image_px,
+            history=config.decoder.model.history,
+        )
+
+    found = tried(cell.tried(tasks))
+    labelled = cell.labelled(tasks) if config.try_labelled else ()
+    beside = {"labelled": _success(tried(labelled), labelled)} if labelled else {}
     evaluation_s = time.process_time() - began
     strips = _draw(found, trainer.out / "strips" / key, stages)
-    held_out = trainer.held_out(cell.budget)
+    held_out = trainer.held_out(budget) if cell.labels == "demos" else None  # play is of no task
     cpu_s = {**trainer.data.cpu_s, **{kind: stage.cpu_s for kind, stage in stages.items()}}
     return {
         "hash": key,
-        "cell": asdict(cell),
+        "cell": cell.identity(),
         "chosen_sha256": [chosen_hash(config)],
         "exploratory": config.exploratory,
         "config": cell_settings(cell, config),
         "data_sha256": trainer.data.digest,
         "evaluation_seeds": list(seeds),
-        "success": _mean([float(outcome.success) for outcome in found.outcomes]),
-        "success_by_task": {
-            task.name: _mean(
-                [float(each.success) for each in found.outcomes if each.task == task.name]
-            )
-            for task in tasks
-        },
-        "steps_to_success": _mean([each.steps for each in found.outcomes if each.success]),
+        **_success(found, cell.tried(tasks)),
+        **beside,
         "chunk_error": None if held_out is None else chunk_error(actor, held_out, stages),
         "metrics": {
             kind: {name: round(value, 6) for name, value in stage.record["metrics"].items()}
@@ -186,7 +161,6 @@ def _result(
         },
         "updates": {kind: stage.record["updates"] for kind, stage in stages.items()},
         "parameters": {kind: stage.record["parameters"] for kind, stage in stages.items()},
-        "episodes": [asdict(outcome) for outcome in found.outcomes],
         "strips": strips,
         "cpu_s": {name: round(value, 2) for name, value in cpu_s.items()}
         | {"evaluation": round(evaluation_s, 2)},
@@ -198,13 +172,28 @@ def _result(
     }
 
 
+def _success(found: Rollouts, tasks: tuple[Task, ...]) -> dict[str, Any]:
+    """How often the tasks succeeded, and each episode."""
+    by_task = {
+        task.name: [float(each.success) for each in found.outcomes if each.task == task.name]
+        for task in tasks
+    }
+    return {
+        "success": _mean([float(outcome.success) for outcome in found.outcomes]),
+        "success_by_task": {name: _mean(each) for name, each in by_task.items()},
+        "steps_to_success": _mean([each.steps for each in found.outcomes if each.success]),
+        "episodes": [asdict(outcome) for outcome in found.outcomes],
+    }
+
+
 def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, TrainedStage]:
-    """The arm's stages by kind: skill or lapa, planner, decoder, clone; those that it has."""
+    """The arm's stages by kind: skill, lapa or tracks, planner, decoder, clone; as far as it has
+    them."""
     stages: dict[str, TrainedStage] = {}
     latent = None
     if arm.latent:
         latent = trainer.latent(arm, budget)
-        stages["lapa" if arm.latent == "frames" else "skill"] = latent
+        stages[KINDS[arm.latent]] = latent
         if arm.prior:
             stages["planner"] = trainer.planner(arm, budget, latent)
     stages["decoder"] = trainer.decoder(arm, budget, latent)
@@ -222,6 +211,8 @@ def actor_of(
     decoder = stages["decoder"].model
     if arm.clones:
         return ClonedActor(stages["clone"].model)
+    if arm.latent == "tracks":
+        return TrackActor(stages["tracks"].model, decoder)
     if not arm.prior:
         return ClonedActor(decoder)
     planner, config = stages["planner"].model, trainer.config
@@ -230,12 +221,17 @@ def actor_of(
     mpc = config.planner.model.mpc
     if arm.name == "sof-flat":
         mpc = mpc.model_copy(update={"horizon": 1})
-    return SearchActor(planner, decoder, mpc, goals_of(trainer.demonstrations(budget), planner))
+    goals = {
+        text: each
+        for windows in trainer.with_goals(budget)
+        for text, each in goals_of(windows, planner).items()
+    }
+    return SearchActor(planner, decoder, mpc, goals, config.acting)
 
 
 @torch.no_grad()
 def goals_of(demonstrations: MemoryWindows, planner: Any) -> dict[str, torch.Tensor]:
-    """By text, observations [K,P,C] of the last frames of the demonstrations."""
+    """By text, observations [K,P,C] of the last frames of demonstrations, or of videos."""
     last: dict[str, int] = {}
     for row, key in enumerate(demonstrations.batch.keys):
         last[key.rpartition("-")[0]] = row  # windows of a video are in order, so the last one stays
@@ -256,7 +252,7 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
     for number, batch in enumerate(MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0)):
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
-        taken = actor.act(batch.first, texts, number).actions
+        taken = actor.act(decoder.images(batch), texts, number).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed

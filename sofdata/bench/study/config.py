@@ -12,14 +12,18 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from sofdata.bench.baselines.lapa_config import LapaStage
-from sofdata.bench.study.arms import known_arm
+from sofdata.bench.baselines.tracks_config import TracksStage
+from sofdata.bench.study.arms import ARMS, known_arm
+from sofdata.config.earlier import Earlier
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 Purpose = Literal["validation", "test"]
+Labels = Literal["demos", "play"]
 Number = Annotated[int, Field(ge=1)]
 
 
@@ -38,6 +42,31 @@ class ActingConfig(Section):
     )
 
 
+class NamingConfig(Section):
+    """How actions of videos are named, for arms that clone them."""
+
+    condition: Annotated[Literal["skill", "motion"], Earlier("skill")] = Field(
+        "skill",
+        description="What sof+clone names actions by: 'skill': the true skill of a window, read as "
+        "the decoders of other arms read it; 'motion': the flow that was seen, which is known of a "
+        "video, and finer than what skills keep of it.",
+    )
+    context: Annotated[int, Field(ge=0, le=64), Earlier(0)] = Field(
+        0, description="With 'motion': steps of flow before and after a window that are read too."
+    )
+    overlap: Annotated[bool, Earlier(False)] = Field(
+        False,
+        description="Whether an action that lies in several windows gets the mean of what they "
+        "name. For all arms that clone.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.context and self.condition != "motion":
+            raise ValueError(f"context {self.context} is read with condition=motion alone")
+        return self
+
+
 class EvaluationConfig(Section):
     """How success is measured."""
 
@@ -49,6 +78,15 @@ class EvaluationConfig(Section):
     )
     execute: Number = Field(
         8, description="Actions executed before the next image is observed, at most a chunk."
+    )
+    ensemble: Annotated[float | None, Earlier(None)] = Field(
+        None,
+        ge=-10,
+        le=10,
+        description="Average the chunks of all looks that reach a step, as ACT (arXiv 2304.13705) "
+        "does: the m of weights exp(-m i), i from 0 for the oldest chunk; ACT's is 0.01. A gripper "
+        "with two values is voted on. Only where execute is less than a chunk. null: the actions "
+        "of the latest look alone.",
     )
     max_steps: int | None = Field(
         None, ge=1, description="Steps after which an episode has failed; default: the task's."
@@ -82,7 +120,9 @@ class BenchConfig(Section):
     planner: PlannerStage = PlannerStage()
     decoder: DecoderStage = DecoderStage()
     lapa: LapaStage = LapaStage()
+    tracks: TracksStage = TracksStage()
     acting: ActingConfig = ActingConfig()
+    naming: NamingConfig = NamingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     skill_encoder: Literal["frozen", "tuned"] = Field(
         "tuned", description="The image encoder of decoders that are conditioned on a skill."
@@ -136,6 +176,44 @@ class BenchConfig(Section):
         ("sof", "sof+clone"), description="Those of `arms` that are measured with fewer videos."
     )
 
+    held_out: tuple[str, ...] = Field(
+        (),
+        description="Tasks that have videos and a text, and no demonstration that any arm may "
+        "read: actions are learned from the other tasks. Cells try these tasks. (): none, or with "
+        "`folds` all in turn.",
+    )
+    folds: Literal["auto"] | Number | tuple[tuple[str, ...], ...] | None = Field(
+        None,
+        description="How `held_out` is dealt out, each task held out once: so many folds; 'auto': "
+        "as few as give at most three tasks each; or lists of tasks. null: all at once.",
+    )
+    reference_arms: tuple[ArmName, ...] = Field(
+        (), description="With held-out tasks: what is measured with demonstrations of all as well."
+    )
+    try_labelled: bool = Field(
+        False, description="Try the tasks that are not held out, too, and report them beside."
+    )
+    labels: Labels = Field(
+        "demos",
+        description="What actions are learned from: demonstrations of the tasks, or undirected "
+        "play of the robot, of no task. With play, `demos` is no matter, and only arms that learn "
+        "tasks from videos take part.",
+    )
+    play_minutes: Number = Field(
+        20, description="Minutes of play, at the suite's frames/s, where labels come from it."
+    )
+    videos_from: str = Field(
+        "",
+        description="Another collection's folder, local, whose videos are learned from in place "
+        "of those beside the demonstrations: of another look, for instance.",
+    )
+
+    counted: Literal["all", "room"] = Field(
+        "all",
+        description="Which tasks count in the mean of a suite: all; or (room) those in which, on "
+        "validation, bc-50 reaches 0.5 and leads bc at the smallest K by 0.15. 'sofdata bench "
+        "freeze' records which; the others are reported beside.",
+    )
     exploratory: bool = Field(
         False, description="Run on test seeds with settings that are not frozen, to explore."
     )
@@ -144,7 +222,7 @@ class BenchConfig(Section):
     def _check(self) -> Self:
         if not self.demos or not self.seeds or not self.arms:
             raise ValueError("arms, demos and seeds must each name at least one")
-        for name in ("tasks", "arms", "demos", "seeds"):
+        for name in ("tasks", "arms", "demos", "seeds", "held_out", "reference_arms"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} {list(values)} has one twice")
@@ -152,6 +230,59 @@ class BenchConfig(Section):
             raise ValueError(f"curve {list(self.curve)} must be fewer than videos {self.videos}")
         if self.ingest.with_actions:
             raise ValueError("with_actions is set for the demonstrations alone, by the benchmark")
+        if self.decoder.model.history and self.ingest.windows.stride != 1:
+            raise ValueError(
+                "decoder.model.history needs ingest.windows.stride=1: the frames before a window "
+                "are those with which earlier windows begin"
+            )
+        for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
+            if any(getattr(model, key) != old for key, old in EyesConfig()):
+                raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
+        if self.decoder.model.history and self.lapa.model.reads == "frames":
+            raise ValueError("lapa.model.reads=frames leaves no room for decoder.model.history")
+        return self
+
+    @model_validator(mode="after")
+    def _check_naming(self) -> Self:
+        windows = self.ingest.windows
+        if (self.naming.context or self.naming.overlap) and windows.shots:
+            raise ValueError(
+                "naming.context and naming.overlap go by the numbers of windows, which say when "
+                "they begin only where a video has no cuts: set ingest.windows.shots=false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Self:
+        if not isinstance(self.folds, tuple):
+            return self
+        held_out = [name for fold in self.folds for name in fold]
+        if self.held_out:
+            raise ValueError("give tasks in held_out or as lists in folds, not in both")
+        if not all(self.folds) or len(set(held_out)) < len(held_out):
+            raise ValueError(
+                f"folds {[list(each) for each in self.folds]}: each needs a task, and "
+                "no task may be in two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_play(self) -> Self:
+        if self.labels != "play":
+            return self
+        if self.held_out or self.folds is not None:
+            raise ValueError(
+                "labels=play has no demonstration of any task: leave held_out and folds out"
+            )
+        if self.skill_task:
+            raise ValueError("labels=play needs skill_task=false: play shows no task")
+        named = (*self.arms, *(self.curve_arms if self.curve else ()))
+        if unfit := [name for name in named if not ARMS[name].plays]:
+            fit = ", ".join(arm.name for arm in ARMS.values() if arm.plays)
+            raise ValueError(
+                f"{', '.join(unfit)} would learn the task from labels, and play has none: with "
+                f"labels=play there are {fit}"
+            )
         return self
 
 

@@ -2,10 +2,12 @@
 
     COLLECTED/videos, COLLECTED/demos ─► sofdata ingest ─► OUT/data/HASH/videos, OUT/data/HASH/demos
 
-Ingest is the ordinary one; the videos' dataset holds no actions. Of each task, the training seed
-orders the videos and the demonstrations, and the first n are used: ten videos are a subset of
-twenty-five, and the same for every arm. All spans of a file and all cameras of an episode count as
-one and stay together, so that none of them is held out while another is learned from.
+With labels from play, COLLECTED/play stands in place of the demonstrations; with `videos_from`, the
+videos are those of another collection. Ingest is the ordinary one; the videos' dataset holds no
+actions. Of each task, the training seed orders the videos and the demonstrations, and the first n
+are used: ten videos are a subset of twenty-five, and the same for every arm. All spans of a file
+and all cameras of an episode count as one and stay together, so that none of them is held out while
+another is learned from.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from sofdata.bench.collect.episodes import PARTS, Part
+from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.config import BenchConfig
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
@@ -27,6 +29,9 @@ from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 
+DataPart = Literal["videos", "demos", "play"]
+
+COLLECT, PLAY = "collect.json", "play.json"
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
 
@@ -37,15 +42,18 @@ class BenchData:
     folders, sources: by part; sources by the task's text, in the order of their names.
     files: by part, the file or episode that each source belongs to, where that is another name.
     cpu_s: CPU seconds of collecting and of ingesting, as far as they are known.
+    play_s: the length of each episode of play. look: of the videos, "" for that of everything else.
     """
 
     digest: str
-    folders: dict[Part, str]
-    sources: dict[Part, dict[str, tuple[str, ...]]]
+    folders: dict[DataPart, str]
+    sources: dict[DataPart, dict[str, tuple[str, ...]]]
     cpu_s: dict[str, float]
-    files: dict[Part, dict[str, str]] = field(default_factory=dict)
+    files: dict[DataPart, dict[str, str]] = field(default_factory=dict)
+    play_s: dict[str, float] = field(default_factory=dict)
+    look: str = ""
 
-    def choose(self, part: Part, texts: Sequence[str], number: int, seed: int) -> list[str]:
+    def choose(self, part: DataPart, texts: Sequence[str], number: int, seed: int) -> list[str]:
         """The videos or demonstrations of each task that a training seed learns from.
 
         Raises `ConfigError` where there are fewer than `number`.
@@ -72,21 +80,54 @@ class BenchData:
                     chosen += together
         return list(dict.fromkeys(chosen))
 
-    def _file(self, part: Part, source: str) -> str:
+    def without(self, sources: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """Those of some demonstrations that show nothing of the tasks with these texts: in a
+        dataset of others, an episode may show two tasks."""
+        barred = {source for text in texts for source in self.sources["demos"].get(text, ())}
+        return [source for source in sources if source not in barred]
+
+    def choose_play(self, minutes: int, seed: int) -> list[str]:
+        """Episodes of play that last so long together, in the order of the training seed.
+
+        Raises `ConfigError` where there are fewer minutes.
+        """
+        chosen, left_s = [], 60.0 * minutes
+        for source in self._play(seed):
+            if left_s <= 0:
+                break
+            chosen.append(source)
+            left_s -= self.play_s[source]
+        if left_s > 0:
+            raise ConfigError(
+                f"{minutes} minutes of play are wanted, and {self.folders['play']} has "
+                f"{sum(self.play_s.values()) / 60:.1f}: collect more, or ask for fewer "
+                "(play_minutes)"
+            )
+        return chosen
+
+    def held_out_play(self, minutes: int, seed: int) -> list[str]:
+        """Episodes of play that an arm with so many minutes does not learn from; may be none."""
+        return self._play(seed)[len(self.choose_play(minutes, seed)) :][-MOST_HELD_OUT:]
+
+    def _play(self, seed: int) -> list[str]:
+        return sorted(self.play_s, key=lambda source: _place(seed, source))
+
+    def _file(self, part: DataPart, source: str) -> str:
         return self.files.get(part, {}).get(source, source)
 
-    def _enough(self, part: Part, text: str, seed: int, number: int) -> list[list[str]]:
+    def _enough(self, part: DataPart, text: str, seed: int, number: int) -> list[list[str]]:
         """The videos of a task in the order of the seed, those of one file together.
 
         Raises `ConfigError` where there are fewer than `number`.
         """
         files: dict[str, list[str]] = {}
-        for source in self.sources[part].get(text, ()):
+        for source in self.sources.get(part, {}).get(text, ()):
             files.setdefault(self._file(part, source), []).append(source)
         if len(files) < number:
+            where = self.folders.get(part, "the data")
             raise ConfigError(
-                f"{number} {part} of '{text}' are wanted, and {self.folders[part]} has "
-                f"{len(files)}: collect more, or ask for fewer"
+                f"{number} {part} of '{text}' are wanted, and {where} has {len(files)}: collect "
+                "more, or ask for fewer"
             )
         return sorted(files.values(), key=lambda together: _place(seed, together[0]))
 
@@ -101,39 +142,111 @@ def ingest_config(config: BenchConfig, fps: float) -> IngestConfig:
     return config.ingest.model_copy(update={"flow": flow})
 
 
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """A part of a collection: its folder, and the record of how it was collected."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    def base(self, settings: IngestConfig, out: Path) -> Path:
+        """Where it is ingested to: the same for all studies that use it."""
+        content = {"ingest": settings.content(), "collected": _identity(self.record)}
+        return out / "data" / json_digest(content)[:16]
+
+
 def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
     """Ingest a collection, unless that is done, and list its videos and demonstrations.
 
+    Videos are left alone where no arm learns from them: they are no matter to any cell then.
+
     Raises `ConfigError` where there is no collection, or one of another suite or at other frames/s.
     """
-    record = _record(config, fps, collected)
     settings = ingest_config(config, fps)
-    content = {"ingest": settings.content(), "collected": _identity(record)}
-    digest = json_digest(content)
-    base = out / "data" / digest[:16]
-    base.mkdir(parents=True, exist_ok=True)
-    folders, spent = dict[Part, str](), 0.0
-    for part in PARTS:
-        chosen = settings.model_copy(update={"with_actions": part == "demos"})
+    parts = _parts(config, fps, collected)
+    folders, spent = dict[DataPart, str](), 0.0
+    for part, found in parts.items():
+        if part == "videos" and not needs_videos(config):
+            continue
+        base = found.base(settings, out)
+        base.mkdir(parents=True, exist_ok=True)
+        chosen = settings.model_copy(update={"with_actions": part != "videos"})
         with locked(base / f"{part}.lock"):
-            spent += _ingest(collected / part, base / part, chosen)
+            spent += _ingest(found.folder, base / part, chosen)
         folders[part] = str(base / part)
-    sources, files = dict[Part, dict[str, tuple[str, ...]]](), dict[Part, dict[str, str]]()
+    sources, files = dict[DataPart, dict[str, tuple[str, ...]]](), dict[DataPart, dict[str, str]]()
     for part, folder in folders.items():
         sources[part], files[part] = _sources(folder)
-    cpu_s = {"collect": float(record.get("cpu_s", 0.0)), "ingest": spent}
-    return BenchData(digest, folders, sources, cpu_s, files)
+    records = {id(found.record): found.record for found in parts.values()}.values()
+    cpu_s = {
+        "collect": sum(float(record.get("cpu_s", 0.0)) for record in records),
+        "ingest": spent,
+    }
+    return BenchData(
+        _digest(config, settings, parts),
+        folders,
+        sources,
+        cpu_s,
+        files,
+        play_s=_lengths_s(folders["play"]) if "play" in folders else {},
+        look=_look(parts),
+    )
 
 
-def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
+def needs_videos(config: BenchConfig) -> bool:
+    """Whether any of the arms that are wanted learns from videos.
+
+    Where not all demonstrations may be read, their statistics are those of the videos.
+    """
+    if config.held_out or config.folds is not None or config.labels != "demos":
+        return True
+    more = config.more_arms * (len(config.demos) > 1)
+    arms = [ARMS[name] for name in (*config.arms, *more, *config.reference_arms)]
+    return config.videos > 0 and any(arm.latent and arm.videos for arm in arms)
+
+
+def _parts(config: BenchConfig, fps: float, collected: Path) -> dict[DataPart, _Collected]:
+    """What is learned from, and where it was collected."""
+    other = Path(config.videos_from) if config.videos_from else collected
+    videos = _Collected(other / "videos", _record(config, fps, other / COLLECT))
+    part: DataPart = "demos" if config.labels == "demos" else "play"
+    record = _record(config, fps, collected / (COLLECT if part == "demos" else PLAY))
+    return {"videos": videos, part: _Collected(collected / part, record)}
+
+
+def _digest(
+    config: BenchConfig,
+    settings: IngestConfig,
+    parts: dict[DataPart, _Collected],
+) -> str:
+    """Of everything that is learned from, and of how it was ingested."""
+    labelled = parts["play" if config.labels == "play" else "demos"]
+    content = {"ingest": settings.content(), "collected": _identity(labelled.record)}
+    if config.labels == "play" or config.videos_from:
+        content["videos"] = _identity(parts["videos"].record)
+    return json_digest(content)
+
+
+def _look(parts: dict[DataPart, _Collected]) -> str:
+    """The look of the videos, "" where what is labelled has the same."""
+    videos, labelled = (_look_of(part.record) for part in parts.values())
+    return "" if videos == labelled else videos
+
+
+def _look_of(record: dict[str, Any]) -> str:
+    return str(record.get("config", {}).get("look", "default"))
+
+
+def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
     """The record of a collection, checked."""
-    path = collected / "collect.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         suite, found_fps = str(record["suite"]), float(record["fps"])
     except FileNotFoundError:
+        of_play = path.name == PLAY
         raise ConfigError(
-            f"{path} does not exist: 'sofdata bench collect' makes videos and demonstrations"
+            f"{path} does not exist: 'sofdata bench collect{' --play MINUTES' * of_play}' makes "
+            f"{'play' if of_play else 'videos and demonstrations'}"
         ) from None
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
@@ -141,13 +254,13 @@ def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
         ) from None
     if suite != config.suite:
         raise ConfigError(
-            f"{collected} was collected in the suite {suite}, and the settings are for "
+            f"{path.parent} was collected in the suite {suite}, and the settings are for "
             f"{config.suite}: give its folder with --data, or --suite {suite}"
         )
     if found_fps != fps:
         raise ConfigError(
-            f"{collected} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a step "
-            "of flow would span other frames. Collect again, into another folder"
+            f"{path.parent} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
+            "step of flow would span other frames. Collect again, into another folder"
         )
     return record
 
@@ -210,3 +323,16 @@ def _sources(folder: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
             files[source] = names.names[int(names.file[row])]
             row += 1
     return {text: tuple(sorted(names)) for text, names in sorted(found.items())}, files
+
+
+def _lengths_s(folder: str) -> dict[str, float]:
+    """Seconds from the first to the last frame of each source's windows."""
+    from sofdata.loading.catalog import open_catalog
+
+    bounds: dict[str, tuple[float, float]] = {}
+    for table in open_catalog([Tree(folder)]).tables(["source", "start_s", "end_s"]):
+        columns = (table[name].to_pylist() for name in ("source", "start_s", "end_s"))
+        for source, start_s, end_s in zip(*columns, strict=True):
+            first_s, last_s = bounds.get(source, (start_s, end_s))
+            bounds[source] = min(first_s, start_s), max(last_s, end_s)
+    return {source: last_s - first_s for source, (first_s, last_s) in bounds.items()}

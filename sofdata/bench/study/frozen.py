@@ -10,8 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.bench.study.counted import counted
+from sofdata.config.earlier import identity
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
@@ -32,12 +35,21 @@ NOT_CHOSEN: Any = {
     "videos": True,
     "curve": True,
     "curve_arms": True,
+    "held_out": True,
+    "folds": True,
+    "reference_arms": True,
+    "try_labelled": True,
+    "labels": True,
+    "play_minutes": True,
+    "videos_from": True,
     "exploratory": True,
+    "counted": True,  # recorded itself, as the tasks that it gave
     "evaluation": {"strips", "episodes"},
     "skill": {"run"},
     "planner": {"run"},
     "decoder": {"run"},
     "lapa": {"run"},
+    "tracks": {"run"},
     "ingest": {"run", "manifest"},
 }
 
@@ -45,12 +57,17 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out where
-    they change nothing: settings that were frozen before these keys existed keep their hash. So do
-    those of flow, which are stated with every value of `dis` and without the name that gave it.
+    `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
+    where they change nothing: settings that were frozen before these keys existed keep their hash.
+    So do those of flow, which are stated with every value of `dis` and without the name that gave
+    it, those of the planner, those of the track model where none is set, and keys that came later,
+    where they are as before (see `sofdata.config.earlier`).
     """
-    settings = config.model_dump(mode="json", exclude=NOT_CHOSEN)
+    settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
+    settings["planner"]["model"] = config.planner.model.content()
+    if config.ingest.windows.tail == "drop":
+        del settings["ingest"]["windows"]["tail"]
     if not config.ingest.windows.min_texture:
         del settings["ingest"]["windows"]["min_texture"]
     if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
@@ -61,6 +78,10 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
+    if not settings["naming"]:
+        del settings["naming"]
+    if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
+        del settings["tracks"]
     return settings
 
 
@@ -70,9 +91,11 @@ def chosen_hash(config: BenchConfig) -> str:
 
 
 def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
-    """Record the settings as chosen, with the validation cells in `out` that used them.
+    """Record the settings as chosen, with the validation cells in `out` that used them, and the
+    tasks that count by these.
 
-    Raises `ConfigError` if there is no such cell, or a test cell of other settings exists.
+    Raises `ConfigError` if there is no such cell, or a test cell of other settings exists, or
+    no task counts.
     """
     from sofdata.bench.study.stages import write_json
 
@@ -98,18 +121,34 @@ def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
         },
         "settings": chosen(config),
     }
+    if counting := _counted(config, mine, out, tested=bool(tested)):
+        record["counted"] = counting
     write_json(out / FROZEN, record)
     return out / FROZEN
+
+
+def _counted(
+    config: BenchConfig, cells: list[dict[str, Any]], out: Path, *, tested: bool
+) -> dict[str, Any] | None:
+    """Which tasks count, by these validation cells: see `counted`. None: all.
+
+    Once test seeds were used, what was recorded before stays: choosing anew would be choosing by
+    test results.
+    """
+    if tested:
+        path = out / FROZEN
+        return read_record(path).get("counted") if path.exists() else None
+    return counted(cells) if config.counted == "room" else None
 
 
 def check_frozen(config: BenchConfig, out: Path) -> None:
     """Raises `ConfigError` unless the settings are frozen or exploratory."""
     if config.exploratory:
         return
-    records = [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
-    if chosen_hash(config) in [record["chosen_sha256"] for record in records]:
+    known = records(out)
+    if chosen_hash(config) in [record["chosen_sha256"] for record in known]:
         return
-    same = [record for record in records if record["settings"]["suite"] == config.suite]
+    same = [record for record in known if record["settings"]["suite"] == config.suite]
     found = "no settings are frozen for this suite"
     if same:
         differing = list(differing_keys(chosen(config), same[0]["settings"]))
@@ -124,6 +163,11 @@ def check_frozen(config: BenchConfig, out: Path) -> None:
 def read_cells(out: Path) -> list[dict[str, Any]]:
     """All finished cells of a folder, sorted by the names of their files."""
     return [read_record(path, *CELL) for path in sorted((out / "cells").glob("*.json"))]
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    """Everything that is frozen in a folder, and what sofdata's own study froze."""
+    return [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
 
 
 def _records(out: Path) -> list[Path]:

@@ -16,30 +16,41 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from sofdata.bench.baselines.framed import FramedActionBatch, FramedBatch, places_between
 from sofdata.errors import ContractError
-from sofdata.loading.catalog import Geometry
+from sofdata.loading.catalog import Geometry, open_catalog
 from sofdata.loading.loader import Loader
 from sofdata.loading.order import Order
 from sofdata.loading.quotes import quoted
-from sofdata.models.skill.pixels import FRAME
+from sofdata.models.action.history import HistoryBatch
+from sofdata.models.skill.eyes import FRAME, check_image_px
+from sofdata.storage.tree import Tree
 from sofdata.types import ActionBatch, Batch
 
 _AT_ONCE = 256
+_SAMPLED = 4_000  # windows that a percentile is taken of
 _NAMES = ("flow", "first", "last", "mask", "text_ids")
+_OF_ACTIONS = ("actions", "action_mask")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryWindows:
     """Windows of one dataset.
 
-    batch: all of them; frames uint8 [M,3,64,64], flow in float16 to save memory.
+    batch: all of them; frames uint8 [M,3,px,px], flow in float16 to save memory.
     texts: what `batch.text_ids` point to. p99_px: of all flow of the dataset.
+    before: int64 [M,H], the rows whose first frames come before that of each window, the oldest
+        first; None without a history.
+    between: int64 [M,L-1], where the frames between first and last lie (see `places_between`), if
+        they are wanted.
     """
 
     batch: Batch
     texts: tuple[str, ...]
     p99_px: float
     geometry: Geometry
+    before: Tensor | None = None
+    between: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.batch.keys)
@@ -53,9 +64,48 @@ class MemoryWindows:
         values["flow"] = self.batch.flow[chosen].float()
         keys = tuple(self.batch.keys[int(place)] for place in places)
         if isinstance(self.batch, ActionBatch):
-            actions, mask = self.batch.actions[chosen], self.batch.action_mask[chosen]
-            return ActionBatch(keys=keys, **values, actions=actions, action_mask=mask)
+            values |= {name: getattr(self.batch, name)[chosen] for name in _OF_ACTIONS}
+            if self.before is not None:
+                earlier = self.batch.first[self.before[chosen]]  # [B, H, 3, px, px]
+                return HistoryBatch(keys=keys, **values, earlier=earlier)
+            if self.between is not None:
+                return FramedActionBatch(keys=keys, **values, between=self._frames(chosen))
+            return ActionBatch(keys=keys, **values)
+        if self.between is not None:
+            return FramedBatch(keys=keys, **values, between=self._frames(chosen))
         return Batch(keys=keys, **values)
+
+    def images(self, places: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """The first frames of some of them, uint8 [B,3,px,px]; with a history, those before them
+        as well: [B,1+H,3,px,px]."""
+        chosen = torch.as_tensor(np.asarray(places, np.int64))
+        if self.before is None:
+            return self.batch.first[chosen]
+        return self.batch.first[torch.cat([self.before[chosen], chosen[:, None]], 1)]
+
+    def with_history(self, number: int) -> MemoryWindows:
+        """The same with so many frames before each window's first, where earlier windows of the
+        same source begin; where there is none, the next later one's is repeated."""
+        if not number:
+            return self
+        keys = [key.rpartition("-") for key in self.batch.keys]
+        rows = {(source, int(window)): row for row, (source, _, window) in enumerate(keys)}
+        before = torch.empty(len(self), number, dtype=torch.int64)
+        for (source, window), row in rows.items():
+            seen = row
+            for back in range(1, number + 1):
+                seen = rows.get((source, window - back), seen)
+                before[row, number - back] = seen
+        return replace(self, before=before)
+
+    def _frames(self, chosen: Tensor) -> Tensor:
+        """The frames between of some windows, uint8 [B,L-1,3,px,px]."""
+        assert self.between is not None
+        places = self.between[chosen]
+        ends = places >= len(self)
+        frames = self.batch.first[places % len(self)]
+        frames[ends] = self.batch.last[places[ends] - len(self)]
+        return frames
 
     def with_texts(self, texts: tuple[str, ...]) -> MemoryWindows:
         """The same with text ids that point into other `texts`, which must contain theirs."""
@@ -67,55 +117,104 @@ class MemoryWindows:
         ids = places[self.batch.text_ids]
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=texts)
 
+    def own_p99_px(self) -> float:
+        """99th percentile of the magnitude of the flow of these windows, px a step, whatever else
+        is in their dataset; of some thousand windows, if there are more."""
+        every = -(-len(self) // _SAMPLED)
+        flow, mask = self.batch.flow[::every].float(), self.batch.mask[::every]
+        magnitude = flow.norm(dim=2)[mask]  # [M, L, 2, h, w] to real steps [N, h, w]
+        return float(np.quantile(magnitude.numpy(), 0.99))
+
+    def untold(self) -> MemoryWindows:
+        """The same as windows of no task: all of them have the text ""."""
+        ids = torch.zeros_like(self.batch.text_ids)
+        return replace(self, batch=replace(self.batch, text_ids=ids), texts=("",))
+
     def with_actions(self, actions: Tensor) -> MemoryWindows:
-        """The same with actions float32 [M,N,A], none of them masked."""
+        """The same with actions float32 [M,N,A], masked as far as the steps of each window are.
+
+        Actions are spread evenly over a window: the middle of action i of N lies at the fraction
+        (i + 0.5) / N of it, and is real where that is less than the share of its real steps.
+        """
         values = {name: getattr(self.batch, name) for name in _NAMES}
-        mask = torch.ones(actions.shape[:2], dtype=torch.bool)
-        batch = ActionBatch(keys=self.batch.keys, **values, actions=actions, action_mask=mask)
+        share = self.batch.mask.double().mean(1, keepdim=True)  # [M, 1]
+        middles = (torch.arange(actions.shape[1]) + 0.5) / actions.shape[1]
+        mask = middles < share  # [M, N]
+        mask[:, 0] = True  # a window has a step, and so an action
+        batch = ActionBatch(
+            keys=self.batch.keys, **values, actions=actions * mask[..., None], action_mask=mask
+        )
         return replace(self, batch=batch)
 
     def joined(self, other: MemoryWindows) -> MemoryWindows:
-        """These windows followed by those of `other`, of the same texts and sizes."""
+        """These windows followed by those of `other`, of the same texts and sizes; without the
+        frames between."""
         if self.texts != other.texts or type(self.batch) is not type(other.batch):
             raise ContractError("windows of other texts, or without actions, cannot be joined")
-        return replace(self, batch=_joined([self.batch, other.batch]))
+        before = self.before
+        if before is not None and other.before is not None:
+            before = torch.cat([before, other.before + len(self)])
+        batch = _joined([self.batch, other.batch])
+        return replace(self, batch=batch, before=before, between=None)
 
 
-def read_windows(url: str, sources: Sequence[str] | None = None) -> MemoryWindows:
+def read_windows(
+    url: str,
+    sources: Sequence[str] | None = None,
+    image_px: int = FRAME,
+    frames: bool = False,
+) -> MemoryWindows:
     """Read the windows of some videos, or of all, in the order of the index.
 
-    sources: ids of videos, as in the index's column `source`.
-    Raises `ConfigError` where the dataset or its windows cannot be read, or none is selected.
+    sources: ids of videos, as in the index's column `source`. image_px: what the models read; at
+        this size frames are kept. frames: whether the frames between are wanted.
+    Raises `ConfigError` where the dataset or its windows cannot be read, none is selected, or
+    frames are stored smaller.
     """
     where = "" if sources is None else f"source in ({', '.join(map(quoted, sources))},)"
     loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
-    parts = [_small(batch) for batch in loader.epoch(0)]
+    check_image_px(image_px, loader.geometry.frame_px)
+    parts = [_small(batch, image_px) for batch in loader.epoch(0)]
     loader.close()
-    p99_px = float(loader.statistics["p99_px"])
-    return MemoryWindows(_joined(parts), tuple(loader.texts), p99_px, loader.geometry)
+    batch, p99_px = _joined(parts), float(loader.statistics["p99_px"])
+    between = _between(url, batch) if frames else None
+    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between)
+
+
+def _between(url: str, batch: Batch) -> Tensor:
+    """Where the frames between lie, of windows in the order of the index."""
+    known: dict[str, tuple[str, float, float]] = {}
+    columns = ["key", "source", "start_s", "end_s"]
+    for table in open_catalog([Tree(url)]).tables(columns):
+        values = (table[name].to_pylist() for name in columns)
+        known |= {key: rest for key, *rest in zip(*values, strict=True)}
+    sources, starts, ends = zip(*(known[key] for key in batch.keys), strict=True)
+    steps = batch.mask.sum(1).clamp(min=1).numpy()
+    most = batch.mask.shape[1]
+    return torch.from_numpy(places_between(sources, np.array(starts), np.array(ends), steps, most))
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
     kind = type(parts[0])
-    names = _NAMES + (("actions", "action_mask") if kind is ActionBatch else ())
+    names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
     values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 
 
-def _small(batch: Batch) -> Batch:
+def _small(batch: Batch, px: int) -> Batch:
     return replace(
         batch,
         flow=batch.flow.half(),
-        first=small_frames(batch.first),
-        last=small_frames(batch.last),
+        first=small_frames(batch.first, px),
+        last=small_frames(batch.last, px),
     )
 
 
-def small_frames(frames: Tensor) -> Tensor:
-    """uint8 [B,3,H,W] of any size to uint8 [B,3,64,64], by means of areas."""
-    if frames.shape[-2:] == (FRAME, FRAME):
+def small_frames(frames: Tensor, px: int = FRAME) -> Tensor:
+    """uint8 [B,3,H,W] of any size to uint8 [B,3,px,px], by means of areas."""
+    if frames.shape[-2:] == (px, px):
         return frames
-    means = functional.interpolate(frames.float(), (FRAME, FRAME), mode="area")
+    means = functional.interpolate(frames.float(), (px, px), mode="area")
     return means.round().to(torch.uint8)
 
 

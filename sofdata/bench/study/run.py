@@ -25,12 +25,15 @@ from typing import Any
 from sofdata.bench.envs.base import Task
 from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.study.arms import ARMS, Arm
-from sofdata.bench.study.cells import IMAGE_PX, Cell, cell_hash, claim, run_cell, wanted_cells
+from sofdata.bench.study.cells import IMAGE_PX, cell_hash, claim, run_cell
+from sofdata.bench.study.choice import labelled, unlabelled
 from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.data import BenchData, prepare_data
 from sofdata.bench.study.evaluate import Simulators
+from sofdata.bench.study.folds import folds_of
 from sofdata.bench.study.frozen import check_frozen
-from sofdata.bench.study.stages import DataBudget, Trainer
+from sofdata.bench.study.stages import Trainer
+from sofdata.bench.study.wanted import Cell, wanted_cells
 from sofdata.errors import TransientError
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import only_driver
@@ -111,16 +114,17 @@ def _run(
     suite = find_suite(config.suite)
     suite.check()
     tasks = tasks_of(suite, config.tasks)
+    folds = folds_of(config, [task.name for task in tasks])
     if purpose == "test":
         check_frozen(config, out)
     data = prepare_data(config, suite.fps, collected, out)
-    cells = wanted_cells(config, purpose)
+    cells = wanted_cells(config, purpose, folds, data.look)
     paths = [_path(cell, config, data, tasks, out) for cell in cells]
     left = [cell for cell, path in zip(cells, paths, strict=True) if not path.exists()]
     texts = texts_of(tasks)
     for cell in left:  # missing data is found before hours of training
-        data.choose("demos", texts, cell.demos, cell.seed)
-        data.choose("videos", texts, cell.videos, cell.seed)
+        labelled(data, texts, cell.budget(tasks))
+        unlabelled(data, texts, cell.budget(tasks))
     for known in paths:
         if known.exists():
             claim(known, config)
@@ -146,10 +150,15 @@ def plan(cells: list[Cell]) -> list[Work]:
         needs = _shared(cell)
         if needs and (needs not in shared or ARMS[cell.arm].prior):
             shared[needs] = Work(needs, cell, "", prepares=True)
-        arm, demos, seed, videos = cell.arm, cell.demos, cell.seed, cell.videos
-        name = f"{arm}, K={demos}, seed {seed}" + (f", {videos} videos" if videos else "")
-        works.append(Work(name, cell, needs, prepares=False))
+        works.append(Work(_name(cell), cell, needs, prepares=False))
     return [*shared.values(), *works]
+
+
+def _name(cell: Cell) -> str:
+    parts = [cell.arm, f"K={cell.demos}" if cell.demos else "", f"seed {cell.seed}"]
+    parts += [f"{cell.videos} videos" if cell.videos else "", cell.labels_name]
+    parts += [f"videos of {cell.look} look" if cell.look and cell.videos else ""]
+    return ", ".join(part for part in parts if part)
 
 
 def _shared(cell: Cell) -> str:
@@ -157,8 +166,9 @@ def _shared(cell: Cell) -> str:
     arm = ARMS[cell.arm]
     if not arm.latent or not cell.videos:
         return ""
-    what = "latent actions" if arm.latent == "frames" else "skills"
-    return f"{what} of {cell.videos} videos, seed {cell.seed}"
+    what = {"flow": "skills", "frames": "latent actions", "tracks": "tracks"}[arm.latent]
+    blind = ", without demonstrations" if cell.labels_name else ""
+    return f"{what} of {cell.videos} videos, seed {cell.seed}{blind}"
 
 
 def _path(
@@ -182,7 +192,7 @@ class _Worker:
         if not work.prepares:
             return run_cell(work.cell, self.trainer, self.tasks, self.simulators)
         arm = ARMS[work.cell.arm]
-        budget: DataBudget = work.cell.budget
+        budget = work.cell.budget(self.tasks)
         latent = self.trainer.latent(arm, budget)
         if arm.prior:
             self.trainer.planner(arm, budget, latent)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sofdata.bench.collect.episodes import Part
+from sofdata.bench.study.data import DataPart
 from sofdata.errors import ConfigError
 from sofdata.storage import atomic
 
@@ -14,7 +14,7 @@ SPLIT = "split.json"
 
 
 def agreed_split(
-    folder: Path, learned: Mapping[Part, Sequence[str]], held_out: Sequence[str]
+    folder: Path, learned: Mapping[DataPart, Sequence[str]], held_out: Sequence[str]
 ) -> list[str]:
     """Store the split of a stage; returns the demonstrations that it is evaluated on.
 

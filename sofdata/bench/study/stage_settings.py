@@ -1,13 +1,42 @@
-"""Settings of the stages that differ between arms: the action decoder, and the clone."""
+"""Settings of the stages that differ between arms: latent model, action decoder, and clone."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
-from sofdata.bench.study.arms import Arm
+from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.baselines.tracks_config import TracksStage
+from sofdata.bench.study.arms import Arm, Source
 from sofdata.bench.study.config import BenchConfig
 from sofdata.models.action.config import DecoderConfig
-from sofdata.train.config import DecoderStage
+from sofdata.models.skill.eyes import EyesConfig
+from sofdata.train.config import DecoderStage, SkillStage
+
+KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
+
+
+@overload
+def latent_stage(source: Literal["flow"], config: BenchConfig) -> SkillStage: ...
+@overload
+def latent_stage(source: Literal["frames"], config: BenchConfig) -> LapaStage: ...
+@overload
+def latent_stage(source: Literal["tracks"], config: BenchConfig) -> TracksStage: ...
+@overload
+def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage: ...
+def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage | TracksStage:
+    """Settings of an arm's latent model; it sees as the skill model does, and has its channels
+    unless it says otherwise."""
+    if source == "flow":
+        return config.skill
+    eyes = {key: getattr(config.skill.model, key) for key in EyesConfig.model_fields}
+    if source == "frames":
+        return config.lapa.model_copy(update={"model": config.lapa.model.model_copy(update=eyes)})
+    if config.tracks.model.channels is None:
+        eyes["channels"] = config.skill.model.channels
+    if config.labels == "play":
+        eyes["reads"] = "true"  # nobody can predict what undirected play does next
+    model = config.tracks.model.model_copy(update=eyes)
+    return config.tracks.model_copy(update={"model": model})
 
 
 def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
@@ -16,13 +45,16 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     if not arm.skills:
         return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", steps)
     model = config.decoder.model
-    # LAPA's latent actions are read as they are: no flow can be decoded from them.
-    reads_flow = arm.latent == "flow" and model.condition != "none"
-    changes = {
+    # Tracks and LAPA's codes are read as they are; of codes, frames can be decoded as well.
+    decodes = arm.latent == "frames" and config.lapa.model.conditions == "frames"
+    reads_flow = (arm.latent == "flow" or decodes) and model.condition != "none"
+    changes: dict[str, Any] = {
         "condition": model.condition if reads_flow else "skill",
         "encoder": config.skill_encoder,
         "task": (model.task or "words") if config.skill_task else None,
     }
+    if arm.clones and arm.latent == "flow" and reads_flow and config.naming.condition == "motion":
+        changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, steps)
 
 

@@ -1,6 +1,6 @@
 """The trained stages of the cells, each made once: latent model, planner, action decoder, clone.
 
-    OUT/models/HASH/{skill,lapa,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
+    OUT/models/HASH/{skill,lapa,tracks,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
 
 A stage's hash covers its settings, its training seed, the data and the part of it that is used, and
 the stage that it builds on. So arms share what they have in common, and a stage that exists is
@@ -22,13 +22,20 @@ from typing import Any
 import torch
 
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
-from sofdata.bench.collect.episodes import Part
+from sofdata.bench.baselines.lapa_config import LapaStage
+from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
+from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import Arm
+from sofdata.bench.study.choice import DataBudget, labelled, unlabelled, unlearned
 from sofdata.bench.study.config import BenchConfig
-from sofdata.bench.study.data import BenchData
+from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
+from sofdata.bench.study.naming import named_actions, with_context
 from sofdata.bench.study.split import agreed_split
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
+from sofdata.config.earlier import identity
+from sofdata.loading.catalog import open_catalog
+from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
 from sofdata.models.action.space import measure_actions
@@ -36,6 +43,7 @@ from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
 from sofdata.storage import atomic
+from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
@@ -48,13 +56,16 @@ from sofdata.train.stage import EVALUATIONS
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
+# Stages that learn from videos alone, where there are any.
+_OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
     **EVALUATIONS,
     "lapa": LapaEvaluation,
+    "tracks": TrackEvaluation,
     "clone": ActionEvaluation,
 }
 
-Latent = SkillVAE | LatentActions
+Latent = SkillVAE | LatentActions | TrackModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,23 +81,11 @@ class TrainedStage:
         return float(self.record["cpu_s"])
 
 
-@dataclass(frozen=True, slots=True)
-class DataBudget:
-    """How much of the data an arm learns from, for each task: K demonstrations and some videos.
-
-    seed: the training seed, which chooses them.
-    """
-
-    demos: int
-    videos: int
-    seed: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Training:
     """All that makes one stage.
 
-    kind: skill, lapa, planner, decoder or clone. settings: the stage's section of the settings.
+    kind: skill, lapa, tracks, planner, decoder or clone. settings: the stage's section.
     build: makes the untrained model, after the seed is set. windows: what it learns from.
     below: the stage that it builds on, if any.
     """
@@ -119,64 +118,99 @@ class Trainer:
 
     # Data
 
-    def windows(self, part: Part, sources: Sequence[str]) -> MemoryWindows:
-        """Windows of videos or demonstrations, with text ids that point into `texts`."""
+    def windows(self, part: DataPart, sources: Sequence[str]) -> MemoryWindows:
+        """Windows of videos, demonstrations or play, with text ids that point into `texts`; those
+        of play are of no task."""
         windows: MemoryWindows = self._read(part, tuple(sources))
         return windows
 
-    def _read_windows(self, part: Part, sources: tuple[str, ...]) -> MemoryWindows:
-        return read_windows(self.data.folders[part], sources).with_texts(self.texts)
+    def _read_windows(self, part: DataPart, sources: tuple[str, ...]) -> MemoryWindows:
+        image_px = self.config.skill.model.image_px
+        frames = self.config.lapa.model.reads == "frames"
+        windows = read_windows(self.data.folders[part], sources, image_px, frames)
+        windows = windows.with_history(self.config.decoder.model.history)
+        return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
-        """The K demonstrations of each task."""
-        return self.windows(
-            "demos", self.data.choose("demos", self.texts, budget.demos, budget.seed)
-        )
+        """The labelled windows: the K demonstrations of each task that has any, or play."""
+        chosen = labelled(self.data, self.texts, budget)
+        return self.windows(chosen.part, chosen.sources)
 
     def held_out(self, budget: DataBudget) -> MemoryWindows | None:
-        """Demonstrations that the arm does not learn from; None if there are none."""
-        return self._demonstrations(self.data.held_out(self.texts, budget.demos, budget.seed))
+        """Labelled windows that the arm does not learn from; None if there are none."""
+        left = unlearned(self.data, self.texts, budget)
+        return self._some(left.part, left.sources)
 
-    def _demonstrations(self, sources: Sequence[str]) -> MemoryWindows | None:
-        return self.windows("demos", sources) if sources else None
+    def with_goals(self, budget: DataBudget) -> list[MemoryWindows]:
+        """Windows whose ends show how tasks end: of demonstrations, and of the videos of tasks that
+        have none."""
+        without = self.texts if budget.play_minutes else budget.withheld
+        shown = [] if budget.play_minutes else [self.demonstrations(budget)]
+        if not without:
+            return shown
+        chosen = self.data.choose("videos", without, budget.videos, budget.seed)
+        return [*shown, self.windows("videos", chosen)]
 
-    def _learned(self, kind: str, budget: DataBudget) -> dict[Part, list[str]]:
-        """Ids of the videos and demonstrations that a stage learns from."""
-        demos, videos = budget.demos, budget.videos
-        labelled = self.data.choose("demos", self.texts, demos, budget.seed)
-        if kind == "decoder" or not videos:
-            return {"demos": labelled}
-        unlabelled = self.data.choose("videos", self.texts, videos, budget.seed)
-        if kind == "clone":
-            return {"videos": unlabelled, "demos": labelled}
-        return {"videos": unlabelled}
+    def _some(self, part: DataPart, sources: Sequence[str]) -> MemoryWindows | None:
+        return self.windows(part, sources) if sources else None
+
+    def _learned(self, kind: str, budget: DataBudget) -> dict[DataPart, list[str]]:
+        """Ids of the videos, demonstrations or episodes of play that a stage learns from."""
+        found: dict[DataPart, list[str]] = {}
+        if kind in ("decoder", "clone") or not budget.videos:
+            chosen = labelled(self.data, self.texts, budget)
+            found[chosen.part] = chosen.sources
+        if kind != "decoder" and budget.videos:
+            found["videos"] = unlabelled(self.data, self.texts, budget).sources
+        return found
+
+    def _judged(self, kind: str, budget: DataBudget, folder: Path) -> MemoryWindows | None:
+        """What a stage is evaluated on that it does not learn from; None for nothing.
+
+        Where demonstrations may not be read, what is learned from videos is not evaluated on those
+        of other tasks either: it is the same for all folds. A clone of a task is not evaluated on
+        play, which has none.
+        """
+        shared = budget.videos and kind in _OF_VIDEOS
+        untold = budget.play_minutes and kind == "clone"
+        left = unlearned(self.data, self.texts, budget)
+        unused = [] if budget.blind and (shared or untold) else left.sources
+        return self._some(left.part, agreed_split(folder, self._learned(kind, budget), unused))
 
     def _unlabelled(self, budget: DataBudget) -> MemoryWindows:
         """Windows that latent model and prior learn from; their actions, if any, are not used."""
         if not budget.videos:
             return self.demonstrations(budget)
-        chosen = self.data.choose("videos", self.texts, budget.videos, budget.seed)
-        return self.windows("videos", chosen)
+        return self.windows("videos", unlabelled(self.data, self.texts, budget).sources)
 
     def _unlabelled_name(self, budget: DataBudget) -> list[Any]:
-        """The part of a key for `_unlabelled`: K counts only where there are no videos."""
-        return ["videos", budget.videos] if budget.videos else ["demos", budget.demos]
+        """The part of a key for `_unlabelled`: K counts only where there are no videos.
+
+        What is learned from videos is the same whatever is held out; but it is not what was
+        evaluated on demonstrations of every task.
+        """
+        if not budget.videos:
+            return ["demos", budget.demos, *budget.labels_name]
+        return ["videos", budget.videos, *(["no demos"] if budget.blind else [])]
 
     # Stages
 
     def latent(self, arm: Arm, budget: DataBudget) -> TrainedStage:
-        """The arm's latent model: the skill model, or LAPA's."""
-        stage = self.config.lapa if arm.latent == "frames" else self.config.skill
-        kind = "lapa" if arm.latent == "frames" else "skill"
+        """The arm's latent model: the skill model, LAPA's, or ATM's tracks."""
+        source = arm.latent or "flow"
+        kind, stage = KINDS[source], latent_stage(source, self.config)
         key = self._key(kind, stage, budget.seed, self._unlabelled_name(budget))
 
         def build() -> Latent:
             windows = self._unlabelled(budget)
-            size = windows.geometry
-            shape = FlowShape(size.steps, size.flow_px, windows.p99_px)
-            if arm.latent == "frames":
-                return LatentActions(self.config.lapa.model, shape)
-            return SkillVAE(self.config.skill.model, shape)
+            shape = _shape(windows, windows.p99_px)
+            if budget.blind and not budget.videos:
+                shape = _shape(windows, windows.own_p99_px())
+            if isinstance(stage, LapaStage):
+                return LatentActions(stage.model, shape)
+            if isinstance(stage, TracksStage):
+                return TrackModel(stage.model, shape, self.texts)
+            return SkillVAE(stage.model, shape)
 
         return self._stage(_Training(kind, key, stage, budget, build, self._unlabelled))
 
@@ -190,17 +224,23 @@ class Trainer:
             windows = MemoryLoader(self._unlabelled(budget), _BATCH, shuffle=False)
             planner.remember(windows.epoch(0))
             planner.count(windows.epoch(0))
+            if planner.value is not None:
+                part = "videos" if budget.videos else labelled(self.data, self.texts, budget).part
+                catalog = open_catalog([Tree(self.data.folders[part])])
+                planner.keep(windows.epoch(0), window_times(catalog))
             return planner
 
-        return self._stage(
+        trained = self._stage(
             _Training("planner", key, stage, budget, build, self._unlabelled, latent)
         )
+        trained.model.config = stage.model  # how it draws and searches is no part of the key
+        return trained
 
     def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
-        """The arm's action decoder, from the K demonstrations."""
+        """The arm's action decoder, from the K demonstrations or from play."""
         stage = decoder_stage(arm, self.config)
         below = latent or self._untrained(budget)
-        what = [budget.demos, arm.shuffled, below.key]
+        what = [budget.demos, arm.shuffled, below.key, *budget.labels_name]
         key = self._key("decoder", stage, budget.seed, what)
 
         def build() -> ActionDecoder:
@@ -221,32 +261,52 @@ class Trainer:
     def clone(
         self, budget: DataBudget, latent: TrainedStage, decoder: TrainedStage
     ) -> TrainedStage:
-        """A policy cloned from the demonstrations, and from the videos labelled by the decoder."""
+        """A policy cloned from the demonstrations, and from the videos labelled by the decoder.
+
+        Play shows no task, so that nothing of it can be cloned.
+        """
         stage = clone_stage(self.config)
-        key = self._key("clone", stage, budget.seed, decoder.key)
+        what = [decoder.key, "overlap"] if self.config.naming.overlap else decoder.key
+        key = self._key("clone", stage, budget.seed, what)
 
         def windows(budget: DataBudget) -> MemoryWindows:
-            labelled = self.demonstrations(budget)
-            return labelled.joined(named_actions(self._unlabelled(budget), decoder.model))
+            named = named_actions(self._unlabelled(budget), decoder.model, self.config)
+            return named if budget.play_minutes else self.demonstrations(budget).joined(named)
 
         def build() -> ActionDecoder:
             return ActionDecoder(stage.model, latent.model, decoder.model.space, self.texts)
 
         return self._stage(_Training("clone", key, stage, budget, build, windows, latent))
 
+    def _around(self, windows: MemoryWindows, model: Any) -> MemoryWindows:
+        """Windows with as much of what was seen around them as a model reads."""
+        context = model.config.context if isinstance(model, ActionDecoder) else 0
+        return with_context(windows, self.config.ingest.windows.stride, context)
+
     def _untrained(self, budget: DataBudget) -> TrainedStage:
         """A skill model with random weights, for arms without: it fixes the encoder's build."""
-        record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
-        windows = record["config"]["windows"]
         torch.manual_seed(budget.seed)
-        shape = FlowShape(windows["length"], windows["size"], float(record["flow"]["p99_px"]))
+        shape = self._labelled_shape(budget)
         model = SkillVAE(self.config.skill.model, shape).eval().requires_grad_(False)
-        return TrainedStage("untrained", model, {"cpu_s": 0.0})
+        key = f"untrained-{json_digest(model.spec()['config'], 24)}"
+        return TrainedStage(key, model, {"cpu_s": 0.0})
+
+    def _labelled_shape(self, budget: DataBudget) -> FlowShape:
+        """Of labelled windows. The record of their dataset has statistics of all of them, which do
+        not count where some may not be read."""
+        if budget.blind:
+            windows = self.demonstrations(budget)
+            return _shape(windows, windows.own_p99_px())
+        record = json.loads((Path(self.data.folders["demos"]) / "dataset.json").read_text())
+        of = record["config"]["windows"]
+        return FlowShape(of["length"], of["size"], float(record["flow"]["p99_px"]))
 
     # Training
 
     def _key(self, kind: str, stage: Any, seed: int, what: Any) -> str:
-        settings = stage.model_dump(mode="json", exclude={"run": True, "model": {"mpc"}})
+        settings = identity(stage, exclude={"run": True, "model": {"mpc"}})
+        if kind == "planner":
+            settings["model"] = stage.model.learned()
         parts = [FORMAT, __version__, kind, settings, seed, self.data.digest, self.texts, what]
         return json_digest(parts, 24)
 
@@ -257,7 +317,12 @@ class Trainer:
         with locked(base / "lock"):
             if not (folder / DONE).exists():
                 self._train(training, folder)
-        classes = {"skill": SkillVAE, "lapa": LatentActions, "planner": Planner}
+        classes = {
+            "skill": SkillVAE,
+            "lapa": LatentActions,
+            "tracks": TrackModel,
+            "planner": Planner,
+        }
         over = [] if training.below is None else [training.below.model]
         # From the file also when it was trained just now: every process then holds the same model.
         model = load_model(base, kind, classes.get(kind, ActionDecoder), *over)
@@ -273,11 +338,13 @@ class Trainer:
         clock = _Clock(folder / "cpu.json", self.follow)
         torch.manual_seed(budget.seed)
         model = training.build()
-        data = MemoryLoader(windows(budget), stage.data.batch_size, seed=budget.seed)
-        unused = self.data.held_out(self.texts, budget.demos, budget.seed)
-        unseen = self._demonstrations(agreed_split(folder, self._learned(kind, budget), unused))
+        data = MemoryLoader(
+            self._around(windows(budget), model), stage.data.batch_size, seed=budget.seed
+        )
+        unseen = self._judged(kind, budget, folder)
         # Without held-out demonstrations the stage is evaluated on what it learns from.
-        held_out = MemoryLoader(unseen or windows(budget), _BATCH, shuffle=False)
+        known = windows(budget.sampled() if budget.blind else budget)
+        held_out = MemoryLoader(self._around(unseen or known, model), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
         fitted = fit(
             model,
@@ -301,14 +368,8 @@ class Trainer:
         write_json(folder / DONE, record)
 
 
-@torch.no_grad()
-def named_actions(windows: MemoryWindows, decoder: ActionDecoder) -> MemoryWindows:
-    """Windows with the actions that the decoder gives for their true skills."""
-    parts = []
-    for batch in MemoryLoader(windows, _BATCH, shuffle=False).epoch(0):
-        texts = decoder.texts_of(batch) if decoder.text else None
-        parts.append(decoder.act(batch.first, decoder.skill_of(batch), texts).values)
-    return windows.with_actions(torch.cat(parts))
+def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:
+    return FlowShape(windows.geometry.steps, windows.geometry.flow_px, p99_px)
 
 
 class _Clock:

@@ -91,4 +91,6 @@ def candidates(steps: int, config: IngestConfig) -> float:
     length, stride = config.windows.length, config.windows.stride
     if steps < config.windows.min_steps:
         return 0.0
+    if config.windows.tail == "mask":
+        return float(math.ceil(steps / stride))
     return 1.0 + max(0, math.ceil((steps - length) / stride))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
 from sofdata.models.action.space import ActionSpace
@@ -15,12 +16,20 @@ from sofdata.models.common.text import TextMode
 class DecoderConfig(Section):
     """The action decoder. The SOF paper publishes none of this: the defaults are ours."""
 
-    condition: Literal["skill", "flow", "flow+image", "none"] = Field(
+    condition: Literal["skill", "flow", "flow+image", "motion", "none"] = Field(
         "skill",
         description="What actions are decoded from: 'skill': the first frame and the skill's "
         "codes; 'flow': only the flow that the frozen skill model decodes from the codes, which is "
-        "inverse dynamics; 'flow+image': that flow and the first frame; 'none': only the first "
-        "frame, which is plain behaviour cloning, as a baseline. Default ours.",
+        "inverse dynamics; 'flow+image': that flow and the first frame; 'motion': the flow that "
+        "was seen in the window and `context` steps around it, and the first frame: it names the "
+        "actions of videos, and cannot act, since what will be seen is not known; 'none': only the "
+        "first frame, which is plain behaviour cloning, as a baseline. Default ours.",
+    )
+    context: Annotated[int, Field(ge=0, le=64), Earlier(0)] = Field(
+        0,
+        description="Steps of flow before and after a window that are read too, with condition "
+        "'motion': an arm follows an action a little later, so that the last ones of a window show "
+        "after it. Default ours.",
     )
     encoder: Literal["frozen", "tuned", "fresh"] = Field(
         "frozen",
@@ -48,6 +57,25 @@ class DecoderConfig(Section):
         description="In training only, share of the samples whose image is hidden, so that the "
         "decoder learns to go by the skill: of a few demonstrations, it else knows every image by "
         "heart. 1: it never sees images. Only with 'skill' and 'flow+image'. Default ours.",
+    )
+    head: Annotated[Literal["tokens", "flat", "both"], Earlier("tokens")] = Field(
+        "tokens",
+        description="How the features of the actions are read: 'tokens': a query for each action "
+        "attends to the tokens of image, skill and task; 'flat': these are laid flat, and a "
+        "network of two layers gives the features of all actions at once, which learns sooner "
+        "where exactly things lie; 'both': the sum of the two. No matter with condition 'flow'. "
+        "Default ours.",
+    )
+    head_width: Annotated[int, Field(ge=8), Earlier(256)] = Field(
+        256, description="Width of the network of head=flat and both. Default ours."
+    )
+    history: Annotated[int, Field(ge=0, le=8), Earlier(0)] = Field(
+        0,
+        description="Frames that are seen beside the present one, each a step of flow before the "
+        "next; an episode's first frame is repeated before its start. Each costs as much to encode "
+        "as the present one. In the benchmark alone: 'sofdata train' reads windows one by one. "
+        "Default ours: cloned policies often do worse with a history (causal confusion, arXiv "
+        "1905.11979).",
     )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."
@@ -86,6 +114,12 @@ class DecoderConfig(Section):
         description="Actions are clipped to the range of the demonstrations, widened at both ends "
         "by this share of it. Default ours.",
     )
+
+    @model_validator(mode="after")
+    def _check_context(self) -> Self:
+        if self.context and self.condition != "motion":
+            raise ValueError(f"context {self.context} is read with condition 'motion' alone")
+        return self
 
     @model_validator(mode="after")
     def _check_width(self) -> Self:

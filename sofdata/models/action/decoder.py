@@ -9,7 +9,11 @@ learned from video without actions. The paper publishes no architecture; this on
                        text ──► task, if wanted ──────┘
     condition "flow":  skill ─► flow, by the skill model ─► CNN ─► over time ─► heads ─► N actions
     condition "flow+image": image and text as above, and that flow step by step in place of codes
+    condition "motion": the flow that was seen, of the window and around it ─► CNN ─► over time ─►
+                       added to image and text ─► heads ─► N actions
     condition "none":  image and text as above ─► N queries ─► heads ─► N actions
+
+In place of the queries, or beside them, a network may read all tokens laid flat (`head`).
 
 About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
 Equation numbers (Eq. n) are those of docs/models.md.
@@ -25,10 +29,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sofdata.config.earlier import completed, identity
+from sofdata.errors import ConfigError, ContractError
 from sofdata.models.action.config import DecoderConfig, gripper_dimension
+from sofdata.models.action.history import HistoryBatch
 from sofdata.models.action.layers import (
+    FlatReader,
     FlowReader,
     Heads,
+    MotionReader,
+    SumReader,
     TokenReader,
     draw_offsets,
     shift,
@@ -37,7 +47,7 @@ from sofdata.models.action.layers import (
 from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
-from sofdata.models.skill.conditioned import SkillConditioned
+from sofdata.models.skill.conditioned import SkillConditioned, present
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Batch, Skill
 
@@ -80,17 +90,27 @@ class ActionDecoder(SkillConditioned):
         if only_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
         else:
-            self.reader = TokenReader(
-                space.chunk,
-                skill.observation_shape,
-                conditioning.get(config.condition),
-                width=config.width,
-                layers=config.layers,
-                heads=config.heads,
-                task=self.text.width if self.text else None,
-            )
+            self.reader = self._reader(conditioning.get(config.condition))
         self.heads = Heads(config.width, space.size, self.gripper)
         self._keep_scale()
+
+    def _reader(self, skill: tuple[int, int] | None) -> nn.Module:
+        """What reads image and task, and a skill of so many tokens of such a width."""
+        config, (places, channels) = self.config, self.skill.observation_shape
+        seen = ((1 + config.history) * places, channels)
+        task = self.text.width if self.text else None
+        if config.condition == "motion":
+            sizes = {"width": config.width, "layers": config.layers, "context": config.context}
+            steps = self.skill.shape.steps
+            return MotionReader(self.space.chunk, seen, steps, task=task, **sizes)
+        parts: list[nn.Module] = []
+        if config.head != "flat":
+            sizes = {"width": config.width, "layers": config.layers, "heads": config.heads}
+            parts.append(TokenReader(self.space.chunk, seen, skill, task=task, **sizes))
+        if config.head != "tokens":
+            sizes = {"width": config.width, "head_width": config.head_width}
+            parts.append(FlatReader(self.space.chunk, seen, skill, task=task, **sizes))
+        return parts[0] if len(parts) == 1 else SumReader(*parts)
 
     def _keep_scale(self) -> None:
         """The action space as buffers, which move with the module; they are saved in the spec."""
@@ -119,20 +139,48 @@ class ActionDecoder(SkillConditioned):
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A] (Eq. 22).
 
+        With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.history`.
+
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
         task: float32 [B,E], as `tasks` gives it; ignored where the decoder has no task input.
-        flow: what the skill model decodes, [B,L,2,h,w], where it is known already.
+        flow: what the skill model decodes, [B,L,2,h,w], where it is known already; with condition
+            "motion" what was seen, [B,L+2c,2,h,w]. Both over the dataset's 99th percentile.
         """
         conditioning = self.conditioning(image, codes, offsets, flow)
         if self.config.condition == "flow":
             actions: Tensor = self.heads(self.reader(conditioning)).float()
             return actions
-        view = image if offsets is None else shift(image, offsets)
+        view = image if offsets is None else _shifted(image, offsets)
         observation = self.observe(view)
         if seen is not None:
             observation = observation * seen[:, None, None]
         return self.read(observation, conditioning, task)
+
+    def observe(self, image: Tensor) -> Tensor:
+        """uint8 [B,3,H,W] to the observation [B,P,C]; with a history, [B,1+H,3,H,W] to
+        [B,(1+H)*P,C]. Raises `ContractError` for as many images as the decoder was not made for."""
+        number = 1 + self.config.history
+        if number == 1:
+            return super().observe(image)
+        if image.ndim != 5 or image.shape[1] != number:
+            raise ContractError(
+                f"a decoder with history={self.config.history} needs images "
+                f"[B, {number}, 3, H, W], got {list(image.shape)}"
+            )
+        observation = super().observe(image.flatten(0, 1))  # [B * (1 + H), P, C]
+        return observation.unflatten(0, (-1, number)).flatten(1, 2)  # [B, (1 + H) * P, C]
+
+    def images(self, batch: Batch) -> Tensor:
+        """What `forward` and `act` need of a batch: its first frames, and those before them."""
+        if not self.config.history:
+            return batch.first
+        if not isinstance(batch, HistoryBatch):
+            raise ConfigError(
+                f"decoder.model.history is {self.config.history}, and these windows have no "
+                "earlier frames: they can be had in the benchmark alone"
+            )
+        return batch.images
 
     def read(self, observation: Tensor, conditioning: Tensor, task: Tensor | None = None) -> Tensor:
         """As `forward`, from an observation [B,P,C] and the result of `conditioning`, for use with
@@ -151,10 +199,13 @@ class ActionDecoder(SkillConditioned):
         flow: Tensor | None = None,
     ) -> Tensor:
         """The skill as the reader takes it: codes [B,n,D], flow over its 99th percentile
-        [B,L,2,h,w] for "flow", or features of its steps [B,L,width] for "flow+image"."""
+        [B,L,2,h,w] for "flow" and "motion", or features of its steps [B,L,width] for
+        "flow+image"."""
         if not self._reads_flow:
             return codes
-        flow = self._flow(image, codes) if flow is None else flow
+        if flow is None and self.config.condition == "motion":
+            raise ContractError("a decoder with condition 'motion' needs the flow that was seen")
+        flow = self._flow(present(image), codes) if flow is None else flow
         if offsets is not None:
             scale = flow.shape[-1] / image.shape[-1]
             maps = flow.flatten(1, 2)  # [B, L * 2, h, w]
@@ -166,7 +217,7 @@ class ActionDecoder(SkillConditioned):
 
     @property
     def _reads_flow(self) -> bool:
-        return self.config.condition in ("flow", "flow+image")
+        return self.config.condition in ("flow", "flow+image", "motion")
 
     def tasks(self, texts: Sequence[str]) -> Tensor | None:
         """Texts to task vectors float32 [B,E]; None where the decoder has no task input."""
@@ -181,12 +232,18 @@ class ActionDecoder(SkillConditioned):
     @torch.no_grad()
     def _flow(self, image: Tensor, codes: Tensor) -> Tensor:
         """The skill model's decoded flow, [B,L,2,h,w], over the dataset's 99th percentile."""
-        return self.skill.decode(codes, image) / max(self.skill.shape.p99_px, 1e-3)
+        return self.skill.decode(codes, image) / self._unit_px
+
+    @property
+    def _unit_px(self) -> float:
+        return max(self.skill.shape.p99_px, 1e-3)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
     def _known_flow(self, batch: Batch, codes: Tensor) -> Tensor | None:
         """The flow of a batch's skills, decoded once where they are remembered and never change;
-        None where `forward` is to decode it."""
+        what was seen, with condition "motion"; None where `forward` is to decode it."""
+        if self.config.condition == "motion":
+            return batch.flow / self._unit_px
         remembered = self.known is not None and self.known.of(batch.keys) is not None
         if not remembered or not self._reads_flow or self.config.code_noise:
             return None
@@ -197,7 +254,7 @@ class ActionDecoder(SkillConditioned):
     @torch.no_grad()
     def skill_of(self, batch: Batch) -> Skill:
         """The skills of a batch's windows, from their true flow; of n = 0 codes if not wanted."""
-        if self.config.condition == "none":
+        if self.config.condition in ("none", "motion"):
             size = len(batch.keys)
             return Skill(batch.flow.new_zeros(size, 0, 1), batch.text_ids.new_zeros(size, 0))
         return self.windows_skill(batch)
@@ -215,7 +272,7 @@ class ActionDecoder(SkillConditioned):
         codes, task = self._given(batch, step)
         flow = self._known_flow(batch, codes)
         seen = self._seen(batch, step)
-        output = self(batch.first, codes, offsets=offsets, task=task, seen=seen, flow=flow)
+        output = self(self.images(batch), codes, offsets=offsets, task=task, seen=seen, flow=flow)
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -275,7 +332,8 @@ class ActionDecoder(SkillConditioned):
     def act(self, image: Tensor, skill: Skill, texts: Sequence[str] | None = None) -> Actions:
         """The chunk of actions that carries out a skill from here on.
 
-        image: uint8 [B,3,H,W]. skill: [B,n,D] codes, which condition "none" ignores.
+        image: uint8 [B,3,H,W], with a history [B,1+H,3,H,W]. skill: [B,n,D] codes, which
+        condition "none" ignores.
         texts: of the task, one each, where the decoder was trained with tasks.
         Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
         margin, the gripper at one of its two values. The same on every call, and for a sample
@@ -283,6 +341,18 @@ class ActionDecoder(SkillConditioned):
         """
         task = None if texts is None else self.tasks(texts)
         return self.finish(self(image, skill.codes, task=task))
+
+    @torch.no_grad()
+    def named(self, batch: Batch, images: Tensor | None = None) -> Tensor:
+        """Normalised actions float32 [B,N,A] of what happens in a batch's windows, read off their
+        true skills, or with condition "motion" off what was seen.
+
+        images: what the decoder sees, by default `images` of the batch.
+        """
+        images = self.images(batch) if images is None else images
+        codes, task = self.skill_of(batch).codes, self.tasks(self.texts_of(batch))
+        output: Tensor = self(images, codes, task=task, flow=self._known_flow(batch, codes))
+        return output
 
     def finish(self, output: Tensor) -> Actions:
         """Normalised actions float32 [B,N,A], as `forward` gives them, to actions to carry out."""
@@ -295,14 +365,22 @@ class ActionDecoder(SkillConditioned):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this decoder, with its `state_dict` and the skill model."""
-        config = self.config.model_dump(mode="json")
+        config = identity(self.config)
         return {"config": config, "space": asdict(self.space), "texts": list(self.texts)}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
         """A decoder of the same build, with weights that are loaded afterwards."""
         space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
-        return cls(DecoderConfig.parse(spec["config"]), skill, space, texts)
+        config = DecoderConfig.parse(completed(DecoderConfig, spec["config"]))
+        return cls(config, skill, space, texts)
+
+
+def _shifted(images: Tensor, offsets: Tensor) -> Tensor:
+    """Images [B,3,H,W] or [B,T,3,H,W], the view of each sample moved by (dy, dx) px."""
+    if images.ndim == 4:
+        return shift(images, offsets)
+    return shift(images.flatten(1, 2), offsets).view_as(images)
 
 
 def _mean_of_means(values: Tensor, mask: Tensor) -> Tensor:

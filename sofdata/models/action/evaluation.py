@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +43,9 @@ class ActionEvaluation:
     def add(self, batch: Batch) -> None:
         """Count a batch. Raises `ConfigError` as `ActionDecoder.loss` does."""
         demonstrations = self._decoder.space.check(batch)
-        skill = self._decoder.skill_of(batch)
-        texts = self._decoder.texts_of(batch)
-        answers = {"": self._decoder.act(batch.first, skill, texts).values}
+        answers = {"": self._decoder.finish(self._decoder.named(batch)).values}
         if self._decoder.config.condition != "none" and len(batch.keys) > 1:
-            wrong = torch.tensor(other_windows(batch.keys), device=skill.codes.device)
-            swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
-            answers["_wrong_skill"] = self._decoder.act(batch.first, swapped, texts).values
+            answers["_wrong_skill"] = self._wrong(batch)
         number = min(self._decoder.space.chunk, demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         true = demonstrations.actions[:, :number]
@@ -57,6 +54,16 @@ class ActionEvaluation:
         answers["_mean_action"] = self._decoder.denormalise(torch.zeros_like(true))
         for name, values in answers.items():
             self._count(name, values[mask], true[mask])
+
+    def _wrong(self, batch: Batch) -> Tensor:
+        """Actions [B,N,A] of the skills, or of the motion, of other windows."""
+        decoder = self._decoder
+        wrong = torch.tensor(other_windows(batch.keys), device=batch.flow.device)
+        if decoder.config.condition == "motion":
+            return decoder.finish(decoder.named(replace(batch, flow=batch.flow[wrong]))).values
+        skill = decoder.skill_of(batch)
+        swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
+        return decoder.act(decoder.images(batch), swapped, decoder.texts_of(batch)).values
 
     def _count(self, name: str, values: Tensor, true: Tensor) -> None:
         """Add the errors of M answers and truths, [M,A] each."""

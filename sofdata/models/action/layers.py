@@ -1,6 +1,6 @@
 """The layers of the action decoder: readers of skills and of flow, and the heads.
 
-Both readers give features for each of the N actions of a chunk. All is float32, without dropout
+All readers give features for each of the N actions of a chunk. All is float32, without dropout
 and without statistics over the batch, so that a sample's actions depend on that sample alone.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sofdata.errors import ContractError
+from sofdata.errors import ConfigError, ContractError
 from sofdata.models.common.attention import Attention
 from sofdata.models.common.init import learned_vectors
 
@@ -56,14 +57,73 @@ class TokenReader(nn.Module):
         if self.skill is not None:
             memory = torch.cat([memory, self.skill(codes)], dim=1)  # [B, P + n, width]
         if self.task is not None:
-            if task is None:
-                raise ContractError("a decoder that was built for tasks needs the task")
-            memory = torch.cat([memory, self.task(task[:, None])], dim=1)  # [B, P + n + 1, width]
+            asked = self.task(_wanted(task)[:, None])  # [B, 1, width]
+            memory = torch.cat([memory, asked], dim=1)  # [B, P + n + 1, width]
         hidden = self.queries.expand(len(memory), -1, -1)  # [B, N, width]
         for layer in self.layers:
             hidden = layer(hidden, memory)
         features: Tensor = self.norm(hidden)
         return features
+
+
+class FlatReader(nn.Module):
+    """The N actions' features at once, by a network over everything laid flat (Eq. 28).
+
+    Observation, skill and task each have a linear map of their own into the network, so that the
+    few numbers of a skill begin with as much weight as the many of an image.
+    """
+
+    def __init__(
+        self,
+        chunk: int,
+        observation: tuple[int, int],
+        skill: tuple[int, int] | None,
+        *,
+        width: int,
+        head_width: int,
+        task: int | None = None,
+    ) -> None:
+        """As of `TokenReader`; head_width: of the network."""
+        super().__init__()
+        self.chunk = chunk
+        self.observation = nn.Linear(math.prod(observation), head_width)
+        self.skill = None if skill is None else nn.Linear(math.prod(skill), head_width)
+        self.task = None if task is None else nn.Linear(task, head_width)
+        self.network = nn.Sequential(
+            nn.GELU(),
+            nn.Linear(head_width, head_width),
+            nn.GELU(),
+            nn.Linear(head_width, chunk * width),
+        )
+
+    def forward(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], codes [B,n,D] and task [B,E] to features [B,N,width]."""
+        hidden = self.observation(observation.flatten(1))  # [B, P * C] -> [B, head_width]
+        if self.skill is not None:
+            hidden = hidden + self.skill(codes.flatten(1))  # [B, n * D]
+        if self.task is not None:
+            hidden = hidden + self.task(_wanted(task))
+        features: Tensor = self.network(hidden).unflatten(1, (self.chunk, -1))  # [B, N, width]
+        return features
+
+
+class SumReader(nn.Module):
+    """The sum of what a `TokenReader` and a `FlatReader` give."""
+
+    def __init__(self, tokens: nn.Module, flat: nn.Module) -> None:
+        super().__init__()
+        self.tokens, self.flat = tokens, flat
+
+    def forward(self, observation: Tensor, codes: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], codes [B,n,D] and task [B,E] to features [B,N,width]."""
+        features: Tensor = self.tokens(observation, codes, task)
+        return features + self.flat(observation, codes, task)
+
+
+def _wanted(task: Tensor | None) -> Tensor:
+    if task is None:
+        raise ContractError("a decoder that was built for tasks needs the task")
+    return task
 
 
 class _Tokens(nn.Module):
@@ -125,6 +185,61 @@ class FlowReader(nn.Module):
         for block in self.time:
             hidden = block(hidden)
         hidden = at_actions(hidden, self.chunk) + self.places  # [B, N, width]
+        mixed: Tensor = self.norm(hidden + self.mix(hidden))
+        return mixed
+
+
+class MotionReader(nn.Module):
+    """Features of the actions from the flow of a window and around it, image and task (Eq. 36).
+
+    As `FlowReader`, over `context` steps more at both ends; image and task are added to what is
+    read of each action.
+    """
+
+    def __init__(
+        self,
+        chunk: int,
+        observation: tuple[int, int],
+        steps: int,
+        *,
+        context: int,
+        width: int,
+        layers: int,
+        task: int | None = None,
+    ) -> None:
+        """chunk: N. observation: its (P, C). steps: L of a window. task: its width E, or None.
+
+        Raises `ConfigError` where no whole number of actions falls into the context.
+        """
+        super().__init__()
+        if context * chunk % steps:
+            raise ConfigError(
+                f"context={context} steps hold no whole number of actions, of which a window of "
+                f"{steps} steps has {chunk}: give a multiple of {steps // math.gcd(chunk, steps)}"
+            )
+        self.chunk, self.around = chunk, context * chunk // steps
+        self.step = step_features(width)
+        self.time = nn.ModuleList(_TimeBlock(width) for _ in range(layers))
+        self.observation = nn.Linear(math.prod(observation), width)
+        self.task = None if task is None else nn.Linear(task, width)
+        self.places = learned_vectors(chunk, width, std=0.5)
+        self.mix = _mlp(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, observation: Tensor, flow: Tensor, task: Tensor | None = None) -> Tensor:
+        """observation [B,P,C], flow [B,L+2c,2,h,w] of values about 1 and task [B,E] to features
+        [B,N,width]."""
+        features = self.step(flow.flatten(0, 1))  # [B * (L + 2c), width]
+        hidden = features.unflatten(0, flow.shape[:2])  # [B, L + 2c, width]
+        for block in self.time:
+            hidden = block(hidden)
+        hidden = at_actions(hidden, self.chunk + 2 * self.around)
+        hidden = hidden[:, self.around : self.around + self.chunk] + self.places  # [B, N, width]
+        hidden = hidden + self.observation(observation.flatten(1))[:, None]
+        if self.task is not None:
+            if task is None:
+                raise ContractError("a decoder that was built for tasks needs the task")
+            hidden = hidden + self.task(task)[:, None]
         mixed: Tensor = self.norm(hidden + self.mix(hidden))
         return mixed
 

@@ -8,6 +8,7 @@
 | FlowDecoder's outputs | near 0, bias 0 | decoded flow begins near zero flow |
 | Cut.film, Dynamics.change | 0 | begins as if there were no condition, or no change |
 | DigitHead's embeddings | N(0, 0.05²) | begins near the linear map of the codes |
+| FlowMatchingPrior.velocity | 0 | begins as if noise were codes |
 | MixtureHead's means | bias N(0, 1) | components that begin alike would stay alike |
 | learned positions, queries | N(0, std²), by `learned_vectors` | each place has its own |
 

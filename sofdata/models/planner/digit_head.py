@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from sofdata.models.common.init import init_weights
+from sofdata.models.planner.guide import Guide
 from sofdata.models.skill.fsq import FSQ
 
 
@@ -58,13 +59,26 @@ class DigitHead(nn.Module):
         levels = [logs.gather(-1, digit) for logs, digit in parts]  # D of [..., 1]
         return torch.cat(levels, -1).sum(-1)
 
-    def sample(self, hidden: Tensor, temperature: float, generator: Generator | None) -> Tensor:
-        """Draw tokens [...]; temperature 0 takes the likeliest level of each dimension in turn."""
-        digits = []
+    def sample(
+        self,
+        hidden: Tensor,
+        temperature: float,
+        generator: Generator | None,
+        guide: Guide | None = None,
+    ) -> Tensor:
+        """Draw tokens [...]; temperature 0 takes the likeliest level of each dimension in turn.
+
+        With a guide from logits that go beyond its own (Eq. 30).
+        """
+        digits, untold = [], guide.hidden if guide else hidden
         for place in range(self.fsq.dim):
             logits = self._logits(hidden, place)
+            if guide:
+                logits = guide.beyond(logits, self._logits(untold, place))
             digits.append(_drawn(logits, temperature, generator))
             hidden = self._given_level(hidden, place, digits[-1])
+            if guide:
+                untold = self._given_level(untold, place, digits[-1])
         return (torch.stack(digits, -1) * self.fsq.radix).sum(-1)  # [..., D] -> [...]
 
     def _logits(self, hidden: Tensor, place: int) -> Tensor:

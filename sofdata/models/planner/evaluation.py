@@ -34,6 +34,9 @@ class PlannerEvaluation:
         channels; dynamics_mse_no_change: of predicting that nothing changes;
         dynamics_mse_wrong_skill: given the skill of another window, of another video where the
         batch has one. dynamics_explained: share of the change that is predicted.
+    value_one_skill: the goal value of a window's last frame, which should be near -1, and
+        value_other_window: of that of another window, of another video where the batch has one.
+        Absent without a goal value.
     observation_spread: variance of observations from window to window, a number of theirs; near 0
         it has collapsed.
     """
@@ -63,6 +66,7 @@ class PlannerEvaluation:
         self._baselines(targets)
         self._wrong_task(before, task, targets, nats, texts)
         self._dynamics(before, after, skill.codes, batch.keys)
+        self._value(before, after, batch.keys)
         self._moments += torch.stack([before.sum(0), before.square().sum(0)]).double().cpu()
         self._keep_shown(batch, texts, task)
 
@@ -84,7 +88,8 @@ class PlannerEvaluation:
             return
         own, wrong = torch.tensor(list(rows)), torch.tensor(list(rows.values()))
         own, wrong = own.to(task.device), wrong.to(task.device)
-        chances = self._planner.prior.log_prob(before[own], task[wrong], targets[own][:, None])
+        told = self._planner.condition(before[own], task[wrong])
+        chances = self._planner.prior.log_prob(before[own], told, targets[own][:, None])
         self._count("prior_nats_wrong_task", -chances.sum((1, 2)))
         self._count("prior_nats_right_task", nats[own])
 
@@ -97,6 +102,15 @@ class PlannerEvaluation:
         if len(keys) > 1:
             wrong = codes[torch.tensor(other_windows(keys), device=codes.device)]
             self._count("dynamics_mse_wrong_skill", normalised_error(predict(before, wrong), after))
+
+    def _value(self, before: Tensor, after: Tensor, keys: tuple[str, ...]) -> None:
+        value = self._planner.value
+        if value is None:
+            return
+        self._count("value_one_skill", value(before, after))
+        if len(keys) > 1:
+            other = after[torch.tensor(other_windows(keys), device=after.device)]
+            self._count("value_other_window", value(before, other))
 
     def _count(self, name: str, values: Tensor) -> None:
         self._sums[name] += float(values.double().sum())

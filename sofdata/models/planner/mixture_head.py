@@ -9,6 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sofdata.models.common.init import init_weights
+from sofdata.models.planner.guide import Guide
+
+CANDIDATES = 16  # drawn as told for each vector that is drawn with guidance
 
 
 class MixtureHead(nn.Module):
@@ -45,19 +48,25 @@ class MixtureHead(nn.Module):
         normals = -0.5 * apart.square() - std.log() - 0.5 * math.log(2 * math.pi)
         return (weights + normals.sum(-1)).logsumexp(-1)
 
-    def sample(self, hidden: Tensor, temperature: float, generator: Generator | None) -> Tensor:
+    def sample(
+        self,
+        hidden: Tensor,
+        temperature: float,
+        generator: Generator | None,
+        guide: Guide | None = None,
+    ) -> Tensor:
         """Draw vectors [..., D].
 
         temperature: divides the log-weights and scales variances; 0 takes the mean of the
             component with the greatest weight.
         """
+        if guide is not None:
+            return self._guided(hidden, temperature, generator, guide)
         weights, means, std = self.mixture(hidden)
         if temperature == 0:
             chosen = weights.argmax(-1)
         else:
-            odds = (weights / temperature).softmax(-1)
-            flat = odds.flatten(0, -2)  # [..., K] -> [N, K]
-            chosen = torch.multinomial(flat, 1, generator=generator).view(odds.shape[:-1])
+            chosen = _drawn(weights / temperature, generator)
         index = chosen[..., None, None].expand(*chosen.shape, 1, self.dim)  # [..., 1, D]
         mean, spread = means.gather(-2, index)[..., 0, :], std.gather(-2, index)[..., 0, :]
         if temperature == 0:
@@ -65,3 +74,32 @@ class MixtureHead(nn.Module):
         noise = torch.empty_like(mean).normal_(generator=generator)
         drawn: Tensor = mean + temperature**0.5 * spread * noise
         return drawn
+
+    def _guided(
+        self, hidden: Tensor, temperature: float, generator: Generator | None, guide: Guide
+    ) -> Tensor:
+        """Draw from told^w untold^(1 - w) (Eq. 30), which is no mixture.
+
+        So candidates are drawn as told and resampled by (told / untold)^(w - 1); at temperature 0
+        the candidates are the means, and the likeliest of them is taken.
+        """
+        if temperature == 0:
+            candidates = self.mixture(hidden)[1]  # [..., K, D]
+        else:
+            many = hidden[..., None, :].expand(*hidden.shape[:-1], CANDIDATES, hidden.shape[-1])
+            candidates = self.sample(many, temperature, generator)  # [..., M, D]
+        told = self.log_prob(hidden[..., None, :], candidates)
+        worth = guide.beyond(told, self.log_prob(guide.hidden[..., None, :], candidates))
+        if temperature == 0:
+            chosen = worth.argmax(-1)
+        else:
+            chosen = _drawn((worth - told) / temperature, generator)
+        index = chosen[..., None, None].expand(*chosen.shape, 1, self.dim)  # [..., 1, D]
+        return candidates.gather(-2, index)[..., 0, :]
+
+
+def _drawn(logits: Tensor, generator: Generator | None) -> Tensor:
+    """Numbers [...] drawn by the odds of logits [..., K]."""
+    odds = logits.softmax(-1)
+    flat = odds.flatten(0, -2)  # [..., K] -> [N, K]
+    return torch.multinomial(flat, 1, generator=generator).view(odds.shape[:-1])

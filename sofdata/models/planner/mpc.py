@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 from sofdata.errors import ConfigError
+from sofdata.models.planner.flow_matching import FlowMatchingPrior
 from sofdata.models.planner.prior import Prior
+from sofdata.models.planner.trunk import GuidanceConfig
 
 Value = Callable[[Tensor], Tensor]  # predicted observations [S, K, P, C] -> [S], higher is better
 
@@ -52,6 +55,17 @@ class MPCConfig(Section):
     )
     temperature: Annotated[float, Field(ge=0)] = Field(
         1.0, description="Of the samples of the prior; below 1 keeps to the likely. Default ours."
+    )
+    score: Annotated[Literal["distance", "value"], Earlier("distance")] = Field(
+        "distance",
+        description="What a plan towards a goal is scored by: 'distance': the mean squared error "
+        "between the last predicted observation and the goal; 'value': the goal value of the last "
+        "predicted observation, in skills that are left. Default ours.",
+    )
+    carries: Annotated[Literal["best", "elites"], Earlier("best")] = Field(
+        "best",
+        description="In the benchmark, which actions are carried out: those of the best sequence's "
+        "first skill; or the mean of those of the first skills of all elites. Default ours.",
     )
 
     @model_validator(mode="after")
@@ -129,6 +143,22 @@ def cross_entropy_method(
     score: candidates [S, ...] to finite numbers [S]; NaN counts as the worst, here and of `sample`.
     Returns the best candidate [...] seen in any round and its score [].
     """
+    candidates, scores = cross_entropy_rounds(sample, score, proposal, config, generator)
+    winner = scores.argmax()
+    return candidates[winner], scores[winner]
+
+
+def cross_entropy_rounds(
+    sample: Callable[[int], tuple[Tensor, Tensor]],
+    score: Callable[[Tensor], Tensor],
+    proposal: Proposal,
+    config: MPCConfig,
+    generator: Generator,
+) -> tuple[Tensor, Tensor]:
+    """All candidates [S, ...] of the last round, among them the best of all, and scores [S].
+
+    The arguments are those of `cross_entropy_method`.
+    """
     candidates, scores = _ranked(*sample(config.candidates))
     proposal.fit(candidates, 0.0)
     for _ in range(config.iterations - 1):
@@ -145,8 +175,7 @@ def cross_entropy_method(
             parts.append(_ranked(drawn, score(drawn)))
         candidates = torch.cat([each for each, _ in parts])
         scores = torch.cat([each for _, each in parts])
-    winner = scores.argmax()
-    return candidates[winner], scores[winner]
+    return candidates, scores
 
 
 def _ranked(candidates: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,23 +208,26 @@ class Imagined:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imagination:
-    """Rolls out skills in the latent dynamics, from one observation [1, P, C] and task [1, E].
+    """Rolls out skills in the latent dynamics, from one observation [1, P, C].
 
+    task: what the prior is told [1, E + S], the same for all skills.
     dynamics: observation [S, P, C] and codes [S, n, D] to the next observation.
     codes_of: a skill's targets (see `Prior`) to its codes.
     """
 
-    prior: Prior
+    prior: Prior | FlowMatchingPrior
     dynamics: Callable[[Tensor, Tensor], Tensor]
     codes_of: Callable[[Tensor], Tensor]
     observation: Tensor
     task: Tensor
+    guidance: GuidanceConfig | None = None
 
     def propose(
         self, number: int, horizon: int, temperature: float, generator: Generator
     ) -> Imagined:
         """Draw sequences of skills, each from the observation predicted before it."""
-        first, nats = self.prior.sample(self.observation, self.task, number, temperature, generator)
+        drawing = temperature, generator, self.guidance
+        first, nats = self.prior.sample(self.observation, self.task, number, *drawing)
         skills, log_probs, predicted = [first[0]], [nats[0]], []
         observation, task = self._repeat(number)
         while True:
@@ -203,7 +235,7 @@ class Imagination:
             predicted.append(observation)
             if len(skills) == horizon:
                 break
-            drawn, nats = self.prior.sample(observation, task, 1, temperature, generator)
+            drawn, nats = self.prior.sample(observation, task, 1, *drawing)
             skills.append(drawn[:, 0])
             log_probs.append(nats[:, 0])
         points = horizon * self.prior.space.tokens
@@ -235,6 +267,15 @@ def search(
 
     value: of predicted observations, such as minus the distance to a goal.
     """
+    skills, scores = search_rounds(world, value, config, generator)
+    winner = scores.argmax()
+    return skills[winner], scores[winner]
+
+
+def search_rounds(
+    world: Imagination, value: Value, config: MPCConfig, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """All sequences [S, K, n...] of the last round, among them the best of all, and scores [S]."""
 
     def worth(imagined: Imagined) -> Tensor:
         values = _one_each(value(imagined.predicted), imagined.skills)
@@ -246,6 +287,6 @@ def search(
 
     size = world.prior.space.codebook_size
     proposal = TokenProposal(size) if size else VectorProposal(world.prior.config.min_std)
-    return cross_entropy_method(
+    return cross_entropy_rounds(
         sample, lambda skills: worth(world.roll_out(skills)), proposal, config, generator
     )

@@ -41,6 +41,11 @@ class KnownSkills:
         return KnownSkills(self.rows, Skill(self.skill.codes[order], self.skill.tokens[order]))
 
 
+def present(images: Tensor) -> Tensor:
+    """Of images [B,T,3,H,W] in the order of time the last one, [B,3,H,W]; that as it is."""
+    return images[:, -1] if images.ndim == 5 else images
+
+
 class SkillConditioned(nn.Module):
     """A model that uses a skill model, which is frozen and no part of the `state_dict`.
 
@@ -67,7 +72,8 @@ class SkillConditioned(nn.Module):
         return self
 
     def observe(self, image: Tensor) -> Tensor:
-        """uint8 [B,3,H,W] to the observation, float32 [B,P,C]."""
+        """uint8 [B,3,H,W] to the observation, float32 [B,P,C]; of [B,T,3,H,W] the last is seen."""
+        image = present(image)
         if self.encoder is not None:
             observation: Tensor = self.encoder(image)
             return observation

@@ -7,11 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sofdata.config.section import LARGEST_WHOLE, Section
+from sofdata.config.section import LARGEST_WHOLE
+from sofdata.models.skill.eyes import EyesConfig
 from sofdata.models.skill.pixels import GRID
 
 
-class SkillConfig(Section):
+class SkillConfig(EyesConfig):
     """The skill VAE. The SOF paper publishes none of these values: the defaults are ours."""
 
     bottleneck: Literal["fsq", "kl"] = Field(

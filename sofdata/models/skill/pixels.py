@@ -1,7 +1,7 @@
 """Encoders of the first frame and of a step of flow, and transformations of images and flow.
 
-Both encoders embed patches linearly first: convolutions at full resolution would take most of the
-time and add little. Equation numbers (Eq. n) are those of docs/models.md.
+But for the one with key points, encoders embed patches linearly first: convolutions at full
+resolution would take most of the time. Equation numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -10,28 +10,63 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from sofdata.models.common.init import init_weights
+from sofdata.models.skill.eyes import FRAME, GRID_TOKENS, EyesConfig
+
 GRID = 16  # cells along a side, at the finest
-FRAME = 64  # px; the first frame is reduced to this
+_SIDE = 4  # of the grid of an observation's tokens
 TURNS = 8  # reflections and rotations of a square, see `turned`
 
 
-def reduced(image: Tensor) -> Tensor:
-    """uint8 [B,3,H,W] of any size to float32 [B,3,64,64] in -1..1."""
-    whole, rest = divmod(image.shape[-1], FRAME)
+def reduced(image: Tensor, px: int = FRAME) -> Tensor:
+    """uint8 [B,3,H,W] of any size to float32 [B,3,px,px] in -1..1."""
+    return resized(image.float(), px) / 127.5 - 1
+
+
+def resized(image: Tensor, px: int) -> Tensor:
+    """Means of areas: float32 [B,3,H,W] of any size to [B,3,px,px]."""
+    if tuple(image.shape[-2:]) == (px, px):
+        return image
+    whole, rest = divmod(image.shape[-1], px)
     if whole and not rest and image.shape[-2] == image.shape[-1]:
-        small = nnf.avg_pool2d(image.float(), whole)  # the same, four times as fast
-    else:
-        small = nnf.interpolate(image.float(), (FRAME, FRAME), mode="area")
-    return small / 127.5 - 1
+        return nnf.avg_pool2d(image, whole)  # the same, four times as fast
+    return nnf.interpolate(image, (px, px), mode="area")
+
+
+def image_encoder(
+    config: EyesConfig, channels: tuple[int, int, int]
+) -> FrameEncoder | PointEncoder:
+    """The image encoder that the settings ask for."""
+    if config.eyes == "points":
+        return PointEncoder(channels, config.image_px)
+    return FrameEncoder(channels, config.image_px)
+
+
+def observation_of(features: Tensor) -> Tensor:
+    """Features of an image encoder to the tokens of an observation [B,P,C] (Eq. 1).
+
+    Those of the grid are layer-normalised; key points are not, which would lose where they lie.
+    """
+    tokens = features.flatten(2).transpose(1, 2)  # [B, C, ...] -> [B, P, C]
+    grid = nnf.layer_norm(tokens[:, :GRID_TOKENS], tokens.shape[-1:])
+    if tokens.shape[1] == GRID_TOKENS:
+        return grid
+    return torch.cat([grid, tokens[:, GRID_TOKENS:]], 1)
+
+
+def grid_of(features: Tensor) -> Tensor:
+    """The 4 x 4 part of an image encoder's features, [B,C,4,4]."""
+    return features.flatten(2)[..., :GRID_TOKENS].unflatten(2, (_SIDE, _SIDE))
 
 
 class FrameEncoder(nn.Module):
     """The first frame as features [B,C,4,4] (Eq. 1)."""
 
-    def __init__(self, channels: tuple[int, int, int]) -> None:
+    def __init__(self, channels: tuple[int, int, int], px: int = FRAME) -> None:
         super().__init__()
         fine, middle, coarse = channels
-        self.patches = nn.Conv2d(3, fine, FRAME // GRID, stride=FRAME // GRID)
+        self.px = px
+        self.patches = nn.Conv2d(3, fine, px // GRID, stride=px // GRID)
         self.fine = unit(fine, fine, 1)
         self.middle = unit(fine, middle, 2)
         self.coarse = unit(middle, coarse, 2)
@@ -39,9 +74,47 @@ class FrameEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """image: what `reduced` gives, or uint8 [B,3,H,W] of any size."""
-        small = image if image.is_floating_point() else reduced(image)
+        small = image if image.is_floating_point() else reduced(image, self.px)
         features: Tensor = self.last(self.coarse(self.middle(self.fine(self.patches(small)))))
         return features
+
+
+class PointEncoder(nn.Module):
+    """The first frame as features [B,C,19]: 4 x 4 averages, then key points (Eq. 25 to 27).
+
+    Each channel has a key point: the mean place under the softmax of a map of cells of 4 px.
+    """
+
+    def __init__(self, channels: tuple[int, int, int], px: int = FRAME) -> None:
+        super().__init__()
+        fine, middle, coarse = channels
+        self.px = px
+        self.convolutions = nn.Sequential(
+            unit(3, fine, 2), unit(fine, middle, 2), unit(middle, coarse, 1)
+        )
+        self.heat = nn.Conv2d(coarse, coarse, 1)
+        init_weights(self.heat.weight, std=2 * coarse**-0.5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image: what `reduced` gives at this encoder's px, or uint8 [B,3,H,W] of any size."""
+        small = image if image.is_floating_point() else reduced(image, self.px)
+        maps = self.convolutions(small)  # [B, C, px / 4, px / 4]
+        averages = nnf.avg_pool2d(maps, maps.shape[-1] // _SIDE)  # [B, C, 4, 4]
+        points = key_points(self.heat(maps), maps)  # [B, C, 3]
+        return torch.cat([averages.flatten(2), points], 2)
+
+
+def key_points(heat: Tensor, maps: Tensor) -> Tensor:
+    """Where heat [B,C,s,s] has its mean after a softmax, and that of maps there: [B,C,3] (Eq. 27).
+
+    The first two, x and y, are halves of a side from the middle.
+    """
+    share = heat.flatten(2).softmax(2)  # Eq. 25
+    axis = (torch.arange(heat.shape[-1], device=heat.device) + 0.5) * 2 / heat.shape[-1] - 1
+    square = share.unflatten(2, heat.shape[2:])
+    x, y = (square.sum(2) * axis).sum(2), (square.sum(3) * axis).sum(2)  # Eq. 26: [B, C] each
+    seen = (share * maps.flatten(2)).sum(2)
+    return torch.stack([x, y, seen], -1)
 
 
 class FlowEncoder(nn.Module):

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from sofdata.config.earlier import completed, identity
 from sofdata.errors import ConfigError, ContractError
 from sofdata.models.common.attention import StepBlock, sinusoids
 from sofdata.models.common.gaussian import (
@@ -40,12 +41,21 @@ from sofdata.models.common.gaussian import (
 )
 from sofdata.models.common.init import init_weights, learned_vectors
 from sofdata.models.skill.config import SkillConfig
+from sofdata.models.skill.eyes import FRAME, observed_tokens
 from sofdata.models.skill.flow_decoder import DecoderShape, FlowDecoder
 from sofdata.models.skill.fsq import FSQ
-from sofdata.models.skill.pixels import GRID, TURNS, FlowEncoder, FrameEncoder, reduced, turned
+from sofdata.models.skill.pixels import (
+    GRID,
+    TURNS,
+    FlowEncoder,
+    image_encoder,
+    observation_of,
+    reduced,
+    resized,
+    turned,
+)
 from sofdata.types import Batch, Skill
 
-PLACES = 16  # tokens of an observation: 4 x 4
 _Z_RANGE = 2.0  # tanh is nearly flat beyond
 
 
@@ -77,8 +87,8 @@ class SkillVAE(nn.Module):
         self.code_dim = len(config.levels) if self.fsq else config.latent_dim
         self.codebook_size = self.fsq.codebook_size if self.fsq else 0
         self.tokens = config.tokens
-        self.observation_shape = (PLACES, config.channels[2])
-        self.frame = FrameEncoder(config.channels)
+        self.observation_shape = (observed_tokens(config), config.channels[2])
+        self.frame = image_encoder(config, config.channels)
         self.flow = FlowEncoder(self.detail, config.channels, config.width)
         self.decoder = FlowDecoder(
             DecoderShape(
@@ -92,9 +102,9 @@ class SkillVAE(nn.Module):
 
     def _build_sequences(self, config: SkillConfig, steps: int) -> None:
         """Layers over steps and codes: those of the encoder, then those of the decoder."""
-        width = config.width
+        width, places = config.width, self.observation_shape[0]
         self.frame_tokens = nn.Linear(config.channels[2], width)
-        self.frame_places = learned_vectors(PLACES, width, std=0.1)
+        self.frame_places = learned_vectors(places, width, std=0.1)
         self.encoder = self._blocks(config.encoder_blocks, "conv", cross=False)
         self.readers = self._blocks(config.query_blocks, "attention", cross=True)
         mix = "conv" if config.decoder == "transformer" else "gru"
@@ -102,7 +112,7 @@ class SkillVAE(nn.Module):
         # Biases of attention, learned. At first each code attends to the steps around its own time.
         at = torch.linspace(0, steps - 1, config.tokens)  # time of each code
         near = -(at[:, None] - torch.arange(steps)).square()  # [n, L]
-        to_frame = torch.full((1, PLACES), -2.0)
+        to_frame = torch.full((1, places), -2.0)
         self.read_bias = nn.Parameter(torch.cat([near, to_frame.expand(config.tokens, -1)], 1))
         self.unroll_bias = nn.Parameter(torch.cat([near.T, to_frame.expand(steps, -1)], 1))
         self.step_places = nn.Parameter(0.1 * sinusoids(torch.arange(steps), width))
@@ -147,7 +157,7 @@ class SkillVAE(nn.Module):
 
     def decode(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames uint8 [B,3,H,W] to flow float32 [B,L,2,h,w], px a step."""
-        image = reduced(first)
+        image = reduced(first, self.config.image_px)
         flow = self._unroll(codes, self.frame(image), image) * self._unit_px  # [B, L, 2, s, s]
         if self.detail == self.shape.size:
             return flow
@@ -157,7 +167,7 @@ class SkillVAE(nn.Module):
 
     def observe(self, image: Tensor) -> Tensor:
         """uint8 [B,3,H,W] of any size to an observation, float32 [B,P,C], layer-normalised."""
-        return _normalised(self.frame(image))
+        return observation_of(self.frame(image))
 
     def codes_of(self, tokens: Tensor) -> Tensor:
         """Tokens int64 [...,n] to codes float32 [...,n,D]; FSQ only."""
@@ -184,11 +194,11 @@ class SkillVAE(nn.Module):
         return max(self.shape.p99_px, 1e-3)
 
     def _posterior(self, flow: Tensor, frame: Tensor, mask: Tensor) -> Tensor:
-        """Normalised flow [B,L,2,s,s] and frame features [B,C,4,4] to z, Eq. 1 to 4.
+        """Normalised flow [B,L,2,s,s] and frame features [B,C,...] to z, Eq. 1 to 4.
 
         L may be less than the model's.
         """
-        batch, steps = mask.shape
+        (batch, steps), places = mask.shape, self.observation_shape[0]
         if steps > self.shape.steps:
             raise ContractError(f"windows of {steps} steps for a model of {self.shape.steps}")
         x = self.flow(flow.flatten(0, 1))  # Eq. 2: [B, L, 2, s, s] -> [B * L, W]
@@ -196,8 +206,8 @@ class SkillVAE(nn.Module):
         for block in self.encoder:  # Eq. 3
             x = block(x, mask)
         context = self.context(torch.cat([x, self._frame_tokens(frame)], 1))  # [B, L + P, W]
-        keep = torch.cat([mask, mask.new_ones(batch, PLACES)], 1)  # [B, L + P]
-        bias = torch.cat([self.read_bias[:, :steps], self.read_bias[:, -PLACES:]], 1)  # [n, L + P]
+        keep = torch.cat([mask, mask.new_ones(batch, places)], 1)  # [B, L + P]
+        bias = torch.cat([self.read_bias[:, :steps], self.read_bias[:, -places:]], 1)  # [n, L + P]
         queries = self.queries.expand(batch, -1, -1)  # [B, n, W]
         for block in self.readers:
             queries = block(queries, None, context, keep, bias)
@@ -214,7 +224,7 @@ class SkillVAE(nn.Module):
     ) -> Tensor:
         """Codes [B,n,D] to normalised flow [B,M,2,s,s] of M chosen steps, or of all L.
 
-        frame: features [B,C,4,4] of the image, float32 [B,3,64,64]. chosen: int64 [B,M].
+        frame: features [B,C,...] of the image, as `reduced` gives it. chosen: int64 [B,M].
         """
         read = self.from_code(codes) + self.code_places  # [B, n, W]
         context = self.context(torch.cat([read, self._frame_tokens(frame)], 1))  # [B, n + P, W]
@@ -222,12 +232,13 @@ class SkillVAE(nn.Module):
         x = self.step_queries + straight.unflatten(1, self.step_queries.shape)  # [B, L, W]
         for block in self.unroll:  # Eq. 6
             x = block(x, None, context, None, self.unroll_bias)
+        image = resized(image, FRAME)
         flow: Tensor = self.decoder(self.before_flow(x), image, chosen)  # Eq. 7 to 9
         return flow.float()
 
     def _frame_tokens(self, frame: Tensor) -> Tensor:
-        """Frame features [B,C,4,4] to tokens [B,P,W]."""
-        return self.frame_tokens(_normalised(frame)) + self.frame_places
+        """Frame features [B,C,...] to tokens [B,P,W]."""
+        return self.frame_tokens(observation_of(frame)) + self.frame_places
 
     def _shrink(self, flow: Tensor) -> Tensor:
         """Flow [B,L,2,h,w] in px a step to normalised flow [B,L,2,s,s]."""
@@ -247,7 +258,8 @@ class SkillVAE(nn.Module):
         batch may be split.
         """
         config = self.config
-        flow, image = self._shrink(batch.flow), reduced(batch.first)
+        flow = self._shrink(batch.flow)
+        image = reduced(batch.first, config.image_px)
         if self.training and config.mirror:
             flow, image = turned(flow, image, turns_of(batch.keys, step).to(flow.device))
         frame = self.frame(image)
@@ -290,12 +302,13 @@ class SkillVAE(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds this model, with its `state_dict`."""
-        return {"config": self.config.model_dump(mode="json"), "shape": asdict(self.shape)}
+        return {"config": identity(self.config), "shape": asdict(self.shape)}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
         """A model of the same build, with weights that are loaded afterwards."""
-        return cls(SkillConfig.parse(spec["config"]), FlowShape(**spec["shape"]))
+        config = SkillConfig.parse(completed(SkillConfig, spec["config"]))
+        return cls(config, FlowShape(**spec["shape"]))
 
 
 def turns_of(keys: Sequence[str], step: int) -> Tensor:
@@ -309,9 +322,3 @@ def steps_of(keys: Sequence[str], step: int, mask: Tensor, number: int) -> Tenso
     draws = np.stack([source.random(mask.shape[1]) for source in sources])
     order = torch.from_numpy(draws).to(mask.device) + ~mask
     return order.argsort(1)[:, :number]
-
-
-def _normalised(frame: Tensor) -> Tensor:
-    """Frame features [B,C,4,4] to an observation, layer-normalised (Eq. 1)."""
-    tokens = frame.flatten(2).transpose(1, 2)  # [B,P,C]
-    return nnf.layer_norm(tokens, tokens.shape[-1:])

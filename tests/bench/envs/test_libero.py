@@ -11,7 +11,7 @@ from sofdata.bench.collect.collect import collect
 from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.envs.libero import state_of
 from sofdata.bench.envs.registry import OPTIONAL, find_suite
-from sofdata.bench.envs.seeds import FIRST, seeds_for
+from sofdata.bench.envs.seeds import EARLIER_TEST, FIRST, seeds_for
 from sofdata.errors import ConfigError
 
 installed = find_spec("libero") is not None
@@ -25,7 +25,8 @@ def test_without_the_package_it_says_which_extra_brings_it() -> None:
 
 
 def test_purposes_share_no_initial_state() -> None:
-    states = {purpose: {state_of(seed) for seed in seeds_for(purpose, 100)} for purpose in FIRST}
+    purposes = [purpose for purpose in FIRST if purpose != "play"]
+    states = {purpose: {state_of(seed) for seed in seeds_for(purpose, 100)} for purpose in purposes}
     assert {purpose: len(found) for purpose, found in states.items()} == {
         "videos": 10,
         "demos": 10,
@@ -33,6 +34,16 @@ def test_purposes_share_no_initial_state() -> None:
         "test": 20,
     }
     assert set.union(*states.values()) == set(range(50))
+
+
+def test_an_earlier_study_began_with_the_same_states() -> None:
+    earlier = [state_of(EARLIER_TEST[0] + number) for number in range(20)]
+    assert earlier == [state_of(seed) for seed in seeds_for("test", 20)]
+
+
+def test_nothing_plays_there() -> None:
+    with pytest.raises(ConfigError, match="no initial states for play"):
+        state_of(FIRST["play"])
 
 
 @needs_libero

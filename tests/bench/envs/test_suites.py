@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sofdata.bench.collect.episodes import perform
-from sofdata.bench.envs.base import Env, Suite
+from sofdata.bench.collect.episodes import perform, play
+from sofdata.bench.envs.base import Env, Suite, Variant
 from sofdata.bench.envs.pushing import PushingSuite
-from sofdata.bench.envs.registry import SUITES, find_suite, tasks_of
+from sofdata.bench.envs.registry import SUITES, find_suite, tasks_of, varied
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw
@@ -154,3 +154,61 @@ def test_the_first_picture_shows_this_episode_and_not_the_last_one(suite: Suite,
         env.step(np.zeros(len(suite.action_names), np.float32))
         changed = np.abs(env.image().astype(int) - first.astype(int)).max(-1) > 48
         assert changed.mean() < 0.015
+
+
+def test_settings_that_name_no_tasks_mean_those_that_they_meant_before_others_were_added() -> None:
+    suite = find_suite("metaworld")
+    assert [task.name for task in tasks_of(suite, ())] == [
+        *("drawer-open", "door-open", "button-press-topdown", "window-open", "faucet-open"),
+        *("handle-press", "door-close", "pick-place"),
+    ]
+    assert len(suite.tasks) >= 20
+    assert tasks_of(suite, ["lever-pull"])[0].text == "pull the lever up"
+    assert len({task.text for task in suite.tasks}) == len(suite.tasks)
+    for name in ("scene", "pushing"):
+        assert tasks_of(find_suite(name), ()) == find_suite(name).tasks
+
+
+def test_play_follows_from_its_seed_and_moves_and_grips_in_every_way(
+    suite: Suite, env: Env
+) -> None:
+    once = play(suite, env, env.task, 6_000_003, 48)
+    again = play(suite, env, env.task, 6_000_003, 48)
+    other = play(suite, env, env.task, 6_000_004, 48)
+    assert np.array_equal(once.actions, again.actions)
+    assert np.array_equal(once.frames, again.frames)
+    assert not np.array_equal(once.actions, other.actions)
+    assert len(once.actions) == 48
+    grips = [one.actions[:, -1] for one in (once, other)]
+    assert {-1, 1} <= set(np.sign(np.concatenate(grips)).astype(int))
+    moved = once.actions[:, :2].std(0) / np.abs(once.actions[:, :2]).max(0)
+    assert (moved > 0.1).all()
+
+
+def test_another_look_differs_everywhere_and_only_in_pictures(suite: Suite, env: Env) -> None:
+    looking = varied(suite, Variant(look="other"))
+    made = looking.make(env.task, SIZE)
+    layout, first, last = played(suite, env, 5)
+    other_layout, other_first, other_last = played(looking, made, 5)
+    assert np.array_equal(layout, other_layout)
+    assert np.array_equal(env.state(), made.state())
+    for one, other in ((first, other_first), (last, other_last)):
+        assert np.abs(one.astype(int) - other).mean() > 15
+    again = played(looking, made, 5)
+    assert np.array_equal(again[1], other_first)
+    assert np.array_equal(again[2], other_last)
+    made.close()
+    assert np.array_equal(played(suite, env, 5)[1], first)  # the suite itself looks as before
+
+
+def test_an_expert_that_does_not_retreat_rises_straight_up(suite: Suite, env: Env) -> None:
+    if suite.name != "scene":
+        pytest.skip("its experts never retreat")
+    turned = {}
+    for retreat in ("random", "none"):
+        other = varied(suite, Variant(retreat=retreat))
+        made = perform(other, env, env.task, 11, hold_steps=0)
+        assert made.success
+        rising = (made.actions[:, 2] > 0.8) & (made.actions[:, 4] < 0)
+        turned[retreat] = np.abs(made.actions[rising][:, 3]).mean()
+    assert turned["none"] < 0.5 * turned["random"]

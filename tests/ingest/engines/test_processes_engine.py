@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pyarrow.parquet as pq
 import pytest
 
 from sofdata.ingest.config import load_config
 from sofdata.ingest.engines.crew import Crew
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.run import execute, prepare
+from sofdata.ingest.verify import verify
 from sofdata.scenes import write_clip
 from sofdata.storage.tree import Tree
 from tests.faults.inject import Fault, children, write_spec
@@ -68,6 +70,22 @@ def test_processes_give_the_bytes_of_the_inline_engine(
     done = sofdata("ingest", corpus, tmp_path / "d", *PROCESSES, "--workers", workers)
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_short_windows_at_the_end_are_the_same_from_processes_and_in_chunks_of_any_size(
+    corpus: Path, tmp_path: Path
+) -> None:
+    mask = "windows.tail=mask"
+    ingest(corpus, tmp_path / "inline", mask)
+    ingest(corpus, tmp_path / "processes", mask, "run.engine=processes", "run.workers=2")
+    whole = hashes(tmp_path / "inline")
+    assert hashes(tmp_path / "processes") == whole
+    assert verify(Tree(str(tmp_path / "processes"))).findings == ()
+    ingest(corpus, tmp_path / "chunks", mask, "video.chunk_frames=5")
+    kept = [pq.read_table(tmp_path / name / "index.parquet") for name in ("inline", "chunks")]
+    columns = ["key", "start_s", "end_s", "steps", "p99_px"]
+    assert kept[0].select(columns).sort_by("key") == kept[1].select(columns).sort_by("key")
+    assert set(kept[0]["steps"].to_pylist()) > {1, 8}
 
 
 def test_it_runs_in_a_program_that_guards_nothing(

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sofdata.ingest.config import IngestConfig
+from sofdata.ingest.config import IngestConfig, load_config
 from sofdata.ingest.estimate.crew import together
 from sofdata.ingest.estimate.guess import Header, candidates, guess, step_s
 from sofdata.ingest.estimate.population import population_of
@@ -41,6 +41,14 @@ def test_windows_are_counted_as_they_are_cut(steps: int) -> None:
     )
     expected = len(starts) if steps >= length else int(steps >= CONFIG.windows.min_steps)
     assert candidates(steps, CONFIG) == expected
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 7, 8, 9, 12, 13, 77, 1000])
+def test_short_windows_at_the_end_are_counted_as_they_are_cut(steps: int) -> None:
+    config = load_config(None, ["windows.tail=mask"])
+    fewest = config.windows.min_steps
+    expected = len(range(0, steps, config.windows.stride)) if steps >= fewest else 0
+    assert candidates(steps, config) == expected
 
 
 def test_a_clip_of_four_seconds() -> None:

@@ -161,6 +161,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("windows.shots=false", "windows.min_texture=0", "windows.camera=off"),
     ),
     "another estimator": ({}, ("flow.estimator=farneback",)),
+    "short windows at the end": (
+        {"annotations": Annotations((CUP, PLATE))},
+        ("windows.tail=mask", "windows.stride=3", "windows.texts=cut"),
+    ),
 }
 
 

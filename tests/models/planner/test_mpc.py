@@ -21,7 +21,8 @@ from sofdata.models.planner.mpc import (
     cross_entropy_method,
     search,
 )
-from sofdata.models.planner.prior import Prior, PriorConfig, SkillSpace
+from sofdata.models.planner.prior import Prior
+from sofdata.models.planner.trunk import PriorConfig, SkillSpace
 
 CODES, SKILLS, POINTS, DIM = 12, 2, 4, 3
 SEEDS = pytest.mark.parametrize("seed", range(5))

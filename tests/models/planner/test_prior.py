@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from sofdata.errors import ConfigError
 from sofdata.models.planner.digit_head import DigitHead
-from sofdata.models.planner.prior import Prior, PriorConfig, SkillSpace
+from sofdata.models.planner.prior import Prior
+from sofdata.models.planner.trunk import PriorConfig, SkillSpace
 
 POINTS, DIM, LEVELS, CODES, PLACES, CHANNELS, TASK, SIZE = 5, 2, (4, 3), 12, 4, 6, 7, 3
 TOKENS = SkillSpace(POINTS, DIM, LEVELS, (PLACES, CHANNELS), TASK)

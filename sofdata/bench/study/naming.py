@@ -1,0 +1,150 @@
+"""The actions of videos: named by an action decoder, for policies that are cloned from them.
+
+    windows of videos ─► (flow around them) ─► action decoder ─► (means over windows) ─► actions
+
+Windows overlap where they begin less than a window apart, so that an action lies in several. Each
+names it, and their mean errs less. Since a video is known beyond its windows, a decoder can also
+read what was seen around a window (condition "motion"), which no policy can. Equation numbers (Eq.
+n) are those of docs/models.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sofdata.bench.study.config import BenchConfig
+from sofdata.bench.study.memory import MemoryWindows
+from sofdata.errors import ConfigError
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.types import ActionBatch, Batch
+
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """Every step of flow of some videos once.
+
+    flow: [T,2,h,w], zero where no window holds a step. start: int64 [M], the place of the first
+    step of each window; low, high: int64 [M], where its video begins and ends.
+    """
+
+    flow: Tensor
+    start: Tensor
+    low: Tensor
+    high: Tensor
+
+    def around(self, rows: Tensor, steps: int, context: int) -> Tensor:
+        """Flow [B,L+2c,2,h,w] of windows of L `steps` and around them, zero beyond their videos."""
+        places = self.start[rows, None] + torch.arange(-context, steps + context)  # [B, L + 2c]
+        inside = (places >= self.low[rows, None]) & (places < self.high[rows, None])
+        flow = self.flow[places.clamp(0, len(self.flow) - 1)].float()
+        return flow * inside[:, :, None, None, None]
+
+
+def timeline(windows: MemoryWindows, stride: int) -> Timeline:
+    """The steps of windows that begin `stride` steps apart.
+
+    A window's number, the end of its key, counts from the beginning of its video.
+    """
+    batch = windows.batch
+    videos, numbers = zip(*(key.rsplit("-", 1) for key in batch.keys), strict=True)
+    _, video = np.unique(np.array(videos), return_inverse=True)  # [M]
+    begin = np.array(numbers, dtype=np.int64) * stride  # in steps of its video
+    lengths = batch.mask.sum(1).numpy()
+    ends = np.zeros(video.max() + 1, np.int64)
+    np.maximum.at(ends, video, begin + lengths)
+    low = np.concatenate([[0], ends.cumsum()])  # [V + 1]
+    start = torch.from_numpy(low[video] + begin)
+    flow = batch.flow.new_zeros(int(low[-1]), *batch.flow.shape[2:])
+    real = batch.mask.nonzero()  # [R, 2]: window and step
+    flow[start[real[:, 0]] + real[:, 1]] = batch.flow[real[:, 0], real[:, 1]]
+    bounds = [torch.from_numpy(values) for values in (low[video], low[video + 1])]
+    return Timeline(flow, start, *bounds)
+
+
+def with_context(windows: MemoryWindows, stride: int, context: int) -> MemoryWindows:
+    """The same windows with the flow of `context` steps before and after each."""
+    if not context:
+        return windows
+    rows = torch.arange(len(windows))
+    flow = timeline(windows, stride).around(rows, windows.batch.mask.shape[1], context)
+    return replace(windows, batch=_wider(windows.batch, flow.half()))
+
+
+def _wider(batch: Batch, flow: Tensor) -> Batch:
+    mask = torch.ones(flow.shape[:2], dtype=torch.bool)
+    return replace(batch, flow=flow, mask=mask)
+
+
+@torch.no_grad()
+def named_actions(
+    windows: MemoryWindows, decoder: ActionDecoder, config: BenchConfig
+) -> MemoryWindows:
+    """Windows with the actions that the decoder reads off what happens in them.
+
+    Raises `ConfigError` where means over windows are wanted and actions do not fit the steps.
+    """
+    stride, context = config.ingest.windows.stride, decoder.config.context
+    steps = windows.batch.mask.shape[1]
+    line = timeline(windows, stride) if context or config.naming.overlap else None
+    parts = []
+    for begin in range(0, len(windows), _AT_ONCE):
+        rows = torch.arange(begin, min(begin + _AT_ONCE, len(windows)))
+        batch = windows.rows(rows.tolist())
+        if line is not None and context:
+            batch = _wider(batch, line.around(rows, steps, context))
+        parts.append(decoder.named(batch, windows.images(rows.tolist())))
+    named = torch.cat(parts)  # [M, N, A]
+    if line is not None and config.naming.overlap:
+        named = _mean_over_windows(named, line, windows.batch.mask)
+    return windows.with_actions(decoder.finish(named).values)
+
+
+def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
+    """Each action as the mean of what all windows [M,N,A] that hold it say (Eq. 37)."""
+    actions, steps = named.shape[1], mask.shape[1]
+    if actions % steps:
+        raise ConfigError(
+            f"naming.overlap needs a whole number of actions a step: a window of {steps} steps has "
+            f"{actions}. Change step_frames, or set naming.overlap=false"
+        )
+    rate = actions // steps
+    places = line.start[:, None] * rate + torch.arange(actions)  # [M, N]
+    real = mask.repeat_interleave(rate, 1)  # [M, N]
+    sums = named.new_zeros(len(line.flow) * rate, named.shape[2] + 1)
+    one = named.new_ones(*named.shape[:2], 1)
+    sums.index_add_(0, places[real], torch.cat([named, one], 2)[real])
+    found = sums[places.clamp(max=len(sums) - 1)]  # [M, N, A + 1]
+    return torch.where(real[..., None], found[..., :-1] / found[..., -1:].clamp(min=1), named)
+
+
+def naming_error(
+    windows: MemoryWindows, decoder: ActionDecoder, config: BenchConfig
+) -> dict[str, float]:
+    """How far named actions are from those that were taken, over all windows.
+
+    error: mean absolute error over regressed dimensions, in standard deviations of the training
+    demonstrations; error_0 and so on: of each of them; bias: the root mean square of signed errors
+    over tasks and dimensions. gripper: share of right values of a gripper that has two.
+    """
+    true, named = windows.batch, named_actions(windows, decoder, config).batch
+    assert isinstance(true, ActionBatch)
+    assert isinstance(named, ActionBatch)
+    number = min(true.actions.shape[1], named.actions.shape[1])
+    real = true.action_mask[:, :number] & named.action_mask[:, :number]
+    gap = decoder.normalise(named.actions[:, :number]) - decoder.normalise(true.actions[:, :number])
+    regressed = decoder.get_buffer("_regressed").nonzero().flatten().tolist()
+    found = {"error": float(gap[real][:, regressed].abs().mean())}
+    found |= {f"error_{each}": float(gap[real][:, each].abs().mean()) for each in regressed}
+    tasks = [true.text_ids == text for text in sorted(set(true.text_ids.tolist()))]
+    means = [gap[task][real[task]].mean(0) for task in tasks]
+    found["bias"] = float(torch.stack(means)[:, regressed].square().mean().sqrt())
+    if decoder.switch is not None:
+        wrong = gap[real][:, decoder.switch].abs() > 1e-3
+        found["gripper"] = 1 - float(wrong.float().mean())
+    return found
