@@ -178,7 +178,7 @@ def read_windows(
     loader.close()
     batch, p99_px = _joined(parts), float(loader.statistics["p99_px"])
     between = _between(url, batch) if frames else None
-    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between)
+    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between=between)
 
 
 def _between(url: str, batch: Batch) -> Tensor:
