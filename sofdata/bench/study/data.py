@@ -31,7 +31,7 @@ from sofdata.system.locks import locked
 
 DataPart = Literal["videos", "demos", "play"]
 
-COLLECT = "collect.json"
+COLLECT, PLAY = "collect.json", "play.json"
 MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
 
@@ -207,20 +207,11 @@ def needs_videos(config: BenchConfig) -> bool:
 
 def _parts(config: BenchConfig, fps: float, collected: Path) -> dict[DataPart, _Collected]:
     """What is learned from, and where it was collected."""
-    record = _record(config, fps, collected)
-    videos = _Collected(collected / "videos", record)
-    if config.videos_from:
-        other = Path(config.videos_from)
-        videos = _Collected(other / "videos", _record(config, fps, other))
-    if config.labels == "demos":
-        return {"videos": videos, "demos": _Collected(collected / "demos", record)}
-    if not (collected / "play").is_dir():
-        raise ConfigError(
-            f"there is no play in {collected}: 'sofdata bench collect FOLDER --play MINUTES' makes "
-            "some. Where it is in another folder than the videos, give that with --data, and that "
-            "of the videos with --videos-data"
-        )
-    return {"videos": videos, "play": _Collected(collected / "play", record)}
+    other = Path(config.videos_from) if config.videos_from else collected
+    videos = _Collected(other / "videos", _record(config, fps, other / COLLECT))
+    part: DataPart = "demos" if config.labels == "demos" else "play"
+    record = _record(config, fps, collected / (COLLECT if part == "demos" else PLAY))
+    return {"videos": videos, part: _Collected(collected / part, record)}
 
 
 def _digest(
@@ -246,15 +237,16 @@ def _look_of(record: dict[str, Any]) -> str:
     return str(record.get("config", {}).get("look", "default"))
 
 
-def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
+def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
     """The record of a collection, checked."""
-    path = collected / COLLECT
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         suite, found_fps = str(record["suite"]), float(record["fps"])
     except FileNotFoundError:
+        of_play = path.name == PLAY
         raise ConfigError(
-            f"{path} does not exist: 'sofdata bench collect' makes videos and demonstrations"
+            f"{path} does not exist: 'sofdata bench collect{' --play MINUTES' * of_play}' makes "
+            f"{'play' if of_play else 'videos and demonstrations'}"
         ) from None
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
@@ -262,12 +254,12 @@ def _record(config: BenchConfig, fps: float, collected: Path) -> dict[str, Any]:
         ) from None
     if suite != config.suite:
         raise ConfigError(
-            f"{collected} was collected in the suite {suite}, and the settings are for "
+            f"{path.parent} was collected in the suite {suite}, and the settings are for "
             f"{config.suite}: give its folder with --data, or --suite {suite}"
         )
     if found_fps != fps:
         raise ConfigError(
-            f"{collected} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
+            f"{path.parent} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
             "step of flow would span other frames. Collect again, into another folder"
         )
     return record

@@ -1,0 +1,102 @@
+"""What a preset costs a training seed: its stages counted, each once, times what such took before.
+
+    python benchmarks/study/cost.py transfer            by the CPU seconds in benchmarks/results
+    python benchmarks/study/cost.py scene-transfer OUT  by those of cells in OUT
+
+CPU seconds an update of each kind of stage, and an episode of each arm, are means over measured
+cells of the preset's suite; what was never measured there is named and left out. Prints Markdown.
+Collecting and ingesting are not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sofdata.bench.envs.registry import find_suite, tasks_of
+from sofdata.bench.results.table import read_results, result_files
+from sofdata.bench.study.arms import ARMS, Arm
+from sofdata.bench.study.config import BenchConfig, load_bench_config
+from sofdata.bench.study.folds import folds_of
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.wanted import Cell, wanted_cells
+
+ROOT = Path(__file__).parents[2]
+Stage = tuple[str, str, int]  # kind, what tells it apart, updates
+KINDS = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
+
+
+def stages_of(cell: Cell, config: BenchConfig) -> Iterator[Stage]:
+    """The stages that a cell needs; equal ones are trained once."""
+    arm = ARMS[cell.arm]
+    labels = f"{cell.demos}/{cell.labels_name}"
+    below = f"{arm.latent}/{cell.videos or labels}"
+    if arm.latent:
+        kind = KINDS[arm.latent]
+        yield kind, below, getattr(config, kind).optim.steps
+        if arm.prior:
+            yield "planner", below, config.planner.optim.steps
+    stage = decoder_stage(arm, config)
+    of = f"{below if arm.latent else ''}/{labels}/{arm.shuffled}/{stage.model.model_dump_json()}"
+    yield "decoder", of, stage.optim.steps
+    if arm.clones:
+        yield "clone", of, clone_stage(config).optim.steps
+
+
+def measured(results: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """CPU seconds an update by kind of stage, of decoders without skills as "decoder of bc", and an
+    episode by arm as "episode of ARM"."""
+    found = defaultdict[str, list[float]](list)
+    for result in results:
+        name = result["cell"]["arm"]
+        for kind, updates in result["updates"].items():
+            found[_named(kind, ARMS.get(name))].append(result["cpu_s"][kind] / updates)
+        episodes = len(result["episodes"]) + len(result.get("labelled", {}).get("episodes", []))
+        found[f"episode of {name}"].append(result["cpu_s"]["evaluation"] / episodes)
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _named(kind: str, arm: Arm | None) -> str:
+    return "decoder of bc" if kind == "decoder" and arm and not arm.skills else kind
+
+
+def rows_of(config: BenchConfig, each_s: dict[str, float]) -> Iterator[tuple[str, int, float]]:
+    """What is done, how often, and CPU seconds of all of it (nan where it was never measured)."""
+    tasks = tasks_of(find_suite(config.suite), config.tasks)
+    cells = wanted_cells(config, "test", folds_of(config, [task.name for task in tasks]))
+    cells = [cell for cell in cells if cell.seed == config.seeds[0]]
+    stages = {stage: ARMS[cell.arm] for cell in cells for stage in stages_of(cell, config)}
+    counted = defaultdict[str, list[int]](list)
+    for (kind, _, updates), arm in stages.items():
+        counted[_named(kind, arm)].append(updates)
+    for cell in cells:
+        tried = [*cell.tried(tasks), *(cell.labelled(tasks) if config.try_labelled else ())]
+        counted[f"episode of {cell.arm}"].append(len(tried) * config.evaluation.episodes)
+    for name, amounts in sorted(counted.items()):
+        yield name, len(amounts), sum(amounts) * each_s.get(name, float("nan"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the table of the preset, by cells in the places that are given."""
+    preset, *places = arguments
+    config = load_bench_config(preset)
+    found = read_results(result_files(places or [str(ROOT / "benchmarks" / "results")]))
+    each_s = measured([one for one in found if one["cell"]["suite"] == config.suite])
+    rows = list(rows_of(config, each_s))
+    print(f"| {preset}, one training seed | number | CPU min |\n|---|---|---|")
+    for name, number, spent_s in rows:
+        print(f"| {name.replace('episode of', 'trying')} | {number} | {spent_s / 60:.1f} |")
+    known_s = np.nansum([spent_s for *_, spent_s in rows])
+    print(f"| **sum** | | **{known_s / 60:.0f}**, {known_s / 120:.0f} min on two cores |")
+    if missing := [name for name, _, spent_s in rows if np.isnan(spent_s)]:
+        print(f"\nNever measured in this suite: {json.dumps(missing)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
