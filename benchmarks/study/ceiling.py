@@ -39,6 +39,7 @@ ALWAYS = {
     "more_arms": "[]",
     "curve": "[]",
     "demos": "[1]",
+    "seeds": "[0]",
     "evaluation.strips": "0",
     "ingest.run.engine": "inline",
 }
@@ -117,7 +118,7 @@ def row(suite: str, name: str, cell: Mapping[str, Any], command: str) -> str:
 
 def command_of(suite: str, name: str, changes: Sequence[str]) -> str:
     """What makes the row again, with COLLECTED and OUT for the folders."""
-    asked = ["benchmarks/study/ceiling.py", "COLLECTED", "OUT", suite, name]
+    asked = ["python", "benchmarks/study/ceiling.py", "COLLECTED", "OUT", suite, name]
     asked += [part for change in changes for part in ("--set", change)]
     return shlex.join(asked)
 

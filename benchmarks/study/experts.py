@@ -1,7 +1,7 @@
 """How the experts of a suite do, and how easy its tasks are blind. Nothing is drawn.
 
     python benchmarks/study/experts.py metaworld drawer-open lever-pull
-    python benchmarks/study/experts.py scene --retreat none --episodes 20
+    python benchmarks/study/experts.py scene --retreat none --blind 0
 
 For each task (default: all that the suite has): how often the expert succeeds, in how many control
 steps, CPU seconds of an episode without pictures; and blind, how often the actions of one episode
@@ -23,8 +23,7 @@ from sofdata.bench.envs.registry import find_suite, varied
 from sofdata.bench.envs.seeds import seeds_for
 
 Actions = list[NDArray[np.float32]]
-SHOWN = 8  # layouts in which each of BLIND episodes is repeated
-BLIND = 5
+SHOWN = 8  # layouts in which each of some episodes is repeated
 MANNER = 7
 
 
@@ -33,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("suite")
     parser.add_argument("tasks", nargs="*")
     parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--blind", type=int, default=5, help="episodes that are repeated")
     parser.add_argument("--retreat", choices=("random", "none"), default="random")
     given = parser.parse_args(arguments)
     suite = varied(find_suite(given.suite), Variant(retreat=given.retreat))
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for task in suite.tasks:
         if not given.tasks or task.name in given.tasks:
-            print(row(suite, task, given.episodes), flush=True)
+            print(row(suite, task, given.episodes, given.blind), flush=True)
 
 
-def row(suite: Suite, task: Task, number: int) -> str:
+def row(suite: Suite, task: Task, number: int, blind: int) -> str:
     """A line of the table."""
     env = suite.make(task, 16)
     seeds = seeds_for("validation", number)
@@ -53,10 +53,11 @@ def row(suite: Suite, task: Task, number: int) -> str:
     tried = [expert(suite, env, task, seed) for seed in seeds]
     spent_s = (time.process_time() - began) / number
     good = [actions for done, actions in tried if done]
-    easy = [repeated(env, seed, actions) for actions in good[:BLIND] for seed in others(number)]
+    easy = [repeated(env, seed, actions) for actions in good[:blind] for seed in others(number)]
     env.close()
     steps = [len(actions) for actions in good] or [0]
-    shown = [f"{np.mean(steps):.0f}", str(max(steps)), f"{spent_s:.2f}", f"{np.mean(easy):.2f}"]
+    shown = [f"{np.mean(steps):.0f}", str(max(steps)), f"{spent_s:.2f}"]
+    shown.append(f"{np.mean(easy):.2f}" if easy else "")
     return f"| {task.name} | {len(good)} of {number} | {' | '.join(shown)} |"
 
 

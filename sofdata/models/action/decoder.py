@@ -89,16 +89,6 @@ class ActionDecoder(SkillConditioned):
         self.reader: nn.Module
         if only_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
-        elif config.condition == "motion":
-            self.reader = MotionReader(
-                space.chunk,
-                skill.observation_shape,
-                skill.shape.steps,
-                context=config.context,
-                width=config.width,
-                layers=config.layers,
-                task=self.text.width if self.text else None,
-            )
         else:
             self.reader = self._reader(conditioning.get(config.condition))
         self.heads = Heads(config.width, space.size, self.gripper)
@@ -109,6 +99,10 @@ class ActionDecoder(SkillConditioned):
         config, (places, channels) = self.config, self.skill.observation_shape
         seen = ((1 + config.history) * places, channels)
         task = self.text.width if self.text else None
+        if config.condition == "motion":
+            sizes = {"width": config.width, "layers": config.layers, "context": config.context}
+            steps = self.skill.shape.steps
+            return MotionReader(self.space.chunk, seen, steps, task=task, **sizes)
         parts: list[nn.Module] = []
         if config.head != "flat":
             sizes = {"width": config.width, "layers": config.layers, "heads": config.heads}

@@ -24,8 +24,8 @@ class EyesConfig(Section):
         description="The image encoder. 'grid': 4 x 4 averages of features; 'points': beside these "
         "a key point for each of the channels, where a map of cells of 4 px has its mean after a "
         "softmax (x, y, and the map's mean there), which tells where a small thing lies more "
-        "finely than a grid can, at about four times the time of the encoder. After Levine et al. "
-        "2016, arXiv 1504.00702, and Finn et al. 2016, arXiv 1509.06113. Default ours.",
+        "finely than a grid can; docs/models.md says what it costs. After Levine et al. 2016, "
+        "arXiv 1504.00702, and Finn et al. 2016, arXiv 1509.06113. Default ours.",
     )
     image_px: Annotated[int, Field(ge=FRAME, le=256, multiple_of=32), Earlier(FRAME)] = Field(
         FRAME,

@@ -89,3 +89,12 @@ def test_context_must_hold_a_whole_number_of_actions() -> None:
 def test_context_is_refused_where_it_is_not_read() -> None:
     with pytest.raises(ConfigError, match="condition 'motion' alone"):
         DecoderConfig.parse({"context": 2})
+
+
+def test_frames_before_the_window_are_seen_beside_what_moves() -> None:
+    batch = pushes(3)
+    decoder = decoder_for(batch, history=1).eval()
+    images = torch.stack([batch.last, batch.first], 1)  # uint8 [B,2,3,H,W]
+    named = decoder.named(batch, images)
+    assert named.shape == batch.actions.shape
+    assert not torch.allclose(decoder.named(batch, images.flip(1)), named)
