@@ -94,8 +94,8 @@ def test_no_demonstration_of_a_held_out_task_is_read_by_any_arm(
 ) -> None:
     read: list[tuple[str, str]] = []
 
-    def reading(url: str, sources: Sequence[str], image_px: int, frames: bool) -> MemoryWindows:
-        windows = read_windows(url, sources, image_px, frames)
+    def reading(url: str, sources: Sequence[str], *more: Any) -> MemoryWindows:
+        windows = read_windows(url, sources, *more)
         ids = set(windows.batch.text_ids.tolist())
         read.extend((Path(url).name, windows.texts[index]) for index in ids)
         return windows
