@@ -17,6 +17,11 @@ of the command take turns, on the same images in one batch. Decoding skills take
 time: so "search, equal time" and its like draw as many and decode a part of them; "draw 40" and
 "draw 64" are for longer searches. Read success beside that column.
 
+    python benchmarks/study/planning.py . . metaworld draw search "draw 40" --untrained
+
+prints that column alone, of models with random weights, in a minute and without data: what a
+search may do at the time of drawing.
+
 Cells are cached in OUT, however they were asked for, so that running it again resumes where it
 stopped; variants share what they learn. One process, one cell at a time. Prints rows of Markdown
 when all are there, as in LOG.md, and one line to the error stream for each cell before.
@@ -40,6 +45,7 @@ import torch
 
 from sofdata.bench.envs.registry import find_suite, tasks_of
 from sofdata.bench.results.table import training_s
+from sofdata.bench.study.acting import PriorActor, SearchActor
 from sofdata.bench.study.actor import Actor
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import actor_of, train_arm
@@ -47,8 +53,13 @@ from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.bench.study.data import prepare_data
 from sofdata.bench.study.run import run, texts_of
+from sofdata.bench.study.stage_settings import decoder_stage
 from sofdata.bench.study.stages import Trainer
 from sofdata.bench.study.wanted import wanted_cells
+from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.action.space import ActionSpace
+from sofdata.models.planner.planner import Planner
+from sofdata.models.skill.vae import FlowShape, SkillVAE
 
 # By suite: the preset, its K, and tasks where not all of it are tried.
 SUITES = {
@@ -177,6 +188,49 @@ def _answering(actor: Actor, trainer: Trainer, budget: DataBudget) -> Callable[[
     return lambda: actor.act(batch.first, texts, 0)
 
 
+def untrained(name: str, config: BenchConfig) -> Contestant:
+    """A variant with random weights: what it answers means nothing, but takes as long."""
+    torch.manual_seed(0)
+    windows, texts = config.ingest.windows, ("one", "two")
+    skill = SkillVAE(config.skill.model, FlowShape(windows.length, windows.size, 1.0))
+    planner = Planner(config.planner.model, skill, texts).eval().requires_grad_(False)
+    arm, chunk = ARMS[config.arms[0]], windows.length * config.step_frames
+    space = ActionSpace.parse(
+        {
+            "mean": (0.0,) * 4,
+            "std": (1.0,) * 4,
+            "low": (-1.0,) * 4,
+            "high": (1.0,) * 4,
+            "values": ((),) * 4,
+            "chunk": chunk,
+        }
+    )
+    decoder = ActionDecoder(decoder_stage(arm, config).model, skill, space, texts)
+    decoder.eval().requires_grad_(False)
+    px = config.skill.model.image_px
+    images = torch.randint(0, 256, (IMAGES, 3, px, px), dtype=torch.uint8)
+    asked = [texts[place % 2] for place in range(IMAGES)]
+    actor: Actor = PriorActor(planner, decoder, config.acting)
+    if arm.goals:
+        goals = dict.fromkeys(texts, planner.observe(images[:3]))
+        actor = SearchActor(planner, decoder, config.planner.model.mpc, goals, config.acting)
+    return Contestant(name, config, (), lambda: actor.act(images, asked, 0))
+
+
+def time_untrained(given: argparse.Namespace) -> None:
+    """Time variants beside each other; of those named, or of all that have a prior."""
+    configs = {
+        name: config_of(given.suite, name, given.seeds, given.set)
+        for name in given.names or VARIANTS
+    }
+    chosen = [
+        untrained(name, config) for name, config in configs.items() if ARMS[config.arms[0]].prior
+    ]
+    print("| suite | variant | ms a decision |\n|---|---|---|")
+    for each, ms in zip(chosen, ms_a_decision(chosen), strict=True):
+        print(f"| {given.suite} | {each.name} | {ms:.0f} |", flush=True)
+
+
 def ms_a_decision(contestants: Sequence[Contestant]) -> list[float]:
     """CPU ms in which each answers an image: medians over rounds in which they take turns."""
     torch.set_num_threads(1)
@@ -261,6 +315,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="variants; default: all, in order")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="training seeds")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all")
+    parser.add_argument("--untrained", action="store_true", help="time random weights alone")
     parser.add_argument("--list", action="store_true", help="print the variants and end")
     given = parser.parse_args()
     if given.list or given.suite is None:
@@ -268,7 +323,7 @@ def main() -> None:
         return
     if unknown := set(given.names) - set(VARIANTS):
         parser.error(f"no variant is named {sorted(unknown)}; --list prints those there are")
-    measure(given)
+    (time_untrained if given.untrained else measure)(given)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,24 @@ AROUND: dict[str, tuple[str, ...]] = {
     "frozen, flow at 128 px": ("arms=[sof+clone]", "ingest.flow.size=128"),
     "frozen, camera subtracted": ("arms=[sof+clone]", "ingest.windows.camera=subtract"),
     "frozen, float16": ("arms=[sof+clone]", "ingest.codec.name=float16"),
+    # Baselines.
+    "frozen, atm": ("arms=[atm]",),
+    "frozen, atm, true tracks": ("arms=[atm]", "tracks.model.reads=true"),
+    "frozen, atm, no image hidden": ("arms=[atm]", "decoder.model.image_dropout=0"),
+    "frozen, atm, longer": ("arms=[atm]", "tracks.optim.steps=3000"),
+    "frozen, lapa": ("arms=[lapa, lapa+clone]",),
+    "frozen, lapa, every frame": ("arms=[lapa, lapa+clone]", "lapa.model.reads=frames"),
+    "frozen, lapa, every frame, decoded": (
+        "arms=[lapa, lapa+clone]",
+        "lapa.model.reads=frames",
+        "lapa.model.conditions=frames",
+    ),
+    "frozen, lapa, every frame, decoded, longer": (
+        "arms=[lapa, lapa+clone]",
+        "lapa.model.reads=frames",
+        "lapa.model.conditions=frames",
+        "lapa.optim.steps=1800",
+    ),
     # Prior and planning.
     "frozen, smaller prior": ("arms=[sof]", "planner.model.prior.width=64"),
     "frozen, shorter prior": ("arms=[sof]", "planner.optim.steps=700"),

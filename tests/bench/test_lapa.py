@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sofdata.bench.baselines.framed import FramedActionBatch, FramedBatch, places_between
+from sofdata.bench.baselines.framed import (
+    FramedActionBatch,
+    FramedBatch,
+    FramedHistoryBatch,
+    places_between,
+)
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
 from sofdata.bench.baselines.lapa_config import LapaConfig
 from sofdata.bench.study.arms import ARMS, Source
@@ -180,6 +185,10 @@ def test_windows_in_memory_find_the_frames_between(data: BenchData) -> None:
     assert torch.equal(batch.between[1, 0], batch.between[0, 1])
     plain = read_windows(data.folders["demos"]).rows(range(2))
     assert type(plain) is ActionBatch
+    both = windows.with_history(2).rows(range(12))
+    assert isinstance(both, FramedHistoryBatch)
+    assert torch.equal(both.between, batch.between)
+    assert both.earlier.shape[:2] == (12, 2)
 
 
 def test_arms_of_latent_actions_run_on_all_frames(trainer: Trainer) -> None:

@@ -61,3 +61,10 @@ def test_contestants_are_timed_in_turns(planning: ModuleType) -> None:
     ]
     assert len(planning.ms_a_decision(contestants)) == 2
     assert turns == ["a", "b"] * (planning.TIMES + 1)
+
+
+@pytest.mark.parametrize("name", ["draw", "search by value, equal time"])
+def test_a_variant_can_be_timed_before_anything_is_trained(planning: ModuleType, name: str) -> None:
+    each = planning.untrained(name, planning.config_of("metaworld", name, [0]))
+    answered = each.answer()
+    assert answered.actions.shape == (planning.IMAGES, 8, 4)

@@ -7,11 +7,11 @@ import torch
 
 from sofdata.bench.baselines.points import carried, grid_points
 from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
-from sofdata.bench.baselines.tracks_config import TracksConfig
+from sofdata.bench.baselines.tracks_config import TracksConfig, TracksStage
 from sofdata.bench.study.arms import ARMS, Arm
 from sofdata.bench.study.cells import actor_of, cell_settings, train_arm
 from sofdata.bench.study.choice import DataBudget
-from sofdata.bench.study.config import load_bench_config
+from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.bench.study.frozen import chosen
 from sofdata.bench.study.stage_settings import decoder_stage, latent_stage
 from sofdata.bench.study.stages import Trainer
@@ -166,15 +166,21 @@ def test_tracks_are_neither_searched_for_nor_cloned_from() -> None:
         Arm("mine", "cloned tracks", "tracks", skills=True, clones=True)
 
 
+def settings_of(config: BenchConfig) -> TracksConfig:
+    stage = latent_stage("tracks", config)
+    assert isinstance(stage, TracksStage)
+    return stage.model
+
+
 def test_a_policy_learns_from_the_true_tracks_of_play_which_nobody_can_predict() -> None:
     play = load_bench_config("smoke", ["labels=play", "arms=[atm]", "more_arms=[]"])
-    assert latent_stage("tracks", play).model.reads == "true"
-    assert latent_stage("tracks", load_bench_config("smoke")).model.reads == "predicted"
+    assert settings_of(play).reads == "true"
+    assert settings_of(load_bench_config("smoke")).reads == "predicted"
 
 
 def test_the_track_model_sees_as_the_skill_model_does() -> None:
     config = load_bench_config("smoke", ["skill.model.eyes=points", "skill.model.image_px=128"])
-    settings = latent_stage("tracks", config).model
+    settings = settings_of(config)
     assert (settings.eyes, settings.image_px) == ("points", 128)
     model = TrackModel(settings, FlowShape(STEPS, SIZE, 1.0), ("slide",))
     image = torch.zeros(2, 3, 128, 128, dtype=torch.uint8)

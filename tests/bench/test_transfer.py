@@ -37,9 +37,11 @@ from tests.bench.test_run import lasting
 from tests.helpers import sofdata
 
 HELD_OUT = "push the disc to the left"
-QUICK = tuple(f"{kind}.optim.steps=3" for kind in ("skill", "planner", "lapa", "decoder"))
+KINDS = ("skill", "planner", "lapa", "tracks", "decoder")
+QUICK = tuple(f"{kind}.optim.steps=3" for kind in KINDS)
 QUICK = (*QUICK, "clone_updates=3", "evaluation.max_steps=9", "evaluation.strips=0")
-FOLD = ("held_out=[push-left]", "arms=[bc, sof-novideo, sof+mpc, sof+clone]", *QUICK)
+ARMS_OF_EVERY_STAGE = "arms=[bc, lapa, atm, sof-novideo, sof+mpc, sof+clone]"
+FOLD = ("held_out=[push-left]", ARMS_OF_EVERY_STAGE, *QUICK)
 
 
 def write_demos(folder: Path, spoiled: str = "", episodes: int = 15) -> None:

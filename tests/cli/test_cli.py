@@ -39,7 +39,6 @@ def test_wrong_usage_exits_with_2_and_says_what_to_try(tmp_path: Path, corpus: P
         "needs the form key=value": ["--set", "flow.step_s"],
         "did you mean 'ssv2'": ["--corpus", "ssv3"],
         "cannot read recipe": ["--recipe", "nowhere.yaml"],
-        "dis": ["--set", "flow.estimator=diss"],
     }
     for message, arguments in cases.items():
         done = sofdata("ingest", corpus, tmp_path / "d", *arguments)

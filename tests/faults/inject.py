@@ -27,11 +27,15 @@ class ShortWrite(Exception):
     """Asks the file system of the tests to keep half of a file and to say that all went well."""
 
 
+MOST_PATIENCE_S = 20.0
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong at the `nth` time that a process reaches `step`, and at those after it.
 
-    action: a name of `ACTIONS`, or of an error such as "ENOSPC", which is then raised.
+    action: a name of `ACTIONS`; "await help", until another worker does a part of a video; or the
+        name of an error such as "ENOSPC", which is then raised.
     times: how often it fires in all processes together; 0 for always.
     """
 
@@ -100,10 +104,21 @@ class _Injector:
         elif action == "kill driver":
             (driver,) = children(int(Path(self._driver).read_text()))
             os.kill(driver, signal.SIGKILL)
+        elif action == "await help":
+            self._wait_for("a part is claimed")
         elif action in ACTIONS:
             ACTIONS[action]()
         else:
             raise OSError(getattr(errno, action), f"{os.strerror(getattr(errno, action))} (a test)")
+
+    def _wait_for(self, step: str) -> None:
+        """Until any process has come to a step, and a moment more for what it does there."""
+        until_s = time.monotonic() + MOST_PATIENCE_S
+        while step not in Path(self._trace).read_text().splitlines():
+            if time.monotonic() > until_s:
+                return
+            time.sleep(0.05)
+        time.sleep(0.5)
 
 
 def children(parent: int) -> list[int]:

@@ -101,7 +101,8 @@ class LatentActions(nn.Module):
             raise ContractError(
                 f"windows of {read.shape[1]} frames for a model that reads {1 + self.changes}"
             )
-        return reduced(read.flatten(0, 1), self.config.image_px).unflatten(0, read.shape[:2])
+        small = reduced(read.flatten(0, 1), self.config.image_px)  # [B * (T + 1), 3, px, px]
+        return small.view(*read.shape[:2], *small.shape[1:])
 
     def codes_of(self, tokens: Tensor) -> Tensor:
         """Tokens int64 [...,n] to codes float32 [...,n,D]."""
@@ -122,7 +123,7 @@ class LatentActions(nn.Module):
         grey = torch.cat([start, frames], 1).mean(2, keepdim=True)  # [B, L + 1, 1, 64, 64]
         read = torch.cat([grey[:, 1:], grey[:, 1:] - grey[:, :-1]], 2)  # [B, L, 2, 64, 64]
         small = functional.interpolate(read.flatten(0, 1), (self.shape.size,) * 2, mode="area")
-        return small.unflatten(0, read.shape[:2]) * max(self.shape.p99_px, 1e-3)
+        return small.view(*read.shape[:3], *small.shape[2:]) * max(self.shape.p99_px, 1e-3)
 
     def predict(self, codes: Tensor, first: Tensor) -> Tensor:
         """Codes [B,n,D] and first frames to T later ones, float32 [B,T,3,64,64] in -1..1."""
@@ -136,7 +137,9 @@ class LatentActions(nn.Module):
         x = self.middle(x, middle, conditioning)  # [B, channels[1], 8, 8]
         x = self.fine(x, fine, conditioning)  # [B, channels[0], 16, 16]
         drawn = functional.pixel_shuffle(self.out(x), 4)  # [B, 2 * T * 3, 64, 64]
-        change, gate = drawn.unflatten(1, (2, self.changes, 3)).unbind(1)  # [B, T, 3, 64, 64]
+        change, gate = drawn.view(-1, 2, self.changes, 3, FRAME, FRAME).unbind(
+            1
+        )  # [B, T, 3, 64, 64]
         # A gated change of the first frame: what does not move need not be drawn again.
         predicted: Tensor = image[:, None] + gate.sigmoid() * change
         return predicted
@@ -146,7 +149,7 @@ class LatentActions(nn.Module):
         seen = observation_of(self.frame(frames[:, 0])).float()  # [B, P, C]
         changes = (frames[:, 1:] - frames[:, :-1]).flatten(0, 1)  # [B * T, 3, px, px]
         change = observation_of(self.change(changes)).float()  # [B * T, P, C]
-        change = change.unflatten(0, (len(frames), -1)).flatten(1, 2)  # [B, T * P, C]
+        change = change.reshape(len(frames), -1, change.shape[2])  # [B, T * P, C]
         context = self.into(torch.cat([seen, change], 1)) + self.places
         queries = self.queries.expand(len(frames), -1, -1)  # [B, n, width]
         for block in self.readers:
@@ -224,7 +227,7 @@ class LapaEvaluation:
 
 def _at_64(frames: Tensor) -> Tensor:
     """Frames [B,T,3,px,px] at the size that is predicted, [B,T,3,64,64]."""
-    return resized(frames.flatten(0, 1), FRAME).unflatten(0, frames.shape[:2])
+    return resized(frames.flatten(0, 1), FRAME).view(*frames.shape[:2], 3, FRAME, FRAME)
 
 
 class _Upsampling(nn.Module):

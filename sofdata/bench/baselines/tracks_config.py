@@ -19,9 +19,9 @@ class TracksConfig(EyesConfig):
     """
 
     side: Annotated[int, Field(ge=1)] = Field(
-        8,
-        description="Points along a side of the grid at which the policy reads tracks. ATM's "
-        "policy reads 32 points in all.",
+        6,
+        description="Points along a side of the grid at which the policy reads tracks: 36 in all, "
+        "where ATM's policy reads 32.",
     )
     width: Annotated[int, Field(ge=8)] = Field(128, description="Features of a point.")
     heads: Annotated[int, Field(ge=1)] = Field(4, description="Heads of attention.")
@@ -58,5 +58,5 @@ class TracksStage(Section):
 
     model: TracksConfig = TracksConfig()
     data: DataConfig = DataConfig(batch_size=64)
-    optim: OptimConfig = OptimConfig(steps=2500, lr=1e-3, warmup_steps=50)
+    optim: OptimConfig = OptimConfig(steps=1500, lr=1e-3, warmup_steps=50)
     run: StageRun = StageRun(evaluate_every=1_000_000, checkpoint_every=500, pictures=False)

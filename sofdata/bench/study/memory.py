@@ -7,7 +7,7 @@ MB. `Loader` reads them; `MemoryLoader` replaces it in training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sofdata.bench.baselines.framed import FramedActionBatch, FramedBatch, places_between
+from sofdata.bench.baselines.framed import (
+    FramedActionBatch,
+    FramedBatch,
+    FramedHistoryBatch,
+    places_between,
+)
 from sofdata.errors import ContractError
 from sofdata.loading.catalog import Geometry, open_catalog
 from sofdata.loading.loader import Loader
@@ -31,6 +36,15 @@ _AT_ONCE = 256
 _SAMPLED = 4_000  # windows that a percentile is taken of
 _NAMES = ("flow", "first", "last", "mask", "text_ids")
 _OF_ACTIONS = ("actions", "action_mask")
+# By whether they have a history, actions, and frames between.
+_BATCHES: dict[tuple[bool, bool, bool], Callable[..., Batch]] = {
+    (False, False, False): Batch,
+    (False, False, True): FramedBatch,
+    (False, True, False): ActionBatch,
+    (False, True, True): FramedActionBatch,
+    (True, True, False): HistoryBatch,
+    (True, True, True): FramedHistoryBatch,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,17 +77,14 @@ class MemoryWindows:
         }
         values["flow"] = self.batch.flow[chosen].float()
         keys = tuple(self.batch.keys[int(place)] for place in places)
-        if isinstance(self.batch, ActionBatch):
+        labelled = isinstance(self.batch, ActionBatch)
+        if labelled:
             values |= {name: getattr(self.batch, name)[chosen] for name in _OF_ACTIONS}
-            if self.before is not None:
-                earlier = self.batch.first[self.before[chosen]]  # [B, H, 3, px, px]
-                return HistoryBatch(keys=keys, **values, earlier=earlier)
-            if self.between is not None:
-                return FramedActionBatch(keys=keys, **values, between=self._frames(chosen))
-            return ActionBatch(keys=keys, **values)
+        if labelled and self.before is not None:
+            values["earlier"] = self.batch.first[self.before[chosen]]  # [B, H, 3, px, px]
         if self.between is not None:
-            return FramedBatch(keys=keys, **values, between=self._frames(chosen))
-        return Batch(keys=keys, **values)
+            values["between"] = self._frames(chosen)
+        return _BATCHES["earlier" in values, labelled, "between" in values](keys=keys, **values)
 
     def images(self, places: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The first frames of some of them, uint8 [B,3,px,px]; with a history, those before them
@@ -178,7 +189,7 @@ def read_windows(
     loader.close()
     batch, p99_px = _joined(parts), float(loader.statistics["p99_px"])
     between = _between(url, batch) if frames else None
-    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between)
+    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between=between)
 
 
 def _between(url: str, batch: Batch) -> Tensor:

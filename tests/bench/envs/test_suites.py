@@ -89,7 +89,10 @@ def test_the_expert_succeeds_well_within_its_steps_and_never_twice_alike(
 
 
 def test_no_layout_of_a_collection_comes_again_in_evaluation(suite: Suite) -> None:
-    """Places of things and goals, in every task, by their values and not by their hashes."""
+    """Places of things and goals, in every task, by their values and not by their hashes.
+
+    Some tasks vary in one number alone, of a range of 0.13 m, where two come near by chance.
+    """
     for task in suite.tasks:
         env = suite.make(task, 16)
         layouts = {}
@@ -103,8 +106,8 @@ def test_no_layout_of_a_collection_comes_again_in_evaluation(suite: Suite) -> No
         collected = np.concatenate([layouts["videos"], layouts["demos"]])
         for purpose in ("validation", "test"):
             apart = np.abs(collected[:, None] - layouts[purpose][None]).max(-1)
-            assert apart.min() > 1e-4, f"{task.name}: {purpose}"
-        assert np.abs(layouts["validation"][:, None] - layouts["test"][None]).max(-1).min() > 1e-4
+            assert apart.min() > 1e-7, f"{task.name}: {purpose}"
+        assert np.abs(layouts["validation"][:, None] - layouts["test"][None]).max(-1).min() > 1e-7
 
 
 def test_a_name_that_is_no_suite_or_task_is_refused_with_those_that_are() -> None:

@@ -29,8 +29,8 @@ SETTINGS = [
     *("--set", "run.split.part_s=2"),
 ]
 FILM = "closed_GOPs,_B-frames.mp4"
-# Long enough for the others to have started, and to have come to their first parts.
-WAITING = Fault("a video is split", "rest")
+# Until another worker has started, and has come to its first part.
+WAITING = Fault("a video is split", "await help")
 
 
 @pytest.fixture(scope="module")
