@@ -16,8 +16,9 @@ train: demo
 	$(BIN)/sofdata train all --recipe small --data demo/videos-dataset \
 		--demos demo/demonstrations-dataset --out demo/models-small
 
+# Two processes, since a test waits now and then; each with one thread, so that two fill two cores.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Some of every package, in under a minute: which those are is decided in tests/quick.py.
 quick: $(VENV)/.test

@@ -43,6 +43,11 @@ class Presses:
     def __init__(self) -> None:
         self._first_s = math.inf
 
+    @property
+    def any(self) -> bool:
+        """Whether a signal has arrived."""
+        return self._first_s < math.inf
+
     def answer(self, number: int) -> bool:
         """Say that a first signal has arrived. Whether this one is a second Ctrl-C."""
         now_s = time.monotonic()

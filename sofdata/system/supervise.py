@@ -28,7 +28,7 @@ from sofdata.system.processes import (
     end_with_parent,
     reap,
 )
-from sofdata.ui.console import EXIT_FAILED
+from sofdata.ui.console import EXIT_FAILED, EXIT_INTERRUPTED
 
 GRACE_S = 1.0  # for what an orderly end has asked to end
 PATIENCE_S = 0.5  # agents of Ray without their raylet heed SIGTERM after seconds only
@@ -110,9 +110,11 @@ def _watch(
     code = os.waitstatus_to_exitcode(status)
     orderly = code >= 0 and _is_noted(notes)
     if not orderly:
-        _say_how(code)
+        _say_how(code, presses.any)
     end_descendants(GRACE_S if orderly else 0.0, PATIENCE_S, others)
-    os._exit(code if orderly else EXIT_FAILED)
+    # SIGTERM to the whole group ends Ray's own processes, too, maybe before the child is heard of.
+    failed = EXIT_INTERRUPTED if presses.any else EXIT_FAILED
+    os._exit(code if orderly else failed)
 
 
 def _is_noted(notes: int) -> bool:
@@ -122,15 +124,16 @@ def _is_noted(notes: int) -> bool:
         return False
 
 
-def _say_how(code: int) -> None:
-    """Print what has happened, and show the cursor again that a progress display had hidden."""
+def _say_how(code: int, interrupted: bool) -> None:
+    """Print what has happened, maybe on being interrupted, and show the cursor again that a progress display had hidden."""
     with suppress(OSError):
         for stream in (sys.stderr, sys.stdout):
             if stream.isatty():
                 stream.write(_SHOW_CURSOR)
                 stream.flush()
                 break
-        message = f"sofdata: {_what(code)}; rerun the command to continue from what is committed"
+        what = f"interrupted, and {_what(code)}" if interrupted else _what(code)
+        message = f"sofdata: {what}; rerun the command to continue from what is committed"
         print(message, file=sys.stderr, flush=True)
 
 

@@ -155,6 +155,12 @@ def test_an_episode_that_also_shows_a_held_out_task_is_left_out(data: BenchData)
     assert labelled(mixed, (first, second), budget).sources == ["b"]
 
 
+def of_six_videos(out: Path, kind: str) -> int:
+    """How many stages of a kind were trained on all six videos."""
+    splits = [json.loads(path.read_text()) for path in out.glob(f"models/*/{kind}/split.json")]
+    return sum(len(split["train"].get("videos", [])) == 6 for split in splits)
+
+
 def test_what_learns_from_videos_is_trained_once_for_all_folds(sound: Path, fold_out: Path) -> None:
     more = ("reference_arms=[bc]", "try_labelled=true")
     config = tiny("arms=[bc, sof]", "folds=2", *more, *QUICK)
@@ -169,12 +175,9 @@ def test_what_learns_from_videos_is_trained_once_for_all_folds(sound: Path, fold
         ("sof", ["push-right"]),
         ("bc", None),
     ]
-    of_videos = [
-        split
-        for split in fold_out.glob("models/*/planner/split.json")
-        if len(json.loads(split.read_text())["train"].get("videos", [])) == 6
-    ]
-    assert len(of_videos) == 1
+    assert of_six_videos(fold_out, "skill") == 1
+    # Another test of this folder has latent actions, and a prior for them.
+    assert of_six_videos(fold_out, "planner") == 1 + of_six_videos(fold_out, "lapa")
     assert list(results[0]["labelled"]["success_by_task"]) == ["push-right"]
     assert "labelled" not in results[4]
     assert list(results[4]["success_by_task"]) == ["push-left", "push-right"]

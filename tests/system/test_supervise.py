@@ -173,6 +173,19 @@ def test_a_signal_interrupts_once_whether_the_child_gets_it_too_or_not(
     assert told == f"sofdata: {STOPPING}\nsofdata: interrupted{RERUN}\n"
 
 
+def test_ray_that_ends_the_command_when_both_are_stopped_is_an_interruption() -> None:
+    """SIGTERM of a batch system reaches Ray's processes as well, whose end may end the child."""
+    native = "signal.signal(signal.SIGTERM, lambda *_: ctypes.CDLL(None)._exit(1))"
+    process, _ = start(f"{native}\nprint(0, flush=True)\ntime.sleep(30)", lines=2)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, told = process.communicate(timeout=10)
+    assert process.returncode == 130, told
+    first, second = told.splitlines()
+    assert first == f"sofdata: {STOPPING}"
+    assert second.startswith("sofdata: interrupted, and native code, most likely Ray's, ended")
+    assert second.endswith(RERUN)
+
+
 def test_a_second_interrupt_ends_a_clean_up_that_takes_long() -> None:
     process, _ = start(CLEANS_UP.replace("SECONDS", "20"), lines=2)
     process.send_signal(signal.SIGINT)

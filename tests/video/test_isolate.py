@@ -21,6 +21,8 @@ from sofdata.video.reader import open_video
 from sofdata.video.sampling import Sampling
 from sofdata.video.words import MAX_CHARS, last_line
 
+MANY_BYTES = Sampling(512, 0.13)  # of a clip, so that they cannot all wait in the pipe
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -73,7 +75,7 @@ def test_an_outcome_of_the_child_arrives_as_such(tmp_path: Path, process: Decode
 
 
 def test_a_child_that_is_killed_costs_one_video(clips: list[Path], process: DecoderProcess) -> None:
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), Sampling(64, 0.13), "pyav")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), MANY_BYTES, "pyav")
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSEGV)
     with pytest.raises(DecoderDied) as error:
@@ -88,7 +90,7 @@ def test_a_child_that_hangs_is_killed_after_the_time_without_progress(
     clips: list[Path], process: DecoderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is the usual one, which no good video meets; the clock hurries once it hangs."""
-    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), Sampling(64, 0.13), "pyav")
+    stream = process.open(str(clips[0]), VideoConfig(chunk_frames=2), MANY_BYTES, "pyav")
     child = process._child
     assert child is not None
     os.kill(child.pid, signal.SIGSTOP)
