@@ -125,7 +125,7 @@ def _is_noted(notes: int) -> bool:
 
 
 def _say_how(code: int, interrupted: bool) -> None:
-    """Print what has happened, maybe on being interrupted, and show the cursor again that a progress display had hidden."""
+    """Print what has happened, and show the cursor again that a progress display had hidden."""
     with suppress(OSError):
         for stream in (sys.stderr, sys.stdout):
             if stream.isatty():
