@@ -341,10 +341,10 @@ class Trainer:
         data = MemoryLoader(
             self._around(windows(budget), model), stage.data.batch_size, seed=budget.seed
         )
-        unseen = self._judged(kind, budget, folder)
-        # Without held-out demonstrations the stage is evaluated on what it learns from.
-        known = windows(budget.sampled() if budget.blind else budget)
-        held_out = MemoryLoader(self._around(unseen or known, model), _BATCH, shuffle=False)
+        unseen = judged = self._judged(kind, budget, folder)
+        if judged is None:  # then on what it learns from
+            judged = windows(budget.sampled() if budget.blind else budget)
+        held_out = MemoryLoader(self._around(judged, model), _BATCH, shuffle=False)
         ranks = Ranks(0, 1, torch.device("cpu"))
         fitted = fit(
             model,
