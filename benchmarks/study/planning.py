@@ -94,11 +94,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "draw": ("arms=[sof]",),
     "clone": ("arms=[sof+clone]",),
     "search": ("arms=[sof+mpc]",),
-    # Search at the time of drawing, and as long as it wants.
+    # Search at the time of drawing, at somewhat more, and as long as it wants.
     "search, equal time": ("arms=[sof+mpc]", *ONE_AHEAD),
-    "search, equal time, two ahead": ("arms=[sof+mpc]", *TWO_AHEAD),
+    "search, two ahead": ("arms=[sof+mpc]", *TWO_AHEAD),
     "search by value, equal time": ("arms=[sof+mpc]", *BY_VALUE, *ONE_AHEAD),
-    "search by value, equal time, two ahead": ("arms=[sof+mpc]", *BY_VALUE, *TWO_AHEAD),
+    "search by value, two ahead": ("arms=[sof+mpc]", *BY_VALUE, *TWO_AHEAD),
     "search by value": ("arms=[sof+mpc]", *BY_VALUE),
     "search by value, elites": ("arms=[sof+mpc]", *BY_VALUE, *ELITES),
     "search by value, elites, prior counts more": (

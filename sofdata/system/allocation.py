@@ -2,8 +2,8 @@
 
 An update asks for and gives back the same few hundred MB, a worker of an ingest the same few MB. By
 default the C library returns such blocks to the kernel at once and gets them again as pages of 4
-KiB, each of which has to be cleared: a sixth of a short training's time or more, and most of what
-it takes to divide the flow of a window by a number (benchmarks/README.md).
+KiB, each of which has to be cleared: a sixth of a short training's time or more
+(benchmarks/README.md).
 """
 
 from __future__ import annotations
