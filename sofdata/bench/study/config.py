@@ -238,8 +238,6 @@ class BenchConfig(Section):
         for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
             if any(getattr(model, key) != old for key, old in EyesConfig()):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
-        if self.decoder.model.history and self.lapa.model.reads == "frames":
-            raise ValueError("lapa.model.reads=frames leaves no room for decoder.model.history")
         return self
 
     @model_validator(mode="after")
