@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sofdata.system.interrupts import STOPPED, STOPPING
+from tests.clumsy import busy
 from tests.helpers import hashes, ingest
 from tests.system.test_supervise import wait_until
 
@@ -27,9 +28,9 @@ RERUN = "interrupted; rerun the command to continue from what is committed"
 class Command:
     """A command in a session of its own, as in a terminal, busy in native code at a step."""
 
-    def __init__(self, folder: Path, step: str, times: int, *arguments: Any) -> None:
+    def __init__(self, folder: Path, step: str, *arguments: Any) -> None:
         self.marker = folder / "busy"
-        fault = f"tests.clumsy.busy:{step}|{self.marker}|{times}"
+        fault = f"tests.clumsy.busy:{step}|{self.marker}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sofdata", *map(str, arguments)],
             stdout=subprocess.DEVNULL,
@@ -64,7 +65,10 @@ class Command:
             pass
         return time.monotonic() - began_s
 
-    def end(self, timeout_s: float = 30) -> int:
+    def end(self, timeout_s: float = 30, *, let_go: bool = True) -> int:
+        """Its exit code. let_go: whether its main thread comes back from native code."""
+        if let_go:
+            busy.let_go(self.marker)
         code = self.process.wait(timeout_s)
         self._reader.join(5)
         assert "Traceback" not in "\n".join(self.lines), self.lines
@@ -96,7 +100,7 @@ def test_ctrl_c_is_answered_at_once_whatever_the_command_is_doing(
     places = {"CORPUS": corpus, "DATASET": whole, "NEW": tmp_path / "new"}
     small = ["--set", "skill.data.loaders=1", "--set", "skill.model.width=32"]
     more = small if words[0] == "train" else []
-    command = Command(tmp_path, step, 3, *[places.get(word, word) for word in words], *more)
+    command = Command(tmp_path, step, *[places.get(word, word) for word in words], *more)
     command.until_busy()
     command.press()
     assert command.answer_s(f"sofdata: {STOPPING}") < AT_ONCE_S
@@ -123,7 +127,7 @@ def test_ctrl_c_while_it_is_planned_leaves_no_worker_that_had_started_early(
     press: Callable[[int, int], None], engine: str, corpus: Path, tmp_path: Path
 ) -> None:
     words = ("ingest", corpus, tmp_path / "d", "--engine", engine, "--workers", "2")
-    command = Command(tmp_path, "begin: plan saved", 3, *words)
+    command = Command(tmp_path, "begin: plan saved", *words)
     command.until_busy()
     session = command.process.pid
     assert wait_until(lambda: len(of_session(session)) > 2, 30), "workers and the command"
@@ -139,14 +143,14 @@ def test_a_second_ctrl_c_stops_at_once_and_says_what_may_be_left(
 ) -> None:
     step = "unit: video ended" if engine == "inline" else "begin: plan saved"
     words = ("ingest", corpus, tmp_path / "d", "--engine", engine)
-    command = Command(tmp_path, step, 60, *words)
+    command = Command(tmp_path, step, *words)
     command.until_busy()
     command.press()
     command.answer_s(f"sofdata: {STOPPING}")
     time.sleep(1.2)
     command.press()
     assert command.answer_s(f"sofdata: {STOPPED}") < AT_ONCE_S
-    assert command.end(5) == 130
+    assert command.end(5, let_go=False) == 130
     assert command.lines[-1] == f"sofdata: {STOPPED}"
 
 
@@ -154,19 +158,19 @@ def test_what_was_stopped_at_once_goes_on_to_the_same_dataset(
     corpus: Path, whole: Path, tmp_path: Path
 ) -> None:
     words = ("ingest", corpus, tmp_path / "d", "--engine", "inline")
-    command = Command(tmp_path, "commit: shard published", 60, *words)
+    command = Command(tmp_path, "commit: shard published", *words)
     command.until_busy()
     command.press()
     time.sleep(1.2)
     command.press()
-    assert command.end(20) == 130  # it would be busy for a minute
+    assert command.end(20, let_go=False) == 130
     ingest(corpus, tmp_path / "d")
     assert hashes(tmp_path / "d") == hashes(whole)
 
 
 def test_an_impatient_double_press_counts_once(corpus: Path, tmp_path: Path) -> None:
     words = ("ingest", corpus, tmp_path / "d", "--engine", "inline")
-    command = Command(tmp_path, "unit: video ended", 3, *words)
+    command = Command(tmp_path, "unit: video ended", *words)
     command.until_busy()
     for _ in range(3):
         command.press()
@@ -176,7 +180,7 @@ def test_an_impatient_double_press_counts_once(corpus: Path, tmp_path: Path) -> 
 
 def test_sigterm_of_a_batch_system_is_answered_the_same_way(corpus: Path, tmp_path: Path) -> None:
     words = ("ingest", corpus, tmp_path / "d", "--engine", "inline")
-    command = Command(tmp_path, "unit: video ended", 3, *words)
+    command = Command(tmp_path, "unit: video ended", *words)
     command.until_busy()
     os.kill(command.process.pid, signal.SIGTERM)
     assert command.answer_s(f"sofdata: {STOPPING}") < AT_ONCE_S
@@ -204,7 +208,7 @@ def test_ctrl_c_while_a_command_starts_ends_it_with_a_line() -> None:
 def test_ctrl_c_while_processes_collect_ends_them_all_without_a_traceback(tmp_path: Path) -> None:
     out = tmp_path / "collected"
     words = ("bench", "collect", out, "--suite", "pushing", "--workers", "2", "--set", "videos=500")
-    command = Command(tmp_path, "never", 1, *words)
+    command = Command(tmp_path, "never", *words)
     assert wait_until(lambda: any(out.rglob("*.mp4")), 90), command.lines
     command.press()
     assert command.answer_s(f"sofdata: {STOPPING}") < AT_ONCE_S

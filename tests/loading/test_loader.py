@@ -180,10 +180,11 @@ def test_the_thread_ends_with_the_loader_in_the_middle_of_an_epoch(dataset: Path
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_closed_loader_can_begin_again(dataset: Path, workers: int) -> None:
     loader = Loader(str(dataset), batch_size=4, workers=workers)
+    others = set(torch.multiprocessing.active_children())
     before = keys(loader.epoch(1))
     next(loader.epoch(1))
     loader.close()
-    assert not torch.multiprocessing.active_children()
+    assert set(torch.multiprocessing.active_children()) <= others
     assert keys(loader.epoch(1)) == before
 
 
@@ -191,10 +192,11 @@ def test_a_closed_loader_can_begin_again(dataset: Path, workers: int) -> None:
 def test_a_loading_process_that_was_killed_is_told_and_the_next_epoch_has_a_new_one(
     dataset: Path,
 ) -> None:
+    others = torch.multiprocessing.active_children()
     loader = Loader(str(dataset), batch_size=2, workers=1)
     batches = loader.epoch(0)
     first = next(batches)
-    (process,) = torch.multiprocessing.active_children()
+    (process,) = set(torch.multiprocessing.active_children()) - set(others)
     process.kill()
     with pytest.raises(TransientError, match="a loading process died"):
         list(batches)

@@ -30,6 +30,10 @@ from sofdata.system.cores import cores
 from sofdata.system.extras import require
 
 OBJECT_STORE_BYTES = 512 << 20
+NO_ROOM = (
+    "Ray has no room for frames and flow between its worker and its flow actor; free some where "
+    "Ray keeps its files (/tmp/ray, or RAY_TMPDIR)"
+)
 IDLE_S = 0.2
 MANY, TURN_S = 100, 0.1
 
@@ -56,6 +60,8 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # else workers starve beside other work
+    # Else a disk that is 95 % full, however large, is one on which its store may put nothing.
+    os.environ.setdefault("RAY_local_fs_capacity_threshold", "1.0")
     import ray
 
     if ray.is_initialized():
@@ -250,9 +256,11 @@ def _retry_or_raise(
         pool.drop(worker)
     assert worker.place is not None
     lost = isinstance(error, ray.exceptions.ActorUnavailableError) or not pool.is_alive(worker)
-    if isinstance(cause, ray.exceptions.RayError):
+    if isinstance(cause, ray.exceptions.RayActorError):
         pool.drop_flow(getattr(cause, "actor_id", None))
         why, lost = "its flow actor died", True
+    elif isinstance(cause, ray.exceptions.OutOfDiskError | ray.exceptions.ObjectStoreFullError):
+        why = NO_ROOM
     elif lost:
         why = f"its node {worker.place.address} is lost"
     else:

@@ -62,21 +62,22 @@ def test_flow_actors_give_the_same_bytes(corpus: Path, dataset: Path, tmp_path: 
     assert hashes(tmp_path / "d") == hashes(dataset)
 
 
-def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
-    """Pixels and flow of the chunks under way are more than Ray's smallest store holds."""
-    (tmp_path / "corpus").mkdir()
+MUCH_FLOW = (
+    "--set",
+    "flow.size=448",
+    "--set",
+    "flow.step_s=0.08",
+    "--set",
+    "units.max_videos=1",
+)
+
+
+def with_a_small_store(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Ingest two clips on Ray with a flow actor: more under way than its smallest store holds."""
+    (folder / "corpus").mkdir()
     for index in range(2):
-        write_clip(tmp_path / "corpus" / f"{index}.webm", index, seconds=3.0)
-    settings = (
-        "--set",
-        "flow.size=448",
-        "--set",
-        "flow.step_s=0.08",
-        "--set",
-        "units.max_videos=1",
-    )
-    command = ("ingest", tmp_path / "corpus", tmp_path / "d", *settings)
-    small = tmp_path / "small_store.py"
+        write_clip(folder / "corpus" / f"{index}.webm", index, seconds=3.0)
+    small = folder / "small_store.py"
     small.write_text(
         "import sys\n"
         "from ray._private.ray_constants import OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
@@ -84,13 +85,36 @@ def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
         "sofdata.ingest.engines.cluster.OBJECT_STORE_BYTES = OBJECT_STORE_MINIMUM_MEMORY_BYTES\n"
         "sys.exit(sofdata.cli.app.main())\n"
     )
-    on_ray = (*map(str, command), "--workers", "2", "--set", "run.flow_actors=1")
-    done = subprocess.run(
-        [sys.executable, small, *on_ray], capture_output=True, text=True, check=False
+    command = ("ingest", str(folder / "corpus"), str(folder / "d"), *MUCH_FLOW)
+    return subprocess.run(
+        [sys.executable, small, *command, "--workers", "2", "--set", "run.flow_actors=1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
     )
+
+
+def test_an_object_store_that_fills_costs_nothing(tmp_path: Path) -> None:
+    done = with_a_small_store(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert sofdata(*command[:2], tmp_path / "e", *settings, "--engine", "inline").returncode == 0
+    inline = sofdata(
+        "ingest", tmp_path / "corpus", tmp_path / "e", *MUCH_FLOW, "--engine", "inline"
+    )
+    assert inline.returncode == 0
     assert hashes(tmp_path / "d") == hashes(tmp_path / "e")
+
+
+def test_a_disk_on_which_ray_may_put_nothing_is_named_and_no_actor_is_blamed(
+    tmp_path: Path,
+) -> None:
+    done = with_a_small_store(tmp_path, RAY_local_fs_capacity_threshold="0.000001")
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1].endswith(
+        "where Ray keeps its files (/tmp/ray, or RAY_TMPDIR)"
+    )
+    assert "failed 3 times: Ray has no room" in done.stderr
+    assert "flow actor died" not in done.stderr
 
 
 @pytest.mark.parametrize("engine", [("--engine", "inline"), RAY])
