@@ -7,7 +7,8 @@ In every round `sofdata ingest` runs as a user runs it, with the engine `process
 `run.split.from_s=null` and once with the defaults, in turn. Printed for each, as a Markdown table:
 wall time of the whole command and of its work, CPU time of all its processes, the share of the
 cores that this keeps busy, the largest memory of a worker and of a decoding process, and the most
-that temporary files took. That both datasets have the same shards is checked.
+that temporary files took. That both datasets have the same shards is checked. In one go keeps more
+than one core busy: a worker computes flow while its decoding process decodes.
 
     python benchmarks/long_video.py [--minutes 60] [--workers 2] [--rounds 3] [--video PATH]
         [--set KEY=VALUE ...]
@@ -88,7 +89,7 @@ def _measure(video: Path, workers: int, settings: list[str]) -> Figures:
             began_s = time.monotonic()
             process = subprocess.Popen(command, env=environment, stdout=out)
             watched = _watch(process.pid, temporary)
-            _, status, usage = os.wait4(process.pid, 0)
+            status = process.wait()
             wall_s = time.monotonic() - began_s
         if status:
             raise SystemExit(f"{' '.join(command)} failed")
@@ -98,20 +99,25 @@ def _measure(video: Path, workers: int, settings: list[str]) -> Figures:
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted((dest / "shards").glob("*.tar"))
         }
-        return Figures(wall_s, work_s, usage.ru_utime + usage.ru_stime, *watched, shards)
+        return Figures(wall_s, work_s, *watched, shards)
 
 
-def _watch(pid: int, temporary: Path) -> tuple[int, int, int]:
-    """The most memory of a worker and of a decoding process, and of temporary files, until it ends.
+def _watch(pid: int, temporary: Path) -> tuple[float, int, int, int]:
+    """CPU seconds, and the most memory of a worker, of a decoding process and of temporary files.
 
+    Until it ends. CPU seconds are what each of its processes had used at the last look: what the
+    command itself is told by the system lacks decoding processes that outlive their workers.
     Memory is what a process has for itself and what it shares (RSS).
     """
+    cpu_s: dict[int, float] = {}
     worker = decoder = used = 0
     root = psutil.Process(pid)
     while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
         with suppress(psutil.Error):
-            for process in root.children(recursive=True):
+            for process in [root, *root.children(recursive=True)]:
                 with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    cpu_s[process.pid] = times.user + times.system
                     command, size = " ".join(process.cmdline()), process.memory_info().rss
                     if "engines.worker" in command:
                         worker = max(worker, size)
@@ -119,7 +125,7 @@ def _watch(pid: int, temporary: Path) -> tuple[int, int, int]:
                         decoder = max(decoder, size)
         used = max(used, _size(temporary))
         time.sleep(LOOK_S)
-    return worker, decoder, used
+    return sum(cpu_s.values()), worker, decoder, used
 
 
 def _size(folder: Path) -> int:
