@@ -40,11 +40,13 @@ class _Kept:
 
     def __init__(self) -> None:
         self.shards: list[ShardRecord] = []
+        self.is_any = False  # whether a unit keeps flow, if only of no video
         self._videos = self._steps = self._vectors = 0
         self._covered_s = self._error_sum_px = self._error_max_px = 0.0
 
     def add(self, kept: KeptShard, covered_s: float) -> None:
         """Count a unit. covered_s: of its videos."""
+        self.is_any = True
         self.shards += [kept.shard] if kept.shard else []
         self._covered_s += covered_s
         self._videos += len(kept.videos)
@@ -129,7 +131,7 @@ class Account:
 
         config: of the dataset.
         """
-        if not (size := kept_size(config)):
+        if not self._kept.is_any or not (size := kept_size(config)):
             return None
         return self._kept.summary(config["flow"]["kept"]["codec"], size)
 

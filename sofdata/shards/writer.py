@@ -104,8 +104,9 @@ class ShardWriter:
 
     @property
     def size_bytes(self) -> int:
-        """How much was written so far, without the end of the archive."""
-        return self._tar.position().offset
+        """How much was written so far, kept flow included, without the ends of the archives."""
+        kept = self._kept_tar.position().offset if self._kept_tar else 0
+        return self._tar.position().offset + kept
 
     @contextmanager
     def video(self, video: str) -> Iterator[VideoSamples]:
