@@ -65,12 +65,12 @@ def run_unit(
                 outcome = VideoOutcome(taken.record)
             else:
                 outcome = yield from run_video(ref, job, tools)
-            video = _labelled(ref, outcome.record)
+            video = labelled(ref, outcome.record)
             videos.append(video)
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, outcome.stderr)
             fault_point("unit: video ended")  # where tests kill a worker between two videos
-            yield _ended(unit, ref, video, taken is not None)
+            yield video_done(unit, ref, video, taken is not None)
         # Judged by unit, since a record stands for all of its videos: one that lost what another
         # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
@@ -78,7 +78,7 @@ def run_unit(
             yield _keep(unit, job, standing, shard, worse)
         else:
             computed = config_sha256, join_digests(*digests)
-            yield _done(_commit(unit, job, shard, videos, *computed))
+            yield unit_done(commit_unit(unit, job, shard, videos, *computed))
 
 
 def shard_in(folder: str, config: IngestConfig) -> ShardWriter:
@@ -105,7 +105,7 @@ def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
             attempt = following
 
 
-def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
+def video_done(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
     """What a driver counts of a video."""
     return VideoDone(
         unit=unit.id,
@@ -122,12 +122,12 @@ def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> V
     )
 
 
-def _done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
+def unit_done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
     """What a driver counts of a committed unit."""
     return UnitDone(record.unit, len(record.videos), len(record.windows), kept=kept)
 
 
-def _labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
+def labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
     """A record with what the plan says of its video now, also where its samples are older."""
     return record.model_copy(update={"labels": dict(ref.labels), "inputs": video_inputs(ref)})
 
@@ -139,10 +139,10 @@ def _keep(
     if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
     paths = shard.path, job.ledger, shard.kept_path
-    return _done(commit_record(job.dest, standing, *paths), tuple(worse))
+    return unit_done(commit_record(job.dest, standing, *paths), tuple(worse))
 
 
-def _commit(
+def commit_unit(
     unit: Unit,
     job: UnitJob,
     shard: ShardWriter,
