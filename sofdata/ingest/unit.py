@@ -51,7 +51,9 @@ def run_unit(
     own = cache(lambda: own_digest(job.config, job.libraries))
     with (
         job.dest.scratch() as folder,
-        Carrier(job.dest, unit, config_sha256, job.libraries.keys()) as carrier,
+        Carrier(
+            job.dest, unit, config_sha256, job.libraries.keys(), job.config.keeps_at
+        ) as carrier,
         Fetcher(job.source, carrier.not_likely(unit.videos), job.config.run) as fetcher,
         shard_in(folder, job.config) as shard,
     ):
