@@ -64,12 +64,12 @@ def run_unit(
                 outcome = VideoOutcome(taken.record)
             else:
                 outcome = yield from run_video(ref, job, tools)
-            video = _labelled(ref, outcome.record)
+            video = labelled(ref, outcome.record)
             videos.append(video)
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, outcome.stderr)
             fault_point("unit: video ended")  # where tests kill a worker between two videos
-            yield _ended(unit, ref, video, taken is not None)
+            yield video_done(unit, ref, video, taken is not None)
         # Judged by unit, since a record stands for all of its videos: one that lost what another
         # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
@@ -77,7 +77,7 @@ def run_unit(
             yield _keep(unit, job, standing, shard.path, worse)
         else:
             computed = config_sha256, join_digests(*digests)
-            yield _done(_commit(unit, job, shard, videos, *computed))
+            yield unit_done(commit_unit(unit, job, shard, videos, *computed))
 
 
 def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
@@ -98,7 +98,7 @@ def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
             attempt = following
 
 
-def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
+def video_done(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
     """What a driver counts of a video."""
     return VideoDone(
         unit=unit.id,
@@ -115,12 +115,12 @@ def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> V
     )
 
 
-def _done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
+def unit_done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
     """What a driver counts of a committed unit."""
     return UnitDone(record.unit, len(record.videos), len(record.windows), kept=kept)
 
 
-def _labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
+def labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
     """A record with what the plan says of its video now, also where its samples are older."""
     return record.model_copy(update={"labels": dict(ref.labels), "inputs": video_inputs(ref)})
 
@@ -131,10 +131,10 @@ def _keep(
     """Let the earlier result of a unit stand, since the new one is worse."""
     if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
-    return _done(commit_record(job.dest, standing, path, job.ledger), tuple(worse))
+    return unit_done(commit_record(job.dest, standing, path, job.ledger), tuple(worse))
 
 
-def _commit(
+def commit_unit(
     unit: Unit,
     job: UnitJob,
     shard: ShardWriter,

@@ -293,10 +293,36 @@ class DatasetActions(Record):
     fps: float = Field(description="Actions a second, as the corpus states.")
 
 
+class ParentRecord(Record):
+    """A dataset that another was made of, as it was then."""
+
+    name: str = Field(description="Where it lay, without secrets.")
+    identity: str = Field(
+        description="sha256 of what it held: its configuration, its counts, and each shard's hash."
+    )
+    config_sha256: str
+    videos: int
+    windows: int
+
+
+class LineageStep(Record):
+    """How a dataset was made of others."""
+
+    operation: str = Field(description="select, merge, append, rewindow, ...")
+    command: str = Field(
+        description="The command, to be read by people; NEW stands for where the dataset lies."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="All that decided the result beside the parents."
+    )
+    parents: list[ParentRecord] = Field(description="What it was made of, in the order given.")
+    sofdata: str = Field(description="Version of sofdata that made it.")
+
+
 class DatasetRecord(Record):
     """`dataset.json`: what the dataset is. `complete` turns true when every unit is committed."""
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions", "lineage"})
     MOST_BYTES: ClassVar[int] = 16 * MIB
 
     schema_version: int = SCHEMA_VERSION
@@ -321,6 +347,16 @@ class DatasetRecord(Record):
     actions: DatasetActions | None = Field(
         None, description="What the actions are; only in datasets with actions."
     )
+    lineage: list[LineageStep] | None = Field(
+        None,
+        description="How it was made, where that was of other datasets: the last step has made "
+        "it, those before have made its parents. Absent where all of it comes from one ingest.",
+    )
+
+    @property
+    def made_by(self) -> str:
+        """The command that made it, or goes on with it, to be named to people."""
+        return self.lineage[-1].command if self.lineage else "sofdata ingest"
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """What is printed of it: all of `config` and `libraries` would be pages."""
