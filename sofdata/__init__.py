@@ -25,7 +25,7 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.edits import select
+    from sofdata.api.edits import rewindow, select
     from sofdata.api.functions import estimate, ingest, load, load_policy, train, verify
     from sofdata.errors import (
         ActionError,
@@ -103,6 +103,7 @@ __all__ = [
     "ingest",
     "load",
     "load_policy",
+    "rewindow",
     "select",
     "train",
     "verify",
@@ -110,7 +111,7 @@ __all__ = [
 
 # Where each public name is defined; `__getattr__` imports it from there.
 _HOMES = {
-    "sofdata.api.edits": ("select",),
+    "sofdata.api.edits": ("rewindow", "select"),
     "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),

@@ -344,7 +344,7 @@ def train(
     from sofdata.train.pipeline import train_stages
 
     videos, demonstrations = _several(data), _several(demos)
-    config = load_train_config(_text(recipe), once(_overrides(settings)))
+    config = load_train_config(_text(recipe), once(overrides(settings)))
     stages = stages_of(what, videos, demonstrations)
     if what == "all" and "decoder" not in stages:
         _log.info("no demos: the action decoder is left out")
@@ -403,10 +403,10 @@ def _ingest_config(
     if with_actions:
         options["with_actions"] = True
     given = {name: value for name, value in options.items() if value is not None}
-    return load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    return load_config(_text(recipe), once([*overrides(settings), *overrides(given)]))
 
 
-def _overrides(settings: Settings) -> list[str]:
+def overrides(settings: Settings) -> list[str]:
     """Settings as the command line takes them, `key=value`."""
     if isinstance(settings, Mapping):
         return [f"{key}={_yaml(value, key)}" for key, value in settings.items()]

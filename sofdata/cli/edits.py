@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sofdata.cli.options import WHOLE_URL, Dataset, Engine, Json, NoLock, Quiet, Workers, examples
+from sofdata.cli.options import (
+    WHOLE_URL,
+    Dataset,
+    Engine,
+    IngestSet,
+    Json,
+    NoLock,
+    Quiet,
+    Workers,
+    examples,
+)
 from sofdata.system.supervise import supervise
 from sofdata.ui.console import print_json, say, stderr, stdout
 
@@ -21,6 +31,10 @@ if TYPE_CHECKING:
 SELECT_EXAMPLES = examples(
     "sofdata select dataset moving --where 'motion > 0.5'",
     "sofdata select s3://bucket/dataset s3://bucket/cups --where \"'cup' in text\"",
+)
+REWINDOW_EXAMPLES = examples(
+    "sofdata rewindow dataset longer --set windows.length=16 --set windows.stride=8",
+    "sofdata rewindow dataset exact --set codec.name=float16",
 )
 New = Annotated[
     str,
@@ -53,6 +67,30 @@ def select(
 
     _supervised(engine)
     derivation = selected(open_parent(Tree(dest)), Tree(new), Selection(where))
+    _derive(derivation, engine, workers, no_lock, quiet, json_)
+
+
+def rewindow(
+    dest: Dataset,
+    new: New,
+    set_: IngestSet = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    no_lock: NoLock = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Make other windows of a dataset that keeps its flow (flow.keep=true).
+
+    Nothing is decoded and no flow is estimated: --set takes keys of windows, codec
+    and units. The same command again resumes, or does nothing where all is done.
+    """
+    from sofdata.edits.parents import open_parent
+    from sofdata.edits.rewindow import rewound
+    from sofdata.storage.tree import Tree
+
+    _supervised(engine)
+    derivation = rewound(open_parent(Tree(dest)), Tree(new), set_ or [])
     _derive(derivation, engine, workers, no_lock, quiet, json_)
 
 
