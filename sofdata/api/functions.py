@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sofdata.ingest.verify import Verdict
     from sofdata.loading.loader import Loader
     from sofdata.loading.selection import Split
+    from sofdata.loading.where import Where
     from sofdata.models.policy import Policy
     from sofdata.train.config import What
     from sofdata.train.loop import TrainingProgress
@@ -227,7 +228,7 @@ def load(
     workers: int = 0,
     rank: int | None = None,
     world: int | None = None,
-    where: str = "",
+    where: Where = "",
     split: Split | None = None,
     drop_last: bool = False,
     cache_dir: Location | None = None,
@@ -245,7 +246,8 @@ def load(
         workers: processes that read and decode; 0 for a thread. The batches are the same.
         rank, world: this process of so many that share each batch; by default as
             `torch.distributed` says, where it is initialised.
-        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''".
+        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''", or an
+            expression of `pyarrow.compute` (docs/loading.md).
         split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these.
         drop_last: leave out a last batch that is not full.
         cache_dir, cache_bytes: where copies of remote shards are kept, and how large they grow

@@ -17,6 +17,7 @@ from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
 from sofdata.loading.columns import tables
+from sofdata.loading.expression import LABELS
 from sofdata.loading.files import Files, files_of
 from sofdata.loading.index import Index
 from sofdata.loading.places import Places, Windows
@@ -95,6 +96,13 @@ class Catalog:
     @property
     def name(self) -> str:
         return " and ".join(tree.name for tree in self.trees)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns that a filter may read: those of every index, and labels, which are made."""
+        first, *others = (index.column_names for index in self.indexes)
+        there = [name for name in first if all(name in names for names in others)]
+        return there if LABELS in there else [*there, LABELS]
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of all windows, some at a time; see `sofdata.loading.columns`."""
