@@ -61,14 +61,20 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     if arm.latent:
         latent = latent_stage(arm.latent, config)
         parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
+    if arm.latent == "flow" and config.joint.weight:
+        parts["joint"] = config.joint.model_dump(mode="json")
     if arm.clones:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
         if config.naming.overlap:
             parts["overlap"] = True
+        if config.naming.members > 1:
+            parts["members"] = [config.naming.members, config.naming.trust]
     if arm.prior:
         parts["planner"] = identity(config.planner, exclude={"run"})
         parts["planner"]["model"] = config.planner.model.content()
         parts["acting"] = identity(config.acting)
+        if config.drawn.share:
+            parts["drawn"] = config.drawn.model_dump(mode="json")
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
     return parts
@@ -197,9 +203,11 @@ def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, Train
         stages[KINDS[arm.latent]] = latent
         if arm.prior:
             stages["planner"] = trainer.planner(arm, budget, latent)
-    stages["decoder"] = trainer.decoder(arm, budget, latent)
+    stages["decoder"] = trainer.decoder(arm, budget, latent, stages.get("planner"))
     if arm.clones and latent is not None:
-        stages["clone"] = trainer.clone(budget, latent, stages["decoder"])
+        members = trainer.members(arm, budget, latent)
+        stages |= {f"decoder {place}": each for place, each in enumerate(members[1:], 2)}
+        stages["clone"] = trainer.clone(budget, latent, members)
     return stages
 
 

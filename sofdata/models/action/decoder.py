@@ -32,7 +32,7 @@ from torch.nn import functional
 from sofdata.config.earlier import completed, identity
 from sofdata.errors import ConfigError, ContractError
 from sofdata.models.action.config import DecoderConfig, gripper_dimension
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.drawn import DrawnSkills
 from sofdata.models.action.layers import (
     FlatReader,
     FlowReader,
@@ -44,6 +44,7 @@ from sofdata.models.action.layers import (
     shift,
     step_features,
 )
+from sofdata.models.action.seen import SeenBatch
 from sofdata.models.action.space import ActionSpace
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
@@ -86,6 +87,7 @@ class ActionDecoder(SkillConditioned):
             self.steps = step_features(config.width)
             conditioning["flow+image"] = (skill.shape.steps, config.width)
         self._decoded: dict[str, Tensor] = {}  # flow of remembered skills, by the windows' keys
+        self.drawn: DrawnSkills | None = None  # skills as a prior draws them, to train on as well
         self.reader: nn.Module
         if only_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
@@ -139,7 +141,7 @@ class ActionDecoder(SkillConditioned):
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A] (Eq. 22).
 
-        With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.history`.
+        With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.seen`.
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
@@ -175,7 +177,7 @@ class ActionDecoder(SkillConditioned):
         """What `forward` and `act` need of a batch: its first frames, and those before them."""
         if not self.config.history:
             return batch.first
-        if not isinstance(batch, HistoryBatch):
+        if not isinstance(batch, SeenBatch):
             raise ConfigError(
                 f"decoder.model.history is {self.config.history}, and these windows have no "
                 "earlier frames: they can be had in the benchmark alone"
@@ -239,17 +241,23 @@ class ActionDecoder(SkillConditioned):
         return max(self.skill.shape.p99_px, 1e-3)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
-    def _known_flow(self, batch: Batch, codes: Tensor) -> Tensor | None:
+    def _known_flow(
+        self, batch: Batch, codes: Tensor, names: Sequence[str] | None = None
+    ) -> Tensor | None:
         """The flow of a batch's skills, decoded once where they are remembered and never change;
-        what was seen, with condition "motion"; None where `forward` is to decode it."""
+        what was seen, with condition "motion"; None where `forward` is to decode it.
+
+        names: of the skills, by default the windows' keys.
+        """
         if self.config.condition == "motion":
             return batch.flow / self._unit_px
         remembered = self.known is not None and self.known.of(batch.keys) is not None
         if not remembered or not self._reads_flow or self.config.code_noise:
             return None
-        if any(key not in self._decoded for key in batch.keys):
-            self._decoded.update(zip(batch.keys, self._flow(batch.first, codes), strict=True))
-        return torch.stack([self._decoded[key] for key in batch.keys])
+        names = batch.keys if names is None else names
+        if any(name not in self._decoded for name in names):
+            self._decoded.update(zip(names, self._flow(batch.first, codes), strict=True))
+        return torch.stack([self._decoded[name] for name in names])
 
     @torch.no_grad()
     def skill_of(self, batch: Batch) -> Skill:
@@ -260,7 +268,8 @@ class ActionDecoder(SkillConditioned):
         return self.windows_skill(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over samples of the mean loss of each one's real actions (Eq. 23); and its parts.
+        """Mean over samples of the mean loss of each one's real actions, each times its weight, if
+        it has one (Eq. 23); and its parts.
 
         Windows with more than N actions, which only data not measured can hold, are cut to N.
         Raises `ConfigError` for a batch without actions, or with others than the decoder's.
@@ -269,13 +278,15 @@ class ActionDecoder(SkillConditioned):
         offsets = None
         if self.training and self.config.shift_px:
             offsets = draw_offsets(batch.keys, step, self.config.shift_px)
-        codes, task = self._given(batch, step)
-        flow = self._known_flow(batch, codes)
+        names, codes, task = self._given(batch, step)
+        flow = self._known_flow(batch, codes, names)
         seen = self._seen(batch, step)
         output = self(self.images(batch), codes, offsets=offsets, task=task, seen=seen, flow=flow)
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
+        if isinstance(batch, SeenBatch):
+            parts = {k: values * batch.weights[:, :number] for k, values in parts.items()}
         losses = {name: _mean_of_means(values, mask) for name, values in parts.items()}
         total = losses["action_loss"]
         if "gripper_loss" in losses:
@@ -283,13 +294,16 @@ class ActionDecoder(SkillConditioned):
         return total, {name: value.detach() for name, value in losses.items()}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
-    def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
-        """Codes, in training with noise that depends on sample and step, and tasks."""
-        codes = self.skill_of(batch).codes
+    def _given(self, batch: Batch, step: int) -> tuple[Sequence[str], Tensor, Tensor | None]:
+        """Names of the skills, their codes, and tasks; in training some skills are as a prior draws
+        them, or with noise, both by sample and step."""
+        codes, names = self.skill_of(batch).codes, list(batch.keys)
+        if self.training and self.drawn is not None and codes.numel():
+            codes, names = self.drawn.mixed(batch.keys, codes, step)
         if self.training and self.config.code_noise and codes.numel():
             noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
             codes = codes + self.config.code_noise * noise
-        return codes, self.tasks(self.texts_of(batch))
+        return names, codes, self.tasks(self.texts_of(batch))
 
     def _seen(self, batch: Batch, step: int) -> Tensor | None:
         """bool [B]: whether a sample's image is visible in this step of training; None: all are."""
