@@ -141,6 +141,7 @@ def _result(
             step_frames=config.step_frames,
             image_px=config.skill.model.image_px,
             history=config.decoder.model.history,
+            state=reads_state(stages),
         )
 
     found = tried(cell.tried(tasks))
@@ -261,13 +262,19 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
     for number, batch in enumerate(MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0)):
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
-        taken = actor.act(decoder.images(batch), texts, number).actions
+        state = {"state": decoder.state_of(batch)} if reads_state(stages) else {}
+        taken = actor.act(decoder.images(batch), texts, number, **state).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed
         total += float(gap.abs()[real.expand_as(gap)].double().sum())
         count += int(real.expand_as(gap).sum())
     return total / max(count, 1)
+
+
+def reads_state(stages: dict[str, TrainedStage]) -> bool:
+    """Whether what acts reads the robot's own state."""
+    return "clone" not in stages and stages["decoder"].model.config.state
 
 
 def _draw(found: Rollouts, folder: Path, stages: dict[str, TrainedStage]) -> list[str]:

@@ -30,7 +30,7 @@ from sofdata.loading.quotes import quoted
 from sofdata.models.action.seen import SeenBatch
 from sofdata.models.skill.eyes import FRAME, check_image_px
 from sofdata.storage.tree import Tree
-from sofdata.types import ActionBatch, Batch
+from sofdata.types import ActionBatch, Batch, StateBatch
 
 _AT_ONCE = 256
 _SAMPLED = 4_000  # windows that a percentile is taken of
@@ -213,11 +213,21 @@ def read_windows(
     where = "" if sources is None else f"source in ({', '.join(map(quoted, sources))},)"
     loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
     check_image_px(image_px, loader.geometry.frame_px)
-    parts = [_small(batch, image_px) for batch in loader.epoch(0)]
+    parts, states = list[Batch](), list[Tensor]()
+    for found in loader.epoch(0):
+        parts.append(_small(found, image_px))
+        if isinstance(found, StateBatch):
+            states.append(found.states[:, 0])  # [B, S], at the first frame
     loader.close()
     batch, p99_px = _joined(parts), float(loader.statistics["p99_px"])
-    between = _between(url, batch) if frames else None
-    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between=between)
+    return MemoryWindows(
+        batch,
+        tuple(loader.texts),
+        p99_px,
+        loader.geometry,
+        between=_between(url, batch) if frames else None,
+        state=torch.cat(states) if states else None,
+    )
 
 
 def _between(url: str, batch: Batch) -> Tensor:
@@ -234,7 +244,7 @@ def _between(url: str, batch: Batch) -> Tensor:
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
-    kind = type(parts[0])
+    kind = ActionBatch if isinstance(parts[0], ActionBatch) else Batch
     names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
     values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)

@@ -40,7 +40,7 @@ from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.drawn import DrawnSkills
 from sofdata.models.action.evaluation import ActionEvaluation
-from sofdata.models.action.space import measure_actions
+from sofdata.models.action.space import measure_actions, measure_state
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
@@ -282,7 +282,8 @@ class Trainer:
             windows = self.demonstrations(budget)
             every = MemoryLoader(windows, _BATCH, shuffle=False)
             space = measure_actions(every.epoch(0))
-            decoder = ActionDecoder(stage.model, below.model, space, self.texts)
+            state = measure_state(every.epoch(0)) if stage.model.state else None
+            decoder = ActionDecoder(stage.model, below.model, space, self.texts, state)
             if arm.skills:
                 decoder.remember(every.epoch(0))
                 if arm.shuffled and decoder.known is not None:
