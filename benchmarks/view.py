@@ -27,7 +27,7 @@ from sofdata.storage.tree import Tree
 from sofdata.view.film import Source
 from sofdata.view.site import Site
 
-PAGES = (
+PAGES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("windows", "", {}),
     ("a page further on", "", {"page": "2000"}),
     ("words", "", {"q": "WORD"}),

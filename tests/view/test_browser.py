@@ -1,4 +1,4 @@
-"""In a real browser: nothing of the data runs, nothing is asked of elsewhere, and it fits 400 px."""
+"""In a real browser: no data runs, nothing is asked of elsewhere, and pages fit 400 px."""
 
 from __future__ import annotations
 

@@ -38,6 +38,10 @@ def ask(
     return connection.getresponse()
 
 
+def connected(server: ViewServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=60)
+
+
 def test_it_listens_on_the_loopback_address_alone(server: ViewServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
     assert server.address.startswith("http://127.0.0.1:")
@@ -58,7 +62,7 @@ def test_the_whole_address_gives_the_page_with_all_its_headers(server: ViewServe
 @pytest.mark.parametrize("path", ["/", "/x/", "/../", "//", "/TOKEN", "http://other/", "*", "x"])
 def test_another_address_gives_nothing(server: ViewServer, path: str) -> None:
     answer = ask(server, path.replace("TOKEN", server.token))
-    assert answer.status in (400, 404)
+    assert answer.status in (400, 404, 421)
     assert server.token not in answer.read().decode()
 
 
@@ -89,7 +93,7 @@ def test_a_name_that_was_made_to_lead_here_gets_nothing(
 
 
 def test_two_hosts_are_none(server: ViewServer) -> None:
-    with socket.create_connection(server.server_address[:2], timeout=60) as connection:
+    with connected(server) as connection:
         lines = f"GET /{server.token}/ HTTP/1.0\r\nHost: localhost\r\nHost: evil\r\n\r\n"
         connection.sendall(lines.encode())
         assert b" 421 " in connection.recv(100)
@@ -117,7 +121,7 @@ def test_too_many_fields_and_odd_bytes_are_answered(server: ViewServer) -> None:
 
 def test_a_browser_that_goes_away_leaves_the_server_standing(server: ViewServer) -> None:
     for _ in range(3):
-        with socket.create_connection(server.server_address[:2], timeout=60) as connection:
+        with connected(server) as connection:
             connection.sendall(f"GET /{server.token}/ HTTP/1.0\r\nHost: localhost\r\n".encode())
     assert ask(server).status == 200
 
