@@ -18,7 +18,8 @@ from sofdata.config.overrides import once
 from sofdata.config.recipes import load_section
 from sofdata.edits.origins import OriginTable
 from sofdata.edits.parents import Parent
-from sofdata.errors import ConfigError, InputError
+from sofdata.edits.sources import source_of
+from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig, RunConfig, stored_config
 from sofdata.ingest.destination import check_can_run, check_places
 from sofdata.ingest.engines.choice import Choice, check_engine
@@ -27,7 +28,6 @@ from sofdata.ingest.generation import Generation, read_generation
 from sofdata.ingest.job import UnitJob, UnitMaker
 from sofdata.ingest.libraries import Libraries, known_libraries
 from sofdata.ingest.plan import IngestPlan
-from sofdata.ingest.replay import last_source
 from sofdata.ingest.resolve import apply_plan, naming_repair
 from sofdata.ingest.run import Prepared, Summary, complete_record, execute
 from sofdata.ingest.work import work_of
@@ -222,10 +222,7 @@ def _config(derivation: Derivation, run: RunConfig) -> IngestConfig:
 
 def _source(parent: Parent) -> Tree:
     """Where the videos lie, for a `replay`; where that is not known, the parent itself."""
-    try:
-        return Tree(last_source(parent.tree), parent.tree.options)
-    except (ConfigError, InputError, OSError, ValueError, KeyError):
-        return parent.tree
+    return source_of(parent.tree) or parent.tree
 
 
 def _place(tree: Tree) -> str:
