@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from sofdata.config.overrides import once
 from sofdata.config.recipes import load_section
+from sofdata.edits.carried import carry_split
 from sofdata.edits.origins import OriginTable
 from sofdata.edits.parents import Parent
 from sofdata.edits.sources import source_of
@@ -96,10 +97,15 @@ def check_new(dest: Tree, parents: Sequence[Tree]) -> None:
 Follow = Callable[[Prepared], AbstractContextManager[Callable[[Event], None]]]
 
 
+def quietly(prepared: Prepared) -> AbstractContextManager[Callable[[Event], None]]:
+    """Follow nothing."""
+    return nullcontext(lambda event: None)
+
+
 def derive(
     derivation: Derivation,
     run: RunConfig,
-    follow: Follow = lambda prepared: nullcontext(lambda event: None),
+    follow: Follow = quietly,
 ) -> Summary:
     """Make a dataset of others, or go on with it.
 
@@ -113,9 +119,12 @@ def derive(
         prepared = prepare_derived(derivation, run)
         if prepared.complete:
             units = len(prepared.plan.units)
-            return Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
-        with follow(prepared) as on_event:
-            return execute(prepared, on_event)
+            done = Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
+        else:
+            with follow(prepared) as on_event:
+                done = execute(prepared, on_event)
+        carry_split(derivation.parents, derivation.plan, derivation.origins, dest)
+        return done
 
 
 def prepare_derived(derivation: Derivation, run: RunConfig) -> Prepared:

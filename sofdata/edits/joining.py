@@ -33,16 +33,43 @@ OURS = ("_part", "_unit", "_id", "_rank", "_partial", "_key")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A dataset that becomes a part of another.
+    """Inputs that become a part of a dataset.
 
-    name: in front of ids that are another's, too. corpus: what its videos are said to be of, None
-    where all parts are of one source. source: where its videos lie, None where that is not known.
+    table: the columns of their plan. name: in front of ids that are another's, too.
+    corpus: what they are said to be of, None where all parts are of one source. source: where they
+    lie, None where that is not known.
+    ranks: how far each has come, of `RANKS`, or -1 for what is only listed. units: int32; the
+    number of each one's unit. partial: ids of those of which windows were left out.
+    dest: the dataset that has them, None where none has yet.
     """
 
-    parent: Parent
+    table: pa.Table
     name: str
     corpus: str | None
     source: Tree | None
+    ranks: pa.Array
+    units: NDArray[np.int32]
+    partial: pa.Array
+    dest: Tree | None = None
+
+    @classmethod
+    def of(cls, parent: Parent, name: str, corpus: str | None, source: Tree | None) -> Part:
+        """A whole dataset."""
+        plan = parent.plan
+        ranks, partial = _ranks(parent), _partly_left(parent.tree)
+        units = Places.of(plan).unit
+        return cls(plan.table, name, corpus, source, ranks, units, partial, parent.tree)
+
+    @classmethod
+    def listed(
+        cls, table: pa.Table, name: str, corpus: str, source: Tree | None, rank: int = -1
+    ) -> Part:
+        """Inputs of which nobody asks where they lie, all of one rank."""
+        import pyarrow as pa
+
+        ranks = pa.repeat(pa.scalar(rank, pa.int32()), len(table))
+        units = np.full(len(table), NOWHERE, np.int32)
+        return cls(table, name, corpus, source, ranks, units, pa.array([], pa.string()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +104,9 @@ def joined(parts: Sequence[Part]) -> Joined:
     """
     import pyarrow as pa
 
-    table = pa.concat_tables([_rows(part, number) for number, part in enumerate(parts)])
+    sources = [part.source for part in parts]
+    as_urls = any(source is not None and not source.is_local for source in sources)
+    table = pa.concat_tables([_rows(part, number, as_urls) for number, part in enumerate(parts)])
     table = table.combine_chunks()
     meeting = _Meeting()
     _meet(table, parts, meeting)
@@ -86,34 +115,42 @@ def joined(parts: Sequence[Part]) -> Joined:
     return _put_together(table, parts, meeting)
 
 
-def _rows(part: Part, number: int) -> pa.Table:
-    """The plan of a part with the columns `OURS`."""
+def _rows(part: Part, number: int, as_urls: bool) -> pa.Table:
+    """The plan of a part with the columns `OURS`. as_urls: write paths as file://."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    plan = part.parent.plan
-    table, places = plan.table, Places.of(plan, number)
+    table = part.table
     if part.corpus is not None:
         table = _put(table, "corpus", pc.fill_null(table["corpus"], part.corpus))
         if part.source is not None:
             for name in ("uri", "actions_uri"):
-                table = _put(table, name, _absolute(table[name], part.source))
-    videos = read_table(part.parent.tree, VIDEOS)
-    at = pc.index_in(table["id"], value_set=videos["id"].combine_chunks())
-    left = pc.equal(videos["reason"], NOT_SELECTED)
-    state = pc.if_else(left, "left", videos["status"]).take(at)
-    rank = pc.take(pa.array(RANKS.values(), pa.int32()), pc.index_in(state, pa.array(RANKS)))
+                table = _put(table, name, _absolute(table[name], part.source, as_urls))
     ours = {
-        "_part": pa.array(places.parent),
-        "_unit": pa.array(places.unit),
+        "_part": pa.repeat(pa.scalar(number, pa.int32()), len(table)),
+        "_unit": pa.array(part.units),
         "_id": table["id"],
-        "_rank": rank,
-        "_partial": pc.is_in(table["id"], value_set=_partly_left(part.parent.tree)),
+        "_rank": part.ranks,
+        "_partial": pc.is_in(table["id"], value_set=part.partial),
         "_key": _keys(table),
     }
     for name, column in ours.items():
         table = table.append_column(name, column)
     return table
+
+
+def _ranks(parent: Parent) -> pa.Array:
+    """How far each input of a dataset has come."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    videos = read_table(parent.tree, VIDEOS)
+    at = pc.index_in(parent.plan.table["id"], value_set=videos["id"].combine_chunks())
+    left = pc.equal(videos["reason"], NOT_SELECTED)
+    state = pc.if_else(left, "left", videos["status"]).take(at)
+    return pc.take(
+        pa.array(RANKS.values(), pa.int32()), pc.index_in(state, pa.array(RANKS)).combine_chunks()
+    )
 
 
 def _take(table: pa.Table, rows: list[int]) -> pa.Table:
@@ -126,11 +163,11 @@ def _put(table: pa.Table, name: str, column: Any) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
 
 
-def _absolute(uris: pa.ChunkedArray, source: Tree) -> pa.Array:
+def _absolute(uris: pa.ChunkedArray, source: Tree, as_urls: bool) -> pa.Array:
     import pyarrow as pa
 
     known = uris.to_pylist()
-    found = iter(absolute((uri for uri in known if uri is not None), source))
+    found = iter(absolute((uri for uri in known if uri is not None), source, as_urls))
     return pa.array([None if uri is None else next(found) for uri in known], pa.string())
 
 
@@ -207,7 +244,7 @@ def _decide(
     partial = row["_partial"] or found[first]["_partial"]
     # Of one source it is the same input, of which both have what there is: nothing.
     nothing = RANKS["rejected"] if one_source else RANKS["left"]
-    if same and row["_rank"] <= nothing:
+    if same and 0 <= row["_rank"] <= nothing:
         meeting.dropped.add(at)
     elif same and partial and first not in dict(pairs) and row["_rank"] == RANKS["done"]:
         pairs.append((first, at))
@@ -227,7 +264,9 @@ class _Windows:
         self._names = dict(zip(sorted(rows), some.to_pylist(), strict=True))
         for number in {each["_part"] for each in self._names.values()}:
             ids = [each["_id"] for each in self._names.values() if each["_part"] == number]
-            index = read_table(parts[number].parent.tree, INDEX).select(["source", "window"])
+            dest = parts[number].dest
+            assert dest is not None
+            index = read_table(dest, INDEX).select(["source", "window"])
             index = index.filter(pc.is_in(index["source"], value_set=pa.array(ids, pa.string())))
             for source, window in zip(*(index[n].to_pylist() for n in index.schema.names), strict=True):
                 self._found[number, source].add(window)
@@ -271,7 +310,7 @@ def _put_together(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> 
     kept = np.ones(len(table), np.bool_)
     kept[sorted(meeting.dropped)] = False
     notes = [*_notes(table, parts, meeting)]
-    table = _told(_with_ids(table, meeting), parts, meeting)
+    table = _told(_with_ids(table, meeting), meeting)
     number = np.cumsum(kept) - 1
     order = np.argsort(np.array(table["id"].to_pylist(), object)[kept], kind="stable")
     place = np.argsort(order)
@@ -303,9 +342,10 @@ def _with_ids(table: pa.Table, meeting: _Meeting) -> pa.Table:
     return _put(table, "id", pa.array(ids, pa.string()))
 
 
-def _told(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> pa.Table:
+def _told(table: pa.Table, meeting: _Meeting) -> pa.Table:
     """Make rejects of the rows that are kept from another part."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if not meeting.told:
         return table
@@ -315,16 +355,13 @@ def _told(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> pa.Table
     mask = pa.array(where)
     blank: dict[str, Any] = {"fingerprint": "", "text": "", "labels": NO_LABELS}
     blank |= {"problem": DUPLICATE, "_unit": NOWHERE}
-    details = [_why(table, parts, row, meeting.told[row]) for row in rows]
-    import pyarrow.compute as pc
-
+    details = [_why(table, row, meeting.told[row]) for row in rows]
     for each in table.schema:
+        blanked = each.nullable and not each.name.startswith("_") and each.name != "corpus"
         if each.name == "detail":
             values = pa.array(details, each.type)
-        elif each.name in blank or each.nullable and not each.name.startswith("_"):
+        elif each.name in blank or blanked:
             values = pa.array([blank.get(each.name)] * len(rows), each.type)
-            if each.name == "corpus":
-                continue
         else:
             continue
         column = table[each.name].combine_chunks()
@@ -332,10 +369,8 @@ def _told(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> pa.Table
     return table
 
 
-def _why(table: pa.Table, parts: Sequence[Part], row: int, kept: int) -> str:
-    id, own = table["id"][kept].as_py(), table["_id"][row].as_py()
-    name = parts[table["_part"][kept].as_py()].name
-    return f"{own} has the content of {id} of {name}, which is kept"
+def _why(table: pa.Table, row: int, kept: int) -> str:
+    return f"{table['_id'][row]} has the content of {table['id'][kept]}, which is kept"
 
 
 def _notes(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> Iterator[str]:
@@ -345,11 +380,11 @@ def _notes(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> Iterato
     for number, part in enumerate(parts):
         if told[number]:
             yield (
-                f"{told[number]} videos of {part.name} are in another of the merged datasets, too: "
-                f"each is kept once, and the other is a reject, {DUPLICATE}"
+                f"videos of {part.name} that are there already: {told[number]}, each kept once; "
+                f"rejects.parquet names both ({DUPLICATE})"
             )
         if renamed[number]:
             yield (
-                f"{renamed[number]} inputs of {part.name} have ids that others of the merged "
-                f"datasets have: here they are {part.name}/ID"
+                f"inputs of {part.name} with ids that others have, too: {renamed[number]}, which "
+                f"are {part.name}/ID here"
             )

@@ -113,7 +113,7 @@ def _parts(parents: Sequence[Parent], names: Names) -> list[Part]:
     same = len(kinds) == 1 and None not in sources
     same = same and len({source.name for source in sources if source}) == 1
     return [
-        Part(parent, name, None if same else f"{parent.record.corpus}:{name}", source)
+        Part.of(parent, name, None if same else f"{parent.record.corpus}:{name}", source)
         for parent, name, source in zip(parents, names.given, sources, strict=True)
     ]
 

@@ -20,9 +20,13 @@ def source_of(dest: Tree) -> Tree | None:
         return None
 
 
-def absolute(uris: Iterable[str], source: Tree) -> list[str]:
-    """Uris of a plan, of videos of this source, as they are for whatever source."""
+def absolute(uris: Iterable[str], source: Tree, as_urls: bool = False) -> list[str]:
+    """Uris of a plan, of videos of this source, as they are for whatever source.
+
+    as_urls: paths of this machine as file://, as an object store would not take them otherwise.
+    """
     root = source.root if source.is_local else source.name.rstrip("/")
+    root = f"file://{root}" if as_urls and source.is_local else root
     return [_absolute(uri, root) for uri in uris]
 
 

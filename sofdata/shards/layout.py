@@ -10,6 +10,7 @@ SHARDS = "shards"
 LEDGER = "ledger"
 RUNS = "runs"
 QUARANTINE = "quarantine"
+SPLIT = "split.json"  # which files are held out, where that was decided
 FILES = "files.parquet"  # what the files of the source looked like; may be deleted at any time
 
 

@@ -22,7 +22,7 @@ from sofdata.shards.parquet import write_table
 from sofdata.storage.tree import Tree
 from sofdata.train.config import load_train_config
 from sofdata.train.run import train_stage
-from sofdata.train.sides import SPLIT
+from sofdata.shards.layout import SPLIT
 from sofdata.train.stage import StageJob
 from tests.helpers import ingest, sofdata
 from tests.lerobots import TOP, WRIST, jumping_texture

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.edits.derive import derive, run_config
+from sofdata.edits.append import Corpus, append
+from sofdata.edits.derive import derive, quietly, run_config
 from sofdata.edits.merge import merged
 from sofdata.edits.parents import open_parent
 from sofdata.edits.select import Selection, selected
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import Summary
 from sofdata.storage.tree import Tree
 from tests.helpers import hashes, ingest
@@ -47,6 +49,15 @@ def merge_tiny(new: Path | str, *dests: Path | str, **run: object) -> Summary:
     """Merge in this process, unless `run` says otherwise."""
     derivation = merged([open_parent(Tree(str(dest))) for dest in dests], Tree(str(new)))
     return derive(derivation, run_config(**{"engine": "inline", **run}))  # type: ignore[arg-type]
+
+
+def append_tiny(
+    source: Path | str, dest: Path | str, *, update: bool = False, name: str = "", **run: object
+) -> Summary:
+    """Append in this process, unless `run` says otherwise."""
+    how = run_config(**{"engine": "inline", **run})  # type: ignore[arg-type]
+    corpus, mode = Corpus(Tree(str(source)), name=name), Mode.of(update=update)
+    return append(corpus, Tree(str(dest)), how, quietly, mode=mode)
 
 
 def but_record(dest: Path) -> dict[str, str]:

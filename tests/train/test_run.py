@@ -24,7 +24,7 @@ from sofdata.train.config import StageName, TrainConfig, load_train_config
 from sofdata.train.encode import encode
 from sofdata.train.ranks import Ranks
 from sofdata.train.run import train_stage
-from sofdata.train.sides import SPLIT
+from sofdata.shards.layout import SPLIT
 from sofdata.train.stage import StageJob, build_model, loaders
 from tests.helpers import ingest
 from tests.helpers import sofdata as command
