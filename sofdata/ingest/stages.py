@@ -28,11 +28,14 @@ from sofdata.types import (
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.gradual import GradualCuts
 from sofdata.windows.segment import Windower, make_steps
 from sofdata.windows.shots import shot_changes
 from sofdata.windows.steps import Step
 
 STILL_SHARE = 0.001  # of a step's colour values may differ: noise of the codec, not motion
+
+_STOPS = ("shot", "gap", "redacted")  # breaks over which no gradual change reaches
 
 Images = NDArray[np.uint8]  # [N,H,W,3]
 Flow = NDArray[np.float32]  # [N,H,W,2]
@@ -122,11 +125,42 @@ def join_steps(
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
     windower = Windower(config)
+    if config.gradual_s:
+        chunks = mark_gradual(chunks, config)
     for chunk in chunks:
         for window in windower.push(chunk.frames, chunk.steps, chunk.breaks):
             yield _with_text(window, config, annotations)
     for window in windower.close():
         yield _with_text(window, config, annotations)
+
+
+def mark_gradual(chunks: Iterable[StepChunk], config: WindowConfig) -> Iterator[StepChunk]:
+    """Make breaks of the steps in which a shot changes gradually to the next one.
+
+    This looks at all steps in their order, so that it comes after the parts of a video are joined.
+    A chunk is held back for as long as a later frame might still mark a step of it: `gradual_s`.
+    No change reaches over a hard cut, a gap or what is redacted.
+    """
+    cuts = GradualCuts(config.gradual_s, config.shot_threshold)
+    held: deque[StepChunk] = deque()
+    for chunk in chunks:
+        frames = chunk.frames
+        stops = [reason in _STOPS for reason in chunk.breaks]
+        cuts.push(frames.rgb, frames.pts_s, stops)
+        held.append(chunk)
+        while held and cuts.settled() >= len(held[0].breaks):
+            yield _with_marks(held.popleft(), cuts)
+    for chunk in held:
+        yield _with_marks(chunk, cuts)
+
+
+def _with_marks(chunk: StepChunk, cuts: GradualCuts) -> StepChunk:
+    marks = cuts.take(len(chunk.breaks))
+    if not any(marks):
+        return chunk
+    steps = [None if mark else step for step, mark in zip(chunk.steps, marks, strict=True)]
+    breaks = ["gradual" if m else reason for reason, m in zip(chunk.breaks, marks, strict=True)]
+    return StepChunk(chunk.frames, steps, breaks)
 
 
 def cut_windows(
