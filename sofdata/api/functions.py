@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sofdata.ingest.verify import Verdict
     from sofdata.loading.loader import Loader
     from sofdata.loading.selection import Split
+    from sofdata.loading.where import Where
     from sofdata.models.policy import Policy
     from sofdata.train.config import What
     from sofdata.train.loop import TrainingProgress
@@ -103,7 +104,7 @@ def ingest(
     from sofdata.storage.tree import Tree
 
     config = _ingest_config(recipe, settings, engine, workers, with_actions)
-    begin, end = Tree(_place(source, "source")), Tree(_place(dest, "dest"))
+    begin, end = Tree(place(source, "source")), Tree(place(dest, "dest"))
     is_early = may_start_early(config.run, end)
     with (
         early_workers(config.run.workers, wanted=is_early) as early,
@@ -179,8 +180,8 @@ def estimate(
     began_s = time.monotonic()
     config = _ingest_config(recipe, settings, engine, workers, with_actions)
     prepared = prepare(
-        Tree(_place(source, "source")),
-        Tree(_place(dest, "dest")),
+        Tree(place(source, "source")),
+        Tree(place(dest, "dest")),
         config,
         corpus,
         mode=Mode.of(update=update),
@@ -215,7 +216,7 @@ def verify(dest: Location, *, fast: bool = False) -> Verdict:
     from sofdata.ingest.verify import verify
     from sofdata.storage.tree import Tree
 
-    return verify(Tree(_place(dest, "dest")), fast)
+    return verify(Tree(place(dest, "dest")), fast)
 
 
 def load(
@@ -227,7 +228,7 @@ def load(
     workers: int = 0,
     rank: int | None = None,
     world: int | None = None,
-    where: str = "",
+    where: Where = "",
     split: Split | None = None,
     drop_last: bool = False,
     cache_dir: Location | None = None,
@@ -245,7 +246,8 @@ def load(
         workers: processes that read and decode; 0 for a thread. The batches are the same.
         rank, world: this process of so many that share each batch; by default as
             `torch.distributed` says, where it is initialised.
-        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''".
+        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''", or an
+            expression of `pyarrow.compute` (docs/loading.md).
         split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these.
         drop_last: leave out a last batch that is not full.
         cache_dir, cache_bytes: where copies of remote shards are kept, and how large they grow
@@ -342,7 +344,7 @@ def train(
     from sofdata.train.pipeline import train_stages
 
     videos, demonstrations = _several(data), _several(demos)
-    config = load_train_config(_text(recipe), once(_overrides(settings)))
+    config = load_train_config(_text(recipe), once(overrides(settings)))
     stages = stages_of(what, videos, demonstrations)
     if what == "all" and "decoder" not in stages:
         _log.info("no demos: the action decoder is left out")
@@ -351,7 +353,7 @@ def train(
         config,
         data=videos,
         demos=demonstrations,
-        out=_place(out, "out"),
+        out=place(out, "out"),
         on_progress=on_progress or _ignore,
         restart=restart,
     )
@@ -383,7 +385,7 @@ def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
     require("torch", "train", "a policy")
     from sofdata.models.saved import load
 
-    return load(Path(_place(folder, "folder"))).to(device)
+    return load(Path(place(folder, "folder"))).to(device)
 
 
 def _ingest_config(
@@ -401,10 +403,10 @@ def _ingest_config(
     if with_actions:
         options["with_actions"] = True
     given = {name: value for name, value in options.items() if value is not None}
-    return load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    return load_config(_text(recipe), once([*overrides(settings), *overrides(given)]))
 
 
-def _overrides(settings: Settings) -> list[str]:
+def overrides(settings: Settings) -> list[str]:
     """Settings as the command line takes them, `key=value`."""
     if isinstance(settings, Mapping):
         return [f"{key}={_yaml(value, key)}" for key, value in settings.items()]
@@ -437,7 +439,7 @@ def _several(given: Location | Sequence[Location]) -> list[str]:
     return [os.fspath(place) for place in each]
 
 
-def _place(given: Location, name: str) -> str:
+def place(given: Location, name: str) -> str:
     """A place as text. An empty one would be the current folder, which "." is."""
     text = os.fspath(given)
     if not text.strip():

@@ -131,7 +131,7 @@ def stage_digest(job: StageJob) -> str:
     parts: dict[str, Any] = {
         "stage": identity(job.stage, exclude={"run"}),
         "machine": identity(machine, exclude={"address"}),
-        "data": [_dataset_digest(Tree(url, job.options)) for url in job.urls],
+        "data": [dataset_digest(Tree(url, job.options)) for url in job.urls],
         "before": None if job.name == "skill" else hash_of(skill_file(job)),
         "sofdata": __version__,
     }
@@ -143,7 +143,7 @@ def stage_digest(job: StageJob) -> str:
     return json_digest(parts)
 
 
-def _dataset_digest(tree: Tree) -> str:
+def dataset_digest(tree: Tree) -> str:
     """Changes with any window of a dataset: its record holds all configuration and statistics."""
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.windows.shots import bounds, reduced, shot_difference, unexplained
+from sofdata.windows.shots import bounds, shot_difference, unexplained
 
 _CELL = 3  # px of the reduced frame
 _MOST_LEFT = 0.15  # mean share of the difference of A and B that the mixture may leave over
@@ -40,8 +40,9 @@ _MOST_WORSE = 2.0  # by which factor motion may explain the middle better than t
 _BLANK = 3.0  # grey levels (standard deviation): a frame with less shows nothing
 _SHOWN = 8.0  # a frame with more shows something
 _MOST_LEFT_BLANK = 0.05
-_RISES = 0.25  # steps before the first, and after the last, that rise by so much of the steepest
-# one belong to the shots: there what moves within them seems to be some mixture, too
+# Steps before the first, and after the last, that rises by so much of the steepest one belong to the
+# shots: what moves within them seems to be some mixture, too. A wipe rises as its cells differ.
+_RISES, _RISES_PARTED = 0.5, 0.25
 _GROWTH = 1.35  # between one span that is looked at and the next longer one
 MOST_STEPS = 256  # of a span, at whatever rate frames come
 
@@ -72,13 +73,14 @@ class GradualCuts:
         self._first = True
 
     def push(
-        self, rgb: NDArray[np.uint8], pts_s: NDArray[np.float64], breaks: Sequence[bool]
+        self, small: NDArray[np.uint8], pts_s: NDArray[np.float64], breaks: Sequence[bool]
     ) -> None:
-        """Look at a chunk: frames [T,H,W,3], the first of which is the last one of the chunk before.
+        """Look at a chunk; its first frame is the last one of the chunk before.
 
+        small: uint8 [T,24,24,3], as `shots.small_frames` gives them, with their times [T] in s.
         breaks: of the T - 1 steps, which are hard cuts, gaps and the like.
         """
-        frames = reduced(rgb if self._first else rgb[1:])
+        frames = (small if self._first else small[1:]).astype(np.float32)
         times = pts_s if self._first else pts_s[1:]
         breaks = [False, *breaks] if self._first else breaks
         for number, (frame, time_s, is_break) in enumerate(zip(frames, times, breaks, strict=True)):
@@ -172,7 +174,8 @@ class _Mixture:
     def moving(self) -> tuple[int, int]:
         """The first step in which the mixture changes, and the one behind the last."""
         rises = np.diff(self.shares)
-        steep = np.flatnonzero(rises >= _RISES * rises.max())
+        least = _RISES if self.parted <= _EVEN else _RISES_PARTED
+        steep = np.flatnonzero(rises >= least * rises.max())
         return int(steep[0]), int(steep[-1]) + 1
 
 

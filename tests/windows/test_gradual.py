@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.gradual import MOST_STEPS, GradualCuts
-from sofdata.windows.shots import shot_changes
+from sofdata.windows.shots import shot_changes, small_frames
 from tests.windows.test_shots import sampled, scene, view
 
 THRESHOLD = WindowConfig().shot_threshold
@@ -53,7 +53,7 @@ def marks(
     """The steps that are marked of a film that comes in one chunk."""
     found = GradualCuts(longest_s, THRESHOLD)
     pts_s = times(film) if pts_s is None else pts_s
-    found.push(film, pts_s, shot_changes(film, THRESHOLD).tolist())
+    found.push(small_frames(film), pts_s, shot_changes(film, THRESHOLD).tolist())
     return np.flatnonzero(found.take(len(film) - 1)).tolist()
 
 
@@ -128,7 +128,7 @@ def test_marks_do_not_depend_on_chunks_and_settled_ones_never_change(chunk: int)
     for first in range(0, len(film) - 1, chunk):
         steps = slice(first, first + chunk)
         frames = slice(first, first + chunk + 1)
-        found.push(film[frames], times(film)[frames], hard[steps])
+        found.push(small_frames(film[frames]), times(film)[frames], hard[steps])
         taken += found.take(found.settled())
         assert len(taken) >= first + chunk - 2.0 / STEP_S - chunk, "no more is held back"
     taken += found.take(len(film) - 1 - len(taken))
@@ -139,7 +139,7 @@ def test_marks_do_not_depend_on_chunks_and_settled_ones_never_change(chunk: int)
 def test_no_more_frames_are_kept_than_is_said_at_whatever_rate_they_come() -> None:
     film = np.repeat(shot(1, 2), MOST_STEPS, axis=0)
     found = GradualCuts(60.0, THRESHOLD)
-    found.push(film, np.arange(len(film)) / 1000, [False] * (len(film) - 1))
+    found.push(small_frames(film), np.arange(len(film)) / 1000, [False] * (len(film) - 1))
     assert found.settled() >= len(film) - 1 - MOST_STEPS
 
 

@@ -208,6 +208,12 @@ class BenchConfig(Section):
         "of those beside the demonstrations: of another look, for instance.",
     )
 
+    video_datasets: tuple[str, ...] = Field(
+        (),
+        description="Datasets of videos that 'sofdata ingest' made, PATH or NAME=PATH, each "
+        "learned from in turn in place of the collected videos: which choice of data makes the "
+        "better policy?",
+    )
     counted: Literal["all", "room"] = Field(
         "all",
         description="Which tasks count in the mean of a suite: all; or (room) those in which, on "
@@ -238,6 +244,15 @@ class BenchConfig(Section):
         for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
             if any(getattr(model, key) != old for key, old in EyesConfig()):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
+        return self
+
+    @model_validator(mode="after")
+    def _check_datasets(self) -> Self:
+        if self.video_datasets and (self.videos_from or not self.videos):
+            raise ValueError(
+                "video_datasets are learned from in place of collected videos: leave videos_from "
+                "out, and let videos be at least 1"
+            )
         return self
 
     @model_validator(mode="after")

@@ -42,6 +42,7 @@ NOT_CHOSEN: Any = {
     "labels": True,
     "play_minutes": True,
     "videos_from": True,
+    "video_datasets": True,
     "exploratory": True,
     "counted": True,  # recorded itself, as the tasks that it gave
     "evaluation": {"strips", "episodes"},
