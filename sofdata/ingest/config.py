@@ -227,10 +227,10 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
-        `manifest`, `windows.texts`, `windows.tail`, `windows.min_texture` and `windows.camera_fit`
-        are left out where they change nothing, as in datasets made before there were such keys (see
-        `stored_config`); so is `video.max_pixels` where it is the default, since hardly any video
-        has larger frames.
+        `manifest`, `windows.texts`, `windows.tail`, `windows.gradual_s`, `windows.min_texture` and
+        `windows.camera_fit` are left out where they change nothing, as in datasets made before
+        there were such keys (see `stored_config`); so is `video.max_pixels` where it is the
+        default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if not self.with_state:
@@ -245,6 +245,8 @@ class IngestConfig(Section):
             del content["windows"]["texts"]
         if self.windows.tail == "drop":
             del content["windows"]["tail"]
+        if not self.windows.gradual_s:
+            del content["windows"]["gradual_s"]
         if not self.windows.min_texture:
             del content["windows"]["min_texture"]
         if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
@@ -275,7 +277,13 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 
     They get the values that change nothing, whatever their defaults are now.
     """
-    before = {"texts": "label", "tail": "drop", "min_texture": 0.0, "camera_fit": "ransac"}
+    before = {
+        "texts": "label",
+        "tail": "drop",
+        "gradual_s": 0.0,
+        "min_texture": 0.0,
+        "camera_fit": "ransac",
+    }
     windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
