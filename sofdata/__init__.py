@@ -25,7 +25,7 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.functions import estimate, ingest, load, load_policy, train, verify
+    from sofdata.api.functions import estimate, export, ingest, load, load_policy, train, verify
     from sofdata.errors import (
         ActionError,
         ConfigError,
@@ -99,6 +99,7 @@ __all__ = [
     "WorseError",
     "__version__",
     "estimate",
+    "export",
     "ingest",
     "load",
     "load_policy",
@@ -129,14 +130,14 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ALSO_PACKAGES = ("ingest", "train")
+_ALSO_PACKAGES = ("export", "ingest", "train")
 
 # A library's logger is silent until a program, as the command line does, gives it a handler.
 logging.getLogger("sofdata").addHandler(logging.NullHandler())
 
 
 class _CallablePackage(ModuleType):
-    """`sofdata.ingest` and `sofdata.train`: packages that are called as the functions of `api`."""
+    """`sofdata.ingest` and others: packages that are called as the functions of `api`."""
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         return self._function()(*args, **more)

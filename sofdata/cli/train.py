@@ -148,7 +148,7 @@ def encode(
     from sofdata.storage.tree import Tree
     from sofdata.system.cores import cores
     from sofdata.train.encode import encode as run
-    from sofdata.train.progress import counting
+    from sofdata.ui.counting import counting
 
     tree, skill = Tree(dest), load_skill(Path(model))
     torch.set_num_threads(min(torch.get_num_threads(), cores()))

@@ -67,7 +67,7 @@ def movie(
 ) -> None:
     """Write a video as a film: its frames, its flow, its windows and what is said of them."""
     from sofdata.storage.tree import Tree
-    from sofdata.train.progress import counting
+    from sofdata.ui.counting import counting
     from sofdata.view.movie import write_movie
 
     with counting(stderr(), "steps", quiet) as follow:
