@@ -25,6 +25,7 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
+    from sofdata.api.edits import rewindow, select
     from sofdata.api.functions import estimate, export, ingest, load, load_policy, train, verify
     from sofdata.errors import (
         ActionError,
@@ -103,12 +104,15 @@ __all__ = [
     "ingest",
     "load",
     "load_policy",
+    "rewindow",
+    "select",
     "train",
     "verify",
 ]
 
 # Where each public name is defined; `__getattr__` imports it from there.
 _HOMES = {
+    "sofdata.api.edits": ("rewindow", "select"),
     "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),

@@ -105,7 +105,7 @@ def ingest(
     from sofdata.storage.tree import Tree
 
     config = _ingest_config(recipe, settings, engine, workers, with_actions)
-    begin, end = Tree(_place(source, "source")), Tree(_place(dest, "dest"))
+    begin, end = Tree(place(source, "source")), Tree(place(dest, "dest"))
     is_early = may_start_early(config.run, end)
     with (
         early_workers(config.run.workers, wanted=is_early) as early,
@@ -181,8 +181,8 @@ def estimate(
     began_s = time.monotonic()
     config = _ingest_config(recipe, settings, engine, workers, with_actions)
     prepared = prepare(
-        Tree(_place(source, "source")),
-        Tree(_place(dest, "dest")),
+        Tree(place(source, "source")),
+        Tree(place(dest, "dest")),
         config,
         corpus,
         mode=Mode.of(update=update),
@@ -217,7 +217,7 @@ def verify(dest: Location, *, fast: bool = False) -> Verdict:
     from sofdata.ingest.verify import verify
     from sofdata.storage.tree import Tree
 
-    return verify(Tree(_place(dest, "dest")), fast)
+    return verify(Tree(place(dest, "dest")), fast)
 
 
 def load(
@@ -345,7 +345,7 @@ def train(
     from sofdata.train.pipeline import train_stages
 
     videos, demonstrations = _several(data), _several(demos)
-    config = load_train_config(_text(recipe), once(_overrides(settings)))
+    config = load_train_config(_text(recipe), once(overrides(settings)))
     stages = stages_of(what, videos, demonstrations)
     if what == "all" and "decoder" not in stages:
         _log.info("no demos: the action decoder is left out")
@@ -354,7 +354,7 @@ def train(
         config,
         data=videos,
         demos=demonstrations,
-        out=_place(out, "out"),
+        out=place(out, "out"),
         on_progress=on_progress or _ignore,
         restart=restart,
     )
@@ -386,7 +386,7 @@ def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
     require("torch", "train", "a policy")
     from sofdata.models.saved import load
 
-    return load(Path(_place(folder, "folder"))).to(device)
+    return load(Path(place(folder, "folder"))).to(device)
 
 
 def export(
@@ -462,10 +462,10 @@ def _ingest_config(
     if with_actions:
         options["with_actions"] = True
     given = {name: value for name, value in options.items() if value is not None}
-    return load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    return load_config(_text(recipe), once([*overrides(settings), *overrides(given)]))
 
 
-def _overrides(settings: Settings) -> list[str]:
+def overrides(settings: Settings) -> list[str]:
     """Settings as the command line takes them, `key=value`."""
     if isinstance(settings, Mapping):
         return [f"{key}={_yaml(value, key)}" for key, value in settings.items()]
@@ -498,7 +498,7 @@ def _several(given: Location | Sequence[Location]) -> list[str]:
     return [os.fspath(place) for place in each]
 
 
-def _place(given: Location, name: str) -> str:
+def place(given: Location, name: str) -> str:
     """A place as text. An empty one would be the current folder, which "." is."""
     text = os.fspath(given)
     if not text.strip():

@@ -10,7 +10,16 @@ import typer
 
 from sofdata.cli.options import GIVEN, WHOLE_URL, Dataset, Json, LastSource, NoLock, Quiet, examples
 from sofdata.errors import ConfigError
-from sofdata.ui.console import EXIT_QUARANTINED, labelled, note, print_json, say, stderr, stdout
+from sofdata.ui.console import (
+    EXIT_QUARANTINED,
+    counting,
+    labelled,
+    note,
+    print_json,
+    say,
+    stderr,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from sofdata.export.push import PushPlan
@@ -112,7 +121,6 @@ def export(
     from sofdata.export.run import ExportSettings
     from sofdata.export.run import export as run
     from sofdata.storage.tree import Tree
-    from sofdata.ui.counting import counting
 
     if public and push is None:
         raise ConfigError("--public says who may see what --push sends: add --push OWNER/NAME")

@@ -20,7 +20,7 @@ from sofdata.cli.options import (
 )
 from sofdata.system.extras import require
 from sofdata.system.supervise import supervise
-from sofdata.ui.console import print_json, say, stderr, stdout
+from sofdata.ui.console import counting, print_json, say, stderr, stdout
 
 TRAIN_EXAMPLES = examples(
     "sofdata train all --data dataset --demos demos --out models",
@@ -148,7 +148,6 @@ def encode(
     from sofdata.storage.tree import Tree
     from sofdata.system.cores import cores
     from sofdata.train.encode import encode as run
-    from sofdata.ui.counting import counting
 
     tree, skill = Tree(dest), load_skill(Path(model))
     torch.set_num_threads(min(torch.get_num_threads(), cores()))

@@ -11,7 +11,7 @@ from sofdata.config.recipes import load_section
 from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
-from sofdata.flow.config import FlowConfig
+from sofdata.flow.config import FlowConfig, KeptConfig
 from sofdata.flow.quality import BEFORE_REGIONS
 from sofdata.shards.sample import ImageConfig
 from sofdata.system.digests import json_digest
@@ -195,6 +195,25 @@ class IngestConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _flow_is_kept_as_large_as_it_is(self) -> Self:
+        if self.flow.keep and (side := self.kept_size) > self.flow.size:
+            raise ValueError(
+                f"flow.kept.size is {side} (null: windows.size), larger than flow.size "
+                f"{self.flow.size}: flow is not kept larger than it was estimated"
+            )
+        return self
+
+    @property
+    def kept_size(self) -> int:
+        """Side in px at which flow is kept, where it is."""
+        return self.flow.kept.size or self.windows.size
+
+    @property
+    def keeps_at(self) -> int | None:
+        """`kept_size`; None where no flow is kept."""
+        return self.kept_size if self.flow.keep else None
+
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
@@ -252,13 +271,14 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     flow = content.get("flow", {})
     dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
+    kept = {"keep": False, "kept": KeptConfig().model_dump(mode="json")}
     return {
         "with_actions": False,
         "manifest": manifest,
         **content,
         "windows": windows,
         "video": video,
-        "flow": {**flow, "dis": dis},
+        "flow": {**kept, **flow, "dis": dis},
     }
 
 

@@ -16,6 +16,7 @@ from sofdata.ingest.events import SplitOpened, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
+from sofdata.ingest.keeping import Keeper
 from sofdata.ingest.libraries import own_digest
 from sofdata.ingest.outcome import VideoOutcome, finished_outcome
 from sofdata.ingest.retries import VideoAttempt
@@ -118,8 +119,11 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
             fault_point("a video is split")
         steps = Join(video, ref, config, tools.flow, split)
         clock = VideoClock(steps, video.duration_s, ref)
-        windows = join_steps(clock, config.windows, ref.annotations)
         context = _context(ref, video, job, tools.flow.name)
+        chunks: Iterable[StepChunk] = clock
+        if config.flow.keep:
+            chunks = Keeper(samples, context, config, actions).along(clock)
+        windows = join_steps(chunks, config.windows, ref.annotations)
         images = Jpegs(config.images)
         for window in with_actions(windows, actions):
             if isinstance(window, RejectedWindow):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, StorageError, WorseError
@@ -16,6 +16,7 @@ from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.destination import (
     check_can_run,
     check_files,
+    check_ingested,
     check_places,
     check_same_actions,
     check_same_units,
@@ -56,6 +57,16 @@ from sofdata.ui.brief import Brief
 SHOWN = 3
 
 
+class Origins(Protocol):
+    """Of what else than videos the units of a dataset are made."""
+
+    def attach(self, plan: IngestPlan, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+        """The units of a plan, each with what a worker needs to know to make it."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if what they were made of has changed meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An ingest that is planned but not yet run.
@@ -63,6 +74,7 @@ class Prepared:
     generation: what it works towards. waiting: the units without a commit record, the largest
     first. work: what they are. engine: what will run them, and why. complete: what lies at the
     destination, if nothing is left to do. held: its plan as it is stored, None where nothing was.
+    origins: what units are made of that are not made of videos.
     """
 
     job: UnitJob
@@ -74,6 +86,7 @@ class Prepared:
     engine: Choice
     complete: DatasetRecord | None
     held: HeldPlan | None = None
+    origins: Origins | None = None
 
     @property
     def plan(self) -> IngestPlan:
@@ -208,7 +221,7 @@ def prepare(
         waiting=waiting,
         work=work,
         engine=engine,
-        complete=None if waiting else _complete(dest, generation),
+        complete=None if waiting else complete_record(dest, generation),
         held=held,
     )
 
@@ -223,6 +236,7 @@ def _read_checked(
     """What `dataset.json` says and the generation under way, both of this configuration."""
     stored = read_dataset(dest)
     if stored:
+        check_ingested(stored, dest)
         check_same_config(stored, config, dest)
         check_same_actions(stored, actions, dest)
     with naming_repair():
@@ -233,7 +247,7 @@ def _read_checked(
     return stored, known
 
 
-def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
+def complete_record(dest: Tree, generation: Generation) -> DatasetRecord | None:
     """What lies at the destination if nothing is left to do. Raises `ConfigError` if it is not.
 
     What is left in next/ is of a generation that is in place, or that was given up before it was
@@ -262,7 +276,7 @@ def execute(
     of a damaged unit was better than what its videos give now: then nothing is replaced.
     """
     job = prepared.job
-    with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
+    with only_driver(job.dest, job.doing, job.config.run.lock) as lock:
         generation = _as_planned(prepared)
         log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
@@ -305,6 +319,8 @@ def _execute(
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
+    if prepared.origins is not None:
+        units = prepared.origins.attach(generation.plan, units)
     # Ray stops before the tables need its memory
     with closing(_events(units, job, early)) as events:
         for event in events:
@@ -320,6 +336,8 @@ def _execute(
             "reached; then rerun the command, or with --yes to take what they give now"
         )
     lock.check()
+    if prepared.origins is not None:
+        prepared.origins.check()
     with naming_repair():
         dataset = finish(job.dest, _all_committed(job.dest, prepared.held))
     job.dest.clear_scratch()

@@ -23,12 +23,14 @@ from sofdata.types import (
     Annotations,
     FlowClip,
     Frames,
+    Pictures,
     RejectedWindow,
     SkillWindow,
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
-from sofdata.windows.segment import Windower, make_steps
+from sofdata.windows.kept import NEVER, KeptSteps, observed_steps
+from sofdata.windows.segment import BREAKS, Windower, make_steps
 from sofdata.windows.shots import shot_changes
 from sofdata.windows.steps import Step
 
@@ -79,11 +81,26 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepChunk:
-    """As `Chunk`, with what windows need of each step; None for a break."""
+    """As `Chunk`, with what windows need of each step; None for a break.
+
+    kept: what is kept of all steps (`flow.keep`); None where nothing is.
+    """
 
     frames: Frames
     steps: list[Step | None]
     breaks: list[str]
+    kept: KeptSteps | None = None
+
+
+class WindowSteps(Protocol):
+    """Consecutive steps as windows are cut of them: decoded just now, or kept."""
+
+    @property
+    def frames(self) -> Pictures: ...
+    @property
+    def steps(self) -> list[Step | None]: ...
+    @property
+    def breaks(self) -> list[str]: ...
 
 
 def estimate_flow(
@@ -108,15 +125,23 @@ def estimate_flow(
         yield wait()
 
 
-def reduce_flow(chunks: Iterable[Chunk], config: WindowConfig) -> Iterator[StepChunk]:
-    """Reduce flow to its stored size and describe each step, which needs no other one."""
+def reduce_flow(
+    chunks: Iterable[Chunk], config: WindowConfig, kept_size: int | None = None
+) -> Iterator[StepChunk]:
+    """Reduce flow to its stored size and describe each step, which needs no other one.
+
+    kept_size: side in px at which flow is kept as well; None where it is not.
+    """
     for chunk in chunks:
         steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config)
-        yield StepChunk(chunk.frames, steps, chunk.breaks)
+        kept = None
+        if kept_size:
+            kept = observed_steps(chunk.frames, chunk.clip, chunk.breaks, steps, kept_size)
+        yield StepChunk(chunk.frames, steps, chunk.breaks, kept)
 
 
 def join_steps(
-    chunks: Iterable[StepChunk],
+    chunks: Iterable[WindowSteps],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
@@ -162,18 +187,31 @@ def _with_text(
 
 def _breaks(frames: Frames, config: IngestConfig, annotations: Annotations) -> list[str]:
     """Why each step cannot be part of a window: one of `segment.BREAKS`, "" if it can."""
-    breaks = [""] * (len(frames) - 1)
+    shots = np.zeros(len(frames) - 1, np.bool_)
     if config.windows.shots:
-        changes = shot_changes(frames.rgb, config.windows.shot_threshold)
-        breaks = ["shot" if change else "" for change in changes]
+        shots = shot_changes(frames.rgb, config.windows.shot_threshold)
+    return breaks_of(frames.pts_s, shots, config, annotations)
+
+
+def breaks_of(
+    pts_s: NDArray[np.float64],
+    shots: NDArray[np.bool_],
+    config: IngestConfig,
+    annotations: Annotations,
+) -> list[str]:
+    """Why each step between frames cannot be part of a window.
+
+    pts_s: times [T] of the frames. shots: bool [T-1]; which steps are shot changes.
+    """
+    breaks = ["shot" if change else "" for change in shots]
     longest_s = config.flow.max_step_s or np.inf
-    for step in np.flatnonzero(np.diff(frames.pts_s) > longest_s):
+    for step in np.flatnonzero(np.diff(pts_s) > longest_s):
         breaks[step] = "gap"
     if config.windows.texts != "label":
-        for step in _changes(_texts_at(frames.pts_s, annotations)):
+        for step in _changes(_texts_at(pts_s, annotations)):
             breaks[step] = "text"
     ends_s = [end for _, end in annotations.hidden_s]
-    for step in _changes(np.searchsorted(ends_s, frames.pts_s)):  # hidden stretches passed so far
+    for step in _changes(np.searchsorted(ends_s, pts_s)):  # hidden stretches passed so far
         breaks[step] = "redacted"
     return breaks
 
@@ -197,10 +235,13 @@ def _begin(
     """Start the flow of all steps that need it; the function returned waits for it.
 
     Still steps and breaks have zero flow: no window is moved by the ones or holds the others, and
-    flow is most of the work.
+    flow is most of the work. Where flow is kept, that of breaks is estimated which other settings
+    of windows do without.
     """
     first, second = frames.rgb[:-1], frames.rgb[1:]  # [T-1,H,W,3]
-    steps = _chosen(~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == ""))
+    never = NEVER if config.flow.keep else BREAKS[1:]
+    wanted = np.array([reason not in never for reason in breaks], np.bool_)
+    steps = _chosen(wanted & ~still_steps(frames.rgb, config.flow.still_diff))
     estimate = None if steps is None else flow.submit(first[steps], second[steps])
 
     def wait() -> Chunk:

@@ -79,9 +79,9 @@ def _header(sheet: Picture, pen: Pen, title: str, rows: int) -> None:
     from PIL import Image
 
     room = sheet.width - 2 * _EDGE - 300
-    _text(pen, (_EDGE, 20), title or "Windows", size=22, ink=_INK, room=room)
+    fitted_text(pen, (_EDGE, 20), title or "Windows", size=22, ink=_INK, room=room)
     count = f"{rows} window{'' if rows == 1 else 's'}: first frame, flow of a few steps, last frame"
-    _text(pen, (_EDGE, 52), count, size=13, ink=_GREY, room=room)
+    fitted_text(pen, (_EDGE, 52), count, size=13, ink=_GREY, room=room)
     size = 64
     left = sheet.width - _EDGE - size
     big = Image.fromarray(wheel_picture(4 * size))
@@ -93,7 +93,7 @@ def _header(sheet: Picture, pen: Pen, title: str, rows: int) -> None:
             "as the row's scale, or faster",
         )
     ):
-        _text(pen, (left - 216, 22 + 17 * line), text, size=13, ink=_GREY, room=220)
+        fitted_text(pen, (left - 216, 22 + 17 * line), text, size=13, ink=_GREY, room=220)
 
 
 def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
@@ -101,8 +101,8 @@ def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
 
     pen.line((_EDGE, top, sheet.width - _EDGE, top), fill=_RULE)
     room = sheet.width - 2 * _EDGE
-    _text(pen, (_EDGE, top + 6), row.key, size=15, ink=_INK, room=room)
-    _text(pen, (_EDGE, top + 25), row.caption, size=13, ink=_GREY, room=room)
+    fitted_text(pen, (_EDGE, top + 6), row.key, size=15, ink=_INK, room=room)
+    fitted_text(pen, (_EDGE, top + 25), row.caption, size=13, ink=_GREY, room=room)
     steps, scale = flow_steps(row.flow), flow_scale(row.flow)
     flows = [flow_to_rgb(row.flow[step], scale) for step in steps]
     y = top + _LINES
@@ -113,7 +113,7 @@ def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
         pen.rectangle((x, y, x + cell - 1, y + CELL_HEIGHT - 1), outline=_RULE)
     x = _EDGE + (len(flows) + 2) * (cell + _GAP) + 4
     for line, text in enumerate((f"{scale:.3g}", "px/step", "full colour")):
-        _text(
+        fitted_text(
             pen,
             (x, y + 4 + 17 * line),
             text,
@@ -122,8 +122,8 @@ def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
             room=86,
         )
     steps_text = ", ".join(str(step + 1) for step in steps)
-    _text(pen, (x, y + CELL_HEIGHT - 34), f"steps {steps_text}", size=12, ink=_GREY, room=96)
-    _text(pen, (x, y + CELL_HEIGHT - 18), f"of {len(row.flow)}", size=12, ink=_GREY, room=96)
+    fitted_text(pen, (x, y + CELL_HEIGHT - 34), f"steps {steps_text}", size=12, ink=_GREY, room=96)
+    fitted_text(pen, (x, y + CELL_HEIGHT - 18), f"of {len(row.flow)}", size=12, ink=_GREY, room=96)
 
 
 def flow_steps(flow: NDArray[np.floating]) -> list[int]:
@@ -148,7 +148,7 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _text(
+def fitted_text(
     pen: Pen, at: tuple[int, int], text: str, *, size: int, ink: tuple[int, int, int], room: int
 ) -> None:
     """Write one line in at most `room` px, with an ellipsis where it is cut."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.train.config import STAGES
+from sofdata.train.config import STAGES, StageName
 from sofdata.train.log import read_metrics
 from sofdata.train.stage import read_done
+from sofdata.train.verdict import stage_verdict
 
 REPORT = "train_report.md"
 TITLES = {"skill": "Skill VAE", "planner": "Planner", "decoder": "Action decoder"}
@@ -36,7 +37,7 @@ def write_report(out: str | Path) -> Path:
     return path
 
 
-def _section(out: Path, name: str, done: dict[str, Any]) -> str:
+def _section(out: Path, name: StageName, done: dict[str, Any]) -> str:
     lines = read_metrics(out / name)
     windows, videos = done["windows"], done["videos"]
     parts = [
@@ -46,6 +47,7 @@ def _section(out: Path, name: str, done: dict[str, Any]) -> str:
         f"{videos['held_out']:,} held out ({done['split']['how']}); {done['steps']:,} steps in "
         f"{done['seconds']:.0f} s{_skipped(done['steps_skipped'])}. "
         f"Data: {', '.join(done['data'])}. Model sha256 {done['model_sha256'][:16]}.",
+        *(f"**{each.kind}**: {each.text}." for each in stage_verdict(out / name, name)),
         metrics_table(done["metrics"]),
     ]
     if _draw_curves(lines, out / name / "curves.png"):

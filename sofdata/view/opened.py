@@ -175,6 +175,17 @@ class Opened:
         return found if isinstance(found, dict) else {}
 
 
+def rejected_windows(opened: Opened, video: str) -> list[dict[str, Any]]:
+    """The rejected windows of a video: `window`, `start_s`, `end_s`, `reason`."""
+    import pyarrow.compute as pc
+
+    table = opened.rejects
+    chosen = pc.and_(pc.equal(table["video"], video), pc.equal(table["kind"], "window"))
+    names = ["window", "start_s", "end_s", "reason"]
+    found: list[dict[str, Any]] = table.select(names).filter(chosen).to_pylist()
+    return found
+
+
 def stamp_of(tree: Tree) -> str:
     """What changes when the dataset does, as far as its store tells without a reading of it."""
     try:

@@ -17,10 +17,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sofdata.errors import ContractError
-from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
+from sofdata.types import FlowClip, Frames, Picture, Pictures, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
 from sofdata.windows.steps import Step, reduced_steps
@@ -50,7 +49,7 @@ def make_steps(
     return made
 
 
-def check_fit(frames: Frames, steps: int, breaks: Sequence[str]) -> None:
+def check_fit(frames: Pictures, steps: int, breaks: Sequence[str]) -> None:
     """Raise `ContractError` unless frames, steps and breaks fit together."""
     if not len(frames) - 1 == steps == len(breaks):
         raise ContractError(
@@ -84,11 +83,11 @@ class Windower:
         self._covered = 0  # steps of this stretch that lie in a window already
         # What a window still to come may need: the frame before the first step, and the steps.
         self._steps: deque[Step] = deque(maxlen=config.length)
-        self._frames: deque[NDArray[np.uint8]] = deque(maxlen=config.length + 1)
+        self._frames: deque[Picture] = deque(maxlen=config.length + 1)
         self._pts_s: deque[float] = deque(maxlen=config.length + 1)
 
     def push(
-        self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]
+        self, frames: Pictures, steps: Sequence[Step | None], breaks: Sequence[str]
     ) -> Iterator[Outcome]:
         """Take a chunk and give the windows that it completes; go through all before the next push.
 
@@ -120,7 +119,7 @@ class Windower:
         self._frames.clear()
         self._pts_s.clear()
 
-    def _check(self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]) -> None:
+    def _check(self, frames: Pictures, steps: Sequence[Step | None], breaks: Sequence[str]) -> None:
         check_fit(frames, len(steps), breaks)
         if [step is None for step in steps] != [reason != "" for reason in breaks]:
             raise ContractError("there is a step wherever there is no break, and nowhere else")
@@ -130,16 +129,15 @@ class Windower:
                 f"s; it begins at {frames.pts_s[0]} s"
             )
 
-    def _begin_stretch(self, cut: str, frames: Frames, first: int) -> None:
+    def _begin_stretch(self, cut: str, frames: Pictures, first: int) -> None:
         self._cut, self._taken, self._covered = cut, 0, 0
         self._steps.clear()
         self._frames.clear()
         self._pts_s.clear()
         self._add_frame(frames, first)
 
-    def _add_frame(self, frames: Frames, number: int) -> None:
-        # A copy: a view would keep the whole chunk in memory.
-        self._frames.append(frames.rgb[number].copy())
+    def _add_frame(self, frames: Pictures, number: int) -> None:
+        self._frames.append(frames.picture(number))
         self._pts_s.append(float(frames.pts_s[number]))
 
     def _full_window(self) -> Iterator[Outcome]:

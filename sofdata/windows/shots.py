@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from sofdata.errors import ContractError
 from sofdata.flow.opencv import load_cv2
 
-_SIDE = 24  # of the reduced frame
+SMALL_SIDE = 24  # of the reduced frame
 _BLOCK = 6
 _REACH = 8  # how far a block is looked for, in px of the reduced frame
 _CONTRAST = 16.0  # grey levels (standard deviation); frames with less count for less
@@ -55,13 +55,24 @@ def shot_scores(rgb: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.flo
 
     at_least: a score below this may be given as 0, which saves most of the work.
     """
+    return small_scores(small_frames(rgb), at_least)
+
+
+def small_frames(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Frames [T,H,W,3] as far as shot changes are looked for in them: uint8 [T,24,24,3]."""
     if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[-1] != 3:
         raise ContractError(f"frames must be uint8 [T,H,W,3], got {rgb.dtype} {list(rgb.shape)}")
     cv2 = load_cv2()
-    reduced = np.zeros((len(rgb), _SIDE, _SIDE, 3), np.float32)
+    reduced = np.zeros((len(rgb), SMALL_SIDE, SMALL_SIDE, 3), np.uint8)
     for frame, small in zip(rgb, reduced, strict=True):
-        small[...] = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    scores = np.zeros(max(len(rgb) - 1, 0))
+        small[...] = cv2.resize(frame, (SMALL_SIDE, SMALL_SIDE), interpolation=cv2.INTER_AREA)
+    return reduced
+
+
+def small_scores(small: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.float64]:
+    """`shot_scores` of what `small_frames` gives [T,24,24,3]."""
+    reduced = small.astype(np.float32)
+    scores = np.zeros(max(len(reduced) - 1, 0))
     own = functools.cache(lambda frame: _on_own_scale(reduced[frame]))
     for step in np.flatnonzero(_bounds(reduced) >= at_least).tolist():
         score = _difference(own(step), own(step + 1), at_least)
@@ -81,7 +92,7 @@ def _bounds(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
     contrasts = reduced.std(axis=(1, 2, 3))
     scale = np.maximum((contrasts[:-1] + contrasts[1:]) / 2, _CONTRAST)
     off = reduced[1:] - reduced[:-1]
-    count = _SIDE // _BLOCK
+    count = SMALL_SIDE // _BLOCK
     squares = (off * off).reshape(-1, count, _BLOCK, count, _BLOCK * 3).mean(axis=(2, 4))
     unmoved = np.sqrt(squares).mean(axis=(1, 2)) / scale
     moved = np.abs(off).sum(axis=3) * (_BINS_A_UNIT / scale)[:, None, None]
@@ -153,7 +164,7 @@ def _unmatched(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 def _blocks(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """The 16 blocks of a picture [24,24,3], row by row, as [16, 108]."""
-    count = _SIDE // _BLOCK
+    count = SMALL_SIDE // _BLOCK
     cut = picture.reshape(count, _BLOCK, count, _BLOCK, 3).transpose(0, 2, 1, 3, 4)
     return cut.reshape(count * count, -1)
 
@@ -161,7 +172,7 @@ def _blocks(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 @functools.cache
 def _within_reach() -> NDArray[np.bool_]:
     """Which of the 19 x 19 places of a patch each of the 16 blocks may match: bool [16, 361]."""
-    start = np.arange(0, _SIDE, _BLOCK)
-    near = np.abs(start[:, None] - np.arange(_SIDE - _BLOCK + 1)) <= _REACH  # [4, 19]
+    start = np.arange(0, SMALL_SIDE, _BLOCK)
+    near = np.abs(start[:, None] - np.arange(SMALL_SIDE - _BLOCK + 1)) <= _REACH  # [4, 19]
     both: NDArray[np.bool_] = near[:, None, :, None] & near[None, :, None, :]
     return both.reshape(len(start) ** 2, -1)
