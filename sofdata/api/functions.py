@@ -320,7 +320,8 @@ def train(
         on_progress: called with a `sofdata.train.loop.TrainingProgress` from time to time.
 
     Returns:
-        Where the models lie, and held-out metrics of each stage.
+        Where the models lie, and of each stage held-out metrics and what they come to in words.
+        A page with curves and pictures, train_report.html, lies beside them.
 
     Raises:
         ConfigError: the settings or data are wrong, packages of the extra "train" are missing, or
@@ -341,6 +342,7 @@ def train(
 
     require(("torch", "webdataset", "tensorboard", "matplotlib"), "train", "training")
     from sofdata.config.overrides import once
+    from sofdata.report.training import write_training_page
     from sofdata.train.config import load_train_config, stages_of
     from sofdata.train.pipeline import train_stages
 
@@ -349,7 +351,7 @@ def train(
     stages = stages_of(what, videos, demonstrations)
     if what == "all" and "decoder" not in stages:
         _log.info("no demos: the action decoder is left out")
-    return train_stages(
+    trained = train_stages(
         stages,
         config,
         data=videos,
@@ -358,6 +360,8 @@ def train(
         on_progress=on_progress or _ignore,
         restart=restart,
     )
+    write_training_page(trained.out)
+    return trained
 
 
 def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
@@ -438,10 +442,10 @@ def export(
     from sofdata.storage.tree import Tree
 
     record, _ = run(
-        Tree(_place(dest, "dest")),
-        Tree(_place(out, "out")),
+        Tree(place(dest, "dest")),
+        Tree(place(out, "out")),
         ExportSettings(to, of, action, skills, licence),
-        source=None if source is None else _place(source, "source"),
+        source=None if source is None else place(source, "source"),
         on_progress=on_progress or _ignore,
     )
     return record
