@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inspect import Signature
 
     from sofdata.api.edits import rewindow, select
-    from sofdata.api.functions import estimate, ingest, load, load_policy, train, verify
+    from sofdata.api.functions import estimate, export, ingest, load, load_policy, train, verify
     from sofdata.errors import (
         ActionError,
         ConfigError,
@@ -101,6 +101,7 @@ __all__ = [
     "WorseError",
     "__version__",
     "estimate",
+    "export",
     "ingest",
     "load",
     "load_policy",
@@ -134,14 +135,14 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ALSO_PACKAGES = ("ingest", "train")
+_ALSO_PACKAGES = ("export", "ingest", "train")
 
 # A library's logger is silent until a program, as the command line does, gives it a handler.
 logging.getLogger("sofdata").addHandler(logging.NullHandler())
 
 
 class _CallablePackage(ModuleType):
-    """`sofdata.ingest` and `sofdata.train`: packages that are called as the functions of `api`."""
+    """`sofdata.ingest` and others: packages that are called as the functions of `api`."""
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         return self._function()(*args, **more)
