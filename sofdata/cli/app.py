@@ -15,6 +15,7 @@ from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
 from sofdata.cli.edits import REWINDOW_EXAMPLES, SELECT_EXAMPLES, rewindow, select
 from sofdata.cli.ending import RERUN, Escaped, run
+from sofdata.cli.export import EXPORT_EXAMPLES, export
 from sofdata.cli.options import (
     LOCAL,
     LOCAL_FOLDER,
@@ -459,6 +460,7 @@ app.command(epilog=SELECT_EXAMPLES)(select)
 app.command(epilog=REWINDOW_EXAMPLES)(rewindow)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=ENCODE_EXAMPLES)(encode)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=VIEW_EXAMPLES)(view)
 app.command(epilog=MOVIE_EXAMPLES)(movie)
 app.add_typer(bench)

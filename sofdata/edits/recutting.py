@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sofdata.edits.notes import take_note
 from sofdata.edits.origins import Origin
 from sofdata.errors import ContractError, InputError, StorageError
@@ -42,6 +45,7 @@ class KeptChunk:
     frames: Pictures
     steps: list[Step | None]
     breaks: list[str]
+    small: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +153,8 @@ def kept_chunks(
         shots = small_scores(steps.small, threshold) >= threshold
         breaks = breaks_of(steps.pts_s, shots, config, annotations)
         try:
-            yield KeptChunk(piece.kept, kept_steps(steps, breaks, config.windows), breaks)
+            made = kept_steps(steps, breaks, config.windows)
+            yield KeptChunk(piece.kept, made, breaks, steps.small)
         except ContractError as error:
             raise InputError(f"the kept flow of {piece.kept.record.source}: {error}") from None
 
