@@ -30,6 +30,8 @@ from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.ingest.plan import IngestPlan
 from sofdata.ingest.units import Units, cut
+from sofdata.shards.layout import VIDEOS
+from sofdata.shards.parquet import read_table
 from sofdata.shards.schema import Counts
 from sofdata.storage.tree import Tree
 
@@ -83,16 +85,26 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
 
 
 def _check_keeps(parent: Parent) -> dict[str, Any]:
-    """What the flow of a dataset was kept with. Raises `ConfigError` if it was not."""
+    """What the flow of a dataset was kept with. Raises `ConfigError` if not all of it was."""
     kept, made = parent.record.kept, parent.record.lineage
-    if kept is None or made:
-        how = (
-            f"it was made by 'sofdata {made[-1].operation}', which keeps none: rewindow what it "
-            f"was made of ({', '.join(each.name for each in made[-1].parents)}), then repeat that"
-            if made
-            else "ingest its videos once more, into another place, with --set flow.keep=true"
+    if kept is None and made:
+        names = ", ".join(each.name for each in made[-1].parents)
+        raise ConfigError(
+            f"{parent.name} keeps no flow to make other windows of: it was made by 'sofdata "
+            f"{made[-1].operation}', which takes none along. If what it was made of keeps it "
+            f"({names}), rewindow that and repeat the command"
         )
-        raise ConfigError(f"{parent.name} keeps no flow to make other windows of: {how}")
+    if kept is None:
+        raise ConfigError(
+            f"{parent.name} keeps no flow to make other windows of: ingest its videos once more, "
+            "into another place, with --set flow.keep=true"
+        )
+    frames = read_table(parent.tree, VIDEOS, ["frames"])["frames"].to_pylist()
+    if (seen := sum(number > 0 for number in frames)) > kept.videos:
+        raise ConfigError(
+            f"{parent.name} keeps the flow of {kept.videos} of {seen} videos: some of it comes "
+            "from a dataset that kept none. Ingest its videos once more, into another place"
+        )
     return kept.model_dump(mode="json", include={"codec", "size", "error_mean_px", "error_max_px"})
 
 

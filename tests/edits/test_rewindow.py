@@ -19,6 +19,7 @@ from sofdata.ingest.config import load_config
 from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import execute, prepare
 from sofdata.ingest.verify import verify
+from sofdata.scenes import moving_texture
 from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import DecodedSample, decode_sample
 from sofdata.shards.schema import DatasetRecord
@@ -38,6 +39,7 @@ from tests.edits.rewound import (
 from tests.ego4ds import write_ego4d
 from tests.helpers import hashes, ingest, sofdata
 from tests.lerobots import write_jumping
+from tests.videos import write_video
 
 CHANGES = {
     "nothing": (),
@@ -248,7 +250,7 @@ def test_a_dataset_made_of_another_names_the_one_that_keeps_the_flow(
     compact: Path, tmp_path: Path
 ) -> None:
     rewind(compact, tmp_path / "one")
-    with pytest.raises(ConfigError, match="made by 'sofdata rewindow', which keeps none") as raised:
+    with pytest.raises(ConfigError, match="made by 'sofdata rewindow', which takes none") as raised:
         rewind(tmp_path / "one", tmp_path / "two")
     assert str(compact) in str(raised.value)
 
@@ -265,6 +267,32 @@ def test_settings_that_frames_and_flow_are_the_result_of_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="takes keys of windows, codec, units"):
         rewind(compact, tmp_path / "new", setting)
+
+
+def test_an_appended_dataset_keeps_the_flow_of_both_parts(source: Path, tmp_path: Path) -> None:
+    dest = ingested(source, tmp_path / "dest", *COMPACT)
+    more = tmp_path / "more"
+    more.mkdir()
+    frames = np.stack(list(moving_texture(1, 2, 30, (48, 48), 7)))
+    write_video(more / "more.mp4", frames, 10)
+    done = sofdata("append", dest, more, "--engine", "inline", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert verify(Tree(str(dest))).whole
+    rewind(dest, tmp_path / "new", "windows.length=3")
+    assert record(tmp_path / "new").counts.videos == 8
+    assert verify(Tree(str(tmp_path / "new"))).whole
+
+
+def test_a_selection_takes_no_kept_flow_along(compact: Path, tmp_path: Path) -> None:
+    done = sofdata("select", compact, tmp_path / "some", "--where", "window == 0", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert verify(Tree(str(tmp_path / "some"))).whole
+    assert record(tmp_path / "some").kept is None
+    with pytest.raises(ConfigError, match="made by 'sofdata select', which takes none along"):
+        rewind(tmp_path / "some", tmp_path / "new")
+    rewind(compact, tmp_path / "longer", "windows.length=6")
+    done = sofdata("select", tmp_path / "longer", tmp_path / "part", "--where", "window == 0")
+    assert done.returncode == 0, done.stderr
 
 
 def test_windows_larger_than_what_is_kept_are_refused(compact: Path, tmp_path: Path) -> None:
