@@ -25,8 +25,9 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.edits import select
+    from sofdata.api.edits import append, merge, select, split
     from sofdata.api.functions import estimate, ingest, load, load_policy, train, verify
+    from sofdata.edits.split import StoredSplit
     from sofdata.errors import (
         ActionError,
         ConfigError,
@@ -92,6 +93,7 @@ __all__ = [
     "SofdataError",
     "StageResult",
     "StorageError",
+    "StoredSplit",
     "Summary",
     "Trained",
     "TransientError",
@@ -99,19 +101,23 @@ __all__ = [
     "VideoRef",
     "WorseError",
     "__version__",
+    "append",
     "estimate",
     "ingest",
     "load",
     "load_policy",
+    "merge",
     "select",
+    "split",
     "train",
     "verify",
 ]
 
 # Where each public name is defined; `__getattr__` imports it from there.
 _HOMES = {
-    "sofdata.api.edits": ("select",),
+    "sofdata.api.edits": ("append", "merge", "select", "split"),
     "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
+    "sofdata.edits.split": ("StoredSplit",),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),
         *("InputError", "SofdataError", "StorageError", "TransientError", "WorseError"),

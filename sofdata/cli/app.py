@@ -13,7 +13,16 @@ from typer.core import TyperGroup
 from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
-from sofdata.cli.edits import SELECT_EXAMPLES, select
+from sofdata.cli.edits import (
+    APPEND_EXAMPLES,
+    MERGE_EXAMPLES,
+    SELECT_EXAMPLES,
+    SPLIT_EXAMPLES,
+    append,
+    merge,
+    select,
+    split,
+)
 from sofdata.cli.ending import RERUN, Escaped, run
 from sofdata.cli.options import (
     LOCAL,
@@ -455,6 +464,9 @@ def demo(
 app.command(epilog=AUDIT_EXAMPLES)(audit)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(epilog=SELECT_EXAMPLES)(select)
+app.command(epilog=MERGE_EXAMPLES)(merge)
+app.command(epilog=APPEND_EXAMPLES)(append)
+app.command(epilog=SPLIT_EXAMPLES)(split)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=ENCODE_EXAMPLES)(encode)
 app.add_typer(bench)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.corpora.cells import NO_LABELS
 from sofdata.edits.copying import NOT_SELECTED
@@ -176,7 +177,9 @@ def _partly_left(dest: Tree) -> pa.Array:
     import pyarrow.compute as pc
 
     rejects = read_table(dest, REJECTS)
-    windows = pc.and_(pc.equal(rejects["kind"], "window"), pc.equal(rejects["reason"], NOT_SELECTED))
+    windows = pc.and_(
+        pc.equal(rejects["kind"], "window"), pc.equal(rejects["reason"], NOT_SELECTED)
+    )
     return rejects["video"].filter(windows).unique()
 
 
@@ -237,9 +240,7 @@ def _decide(
 ) -> None:
     """Decide about a row, given those of the part that is kept. pairs: to be joined."""
     row = found[at]
-    same = [
-        number for number, each in own.items() if all(each[name] == row[name] for name in SAME)
-    ]
+    same = [number for number, each in own.items() if all(each[name] == row[name] for name in SAME)]
     first = same[0] if same else min(own, key=lambda number: (-own[number]["_rank"], number))
     partial = row["_partial"] or found[first]["_partial"]
     # Of one source it is the same input, of which both have what there is: nothing.
@@ -268,7 +269,9 @@ class _Windows:
             assert dest is not None
             index = read_table(dest, INDEX).select(["source", "window"])
             index = index.filter(pc.is_in(index["source"], value_set=pa.array(ids, pa.string())))
-            for source, window in zip(*(index[n].to_pylist() for n in index.schema.names), strict=True):
+            for source, window in zip(
+                *(index[n].to_pylist() for n in index.schema.names), strict=True
+            ):
                 self._found[number, source].add(window)
 
     def of(self, row: int) -> set[int]:

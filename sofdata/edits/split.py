@@ -77,7 +77,7 @@ def split(dest: Tree, how: SplitBy, *, again: bool = False, lock: Choice = "auto
     with only_driver(dest, "split", lock):
         catalog = open_catalog([dest])
         files = catalog.files()
-        before = None if again else read_split(dest)
+        before = None if again else read_split(dest, catalog.records[0])
         if before is not None and before.how != str(how):
             raise ConfigError(
                 f"{dest.name} has a split already, {before.how}, by which models may have been "
@@ -134,8 +134,8 @@ def _sides_of(
         mine = np.unique(group[files.names.among(names)])
         if (both := mine[(sides[mine] != 0) & (sides[mine] != number)]).size:
             raise ConfigError(
-                f"{len(both)} groups of {catalog.name} have files on both sides of its split, since "
-                "what came later belongs to both: --again decides anew"
+                f"{len(both)} groups of {catalog.name} have files on both sides of its split, "
+                "since what came later belongs to both: --again decides anew"
             )
         sides[mine] = number
     return sides
@@ -200,7 +200,9 @@ def _values(catalog: Catalog, by: str) -> pa.DictionaryArray:
         labels, rows = labels_of(index)
         values = pc.map_lookup(labels, name, "first").take(pa.array(rows))
         if values.null_count == len(values):
-            there = sorted({key for part in labels.chunks for key in part.keys.unique().to_pylist()})
+            there = sorted(
+                {key for part in labels.chunks for key in part.keys.unique().to_pylist()}
+            )
             raise ConfigError(
                 f"no window of {catalog.name} has the label '{name}'{did_you_mean(name, there)} "
                 f"(labels: {', '.join(there) or 'none'})"

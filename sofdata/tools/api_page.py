@@ -27,11 +27,23 @@ to the logger `sofdata`, which is silent until a program gives it a handler:
 `logging.basicConfig(level=logging.INFO)`.
 """
 SECTIONS = {
-    "Functions": ("ingest", "estimate", "verify", "load", "select", "train", "load_policy"),
+    "Functions": (
+        *("ingest", "estimate", "verify", "load", "train", "load_policy"),
+        *("select", "merge", "append", "split"),
+    ),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy",),
     "Results": (
-        *("Summary", "Estimate", "NoEstimate", "Figure", "DatasetRecord", "Verdict", "Finding"),
+        *(
+            "Summary",
+            "Estimate",
+            "NoEstimate",
+            "Figure",
+            "DatasetRecord",
+            "Verdict",
+            "Finding",
+            "StoredSplit",
+        ),
         *("Trained", "StageResult"),
     ),
     "Values, in the order in which data flows": (
