@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
-from sofdata.api.functions import Location, place
+from sofdata.api.functions import Location, Settings, overrides, place
 
 if TYPE_CHECKING:
     from sofdata.edits.derive import Derivation, Follow
@@ -219,6 +219,52 @@ def split(
 
     how = SplitBy(by, held_out or HeldOut())
     return store(Tree(place(dest, "dest")), how, again=again)
+
+
+def rewindow(
+    dest: Location,
+    new: Location,
+    *,
+    settings: Settings = (),
+    engine: EngineName | None = None,
+    workers: int | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Summary:
+    """Make other windows of the flow that a dataset keeps, as `sofdata rewindow` does.
+
+    Nothing is decoded and no flow is estimated; docs/rewindow.md says how near the result is to
+    that of an ingest. Interrupted, the same call continues from what is committed.
+
+    Args:
+        dest: a dataset that was ingested with `flow.keep`. It stays as it is.
+        new: where the new dataset goes: a path or an fsspec URL.
+        settings: of `windows`, `codec` and `units`, over those of `dest`: {"windows.length": 16} or
+            ["windows.length=16"].
+        engine, workers: as of `ingest`; by default this process, or processes for much data.
+        on_event: called with every `sofdata.ingest.events.Event`, from this thread.
+
+    Returns:
+        What was done; `units_run` is 0 where all was done before.
+
+    Raises:
+        ConfigError: `dest` keeps no flow, the settings are wrong or of what is kept already, or
+            `new` holds something else: nothing was done.
+        StorageError: a place cannot be read or written, or `dest` is damaged.
+
+    Example:
+        >>> import sofdata
+        >>> summary = sofdata.ingest("videos", "whole", settings={"flow.keep": True})
+        >>> longer = {"windows.length": 12, "windows.stride": 12}
+        >>> sofdata.rewindow("whole", "longer", settings=longer).dataset.counts.videos
+        3
+    """
+    from sofdata.edits.parents import open_parent
+    from sofdata.edits.rewindow import rewound
+    from sofdata.storage.tree import Tree
+
+    parent = open_parent(Tree(place(dest, "dest")))
+    derivation = rewound(parent, Tree(place(new, "new")), overrides(settings))
+    return _derive(derivation, engine, workers, on_event)
 
 
 def _derive(

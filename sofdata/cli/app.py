@@ -16,14 +16,17 @@ from sofdata.cli.complete import join_words
 from sofdata.cli.edits import (
     APPEND_EXAMPLES,
     MERGE_EXAMPLES,
+    REWINDOW_EXAMPLES,
     SELECT_EXAMPLES,
     SPLIT_EXAMPLES,
     append,
     merge,
+    rewindow,
     select,
     split,
 )
 from sofdata.cli.ending import RERUN, Escaped, run
+from sofdata.cli.export import EXPORT_EXAMPLES, export
 from sofdata.cli.options import (
     LOCAL,
     LOCAL_FOLDER,
@@ -44,6 +47,7 @@ from sofdata.cli.options import (
 from sofdata.cli.price import price_of, print_price
 from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
+from sofdata.cli.view import MOVIE_EXAMPLES, VIEW_EXAMPLES, movie, view
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
 from sofdata.system.streams import make_usable
@@ -467,8 +471,12 @@ app.command(epilog=SELECT_EXAMPLES)(select)
 app.command(epilog=MERGE_EXAMPLES)(merge)
 app.command(epilog=APPEND_EXAMPLES)(append)
 app.command(epilog=SPLIT_EXAMPLES)(split)
+app.command(epilog=REWINDOW_EXAMPLES)(rewindow)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=ENCODE_EXAMPLES)(encode)
+app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=VIEW_EXAMPLES)(view)
+app.command(epilog=MOVIE_EXAMPLES)(movie)
 app.add_typer(bench)
 
 
@@ -485,7 +493,7 @@ def main() -> None:
 
 def _if_interrupted() -> str:
     """What to print when the command on the command line was interrupted."""
-    reads_only = {"inspect", "report", "replay", "flows", "corpora", "recipes"}
+    reads_only = {"inspect", "report", "replay", "flows", "corpora", "recipes", "view", "movie"}
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "verify":
         return "interrupted; an unfinished verification proves nothing"

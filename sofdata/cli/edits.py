@@ -13,6 +13,7 @@ from sofdata.cli.options import (
     CorpusName,
     Dataset,
     Engine,
+    IngestSet,
     Json,
     NoLock,
     Quiet,
@@ -38,6 +39,10 @@ New = Annotated[
     str,
     typer.Argument(help="Where the new dataset goes: a path or an fsspec URL.", callback=WHOLE_URL),
 ]
+REWINDOW_EXAMPLES = examples(
+    "sofdata rewindow dataset longer --set windows.length=16 --set windows.stride=8",
+    "sofdata rewindow dataset exact --set codec.name=float16",
+)
 MERGE_EXAMPLES = examples(
     "sofdata merge kitchen garage both",
     "sofdata merge s3://bucket/2024 s3://bucket/2025 s3://bucket/2026 s3://bucket/all",
@@ -230,6 +235,30 @@ def append(
         mix=other_libraries,
     )
     _print(found, tree, json_)
+
+
+def rewindow(
+    dest: Dataset,
+    new: New,
+    set_: IngestSet = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    no_lock: NoLock = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Make other windows of a dataset that keeps its flow (flow.keep=true).
+
+    Nothing is decoded and no flow is estimated: --set takes keys of windows, codec
+    and units. The same command again resumes, or does nothing where all is done.
+    """
+    from sofdata.edits.parents import open_parent
+    from sofdata.edits.rewindow import rewound
+    from sofdata.storage.tree import Tree
+
+    _supervised(engine)
+    derivation = rewound(open_parent(Tree(dest)), Tree(new), set_ or [])
+    _derive(derivation, engine, workers, no_lock, quiet, json_)
 
 
 def _supervised(engine: str | None) -> None:

@@ -7,18 +7,17 @@ its samples written anew under it, with the same pictures and the same flow.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.bounded.files import read_small
+from sofdata.edits.notes import take_note
 from sofdata.edits.origins import Origin
 from sofdata.errors import ContractError, InputError, StorageError
 from sofdata.ingest.committed import Committed
@@ -28,8 +27,8 @@ from sofdata.ingest.libraries import join_digests
 from sofdata.ingest.unit import commit_unit, labelled, unit_done, video_done
 from sofdata.ingest.units import Unit
 from sofdata.shards.commit import commit_record
-from sofdata.shards.layout import QUARANTINE, SHARDS
-from sofdata.shards.sample import quarantine_name, sample_key
+from sofdata.shards.layout import SHARDS
+from sofdata.shards.sample import sample_key
 from sofdata.shards.schema import LedgerRecord, RejectedWindowRecord, VideoRecord, WindowRow
 from sofdata.shards.writer import ShardWriter, VideoSamples
 from sofdata.storage.local import storage_errors
@@ -129,6 +128,8 @@ class _Copy:
         for ref, video in zip(self.unit.videos, record.videos, strict=True):
             self._note(origin, video, video.id)
             events.append(video_done(self.unit, ref, video, taken_over=True))
+        # Kept flow is of whole videos and their original windows, and stays with the parent.
+        record = record.model_copy(update={"kept": None})
         standing = commit_record(self.job.dest, record, path, self.job.ledger)
         return [*events, unit_done(standing)]
 
@@ -260,14 +261,7 @@ class _Copy:
 
     def _note(self, origin: Origin, video: VideoRecord, id: str) -> None:
         """Take over what a parent has noted for people of a video that is quarantined."""
-        if video.status != "quarantined":
-            return
-        parent = self.maker.parents[origin.dataset]
-        with suppress(FileNotFoundError, InputError, ValueError):
-            name = f"{QUARANTINE}/{quarantine_name(video.id)}"
-            note = json.loads(read_small(parent, name, MOST_NOTE_BYTES))
-            data = json.dumps({**note, "id": id}, indent=1).encode()
-            self.job.dest.write(f"{QUARANTINE}/{quarantine_name(id)}", data)
+        take_note(self.maker.parents[origin.dataset], self.job.dest, video, id)
 
 
 def _renamed(rejected: RejectedWindowRecord, video: str) -> RejectedWindowRecord:

@@ -9,10 +9,12 @@ outcome is that of a fresh run. So neither time is lost, nor can a video come ou
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from sofdata.errors import InputError
 from sofdata.ingest.committed import Committed
+from sofdata.ingest.kept_flow import KeptFlow
 from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.units import Unit
 from sofdata.shards.schema import LedgerRecord, VideoRecord
@@ -35,19 +37,28 @@ class Carrier:
 
     libraries: digests of those whose results may be taken over; any if there are none. What an
         older version made, which recorded none, may be.
+    kept_size: side in px of the flow that is kept of whole videos; None where none is.
     """
 
     def __init__(
-        self, dest: Tree, unit: Unit, config_sha256: str, libraries: Collection[str] = ()
+        self,
+        dest: Tree,
+        unit: Unit,
+        config_sha256: str,
+        libraries: Collection[str] = (),
+        kept_size: int | None = None,
     ) -> None:
         self._libraries = {*libraries, UNKNOWN} if libraries else None
         self._unit = unit
         self._committed = Committed(dest, config_sha256)
+        self._kept = KeptFlow(dest, self._committed, kept_size) if kept_size else None
 
     def __enter__(self) -> Carrier:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._kept:
+            self._kept.close()
         self._committed.close()
 
     def take(self, ref: VideoRef, shard: ShardWriter) -> Taken | None:
@@ -92,9 +103,16 @@ class Carrier:
         for earlier in self._unit.earlier:
             record = self._committed.record(earlier.path)
             own = record is not None and record.unit == self._unit.id and earlier.usable
-            if own and self._committed.is_whole(earlier.path):
+            if own and self._is_whole(earlier.path):
                 return record
         return None
+
+    def _is_whole(self, path: str) -> bool:
+        with suppress(InputError):
+            if self._kept:
+                self._kept.check(path)
+            return self._committed.is_whole(path)
+        return False
 
     def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
         known = self._libraries
@@ -108,6 +126,9 @@ class Carrier:
         for row in self._committed.rows(path, video):
             stored = self._committed.sample(path, row, video.id)
             samples.copy(row, stored.members, stored.flow)
+        if self._kept and self._kept.has_flow(path, video.id):
+            pieces = self._kept.pieces(path, video.id)
+            samples.keep((piece.kept.record, piece.members) for piece in pieces)
 
 
 def _is_worse(now: VideoRecord, before: VideoRecord) -> bool:

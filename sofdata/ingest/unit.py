@@ -10,6 +10,7 @@ from functools import cache
 
 from sofdata.errors import InputError
 from sofdata.ingest.carry import Carrier
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.events import SplitOpened, UnitDone, UnitKept, VideoDone, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
@@ -50,9 +51,11 @@ def run_unit(
     own = cache(lambda: own_digest(job.config, job.libraries))
     with (
         job.dest.scratch() as folder,
-        Carrier(job.dest, unit, config_sha256, job.libraries.keys()) as carrier,
+        Carrier(
+            job.dest, unit, config_sha256, job.libraries.keys(), job.config.keeps_at
+        ) as carrier,
         Fetcher(job.source, carrier.not_likely(unit.videos), job.config.run) as fetcher,
-        ShardWriter(os.path.join(folder, "shard.tar")) as shard,
+        shard_in(folder, job.config) as shard,
     ):
         tools = Tools(fetcher, open_video, flow, shard, unit.id, parts)
         videos, digests = list[VideoRecord](), set[str]()
@@ -74,10 +77,16 @@ def run_unit(
         # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
         if worse and ((standing := carrier.standing()) or not job.takes_worse):
-            yield _keep(unit, job, standing, shard.path, worse)
+            yield _keep(unit, job, standing, shard, worse)
         else:
             computed = config_sha256, join_digests(*digests)
             yield unit_done(commit_unit(unit, job, shard, videos, *computed))
+
+
+def shard_in(folder: str, config: IngestConfig) -> ShardWriter:
+    """Files in a folder for the shards of a unit."""
+    kept = os.path.join(folder, "kept.tar") if config.flow.keep else ""
+    return ShardWriter(os.path.join(folder, "shard.tar"), kept)
 
 
 def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
@@ -126,12 +135,13 @@ def labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
 
 
 def _keep(
-    unit: Unit, job: UnitJob, standing: LedgerRecord | None, path: str, worse: list[str]
+    unit: Unit, job: UnitJob, standing: LedgerRecord | None, shard: ShardWriter, worse: list[str]
 ) -> UnitDone | UnitKept:
     """Let the earlier result of a unit stand, since the new one is worse."""
     if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
-    return unit_done(commit_record(job.dest, standing, path, job.ledger), tuple(worse))
+    paths = shard.path, job.ledger, shard.kept_path
+    return unit_done(commit_record(job.dest, standing, *paths), tuple(worse))
 
 
 def commit_unit(
@@ -156,8 +166,9 @@ def commit_unit(
         rejected_windows=shard.rejected,
         statistics=shard.sums.record(),
         libraries=libraries,
+        kept=shard.commit_kept(job.dest, unit.ordinal, unit.id),
     )
-    return commit_record(job.dest, record, shard.path, job.ledger)
+    return commit_record(job.dest, record, shard.path, job.ledger, shard.kept_path)
 
 
 def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:

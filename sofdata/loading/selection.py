@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog
+from sofdata.loading.described import describe
 from sofdata.loading.places import Windows
 from sofdata.loading.split import SIDES, HeldOut, Side, Sides, divide
 from sofdata.loading.stored import stored_sides
-from sofdata.loading.where import describe, select
+from sofdata.loading.where import Where, is_given, select
 
 Split = Side | tuple[Side, float | str | os.PathLike[str] | HeldOut | Sides]
 
@@ -68,17 +69,17 @@ def part_of(catalog: Catalog, split: tuple[Side, HeldOut | Sides | Stored] | Non
     return Part(side, sides, sides.on(side, files, catalog.name))
 
 
-def choose(catalog: Catalog, where: str, columns: list[str], part: Part | None) -> Windows:
+def choose(catalog: Catalog, where: Where, columns: list[str], part: Part | None) -> Windows:
     """The windows of a whole catalog that filter and split leave.
 
     columns: those that the filter reads. Raises `ConfigError` if no window is left.
     """
     chosen = np.ones(catalog.windows.rows, np.bool_)
-    if where.strip():
+    if is_given(where):
         chosen = select(catalog.tables(columns), where)
         if not chosen.any():
             raise ConfigError(
-                f"the filter {where!r} selects none of the {len(chosen)} windows of "
+                f"the filter {str(where)!r} selects none of the {len(chosen)} windows of "
                 f"{catalog.name}: {describe(catalog.tables(columns))}"
             )
     if part is not None:
@@ -86,7 +87,7 @@ def choose(catalog: Catalog, where: str, columns: list[str], part: Part | None) 
         if not chosen.any():
             raise ConfigError(
                 f"no window of {catalog.name} is left on the side '{part.side}', with "
-                f"{part.sides.how} held out, after the filter {where!r}: hold out another share, "
-                "or select more"
+                f"{part.sides.how} held out, after the filter {str(where)!r}: hold out another "
+                "share, or select more"
             )
     return catalog.windows.select(chosen)

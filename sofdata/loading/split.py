@@ -22,7 +22,6 @@ from sofdata.loading.catalog import Catalog
 from sofdata.loading.files import Files
 from sofdata.loading.planned import named
 from sofdata.loading.where import columns_of, select
-from sofdata.shards.schema import index_schema
 from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 
@@ -141,7 +140,7 @@ def divide(catalog: Catalog, files: Files, how: HeldOut) -> Sides:
     if how.listed:
         kept = divided(catalog, files, _in_list(catalog, files, how.listed), str(how))
     elif how.where:
-        columns = how.columns(index_schema().names)
+        columns = how.columns(catalog.column_names)
         chosen = select(catalog.tables(columns), how.where)
         kept = divided(catalog, files, chosen, str(how))
     else:

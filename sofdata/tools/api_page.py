@@ -29,7 +29,7 @@ to the logger `sofdata`, which is silent until a program gives it a handler:
 SECTIONS = {
     "Functions": (
         *("ingest", "estimate", "verify", "load", "train", "load_policy"),
-        *("select", "merge", "append", "split"),
+        *("select", "merge", "append", "split", "rewindow", "export"),
     ),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy",),

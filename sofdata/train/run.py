@@ -38,17 +38,22 @@ from sofdata.train.loop import OnProgress
 from sofdata.train.ranks import Ranks
 from sofdata.train.sides import decided_sides
 from sofdata.train.stage import StageJob, device_of, loaders, read_done, run_stage, skill_file
+from sofdata.train.verdict import stage_verdict
 from sofdata.ui.brief import Brief
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StageResult(Brief):
-    """How a stage ended. metrics: held-out ones. skipped: it was up to date."""
+    """How a stage ended.
+
+    metrics: held-out ones. skipped: it was up to date. verdict: what they say, in sentences.
+    """
 
     name: StageName
     metrics: dict[str, float]
     seconds: float
     skipped: bool
+    verdict: tuple[str, ...] = ()
 
 
 def train_stage(
@@ -74,14 +79,19 @@ def _train_stage(job: StageJob, on_progress: OnProgress, restart: bool) -> Stage
         _remove_earlier(job)
     done = read_done(job.folder)
     if done and done["digest"] == digest and (job.folder / MODEL).exists():
-        return StageResult(job.name, done["metrics"], done["seconds"], skipped=True)
+        return _result(job, done, skipped=True)
     if job.config.machine.workers:
         run_on_ray(_located(job), digest, on_progress)
     else:
         run_stage(job, digest, Ranks(0, 1, device_of(job.config)), on_progress)
     done = read_done(job.folder)
     assert done is not None
-    return StageResult(job.name, done["metrics"], done["seconds"], skipped=False)
+    return _result(job, done, skipped=False)
+
+
+def _result(job: StageJob, done: dict[str, Any], skipped: bool) -> StageResult:
+    said = tuple(each.text for each in stage_verdict(job.folder, job.name))
+    return StageResult(job.name, done["metrics"], done["seconds"], skipped, said)
 
 
 def _remove_earlier(job: StageJob) -> None:
@@ -131,7 +141,7 @@ def stage_digest(job: StageJob) -> str:
     parts: dict[str, Any] = {
         "stage": identity(job.stage, exclude={"run"}),
         "machine": identity(machine, exclude={"address"}),
-        "data": [_dataset_digest(Tree(url, job.options), by_split) for url in job.urls],
+        "data": [dataset_digest(Tree(url, job.options), by_split) for url in job.urls],
         "before": None if job.name == "skill" else hash_of(skill_file(job)),
         "sofdata": __version__,
     }
@@ -143,7 +153,7 @@ def stage_digest(job: StageJob) -> str:
     return json_digest(parts)
 
 
-def _dataset_digest(tree: Tree, stored_split: bool) -> str:
+def dataset_digest(tree: Tree, stored_split: bool = False) -> str:
     """Changes with any window of a dataset: its record holds all configuration and statistics.
 
     stored_split: whether the split that is stored with it decides what is learned from.
