@@ -30,7 +30,8 @@ SETTINGS = (
     *("tasks=[]", "ingest.units.min_units=1", "ingest.codec.name=float16", "demos=[2]"),
     *(f"{stage}.data.batch_size=8" for stage in ("skill", "planner", "decoder")),
     *(f"{stage}.data.loaders=0" for stage in ("skill", "planner", "decoder")),
-    "skill_task=true",
+    *(f"{stage}.optim.steps=5" for stage in ("skill", "planner", "decoder")),
+    *("skill_task=true", "ingest.windows.stride=8"),
 )
 
 
