@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sofdata.cli.options import LOCAL, Dataset, LastSource, Quiet, examples
-from sofdata.ui.console import note, say, stderr, stdout
+from sofdata.ui.console import counting, note, say, stderr, stdout
 
 VIEW_EXAMPLES = examples(
     "sofdata view dataset",
@@ -67,10 +67,9 @@ def movie(
 ) -> None:
     """Write a video as a film: its frames, its flow, its windows and what is said of them."""
     from sofdata.storage.tree import Tree
-    from sofdata.train.progress import counting
     from sofdata.view.movie import write_movie
 
-    with counting(stderr(), "steps", quiet) as follow:
+    with counting(stderr(), "seconds of video", quiet) as follow:
         made = write_movie(Tree(dest), video, out, source, follow)
     if made.why_no_frames:
         note(stdout(), f"without the frames of the video: {made.why_no_frames}")

@@ -11,7 +11,7 @@ from sofdata.config.recipes import load_section
 from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
-from sofdata.flow.config import FlowConfig
+from sofdata.flow.config import FlowConfig, KeptConfig
 from sofdata.flow.quality import BEFORE_REGIONS
 from sofdata.shards.sample import ImageConfig
 from sofdata.system.digests import json_digest
@@ -203,15 +203,34 @@ class IngestConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _flow_is_kept_as_large_as_it_is(self) -> Self:
+        if self.flow.keep and (side := self.kept_size) > self.flow.size:
+            raise ValueError(
+                f"flow.kept.size is {side} (null: windows.size), larger than flow.size "
+                f"{self.flow.size}: flow is not kept larger than it was estimated"
+            )
+        return self
+
+    @property
+    def kept_size(self) -> int:
+        """Side in px at which flow is kept, where it is."""
+        return self.flow.kept.size or self.windows.size
+
+    @property
+    def keeps_at(self) -> int | None:
+        """`kept_size`; None where no flow is kept."""
+        return self.kept_size if self.flow.keep else None
+
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
-        `manifest`, `windows.texts`, `windows.tail`, `windows.min_texture` and `windows.camera_fit`
-        are left out where they change nothing, as in datasets made before there were such keys (see
-        `stored_config`); so is `video.max_pixels` where it is the default, since hardly any video
-        has larger frames.
+        `manifest`, `windows.texts`, `windows.tail`, `windows.gradual_s`, `windows.min_texture` and
+        `windows.camera_fit` are left out where they change nothing, as in datasets made before
+        there were such keys (see `stored_config`); so is `video.max_pixels` where it is the
+        default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if not self.with_state:
@@ -226,6 +245,8 @@ class IngestConfig(Section):
             del content["windows"]["texts"]
         if self.windows.tail == "drop":
             del content["windows"]["tail"]
+        if not self.windows.gradual_s:
+            del content["windows"]["gradual_s"]
         if not self.windows.min_texture:
             del content["windows"]["min_texture"]
         if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
@@ -256,12 +277,19 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 
     They get the values that change nothing, whatever their defaults are now.
     """
-    before = {"texts": "label", "tail": "drop", "min_texture": 0.0, "camera_fit": "ransac"}
+    before = {
+        "texts": "label",
+        "tail": "drop",
+        "gradual_s": 0.0,
+        "min_texture": 0.0,
+        "camera_fit": "ransac",
+    }
     windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     flow = content.get("flow", {})
     dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
+    kept = {"keep": False, "kept": KeptConfig().model_dump(mode="json")}
     return {
         "with_actions": False,
         "with_state": False,
@@ -269,7 +297,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
         **content,
         "windows": windows,
         "video": video,
-        "flow": {**flow, "dis": dis},
+        "flow": {**kept, **flow, "dis": dis},
     }
 
 

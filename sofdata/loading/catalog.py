@@ -172,7 +172,7 @@ def open_catalog(trees: Sequence[Tree]) -> Catalog:
     """
     if len({_place(tree) for tree in trees}) < len(trees):
         raise ConfigError("the same dataset is given twice: its windows would count double")
-    records = [_open(tree) for tree in trees]
+    records = [open_record(tree) for tree in trees]
     for tree, record in zip(trees[1:], records[1:], strict=True):
         _check_fit(trees[0], records[0], tree, record)
     indexes = [_open_index(tree) for tree in trees]
@@ -248,7 +248,8 @@ def _geometry(record: DatasetRecord, indexes: Sequence[Index]) -> Geometry:
     return found
 
 
-def _open(tree: Tree) -> DatasetRecord:
+def open_record(tree: Tree) -> DatasetRecord:
+    """`dataset.json` of a complete dataset. Raises `ConfigError` where there is none."""
     try:
         most = DatasetRecord.MOST_BYTES
         found = parse(read_small(tree, DATASET, most), most)
@@ -269,7 +270,7 @@ def _open(tree: Tree) -> DatasetRecord:
     assert record is not None
     if not record.complete:
         raise ConfigError(
-            f"the ingest of {tree.name} is not complete; run the same 'sofdata ingest' to resume it"
+            f"{tree.name} is not complete; run the same '{record.made_by}' to resume it"
         )
     return record
 

@@ -15,7 +15,7 @@ from sofdata.models.action.ensemble import Ensemble
 from sofdata.models.planner.mpc import MPCConfig
 from sofdata.models.planner.planner import Planner
 from sofdata.models.skill.vae import SkillVAE
-from sofdata.types import Actions, Plan
+from sofdata.types import Actions, ActionSpec, Plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class Policy:
             "planner" if planner is not None else "no planner",
             "no action decoder"
             if decoder is None
-            else f"decoder of actions [{decoder.space.chunk},{decoder.space.size}]",
+            else f"decoder of actions [{decoder.space.chunk},{decoder.space.size}]{_named(decoder)}",
             f"on {next(self.skill.parameters()).device}",
         ]
         return f"Policy({', '.join(parts)})"
@@ -68,6 +68,21 @@ class Policy:
                 "demonstrations"
             )
         return self._decoder
+
+    @property
+    def actions(self) -> ActionSpec:
+        """The names of the dimensions of its actions, and how many are carried out a second.
+
+        Raises `ConfigError` without a decoder, or with one that was trained before that was kept.
+        """
+        space = self.decoder.space
+        if not space.names or space.fps is None:
+            raise ConfigError(
+                "the action decoder was trained by an earlier version, which did not keep what its "
+                "actions are called: train it again, or look into the dataset.json of its "
+                "demonstrations"
+            )
+        return ActionSpec(space.names, space.fps)
 
     def plan(
         self,
@@ -223,6 +238,14 @@ class Control:
         if not self._keeps:
             self._chunks = Ensemble(0.0)
         self._chunks.add(self.steps, values[0])
+
+
+def _named(decoder: ActionDecoder) -> str:
+    """' (dx, dy at 20 a second)', "" where that is not known."""
+    space = decoder.space
+    if not space.names or space.fps is None:
+        return ""
+    return f" ({', '.join(space.names)} at {space.fps:g} a second)"
 
 
 def _is_array(image: Any) -> bool:

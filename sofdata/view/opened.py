@@ -87,7 +87,8 @@ class Opened:
             if query in self._searches:
                 self._searches.move_to_end(query)
                 return self._searches[query]
-        rows = self.with_index(lambda index: find(index, query))
+        videos = self.videos_of(query.corpus) if query.corpus else None
+        rows = self.with_index(lambda index: find(index, query, videos))
         with self._lock:
             self._searches[query] = rows
             while len(self._searches) > KEPT_SEARCHES:
@@ -149,6 +150,41 @@ class Opened:
             return None
 
     @cached_property
+    def corpora(self) -> pa.Table | None:
+        """`id` and `corpus` of all planned videos, in a dataset of several corpora; else None."""
+        import pyarrow.compute as pc
+
+        def read() -> pa.Table | None:
+            with StoredTable.open(self.tree, PLAN, ["id", "corpus"]) as stored:
+                if "corpus" not in stored.schema.names:
+                    return None
+                return stored.take(stored.num_rows)
+
+        try:
+            table = self.reading(read)
+        except FileNotFoundError:
+            return None
+        if table is None:
+            return None
+        named = pc.fill_null(table["corpus"], self.record.corpus)
+        return table.set_column(table.column_names.index("corpus"), "corpus", named)
+
+    @cached_property
+    def corpus_names(self) -> list[str]:
+        """The corpora of a dataset of several, none of one."""
+        return [] if self.corpora is None else sorted(self.corpora["corpus"].unique().to_pylist())
+
+    def videos_of(self, corpus: str) -> pa.Array:
+        """Ids of the videos of a corpus."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = self.corpora
+        if table is None:
+            return pa.array([], pa.string())
+        return table["id"].filter(pc.equal(table["corpus"], corpus)).combine_chunks()
+
+    @cached_property
     def rejects(self) -> pa.Table:
         """`rejects.parquet`."""
         return self.reading(lambda: needed_table(self.tree, REJECTS))
@@ -173,6 +209,17 @@ class Opened:
         except (OSError, InputError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def rejected_windows(opened: Opened, video: str) -> list[dict[str, Any]]:
+    """The rejected windows of a video: `window`, `start_s`, `end_s`, `reason`."""
+    import pyarrow.compute as pc
+
+    table = opened.rejects
+    chosen = pc.and_(pc.equal(table["video"], video), pc.equal(table["kind"], "window"))
+    names = ["window", "start_s", "end_s", "reason"]
+    found: list[dict[str, Any]] = table.select(names).filter(chosen).to_pylist()
+    return found
 
 
 def stamp_of(tree: Tree) -> str:

@@ -57,14 +57,15 @@ class Skills:
 
     def alike(self, row: int, number: int) -> NDArray[np.int64]:
         """Rows of the other windows whose skills are nearest: with most tokens at the same places,
-        or at the least distance."""
+        and any at all, or at the least distance."""
         if self.codebook:
             far = (self.values != self.values[row]).sum(1).astype(np.float32)
         else:
             far = np.square(self.values - self.values[row]).sum(1)
         far[row] = np.inf
-        number = min(number, len(far) - 1)
-        nearest = np.argpartition(far, number - 1)[:number] if number > 0 else np.empty(0, int)
+        shares = far < self.values.shape[1] if self.codebook else np.isfinite(far)
+        number = min(number, int(shares.sum()))
+        nearest = np.argpartition(far, number - 1)[:number] if number else np.empty(0, np.int64)
         order = np.lexsort((nearest, far[nearest]))
         return np.asarray(nearest[order], np.int64)
 

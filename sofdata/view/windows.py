@@ -14,11 +14,11 @@ from sofdata.ui.text import printable
 from sofdata.view.answers import Answer, NotThere, address, html
 from sofdata.view.cards import PAGE, cards, paged, shortened, whole_number
 from sofdata.view.codemap import spread
-from sofdata.view.opened import Opened
+from sofdata.view.opened import Opened, rejected_windows
 from sofdata.view.query import ORDERS, Query
 from sofdata.view.shelf import Shelf
 
-ASKED = ("q", "cut", "video", "least", "most", "where", "order")
+ASKED = ("q", "cut", "video", "corpus", "least", "most", "where", "order")
 MOST_MARKS = 2000  # on the time line of a video
 ALIKE = 8
 
@@ -46,6 +46,7 @@ def windows_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answ
         "cards": cards(opened, rows[part]),
         "pager": pager,
         "cuts": opened.cuts,
+        "corpora": opened.corpus_names,
         "orders": ORDERS,
         "columns": opened.columns,
         "is_all": query.is_plain,
@@ -93,10 +94,10 @@ def video_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer
         raise NotThere(f"the dataset has no video {shortened(id)!r}")
     rows = opened.found(Query(source=id))
     part, pager = paged(len(rows), given, lambda page: address("video", id=id, page=page))
-    rejected = _rejected(opened, id)
+    rejected = rejected_windows(opened, id)
     values = {
         "id": printable(id),
-        "video": {name: printable(str(value)) for name, value in (video or {}).items()},
+        "video": {name: printable(_shown(value)) for name, value in (video or {}).items()},
         "refused": isinstance(ref, Refused),
         "uri": printable(ref.uri) if ref else "",
         "text": printable(ref.text) if ref and not isinstance(ref, Refused) else "",
@@ -156,17 +157,6 @@ def _neighbours(opened: Opened, number: int, source: str) -> dict[str, str]:
     same = [each for each, row in found.items() if row["source"] == source]
     names = {number - 1: "before", number + 1: "after"}
     return {names[each]: address("window", row=each) for each in same}
-
-
-def _rejected(opened: Opened, id: str) -> list[dict[str, Any]]:
-    """The rejected windows of a video."""
-    import pyarrow.compute as pc
-
-    table = opened.rejects
-    chosen = pc.and_(pc.equal(table["video"], id), pc.equal(table["kind"], "window"))
-    names = ["window", "start_s", "end_s", "reason"]
-    found: list[dict[str, Any]] = table.select(names).filter(chosen).to_pylist()
-    return found
 
 
 def _marks(opened: Opened, rows: list[int], rejected: list[dict[str, Any]]) -> list[Mark]:

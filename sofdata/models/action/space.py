@@ -35,6 +35,7 @@ class ActionSpace:
     low, high: the range seen.
     values: the two values of a dimension that takes only two, low before high; () for others.
     chunk: N, the most actions that a window of the demonstrations holds.
+    names: of the dimensions, and fps: actions a second; () and None where it was not said.
     """
 
     mean: tuple[float, ...]
@@ -43,11 +44,15 @@ class ActionSpace:
     high: tuple[float, ...]
     values: tuple[tuple[float, ...], ...]
     chunk: int
+    names: tuple[str, ...] = ()
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(getattr(self, name)) for name in ("mean", "std", "low", "high", "values")}
         if len(lengths) != 1 or not self.mean or self.chunk < 1 or min(self.std) <= 0:
             raise ContractError(f"not a space of actions: {self}")
+        if self.names and len(self.names) != self.size:
+            raise ContractError(f"{len(self.names)} names of {self.size} dimensions of actions")
 
     @property
     def size(self) -> int:
@@ -57,10 +62,12 @@ class ActionSpace:
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """The space that `dataclasses.asdict` wrote, also after a round trip through JSON."""
-        read = {name: values[name] for name in (field.name for field in fields(cls))}
+        known = {field.name for field in fields(cls)}
+        read = {name: value for name, value in values.items() if name in known}
         for name in ("mean", "std", "low", "high"):
             read[name] = tuple(float(value) for value in read[name])
         read["values"] = tuple(tuple(float(value) for value in pair) for pair in read["values"])
+        read["names"] = tuple(read.get("names", ()))  # saved since actions are named
         return cls(**read)
 
     def vector(self, name: str) -> Tensor:
