@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sofdata.ingest.verify import Finding, Verdict
     from sofdata.loading.loader import Loader
     from sofdata.loading.split import HeldOut, Sides
-    from sofdata.models.policy import Policy
+    from sofdata.models.policy import Control, Policy
     from sofdata.shards.schema import DatasetRecord
     from sofdata.train.pipeline import Trained
     from sofdata.train.run import StageResult
@@ -71,6 +71,7 @@ __all__ = [
     "Batch",
     "ConfigError",
     "ContractError",
+    "Control",
     "DatasetRecord",
     "DecodeError",
     "Estimate",
@@ -121,7 +122,7 @@ _HOMES = {
     "sofdata.ingest.estimate.estimate": ("Estimate", "NoEstimate"),
     "sofdata.ingest.estimate.figures": ("Figure",),
     "sofdata.ingest.run": ("Summary",),
-    "sofdata.models.policy": ("Policy",),
+    "sofdata.models.policy": ("Control", "Policy"),
     "sofdata.loading.loader": ("Loader",),
     "sofdata.shards.schema": ("DatasetRecord",),
     "sofdata.loading.split": ("HeldOut", "Sides"),

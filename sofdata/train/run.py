@@ -22,10 +22,10 @@ import torch
 from sofdata.config.earlier import identity
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import trees_of
-from sofdata.loading.split import HeldOut, read_list
+from sofdata.loading.split import read_list
 from sofdata.models.files import hash_of
 from sofdata.models.saved import MODEL
-from sofdata.shards.layout import DATASET, WIDS
+from sofdata.shards.layout import DATASET, SPLIT, WIDS
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
@@ -103,8 +103,7 @@ def _remove_earlier(job: StageJob) -> None:
     config, data = job.config, job.stage.data
     if not config.machine.workers:
         device_of(config)
-    how = HeldOut(data.held_out, data.held_out_list, data.held_out_where)
-    loaders(job, Ranks(0, 1, torch.device("cpu")), decided_sides(job.urls, job.options, how))
+    loaders(job, Ranks(0, 1, torch.device("cpu")), decided_sides(job.urls, job.options, data))
     if job.name != "skill":
         skill_file(job)
     try:
@@ -137,11 +136,12 @@ def stage_digest(job: StageJob) -> str:
     The number of workers is part of it, since it decides the order of sums; `run`, how often is
     logged, is not.
     """
-    machine = job.config.machine
+    machine, data = job.config.machine, job.stage.data
+    by_split = data.stored_split and not (data.held_out_list or data.held_out_where)
     parts: dict[str, Any] = {
         "stage": identity(job.stage, exclude={"run"}),
         "machine": identity(machine, exclude={"address"}),
-        "data": [dataset_digest(Tree(url, job.options)) for url in job.urls],
+        "data": [dataset_digest(Tree(url, job.options), by_split) for url in job.urls],
         "before": None if job.name == "skill" else hash_of(skill_file(job)),
         "sofdata": __version__,
     }
@@ -153,8 +153,11 @@ def stage_digest(job: StageJob) -> str:
     return json_digest(parts)
 
 
-def dataset_digest(tree: Tree) -> str:
-    """Changes with any window of a dataset: its record holds all configuration and statistics."""
+def dataset_digest(tree: Tree, stored_split: bool = False) -> str:
+    """Changes with any window of a dataset: its record holds all configuration and statistics.
+
+    stored_split: whether the split that is stored with it decides what is learned from.
+    """
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
@@ -163,4 +166,6 @@ def dataset_digest(tree: Tree) -> str:
             f"there is no complete dataset at {tree.name} ({lacks} is missing): 'sofdata ingest' "
             "makes one"
         ) from None
+    if stored_split and tree.exists(SPLIT):
+        parts.append(tree.read(SPLIT))
     return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -24,7 +24,7 @@ from sofdata.loading.split import Sides
 from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
-from sofdata.models.action.space import measure_actions
+from sofdata.models.action.space import measure_actions, measure_state
 from sofdata.models.planner.evaluation import PlannerEvaluation
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
@@ -211,7 +211,9 @@ def build_model(
             planner.keep(every, window_times(open_catalog(trees_of(job.urls, job.options))))
         return planner
     actions = replace(measure_actions(_every(job, data, shuffle=False)), **_named(job))
-    return ActionDecoder(job.config.decoder.model, skill, actions, tuple(data.texts))
+    config, texts = job.config.decoder.model, tuple(data.texts)
+    state = measure_state(_every(job, data, shuffle=False)) if config.state else None
+    return ActionDecoder(config, skill, actions, texts, state)
 
 
 def _named(job: StageJob) -> dict[str, Any]:
