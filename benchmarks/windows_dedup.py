@@ -109,8 +109,10 @@ def write(folder: Path, clips: int, real: Path | None) -> int:
         count += 1
         write_video(folder / f"{name}.webm", film, fps, options={"crf": "30"})
         for number, change in enumerate(WAYS.values()):
-            made = [np.ascontiguousarray(f[: len(f) // 2 * 2, : f.shape[1] // 2 * 2]) for f in
-                    change(film, fps)]
+            made = [
+                np.ascontiguousarray(f[: len(f) // 2 * 2, : f.shape[1] // 2 * 2])
+                for f in change(film, fps)
+            ]
             write_video(folder / f"{name}~{number}.webm", made, fps, options={"crf": "50"})
     return count
 

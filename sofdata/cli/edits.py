@@ -67,7 +67,7 @@ def select(
 
     _supervised(engine)
     derivation = selected(open_parent(Tree(dest)), Tree(new), Selection(where))
-    _derive(derivation, engine, workers, no_lock, quiet, json_)
+    derived(derivation, engine, workers, no_lock, quiet, json_)
 
 
 def rewindow(
@@ -91,7 +91,7 @@ def rewindow(
 
     _supervised(engine)
     derivation = rewound(open_parent(Tree(dest)), Tree(new), set_ or [])
-    _derive(derivation, engine, workers, no_lock, quiet, json_)
+    derived(derivation, engine, workers, no_lock, quiet, json_)
 
 
 def _supervised(engine: str | None) -> None:
@@ -99,7 +99,7 @@ def _supervised(engine: str | None) -> None:
         supervise()
 
 
-def _derive(
+def derived(
     derivation: Derivation,
     engine: str | None,
     workers: int | None,

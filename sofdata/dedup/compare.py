@@ -74,9 +74,7 @@ def _matches(
                 yield numbers[place], found
 
 
-def _judged(
-    look: Look, other: Look, rows: int, agreement: float, mirrored: bool
-) -> Match | None:
+def _judged(look: Look, other: Look, rows: int, agreement: float, mirrored: bool) -> Match | None:
     """Compare the frames at a shift. rows: by which the second is to be moved over the first."""
     shift_s = look.start_s - other.start_s + rows / RATE_HZ
     bits = differing_bits(look, other, shift_s, mirrored)

@@ -100,7 +100,8 @@ class Recuts:
         if not kept.has_flow(origin.path, ref.id):
             take_note(self.parent, job.dest, video, ref.id)
             return video
-        recut(ref, kept.pieces(origin.path, ref.id), job, samples)
+        names = tuple(self.record.actions.names) if self.record.actions else ()
+        recut(ref, kept.pieces(origin.path, ref.id), job.config, samples, names)
         attempt = VideoAttempt(job.config.video.decoder)
         ended = finished_outcome(ref, video.decoder, _report(video), samples, attempt).record
         return ended.model_copy(update={"tries": video.tries})
@@ -113,15 +114,24 @@ class Recuts:
         )
 
 
-def recut(ref: VideoRef, pieces: Iterator[Piece], job: UnitJob, samples: VideoSamples) -> None:
-    """Cut the kept flow of a video into windows, and write them. Raises `InputError`."""
+def recut(
+    ref: VideoRef,
+    pieces: Iterator[Piece],
+    config: IngestConfig,
+    samples: VideoSamples,
+    action_names: tuple[str, ...] = (),
+) -> None:
+    """Cut the kept flow of a video into windows, and write them. Raises `InputError`.
+
+    action_names: of the dimensions of its actions, where it is a demonstration.
+    """
     first = next(pieces, None)
     if first is None:  # no frame of it was sampled
         return
-    record, config = first.kept.record, job.config
-    names = job.actions.names if job.actions else ()
-    context = VideoContext(ref, record.estimator, record.video_size, record.fit, names)
-    track = decode_actions(first.members, len(names)) if ref.actions and names else None
+    record = first.kept.record
+    context = VideoContext(ref, record.estimator, record.video_size, record.fit, action_names)
+    is_shown = ref.actions is not None and bool(action_names)
+    track = decode_actions(first.members, len(action_names)) if is_shown else None
     chunks = kept_chunks(itertools.chain([first], pieces), config, ref.annotations)
     images = Jpegs(config.images)
     for window in with_actions(join_steps(chunks, config.windows, ref.annotations), track):

@@ -32,7 +32,7 @@ from sofdata.bench.results.table import (
     training_s,
 )
 from sofdata.bench.study.arms import ARMS
-from sofdata.pictures.colour import wheel_picture
+from sofdata.pictures.colour import wheel_legend
 from sofdata.report.charts import Chart, MeasuredPoint, lines, points
 from sofdata.report.page import picture, render, write_page
 from sofdata.report.rollouts import Strip, rollouts
@@ -115,7 +115,7 @@ def write_benchmark(
     parts = [suite_part(results, left_out, folders, every) for results, left_out in chosen]
     out.mkdir(parents=True, exist_ok=True)
     tree = Tree(str(out))
-    wheel = picture(wheel_picture(96), lossless=True)
+    wheel = picture(wheel_legend(96), lossless=True)
     page = render(
         "benchmark.html.j2", {"parts": parts, "wheel": wheel, "arms": ARMS.values(), "ours": OURS}
     )

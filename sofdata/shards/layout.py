@@ -12,6 +12,7 @@ LEDGER = "ledger"
 RUNS = "runs"
 QUARANTINE = "quarantine"
 COPIES = "copies.parquet"  # what `sofdata dedup` found; may be deleted at any time
+SPLIT = "split.json"  # which files are held out, where that was decided
 FILES = "files.parquet"  # what the files of the source looked like; may be deleted at any time
 
 

@@ -36,6 +36,7 @@ SECTIONS = {
         "rewindow",
         "train",
         "load_policy",
+        "export",
     ),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ MEASURES = (
     ("error_mean_px", "mean error of the codec", "px"),
 )
 
+COUNTED = ("videos", "done", "rejected", "quarantined", "windows", "windows_rejected", "salvaged")
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -43,6 +46,7 @@ def account_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answ
     values = {
         "counts": counts,
         "corpora": corpora_table(opened),
+        "counted": COUNTED,
         "reasons": _shares(counts.reasons, "video"),
         "window_reasons": _shares(counts.window_reasons, "window"),
         "ignored": _shares(counts.ignored_files, ""),
@@ -57,12 +61,30 @@ def account_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answ
 
 def corpora_table(opened: Opened) -> list[dict[str, Any]]:
     """A row a corpus: how its videos ended, and its windows."""
-    counts = opened.record.counts
-    names = ("videos", "done", "rejected", "quarantined", "windows", "windows_rejected", "salvaged")
-    return [
-        {"corpus": printable(opened.record.corpus)}
-        | {name: getattr(counts, name) for name in names}
-    ]
+    if opened.corpora is None:
+        counts = opened.record.counts
+        row = {name: getattr(counts, name) for name in COUNTED}
+        return [{"corpus": printable(opened.record.corpus), "address": "./", **row}]
+    return [_corpus_row(opened, name) for name in opened.corpus_names]
+
+
+def _corpus_row(opened: Opened, name: str) -> dict[str, Any]:
+    """The account of one of several corpora."""
+    import pyarrow.compute as pc
+
+    videos = opened.videos
+    own = videos.filter(pc.is_in(videos["id"], value_set=opened.videos_of(name)))
+    status = Counter(own["status"].to_pylist())
+    done = own.filter(pc.equal(own["status"], "done"))
+    return {
+        "corpus": printable(name),
+        "address": address("./", corpus=name),
+        "videos": own.num_rows,
+        **{each: status[each] for each in ("done", "rejected", "quarantined")},
+        "windows": pc.sum(own["windows"]).as_py() or 0,
+        "windows_rejected": pc.sum(own["windows_rejected"]).as_py() or 0,
+        "salvaged": pc.sum(pc.not_equal(done["salvaged"], "")).as_py() or 0,
+    }
 
 
 def _shares(parts: Mapping[str, int], kind: str) -> list[Share]:

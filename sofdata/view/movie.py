@@ -109,7 +109,8 @@ class _Film:
     @property
     def scale_px(self) -> float:
         """The speed of full colour: the fastest of its windows' 99th percentiles."""
-        return max([SLOWEST_PX, *(each["p99_px"] for each in self.entries)])
+        speeds = [each["p99_px"] for each in self.entries]
+        return float(max([SLOWEST_PX, *speeds]))
 
     @property
     def ends_s(self) -> float:

@@ -87,7 +87,8 @@ class Opened:
             if query in self._searches:
                 self._searches.move_to_end(query)
                 return self._searches[query]
-        rows = self.with_index(lambda index: find(index, query))
+        videos = self.videos_of(query.corpus) if query.corpus else None
+        rows = self.with_index(lambda index: find(index, query, videos))
         with self._lock:
             self._searches[query] = rows
             while len(self._searches) > KEPT_SEARCHES:
@@ -147,6 +148,41 @@ class Opened:
             raise InputError(f"the plan is damaged: {id}: {str(error)[:200]}") from None
         except FileNotFoundError:  # a dataset without its plan can be looked at all the same
             return None
+
+    @cached_property
+    def corpora(self) -> pa.Table | None:
+        """`id` and `corpus` of all planned videos, in a dataset of several corpora; else None."""
+        import pyarrow.compute as pc
+
+        def read() -> pa.Table | None:
+            with StoredTable.open(self.tree, PLAN, ["id", "corpus"]) as stored:
+                if "corpus" not in stored.schema.names:
+                    return None
+                return stored.take(stored.num_rows)
+
+        try:
+            table = self.reading(read)
+        except FileNotFoundError:
+            return None
+        if table is None:
+            return None
+        named = pc.fill_null(table["corpus"], self.record.corpus)
+        return table.set_column(table.column_names.index("corpus"), "corpus", named)
+
+    @cached_property
+    def corpus_names(self) -> list[str]:
+        """The corpora of a dataset of several, none of one."""
+        return [] if self.corpora is None else sorted(self.corpora["corpus"].unique().to_pylist())
+
+    def videos_of(self, corpus: str) -> pa.Array:
+        """Ids of the videos of a corpus."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = self.corpora
+        if table is None:
+            return pa.array([], pa.string())
+        return table["id"].filter(pc.equal(table["corpus"], corpus)).combine_chunks()
 
     @cached_property
     def rejects(self) -> pa.Table:

@@ -40,6 +40,7 @@ class Query:
 
     text: words, all of which occur in a window's text or in its video's id, whatever their case.
     cut: why the window's stretch begins, "" for all. source: the id of its video, "" for all.
+    corpus: that its video is of, in a dataset of several, "" for all.
     least_px, most_px: bounds of its mean motion. where: a filter as the loader takes it.
     order: one of `ORDERS`.
     """
@@ -47,6 +48,7 @@ class Query:
     text: str = ""
     cut: str = ""
     source: str = ""
+    corpus: str = ""
     least_px: float = -math.inf
     most_px: float = math.inf
     where: str = ""
@@ -62,6 +64,7 @@ class Query:
             text=" ".join(given.get("q", "")[:LONGEST].split()),
             cut=given.get("cut", ""),
             source=given.get("video", ""),
+            corpus=given.get("corpus", ""),
             least_px=_bound(given, "least", -math.inf),
             most_px=_bound(given, "most", math.inf),
             where=given.get("where", "").strip(),
@@ -74,14 +77,16 @@ class Query:
         return self == Query()
 
 
-def find(index: Index, query: Query) -> NDArray[np.int64]:
+def find(index: Index, query: Query, videos: pa.Array | None = None) -> NDArray[np.int64]:
     """Numbers of the rows that fulfil a search, in its order.
+
+    videos: ids of those of the corpus that is asked for, None for all.
 
     Raises `ConfigError` for a filter that is none, `InputError` where the index is damaged.
     """
     chosen = np.ones(index.num_rows, np.bool_)
-    if query.text or query.source or query.cut:
-        _narrow_by_words(index, query, chosen)
+    if query.text or query.source or query.cut or videos is not None:
+        _narrow_by_words(index, query, chosen, videos)
     if not (query.least_px == -math.inf and query.most_px == math.inf):
         motion = column(index, "mean_px")
         chosen &= (motion >= query.least_px) & (motion <= query.most_px)
@@ -123,7 +128,9 @@ def _bound(given: Mapping[str, str], name: str, otherwise: float) -> float:
     return value
 
 
-def _narrow_by_words(index: Index, query: Query, chosen: NDArray[np.bool_]) -> None:
+def _narrow_by_words(
+    index: Index, query: Query, chosen: NDArray[np.bool_], videos: pa.Array | None
+) -> None:
     words = query.text.split()[:MOST_WORDS]
     for first, batch in index.batches(["text", "source", "cut"], encoded=True):
         part = chosen[first : first + batch.num_rows]
@@ -132,6 +139,8 @@ def _narrow_by_words(index: Index, query: Query, chosen: NDArray[np.bool_]) -> N
         for name, wanted in (("source", query.source), ("cut", query.cut)):
             if wanted:
                 part &= _is(batch[name], wanted)
+        if videos is not None:
+            part &= _is_any(batch["source"], videos)
 
 
 def _has(texts: pa.DictionaryArray, word: str) -> NDArray[np.bool_]:
@@ -150,6 +159,14 @@ def _is(texts: pa.DictionaryArray, wanted: str) -> NDArray[np.bool_]:
 
     known, codes = used_values(texts)
     found: NDArray[np.bool_] = pc.equal(known, wanted).to_numpy(zero_copy_only=False)
+    return found[codes]
+
+
+def _is_any(texts: pa.DictionaryArray, wanted: pa.Array) -> NDArray[np.bool_]:
+    import pyarrow.compute as pc
+
+    known, codes = used_values(texts)
+    found: NDArray[np.bool_] = pc.is_in(known, value_set=wanted).to_numpy(zero_copy_only=False)
     return found[codes]
 
 

@@ -18,7 +18,7 @@ from sofdata.view.opened import Opened, rejected_windows
 from sofdata.view.query import ORDERS, Query
 from sofdata.view.shelf import Shelf
 
-ASKED = ("q", "cut", "video", "least", "most", "where", "order")
+ASKED = ("q", "cut", "video", "corpus", "least", "most", "where", "order")
 MOST_MARKS = 2000  # on the time line of a video
 ALIKE = 8
 
@@ -46,6 +46,7 @@ def windows_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answ
         "cards": cards(opened, rows[part]),
         "pager": pager,
         "cuts": opened.cuts,
+        "corpora": opened.corpus_names,
         "orders": ORDERS,
         "columns": opened.columns,
         "is_all": query.is_plain,
