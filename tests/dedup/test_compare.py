@@ -108,7 +108,7 @@ def test_motion_is_the_same_whatever_the_rate_of_the_steps() -> None:
     fast = [(n / 12, (n + 1) / 12) for n in range(48)]
     way = np.linspace(0.2, 1, 16).repeat(VALUES).reshape(16, VALUES).astype(np.float32)
     _, coarse = motion_of(slow, way)
-    start_s, fine = motion_of(fast, (way / 3).repeat(3, axis=0))
+    start_s, fine = motion_of(fast, (way / np.float32(3)).repeat(3, axis=0))
     assert start_s == -1 / RATE_HZ
     assert np.abs(coarse.astype(int) - fine.astype(int)).max() <= 1
 
