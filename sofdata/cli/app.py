@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
+from sofdata.cli.dedup import DEDUP_EXAMPLES, dedup
 from sofdata.cli.edits import (
     APPEND_EXAMPLES,
     MERGE_EXAMPLES,
@@ -471,6 +472,7 @@ app.command(epilog=SELECT_EXAMPLES)(select)
 app.command(epilog=MERGE_EXAMPLES)(merge)
 app.command(epilog=APPEND_EXAMPLES)(append)
 app.command(epilog=SPLIT_EXAMPLES)(split)
+app.command(epilog=DEDUP_EXAMPLES)(dedup)
 app.command(epilog=REWINDOW_EXAMPLES)(rewindow)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=ENCODE_EXAMPLES)(encode)
