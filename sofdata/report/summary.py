@@ -15,7 +15,7 @@ from sofdata.flow.quality import NOTES
 from sofdata.ingest.libraries import NOTE
 from sofdata.shards.layout import REJECTS, VIDEOS
 from sofdata.shards.parquet import needed_table
-from sofdata.shards.schema import Counts, DatasetRecord
+from sofdata.shards.schema import MIB, Counts, DatasetRecord
 from sofdata.storage.tree import Tree
 from sofdata.ui.console import labelled, note, say
 from sofdata.ui.text import printable
@@ -53,6 +53,7 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "counts": dataset.counts.model_dump(mode="json"),
         "flow": dataset.flow,
         "actions": dataset.actions.model_dump(mode="json") if dataset.actions else None,
+        "kept_flow": dataset.kept.model_dump(mode="json") if dataset.kept else None,
         "config_sha256": dataset.config_sha256,
         "provenance": dataset.provenance,
         "libraries": dataset.libraries,
@@ -71,6 +72,7 @@ def print_ingest(
         console.print(_videos_table(rejects, "not done", REJECTS))
     if dataset.counts.salvaged:
         console.print(_videos_table(salvaged_videos(dest), "salvaged", VIDEOS))
+    print_kept(console, dataset)
     for row in [row for row in rejects if row["status"] == "quarantined"][:1]:
         command = f"sofdata replay {shlex.quote(dest.name)} {shlex.quote(row['video'])}"
         say(console, f"to look into one: {printable(command)}")
@@ -106,10 +108,23 @@ def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
         f"estimator: {dataset.provenance['estimator']}, codec: {dataset.config['codec']['name']}, "
         f"config {dataset.config_sha256[:12]}",
     )
+    print_kept(console, dataset)
     for text in dataset.notes:
         note(console, text)
     print_lineage(console, dataset)
     say(console, f"dataset: {dest}")
+
+
+def print_kept(console: Console, dataset: DatasetRecord) -> None:
+    """Print what is kept of the flow of whole videos; nothing where none is."""
+    if (kept := dataset.kept) is None:
+        return
+    say(
+        console,
+        f"kept flow: {kept.steps} steps at {kept.size} px in {kept.bytes / MIB:.1f} MiB, "
+        f"{kept.bytes_per_video_s / 1000:.0f} KB a second of video; error: mean "
+        f"{kept.error_mean_px:.4f} px, largest {kept.error_max_px:.4f} px",
+    )
 
 
 def print_lineage(console: Console, dataset: DatasetRecord) -> None:

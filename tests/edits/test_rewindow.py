@@ -357,6 +357,16 @@ def test_an_object_store_holds_parent_and_result(
     assert verify(Tree("memory://rewound")).whole
 
 
+def test_what_is_kept_is_shown(compact: Path, exact: Path) -> None:
+    for dest in (compact, exact):
+        kept = record(dest).kept
+        assert kept is not None
+        shown = sofdata("inspect", dest)
+        wanted = f"kept flow: {kept.steps} steps at 16 px in {kept.bytes / (1 << 20):.1f} MiB"
+        assert wanted in shown.stdout
+        assert f"largest {kept.error_max_px:.4f} px" in " ".join(shown.stdout.split())
+
+
 def test_the_command_prints_what_it_has_made(compact: Path, tmp_path: Path) -> None:
     done = sofdata(
         *("rewindow", compact, tmp_path / "new", "--set", "windows.length=3", "--engine", "inline")
