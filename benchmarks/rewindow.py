@@ -8,8 +8,8 @@ worker's work each:
 - `rewindow` of what was kept: with the same settings, and to windows twice as long that adjoin.
 
 Seconds are CPU time of this process from the plan to `dataset.json`; what is imported is so before,
-by a round over two clips. The error is that of the kept flow, as `dataset.json` states it, and what of it
-reaches stored windows: those of the rewound dataset against those that the ingest has stored.
+by a round over two clips. The error is that of the kept flow, as `dataset.json` states it, and what
+of it reaches stored windows: those of the rewound dataset against those that the ingest has stored.
 
     python benchmarks/rewindow.py [--clips 40] [--rounds 5]
     python benchmarks/rewindow.py --real ../shared/clips

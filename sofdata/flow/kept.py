@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,16 +82,12 @@ def unpack(data: bytes, meta: Mapping[str, Any]) -> Flow:
         steps, height, width, _ = claimed_shape(meta)
         shape = (steps, 2, height, width)
         if meta["codec"] == "fixed":
-            planes = _summed(_together(data, "<u2", shape), float(meta["step_px"]))
-        elif meta["codec"] == "float32":
-            planes = _together(data, "<f4", shape).astype(np.float32)
-        else:
-            raise ValueError(f"unknown codec {meta['codec']!r:.60}")
-        if not np.isfinite(planes).all():
-            raise ValueError("it holds values that are not finite")
+            return _levels(_parts(data, 2, shape), float(meta["step_px"]))
+        if meta["codec"] == "float32":
+            return _floats(_parts(data, 4, shape))
+        raise ValueError(f"unknown codec {meta['codec']!r:.60}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{SUFFIX} cannot be read as kept flow: {error}") from None
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
 
 
 def gzipped(values: NDArray[Any]) -> bytes:
@@ -119,13 +116,29 @@ def _differences(planes: Flow, step_px: float) -> NDArray[np.uint16]:
     return words
 
 
-def _summed(words: NDArray[np.uint16], step_px: float) -> Flow:
+def _levels(parts: NDArray[np.uint8], step_px: float) -> Flow:
+    """Flow [S,h,w,2] of the bytes of `_differences` [2,S,2,h,w]."""
     if not 0 < step_px <= _COARSEST_PX:
         raise ValueError(f"step_px {step_px} is no step")
-    halves = words.astype(np.uint16)
-    steps = ((halves >> 1) ^ (-(halves & 1).astype(np.int16)).view(np.uint16)).view(np.int16)
-    levels = np.cumsum(steps, axis=-1, dtype=np.int16)
-    return levels.astype(np.float32) * np.float32(step_px)
+    words = parts[1].astype(np.uint16)
+    words <<= 8
+    words |= parts[0]
+    signs = np.negative(words & 1)  # all bits where the difference is negative
+    words >>= 1
+    words ^= signs
+    levels = np.cumsum(words.view(np.int16), axis=-1, dtype=np.int16)
+    flow = np.empty((*levels.shape[:1], *levels.shape[2:], 2), np.float32)
+    for axis in range(2):
+        np.multiply(levels[:, axis], np.float32(step_px), out=flow[..., axis])
+    return flow
+
+
+def _floats(parts: NDArray[np.uint8]) -> Flow:
+    """Flow [S,h,w,2] of the bytes of its planes [4,S,2,h,w]."""
+    planes = np.ascontiguousarray(np.moveaxis(parts, 0, -1)).view("<f4")[..., 0]
+    if not np.isfinite(planes).all():
+        raise ValueError("it holds values that are not finite")
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1), np.float32)
 
 
 def _apart(words: NDArray[Any]) -> NDArray[np.uint8]:
@@ -135,8 +148,8 @@ def _apart(words: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.moveaxis(parts, -1, 0))
 
 
-def _together(data: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    width = np.dtype(dtype).itemsize
-    check_values(int(np.prod(shape)), "kept flow")
-    parts = read_npy_gz(data, "|u1", (width, *shape))
-    return np.ascontiguousarray(np.moveaxis(parts, 0, -1)).view(dtype)[..., 0]
+def _parts(data: bytes, width: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The bytes [width,S,2,h,w] of numbers [S,2,h,w]."""
+    check_values(width * math.prod(shape) // 4, "kept flow")
+    parts: NDArray[np.uint8] = read_npy_gz(data, "|u1", (width, *shape))
+    return parts

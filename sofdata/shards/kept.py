@@ -103,7 +103,11 @@ def decode_kept(key: str, members: Mapping[str, bytes], size: int) -> KeptPiece:
         flow, evidence = np.zeros((steps, size, size, 2), np.float32), np.zeros((steps, *CELLS))
         if moves.any():
             found = unpack(members[SUFFIX], record.flow)
-            flow[moves] = _fitting(found, (int(moves.sum()), size, size, 2))
+            found = _fitting(found, (int(moves.sum()), size, size, 2))
+            if moves.all():  # as nearly always
+                flow = found
+            else:
+                flow[moves] = found
             texture = read_npy_gz(members[TEXTURE], "<f4", (int(moves.sum()), *CELLS))
             evidence[moves] = texture
         small = read_npy_gz(members[SMALL], "|u1", (steps + 1, SMALL_SIDE, SMALL_SIDE, 3))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,9 +115,11 @@ def kept_steps(kept: KeptSteps, breaks: Sequence[str], config: WindowConfig) -> 
     if (wanted & ~kept.known).any():
         raise ContractError("a window would reach over a step whose flow is not known")
     made: list[Step | None] = [None] * len(kept)
-    which = np.flatnonzero(wanted)
+    which: Any = np.flatnonzero(wanted)
+    if len(which) == len(kept):  # as nearly always: then nothing is copied
+        which = slice(None)
     found = described_steps(kept.flow[which], kept.moves[which], kept.evidence[which], config)
-    for number, step in zip(which.tolist(), found, strict=True):
+    for number, step in zip(np.flatnonzero(wanted).tolist(), found, strict=True):
         made[number] = step
     return made
 
