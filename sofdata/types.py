@@ -273,6 +273,7 @@ class SkillWindow(Brief):
     cut: why the stretch that this window was cut from begins: "start", "shot", "gap", "redacted"
         or "text".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
+    quality: what pictures and flow are worth, of what was asked (see `sofdata.windows.quality`).
 
     >>> frame = np.zeros((128, 128, 3), np.uint8)
     >>> flow, times_s = np.zeros((8, 64, 64, 2), np.float32), np.arange(9) / 10
@@ -288,6 +289,7 @@ class SkillWindow(Brief):
     last: NDArray[np.uint8]
     cut: str
     motion: Mapping[str, float]
+    quality: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         _expect("SkillWindow.flow", self.flow, np.float32, (None, None, None, 2))

@@ -18,6 +18,7 @@ from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.quality import QualityConfig
 
 
 class UnitConfig(Section):
@@ -173,6 +174,7 @@ class IngestConfig(Section):
     video: VideoConfig = VideoConfig()
     flow: FlowConfig = FlowConfig()
     windows: WindowConfig = WindowConfig()
+    quality: QualityConfig = QualityConfig()
     codec: CodecConfig = CodecConfig()
     images: ImageConfig = ImageConfig()
     units: UnitConfig = UnitConfig()
@@ -200,14 +202,16 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `manifest`,
-        `windows.texts`, `windows.tail`, `windows.min_texture` and `windows.camera_fit` are left out
-        where they change nothing, as in datasets made before there were such keys (see
+        `quality`, `windows.texts`, `windows.tail`, `windows.min_texture` and `windows.camera_fit`
+        are left out where they change nothing, as in datasets made before there were such keys (see
         `stored_config`); so is `video.max_pixels` where it is the default, since hardly any video
         has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
+        if not self.quality.columns:
+            left_out.add("quality")
         content = self.model_dump(mode="json", exclude=left_out)
         content["flow"] = self.flow.content()
         if self.video.max_pixels == VideoConfig().max_pixels:
@@ -249,12 +253,14 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     before = {"texts": "label", "tail": "drop", "min_texture": 0.0, "camera_fit": "ransac"}
     windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
+    quality = {**QualityConfig().model_dump(mode="json"), "columns": []}
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     flow = content.get("flow", {})
     dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
     return {
         "with_actions": False,
         "manifest": manifest,
+        "quality": quality,
         **content,
         "windows": windows,
         "video": video,

@@ -28,6 +28,7 @@ from sofdata.types import (
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.quality import QualityConfig
 from sofdata.windows.segment import Windower, make_steps
 from sofdata.windows.shots import shot_changes
 from sofdata.windows.steps import Step
@@ -108,10 +109,14 @@ def estimate_flow(
         yield wait()
 
 
-def reduce_flow(chunks: Iterable[Chunk], config: WindowConfig) -> Iterator[StepChunk]:
+def reduce_flow(
+    chunks: Iterable[Chunk],
+    config: WindowConfig,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
+) -> Iterator[StepChunk]:
     """Reduce flow to its stored size and describe each step, which needs no other one."""
     for chunk in chunks:
-        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config)
+        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config, quality)
         yield StepChunk(chunk.frames, steps, chunk.breaks)
 
 
@@ -133,9 +138,10 @@ def cut_windows(
     chunks: Iterable[Chunk],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """`join_steps` of what `reduce_flow` makes of the chunks."""
-    return join_steps(reduce_flow(chunks, config), config, annotations)
+    return join_steps(reduce_flow(chunks, config, quality), config, annotations)
 
 
 def with_actions(

@@ -50,14 +50,16 @@ def _arrays(chunk: StepChunk) -> list[NDArray[Any]]:
         np.array([step.magnitude for step in steps], np.float32),
         *_some([step.camera for step in steps]),
         *_some([step.evidence for step in steps]),
+        *_some([step.quality for step in steps]),
     ]
 
 
 def _chunk(file: IO[bytes]) -> StepChunk:
-    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(9)]
-    rgb, pts_s, reasons, flow, magnitude, has_camera, camera, is_seen, seen = arrays
+    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(11)]
+    rgb, pts_s, reasons, flow, magnitude, *optional = arrays
+    has_camera, camera, is_seen, seen, is_judged, judged = optional
     cameras = [None if one is None else tuple(one.tolist()) for one in _all(has_camera, camera)]
-    made = map(Step, flow, magnitude, cameras, _all(is_seen, seen))
+    made = map(Step, flow, magnitude, cameras, _all(is_seen, seen), _all(is_judged, judged))
     breaks = [BREAKS[number] for number in reasons]
     steps = [None if reason else next(made) for reason in breaks]
     return StepChunk(Frames(rgb, pts_s), steps, breaks)
