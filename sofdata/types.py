@@ -355,6 +355,8 @@ class Batch(Brief):
     mask: bool [B,L]; True where a step is real.
     text_ids: int64 [B]; index into the loader's `texts`.
     keys: the B keys of the samples.
+    columns: float64 [B] by name, the columns that `load(..., columns=...)` asks for; NaN where a
+        window has no value.
 
     >>> import sofdata
     >>> batch = next(iter(sofdata.load("dataset", batch_size=2)))
@@ -370,6 +372,7 @@ class Batch(Brief):
     mask: torch.Tensor
     text_ids: torch.Tensor
     keys: tuple[str, ...]
+    columns: Mapping[str, torch.Tensor] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         size, steps = self.mask.shape
@@ -382,6 +385,7 @@ class Batch(Brief):
             "last": len(self.last),
             "text_ids": len(self.text_ids),
             "keys": len(self.keys),
+            **{f"columns[{name!r}]": len(values) for name, values in self.columns.items()},
         }
         for name, length in lengths.items():
             if length != size:
@@ -414,6 +418,7 @@ class Batch(Brief):
         changed: dict[str, Any] = {
             name: change(value) for name, value in values.items() if isinstance(value, torch.Tensor)
         }
+        changed["columns"] = {name: change(value) for name, value in self.columns.items()}
         return replace(self, **changed)
 
 

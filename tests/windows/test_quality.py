@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sofdata.errors import ConfigError
 from sofdata.flow.config import FlowConfig
 from sofdata.flow.estimator import make_estimator
-from sofdata.types import FlowClip, Frames, SkillWindow
+from sofdata.types import FlowClip, Frames, RejectedWindow, SkillWindow
 from sofdata.windows.camera import camera_flow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.consistency import backward_flow, disagreement
@@ -215,7 +215,7 @@ def test_steps_are_the_same_with_and_without_quality() -> None:
 
 def windows_of(rgb: NDArray[np.uint8], chunk: int) -> list[dict[str, float]]:
     estimator, config = make_estimator(FlowConfig()), WindowConfig.parse({"static_px": 0})
-    windower, found = Windower(config), []
+    windower, found = Windower(config), list[SkillWindow | RejectedWindow]()
     for first in range(0, len(rgb) - 1, chunk):
         part = rgb[first : first + chunk + 1]
         frames = Frames(part, np.arange(first, first + len(part)) / 8)

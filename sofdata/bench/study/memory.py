@@ -208,7 +208,9 @@ def _between(url: str, batch: Batch) -> Tensor:
 def _joined(parts: Sequence[Batch]) -> Batch:
     kind = type(parts[0])
     names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
-    values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    values: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in names
+    }
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 
 
