@@ -82,7 +82,7 @@ def test_a_filter_on_quality_loads_what_it_says_and_batches_have_the_numbers(jud
         loader = sofdata.load(
             judged, batch_size=3, where="dark_share < 0.9", columns=columns, workers=workers
         )
-        seen = []
+        seen: list[str] = []
         for batch in loader:
             assert [*batch.columns] == ["blur", "mean_px", "steps", "start_s", "error_mean_px"]
             for name, values in batch.columns.items():
@@ -107,7 +107,7 @@ def test_columns_that_are_not_there_are_explained(judged: Path, dataset: Path) -
             sofdata.load(judged, columns=columns)
     for asked in ({"where": "blur < 1"}, {"columns": ["blur"]}):
         with pytest.raises(ConfigError, match=r"not asked for it: --set quality.columns=blur"):
-            sofdata.load(dataset, **asked)  # type: ignore[arg-type]
+            sofdata.load(dataset, **asked)
 
 
 def test_datasets_with_and_without_quality_are_loaded_together(
