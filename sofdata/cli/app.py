@@ -42,6 +42,7 @@ from sofdata.cli.options import (
     NoLock,
     Quiet,
     Rows,
+    Where,
     Workers,
     examples,
 )
@@ -340,6 +341,7 @@ def _verified(tree: Tree, fast: bool) -> Verdict:
         "sofdata inspect dataset",
         "sofdata inspect s3://bucket/dataset --sheet sheet.png --rows 40",
         "sofdata inspect dataset --video 10001",
+        "sofdata inspect dataset --where 'motion > 2 and blur < 0.4'",
     )
 )
 def inspect(
@@ -351,21 +353,25 @@ def inspect(
         ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
+    where: Where = "",
     rows: Rows = 12,
     json_: Json = False,
 ) -> None:
     """Summarise a dataset, and draw a contact sheet of its windows (PNG)."""
     from sofdata.report.inspect import draw_sheet
+    from sofdata.report.quality import print_quality, quality_figures
     from sofdata.report.summary import inspect_summary, print_dataset
     from sofdata.storage.tree import Tree
 
     tree = Tree(dest)
     dataset = _dataset(tree)
-    path = draw_sheet(tree, rows=rows, video=video, path=sheet)
+    path = draw_sheet(tree, rows=rows, video=video, path=sheet, where=where)
+    quality = quality_figures(tree)
     if json_:
-        print_json({**inspect_summary(dataset), "sheet": path})
+        print_json({**inspect_summary(dataset), "quality": quality, "sheet": path})
     else:
         print_dataset(stdout(), dataset, dest)
+        print_quality(stdout(), quality)
         say(stdout(), f"contact sheet: {path}")
 
 
@@ -383,6 +389,7 @@ def report(
             help="A local file for the page; default: report.html in the dataset.", callback=LOCAL
         ),
     ] = None,
+    where: Where = "",
     rows: Rows = 12,
     json_: Json = False,
 ) -> None:
@@ -393,7 +400,7 @@ def report(
 
     tree = Tree(dest)
     dataset = _dataset(tree)
-    path = write_report(tree, dataset, rows, out)
+    path = write_report(tree, dataset, rows, out, where)
     if json_:
         print_json({**inspect_summary(dataset), "report": path})
     else:

@@ -22,6 +22,7 @@ from sofdata.errors import ContractError
 from sofdata.types import FlowClip, Frames, Picture, Pictures, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
+from sofdata.windows.quality import QualityConfig, window_quality
 from sofdata.windows.steps import Step, reduced_steps
 from sofdata.windows.texture import seen_motion
 
@@ -30,7 +31,11 @@ Outcome = SkillWindow | RejectedWindow
 
 
 def make_steps(
-    frames: Frames, flow: FlowClip, breaks: Sequence[str], config: WindowConfig
+    frames: Frames,
+    flow: FlowClip,
+    breaks: Sequence[str],
+    config: WindowConfig,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> list[Step | None]:
     """What the windower needs of each step; None for a break, whose flow is not looked at.
 
@@ -45,7 +50,8 @@ def make_steps(
         if is_break:
             made += [None] * (end - first)
         else:
-            made += reduced_steps(flow.flow[first:end], config, frames.rgb[first : end + 1])
+            seen = frames.rgb[first : end + 1]
+            made += reduced_steps(flow.flow[first:end], config, seen, quality)
     return made
 
 
@@ -209,6 +215,7 @@ class Windower:
             last=self._frames[-1],
             cut=self._cut,
             motion=statistics | _camera(steps),
+            quality=window_quality([step.quality for step in steps]),
         )
 
     def _reject(self, reason: str, number: int) -> RejectedWindow:

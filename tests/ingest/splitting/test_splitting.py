@@ -172,6 +172,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {},
         ("flow.keep=true", "flow.kept.size=48", "video.chunk_frames=1"),
     ),
+    "quality": ({}, ("quality.columns=all", "flow.still_diff=2")),
     "another estimator": ({}, ("flow.estimator=farneback",)),
     "short windows at the end": (
         {"annotations": Annotations((CUP, PLATE))},
