@@ -120,4 +120,5 @@ def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
     caption += "".join(f"   {name} {value:.2f}" for name, value in (record.quality or {}).items())
     if record.text:
         caption += f"   {record.text}"
-    return SheetRow(key, caption, sample.first, sample.last, sample.flow)
+    name = f"{record.source}, window {record.window}"
+    return SheetRow(name, caption, sample.first, sample.last, sample.flow)

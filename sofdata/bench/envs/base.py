@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -82,6 +83,17 @@ class Expert(Protocol):
 
     def act(self, env: Env) -> NDArray[np.float32]:
         """The next action, float32 [A]."""
+
+
+class Staged(Protocol):
+    """An expert that can tell what it is about."""
+
+    @property
+    def stage(self) -> Hashable:
+        """The part of the task that the last action served; equal ones are the same part.
+
+        None before the first action.
+        """
 
 
 class Suite(Protocol):

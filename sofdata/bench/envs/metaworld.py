@@ -7,7 +7,10 @@ episode follows from its seed alone; earlier ones leave no trace.
 
 from __future__ import annotations
 
+import functools
+import sys
 import warnings
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -119,17 +122,48 @@ class MetaWorldExpert:
 
         self._policy: Any = ENV_POLICY_MAP[f"{task.name}-v3"]()
         self._rng = rng
+        self._observation: NDArray[np.float64] | None = None
 
     def reset(self) -> None:
         """See `Expert`."""
+        self._observation = None
 
     def act(self, env: Env) -> NDArray[np.float32]:
         """See `Expert`."""
-        observation = _simulated(env).observation
+        self._observation = _simulated(env).observation
+        return _noisy(self._scripted(self._observation), self._rng)
+
+    @property
+    def stage(self) -> frozenset[int] | None:
+        """See `Staged`: the lines of its policy's script that the last action went through.
+
+        The scripts are a choice between way-points, and have no names for them. Asked for, the last
+        action is worked out once more.
+        """
+        if self._observation is None:
+            return None
+        lines: set[int] = set()
+        file = sys.modules[type(self._policy).__module__].__file__
+        before = sys.gettrace()
+        sys.settrace(functools.partial(_note_line, file, lines))
+        try:
+            self._scripted(self._observation)
+        finally:
+            sys.settrace(before)
+        return frozenset(lines)
+
+    def _scripted(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about gains that the simulator clips
-            action = np.asarray(self._policy.get_action(observation))
-        return _noisy(action, self._rng)
+            return np.asarray(self._policy.get_action(observation))
+
+
+def _note_line(file: str | None, lines: set[int], frame: FrameType, event: str, _: Any) -> Any:
+    """What `sys.settrace` calls: notes the lines of one file."""
+    if frame.f_code.co_filename != file:
+        return None
+    lines.add(frame.f_lineno)
+    return functools.partial(_note_line, file, lines)
 
 
 def _noisy(action: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -68,14 +68,17 @@ class PushingExpert:
 
     def __init__(self, rng: np.random.Generator, unsteady_px: float = 0.4) -> None:
         self._rng, self._unsteady_px = rng, unsteady_px
+        self.stage: tuple[bool, bool] | None = None  # see `Staged`: does it move, does it close
 
     def reset(self) -> None:
         """See `Expert`."""
+        self.stage = None
 
     def act(self, env: Env) -> NDArray[np.float32]:
         """See `Expert`."""
         assert isinstance(env, PushingEnv)
         action = env.scene.expert()
+        self.stage = bool(action[:2].any()), bool(action[2] > 0)
         if action[:2].any():
             move = action[:2] + self._rng.normal(0, self._unsteady_px, 2)
             action[:2] = np.clip(move, -MAX_STEP_PX, MAX_STEP_PX)

@@ -119,10 +119,12 @@ class SceneExpert:
         self._rng, self._retreat = rng, retreat
         self._oracle: Any = None
         self._doing: tuple[str, Any] = ("", 0)
+        self._phase = ""
+        self.stage: tuple[str, Any, str] | None = None  # see `Staged`: subtask, target, phase of it
 
     def reset(self) -> None:
         """See `Expert`."""
-        self._oracle = None
+        self._oracle, self.stage = None, None
 
     def act(self, env: Env) -> NDArray[np.float32]:
         """See `Expert`."""
@@ -134,11 +136,16 @@ class SceneExpert:
         if self._retreat == "none":
             self._rise(env)
         action = np.asarray(self._oracle.select_action(None, self._oracle_info(env)))
+        self.stage = (*self._doing, self._phase)
         return _noisy(action, self._rng)
+
+    def _note_phase(self, phase: str) -> None:
+        self._phase = phase
 
     def _begin(self, env: SceneEnv, needed: tuple[str, Any]) -> None:
         self._doing = needed
         self._oracle = _oracle(needed[0], env.simulator)
+        self._oracle.print_phase = self._note_phase  # it says what it is about, for debugging
         # It draws from a global generator; what it drew is replaced.
         self._oracle.reset(None, None)
         low, high = env.simulator._arm_sampling_bounds

@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from sofdata.ingest.stages import StepChunk
 from sofdata.types import Frames
 from sofdata.video.division import NotAsWhole
+from sofdata.windows.kept import KeptSteps
 from sofdata.windows.segment import BREAKS
 from sofdata.windows.steps import Step
+
+_KEPT = 6  # arrays of what is kept of the steps
 
 
 def write_steps(path: str, chunks: Iterable[StepChunk]) -> None:
@@ -51,18 +54,24 @@ def _arrays(chunk: StepChunk) -> list[NDArray[Any]]:
         *_some([step.camera for step in steps]),
         *_some([step.evidence for step in steps]),
         *_some([step.quality for step in steps]),
+        *(_kept_arrays(chunk.kept) if chunk.kept else [np.zeros(0)] * _KEPT),
     ]
 
 
 def _chunk(file: IO[bytes]) -> StepChunk:
-    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(11)]
+    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(11 + _KEPT)]
     rgb, pts_s, reasons, flow, magnitude, *optional = arrays
-    has_camera, camera, is_seen, seen, is_judged, judged = optional
+    has_camera, camera, is_seen, seen, is_judged, judged, *rest = optional
     cameras = [None if one is None else tuple(one.tolist()) for one in _all(has_camera, camera)]
     made = map(Step, flow, magnitude, cameras, _all(is_seen, seen), _all(is_judged, judged))
     breaks = [BREAKS[number] for number in reasons]
     steps = [None if reason else next(made) for reason in breaks]
-    return StepChunk(Frames(rgb, pts_s), steps, breaks)
+    kept = KeptSteps(pts_s, *rest) if len(rest[-1]) else None  # there is a frame at least
+    return StepChunk(Frames(rgb, pts_s), steps, breaks, kept)
+
+
+def _kept_arrays(kept: KeptSteps) -> list[NDArray[Any]]:
+    return [kept.flow, kept.moves, kept.known, kept.evidence, kept.quality, kept.small]
 
 
 def _some(values: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

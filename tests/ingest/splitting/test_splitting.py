@@ -160,7 +160,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {},
         ("windows.shots=false", "windows.min_texture=0", "windows.camera=off"),
     ),
-    "quality": ({}, ("quality.columns=all", "flow.still_diff=2")),
+    "quality": ({}, ("quality.columns=all", "flow.still_diff=2", "flow.keep=true")),
     "another estimator": ({}, ("flow.estimator=farneback",)),
     "short windows at the end": (
         {"annotations": Annotations((CUP, PLATE))},
