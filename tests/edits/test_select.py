@@ -250,5 +250,5 @@ def test_windows_are_selected_by_a_quality_column(tmp_path: Path) -> None:
     assert 0 < kept.num_rows == (blur <= limit).sum() < len(blur)
     assert kept["blur"].to_numpy().max() <= limit
     assert verify(Tree(str(tmp_path / "new"))).findings == ()
-    with pytest.raises(ConfigError, match="not asked for it: --set quality.columns=consistency"):
+    with pytest.raises(ConfigError, match=r"not asked for it: --set quality.columns=consistency"):
         select_tiny(tmp_path / "d", tmp_path / "none", "consistency > 0.5")
