@@ -153,7 +153,7 @@ def kept_chunks(
         shots = small_scores(steps.small, threshold) >= threshold
         breaks = breaks_of(steps.pts_s, shots, config, annotations)
         try:
-            made = kept_steps(steps, breaks, config.windows)
+            made = kept_steps(steps, breaks, config.windows, config.quality)
             yield KeptChunk(piece.kept, made, breaks, steps.small)
         except ContractError as error:
             raise InputError(f"the kept flow of {piece.kept.record.source}: {error}") from None

@@ -29,6 +29,7 @@ from sofdata.ingest.account import kept_size
 from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.ingest.plan import IngestPlan
+from sofdata.ingest.segments import segment_notes
 from sofdata.ingest.units import Units, cut
 from sofdata.shards.layout import VIDEOS
 from sofdata.shards.parquet import read_table
@@ -42,7 +43,7 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
     """What is to be made of the kept flow of a dataset.
 
     settings: KEY=VALUE of `windows`, `codec` and `units`, over those of the dataset; and
-        `quality.columns=[]`, since kept flow has no frames that could be judged.
+        `quality.columns`, of which some of the dataset's may be left out.
 
     Raises `ConfigError` for a dataset that keeps no flow, and for settings that its flow, or its
     frames, are already the result of.
@@ -54,6 +55,7 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
     _check_quality(parent, config)
     content, digest = config.content(), config.digest()
     table = parent.plan.table
+    notes = [*parent.record.notes, *segment_notes(table, config)]
     plan = IngestPlan(table, Units(table, lambda: cut(table, config.units, digest)))
     command = shlex.join(
         ["sofdata", "rewindow", parent.name, NEW, *(p for s in settings for p in ("--set", s))]
@@ -66,6 +68,7 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
         "config_sha256": digest,
         "lineage": lineage,
         "kept": None,
+        "notes": list(dict.fromkeys(notes)),
         "flow": {},
         "counts": Counts(
             ignored_files=listed.ignored_files,
@@ -133,10 +136,15 @@ def _key(setting: str) -> str:
 
 
 def _check_quality(parent: Parent, config: IngestConfig) -> None:
-    if config.quality.columns:
+    """Raise `ConfigError` for columns that were not computed when there were frames."""
+    theirs, asked = stored_config(parent.record.config).quality, config.quality
+    same = (asked.dark, asked.bright) == (theirs.dark, theirs.bright)
+    if asked.columns and not ({*asked.columns} <= {*theirs.columns} and same):
+        known = ",".join(theirs.columns)
         raise ConfigError(
-            f"quality.columns are of the frames of a video, which {parent.name} does not keep: "
-            "--set quality.columns=[] makes windows without them"
+            f"quality columns are computed of frames, once: {parent.name} has "
+            f"{known or 'none'}, with dark {theirs.dark} and bright {theirs.bright}, of which any "
+            "may be left out (--set quality.columns=[]). For others ingest its videos again"
         )
 
 

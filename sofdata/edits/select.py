@@ -16,7 +16,6 @@ from sofdata.loading.catalog import open_catalog
 from sofdata.loading.selection import Stored, choose, part_of
 from sofdata.loading.split import Side, Sides
 from sofdata.loading.where import columns_of
-from sofdata.shards.schema import index_schema
 from sofdata.storage.tree import Tree
 
 
@@ -83,7 +82,7 @@ def _kept(parent: Parent, selection: Selection) -> tuple[KeptWindows, Sides | No
     """The windows that are kept, and the split that has decided about them, if any."""
     catalog = open_catalog([parent.tree])
     where, part = selection.where, None
-    columns = columns_of(where, index_schema().names) if where.strip() else []
+    columns = columns_of(where, catalog.column_names) if where.strip() else []
     if selection.side:
         part = part_of(catalog, (selection.side, Stored()))
     windows = choose(catalog, where, columns, part)

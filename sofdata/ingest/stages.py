@@ -148,18 +148,18 @@ def estimate_flow(
 def reduce_flow(
     chunks: Iterable[Chunk],
     config: WindowConfig,
-    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
     kept_size: int | None = None,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> Iterator[StepChunk]:
     """Reduce flow to its stored size and describe each step, which needs no other one.
 
-    kept_size: side in px at which flow is kept as well; None where it is not.
+    kept_size: side in px at which flow is kept as well; None where it is not. quality: what else to
+        compute of frames and flow.
     """
     for chunk in chunks:
-        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config, quality)
-        kept = None
-        if kept_size:
-            kept = observed_steps(chunk.frames, chunk.clip, chunk.breaks, steps, kept_size)
+        parts = (chunk.frames, chunk.clip, chunk.breaks)
+        steps = make_steps(*parts, config, quality)
+        kept = observed_steps(*parts, steps, kept_size, quality) if kept_size else None
         yield StepChunk(chunk.frames, steps, chunk.breaks, kept)
 
 
@@ -210,10 +210,9 @@ def cut_windows(
     chunks: Iterable[Chunk],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
-    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """`join_steps` of what `reduce_flow` makes of the chunks."""
-    return join_steps(reduce_flow(chunks, config, quality), config, annotations)
+    return join_steps(reduce_flow(chunks, config), config, annotations)
 
 
 def with_actions(

@@ -2,6 +2,7 @@
 
 KEY.flow.npy.gz     flow of the steps that move, see `sofdata.flow.kept`; none where none does
 KEY.texture.npy.gz  what frames show of them, float32 [M,5,8,8]; in the same samples
+KEY.quality.npy.gz  float64 [S,10], where quality.columns asks for any: `windows.quality`
 KEY.small.npy.gz    frames for shot changes, uint8 [S+1,24,24,3]
 KEY.frames.jpegs    all S + 1 frames, one JPEG after the other
 KEY.actions.npy     float32 [N,A], in the first sample of a demonstration
@@ -29,10 +30,11 @@ from sofdata.shards.sample import ACTIONS, VideoContext, sample_key
 from sofdata.shards.schema import KeptRecord
 from sofdata.types import ActionTrack, StoredPicture
 from sofdata.windows.kept import KeptSteps
+from sofdata.windows.quality import ROW
 from sofdata.windows.shots import SMALL_SIDE
 from sofdata.windows.texture import CELLS
 
-TEXTURE, SMALL = "texture.npy.gz", "small.npy.gz"
+TEXTURE, SMALL, QUALITY = "texture.npy.gz", "small.npy.gz", "quality.npy.gz"
 FRAMES, TIMES = "frames.jpegs", "times.npy"
 _HEADER_BYTES = 128  # of a .npy whose shape is short
 
@@ -73,6 +75,8 @@ def encode_kept(
         packed = pack(steps.flow[steps.moves], config)
         members[SUFFIX], flow = packed.data, packed.meta
         members[TEXTURE] = gzipped(steps.evidence[steps.moves].astype("<f4"))  # exact, see there
+    if steps.quality.shape[1]:
+        members[QUALITY] = gzipped(steps.quality.astype("<f8"))
     record = KeptRecord(
         key=sample_key(video.ref.id, part),
         source=video.ref.id,
@@ -113,7 +117,10 @@ def decode_kept(key: str, members: Mapping[str, bytes], size: int) -> KeptPiece:
         small = read_npy_gz(members[SMALL], "|u1", (steps + 1, SMALL_SIDE, SMALL_SIDE, 3))
         known = np.array(record.known, np.bool_)
         pts_s = np.array(record.pts_s, np.float64)
-        kept = KeptSteps(pts_s, flow, moves, known, evidence, small)
+        quality = np.zeros((steps, 0))
+        if QUALITY in members:
+            quality = read_npy_gz(members[QUALITY], "<f8", (steps, ROW))
+        kept = KeptSteps(pts_s, flow, moves, known, evidence, quality, small)
         return KeptPiece(record, kept, _pictures(record, members[FRAMES]))
     except KeyError as error:
         raise InputError(f"sample {key} lacks its member {error}") from None

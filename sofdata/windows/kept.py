@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from sofdata.errors import ContractError
 from sofdata.types import FlowClip, Frames
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.quality import ROW, QualityConfig, chosen_rows
 from sofdata.windows.shots import small_frames
-from sofdata.windows.steps import Step, described_steps, resize_flow
+from sofdata.windows.steps import Step, described_steps, resize_flow, step_rows
 from sofdata.windows.texture import CELLS, evidence_side, step_evidence
 
 NEVER = ("gap", "redacted")  # breaks that no setting of windows lifts: no flow is kept of these
@@ -33,6 +34,7 @@ class KeptSteps:
     moves: bool [S]; whether the step's flow was other than zero. known: bool [S]; whether its flow
         was looked at: not over a gap or a redacted stretch.
     evidence: float64 [S,5,8,8]; see `texture.step_evidence`; zero where nothing moves.
+    quality: float64 [S,10]; see `quality.step_rows`; [S,0] where none of it is asked for.
     small: uint8 [S+1,24,24,3]; see `shots.small_frames`.
     """
 
@@ -41,11 +43,13 @@ class KeptSteps:
     moves: NDArray[np.bool_]
     known: NDArray[np.bool_]
     evidence: NDArray[np.float64]
+    quality: NDArray[np.float64]
     small: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         steps = len(self.flow)
-        lengths = (len(self.moves), len(self.known), len(self.evidence), len(self.pts_s) - 1)
+        of_steps = (self.moves, self.known, self.evidence, self.quality, self.pts_s[1:])
+        lengths = tuple(map(len, of_steps))
         if {*lengths, len(self.small) - 1} != {steps}:
             raise ContractError(f"{steps} steps of flow, but {lengths}, {len(self.small)} frames")
 
@@ -61,6 +65,7 @@ class KeptSteps:
             self.moves[steps],
             self.known[steps],
             self.evidence[steps],
+            self.quality[steps],
             self.small[frames],
         )
 
@@ -75,18 +80,24 @@ def joined(parts: Sequence[KeptSteps]) -> KeptSteps:
         np.concatenate([each.moves for each in parts]),
         np.concatenate([each.known for each in parts]),
         np.concatenate([each.evidence for each in parts]),
+        np.concatenate([each.quality for each in parts]),
         np.concatenate([parts[0].small, *(each.small[1:] for each in parts[1:])]),
     )
 
 
 def observed_steps(
-    frames: Frames, clip: FlowClip, breaks: Sequence[str], steps: Sequence[Step | None], size: int
+    frames: Frames,
+    clip: FlowClip,
+    breaks: Sequence[str],
+    steps: Sequence[Step | None],
+    size: int,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> KeptSteps:
     """What is kept of consecutive steps.
 
     clip: the flow between the frames. breaks: as of `Windower.push`; flow was estimated across all
         but those of `NEVER`. steps: what `make_steps` has made of these; its texture is taken over.
-    size: side in px at which flow is kept.
+    size: side in px at which flow is kept. quality: what was asked of the steps.
     """
     known = np.array([reason not in NEVER for reason in breaks], np.bool_)
     moves = known & clip.flow.any(axis=(1, 2, 3))
@@ -101,13 +112,20 @@ def observed_steps(
             evidence[number] = step.evidence
         else:
             evidence[number] = _evidence(frames, clip, number)
-    return KeptSteps(frames.pts_s, flow, moves, known, evidence, small_frames(frames.rgb))
+    rows = _quality(frames, clip, moves, steps, quality)
+    return KeptSteps(frames.pts_s, flow, moves, known, evidence, rows, small_frames(frames.rgb))
 
 
-def kept_steps(kept: KeptSteps, breaks: Sequence[str], config: WindowConfig) -> list[Step | None]:
+def kept_steps(
+    kept: KeptSteps,
+    breaks: Sequence[str],
+    config: WindowConfig,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
+) -> list[Step | None]:
     """`make_steps` of what is kept: what the windower needs of each step; None for a break.
 
-    Raises `ContractError` where the flow of a step is wanted and not known, or is too small.
+    Raises `ContractError` where the flow of a step is wanted and not known, or is too small, and
+    where quality is asked of which nothing is kept.
     """
     if len(kept) and kept.flow.shape[1] < config.size:
         raise ContractError(f"flow kept at {kept.flow.shape[1]} px is too small for {config.size}")
@@ -118,10 +136,32 @@ def kept_steps(kept: KeptSteps, breaks: Sequence[str], config: WindowConfig) -> 
     which: Any = np.flatnonzero(wanted)
     if len(which) == len(kept):  # as nearly always: then nothing is copied
         which = slice(None)
-    found = described_steps(kept.flow[which], kept.moves[which], kept.evidence[which], config)
+    rows = chosen_rows(kept.quality[which], quality)
+    found = described_steps(kept.flow[which], kept.moves[which], kept.evidence[which], rows, config)
     for number, step in zip(np.flatnonzero(wanted).tolist(), found, strict=True):
         made[number] = step
     return made
+
+
+def _quality(
+    frames: Frames,
+    clip: FlowClip,
+    moves: NDArray[np.bool_],
+    steps: Sequence[Step | None],
+    asked: QualityConfig,
+) -> NDArray[np.float64]:
+    """Quality of all steps [S,10]: taken over from those that were made, computed of breaks."""
+    if not asked.columns:
+        return np.zeros((len(steps), 0))
+    rows = np.empty((len(steps), ROW))
+    for number, step in enumerate(steps):
+        if step is not None and step.quality is not None:
+            rows[number] = step.quality
+        else:
+            one = slice(number, number + 1)
+            seen = frames.rgb[number : number + 2]
+            rows[one] = step_rows(seen, clip.flow[one], moves[one], asked)
+    return rows
 
 
 def _evidence(frames: Frames, clip: FlowClip, step: int) -> NDArray[np.float64]:

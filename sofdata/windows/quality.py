@@ -8,7 +8,6 @@ however many windows it lies. `benchmarks/quality.py` measures what it costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from sofdata.config.section import Section
+from sofdata.errors import ContractError
 from sofdata.windows.camera import CameraMotion, camera_flow
 from sofdata.windows.consistency import backward_flow, disagreement
 from sofdata.windows.frame_quality import blur, bright_share, dark_share, grey_frames
@@ -41,6 +41,16 @@ COLUMNS: dict[QualityName, tuple[str, ...]] = {
 CHECK_SIDE = 64  # px, at most, at which flow is looked at backwards
 _OF_FRAMES = ("blur", "dark_share", "bright_share")
 _FRAMES = len(_OF_FRAMES)
+# What a step's row of figures holds behind those of its two frames, and how many it has.
+CONSISTENCY, CAMERA = slice(6, 8), slice(8, 10)
+ROW = 10
+# Where the figures of each name of `quality.columns` stand in a row.
+_PLACES: dict[QualityName, tuple[int | slice, ...]] = {
+    "blur": (0, _FRAMES),
+    "exposure": (slice(1, _FRAMES), slice(_FRAMES + 1, 2 * _FRAMES)),
+    "consistency": (CONSISTENCY,),
+    "camera": (CAMERA,),
+}
 
 Figures = NDArray[np.float64]
 
@@ -88,49 +98,50 @@ def stored_columns(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(column for name, columns in COLUMNS.items() if name in names for column in columns)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameFigures:
-    """What is asked of steps, and what their frames show of it.
+def frame_figures(rgb: NDArray[np.uint8], config: QualityConfig) -> Figures:
+    """Blur, dark and bright share of frames [N,H,W,3], float64 [N,3]; NaN for what is not asked."""
+    found = np.full((len(rgb), _FRAMES), np.nan)
+    if {"blur", "exposure"} & {*config.columns}:
+        grey = grey_frames(rgb)
+        if "blur" in config.columns:
+            found[:, 0] = blur(grey)
+        if "exposure" in config.columns:
+            found[:, 1] = dark_share(grey, config.dark)
+            found[:, 2] = bright_share(grey, config.bright)
+    return found
 
-    frames: float64 [S+1,3], of the frames before, between and after S steps: blur, dark and bright
-    share; NaN for what is not asked.
+
+def joined_rows(frames: Figures, config: QualityConfig) -> Figures:
+    """Rows of S steps in which nothing moves, float64 [S,10], as `window_quality` joins them.
+
+    frames: [S+1,3], of `frame_figures`. A row holds those of the frames before and after the step,
+    what `consistency_figures` gives (`CONSISTENCY`), and `camera_figures` (`CAMERA`); NaN for what
+    is not asked.
     """
+    rows = np.full((len(frames) - 1, ROW), np.nan)
+    rows[:, :_FRAMES], rows[:, _FRAMES : 2 * _FRAMES] = frames[:-1], frames[1:]
+    for name, place in (("consistency", CONSISTENCY), ("camera", CAMERA)):
+        if name in config.columns:
+            rows[:, place] = 0
+    return rows
 
-    config: QualityConfig
-    frames: Figures
 
-    @classmethod
-    def of(cls, rgb: NDArray[np.uint8], config: QualityConfig) -> FrameFigures:
-        """The figures of frames [S+1,H,W,3]."""
-        found = np.full((len(rgb), _FRAMES), np.nan)
-        if {"blur", "exposure"} & {*config.columns}:
-            grey = grey_frames(rgb)
-            if "blur" in config.columns:
-                found[:, 0] = blur(grey)
-            if "exposure" in config.columns:
-                found[:, 1] = dark_share(grey, config.dark)
-                found[:, 2] = bright_share(grey, config.bright)
-        return cls(config, found)
+def chosen_rows(rows: Figures, config: QualityConfig) -> Figures:
+    """Of rows [S,10] of `joined_rows` those figures that are asked, the others NaN.
 
-    def between(self, first: int, end: int) -> FrameFigures:
-        """Those of the steps from `first` to `end`."""
-        return FrameFigures(self.config, self.frames[first : end + 1])
-
-    def rows(self, consistency: Figures | None, camera: Figures | None) -> Figures:
-        """All figures of the S steps, float64 [S,10], as `window_quality` joins them.
-
-        consistency, camera: [S,2] of `consistency_figures` and `camera_figures`; None where not
-        asked.
-        """
-        unasked = np.full((len(self.frames) - 1, 2), np.nan)
-        motion = [unasked if each is None else each for each in (consistency, camera)]
-        return np.concatenate([self.frames[:-1], self.frames[1:], *motion], axis=1)
-
-    def still(self) -> Figures:
-        """The same of steps in which nothing moves."""
-        nothing = np.zeros((len(self.frames) - 1, 2))
-        asked = [name in self.config.columns for name in ("consistency", "camera")]
-        return self.rows(*(nothing if each else None for each in asked))
+    rows: [S,0] where none of it is known. Returns [S,0] where none of it is asked. Raises
+    `ContractError` where nothing is known of what is asked.
+    """
+    if not config.columns:
+        return rows[:, :0]
+    if rows.shape[1] != ROW:
+        raise ContractError(f"of {', '.join(config.columns)} nothing is known")
+    chosen = rows.copy()
+    for name, places in _PLACES.items():
+        if name not in config.columns:
+            for place in places:
+                chosen[:, place] = np.nan
+    return chosen
 
 
 def consistency_figures(rgb: NDArray[np.uint8], vectors: NDArray[np.float32]) -> Figures:
@@ -155,7 +166,8 @@ def window_quality(steps: Sequence[Figures | None]) -> dict[str, float]:
     table = np.array(rows)
     frames = np.concatenate([table[:1, :_FRAMES], table[:, _FRAMES : 2 * _FRAMES]])
     found = dict(zip(_OF_FRAMES, frames.mean(axis=0).tolist(), strict=True))
-    apart_px, moved_px, left_px, all_px = table[:, 2 * _FRAMES :].sum(axis=0).tolist()
+    apart_px, moved_px = table[:, CONSISTENCY].sum(axis=0).tolist()
+    left_px, all_px = table[:, CAMERA].sum(axis=0).tolist()
     found["consistency"] = _less(apart_px, moved_px, 1.0)
     found["camera_motion_share"] = _less(left_px, all_px, 0.0)
     return {name: rounded(value) for name, value in found.items() if not np.isnan(value)}

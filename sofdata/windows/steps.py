@@ -19,17 +19,21 @@ from sofdata.windows.config import WindowConfig
 from sofdata.windows.consensus import consensus_motion
 from sofdata.windows.motion import magnitudes
 from sofdata.windows.quality import (
+    CAMERA,
     CHECK_SIDE,
-    FrameFigures,
+    CONSISTENCY,
     QualityConfig,
     camera_figures,
     consistency_figures,
+    frame_figures,
+    joined_rows,
 )
 from sofdata.windows.texture import evidence_side, step_evidence
 
 _TOGETHER = 16  # steps: with more, arrays leave the cache of a core
 
 Flow = NDArray[np.float32]
+Rows = Sequence[NDArray[np.float64] | None]
 CameraFigures = tuple[float, float, float]
 _STILL: CameraFigures = (0.0, 1.0, 0.0)  # nothing moves: all follows a camera that stands still
 
@@ -41,7 +45,7 @@ class Step:
     camera: its statistics, as `motion.CAMERA_FIELDS` names them; None where it is off.
     evidence: what the frames show of the motion, see `texture.step_evidence`; None for a step
         without flow, and where `min_texture` is 0.
-    quality: its row of `quality.FrameFigures.rows`; None where none of it is asked for.
+    quality: its row of `step_rows`; None where none of it is asked for.
     """
 
     flow: Flow
@@ -60,45 +64,64 @@ def reduced_steps(
     """Reduce flow [S,H,W,2] to `config.size` and treat the camera's motion as configured.
 
     rgb: uint8 [S+1,H,W,3], the frames that the flow leads between; without them, no `evidence` and
-        no `quality`.
+        no `quality`. quality: what of it is asked for.
     """
-    asked = None if rgb is None or not quality.columns else FrameFigures.of(rgb, quality)
-    for moves, run in itertools.groupby(range(len(flow)), lambda step: bool(flow[step].any())):
+    moving = np.array([step.any() for step in flow], np.bool_)
+    rows: Rows = [None] * len(flow)
+    if rgb is not None and quality.columns:
+        rows = list(step_rows(rgb, flow, moving, quality))
+    for moves, run in itertools.groupby(range(len(flow)), lambda step: bool(moving[step])):
         steps = list(run)
         if moves:
             for first in range(steps[0], steps[-1] + 1, _TOGETHER):
                 end = min(first + _TOGETHER, steps[-1] + 1)
                 seen = None if rgb is None else rgb[first : end + 1]
-                some = asked and asked.between(first, end)
-                yield from _moving_steps(flow[first:end], config, seen, some)
+                yield from _moving_steps(flow[first:end], config, seen, rows[first:end])
         else:  # most clips have some: nothing to reduce or to fit
-            some = asked and asked.between(steps[0], steps[-1] + 1)
-            yield from _still_steps(len(steps), config, some)
+            yield from _still_steps(rows[steps[0] : steps[-1] + 1], config)
 
 
 def described_steps(
     flow: Flow,
     moves: NDArray[np.bool_],
     evidence: NDArray[np.float64],
+    quality: NDArray[np.float64],
     config: WindowConfig,
 ) -> Iterator[Step]:
     """`reduced_steps` of flow whose frames are gone, and what they show of it is kept.
 
     flow: [S,k,k,2]. moves: [S]; whether the flow of a step was other than zero at first.
-    evidence: [S,5,8,8], as `texture.step_evidence` gives it.
+    evidence: [S,5,8,8], as `texture.step_evidence` gives it. quality: [S,10], as `step_rows` does,
+        or [S,0] for none; the camera's share is of the flow that is kept.
     """
+    rows: Rows = list(quality) if quality.shape[1] else [None] * len(flow)
     for is_moving, run in itertools.groupby(range(len(flow)), lambda step: bool(moves[step])):
         steps = list(run)
         if is_moving:
             for first in range(steps[0], steps[-1] + 1, _TOGETHER):
                 part = slice(first, min(first + _TOGETHER, steps[-1] + 1))
                 small = resize_flow(flow[part], config.size)
-                nothing = [None] * len(small)
-                seen = list(evidence[part]) if config.min_texture > 0 else nothing
-                motion = None if config.camera == "off" else _camera(small, config)
-                yield from _described(small, seen, motion, nothing, config)
+                seen = list(evidence[part]) if config.min_texture > 0 else [None] * len(small)
+                yield from _described(small, seen, config, rows[part])
         else:
-            yield from _still_steps(len(steps), config, None)
+            yield from _still_steps(rows[steps[0] : steps[-1] + 1], config)
+
+
+def step_rows(
+    rgb: NDArray[np.uint8], flow: Flow, moving: NDArray[np.bool_], quality: QualityConfig
+) -> NDArray[np.float64]:
+    """What is asked of S steps, float64 [S,10], see `quality.joined_rows`.
+
+    rgb: [S+1,H,W,3]; the frames that the flow [S,H,W,2] leads between. moving: [S]; which of it is
+    not zero. What is the camera's is left at 0: it follows from the flow as it is stored.
+    """
+    rows = joined_rows(frame_figures(rgb, quality), quality)
+    if "consistency" in quality.columns:
+        side = min(CHECK_SIDE, *flow.shape[1:3])
+        for step in np.flatnonzero(moving).tolist():
+            vectors = resize_flow(flow[step : step + 1], side)
+            rows[step, CONSISTENCY] = consistency_figures(rgb[step : step + 2], vectors)[0]
+    return rows
 
 
 def resize_flow(flow: Flow, size: int) -> Flow:
@@ -121,19 +144,14 @@ def resize_flow(flow: Flow, size: int) -> Flow:
     return small
 
 
-def _still_steps(number: int, config: WindowConfig, asked: FrameFigures | None) -> Iterator[Step]:
+def _still_steps(rows: Rows, config: WindowConfig) -> Iterator[Step]:
     flow = np.zeros((config.size, config.size, 2), np.float32)
     camera = None if config.camera == "off" else _STILL
-    rows = asked.still() if asked else itertools.repeat(None, number)
-    for row in rows:
-        yield Step(flow, flow[..., 0], camera, None, row)
+    return (Step(flow, flow[..., 0], camera, None, row) for row in rows)
 
 
 def _moving_steps(
-    flow: Flow,
-    config: WindowConfig,
-    rgb: NDArray[np.uint8] | None,
-    asked: FrameFigures | None,
+    flow: Flow, config: WindowConfig, rgb: NDArray[np.uint8] | None, rows: Rows
 ) -> Iterator[Step]:
     """Steps all of which have flow."""
     small = resize_flow(flow, config.size)
@@ -142,50 +160,36 @@ def _moving_steps(
         side = evidence_side(*flow.shape[1:3])
         vectors = small if side == config.size else resize_flow(flow, side)
         evidence = list(step_evidence(rgb, vectors))
-    motion = None
-    if config.camera != "off" or (asked and "camera" in asked.config.columns):
-        motion = _camera(small, config)
-    rows: Sequence[NDArray[np.float64] | None] = [None] * len(flow)
-    if rgb is not None and asked:
-        rows = list(_rows(flow, small, motion, rgb, asked))
-    yield from _described(small, evidence, motion, rows, config)
+    yield from _described(small, evidence, config, rows)
 
 
 def _described(
     small: Flow,
     evidence: Sequence[NDArray[np.float64] | None],
-    motion: CameraMotion | None,
-    rows: Sequence[NDArray[np.float64] | None],
     config: WindowConfig,
+    rows: Rows,
 ) -> Iterator[Step]:
     """Steps of flow [S,size,size,2], all of which move."""
-    stored = small
     cameras: list[CameraFigures | None] = [None] * len(small)
-    if motion is not None and config.camera != "off":
+    judged = [row for row in rows if row is not None and not np.isnan(row[CAMERA]).any()]
+    if config.camera != "off" or judged:
+        motion = _camera(small, config)
+    if judged:
+        rows = [*_with_camera(np.array(judged), small, motion)]
+    if config.camera != "off":
         figures = (motion.camera_px, motion.share, motion.residual_px)
         cameras = list(zip(*(each.tolist() for each in figures), strict=True))
         if config.camera == "subtract":
-            stored = small - camera_flow(motion.maps, config.size, config.size)
-    for parts in zip(stored, magnitudes(stored), cameras, evidence, rows, strict=True):
+            small = small - camera_flow(motion.maps, config.size, config.size)
+    for parts in zip(small, magnitudes(small), cameras, evidence, rows, strict=True):
         yield Step(*parts)
 
 
-def _rows(
-    flow: Flow,
-    small: Flow,
-    motion: CameraMotion | None,
-    rgb: NDArray[np.uint8],
-    asked: FrameFigures,
+def _with_camera(
+    rows: NDArray[np.float64], flow: Flow, motion: CameraMotion
 ) -> NDArray[np.float64]:
-    """What is asked of steps that have flow. small: the flow at the size at which it is stored."""
-    consistency = camera = None
-    if "consistency" in asked.config.columns:
-        side = min(CHECK_SIDE, *flow.shape[1:3])
-        vectors = small if side == small.shape[1] else resize_flow(flow, side)
-        consistency = consistency_figures(rgb, vectors)
-    if "camera" in asked.config.columns and motion is not None:
-        camera = camera_figures(small, motion)
-    return asked.rows(consistency, camera)
+    rows[:, CAMERA] = camera_figures(flow, motion)
+    return rows
 
 
 def _camera(flow: Flow, config: WindowConfig) -> CameraMotion:

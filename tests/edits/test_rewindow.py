@@ -49,6 +49,8 @@ CHANGES = {
     "filters": ("windows.static_px=0", "windows.min_texture=0", "windows.min_steps=1"),
     "camera": ("windows.camera=subtract", "windows.camera_fit=ransac"),
     "codec": ("codec.name=float16",),
+    "motion": ("windows.cut=motion", "windows.shortest=2", "windows.trim=true"),
+    "gradual": ("windows.gradual_s=1", "windows.shot_threshold=0.5"),
     "units": ("units.min_units=1", "windows.active_px=0.1"),
 }
 
@@ -265,7 +267,7 @@ def test_a_dataset_made_of_another_names_the_one_that_keeps_the_flow(
 def test_settings_that_frames_and_flow_are_the_result_of_are_refused(
     setting: str, compact: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="takes keys of windows, codec, units"):
+    with pytest.raises(ConfigError, match="takes keys of windows, codec, units, quality"):
         rewind(compact, tmp_path / "new", setting)
 
 
@@ -295,12 +297,22 @@ def test_a_selection_takes_no_kept_flow_along(compact: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
-def test_quality_columns_are_refused_and_may_be_left_out(source: Path, tmp_path: Path) -> None:
-    judged = ingested(source, tmp_path / "d", "flow.keep=true", "quality.columns=[blur]")
-    with pytest.raises(ConfigError, match=r"--set quality\.columns=\[\]"):
-        rewind(judged, tmp_path / "new")
-    rewind(judged, tmp_path / "new", "quality.columns=[]")
-    assert "blur" not in pq.read_schema(tmp_path / "new" / "index.parquet").names
+@pytest.mark.parametrize("columns", ["all", "exposure,camera", "[]"])
+def test_quality_columns_are_those_of_an_ingest_and_some_may_be_left_out(
+    columns: str, source: Path, tmp_path: Path
+) -> None:
+    ingested(source, tmp_path / "kept", *EXACT, "quality.columns=all")
+    change = ("windows.length=6", "windows.shots=false", f"quality.columns={columns}")
+    rewind(tmp_path / "kept", tmp_path / "rewound", *change)
+    ingested(source, tmp_path / "direct", *change)
+    assert all_but_record(tmp_path / "rewound") == all_but_record(tmp_path / "direct")
+
+
+def test_quality_columns_that_were_not_computed_are_refused(source: Path, tmp_path: Path) -> None:
+    ingested(source, tmp_path / "kept", *COMPACT, "quality.columns=blur")
+    for wrong in ("quality.columns=blur,camera", "quality.dark=20"):
+        with pytest.raises(ConfigError, match=r"has blur, with dark 16 .* may be left out"):
+            rewind(tmp_path / "kept", tmp_path / "new", wrong)
 
 
 def test_windows_larger_than_what_is_kept_are_refused(compact: Path, tmp_path: Path) -> None:
@@ -415,3 +427,19 @@ def test_kept_flow_is_read_without_sofdata(compact: Path) -> None:
         flow_px = levels * said["flow"]["step_px"]
     assert flow_px.shape == (sum(said["moves"]), 2, 16, 16)
     assert 0.5 < np.abs(flow_px).mean() < 3
+
+
+def test_quality_columns_of_other_windows_are_those_of_an_ingest(
+    source: Path, tmp_path: Path
+) -> None:
+    judged = (*EXACT, "quality.columns=all")
+    dest = ingested(source, tmp_path / "d", *judged)
+    new = ("windows.length=6", "windows.shots=false", "windows.static_px=0")
+    rewind(dest, tmp_path / "new", *new)
+    ingested(source, tmp_path / "wanted", *judged, *new)
+    assert all_but_record(tmp_path / "new") == all_but_record(tmp_path / "wanted")
+    rows = pq.read_table(tmp_path / "new" / "index.parquet")
+    assert rows.num_rows
+    assert not rows["blur"].null_count
+    assert rows["consistency"].to_numpy().min() < 0.9
+    assert verify(Tree(str(tmp_path / "new"))).findings == ()

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -237,3 +238,17 @@ def _stop_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fault_points, "_inject", stop)
+
+
+def test_windows_are_selected_by_a_quality_column(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "source", range(6))
+    ingest_tiny(tmp_path / "source", tmp_path / "d", "quality.columns=[exposure,blur]")
+    blur = pq.read_table(tmp_path / "d" / "index.parquet")["blur"].to_numpy()
+    limit = float(np.median(blur))
+    select_tiny(tmp_path / "d", tmp_path / "new", f"blur <= {limit} and dark_share < 1")
+    kept = pq.read_table(tmp_path / "new" / "index.parquet")
+    assert 0 < kept.num_rows == (blur <= limit).sum() < len(blur)
+    assert kept["blur"].to_numpy().max() <= limit
+    assert verify(Tree(str(tmp_path / "new"))).findings == ()
+    with pytest.raises(ConfigError, match=r"not asked for it: --set quality.columns=consistency"):
+        select_tiny(tmp_path / "d", tmp_path / "none", "consistency > 0.5")

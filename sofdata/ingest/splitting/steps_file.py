@@ -20,7 +20,7 @@ from sofdata.windows.kept import KeptSteps
 from sofdata.windows.segment import BREAKS
 from sofdata.windows.steps import Step
 
-_KEPT = 5  # arrays of what is kept of the steps
+_KEPT = 6  # arrays of what is kept of the steps
 
 
 def write_steps(path: str, chunks: Iterable[StepChunk]) -> None:
@@ -71,7 +71,7 @@ def _chunk(file: IO[bytes]) -> StepChunk:
 
 
 def _kept_arrays(kept: KeptSteps) -> list[NDArray[Any]]:
-    return [kept.flow, kept.moves, kept.known, kept.evidence, kept.small]
+    return [kept.flow, kept.moves, kept.known, kept.evidence, kept.quality, kept.small]
 
 
 def _some(values: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -164,6 +164,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {},
         ("windows.shots=false", "windows.min_texture=0", "windows.camera=off"),
     ),
+    "quality": ({}, ("quality.columns=all", "flow.still_diff=2", "flow.keep=true")),
     "kept flow": (
         {"annotations": Annotations((CUP, PLATE), hidden_s=((3.9, 4.4),))},
         ("flow.keep=true", "windows.texts=cut"),
@@ -172,7 +173,6 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {},
         ("flow.keep=true", "flow.kept.size=48", "video.chunk_frames=1"),
     ),
-    "quality": ({}, ("quality.columns=all", "flow.still_diff=2")),
     "another estimator": ({}, ("flow.estimator=farneback",)),
     "short windows at the end": (
         {"annotations": Annotations((CUP, PLATE))},
