@@ -270,8 +270,9 @@ class SkillWindow(Brief):
     flow: float32 [L,h,w,2]; (dx, dy) in px a step at h x w.
     pts_s: float64 [L+1]; presentation times of the frames, increasing.
     first, last: uint8 [H,W,3]; the frames at both ends.
-    cut: why the stretch that this window was cut from begins: "start", "shot", "gap", "redacted"
-        or "text".
+    cut: why this window begins where it does: "motion" or "length" (see `sofdata.windows.cuts`), or
+        else why the stretch that it was cut from does: "start", "shot", "gap", "redacted", "text"
+        or "idle".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
 
     >>> frame = np.zeros((128, 128, 3), np.uint8)
@@ -333,6 +334,8 @@ class ActionWindow(SkillWindow):
 @dataclass(frozen=True, slots=True, eq=False)
 class RejectedWindow:
     """A candidate window that is not kept, and why: "static", "too_short", ...
+
+    Or a part of a video that no window holds: "redacted", "idle".
 
     index: number of the window within its video, counting kept ones too.
     """

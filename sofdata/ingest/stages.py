@@ -169,7 +169,7 @@ def _breaks(frames: Frames, config: IngestConfig, annotations: Annotations) -> l
     longest_s = config.flow.max_step_s or np.inf
     for step in np.flatnonzero(np.diff(frames.pts_s) > longest_s):
         breaks[step] = "gap"
-    if config.windows.texts != "label":
+    if config.windows.texts != "label" or config.windows.cut == "text":
         for step in _changes(_texts_at(frames.pts_s, annotations)):
             breaks[step] = "text"
     ends_s = [end for _, end in annotations.hidden_s]
