@@ -270,9 +270,9 @@ class SkillWindow(Brief):
     flow: float32 [L,h,w,2]; (dx, dy) in px a step at h x w.
     pts_s: float64 [L+1]; presentation times of the frames, increasing.
     first, last: uint8 [H,W,3]; the frames at both ends.
-    cut: why this window begins where it does: "motion" or "length" (see `sofdata.windows.cuts`), or
-        else why the stretch that it was cut from does: "start", "shot", "gap", "redacted", "text"
-        or "idle".
+    cut: why this window begins where it does: "motion", "length" or "stride" (see
+        `sofdata.windows.cuts`), or else why the stretch that it was cut from does: "start", "shot",
+        "gap", "redacted", "text" or "idle".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
 
     >>> frame = np.zeros((128, 128, 3), np.uint8)
@@ -390,6 +390,11 @@ class Batch(Brief):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def steps(self) -> torch.Tensor:
+        """How many steps of each window are real: int64 [B]. They come first."""
+        return self.mask.sum(1)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
         """The same batch with its tensors on a device, as `Tensor.to` puts them there.

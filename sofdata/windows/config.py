@@ -27,7 +27,8 @@ class WindowConfig(Section):
         "score where it does not change for length steps. 'text': at the segments that the corpus "
         "annotates (narrations, action segments), and evenly within those of more than length "
         "steps; a corpus that annotates none is refused. With 'motion' and 'text' windows follow "
-        "on each other and have shortest to length steps; batches pad and mask them. 'fixed' is as "
+        "on each other (but see tail) and have shortest to length steps; batches pad and mask "
+        "them. 'fixed' is as "
         "in datasets made before there was this key. Default ours.",
     )
     length: Annotated[int, Field(ge=1, le=512)] = Field(
@@ -48,8 +49,9 @@ class WindowConfig(Section):
     )
     stride: Annotated[int, Field(ge=1)] = Field(
         4,
-        description="Steps from the start of a window to that of the next, with cut=fixed; at most "
-        "length, so that every step lies in a window. Default ours: half a window.",
+        description="Steps from the start of a window to that of the next, with cut=fixed or "
+        "tail=mask; at most length, so that every step lies in a window. Default ours: half a "
+        "window.",
     )
     min_steps: Annotated[int, Field(ge=1)] = Field(
         2,
@@ -62,8 +64,10 @@ class WindowConfig(Section):
         "steps; the last window is moved back so that it ends with the stretch. 'mask': windows "
         "begin at every multiple of stride up to the stretch's last step, and those that would "
         "reach past its end are short, down to one step, with as many fewer actions; batches pad "
-        "and mask them. A policy then also learns how an episode ends. 'drop' is as in datasets "
-        "made before there was this key. Default ours.",
+        "and mask them. A policy then also learns how an episode ends. With cut=motion or text, "
+        "'mask' adds to each window the rests of it that begin at multiples of stride in it and "
+        "have shortest steps: what is left of a skill, seen from the midst of it. 'drop' is as in "
+        "datasets made before there was this key. Default ours.",
     )
     size: Annotated[int, Field(ge=8, le=1024)] = Field(
         64, description="Side in px at which flow is stored, vectors scaled with it. Default ours."
@@ -136,9 +140,11 @@ class WindowConfig(Section):
     def content(self) -> dict[str, Any]:
         """What decides a dataset's bytes: without the keys that change nothing, as in datasets made
         before there were such keys."""
-        left_out = {"shortest", "change"} if self.cut == "fixed" else {"stride", "tail"}
+        left_out = {"shortest", "change"} if self.cut == "fixed" else set()
         if self.cut == "text":
             left_out.add("change")
+        if not self.has_stride:
+            left_out.add("stride")
         if not self.trim:
             left_out |= {"trim_margin", "trim_inside"}
         if self.texts == "label":
@@ -151,6 +157,11 @@ class WindowConfig(Section):
             left_out.add("camera_fit")
         return without_earlier(type(self), self.model_dump(mode="json", exclude=left_out))
 
+    @property
+    def has_stride(self) -> bool:
+        """Whether windows begin at multiples of `stride`."""
+        return self.cut == "fixed" or self.tail == "mask"
+
     @model_validator(mode="after")
     def _check_cut(self) -> Self:
         if self.cut != "fixed" and self.length < 2 * self.shortest:
@@ -158,11 +169,6 @@ class WindowConfig(Section):
                 f"cut={self.cut} needs a length of at least twice shortest, {2 * self.shortest}, "
                 f"and it is {self.length}: a longer part is divided into windows of shortest steps "
                 "or more"
-            )
-        if self.cut != "fixed" and self.tail == "mask":
-            raise ValueError(
-                f"tail=mask goes with cut=fixed: with cut={self.cut} windows follow on each other "
-                "to the end of a stretch"
             )
         if self.trim and not self.static_px:
             raise ValueError("trim goes by static_px, which must be above 0")
@@ -175,7 +181,7 @@ class WindowConfig(Section):
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
-        if self.cut == "fixed" and self.stride > self.length:
+        if self.has_stride and self.stride > self.length:
             raise ValueError(
                 f"stride {self.stride} is larger than length {self.length}: the steps between "
                 "windows would be lost"

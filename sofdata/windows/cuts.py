@@ -22,7 +22,8 @@ from sofdata.windows.steps import Step
 class Piece:
     """Steps `begin` to `end` of a stretch.
 
-    cut: why it begins there, "motion" or "length"; "" where for the same reason as the stretch.
+    cut: why it begins there, "motion", "length" or, within another piece, "stride"; "" where for
+        the same reason as the stretch.
     """
 
     begin: int
@@ -92,7 +93,9 @@ class VaryingCuts:
     With `cut` "motion" a piece ends at the first frame with a score of at least `change` than which
     none near it has a higher one, or, where there is none, at the highest score that it can reach,
     the last one of equals. With "text", in which the stretch is a segment, pieces are as long as
-    they may be, and the last ones equal.
+    they may be, and the last ones equal. With `tail` "mask" each is followed by the rests of it
+    that begin at multiples of `stride` in it and have `shortest` steps: what is left of a skill,
+    seen from the midst of it.
     """
 
     def __init__(self, config: WindowConfig) -> None:
@@ -109,25 +112,29 @@ class VaryingCuts:
         if self._by_motion:
             self._motions.append(motion_of(step))
         if self._left == self.reach:
-            yield self._next()
+            yield from self._next()
 
     def end(self) -> Iterator[Piece]:
         """See `Cutter`."""
         while self._left:
-            yield self._next()
+            yield from self._next()
 
     @property
     def _left(self) -> int:
         return self._taken - self._begin
 
-    def _next(self) -> Piece:
+    def _next(self) -> Iterator[Piece]:
         """The next piece; what comes after it is long enough for another, or nothing."""
         most = min(self._config.length, self._left - self._config.shortest)
         places = range(self._begin + self._config.shortest, self._begin + most + 1)
         steps, why = (self._by_change if self._by_motion else self._evenly)(places)
         piece = Piece(self._begin, self._begin + steps, self._cut)
         self._begin, self._cut = piece.end, why
-        return piece
+        yield piece
+        if self._config.tail == "mask":
+            end = piece.end - self._config.shortest + 1
+            for begin in range(piece.begin + self._config.stride, end, self._config.stride):
+                yield Piece(begin, piece.end, "stride")
 
     def _by_change(self, places: range) -> tuple[int, str]:
         """How many steps the next piece has, and why the one after it begins."""

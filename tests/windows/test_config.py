@@ -20,7 +20,7 @@ def test_the_defaults_hold_together_and_are_documented() -> None:
         ({"min_steps": 9}, "min_steps 9 is larger than length 8"),
         ({"length": 0}, "length"),
         ({"cut": "motion", "length": 5}, "at least twice shortest, 6, and it is 5"),
-        ({"cut": "text", "tail": "mask"}, "tail=mask goes with cut=fixed"),
+        ({"cut": "text", "tail": "mask", "stride": 9}, "stride 9 is larger"),
         ({"trim": True, "static_px": 0}, "trim goes by static_px"),
         ({"trim": True, "trim_margin": 4, "trim_inside": 8}, "more than twice trim_margin, 4"),
         ({"cut": "movement"}, "cut"),
@@ -40,6 +40,8 @@ def test_keys_that_change_nothing_are_no_part_of_what_decides_bytes() -> None:
     assert WindowConfig.parse({"shortest": 4, "change": 0.7, "trim_margin": 3}).content() == fixed
     motion = WindowConfig.parse({"cut": "motion", "shortest": 4, "stride": 2})
     assert motion.content()["shortest"] == 4
+    assert "stride" not in motion.content()
+    assert WindowConfig.parse({"cut": "motion", "tail": "mask"}).content()["stride"] == 4
     assert motion.content() == WindowConfig.parse({"cut": "motion", "shortest": 4}).content()
 
 

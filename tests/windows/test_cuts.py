@@ -34,7 +34,9 @@ def flow_of(stages: Sequence[Stage], seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     steps = np.concatenate([np.tile(direction, (count, 1)) for direction, count in stages])
     flow = np.zeros((len(steps), SIDE, SIDE, 2), np.float32)
-    noise = rng.normal(0, 0.1, (len(steps), 1, 1, 2)) * steps.any(1)[:, None, None, None]
+    noise = rng.normal(0, 0.1, (len(steps), 1, 1, 2)) * np.any(steps != 0, axis=1).reshape(
+        -1, 1, 1, 1
+    )
     flow[:, 4:12, 4:12] = 2 * steps[:, None, None] + noise
     return flow
 
@@ -152,6 +154,7 @@ def test_every_step_lies_in_one_window_within_the_bounds(
     [
         config(),
         config(length=8, trim=True),
+        config(tail="mask", stride=1, trim=True),
         config(cut="text", length=8),
         config(cut="fixed", trim=True, trim_inside=9, length=8, static_px=0.5),
     ],
@@ -194,6 +197,17 @@ def test_segments_longer_than_a_window_are_divided_evenly_and_named() -> None:
     ]
 
 
+def test_with_masked_tails_what_is_left_of_a_window_is_one_too() -> None:
+    flow = flow_of([(RIGHT, 9), (UP, 7)])
+    found = told(cut(flow, config(tail="mask", stride=2)))
+    assert found == [
+        (0, 9, "start"),
+        *[(begin, 9, "stride") for begin in (2, 4, 6)],
+        (9, 16, "motion"),
+        *[(begin, 16, "stride") for begin in (11, 13)],
+    ]
+
+
 def test_memory_does_not_grow_with_the_video() -> None:
     settings = config(trim=True, trim_inside=20)
     stages: list[Stage] = [(RIGHT, 40), (LEFT, 4), (REST, 120)]
@@ -203,7 +217,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
 
     def feed(rounds: range) -> int:
         for k in rounds:
-            frames = Frames(rgb, np.arange(len(rgb)) + float(len(flow) * k))
+            frames = Frames(rgb, np.arange(len(rgb), dtype=np.float64) + len(flow) * k)
             clip, reasons = FlowClip(flow, np.diff(frames.pts_s)), [""] * len(flow)
             for _ in windower.push(frames, make_steps(frames, clip, reasons, settings), reasons):
                 pass

@@ -102,7 +102,9 @@ def named_actions(
     named = torch.cat(parts)  # [M, N, A]
     if line is not None and config.naming.overlap:
         named = _mean_over_windows(named, line, windows.batch.mask)
-    return windows.with_actions(decoder.finish(named).values)
+    varies = config.ingest.windows.cut != "fixed"
+    per_step = config.step_frames if varies else None
+    return windows.with_actions(decoder.finish(named).values, per_step)
 
 
 def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
