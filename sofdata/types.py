@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +67,17 @@ class ActionRef:
         return parse(self.uri)
 
 
+STATE_NAME = (
+    "observation.state."  # how the names of the robot's state begin, behind those of actions
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """What the actions of a corpus are: a name for each dimension, and how many come a second."""
+    """What the actions of a corpus are: a name for each dimension, and how many come a second.
+
+    Where the robot's state was asked for, its numbers follow, with names that say so.
+    """
 
     names: tuple[str, ...]
     fps: float
@@ -238,6 +246,37 @@ class Frames(Brief):
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def picture(self, number: int) -> NDArray[np.uint8]:
+        """A copy of one frame [H,W,3]: a view would keep all of them in memory."""
+        frame: NDArray[np.uint8] = self.rgb[number].copy()
+        return frame
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StoredPicture(Brief):
+    """A frame as it is stored, where nobody needs its pixels: a JPEG of height x width px."""
+
+    jpeg: bytes
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """As that of its pixels, [H, W, 3]."""
+        return self.height, self.width, 3
+
+
+Picture = NDArray[np.uint8] | StoredPicture  # a frame: its pixels [H,W,3], or as it is stored
+
+
+class Pictures(Protocol):
+    """Consecutive sampled frames as windows see them: their times, and pictures to keep."""
+
+    @property
+    def pts_s(self) -> NDArray[np.float64]: ...
+    def __len__(self) -> int: ...
+    def picture(self, number: int) -> Picture: ...
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FlowClip(Brief):
@@ -269,10 +308,10 @@ class SkillWindow(Brief):
     index: number of the window within its video, counting rejected candidates too.
     flow: float32 [L,h,w,2]; (dx, dy) in px a step at h x w.
     pts_s: float64 [L+1]; presentation times of the frames, increasing.
-    first, last: uint8 [H,W,3]; the frames at both ends.
+    first, last: uint8 [H,W,3], or stored; the frames at both ends.
     cut: why this window begins where it does: "motion", "length" or "stride" (see
         `sofdata.windows.cuts`), or else why the stretch that it was cut from does: "start", "shot",
-        "gap", "redacted", "text" or "idle".
+        "gap", "redacted", "text", "gradual" or "idle".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
 
     >>> frame = np.zeros((128, 128, 3), np.uint8)
@@ -285,8 +324,8 @@ class SkillWindow(Brief):
     index: int
     flow: NDArray[np.float32]
     pts_s: NDArray[np.float64]
-    first: NDArray[np.uint8]
-    last: NDArray[np.uint8]
+    first: Picture
+    last: Picture
     cut: str
     motion: Mapping[str, float]
 
@@ -294,8 +333,13 @@ class SkillWindow(Brief):
         _expect("SkillWindow.flow", self.flow, np.float32, (None, None, None, 2))
         _expect("SkillWindow.pts_s", self.pts_s, np.float64, (len(self.flow) + 1,))
         _expect_increasing("SkillWindow.pts_s", self.pts_s)
-        _expect("SkillWindow.first", self.first, np.uint8, (None, None, 3))
-        _expect("SkillWindow.last", self.last, np.uint8, self.first.shape)
+        for name, picture in (("first", self.first), ("last", self.last)):
+            if not isinstance(picture, StoredPicture):
+                _expect(f"SkillWindow.{name}", picture, np.uint8, (None, None, 3))
+        if self.last.shape != self.first.shape:
+            raise ContractError(
+                f"SkillWindow.last must be {list(self.first.shape)}, got {list(self.last.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.flow)
@@ -441,6 +485,24 @@ class ActionBatch(Batch):
             raise ContractError(
                 f"ActionBatch.actions must be [{len(self.keys)}, {number}, A], got "
                 f"{list(self.actions.shape)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StateBatch(ActionBatch):
+    """A batch of demonstrations with the robot's own state at each action.
+
+    states: float32 [B,N,S]; in the units of the demonstrations, zero where `action_mask` is False.
+    """
+
+    states: torch.Tensor
+
+    def __post_init__(self) -> None:
+        ActionBatch.__post_init__(self)
+        if tuple(self.states.shape[:2]) != tuple(self.action_mask.shape):
+            raise ContractError(
+                f"StateBatch.states must be {list(self.action_mask.shape)} and S, got "
+                f"{list(self.states.shape)}"
             )
 
 

@@ -66,6 +66,8 @@ def test_every_public_function_has_an_example_that_runs() -> None:
     found = {example.name for example in _examples()}
     functions = ("estimate", "ingest", "load", "load_policy", "train", "verify")
     assert {f"sofdata.api.functions.{name}" for name in functions} <= found
+    edits = ("select",)
+    assert {f"sofdata.api.edits.{name}" for name in edits} <= found
 
 
 def _run(program: Path, folder: Path, *arguments: str) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sofdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sofdata.export.record import ExportRecord
     from sofdata.ingest.config import IngestConfig
     from sofdata.ingest.estimate.estimate import Estimate, NoEstimate
     from sofdata.ingest.events import Event
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sofdata.ingest.verify import Verdict
     from sofdata.loading.loader import Loader
     from sofdata.loading.selection import Split
+    from sofdata.loading.where import Where
     from sofdata.models.policy import Policy
     from sofdata.train.config import What
     from sofdata.train.loop import TrainingProgress
@@ -103,7 +105,7 @@ def ingest(
     from sofdata.storage.tree import Tree
 
     config = _ingest_config(recipe, settings, engine, workers, with_actions)
-    begin, end = Tree(_place(source, "source")), Tree(_place(dest, "dest"))
+    begin, end = Tree(place(source, "source")), Tree(place(dest, "dest"))
     is_early = may_start_early(config.run, end)
     with (
         early_workers(config.run.workers, wanted=is_early) as early,
@@ -179,8 +181,8 @@ def estimate(
     began_s = time.monotonic()
     config = _ingest_config(recipe, settings, engine, workers, with_actions)
     prepared = prepare(
-        Tree(_place(source, "source")),
-        Tree(_place(dest, "dest")),
+        Tree(place(source, "source")),
+        Tree(place(dest, "dest")),
         config,
         corpus,
         mode=Mode.of(update=update),
@@ -215,7 +217,7 @@ def verify(dest: Location, *, fast: bool = False) -> Verdict:
     from sofdata.ingest.verify import verify
     from sofdata.storage.tree import Tree
 
-    return verify(Tree(_place(dest, "dest")), fast)
+    return verify(Tree(place(dest, "dest")), fast)
 
 
 def load(
@@ -227,7 +229,7 @@ def load(
     workers: int = 0,
     rank: int | None = None,
     world: int | None = None,
-    where: str = "",
+    where: Where = "",
     split: Split | None = None,
     drop_last: bool = False,
     cache_dir: Location | None = None,
@@ -245,7 +247,8 @@ def load(
         workers: processes that read and decode; 0 for a thread. The batches are the same.
         rank, world: this process of so many that share each batch; by default as
             `torch.distributed` says, where it is initialised.
-        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''".
+        where: a filter on the columns of the index, such as "motion > 0.5 and text != ''", or an
+            expression of `pyarrow.compute` (docs/loading.md).
         split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these.
         drop_last: leave out a last batch that is not full.
         cache_dir, cache_bytes: where copies of remote shards are kept, and how large they grow
@@ -317,7 +320,8 @@ def train(
         on_progress: called with a `sofdata.train.loop.TrainingProgress` from time to time.
 
     Returns:
-        Where the models lie, and held-out metrics of each stage.
+        Where the models lie, and of each stage held-out metrics and what they come to in words.
+        A page with curves and pictures, train_report.html, lies beside them.
 
     Raises:
         ConfigError: the settings or data are wrong, packages of the extra "train" are missing, or
@@ -338,23 +342,26 @@ def train(
 
     require(("torch", "webdataset", "tensorboard", "matplotlib"), "train", "training")
     from sofdata.config.overrides import once
+    from sofdata.report.training import write_training_page
     from sofdata.train.config import load_train_config, stages_of
     from sofdata.train.pipeline import train_stages
 
     videos, demonstrations = _several(data), _several(demos)
-    config = load_train_config(_text(recipe), once(_overrides(settings)))
+    config = load_train_config(_text(recipe), once(overrides(settings)))
     stages = stages_of(what, videos, demonstrations)
     if what == "all" and "decoder" not in stages:
         _log.info("no demos: the action decoder is left out")
-    return train_stages(
+    trained = train_stages(
         stages,
         config,
         data=videos,
         demos=demonstrations,
-        out=_place(out, "out"),
+        out=place(out, "out"),
         on_progress=on_progress or _ignore,
         restart=restart,
     )
+    write_training_page(trained.out)
+    return trained
 
 
 def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
@@ -383,7 +390,65 @@ def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
     require("torch", "train", "a policy")
     from sofdata.models.saved import load
 
-    return load(Path(_place(folder, "folder"))).to(device)
+    return load(Path(place(folder, "folder"))).to(device)
+
+
+def export(
+    dest: Location,
+    out: Location,
+    to: Literal["lerobot", "hf"],
+    *,
+    of: Literal["windows", "videos"] = "windows",
+    action: Literal["actions", "skill", "flow"] | None = None,
+    skills: str = "",
+    source: Location | None = None,
+    licence: str = "",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ExportRecord:
+    """Write a dataset in the format of others, as `sofdata export` does; docs/export.md.
+
+    Interrupted at any moment, the same call goes on; where all is there it does nothing.
+
+    Args:
+        dest: the dataset: a path or an fsspec URL.
+        out: where the export goes: a path or an fsspec URL.
+        to: "lerobot", LeRobot's format v3.0, or "hf", a folder for `datasets.load_dataset`.
+        of: of LeRobot's format: a row a window with its first frame, or a row a sampled frame of
+            the videos, which are decoded again.
+        action: what LeRobot's `action` holds: actions of demonstrations, the skill, or statistics
+            of the flow; None for the first of these that there is.
+        skills: which file of `skills/`; by default the only one.
+        source: where the videos are now; None for where the last ingest found them.
+        licence: to be stated in the card, such as "cc-by-4.0".
+        on_progress: called with how much is done, and of how much.
+
+    Returns:
+        What was exported, and in `left_out` what was not and why.
+
+    Raises:
+        ConfigError: there is no complete dataset, the settings do not fit it, or `out` holds
+            something else.
+        InputError: the dataset is damaged.
+        StorageError: `dest` or `out` cannot be read or written; call again to go on.
+
+    Example:
+        >>> import sofdata
+        >>> record = sofdata.export("dataset", "exported", "lerobot")
+        >>> record.account["windows_exported"] == record.account["windows"], record.left_out
+        (True, [])
+    """
+    from sofdata.export.run import ExportSettings
+    from sofdata.export.run import export as run
+    from sofdata.storage.tree import Tree
+
+    record, _ = run(
+        Tree(place(dest, "dest")),
+        Tree(place(out, "out")),
+        ExportSettings(to, of, action, skills, licence),
+        source=None if source is None else place(source, "source"),
+        on_progress=on_progress or _ignore,
+    )
+    return record
 
 
 def _ingest_config(
@@ -401,10 +466,10 @@ def _ingest_config(
     if with_actions:
         options["with_actions"] = True
     given = {name: value for name, value in options.items() if value is not None}
-    return load_config(_text(recipe), once([*_overrides(settings), *_overrides(given)]))
+    return load_config(_text(recipe), once([*overrides(settings), *overrides(given)]))
 
 
-def _overrides(settings: Settings) -> list[str]:
+def overrides(settings: Settings) -> list[str]:
     """Settings as the command line takes them, `key=value`."""
     if isinstance(settings, Mapping):
         return [f"{key}={_yaml(value, key)}" for key, value in settings.items()]
@@ -437,7 +502,7 @@ def _several(given: Location | Sequence[Location]) -> list[str]:
     return [os.fspath(place) for place in each]
 
 
-def _place(given: Location, name: str) -> str:
+def place(given: Location, name: str) -> str:
     """A place as text. An empty one would be the current folder, which "." is."""
     text = os.fspath(given)
     if not text.strip():

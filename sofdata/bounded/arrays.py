@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+_GZIP = 31  # zlib's window, and that a gzip header stands before
+_HEADER_BYTES = 1 << 10  # more than a .npy has before its values
 _MAGIC = b"\x93NUMPY\x01\x00"
 _FIELDS = re.compile(
     r"\{'descr': '([<>|=]?[a-zA-Z][0-9]{1,2})', 'fortran_order': (True|False), "
@@ -44,3 +47,16 @@ def read_npy(data: bytes, dtype: str, shape: Sequence[int]) -> NDArray[Any]:
             f"{found[1]} {sides} takes {wanted} bytes, and {len(data) - end} are there"
         )
     return np.frombuffer(data, dtype, offset=end).reshape(sides)
+
+
+def read_npy_gz(data: bytes, dtype: str, shape: Sequence[int]) -> NDArray[Any]:
+    """The array in a .npy.gz. Raises as `read_npy`, having unpacked no more than such an array."""
+    most = math.prod(shape) * np.dtype(dtype).itemsize + _HEADER_BYTES
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        unpacked = unpacker.decompress(data, most)
+    except zlib.error as error:
+        raise ValueError(f"it is no gzip file: {error}") from None
+    if not unpacker.eof or unpacker.unused_data:
+        raise ValueError("its gzip data is longer or shorter than its record says")
+    return read_npy(unpacked, dtype, shape)

@@ -13,7 +13,9 @@ from typer.core import TyperGroup
 from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
+from sofdata.cli.edits import REWINDOW_EXAMPLES, SELECT_EXAMPLES, rewindow, select
 from sofdata.cli.ending import RERUN, Escaped, run
+from sofdata.cli.export import EXPORT_EXAMPLES, export
 from sofdata.cli.options import (
     LOCAL,
     LOCAL_FOLDER,
@@ -35,6 +37,7 @@ from sofdata.cli.price import price_of, print_price
 from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
 from sofdata.cli.trims import TRIMS_EXAMPLES, trims
+from sofdata.cli.view import MOVIE_EXAMPLES, VIEW_EXAMPLES, movie, view
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
 from sofdata.system.streams import make_usable
@@ -455,8 +458,13 @@ def demo(
 app.command(epilog=AUDIT_EXAMPLES)(audit)
 app.command(epilog=TRIMS_EXAMPLES)(trims)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
+app.command(epilog=SELECT_EXAMPLES)(select)
+app.command(epilog=REWINDOW_EXAMPLES)(rewindow)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=ENCODE_EXAMPLES)(encode)
+app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=VIEW_EXAMPLES)(view)
+app.command(epilog=MOVIE_EXAMPLES)(movie)
 app.add_typer(bench)
 
 
@@ -473,7 +481,7 @@ def main() -> None:
 
 def _if_interrupted() -> str:
     """What to print when the command on the command line was interrupted."""
-    reads_only = {"inspect", "report", "replay", "flows", "corpora", "recipes"}
+    reads_only = {"inspect", "report", "replay", "flows", "corpora", "recipes", "view", "movie"}
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "verify":
         return "interrupted; an unfinished verification proves nothing"

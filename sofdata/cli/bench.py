@@ -22,6 +22,7 @@ from sofdata.cli.options import (
     Set,
     SuiteName,
     Validation,
+    VideoDatasets,
     VideosData,
     Workers,
     examples,
@@ -96,6 +97,7 @@ def collect(
         "sofdata bench run --data collected/pushing --preset smoke",
         "sofdata bench run --data collected/metaworld --validation",
         "sofdata bench run --data collected/metaworld --held-out door-close",
+        "sofdata bench run --data collected/metaworld --videos fine --videos fast --validation",
     )
 )
 def run(
@@ -111,6 +113,7 @@ def run(
     held_out: HeldOut = None,
     folds: Folds = None,
     videos_data: VideosData = None,
+    videos: VideoDatasets = None,
     set_: Set = None,
     validation: Validation = False,
     workers: Workers = None,
@@ -128,7 +131,7 @@ def run(
     from sofdata.bench.study.config import load_bench_config
     from sofdata.ingest.engines.choice import check_engine, may_use_ray
 
-    protocol = _protocol(held_out, folds, videos_data)
+    protocol = _protocol(held_out, folds, videos_data, videos)
     given = [*protocol, *(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
     transfers = bool(held_out or folds)
     config = load_bench_config(preset or _preset(suite, transfers), _overrides(suite, given))
@@ -297,7 +300,12 @@ def _preset(suite: str | None, transfers: bool) -> str:
     return "scene-transfer" if suite == "scene" else "transfer"
 
 
-def _protocol(held_out: list[str] | None, folds: str | None, videos_data: str | None) -> list[str]:
+def _protocol(
+    held_out: list[str] | None,
+    folds: str | None,
+    videos_data: str | None,
+    videos: list[str] | None,
+) -> list[str]:
     """The settings that stand for these options."""
     names = [name.strip() for given in held_out or [] for name in given.split(",")]
     found = []
@@ -307,6 +315,8 @@ def _protocol(held_out: list[str] | None, folds: str | None, videos_data: str | 
         found.append(f"folds={folds or 'null'}")
     if videos_data:
         found.append(f"videos_from={json.dumps(videos_data)}")
+    if videos:
+        found.append(f"video_datasets={json.dumps(videos)}")
     return found
 
 

@@ -147,6 +147,15 @@ VideosData = Annotated[
         callback=LOCAL_FOLDER,
     ),
 ]
+VideoDatasets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--videos",
+        help="A dataset of 'sofdata ingest' whose videos are learned from in place of those of "
+        "--data; repeated, each in turn: which choice of data is better? PATH or NAME=PATH.",
+        metavar="DATASET",
+    ),
+]
 SuiteName = Annotated[
     str | None,
     typer.Option(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sofdata.ingest.libraries import split_digests
 from sofdata.ingest.plan import IngestPlan
 from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.sample import quarantine_name
-from sofdata.shards.schema import Counts, ShardRecord
+from sofdata.shards.schema import Counts, DatasetKept, KeptShard, ShardRecord
 from sofdata.shards.stats import Merged
 
 if TYPE_CHECKING:
@@ -28,6 +29,49 @@ _COUNTED = (
 )
 
 
+def kept_size(config: Mapping[str, Any]) -> int:
+    """Side in px of the flow that a dataset of this configuration keeps; 0 where it keeps none."""
+    flow = config.get("flow", {})
+    return int(flow["kept"]["size"] or config["windows"]["size"]) if flow.get("keep") else 0
+
+
+class _Kept:
+    """Counts what is kept of the flow of whole videos."""
+
+    def __init__(self) -> None:
+        self.shards: list[ShardRecord] = []
+        self.is_any = False  # whether a unit keeps flow, if only of no video
+        self._videos = self._steps = self._vectors = 0
+        self._covered_s = self._error_sum_px = self._error_max_px = 0.0
+
+    def add(self, kept: KeptShard, covered_s: float) -> None:
+        """Count a unit. covered_s: of its videos."""
+        self.is_any = True
+        self.shards += [kept.shard] if kept.shard else []
+        self._covered_s += covered_s
+        self._videos += len(kept.videos)
+        for video in kept.videos:
+            self._steps += video.steps
+            self._vectors += video.vectors
+            self._error_sum_px += video.error_sum_px
+            self._error_max_px = max(self._error_max_px, video.error_max_px)
+
+    def summary(self, codec: str, size: int) -> DatasetKept:
+        """What `dataset.json` says of it."""
+        size_bytes = sum(shard.size_bytes for shard in self.shards)
+        return DatasetKept(
+            codec=codec,
+            size=size,
+            shards=len(self.shards),
+            bytes=size_bytes,
+            videos=self._videos,
+            steps=self._steps,
+            bytes_per_video_s=round(size_bytes / self._covered_s, 1) if self._covered_s else 0.0,
+            error_mean_px=round(self._error_sum_px / max(self._vectors, 1), 6),
+            error_max_px=self._error_max_px,
+        )
+
+
 class Account:
     """Counts how everything ended, record by record."""
 
@@ -40,6 +84,7 @@ class Account:
         self._parts: Counter[str] = Counter()
         self._shards: list[ShardRecord] = []
         self._flow = Merged()
+        self._kept = _Kept()
         self.quarantine_notes: set[str] = set()
         self.digests: set[str] = set()  # of the libraries that computed the units
 
@@ -52,6 +97,8 @@ class Account:
         self.digests.update(split_digests(record.libraries))
         if record.shard:
             self._shards.append(record.shard)
+        if record.kept:
+            self._kept.add(record.kept, sum(record.videos["covered_s"].to_pylist()))
 
     def _add_videos(self, videos: pa.RecordBatch) -> None:
         column = {name: videos[name].to_pylist() for name in _COUNTED}
@@ -73,6 +120,20 @@ class Account:
     def shards(self) -> list[str]:
         """Names of the shards."""
         return [shard.name for shard in self._shards]
+
+    @property
+    def kept_shards(self) -> list[str]:
+        """Names of the shards of kept flow."""
+        return [shard.name for shard in self._kept.shards]
+
+    def kept(self, config: Mapping[str, Any]) -> DatasetKept | None:
+        """What is kept of the flow of whole videos; None where nothing is.
+
+        config: of the dataset.
+        """
+        if not self._kept.is_any or not (size := kept_size(config)):
+            return None
+        return self._kept.summary(config["flow"]["kept"]["codec"], size)
 
     def counts(self, listed: Counts) -> Counts:
         """The counts. listed: those of what the source holds beside its videos are taken over."""

@@ -9,37 +9,20 @@ outcome is that of a fresh run. So neither time is lost, nor can a video come ou
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from contextlib import ExitStack
-from functools import cache
-from typing import BinaryIO, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
-from sofdata.bounded.files import read_small
 from sofdata.errors import InputError
-from sofdata.flow.codec import decode
+from sofdata.ingest.committed import Committed
+from sofdata.ingest.kept_flow import KeptFlow
 from sofdata.ingest.libraries import UNKNOWN, split_digests
 from sofdata.ingest.units import Unit
-from sofdata.shards.layout import SHARDS
-from sofdata.shards.schema import (
-    LedgerRecord,
-    RejectedWindowRecord,
-    SampleRecord,
-    VideoRecord,
-    WindowRow,
-)
-from sofdata.shards.tar import hash_file, read_sample_at
+from sofdata.shards.schema import LedgerRecord, VideoRecord
 from sofdata.shards.writer import ShardWriter, VideoSamples
 from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 
 _RANK = {"quarantined": 0, "rejected": 1, "done": 2}
-
-
-class _Held(NamedTuple):
-    """What a record says, by id of the video: a unit may hold thousands of them."""
-
-    videos: dict[str, VideoRecord]
-    rows: dict[str, list[WindowRow]]
-    rejected: dict[str, list[RejectedWindowRecord]]
 
 
 class Taken(NamedTuple):
@@ -54,37 +37,41 @@ class Carrier:
 
     libraries: digests of those whose results may be taken over; any if there are none. What an
         older version made, which recorded none, may be.
+    kept_size: side in px of the flow that is kept of whole videos; None where none is.
     """
 
     def __init__(
-        self, dest: Tree, unit: Unit, config_sha256: str, libraries: Collection[str] = ()
+        self,
+        dest: Tree,
+        unit: Unit,
+        config_sha256: str,
+        libraries: Collection[str] = (),
+        kept_size: int | None = None,
     ) -> None:
         self._libraries = {*libraries, UNKNOWN} if libraries else None
-        self._dest = dest
         self._unit = unit
-        self._config_sha256 = config_sha256
-        self._open = ExitStack()
-        self._record = cache(self._read_record)
-        self._shard = cache(self._open_shard)
-        self._held = cache(self._sort_by_video)
+        self._committed = Committed(dest, config_sha256)
+        self._kept = KeptFlow(dest, self._committed, kept_size) if kept_size else None
 
     def __enter__(self) -> Carrier:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        if self._kept:
+            self._kept.close()
+        self._committed.close()
 
     def take(self, ref: VideoRef, shard: ShardWriter) -> Taken | None:
         """Append a video's earlier samples to the shard; None if there are none to be trusted."""
         for earlier in self._unit.earlier:
             if earlier.usable and ref.id in earlier.videos:
-                record = self._record(earlier.path)
-                video = self._held(earlier.path).videos.get(ref.id)
+                record = self._committed.record(earlier.path)
+                video = self._committed.held(earlier.path).videos.get(ref.id)
                 if record is None or video is None or not self._may_take(record, video):
                     continue
                 try:
                     with shard.video(ref.id) as samples:
-                        self._copy(earlier.path, record, video, samples)
+                        self._copy(earlier.path, video, samples)
                 except (InputError, ValueError):  # damaged: the video is computed again
                     continue
                 return Taken(video, record.libraries)
@@ -100,7 +87,7 @@ class Carrier:
         before = [
             video
             for earlier in self._unit.earlier
-            if (record := self._record(earlier.path))
+            if (record := self._committed.record(earlier.path))
             for video in record.videos
             if video.id in earlier.videos
         ]
@@ -114,11 +101,18 @@ class Carrier:
     def standing(self) -> LedgerRecord | None:
         """The unit's own earlier record if its shard is whole."""
         for earlier in self._unit.earlier:
-            record = self._record(earlier.path)
+            record = self._committed.record(earlier.path)
             own = record is not None and record.unit == self._unit.id and earlier.usable
-            if own and record and (record.shard is None or self._shard(earlier.path)):
+            if own and self._is_whole(earlier.path):
                 return record
         return None
+
+    def _is_whole(self, path: str) -> bool:
+        with suppress(InputError):
+            if self._kept:
+                self._kept.check(path)
+            return self._committed.is_whole(path)
+        return False
 
     def _may_take(self, record: LedgerRecord, video: VideoRecord) -> bool:
         known = self._libraries
@@ -126,60 +120,15 @@ class Carrier:
         same = known is None or known.issuperset(split_digests(record.libraries))
         return same and video.status != "quarantined"
 
-    def _copy(
-        self, path: str, record: LedgerRecord, video: VideoRecord, samples: VideoSamples
-    ) -> None:
+    def _copy(self, path: str, video: VideoRecord, samples: VideoSamples) -> None:
         """Raises `InputError` where record and shard do not agree. path: of the record."""
-        held = self._held(path)
-        samples.rejected += held.rejected.get(video.id, ())
-        rows = held.rows.get(video.id, [])
-        if len(rows) != video.windows:
-            raise InputError(f"{video.id}: the record lists {len(rows)} windows")
-        for row in rows:
-            stream, name = self._stream(path, record)
-            key, members = read_sample_at(stream, row.offset, name)
-            sample = SampleRecord.model_validate_json(members.get("json", b""))
-            if (key, sample.key, sample.source) != (row.key, row.key, video.id):
-                raise InputError(f"{name}: sample {key} is not the one that its record lists")
-            flow = {suffix: data for suffix, data in members.items() if suffix.startswith("flow.")}
-            samples.copy(row, members, decode(flow, sample.flow))
-
-    def _stream(self, path: str, record: LedgerRecord) -> tuple[BinaryIO, str]:
-        stream = self._shard(path)
-        if stream is None or record.shard is None:
-            raise InputError(f"the shard of unit {record.unit} is not whole")
-        return stream, record.shard.name
-
-    def _sort_by_video(self, path: str) -> _Held:
-        record, held = self._record(path), _Held({}, {}, {})
-        if record is not None:
-            held.videos.update({video.id: video for video in record.videos})
-            for row in record.windows:
-                held.rows.setdefault(row.source, []).append(row)
-            for each in record.rejected_windows:
-                held.rejected.setdefault(each.video, []).append(each)
-        return held
-
-    def _read_record(self, path: str) -> LedgerRecord | None:
-        try:
-            record = LedgerRecord.parse(read_small(self._dest, path, LedgerRecord.MOST_BYTES))
-        except (FileNotFoundError, InputError, ValueError):
-            return None
-        return record if record.config_sha256 == self._config_sha256 else None
-
-    def _open_shard(self, path: str) -> BinaryIO | None:
-        """The shard that a record names, if its bytes have the record's hash."""
-        record = self._record(path)
-        if record is None or record.shard is None:
-            return None
-        try:
-            name = f"{SHARDS}/{record.shard.name}"
-            local = self._open.enter_context(self._dest.local_copy(name, record.shard.size_bytes))
-            if hash_file(local)[0] != record.shard.sha256:
-                return None
-            return self._open.enter_context(open(local, "rb"))
-        except OSError:
-            return None
+        samples.rejected += self._committed.held(path).rejected.get(video.id, ())
+        for row in self._committed.rows(path, video):
+            stored = self._committed.sample(path, row, video.id)
+            samples.copy(row, stored.members, stored.flow)
+        if self._kept and self._kept.has_flow(path, video.id):
+            pieces = self._kept.pieces(path, video.id)
+            samples.keep((piece.kept.record, piece.members) for piece in pieces)
 
 
 def _is_worse(now: VideoRecord, before: VideoRecord) -> bool:

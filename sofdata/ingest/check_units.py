@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import BinaryIO
 
@@ -19,22 +20,22 @@ from sofdata.storage.tree import Tree
 
 TOLERATED_S = 1e-6
 _LISTED = ("key", "offset", "source", "window", "steps")
-SizeProblem = Callable[[ShardRecord], str]
+SizeProblem = Callable[[str, ShardRecord], str]
 
 
 def size_problems(dest: Tree) -> SizeProblem:
-    """A function that says what is wrong with a shard's size, "" for nothing.
+    """A function that says what is wrong with the size of a shard of a folder, "" for nothing.
 
     Of a remote dataset all sizes are listed at once, a request for a thousand.
     """
     if dest.is_local:
-        return lambda shard: _local_problem(dest, shard)
-    sizes = {item.rel: item.size_bytes for item in dest.walk(SHARDS)}
-    return lambda shard: _size_problem(sizes.get(shard.name), shard)
+        return lambda folder, shard: _local_problem(dest, folder, shard)
+    sizes = cache(lambda folder: {item.rel: item.size_bytes for item in dest.walk(folder)})
+    return lambda folder, shard: _size_problem(sizes(folder).get(shard.name), shard)
 
 
-def _local_problem(dest: Tree, shard: ShardRecord) -> str:
-    where = f"{SHARDS}/{shard.name}"
+def _local_problem(dest: Tree, folder: str, shard: ShardRecord) -> str:
+    where = f"{folder}/{shard.name}"
     try:
         size = dest.size(where)
     except FileNotFoundError:
@@ -58,11 +59,29 @@ def record_problems(unit: Unit, record: LedgerColumns, dataset: DatasetRecord) -
         yield "it was made with another configuration"
     if record.videos["id"].to_pylist() != unit.video_ids:
         yield "its videos are not those of the plan"
+    yield from _kept_list_problems(record, dataset)
     yield from _count_problems(record)
     yield from _redaction_problems(unit, record)
     samples, windows = record.shard.samples if record.shard else 0, record.windows.num_rows
     if windows != samples:
         yield f"it lists {windows} windows, and its shard has {samples} samples"
+
+
+def _kept_list_problems(record: LedgerColumns, dataset: DatasetRecord) -> Iterator[str]:
+    """Check that flow is kept of the videos that were read to their end, where it is kept.
+
+    A dataset that was made of others keeps none, whatever they have.
+    """
+    wanted = bool(dataset.config.get("flow", {}).get("keep")) and not dataset.lineage
+    if wanted and record.kept is None:
+        yield "it lists no kept flow"
+    if record.kept is None:
+        return
+    columns = (record.videos[name].to_pylist() for name in ("id", "frames", "windows_rejected"))
+    seen = {id for id, frames, rejected in zip(*columns, strict=True) if frames or rejected}
+    kept = [video.id for video in record.kept.videos]
+    if len({*kept}) < len(kept) or not seen <= {*kept} <= {*record.videos["id"].to_pylist()}:
+        yield "its kept flow is not that of its videos"
 
 
 def _count_problems(record: LedgerColumns) -> Iterator[str]:

@@ -12,7 +12,7 @@ from sofdata.config.recipes import load_section
 from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
-from sofdata.flow.config import FlowConfig
+from sofdata.flow.config import FlowConfig, KeptConfig
 from sofdata.flow.quality import BEFORE_REGIONS
 from sofdata.shards.sample import ImageConfig
 from sofdata.system.digests import json_digest
@@ -183,10 +183,18 @@ class IngestConfig(Section):
         description="Store the actions of demonstrations beside their windows, where the corpus "
         "has any. Never read otherwise. Such a dataset is another than the one without.",
     )
+    with_state: bool = Field(
+        False,
+        description="With with_actions: store what the robot knows of itself (LeRobot's "
+        "observation.state) behind the numbers of each action, for policies that read it "
+        "(decoder.model.state). Never read otherwise.",
+    )
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
     def _a_window_can_be_stored(self) -> Self:
+        if self.with_state and not self.with_actions:
+            raise ValueError("with_state is stored beside actions: set with_actions as well")
         side = self.windows.length * self.windows.size
         if self.codec.name == "q8" and side > LONGEST_SIDE_PX:
             raise ValueError(
@@ -196,16 +204,37 @@ class IngestConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _flow_is_kept_as_large_as_it_is(self) -> Self:
+        if self.flow.keep and (side := self.kept_size) > self.flow.size:
+            raise ValueError(
+                f"flow.kept.size is {side} (null: windows.size), larger than flow.size "
+                f"{self.flow.size}: flow is not kept larger than it was estimated"
+            )
+        return self
+
+    @property
+    def kept_size(self) -> int:
+        """Side in px at which flow is kept, where it is."""
+        return self.flow.kept.size or self.windows.size
+
+    @property
+    def keeps_at(self) -> int | None:
+        """`kept_size`; None where no flow is kept."""
+        return self.kept_size if self.flow.keep else None
+
     def content(self) -> dict[str, Any]:
         """What decides the dataset's bytes: all sections but `run`.
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
-        by the name that gives them (see `FlowConfig.content`). `with_actions`, `manifest` and some
-        of `windows` (see `WindowConfig.content`) are left out where they change nothing, as in
-        datasets made before there were such keys (see `stored_config`); so is `video.max_pixels`
-        where it is the default, since hardly any video has larger frames.
+        by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
+        `manifest` and some of `windows` (see `WindowConfig.content`) are left out where they change
+        nothing, as in datasets made before there were such keys (see `stored_config`); so is
+        `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
+        if not self.with_state:
+            left_out.add("with_state")
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
         content = self.model_dump(mode="json", exclude=left_out)
@@ -239,19 +268,27 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 
     They get the values that change nothing, whatever their defaults are now.
     """
-    before = {"texts": "label", "tail": "drop", "min_texture": 0.0, "camera_fit": "ransac"}
+    before = {
+        "texts": "label",
+        "tail": "drop",
+        "gradual_s": 0.0,
+        "min_texture": 0.0,
+        "camera_fit": "ransac",
+    }
     windows = earlier.completed(WindowConfig, {**before, **content.get("windows", {})})
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     flow = content.get("flow", {})
     dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
+    kept = {"keep": False, "kept": KeptConfig().model_dump(mode="json")}
     return {
         "with_actions": False,
+        "with_state": False,
         "manifest": manifest,
         **content,
         "windows": windows,
         "video": video,
-        "flow": {**flow, "dis": dis},
+        "flow": {**kept, **flow, "dis": dis},
     }
 
 

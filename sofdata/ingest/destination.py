@@ -22,6 +22,7 @@ from sofdata.storage.tree import Tree
 from sofdata.types import ActionSpec
 from sofdata.video.decord_reader import require_decord
 
+APPEND = "append"  # the one operation that goes on with an ingested dataset
 OURS = (SCRATCH, LOCK, PLAN, FILES)
 
 
@@ -108,6 +109,23 @@ def check_same_units(records: Iterable[LedgerRecord], job: UnitJob, mix: bool) -
             )
 
 
+def check_ingested(stored: DatasetRecord, dest: Tree, appends: bool) -> None:
+    """Raise `ConfigError` for a dataset that was made of others: it has no source to ingest; and,
+    unless a corpus is appended, for one of several corpora.
+    """
+    for step in stored.lineage or ():
+        if step.operation != APPEND:
+            raise ConfigError(
+                f"{dest.name} was made of other datasets ({step.command}), and an ingest would "
+                "undo that: ingest into another folder, then make it again or merge both"
+            )
+        if not appends:
+            raise ConfigError(
+                f"{dest.name} holds several corpora, and an ingest of one would lose the others: "
+                "'sofdata append SOURCE DEST' goes on with any of them (--update where it changed)"
+            )
+
+
 def check_same_actions(stored: DatasetRecord, actions: ActionSpec | None, dest: Tree) -> None:
     """Raise `ConfigError` if the source's actions are no longer what the dataset says."""
     found = _describe(actions)
@@ -137,6 +155,7 @@ def new_record(job: UnitJob, plan: IngestPlan, before: DatasetRecord | None) -> 
         libraries=with_stored(before, job.libraries),
         notes=list(extras.notes),
         actions=_describe(job.actions),
+        lineage=before.lineage if before else None,
     )
 
 

@@ -28,11 +28,13 @@ from sofdata.ingest.tables import TABLES, Table
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import (
     DATASET,
+    FLOW,
     LEDGER,
     NEXT_LEDGER,
     QUARANTINE,
     SHARDS,
     WIDS,
+    is_kept_name,
     is_shard_name,
     ledger_name,
 )
@@ -91,6 +93,7 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
         "complete": True,
         "counts": account.counts(generation.record.counts),
         "flow": account.flow(),
+        "kept": account.kept(generation.record.config),
         "libraries": libraries,
         "provenance": merged_provenance(generation.record.provenance, libraries),
         "notes": with_sets_note(generation.record.notes, libraries),
@@ -121,7 +124,9 @@ def _make_tables(
 
 def _check_shards(dest: Tree, account: Account) -> None:
     """Raise `StorageError` if a shard is gone that a record names: nothing else would notice."""
-    if missing := sorted({*account.shards} - {*dest.names(SHARDS)}):
+    missing = sorted({*account.shards} - {*dest.names(SHARDS)})
+    missing += sorted({*account.kept_shards} - {*dest.names(FLOW)}) if account.kept_shards else []
+    if missing:
         raise StorageError(
             f"{dest.name} lacks {len(missing)} shards that its ledger names ({missing[0]}): put "
             "them back, or 'sofdata verify --repair' queues their units again; then rerun the "
@@ -156,6 +161,9 @@ def _retire(dest: Tree, plan: IngestPlan, account: Account) -> None:
     shards = sorted({*filter(is_shard_name, dest.names(SHARDS))} - known)
     for _ in several(dest, dest.remove, (f"{SHARDS}/{name}" for name in shards)):
         fault_point("finish: shard retired")
+    flow = sorted({*filter(is_kept_name, dest.names(FLOW))} - {*account.kept_shards} - known)
+    for _ in several(dest, dest.remove, (f"{FLOW}/{name}" for name in flow)):
+        fault_point("finish: kept flow retired")
     notes = sorted({*dest.names(QUARANTINE)} - account.quarantine_notes)
     for _ in several(dest, dest.remove, (f"{QUARANTINE}/{name}" for name in notes)):
         fault_point("finish: note removed")

@@ -31,7 +31,13 @@ from sofdata.errors import InputError
 from sofdata.ingest.plan import IngestPlan, load_plan, save_plan
 from sofdata.ingest.units import Earlier, Unit, unit_id, video_inputs
 from sofdata.shards.columns import LedgerColumns
-from sofdata.shards.commit import as_columns, committed_units, read_record, record_bytes
+from sofdata.shards.commit import (
+    as_columns,
+    committed_units,
+    read_record,
+    record_bytes,
+    shards_of,
+)
 from sofdata.shards.layout import (
     DATASET,
     LEDGER,
@@ -256,10 +262,10 @@ def read_ledger(dest: Tree, folder: str = LEDGER) -> Iterator[LedgerRecord]:
 
 
 def next_shards(dest: Tree) -> set[str]:
-    """Names of the shards of a generation that is under way."""
+    """Names of the shards of a generation that is under way, those of kept flow among them."""
     folders = (NEXT_LEDGER, NEXT_EARLIER)
     records = (record for folder in folders for record in read_ledger(dest, folder))
-    return {record.shard.name for record in records if record.shard}
+    return {shard.name for record in records for _, shard in shards_of(record)}
 
 
 def with_earlier(dest: Tree, generation: Generation) -> tuple[Unit, ...]:

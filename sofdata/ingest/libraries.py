@@ -14,6 +14,7 @@ import hashlib
 import json
 import platform
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -77,6 +78,8 @@ def used_libraries(config: IngestConfig) -> Libraries:
         "av": av.__version__,
         **_ffmpeg(),
     }
+    if config.flow.keep:
+        found["zlib"] = zlib.ZLIB_RUNTIME_VERSION
     names = ["decord"] if config.video.decoder == "decord" else []
     estimator = config.flow.estimator
     if estimator.startswith(PREFIX):

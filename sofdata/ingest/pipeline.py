@@ -16,6 +16,7 @@ from sofdata.ingest.events import SplitOpened, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.files import fingerprint
 from sofdata.ingest.job import UnitJob
+from sofdata.ingest.keeping import Keeper
 from sofdata.ingest.libraries import own_digest
 from sofdata.ingest.outcome import VideoOutcome, finished_outcome
 from sofdata.ingest.retries import VideoAttempt
@@ -109,7 +110,7 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
     # The samples outermost: what a file turns out to be when it is closed rolls them back as well.
     with ExitStack() as stack:
         samples = stack.enter_context(tools.shard.video(ref.id))
-        file = stack.enter_context(_opened(ref, attempt, job, tools.fetcher))
+        file = stack.enter_context(opened(ref, attempt, job.source, tools.fetcher))
         actions = _read_actions(ref, job)
         video = tools.open_video(file, ref, attempt.decoder)
         split = stack.enter_context(_split(video, str(file), ref, attempt, job, tools))
@@ -118,8 +119,11 @@ def ingest_video(ref: VideoRef, attempt: VideoAttempt, job: UnitJob, tools: Tool
             fault_point("a video is split")
         steps = Join(video, ref, config, tools.flow, split)
         clock = VideoClock(steps, video.duration_s, ref)
-        windows = join_steps(clock, config.windows, ref.annotations)
         context = _context(ref, video, job, tools.flow.name)
+        chunks: Iterable[StepChunk] = clock
+        if config.flow.keep:
+            chunks = Keeper(samples, context, config, actions).along(clock)
+        windows = join_steps(chunks, config.windows, ref.annotations)
         images = Jpegs(config.images)
         for window in with_actions(windows, actions):
             if isinstance(window, RejectedWindow):
@@ -191,17 +195,20 @@ def _split(
 
 
 @contextmanager
-def _opened(
-    ref: VideoRef, attempt: VideoAttempt, job: UnitJob, fetcher: Fetcher
+def opened(
+    ref: VideoRef, attempt: VideoAttempt, source: Tree, fetcher: Fetcher
 ) -> Iterator[Source]:
-    """What a decoder reads a video from, as long as it is what the plan saw."""
+    """What a decoder reads a video from, as long as it is what the plan saw.
+
+    Raises `Unusable` where it is not, and what the source raises.
+    """
     if attempt.copy_whole:
         fetcher.copy_whole(ref)
-    with fetcher.video(ref, attempt.decoder) as (source, path):
-        _check_unchanged(ref, job.source, path)
-        yield source
+    with fetcher.video(ref, attempt.decoder) as (file, path):
+        _check_unchanged(ref, source, path)
+        yield file
         if not path:  # what was read in ranges may have changed between them
-            _check_unchanged(ref, job.source, path)
+            _check_unchanged(ref, source, path)
 
 
 def _check_unchanged(ref: VideoRef, source: Tree, path: str) -> None:

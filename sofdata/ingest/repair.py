@@ -77,7 +77,7 @@ def _repair(dest: Tree, verdict: Verdict) -> list[str]:
         if lost_plan:
             done.append("next/: its units are kept; `sofdata ingest --update` takes them over")
     else:
-        done.append("rerun the same `sofdata ingest` to complete the dataset")
+        done.append(f"rerun the same `{generation.record.made_by}` to complete the dataset")
     return done
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.errors import ConfigError, StorageError, WorseError
@@ -16,6 +16,7 @@ from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.destination import (
     check_can_run,
     check_files,
+    check_ingested,
     check_places,
     check_same_actions,
     check_same_units,
@@ -56,6 +57,29 @@ from sofdata.ui.brief import Brief
 SHOWN = 3
 
 
+class Origins(Protocol):
+    """Of what else than videos the units of a dataset are made."""
+
+    def attach(self, plan: IngestPlan, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+        """The units of a plan, each with what a worker needs to know to make it."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if what they were made of has changed meanwhile."""
+
+
+class Joins(Protocol):
+    """How what a source holds becomes a part of a dataset that is there."""
+
+    def knows(self, known: Generation) -> bool:
+        """Whether it is a part of it already, begun or done."""
+
+    def plan(self, now: IngestPlan, known: Generation, kind: str) -> IngestPlan:
+        """The plan of all parts. now: of the source. kind: its corpus."""
+
+    def record(self, begun: DatasetRecord, known: Generation) -> DatasetRecord:
+        """The record of all parts. begun: as an ingest of the source alone would have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An ingest that is planned but not yet run.
@@ -63,6 +87,7 @@ class Prepared:
     generation: what it works towards. waiting: the units without a commit record, the largest
     first. work: what they are. engine: what will run them, and why. complete: what lies at the
     destination, if nothing is left to do. held: its plan as it is stored, None where nothing was.
+    origins: what units are made of that are not made of videos.
     """
 
     job: UnitJob
@@ -74,6 +99,7 @@ class Prepared:
     engine: Choice
     complete: DatasetRecord | None
     held: HeldPlan | None = None
+    origins: Origins | None = None
 
     @property
     def plan(self) -> IngestPlan:
@@ -148,12 +174,14 @@ def prepare(
     mode: Mode = Mode.RESUME,
     dry_run: bool = False,
     other_libraries: bool = False,
+    joins: Joins | None = None,
 ) -> Prepared:
     """List the corpus, make the plan, and compare it with what lies at the destination.
 
     mode: what may be done about a source that has changed, or videos that were quarantined.
     dry_run: change nothing; else the plan is stored.
     other_libraries: go on with other libraries than those that the units so far were made with.
+    joins: how the source becomes a part of what the destination holds; None where it is all of it.
 
     Raises `ConfigError` before any work if the destination holds something else, another
     configuration or, without `Mode.UPDATE`, was planned from another source; and where there is
@@ -167,13 +195,19 @@ def prepare(
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
     listed_ns = time.time_ns()
-    listing = list_source(adapter, source, config.with_actions)
+    listing = list_source(adapter, source, config.with_actions, config.with_state)
     source = source.parent() if source.is_file() else source
     with _locked(dest, config, dry_run):
-        stored, known = _read_checked(dest, config, listing.actions)
+        stored, known = _read_checked(dest, config, listing.actions, joins is not None)
         files = KnownFiles.load(dest)
-        trusted = KnownFiles.none() if config.run.checksum else files
+        is_new_part = bool(joins and known and not joins.knows(known))
+        mode |= Mode.UPDATE if is_new_part else Mode.RESUME
+        # What is known of the files of another source says nothing of those of this one.
+        trusted = KnownFiles.none() if config.run.checksum or is_new_part else files
         now = make_plan(source, listing, config, trusted, listed_ns)
+        extras = now.extras
+        if joins and known:
+            now = joins.plan(now, known, adapter.name)
         made_with = known.record if known else stored
         compared = compare_libraries(made_with, config, dest.name, bool(known and known.done))
         job = UnitJob(
@@ -190,6 +224,9 @@ def prepare(
             check_same_units(read_ledger(dest), job, other_libraries)
         with naming_repair():
             generation = resolve_plan(job, known, now, mode)
+        if joins and known and generation.plan is now:
+            record = joins.record(generation.record, known)
+            generation = replace(generation, record=record)
         waiting = generation.waiting
         if waiting or generation is not known:
             compared.check(other_libraries)
@@ -204,11 +241,11 @@ def prepare(
         job=replace(job, config=config, ledger=generation.ledger),
         corpus=adapter.name,
         why=why,
-        generation=replace(generation, plan=replace(generation.plan, extras=now.extras)),
+        generation=replace(generation, plan=replace(generation.plan, extras=extras)),
         waiting=waiting,
         work=work,
         engine=engine,
-        complete=None if waiting else _complete(dest, generation),
+        complete=None if waiting else complete_record(dest, generation),
         held=held,
     )
 
@@ -218,11 +255,12 @@ def _locked(dest: Tree, config: IngestConfig, dry_run: bool) -> AbstractContextM
 
 
 def _read_checked(
-    dest: Tree, config: IngestConfig, actions: ActionSpec | None
+    dest: Tree, config: IngestConfig, actions: ActionSpec | None, appends: bool
 ) -> tuple[DatasetRecord | None, Generation | None]:
     """What `dataset.json` says and the generation under way, both of this configuration."""
     stored = read_dataset(dest)
     if stored:
+        check_ingested(stored, dest, appends)
         check_same_config(stored, config, dest)
         check_same_actions(stored, actions, dest)
     with naming_repair():
@@ -233,7 +271,7 @@ def _read_checked(
     return stored, known
 
 
-def _complete(dest: Tree, generation: Generation) -> DatasetRecord | None:
+def complete_record(dest: Tree, generation: Generation) -> DatasetRecord | None:
     """What lies at the destination if nothing is left to do. Raises `ConfigError` if it is not.
 
     What is left in next/ is of a generation that is in place, or that was given up before it was
@@ -262,7 +300,7 @@ def execute(
     of a damaged unit was better than what its videos give now: then nothing is replaced.
     """
     job = prepared.job
-    with only_driver(job.dest, "ingest", job.config.run.lock) as lock:
+    with only_driver(job.dest, job.doing, job.config.run.lock) as lock:
         generation = _as_planned(prepared)
         log = log_start(job, lock, prepared.engine.why)
         generation = _note_libraries(job, generation)
@@ -305,6 +343,8 @@ def _execute(
     account = _Account()
     with naming_repair():
         units = with_earlier(job.dest, generation)
+    if prepared.origins is not None:
+        units = prepared.origins.attach(generation.plan, units)
     # Ray stops before the tables need its memory
     with closing(_events(units, job, early)) as events:
         for event in events:
@@ -320,6 +360,8 @@ def _execute(
             "reached; then rerun the command, or with --yes to take what they give now"
         )
     lock.check()
+    if prepared.origins is not None:
+        prepared.origins.check()
     with naming_repair():
         dataset = finish(job.dest, _all_committed(job.dest, prepared.held))
     job.dest.clear_scratch()

@@ -23,15 +23,19 @@ from sofdata.types import (
     Annotations,
     FlowClip,
     Frames,
+    Pictures,
     RejectedWindow,
     SkillWindow,
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
-from sofdata.windows.segment import Windower, make_steps
-from sofdata.windows.shots import shot_changes
+from sofdata.windows.gradual import GradualCuts
+from sofdata.windows.kept import NEVER, KeptSteps, observed_steps
+from sofdata.windows.segment import BREAKS, Windower, make_steps
+from sofdata.windows.shots import shot_changes, small_frames
 from sofdata.windows.steps import Step
 
+_STOPS = ("shot", "gap", "redacted")  # breaks over which no gradual change reaches
 STILL_SHARE = 0.001  # of a step's colour values may differ: noise of the codec, not motion
 
 Images = NDArray[np.uint8]  # [N,H,W,3]
@@ -79,11 +83,43 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepChunk:
-    """As `Chunk`, with what windows need of each step; None for a break."""
+    """As `Chunk`, with what windows need of each step; None for a break.
+
+    kept: what is kept of all steps (`flow.keep`); None where nothing is.
+    """
 
     frames: Frames
     steps: list[Step | None]
     breaks: list[str]
+    kept: KeptSteps | None = None
+
+    @property
+    def small(self) -> Images:
+        """Its frames, as `shots.small_frames` gives them."""
+        return self.kept.small if self.kept else small_frames(self.frames.rgb)
+
+
+class WindowSteps(Protocol):
+    """Consecutive steps as windows are cut of them: decoded just now, or kept."""
+
+    @property
+    def frames(self) -> Pictures: ...
+    @property
+    def steps(self) -> list[Step | None]: ...
+    @property
+    def breaks(self) -> list[str]: ...
+    @property
+    def small(self) -> Images: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _MarkedSteps:
+    """Other steps and breaks of a `WindowSteps`."""
+
+    frames: Pictures
+    steps: list[Step | None]
+    breaks: list[str]
+    small: Images
 
 
 def estimate_flow(
@@ -108,25 +144,62 @@ def estimate_flow(
         yield wait()
 
 
-def reduce_flow(chunks: Iterable[Chunk], config: WindowConfig) -> Iterator[StepChunk]:
-    """Reduce flow to its stored size and describe each step, which needs no other one."""
+def reduce_flow(
+    chunks: Iterable[Chunk], config: WindowConfig, kept_size: int | None = None
+) -> Iterator[StepChunk]:
+    """Reduce flow to its stored size and describe each step, which needs no other one.
+
+    kept_size: side in px at which flow is kept as well; None where it is not.
+    """
     for chunk in chunks:
         steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config)
-        yield StepChunk(chunk.frames, steps, chunk.breaks)
+        kept = None
+        if kept_size:
+            kept = observed_steps(chunk.frames, chunk.clip, chunk.breaks, steps, kept_size)
+        yield StepChunk(chunk.frames, steps, chunk.breaks, kept)
 
 
 def join_steps(
-    chunks: Iterable[StepChunk],
+    chunks: Iterable[WindowSteps],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
     windower = Windower(config)
+    if config.gradual_s:
+        chunks = mark_gradual(chunks, config)
     for chunk in chunks:
         for window in windower.push(chunk.frames, chunk.steps, chunk.breaks):
             yield _with_text(window, config, annotations)
     for window in windower.close():
         yield _with_text(window, config, annotations)
+
+
+def mark_gradual(chunks: Iterable[WindowSteps], config: WindowConfig) -> Iterator[WindowSteps]:
+    """Make breaks of the steps in which a shot changes gradually to the next one.
+
+    This looks at all steps in their order, so that it comes after the parts of a video are joined.
+    A chunk is held back for as long as a later frame might still mark a step of it: `gradual_s`.
+    No change reaches over a hard cut, a gap or what is redacted.
+    """
+    cuts = GradualCuts(config.gradual_s, config.shot_threshold)
+    held: deque[WindowSteps] = deque()
+    for chunk in chunks:
+        cuts.push(chunk.small, chunk.frames.pts_s, [reason in _STOPS for reason in chunk.breaks])
+        held.append(chunk)
+        while held and cuts.settled() >= len(held[0].breaks):
+            yield _with_marks(held.popleft(), cuts)
+    for chunk in held:
+        yield _with_marks(chunk, cuts)
+
+
+def _with_marks(chunk: WindowSteps, cuts: GradualCuts) -> WindowSteps:
+    marks = cuts.take(len(chunk.breaks))
+    if not any(marks):
+        return chunk
+    steps = [None if mark else step for step, mark in zip(chunk.steps, marks, strict=True)]
+    breaks = ["gradual" if m else reason for reason, m in zip(chunk.breaks, marks, strict=True)]
+    return _MarkedSteps(chunk.frames, steps, breaks, chunk.small)
 
 
 def cut_windows(
@@ -162,18 +235,31 @@ def _with_text(
 
 def _breaks(frames: Frames, config: IngestConfig, annotations: Annotations) -> list[str]:
     """Why each step cannot be part of a window: one of `segment.BREAKS`, "" if it can."""
-    breaks = [""] * (len(frames) - 1)
+    shots = np.zeros(len(frames) - 1, np.bool_)
     if config.windows.shots:
-        changes = shot_changes(frames.rgb, config.windows.shot_threshold)
-        breaks = ["shot" if change else "" for change in changes]
+        shots = shot_changes(frames.rgb, config.windows.shot_threshold)
+    return breaks_of(frames.pts_s, shots, config, annotations)
+
+
+def breaks_of(
+    pts_s: NDArray[np.float64],
+    shots: NDArray[np.bool_],
+    config: IngestConfig,
+    annotations: Annotations,
+) -> list[str]:
+    """Why each step between frames cannot be part of a window.
+
+    pts_s: times [T] of the frames. shots: bool [T-1]; which steps are shot changes.
+    """
+    breaks = ["shot" if change else "" for change in shots]
     longest_s = config.flow.max_step_s or np.inf
-    for step in np.flatnonzero(np.diff(frames.pts_s) > longest_s):
+    for step in np.flatnonzero(np.diff(pts_s) > longest_s):
         breaks[step] = "gap"
     if config.windows.texts != "label" or config.windows.cut == "text":
-        for step in _changes(_texts_at(frames.pts_s, annotations)):
+        for step in _changes(_texts_at(pts_s, annotations)):
             breaks[step] = "text"
     ends_s = [end for _, end in annotations.hidden_s]
-    for step in _changes(np.searchsorted(ends_s, frames.pts_s)):  # hidden stretches passed so far
+    for step in _changes(np.searchsorted(ends_s, pts_s)):  # hidden stretches passed so far
         breaks[step] = "redacted"
     return breaks
 
@@ -197,10 +283,13 @@ def _begin(
     """Start the flow of all steps that need it; the function returned waits for it.
 
     Still steps and breaks have zero flow: no window is moved by the ones or holds the others, and
-    flow is most of the work.
+    flow is most of the work. Where flow is kept, that of breaks is estimated which other settings
+    of windows do without.
     """
     first, second = frames.rgb[:-1], frames.rgb[1:]  # [T-1,H,W,3]
-    steps = _chosen(~still_steps(frames.rgb, config.flow.still_diff) & (np.array(breaks) == ""))
+    never = NEVER if config.flow.keep else BREAKS[1:]
+    wanted = np.array([reason not in never for reason in breaks], np.bool_)
+    steps = _chosen(wanted & ~still_steps(frames.rgb, config.flow.still_diff))
     estimate = None if steps is None else flow.submit(first[steps], second[steps])
 
     def wait() -> Chunk:

@@ -10,6 +10,7 @@ from functools import cache
 
 from sofdata.errors import InputError
 from sofdata.ingest.carry import Carrier
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.events import SplitOpened, UnitDone, UnitKept, VideoDone, VideoProgress
 from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
@@ -50,9 +51,11 @@ def run_unit(
     own = cache(lambda: own_digest(job.config, job.libraries))
     with (
         job.dest.scratch() as folder,
-        Carrier(job.dest, unit, config_sha256, job.libraries.keys()) as carrier,
+        Carrier(
+            job.dest, unit, config_sha256, job.libraries.keys(), job.config.keeps_at
+        ) as carrier,
         Fetcher(job.source, carrier.not_likely(unit.videos), job.config.run) as fetcher,
-        ShardWriter(os.path.join(folder, "shard.tar")) as shard,
+        shard_in(folder, job.config) as shard,
     ):
         tools = Tools(fetcher, open_video, flow, shard, unit.id, parts)
         videos, digests = list[VideoRecord](), set[str]()
@@ -64,20 +67,26 @@ def run_unit(
                 outcome = VideoOutcome(taken.record)
             else:
                 outcome = yield from run_video(ref, job, tools)
-            video = _labelled(ref, outcome.record)
+            video = labelled(ref, outcome.record)
             videos.append(video)
             if video.status == "quarantined":
                 _note_quarantine(job.dest, video, outcome.stderr)
             fault_point("unit: video ended")  # where tests kill a worker between two videos
-            yield _ended(unit, ref, video, taken is not None)
+            yield video_done(unit, ref, video, taken is not None)
         # Judged by unit, since a record stands for all of its videos: one that lost what another
         # gained would be committed with it.
         worse, standing = carrier.worse(videos), None
         if worse and ((standing := carrier.standing()) or not job.takes_worse):
-            yield _keep(unit, job, standing, shard.path, worse)
+            yield _keep(unit, job, standing, shard, worse)
         else:
             computed = config_sha256, join_digests(*digests)
-            yield _done(_commit(unit, job, shard, videos, *computed))
+            yield unit_done(commit_unit(unit, job, shard, videos, *computed))
+
+
+def shard_in(folder: str, config: IngestConfig) -> ShardWriter:
+    """Files in a folder for the shards of a unit."""
+    kept = os.path.join(folder, "kept.tar") if config.flow.keep else ""
+    return ShardWriter(os.path.join(folder, "shard.tar"), kept)
 
 
 def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
@@ -98,7 +107,7 @@ def run_video(ref: VideoRef, job: UnitJob, tools: Tools) -> VideoSteps:
             attempt = following
 
 
-def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
+def video_done(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> VideoDone:
     """What a driver counts of a video."""
     return VideoDone(
         unit=unit.id,
@@ -115,26 +124,27 @@ def _ended(unit: Unit, ref: VideoRef, video: VideoRecord, taken_over: bool) -> V
     )
 
 
-def _done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
+def unit_done(record: LedgerRecord, kept: tuple[str, ...] = ()) -> UnitDone:
     """What a driver counts of a committed unit."""
     return UnitDone(record.unit, len(record.videos), len(record.windows), kept=kept)
 
 
-def _labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
+def labelled(ref: VideoRef, record: VideoRecord) -> VideoRecord:
     """A record with what the plan says of its video now, also where its samples are older."""
     return record.model_copy(update={"labels": dict(ref.labels), "inputs": video_inputs(ref)})
 
 
 def _keep(
-    unit: Unit, job: UnitJob, standing: LedgerRecord | None, path: str, worse: list[str]
+    unit: Unit, job: UnitJob, standing: LedgerRecord | None, shard: ShardWriter, worse: list[str]
 ) -> UnitDone | UnitKept:
     """Let the earlier result of a unit stand, since the new one is worse."""
     if standing is None:  # damaged: committing neither leaves the choice to the user
         return UnitKept(unit.id, tuple(worse))
-    return _done(commit_record(job.dest, standing, path, job.ledger), tuple(worse))
+    paths = shard.path, job.ledger, shard.kept_path
+    return unit_done(commit_record(job.dest, standing, *paths), tuple(worse))
 
 
-def _commit(
+def commit_unit(
     unit: Unit,
     job: UnitJob,
     shard: ShardWriter,
@@ -156,8 +166,9 @@ def _commit(
         rejected_windows=shard.rejected,
         statistics=shard.sums.record(),
         libraries=libraries,
+        kept=shard.commit_kept(job.dest, unit.ordinal, unit.id),
     )
-    return commit_record(job.dest, record, shard.path, job.ledger)
+    return commit_record(job.dest, record, shard.path, job.ledger, shard.kept_path)
 
 
 def _note_quarantine(dest: Tree, video: VideoRecord, stderr: str) -> None:

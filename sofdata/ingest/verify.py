@@ -10,6 +10,7 @@ from enum import StrEnum
 from sofdata.bounded.files import read_small
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.account import Account
+from sofdata.ingest.check_kept import kept_problems
 from sofdata.ingest.check_tables import TableCheck
 from sofdata.ingest.check_units import SizeProblem, record_problems, shard_problems, size_problems
 from sofdata.ingest.generation import (
@@ -26,9 +27,10 @@ from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.tables import TABLES
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.shards.columns import LedgerColumns
-from sofdata.shards.commit import committed_units, read_columns
+from sofdata.shards.commit import committed_units, read_columns, shards_of
 from sofdata.shards.layout import (
     DATASET,
+    FLOW,
     LEDGER,
     NEXT_DATASET,
     NEXT_LEDGER,
@@ -177,7 +179,7 @@ def _check_ledger(
                 for table in tables:
                     table.expect(table.rows.record_rows(record))
         if dataset.complete:  # else the same ingest clears what nothing owns when it ends
-            yield from _check_strays(dest, plan, account.shards)
+            yield from _check_strays(dest, plan, account.shards, account.kept_shards)
         yield from _check_uploads(dest)
         if records == len(plan.units):  # else tables and totals cannot be right
             for table in tables:
@@ -188,20 +190,19 @@ def _check_ledger(
 
 def _check_next(dest: Tree, fast: bool) -> Iterator[Finding]:
     """Check the units that were run so far for an update, a retry or a repair."""
-    there = {*dest.names(SHARDS)}
+    there = {folder: {*dest.names(folder)} for folder in (SHARDS, FLOW)}
 
     def check(unit: str) -> Finding | None:
         where = f"{NEXT_LEDGER}/{ledger_name(unit)}"
         try:
-            shard = read_columns(dest, unit, NEXT_LEDGER).shard
+            record = read_columns(dest, unit, NEXT_LEDGER)
         except InputError as error:
             return Finding(where, str(error), Remedy.REMOVE, unit)
-        if shard is None:
-            return None
-        name = f"{SHARDS}/{shard.name}"
-        if shard.name in there and (fast or dest.holds(name, shard.sha256)):
-            return None
-        return Finding(where, f"{name} is missing or damaged", Remedy.REMOVE, unit)
+        for folder, shard in shards_of(record):
+            name = f"{folder}/{shard.name}"
+            if shard.name not in there[folder] or not (fast or dest.holds(name, shard.sha256)):
+                return Finding(where, f"{name} is missing or damaged", Remedy.REMOVE, unit)
+        return None
 
     units = sorted(committed_units(dest, NEXT_LEDGER))
     return filter(None, several(dest, check, units, READERS))
@@ -254,17 +255,21 @@ def _check_unit(
     except InputError as error:
         return None, [Finding(name, str(error), Remedy.RERUN, unit.id)]
     problems = [(name, what) for what in record_problems(unit, record, dataset)]
-    if record.shard:
-        where = f"{SHARDS}/{record.shard.name}"
-        if what := size_problem(record.shard):
+    for folder, shard in shards_of(record):
+        where = f"{folder}/{shard.name}"
+        if what := size_problem(folder, shard):
             problems.append((where, what))
+        elif not fast and folder == FLOW:
+            problems += [(where, what) for what in kept_problems(dest, record, dataset)]
         elif not fast:
             found = shard_problems(dest, record, dataset.actions)
             problems += [(where, what) for what in found]
     return record, [Finding(place, what, Remedy.RERUN, unit.id) for place, what in problems]
 
 
-def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[Finding]:
+def _check_strays(
+    dest: Tree, plan: IngestPlan, shards: list[str], kept_shards: list[str]
+) -> Iterator[Finding]:
     """Find files that no unit owns."""
     for unit in sorted(committed_units(dest) - plan.units.ids):
         what = "no unit of the plan has this id"
@@ -272,6 +277,8 @@ def _check_strays(dest: Tree, plan: IngestPlan, shards: list[str]) -> Iterator[F
     known_files = {*shards, *next_shards(dest), WIDS.rsplit("/", 1)[-1]}
     for name in sorted(set(dest.names(SHARDS)) - known_files):
         yield Finding(f"{SHARDS}/{name}", "no ledger record names this file", Remedy.REMOVE)
+    for name in sorted({*dest.names(FLOW)} - {*kept_shards, *next_shards(dest)}):
+        yield Finding(f"{FLOW}/{name}", "no ledger record names this file", Remedy.REMOVE)
 
 
 def _check_uploads(dest: Tree) -> Iterator[Finding]:
@@ -301,6 +308,9 @@ def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Itera
         yield Finding(DATASET, "its counts do not follow from the ledger", Remedy.TABLES)
     if counts.videos != counts.done + counts.rejected + counts.quarantined:
         what = "done, rejected and quarantined do not add up to the videos"
+        yield Finding(DATASET, what, Remedy.TABLES)
+    if dataset.kept != account.kept(dataset.config):
+        what = "its figures of kept flow do not follow from the ledger"
         yield Finding(DATASET, what, Remedy.TABLES)
     if dataset.flow != account.flow():
         what = "its flow statistics do not follow from the ledger"

@@ -17,6 +17,7 @@ from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
 from sofdata.loading.columns import tables
+from sofdata.loading.expression import LABELS
 from sofdata.loading.files import Files, files_of
 from sofdata.loading.index import Index
 from sofdata.loading.places import Places, Windows
@@ -30,7 +31,7 @@ from sofdata.shards.stats import Merged
 from sofdata.shards.wids import listed_shards
 from sofdata.storage.tree import Tree
 from sofdata.system.allocation import release_unused
-from sofdata.types import SCHEMA_VERSION
+from sofdata.types import SCHEMA_VERSION, STATE_NAME
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +66,8 @@ class Geometry:
 
     steps: of flow in a window, at most; flow_px, frame_px: sides of the square flow and frames.
     actions: in a window, at most, as far as clocks are even; 0 in a dataset without actions.
-    dimension: of an action.
+    dimension: of an action as it is stored. state: how many of its last numbers are the robot's own
+        state.
     """
 
     steps: int
@@ -73,6 +75,7 @@ class Geometry:
     frame_px: int
     actions: int = 0
     dimension: int = 0
+    state: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +98,13 @@ class Catalog:
     @property
     def name(self) -> str:
         return " and ".join(tree.name for tree in self.trees)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns that a filter may read: those of every index, and labels, which are made."""
+        first, *others = (index.column_names for index in self.indexes)
+        there = [name for name in first if all(name in names for names in others)]
+        return there if LABELS in there else [*there, LABELS]
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of all windows, some at a time; see `sofdata.loading.columns`."""
@@ -162,7 +172,7 @@ def open_catalog(trees: Sequence[Tree]) -> Catalog:
     """
     if len({_place(tree) for tree in trees}) < len(trees):
         raise ConfigError("the same dataset is given twice: its windows would count double")
-    records = [_open(tree) for tree in trees]
+    records = [open_record(tree) for tree in trees]
     for tree, record in zip(trees[1:], records[1:], strict=True):
         _check_fit(trees[0], records[0], tree, record)
     indexes = [_open_index(tree) for tree in trees]
@@ -222,6 +232,7 @@ def _geometry(record: DatasetRecord, indexes: Sequence[Index]) -> Geometry:
         frame_px=record.config["flow"]["size"],
         actions=math.ceil(number),
         dimension=actions.dimension if actions else 0,
+        state=sum(name.startswith(STATE_NAME) for name in actions.names) if actions else 0,
     )
     values = {
         "flow": 2 * found.steps * found.flow_px**2,
@@ -237,7 +248,8 @@ def _geometry(record: DatasetRecord, indexes: Sequence[Index]) -> Geometry:
     return found
 
 
-def _open(tree: Tree) -> DatasetRecord:
+def open_record(tree: Tree) -> DatasetRecord:
+    """`dataset.json` of a complete dataset. Raises `ConfigError` where there is none."""
     try:
         most = DatasetRecord.MOST_BYTES
         found = parse(read_small(tree, DATASET, most), most)
@@ -258,7 +270,7 @@ def _open(tree: Tree) -> DatasetRecord:
     assert record is not None
     if not record.complete:
         raise ConfigError(
-            f"the ingest of {tree.name} is not complete; run the same 'sofdata ingest' to resume it"
+            f"{tree.name} is not complete; run the same '{record.made_by}' to resume it"
         )
     return record
 

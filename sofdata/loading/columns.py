@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from sofdata.loading.expression import LABELS
 from sofdata.loading.index import Index
 from sofdata.loading.planned import labels_of
-from sofdata.loading.where import LABELS
 
 if TYPE_CHECKING:
     import pyarrow as pa

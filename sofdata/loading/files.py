@@ -90,17 +90,23 @@ def _plan(index: Index, corpus: str) -> pa.Table:
     """Of each planned video what identifies its content; labels become the recording."""
     import pyarrow as pa
 
-    from sofdata.corpora.recordings import names_recordings, recording_of
+    from sofdata.corpora.recordings import corpora_of, kind_of, names_recordings, recording_of
 
-    labelled = names_recordings(corpus)
+    labelled, several = names_recordings(corpus), len(corpora_of(corpus)) > 1
     columns = [name for name in PLANNED if labelled or name != "labels"]
+    columns += ["corpus"] if labelled and several else []
     parts = []
     for part in plan_parts(index.tree, columns, "file a window comes from"):
         found = pa.nulls(part.num_rows, pa.string()).fill_null("")
         if labelled:
             labels = parsed(index.tree, part["labels"])
-            part = part.drop_columns("labels")
-            found = pa.array([recording_of(corpus, each) for each in labels], pa.string())
+            parts_of = part["corpus"].to_pylist() if several else [corpus] * len(labels)
+            part = part.drop_columns(["labels", "corpus"] if several else "labels")
+            recordings = (
+                recording_of(kind_of(each or ""), of)
+                for each, of in zip(parts_of, labels, strict=True)
+            )
+            found = pa.array(recordings, pa.string())
         parts.append(part.append_column("recording", found.dictionary_encode()))
     return pa.concat_tables(parts).unify_dictionaries()
 

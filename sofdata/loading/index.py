@@ -93,6 +93,21 @@ class Index:
         found: dict[str, Any] = batch.slice(number - first, 1).to_pylist()[0]
         return found
 
+    def rows(self, columns: Sequence[str], numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """These columns of some rows, in the order in which they are given. Raises as `batches`.
+
+        Costs the reading of each batch, of some thousand rows, that holds any of them.
+        """
+        self._check(columns)
+        found: dict[int, dict[str, Any]] = {}
+        first, end = 0, 0
+        for number in sorted({*numbers}):
+            if number >= end:
+                first, batch = self._table.around(columns, number)
+                end = first + batch.num_rows
+            found[number] = batch.slice(number - first, 1).to_pylist()[0]
+        return [found[number] for number in numbers]
+
     def _check(self, columns: Sequence[str]) -> None:
         if missing := sorted({*columns} - {*self.column_names}):
             raise InputError(f"{self.place} lacks the columns {', '.join(missing)}")

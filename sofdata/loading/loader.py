@@ -34,8 +34,7 @@ from sofdata.loading.sharing import (
 from sofdata.loading.slots import Slots
 from sofdata.loading.source import Source
 from sofdata.loading.state import Beginning, NextBatch, from_state, identity, is_epoch, to_state
-from sofdata.loading.where import columns_of
-from sofdata.shards.schema import index_schema
+from sofdata.loading.where import Where, columns_of, is_given
 from sofdata.system.extras import require
 from sofdata.types import ActionBatch, Batch
 
@@ -57,7 +56,8 @@ class Loader:
     workers: processes that read and decode; 0: a thread. The batches are the same.
     rank, world: this process of so many that share each batch: it gets every `world`-th window.
         By default as `torch.distributed` says, where it is initialised.
-    where: a filter on the columns of the index, "motion > 0.5"; see `sofdata.loading.where`.
+    where: a filter on the columns of the index, as text, "motion > 0.5", or as an expression of
+        `pyarrow.compute`; see `sofdata.loading.where`.
     split: ("train", 0.1) leaves out a tenth of the files, the nearest number there is, and
         ("held_out", 0.1) gives only these. No file is on both sides, nor two cameras of an episode,
         nor two clips of a recording. In place of the share: the path of a list of what to hold out,
@@ -90,7 +90,7 @@ class Loader:
         workers: int = 0,
         rank: int | None = None,
         world: int | None = None,
-        where: str = "",
+        where: Where = "",
         split: Split | None = None,
         drop_last: bool = False,
         cache_dir: Location | None = None,
@@ -109,10 +109,9 @@ class Loader:
         rank, world, _ = self._ranks
         _check_ranks(batch_size, rank, world)
         asked = checked_split(split)
-        known = index_schema().names
-        columns = columns_of(where, known) if where.strip() else []
         trees = trees_of(url, options or {})
         catalog = open_catalog(trees)
+        columns = columns_of(where, catalog.column_names) if is_given(where) else []
         part = part_of(catalog, asked)
         self._catalog = replace(catalog, windows=choose(catalog, where, columns, part))
         self.sides = part.sides if part else None

@@ -26,6 +26,7 @@ FLOW_CELLS = 4
 SLOWEST_PX = 0.05  # the least scale: below it, the flow of a still window is noise, not motion
 _CELL_WIDTHS = (60, 240)  # px; wider and narrower pictures are fitted between these
 _EDGE, _GAP, _HEAD, _LINES = 24, 6, 96, 46
+_LABEL, _LABEL_INK = (48, 50, 56), (255, 255, 255)
 _INK, _GREY, _RULE = (28, 30, 34), (110, 114, 122), (222, 224, 228)
 
 
@@ -33,12 +34,12 @@ _INK, _GREY, _RULE = (28, 30, 34), (110, 114, 122), (222, 224, 228)
 class SheetRow:
     """One window on the sheet.
 
-    key: its name. caption: whatever else to say, cut to one line.
+    name: of its video, and its number. caption: whatever else to say, cut to one line.
     first, last: uint8 [H,W,3]; its first and last frame.
     flow: float [L,h,w,2]; (dx, dy) in px a step.
     """
 
-    key: str
+    name: str
     caption: str
     first: NDArray[np.uint8]
     last: NDArray[np.uint8]
@@ -79,9 +80,9 @@ def _header(sheet: Picture, pen: Pen, title: str, rows: int) -> None:
     from PIL import Image
 
     room = sheet.width - 2 * _EDGE - 300
-    _text(pen, (_EDGE, 20), title or "Windows", size=22, ink=_INK, room=room)
+    fitted_text(pen, (_EDGE, 20), title or "Windows", size=22, ink=_INK, room=room)
     count = f"{rows} window{'' if rows == 1 else 's'}: first frame, flow of a few steps, last frame"
-    _text(pen, (_EDGE, 52), count, size=13, ink=_GREY, room=room)
+    fitted_text(pen, (_EDGE, 52), count, size=13, ink=_GREY, room=room)
     size = 64
     left = sheet.width - _EDGE - size
     big = Image.fromarray(wheel_picture(4 * size))
@@ -93,7 +94,7 @@ def _header(sheet: Picture, pen: Pen, title: str, rows: int) -> None:
             "as the row's scale, or faster",
         )
     ):
-        _text(pen, (left - 216, 22 + 17 * line), text, size=13, ink=_GREY, room=220)
+        fitted_text(pen, (left - 216, 22 + 17 * line), text, size=13, ink=_GREY, room=220)
 
 
 def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
@@ -101,19 +102,22 @@ def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
 
     pen.line((_EDGE, top, sheet.width - _EDGE, top), fill=_RULE)
     room = sheet.width - 2 * _EDGE
-    _text(pen, (_EDGE, top + 6), row.key, size=15, ink=_INK, room=room)
-    _text(pen, (_EDGE, top + 25), row.caption, size=13, ink=_GREY, room=room)
+    fitted_text(pen, (_EDGE, top + 6), row.name, size=15, ink=_INK, room=room)
+    fitted_text(pen, (_EDGE, top + 25), row.caption, size=13, ink=_GREY, room=room)
     steps, scale = flow_steps(row.flow), flow_scale(row.flow)
     flows = [flow_to_rgb(row.flow[step], scale) for step in steps]
     y = top + _LINES
-    for column, picture in enumerate((row.first, *flows, row.last)):
+    labels = ["first frame", *(f"step {step + 1}" for step in steps), "last frame"]
+    pictures = zip((row.first, *flows, row.last), labels, strict=True)
+    for column, (picture, label) in enumerate(pictures):
         image = Image.fromarray(np.ascontiguousarray(picture))
         x = _EDGE + column * (cell + _GAP)
         sheet.paste(image.resize((cell, CELL_HEIGHT), Image.Resampling.BILINEAR), (x, y))
         pen.rectangle((x, y, x + cell - 1, y + CELL_HEIGHT - 1), outline=_RULE)
+        _label(pen, (x, y + CELL_HEIGHT), label, cell)
     x = _EDGE + (len(flows) + 2) * (cell + _GAP) + 4
     for line, text in enumerate((f"{scale:.3g}", "px/step", "full colour")):
-        _text(
+        fitted_text(
             pen,
             (x, y + 4 + 17 * line),
             text,
@@ -121,9 +125,16 @@ def _row(sheet: Picture, pen: Pen, row: SheetRow, cell: int, top: int) -> None:
             ink=_INK if line == 0 else _GREY,
             room=86,
         )
-    steps_text = ", ".join(str(step + 1) for step in steps)
-    _text(pen, (x, y + CELL_HEIGHT - 34), f"steps {steps_text}", size=12, ink=_GREY, room=96)
-    _text(pen, (x, y + CELL_HEIGHT - 18), f"of {len(row.flow)}", size=12, ink=_GREY, room=96)
+    text = f"{len(row.flow)} steps"
+    fitted_text(pen, (x, y + CELL_HEIGHT - 18), text, size=12, ink=_GREY, room=96)
+
+
+def _label(pen: Pen, foot: tuple[int, int], text: str, room: int) -> None:
+    """What a picture shows, on a dark field at its foot, whose left end is given."""
+    left, bottom = foot
+    wide = min(room, pen.textlength(text, _font(11)) + 8)
+    pen.rectangle((left + 1, bottom - 16, left + wide, bottom - 2), fill=_LABEL)
+    fitted_text(pen, (left + 4, bottom - 16), text, size=11, ink=_LABEL_INK, room=room - 8)
 
 
 def flow_steps(flow: NDArray[np.floating]) -> list[int]:
@@ -148,7 +159,7 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _text(
+def fitted_text(
     pen: Pen, at: tuple[int, int], text: str, *, size: int, ink: tuple[int, int, int], room: int
 ) -> None:
     """Write one line in at most `room` px, with an ellipsis where it is cut."""

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from sofdata.bench.results.counting import beside, in_mean
-from sofdata.bench.results.kinds import title_of, what_of
+from sofdata.bench.results.kinds import DATASETS, title_of, what_of
 from sofdata.bench.results.stats import Interval
 from sofdata.bench.results.table import (
     OURS,
     Group,
     Results,
     ahead,
+    between_datasets,
     comparable,
+    datasets_compared,
     grouped,
     rank,
     rows_of,
@@ -30,7 +32,7 @@ from sofdata.bench.results.table import (
     training_s,
 )
 from sofdata.bench.study.arms import ARMS
-from sofdata.pictures.colour import wheel_picture
+from sofdata.pictures.colour import wheel_legend
 from sofdata.report.charts import Chart, MeasuredPoint, lines, points
 from sofdata.report.page import picture, render, write_page
 from sofdata.report.rollouts import Strip, rollouts
@@ -45,6 +47,8 @@ TONES = {name: min(number, OWN_TONE) for number, name in enumerate(ARMS)}
 class Row:
     """An arm at a number of demonstrations and videos.
 
+    name: of the row. curve: what its points are joined by in charts: the arm, and the dataset.
+    videos_named: how many videos, and of which dataset.
     ahead: by how much each arm of `OURS` is ahead of it.
     """
 
@@ -52,6 +56,9 @@ class Row:
     what: str
     demos: int
     videos: int
+    name: str
+    curve: str
+    videos_named: str
     seeds: int
     success: Interval
     ahead: tuple[Interval | None, ...]
@@ -69,7 +76,8 @@ class SuitePart:
     """The part of the page about one suite, or about transfer, play or another look in it.
 
     title: the suite's name, and what its results are of. what: what a reader has to know of that.
-    tasks: those that count in the mean, before the `others`.
+    tasks: those that count in the mean, before the `others`. between: of choices of videos, by how
+    much each is ahead of the others, a heading and rows.
     """
 
     title: str
@@ -88,6 +96,7 @@ class SuitePart:
     rollouts: tuple[tuple[str, tuple[Strip, ...]], ...]
     left_out: int
     versions: dict[str, str]
+    between: tuple[list[str], ...] = ()
 
 
 def write_benchmark(
@@ -102,10 +111,11 @@ def write_benchmark(
     """
     chosen = comparable(places, purpose)
     folders = [Path(place) for place in places if Path(place).is_dir()]
-    parts = [suite_part(results, left_out, folders) for results, left_out in chosen]
+    every = grouped(result for results, _ in chosen for result in results)
+    parts = [suite_part(results, left_out, folders, every) for results, left_out in chosen]
     out.mkdir(parents=True, exist_ok=True)
     tree = Tree(str(out))
-    wheel = picture(wheel_picture(96), lossless=True)
+    wheel = picture(wheel_legend(96), lossless=True)
     page = render(
         "benchmark.html.j2", {"parts": parts, "wheel": wheel, "arms": ARMS.values(), "ours": OURS}
     )
@@ -113,8 +123,13 @@ def write_benchmark(
     return write_page(tree, PAGE, page, path), f"{out}/{TABLE}"
 
 
-def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> SuitePart:
-    """All figures and pictures of one suite."""
+def suite_part(
+    results: Results,
+    left_out: int,
+    folders: Sequence[Path],
+    every: dict[Group, Results] | None = None,
+) -> SuitePart:
+    """All figures and pictures of one suite. every: what its results may be compared with."""
     groups = grouped(results)
     names = sorted(groups, key=rank)
     names.sort(key=lambda group: group[1] == "bc-50")  # the ceiling stands below all others
@@ -135,19 +150,22 @@ def suite_part(results: Results, left_out: int, folders: Sequence[Path]) -> Suit
         rows=rows,
         charts=_charts(rows),
         spent=tuple(
-            (_name(row), _spent(groups[name], stages))
-            for row, name in zip(rows, names, strict=True)
+            (row.name, _spent(groups[name], stages)) for row, name in zip(rows, names, strict=True)
         ),
         stages=stages,
         rollouts=rollouts(shown, folders),
         left_out=left_out,
         versions=one["versions"],
+        between=tuple(between_datasets(every or groups, names[0].suite, kind))
+        if DATASETS in kind
+        else (),
     )
 
 
 def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
     """The table of each suite, and success by task."""
     text = []
+    every = grouped(result for results in chosen for result in results)
     for results, part in zip(chosen, parts, strict=True):
         seeds = ", ".join(map(str, part.seeds))
         text.append(f"## {part.title}\n")
@@ -157,7 +175,11 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
             f"{part.episodes} episodes a task on {part.purpose} seeds, training seeds {seeds}. "
             "Intervals: 95 %, bootstrap over seeds, tasks and episodes.\n"
         )
-        text.append(rows_of(grouped(results)) + "\n")
+        own = grouped(results)
+        text.append(rows_of(own) + "\n")
+        if part.between:
+            one = next(iter(own))
+            text.append(datasets_compared(every, one.suite, one.kind) + "\n")
         if part.others:
             text.append("Tasks in brackets do not count in the mean.\n")
         names = [*part.tasks, *(f"({name})" for name in part.others)]
@@ -165,20 +187,26 @@ def markdown(chosen: Sequence[Results], parts: Sequence[SuitePart]) -> str:
         text.append("|---" * (len(names) + 1) + "|")
         for row in part.rows:
             values = " | ".join(f"{value:.2f}" for value in row.by_task)
-            text.append(f"| {_name(row)} | {values} |")
+            text.append(f"| {row.name} | {values} |")
         text.append("")
     return "\n".join(text)
 
 
 def _row(groups: dict[Group, Results], name: Group) -> Row:
-    _, arm, demos, videos, _ = name
-    cells = groups[name]
+    arm, cells = name.arm, groups[name]
+    datasets = sorted({group.dataset for group in groups if group.dataset})
+    tone = TONES.get(arm, OWN_TONE)
+    if name.dataset:  # rows of an arm differ in that
+        tone = (tone + datasets.index(name.dataset)) % OWN_TONE
     tasks = *in_mean(cells[0]), *beside(cells[0])
     return Row(
         arm=arm,
         what=ARMS[arm].what if arm in ARMS else "",
-        demos=demos,
-        videos=videos,
+        demos=name.demos,
+        videos=name.videos,
+        name=_name(name),
+        curve=f"{arm}, {name.dataset}" if name.dataset else arm,
+        videos_named=name.videos_named,
         seeds=len(cells),
         success=success_of(cells),
         ahead=tuple(ahead(groups, name, ours) for ours in OURS),
@@ -190,7 +218,7 @@ def _row(groups: dict[Group, Results], name: Group) -> Row:
         nats=_mean(cell["metrics"].get("planner", {}).get("prior_nats") for cell in cells),
         codes=_mean(_codes(cell) for cell in cells),
         minutes=float(np.mean([training_s(cell) for cell in cells])) / 60,
-        tone=TONES.get(arm, OWN_TONE),
+        tone=tone,
     )
 
 
@@ -205,25 +233,27 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _name(row: Row) -> str:
-    videos = f", {row.videos} videos" if row.videos else ""
-    return f"{row.arm}, K={row.demos}{videos}"
+def _name(group: Group) -> str:
+    of = f" of {group.dataset}" if group.dataset else ""
+    videos = f", {group.videos} videos{of}" if group.videos else ""
+    return f"{group.arm}, K={group.demos}{videos}"
 
 
 def _charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
     """Success against demonstrations, videos and computing, where there is more than a point."""
-    charts, tones = [], {row.arm: row.tone for row in rows}
+    charts, tones = [], {row.curve: row.tone for row in rows}
     most = max(row.videos for row in rows)
     first = min(row.demos for row in rows)
-    by_demos = _series((row.arm, row.demos, row) for row in rows if row.videos in (0, most))
+    by_demos = _series((row.curve, row.demos, row) for row in rows if row.videos in (0, most))
     several = {arm: points for arm, points in by_demos.items() if len(points) > 1}
     if several:
         ceiling = {arm: by_demos[arm] for arm in ("bc-50",) if arm in by_demos}
         title = "Success by number of demonstrations"
         charts.append(lines(title, "demonstrations a task (K)", several | ceiling, tones))
-    charts += _by_videos([row for row in rows if row.demos == first], first)
+    if all(row.curve == row.arm for row in rows):
+        charts += _by_videos([row for row in rows if row.demos == first], first)
     spent = _series(
-        (row.arm, row.minutes, row)
+        (row.curve, row.minutes, row)
         for row in rows
         if row.demos == first and row.videos in (0, most)
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.loading.index import Index
-from sofdata.pictures.colour import flow_to_rgb, wheel_picture
+from sofdata.pictures.colour import flow_to_rgba, wheel_legend
 from sofdata.pictures.sheet import SheetRow, flow_scale, flow_steps
 from sofdata.report.inspect import choose_windows, opened_index, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
@@ -37,14 +37,24 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class ShownWindow:
-    """One window on the page; pictures are data URIs. scale_px: the speed of full colour."""
+    """One window on the page. scale_px: the speed of full colour.
 
-    caption: str
+    tiles: its pictures with what each shows, first frame, some steps of flow, last frame.
+    """
+
+    name: str
+    key: str
     text: str
-    first: str
-    flows: tuple[str, ...]
-    last: str
+    tiles: tuple[Tile, ...]
     scale_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One picture, as a data URI."""
+
+    label: str
+    picture: str
 
 
 def write_report(tree: Tree, dataset: DatasetRecord, rows: int, path: str | None) -> str:
@@ -63,7 +73,8 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
     shown = []
     if index.num_rows:
         shown = [
-            _shown_window(read_row(tree, entry)) for entry in choose_windows(tree, rows, None)[0]
+            _shown_window(read_row(tree, entry), entry["key"])
+            for entry in choose_windows(tree, rows, None)[0]
         ]
     return {
         "name": tree.name.rstrip("/").rsplit("/", 1)[-1],
@@ -84,7 +95,7 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
         "notes": [printable(note) for note in dataset.notes],
         "histograms": _histograms(index),
         "shown": shown,
-        "wheel": picture(wheel_picture(96), lossless=True),
+        "wheel": picture(wheel_legend(96), lossless=True),
         "texts": _ranked(texts.most(SHOWN_TEXTS)),
         "distinct": texts.distinct,
         "without_text": texts.empty,
@@ -129,15 +140,18 @@ def _column(index: Index, name: str) -> NDArray[np.float64]:
     return values
 
 
-def _shown_window(row: SheetRow) -> ShownWindow:
-    scale = flow_scale(row.flow)
-    flows = [flow_to_rgb(row.flow[step], scale) for step in flow_steps(row.flow)]
+def _shown_window(row: SheetRow, key: str) -> ShownWindow:
+    scale, steps = flow_scale(row.flow), flow_steps(row.flow)
+    flows = [
+        Tile(f"flow, step {step + 1}", picture(flow_to_rgba(row.flow[step], scale), lossless=True))
+        for step in steps
+    ]
+    first, last = Tile("first frame", picture(row.first)), Tile("last frame", picture(row.last))
     return ShownWindow(
-        caption=row.key,
+        name=printable(row.name),
+        key=key,
         text=printable(row.caption),
-        first=picture(row.first),
-        flows=tuple(picture(each, lossless=True) for each in flows),
-        last=picture(row.last),
+        tiles=(first, *flows, last),
         scale_px=scale,
     )
 

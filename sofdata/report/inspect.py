@@ -106,4 +106,5 @@ def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
     caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"
     if record.text:
         caption += f"   {record.text}"
-    return SheetRow(key, caption, sample.first, sample.last, sample.flow)
+    name = f"{record.source}, window {record.window}"
+    return SheetRow(name, caption, sample.first, sample.last, sample.flow)

@@ -9,13 +9,17 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.storage.local import storage_errors
 from sofdata.storage.tree import Tree
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 JPEG_QUALITY = 88
 HISTOGRAM_BINS = 40
@@ -53,7 +57,10 @@ def histogram(title: str, unit: str, values: NDArray[np.floating]) -> Histogram 
 
 
 def picture(rgb: NDArray[np.uint8], lossless: bool = False) -> str:
-    """uint8 [H,W,3] as a data URI: a JPEG, or a PNG where edges and flat colours matter."""
+    """uint8 [H,W,3] as a data URI: a JPEG, or a PNG where edges and flat colours matter.
+
+    With transparency, [H,W,4], it has to be a PNG.
+    """
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -66,21 +73,25 @@ def picture(rgb: NDArray[np.uint8], lossless: bool = False) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def render(template: str, values: Mapping[str, Any]) -> bytes:
-    """A page from a template of `sofdata/report/templates`, UTF-8.
+def render(template: str, values: Mapping[str, Any], package: str = "sofdata.report") -> bytes:
+    """A page from a template in `templates` of a package, UTF-8.
 
     Text that cannot be stored as UTF-8 (half of a surrogate pair) becomes question marks.
     """
+    return _templates(package).get_template(template).render(values).encode("utf-8", "replace")
+
+
+@cache
+def _templates(package: str) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("sofdata.report"),
+    return Environment(
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(values).encode("utf-8", "replace")
 
 
 def write_page(tree: Tree, name: str, page: bytes, path: str | None) -> str:

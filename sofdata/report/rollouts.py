@@ -8,25 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.bench.results.table import Results
 from sofdata.bench.study.arms import ARMS
+from sofdata.pictures.colour import without_white
 from sofdata.report.page import picture
 
+PLANNED = ("seen", "planned", "happened")  # the rows of a strip of `sofdata.bench.study.strips`
 COMPARED = ("sof", "sof+mpc", "sof+clone", "atm", "bc")  # as far as there are any
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """One drawn episode; picture is a data URI."""
+    """One drawn episode. rows: what each row of pictures shows, and these as a data URI."""
 
     arm: str
     task: str
     seed: int
     success: bool
     steps: int
-    picture: str
-    planned: bool
+    rows: tuple[tuple[str, str], ...]
 
 
 def rollouts(
@@ -58,7 +60,7 @@ def _drawn(result: dict[str, Any], folders: Sequence[Path]) -> list[Strip]:
         if path is None or each["task"] in found:
             continue
         with Image.open(path) as image:
-            drawn = picture(np.asarray(image.convert("RGB")))
+            drawn = np.asarray(image.convert("RGB"))
         arm = result["cell"]["arm"]
         found[each["task"]] = Strip(
             arm,
@@ -66,7 +68,16 @@ def _drawn(result: dict[str, Any], folders: Sequence[Path]) -> list[Strip]:
             each["seed"],
             each["success"],
             each["steps"],
-            drawn,
-            planned=ARMS[arm].prior,
+            _rows(drawn, planned=ARMS[arm].prior),
         )
     return list(found.values())
+
+
+def _rows(drawn: NDArray[np.uint8], planned: bool) -> tuple[tuple[str, str], ...]:
+    """A strip apart: its frames, and where it has them the rows of flow, which lie on nothing, so
+    that what is still takes the colour of the page."""
+    if not planned or len(drawn) % len(PLANNED):
+        return (("seen", picture(drawn)),)
+    seen, *flows = np.split(drawn, len(PLANNED))
+    pictures = [picture(seen), *(picture(without_white(flow), lossless=True) for flow in flows)]
+    return tuple(zip(PLANNED, pictures, strict=True))

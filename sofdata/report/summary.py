@@ -57,6 +57,7 @@ def inspect_summary(dataset: DatasetRecord) -> dict[str, Any]:
         "provenance": dataset.provenance,
         "libraries": dataset.libraries,
         "notes": dataset.notes,
+        "lineage": [step.model_dump(mode="json") for step in dataset.lineage or ()],
     }
 
 
@@ -107,7 +108,32 @@ def print_dataset(console: Console, dataset: DatasetRecord, dest: str) -> None:
     )
     for text in dataset.notes:
         note(console, text)
+    print_lineage(console, dataset)
     say(console, f"dataset: {dest}")
+
+
+def print_lineage(console: Console, dataset: DatasetRecord) -> None:
+    """Print how a dataset was made of others, the last step first; nothing for an ingest."""
+    for step in reversed(dataset.lineage or ()):
+        labelled(console, "made by", f" {printable(step.command)} (sofdata {step.sofdata})")
+        for parent in step.parents:
+            held = f"{parent.videos} videos, {parent.windows} windows, {parent.identity[:12]}"
+            say(console, f"  of {printable(parent.name)}: {held}")
+
+
+def print_edit(console: Console, summary: Summary, dest: Tree) -> None:
+    """Print the account of a dataset that was made of others, and how."""
+    console.print(_account(summary.dataset))
+    for text in summary.dataset.notes:
+        note(console, text)
+    print_lineage(console, summary.dataset)
+    if not summary.units_run:
+        say(console, "nothing to do: every unit is committed")
+    else:
+        took = f"{summary.units_run} units in {summary.work_s:.1f} s"
+        resumed = f", {summary.units_resumed} were there" if summary.units_resumed else ""
+        say(console, f"{took}{resumed}")
+    say(console, f"dataset: {dest.name}")
 
 
 def verdict_summary(verdict: Verdict) -> dict[str, Any]:

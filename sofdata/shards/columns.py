@@ -22,6 +22,7 @@ from sofdata.bounded.jsons import check_numbers, check_size
 from sofdata.shards.schema import (
     MIB,
     FlowStatistics,
+    KeptShard,
     LedgerRecord,
     Record,
     RejectedWindowRecord,
@@ -61,6 +62,7 @@ class LedgerColumns:
     shard: ShardRecord | None
     statistics: FlowStatistics
     libraries: str
+    kept: KeptShard | None
     videos: pa.RecordBatch
     windows: pa.RecordBatch
     rejected_windows: pa.RecordBatch
@@ -107,6 +109,7 @@ def _of_rows(head: LedgerRecord, rows: Mapping[str, Rows]) -> LedgerColumns:
         shard=head.shard,
         statistics=head.statistics,
         libraries=head.libraries,
+        kept=head.kept,
         **{name: _batch(ROWS[name], each) for name, each in rows.items()},
     )
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from sofdata.bounded.files import read_small
 from sofdata.bounded.jsons import brief
 from sofdata.errors import ConfigError, ContractError, InputError, TransientError
 from sofdata.shards.columns import LedgerColumns
-from sofdata.shards.layout import LEDGER, SHARDS, ledger_name, shard_name
+from sofdata.shards.layout import FLOW, LEDGER, SHARDS, kept_name, ledger_name, shard_name
 from sofdata.shards.schema import LedgerRecord, ShardRecord
 from sofdata.shards.tar import TarWriter
 from sofdata.storage.tree import Tree
@@ -29,8 +29,12 @@ COMMIT_TRIES = 5
 T = TypeVar("T")
 
 
-def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> ShardRecord | None:
+def commit_shard(
+    dest: Tree, writer: TarWriter, ordinal: int, unit: str, folder: str = SHARDS
+) -> ShardRecord | None:
     """Finish, verify and publish a unit's shard; None if it holds no sample.
+
+    folder: `SHARDS`, or `FLOW` for what is kept of the flow of its videos.
 
     The file is read back before the shard gets its final name: it must hold exactly the bytes that
     were written, by their hash. Raises `ContractError` if it does not, `StorageError` or
@@ -43,26 +47,31 @@ def commit_shard(dest: Tree, writer: TarWriter, ordinal: int, unit: str) -> Shar
     sha256, md5 = writer.hashes()
     _verify(writer.path, sha256)
     fault_point("commit: shard verified")
+    name = kept_name if folder == FLOW else shard_name
     record = ShardRecord(
-        name=shard_name(ordinal, unit, sha256),
+        name=name(ordinal, unit, sha256),
         samples=writer.samples,
         size_bytes=os.path.getsize(writer.path),
         sha256=sha256,
         md5=md5,
     )
     fault_point("commit: shard hashed")
-    dest.put(writer.path, f"{SHARDS}/{record.name}", sha256)
+    dest.put(writer.path, f"{folder}/{record.name}", sha256)
     fault_point("commit: shard published")
     return record
 
 
 def commit_record(
-    dest: Tree, record: LedgerRecord, shard_path: str, ledger: str = LEDGER
+    dest: Tree,
+    record: LedgerRecord,
+    shard_path: str,
+    ledger: str = LEDGER,
+    kept_path: str = "",
 ) -> LedgerRecord:
     """Write a unit's ledger record: from here on the unit is done.
 
     shard_path: the unit's shard, which remote destinations may ask for once more.
-    ledger: the folder that records go to.
+    ledger: the folder that records go to. kept_path: as `shard_path`, of the flow that is kept.
 
     Returns the record that stands in the end: this one, or that of another driver that was first.
     """
@@ -83,8 +92,9 @@ def commit_record(
         # Read back, since a store may not know conditions. A pair that fits is left as it is.
         if standing := committed(dest, record.unit, ledger):
             return standing
-        if record.shard:
-            dest.put(shard_path, f"{SHARDS}/{record.shard.name}", record.shard.sha256)
+        paths = {SHARDS: shard_path, FLOW: kept_path}
+        for folder, shard in shards_of(record):
+            dest.put(paths[folder], f"{folder}/{shard.name}", shard.sha256)
         dest.write(name, record.to_json())
     raise TransientError(f"another driver keeps committing another result of unit {record.unit}")
 
@@ -95,9 +105,18 @@ def committed(dest: Tree, unit: str, ledger: str = LEDGER) -> LedgerRecord | Non
         record = read_record(dest, unit, ledger)
     except InputError:
         return None
-    shard = record.shard
-    fits = shard is None or dest.holds(f"{SHARDS}/{shard.name}", shard.sha256)
-    return record if fits else None
+    for folder, shard in shards_of(record):
+        if not dest.holds(f"{folder}/{shard.name}", shard.sha256):
+            return None
+    return record
+
+
+def shards_of(record: LedgerRecord | LedgerColumns) -> Iterator[tuple[str, ShardRecord]]:
+    """The shards that a record names, each with its folder."""
+    if record.shard:
+        yield SHARDS, record.shard
+    if record.kept and record.kept.shard:
+        yield FLOW, record.kept.shard
 
 
 def committed_units(dest: Tree, ledger: str = LEDGER) -> set[str]:

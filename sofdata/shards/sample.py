@@ -20,7 +20,7 @@ from sofdata.config.section import Section
 from sofdata.errors import ContractError, InputError
 from sofdata.flow.codec import CodecConfig, decode, encode
 from sofdata.shards.schema import SampleActions, SampleRecord
-from sofdata.types import ActionWindow, SkillWindow, VideoRef
+from sofdata.types import ActionWindow, Picture, SkillWindow, StoredPicture, VideoRef
 from sofdata.ui.brief import Brief
 
 JPEG_SUFFIXES = ("first.jpg", "last.jpg")
@@ -47,8 +47,10 @@ class Jpegs:
         self._quality = config.jpeg_quality
         self._latest: deque[tuple[NDArray[np.uint8], bytes]] = deque(maxlen=_REMEMBERED)
 
-    def encode(self, rgb: NDArray[np.uint8]) -> bytes:
+    def encode(self, rgb: Picture) -> bytes:
         """A frame [H,W,3] as JPEG; the array must not change afterwards."""
+        if isinstance(rgb, StoredPicture):
+            return rgb.jpeg
         for known, data in self._latest:
             if known is rgb:
                 return data

@@ -136,6 +136,50 @@ class ShardRecord(Record):
         return name
 
 
+class KeptRecord(Record):
+    """`KEY.json` in a shard of kept flow: some consecutive steps of a video, between frames."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str = Field(description="Name of the sample: unique in these shards, without a dot.")
+    source: str = Field(description="Id of the video in its corpus.")
+    part: int = Field(description="Number of the piece in its video, from 0 on.")
+    pts_s: list[float] = Field(description="Presentation times of its S + 1 frames, s.")
+    moves: list[bool] = Field(description="Of each of the S steps, whether its flow is not zero.")
+    known: list[bool] = Field(
+        description="Of each step, whether flow was looked for: not over gaps and what is redacted."
+    )
+    flow: dict[str, Any] = Field(
+        description="How the flow of the steps that move is coded; empty where none does."
+    )
+    jpeg_bytes: list[int] = Field(description="Length of each frame in frames.jpegs.")
+    estimator: str = Field(description="What estimated the flow.")
+    video_size: tuple[int, int] = Field(description="Height and width of the video as shown, px.")
+    frame_size: tuple[int, int] = Field(description="Height and width of the frames, px.")
+    fit: str = Field(description="How frames were brought to that size: stretch or crop.")
+
+
+class KeptVideo(Record):
+    """Where the kept flow of a video begins, of one that was read to its end.
+
+    records: of a video of which no frame was sampled, none. errors: of what its codec has lost.
+    """
+
+    id: str
+    offset: int = Field(description="Byte offset of its first sample; the others follow it.")
+    records: int = Field(description="Its samples.")
+    steps: int
+    vectors: int = Field(description="Vectors of flow that are stored: of the steps that move.")
+    error_sum_px: float = Field(description="Sum of their end-point errors, px.")
+    error_max_px: float = Field(description="The largest of these.")
+
+
+class KeptShard(Record):
+    """What a unit keeps of the flow of its videos."""
+
+    shard: ShardRecord | None = Field(description="In flow/; null where nothing was sampled.")
+    videos: Rows[KeptVideo]
+
+
 class VideoRecord(Record):
     """How one video of the plan ended."""
 
@@ -230,6 +274,7 @@ class WindowRow(Record):
 class LedgerRecord(Record):
     """`ledger/UNIT.json`: the commit record. A unit without one does not exist."""
 
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"kept"})
     MOST_BYTES: ClassVar[int] = 128 * MIB
 
     schema_version: int = SCHEMA_VERSION
@@ -246,6 +291,9 @@ class LedgerRecord(Record):
         description="Digest of the libraries that computed it, of several joined by +: a key of "
         "`libraries` in dataset.json. Empty in records made before there were digests.",
     )
+    kept: KeptShard | None = Field(
+        None, description="The flow of its videos; only in datasets with flow.keep."
+    )
 
     def problems(self) -> Iterator[str]:
         """Numbers of what there cannot be fewer than none of."""
@@ -254,6 +302,9 @@ class LedgerRecord(Record):
             yield "shard: a number is negative"
         if any(row.offset < 0 for row in self.windows):
             yield "windows: an offset is negative"
+        for video in self.kept.videos if self.kept else ():
+            if min(video.offset, video.records, video.steps, video.vectors) < 0:
+                yield "kept: a number is negative"
 
 
 class Counts(Record):
@@ -296,10 +347,50 @@ class DatasetActions(Record):
     fps: float = Field(description="Actions a second, as the corpus states.")
 
 
+class DatasetKept(Record):
+    """What a dataset keeps of the flow of whole videos, so that other windows can be made of it."""
+
+    codec: str
+    size: int = Field(description="Side of the kept flow, px.")
+    shards: int
+    bytes: int = Field(description="Of all shards of flow/.")
+    videos: int = Field(description="Videos that were read to their end.")
+    steps: int
+    bytes_per_video_s: float = Field(description="Of each second between sampled frames.")
+    error_mean_px: float = Field(description="End-point error of the kept flow, px.")
+    error_max_px: float
+
+
+class ParentRecord(Record):
+    """A dataset that another was made of, as it was then."""
+
+    name: str = Field(description="Where it lay, without secrets.")
+    identity: str = Field(
+        description="sha256 of what it held: its configuration, its counts, and each shard's hash."
+    )
+    config_sha256: str
+    videos: int
+    windows: int
+
+
+class LineageStep(Record):
+    """How a dataset was made of others."""
+
+    operation: str = Field(description="select, merge, append, rewindow, ...")
+    command: str = Field(
+        description="The command, to be read by people; NEW stands for where the dataset lies."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="All that decided the result beside the parents."
+    )
+    parents: list[ParentRecord] = Field(description="What it was made of, in the order given.")
+    sofdata: str = Field(description="Version of sofdata that made it.")
+
+
 class DatasetRecord(Record):
     """`dataset.json`: what the dataset is. `complete` turns true when every unit is committed."""
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions", "kept", "lineage"})
     MOST_BYTES: ClassVar[int] = 16 * MIB
 
     schema_version: int = SCHEMA_VERSION
@@ -324,6 +415,19 @@ class DatasetRecord(Record):
     actions: DatasetActions | None = Field(
         None, description="What the actions are; only in datasets with actions."
     )
+    kept: DatasetKept | None = Field(
+        None, description="The flow of whole videos; only in datasets with flow.keep."
+    )
+    lineage: list[LineageStep] | None = Field(
+        None,
+        description="How it was made, where that was of other datasets: the last step has made "
+        "it, those before have made its parents. Absent where all of it comes from one ingest.",
+    )
+
+    @property
+    def made_by(self) -> str:
+        """The command that made it, or goes on with it, to be named to people."""
+        return self.lineage[-1].command if self.lineage else "sofdata ingest"
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """What is printed of it: all of `config` and `libraries` would be pages."""
@@ -363,11 +467,13 @@ def _within(values: dict[str, Any], section: str, key: str) -> Any:
     return inner.get(key) if isinstance(inner, dict) else None
 
 
-def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schema:
+def plan_schema(
+    with_actions: bool = False, annotated: bool = False, several: bool = False
+) -> pa.Schema:
     """`plan.parquet`: a row a planned video, in plan order.
 
     with_actions: also where its actions lie. annotated: also what the corpus says of stretches of
-    it, where it says anything of any video's.
+    it, where it says anything of any video's. several: also which of several corpora it is of.
     """
     import pyarrow as pa
 
@@ -393,6 +499,7 @@ def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schem
             pa.field("detail", pa.string(), nullable=False),
             *([pa.field("annotations", pa.string())] if annotated else []),  # a JSON object
             *(actions if with_actions else []),
+            *([pa.field("corpus", pa.string())] if several else []),
         ]
     )
 

@@ -27,7 +27,17 @@ to the logger `sofdata`, which is silent until a program gives it a handler:
 `logging.basicConfig(level=logging.INFO)`.
 """
 SECTIONS = {
-    "Functions": ("ingest", "estimate", "verify", "load", "train", "load_policy"),
+    "Functions": (
+        "ingest",
+        "estimate",
+        "verify",
+        "load",
+        "select",
+        "rewindow",
+        "train",
+        "load_policy",
+        "export",
+    ),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy",),
     "Results": (

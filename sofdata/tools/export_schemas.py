@@ -38,6 +38,7 @@ TABLES: dict[str, Callable[[], pa.Schema]] = {
     "plan": plan_schema,
     "plan_with_actions": lambda: plan_schema(with_actions=True),
     "plan_annotated": lambda: plan_schema(annotated=True),
+    "plan_several": lambda: plan_schema(several=True),
     "files": files_schema,
     "index": index_schema,
     "rejects": rejects_schema,

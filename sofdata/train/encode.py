@@ -7,6 +7,7 @@ file's metadata holds the model's hash, n, D and the size of the codebook.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -108,6 +109,8 @@ def _schema(model: SkillVAE, sha256: str) -> pa.Schema:
         "sofdata.code_dim": str(model.code_dim),
         "sofdata.codebook_size": str(model.codebook_size),
     }
+    if model.codebook_size:
+        metadata["sofdata.levels"] = json.dumps(model.config.levels)
     values = (
         pa.field("tokens", pa.list_(pa.int32()), nullable=False)
         if model.codebook_size

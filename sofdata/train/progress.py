@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,16 +28,6 @@ def following(console: Console, quiet: bool) -> Iterator[OnProgress]:
             yield on_progress
     else:
         yield _plain(console)
-
-
-@contextmanager
-def counting(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of a number are done."""
-    from rich.progress import Progress as Bar
-
-    with Bar(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def line_of(progress: TrainingProgress) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sofdata.ui.text import printable
@@ -46,6 +48,16 @@ def labelled(console: Console, label: str, text: str, style: str = "bold") -> No
 
     line = Text.assemble((label, style), text)
     console.print(line, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of a number are done."""
+    from rich.progress import Progress as Bar
+
+    with Bar(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def headline(console: Console, text: str) -> None:

@@ -112,6 +112,13 @@ class WindowConfig(Section):
         description="Least difference of two frames, as sofdata.windows.shots scores it, that is "
         "a shot change: 0 for identical frames, about 1 and more across cuts. Default ours.",
     )
+    gradual_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        0.0,
+        description="Longest gradual change between shots (dissolve, fade, wipe) that is looked "
+        "for, s; 3 finds most. Its steps are one rejected window, gradual, and no other window "
+        "spans them. 0: none is looked for, as in datasets made before there was this key. Default "
+        "ours.",
+    )
     texts: TextMode = Field(
         "label",
         description="What a corpus that tells when something is done (narrations, action segments) "
@@ -151,6 +158,8 @@ class WindowConfig(Section):
             left_out.add("texts")
         if self.tail == "drop":
             left_out.add("tail")
+        if not self.gradual_s:
+            left_out.add("gradual_s")
         if not self.min_texture:
             left_out.add("min_texture")
         if self.camera == "off" or self.camera_fit == "ransac":

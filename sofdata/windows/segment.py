@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from sofdata.errors import ContractError
-from sofdata.types import FlowClip, Frames, RejectedWindow
+from sofdata.types import FlowClip, Frames, Pictures, RejectedWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.steps import Step, reduced_steps
 from sofdata.windows.stretch import Outcome, Shown, Stretch, Taker
@@ -24,7 +24,7 @@ from sofdata.windows.trim import TrimmedStretch
 
 __all__ = ["BREAKS", "Outcome", "Windower", "check_fit", "make_steps"]
 
-BREAKS = ("", "shot", "gap", "redacted", "text")
+BREAKS = ("", "shot", "gap", "redacted", "text", "gradual")
 
 
 def make_steps(
@@ -47,7 +47,7 @@ def make_steps(
     return made
 
 
-def check_fit(frames: Frames, steps: int, breaks: Sequence[str]) -> None:
+def check_fit(frames: Pictures, steps: int, breaks: Sequence[str]) -> None:
     """Raise `ContractError` unless frames, steps and breaks fit together."""
     if not len(frames) - 1 == steps == len(breaks):
         raise ContractError(
@@ -72,17 +72,20 @@ class Windower:
 
     A window whose stored flow hardly moves is a `RejectedWindow` "static"; one that moves, but
     whose frames hold too little texture to see it, "no_texture", however short it is. All of these
-    are numbered in the order in which they end, and those that end together as they begin.
+    are numbered in the order in which they end, and those that end together as they begin. Steps in
+    a row in which a shot changes gradually to the next one are a `RejectedWindow` "gradual".
     """
 
     def __init__(self, config: WindowConfig) -> None:
         self._config = config
         self._numbers = itertools.count()  # of candidates
         self._stretch: Taker | None = None
+        self._taken = 0  # steps of it so far
+        self._gradual_s: tuple[float, float] | None = None  # of the change that is under way
         self._last_s: float | None = None  # when the last frame so far is shown
 
     def push(
-        self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]
+        self, frames: Pictures, steps: Sequence[Step | None], breaks: Sequence[str]
     ) -> Iterator[Outcome]:
         """Take a chunk and give the windows that it completes; go through all before the next push.
 
@@ -93,31 +96,52 @@ class Windower:
         Raises `ContractError` when the chunk does not fit together or does not follow the last.
         """
         self._check(frames, steps, breaks)
-        stretch = self._stretch or self._begin("start", _shown(frames, 0))
+        stretch = self._stretch or self._begin("start", frames, 0)
         for number, (step, reason) in enumerate(zip(steps, breaks, strict=True)):
-            shown = _shown(frames, number + 1)
+            if reason == "gradual":
+                yield from self._enter_gradual(stretch, frames, number)
+                continue
+            if self._gradual_s is not None:
+                yield self._gradual_change(*self._gradual_s)
+                stretch = self._begin("gradual", frames, number)
             if step is None:
                 yield from stretch.end()
                 if reason == "redacted":
                     before_s, after_s = frames.pts_s[number : number + 2].tolist()
                     yield RejectedWindow(next(self._numbers), before_s, after_s, reason)
-                stretch = self._begin(reason, shown)
+                stretch = self._begin(reason, frames, number + 1)
             else:
-                yield from stretch.add(step, shown)
+                self._taken += 1
+                yield from stretch.add(step, _shown(frames, number + 1))
         self._last_s = float(frames.pts_s[-1])
 
     def close(self) -> Iterator[Outcome]:
         """Give what the end of the video completes. Nothing may be pushed afterwards."""
-        if self._stretch is not None:
+        if self._gradual_s is not None:
+            yield self._gradual_change(*self._gradual_s)
+        elif self._stretch is not None:
             yield from self._stretch.end()
-        self._stretch = self._last_s = None
+        self._stretch = self._last_s = self._gradual_s = None
 
-    def _begin(self, cut: str, start: Shown) -> Taker:
+    def _begin(self, cut: str, frames: Pictures, first: int) -> Taker:
         kind = TrimmedStretch if self._config.trim else Stretch
-        self._stretch = kind(self._config, self._numbers, cut, start)
+        self._stretch = kind(self._config, self._numbers, cut, _shown(frames, first))
+        self._taken, self._gradual_s = 0, None
         return self._stretch
 
-    def _check(self, frames: Frames, steps: Sequence[Step | None], breaks: Sequence[str]) -> None:
+    def _enter_gradual(self, stretch: Taker, frames: Pictures, number: int) -> Iterator[Outcome]:
+        """Take a step in which one shot becomes another; all of them in a row are one reject."""
+        begin_s, end_s = frames.pts_s[number : number + 2].tolist()
+        if self._gradual_s is not None:
+            begin_s = self._gradual_s[0]
+        elif self._taken:
+            yield from stretch.end()
+        self._gradual_s = begin_s, end_s
+
+    def _gradual_change(self, begin_s: float, end_s: float) -> RejectedWindow:
+        return RejectedWindow(next(self._numbers), begin_s, end_s, "gradual")
+
+    def _check(self, frames: Pictures, steps: Sequence[Step | None], breaks: Sequence[str]) -> None:
         check_fit(frames, len(steps), breaks)
         if [step is None for step in steps] != [reason != "" for reason in breaks]:
             raise ContractError("there is a step wherever there is no break, and nowhere else")
@@ -128,6 +152,5 @@ class Windower:
             )
 
 
-def _shown(frames: Frames, number: int) -> Shown:
-    # A copy: a view would keep the whole chunk in memory.
-    return Shown(frames.rgb[number].copy(), float(frames.pts_s[number]))
+def _shown(frames: Pictures, number: int) -> Shown:
+    return Shown(frames.picture(number), float(frames.pts_s[number]))

@@ -7,7 +7,7 @@ time. No step depends on the others.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,29 @@ def reduced_steps(
             yield from itertools.repeat(_still_step(config), len(steps))
 
 
+def described_steps(
+    flow: Flow,
+    moves: NDArray[np.bool_],
+    evidence: NDArray[np.float64],
+    config: WindowConfig,
+) -> Iterator[Step]:
+    """`reduced_steps` of flow whose frames are gone, and what they show of it is kept.
+
+    flow: [S,k,k,2]. moves: [S]; whether the flow of a step was other than zero at first.
+    evidence: [S,5,8,8], as `texture.step_evidence` gives it.
+    """
+    for is_moving, run in itertools.groupby(range(len(flow)), lambda step: bool(moves[step])):
+        steps = list(run)
+        if is_moving:
+            for first in range(steps[0], steps[-1] + 1, _TOGETHER):
+                part = slice(first, min(first + _TOGETHER, steps[-1] + 1))
+                small = resize_flow(flow[part], config.size)
+                seen = list(evidence[part]) if config.min_texture > 0 else [None] * len(small)
+                yield from _described(small, seen, config)
+        else:
+            yield from itertools.repeat(_still_step(config), len(steps))
+
+
 def resize_flow(flow: Flow, size: int) -> Flow:
     """Scale flow [S,H,W,2], or one step [H,W,2], to size x size and its vectors with it; a copy."""
     if flow.ndim == 3:
@@ -90,12 +113,19 @@ def _moving_steps(
 ) -> Iterator[Step]:
     """Steps all of which have flow."""
     small = resize_flow(flow, config.size)
-    evidence: list[NDArray[np.float64] | None] = [None] * len(flow)
+    evidence: Sequence[NDArray[np.float64] | None] = [None] * len(flow)
     if rgb is not None and config.min_texture > 0:
         side = evidence_side(*flow.shape[1:3])
         vectors = small if side == config.size else resize_flow(flow, side)
         evidence = list(step_evidence(rgb, vectors))
-    cameras: list[CameraFigures | None] = [None] * len(flow)
+    yield from _described(small, evidence, config)
+
+
+def _described(
+    small: Flow, evidence: Sequence[NDArray[np.float64] | None], config: WindowConfig
+) -> Iterator[Step]:
+    """Steps of flow [S,size,size,2], all of which move."""
+    cameras: list[CameraFigures | None] = [None] * len(small)
     if config.camera != "off":
         motion = _camera(small, config)
         figures = (motion.camera_px, motion.share, motion.residual_px)

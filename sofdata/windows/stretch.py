@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sofdata.types import RejectedWindow, SkillWindow
+from sofdata.types import Picture, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.cuts import Piece, make_cutter
 from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
@@ -22,9 +21,9 @@ Outcome = SkillWindow | RejectedWindow
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """A frame: rgb uint8 [H,W,3], and when it is shown, s."""
+    """A frame, and when it is shown, s."""
 
-    rgb: NDArray[np.uint8]
+    picture: Picture
     pts_s: float
 
 
@@ -83,8 +82,8 @@ class Stretch:
             index=next(self._numbers),
             flow=np.stack([step.flow for step in steps]),
             pts_s=np.array([each.pts_s for each in shown]),
-            first=shown[0].rgb,
-            last=shown[-1].rgb,
+            first=shown[0].picture,
+            last=shown[-1].picture,
             cut=piece.cut or self._cut,
             motion=statistics | _camera(steps),
         )

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from sofdata.flow.opencv import load_cv2
 
 GRID = 8  # cells a side
+CELLS = (5, GRID, GRID)  # of what the frames of a step show
 MOVING = 0.15 / 64  # of the frame's side, a step: a pixel whose flow is shorter does not move
 MOVING_SHARE = 0.01  # a window in which fewer pixels move claims no motion that could be wrong
 GAIN = 0.3

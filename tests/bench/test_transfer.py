@@ -115,10 +115,10 @@ def test_no_demonstration_of_a_held_out_task_is_read_by_any_arm(
 
 
 def sources_of(out: Path, text: str) -> set[str]:
-    from sofdata.bench.study.data import _sources
+    from sofdata.bench.study.data import sources_of as sources
 
     (folder,) = out.glob("data/*/demos")
-    return set(_sources(str(folder))[0][text])
+    return set(sources(str(folder))[0][text])
 
 
 def test_nothing_follows_from_what_demonstrations_of_a_held_out_task_show(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from sofdata.errors import ConfigError
+from sofdata.loading.described import describe
 from sofdata.loading.quotes import quoted
-from sofdata.loading.where import columns_of, describe, select
+from sofdata.loading.where import columns_of, select
+from sofdata.shards.schema import index_schema
 
 TABLE = pa.table(
     {
@@ -157,3 +160,93 @@ def test_labels_are_described_each_by_its_values() -> None:
     assert describe([LABELLED.select(["labels"])]) == (
         "labels.class is '3', None; labels.split is 'train', 'validation', None"
     )
+
+
+def rows(where: object) -> list[int]:
+    assert columns_of(where, TABLE.column_names)
+    return select([TABLE], where).nonzero()[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("starts_with(text, 'push')", [0, 3]),
+        ("match_like(text, 'pu%it') or utf8_length(text) == 0", [0, 1, 2]),
+        ("match_substring(utf8_upper(text), 'PULL')", [2]),
+        ("match_substring_regex(text, pattern='^p.*(it|at)$')", [0, 2, 3]),
+        ("coalesce(camera_px, 0) < 1.5", [0, 1, 3]),
+        ("abs(0 - motion) > 1 and sqrt(mean_px) < 1.5", [2]),
+        ("max_element_wise(camera_px, mean_px) >= 2", [2, 3]),
+        ("if_else(is_null(camera_px), motion, camera_px) > 1", [2, 3]),
+        ("(motion > 0.3) & ~(text == '') | (steps < 4)", [2, 3]),
+        ("(pc.field('mean_px') > 0.3) & pc.field('text').isin(['push that', ''])", [1, 3]),
+        ("field('camera_px').is_null()", [0, 3]),
+        ("pc.is_valid(camera_px)", [1, 2]),
+        ("text.isin(('pull it',))", [2]),
+    ],
+)
+def test_functions_of_arrow_are_called_by_their_names(where: str, found: list[int]) -> None:
+    assert rows(where) == found
+
+
+@pytest.mark.parametrize(
+    ("where", "described"),
+    [
+        (
+            "start_with(text, 'a')",
+            r"start_with\(\) is none of the functions; did you mean 'starts",
+        ),
+        ("open('/etc/passwd') == text", r"open\(\) is none of the functions"),
+        ("binary_repeat(text, 1000000000) == ''", "none of the functions"),
+        ("pc.random() > motion", "none of the functions"),
+        ("os.system('true') == motion", "is not understood"),
+        ("text.cast('int64') > 1", "is not understood"),
+        ("motion > 1 & steps < 2", "these need brackets"),
+        ("text.isin('push')", "isin takes a list"),
+        ("text.is_null(1)", "takes nothing"),
+        ("field(text) == 'a'", "is a column, where a text or number belongs"),
+        ("field('text', 'steps') == 'a'", "takes one argument"),
+        ("starts_with('push', 'p') or steps > 1", "of constants depends on no column"),
+        ("starts_with(text)", "does not fit the columns"),
+        ("starts_with(text, wrong='p')", "does not fit the columns"),
+        ("steps in ()", "a list without values"),
+        ("match_substring_regex(text, '(')", "does not fit the columns"),
+        ("utf8_length(steps) > 1", "does not fit the columns"),
+        ("starts_with(text, **steps)", "is not understood"),
+    ],
+)
+def test_a_wrong_call_is_explained_and_nothing_is_executed(where: str, described: str) -> None:
+    with pytest.raises(ConfigError, match=described):
+        select([TABLE], where)
+
+
+def test_a_name_within_a_call_is_a_column_that_must_be_there() -> None:
+    with pytest.raises(ConfigError, match="unknown column 'txt'; did you mean 'text'"):
+        columns_of("starts_with(txt, 'a')", TABLE.column_names)
+    with pytest.raises(ConfigError, match="unknown column 'means_px'; did you mean 'mean_px'"):
+        columns_of("pc.field('means_px') > 1", TABLE.column_names)
+
+
+def test_an_expression_of_pyarrow_is_a_filter_as_it_is() -> None:
+    moving = (pc.field("mean_px") > 0.2) & pc.field("text").isin(["pull it", ""])
+    assert columns_of(moving, TABLE.column_names) == ["mean_px", "text"]
+    assert rows(moving) == [1, 2]
+    label = pc.map_lookup(pc.field("labels"), "split", "first") == "train"
+    assert select([LABELLED], label).nonzero()[0].tolist() == [0]
+
+
+def test_an_expression_of_pyarrow_that_does_not_fit_is_explained() -> None:
+    with pytest.raises(ConfigError, match="unknown column 'tex'; did you mean 'text'"):
+        columns_of(pc.field("tex") == "a", index_schema().names)
+    with pytest.raises(ConfigError, match="no kernel matching"):
+        columns_of(pc.field("text") > 1, index_schema().names)
+    with pytest.raises(ConfigError, match="not a condition"):
+        select([TABLE], pc.field("mean_px"))
+    with pytest.raises(ConfigError, match=r"a text or an expression of .*, not int"):
+        select([TABLE], 3)
+
+
+def test_rows_stay_in_their_order_whatever_the_tables() -> None:
+    numbers = pa.table({"steps": range(3_000_000)}).combine_chunks()  # more than Arrow's batches
+    found = select([numbers, numbers.slice(5, 7)], "steps >= 2999998 or steps in (6, 7)")
+    assert found.nonzero()[0].tolist() == [6, 7, 2999998, 2999999, 3000001, 3000002]

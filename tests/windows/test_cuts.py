@@ -178,7 +178,8 @@ def test_a_window_of_any_length_holds_its_own_steps_frames_and_times() -> None:
         assert isinstance(window, SkillWindow)
         begin, end = round(window.start_s * 10), round(window.end_s * 10)
         np.testing.assert_array_equal(window.flow, flow[begin:end])
-        assert (window.first.max(), window.last.min(), window.index) == (begin, end, index)
+        first, last = (np.asarray(each) for each in (window.first, window.last))
+        assert (first.max(), last.min(), window.index) == (begin, end, index)
         assert window.motion["max_px"] == pytest.approx(
             np.linalg.norm(flow[begin:end], axis=-1).max(), rel=1e-4
         )

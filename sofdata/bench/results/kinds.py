@@ -1,8 +1,10 @@
-"""What a result is of: an ordinary study, transfer, labels from play, videos of another look.
+"""What a result is of: an ordinary study, transfer, labels from play, videos of another look or of
+datasets of one's own.
 
 A cell says so: `held_out` has the tasks of which it saw no label, `labels` is "play" where labels
 come from `play_minutes` of undirected play, `look` is "other" where its videos look otherwise than
-demonstrations and test. Cells that were made before these keys existed are ordinary.
+demonstrations and test, `dataset` names the dataset that they are of. Cells that were made before
+these keys existed are ordinary.
 
 Transfer is measured in folds: each cell leaves a few tasks out, and only those count in it. Cells
 that differ in nothing but what they leave out are shown as one, over the tasks of all of them.
@@ -13,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-TRANSFER, PLAY, LOOK = "transfer", "play", "look"
+TRANSFER, PLAY, LOOK, DATASETS = "transfer", "play", "look", "datasets"
 TITLES = {
     "": "",
     TRANSFER: "tasks without labels",
     PLAY: "labels from play",
     LOOK: "videos of another look",
+    DATASETS: "choices of videos",
 }
 WHAT = {
     "": "",
@@ -27,6 +30,8 @@ WHAT = {
     PLAY: "The labels come from undirected play of the robot alone, of which no part shows a task; "
     "K is its minutes.",
     LOOK: "The videos have another camera angle, colours and light than demonstrations and test.",
+    DATASETS: "The videos are those of the dataset that is named beside their number; all else is "
+    "the same for every dataset.",
 }
 
 
@@ -37,6 +42,8 @@ def kind_of(cell: dict[str, Any]) -> str:
         parts = [PLAY]  # no task has labels, whichever are named
     if cell.get("look"):
         parts.append(LOOK)
+    if cell.get("dataset"):
+        parts.append(DATASETS)
     return "+".join(parts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.results.counting import beside, in_mean, rates, with_counted
 from sofdata.bench.results.kinds import (
+    DATASETS,
     TRANSFER,
     counting_tasks,
     joined_folds,
@@ -35,7 +36,8 @@ OURS = ("sof", "sof+clone")  # what the others are compared with
 class Group(NamedTuple):
     """What results of several training seeds have in common.
 
-    demos: K, or minutes of play. kind: what they are of, as `kind_of` gives it.
+    demos: K, or minutes of play. kind: what they are of, as `kind_of` gives it. dataset: of their
+    videos, "" where these were collected.
     """
 
     suite: str
@@ -43,6 +45,13 @@ class Group(NamedTuple):
     demos: int
     videos: int
     kind: str = ""
+    dataset: str = ""
+
+    @property
+    def videos_named(self) -> str:
+        """How many videos, and of which dataset; "" for none."""
+        of = f" of {self.dataset}" if self.dataset else ""
+        return f"{self.videos}{of}" if self.videos else ""
 
 
 def read_results(paths: Iterable[Path]) -> Results:
@@ -83,8 +92,8 @@ def _of_results(path: Path) -> bool:
 
 
 def comparable(places: Sequence[str], purpose: str = "test") -> list[tuple[Results, int]]:
-    """For each suite, and in it for ordinary results, transfer, play and another look, those that
-    can be compared, and how many others are left out.
+    """For each suite, and in it for ordinary results, transfer, play, another look and choices of
+    videos, those that can be compared, and how many others are left out.
 
     places: as for `result_files`.
 
@@ -126,8 +135,18 @@ def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
             key = (settings, result["data_sha256"], *episodes)
             alike.setdefault(key, []).append(result)
     is_frozen = [each for key, each in alike.items() if key[0] in set(frozen)]
-    chosen = _all_folds((is_frozen or list(alike.values()))[-1])
+    chosen = _all_folds(_latest_datasets((is_frozen or list(alike.values()))[-1]))
     return chosen, len(results) - len(chosen)
+
+
+def _latest_datasets(results: Results) -> Results:
+    """Those with videos of the latest content of each dataset, where one of a name was replaced."""
+    latest = {each["cell"].get("dataset"): each.get("dataset_sha256") for each in results}
+    return [
+        each
+        for each in results
+        if latest[each["cell"].get("dataset")] == each.get("dataset_sha256")
+    ]
 
 
 def _all_folds(results: Results) -> Results:
@@ -150,7 +169,7 @@ def _all_folds(results: Results) -> Results:
     ]
 
 
-def grouped(results: Results) -> dict[Group, Results]:
+def grouped(results: Iterable[dict[str, Any]]) -> dict[Group, Results]:
     """Cells by suite, arm, K, videos and kind, in the order of training seeds; the folds of a
     transfer are one, over the tasks of all.
 
@@ -171,7 +190,8 @@ def grouped(results: Results) -> dict[Group, Results]:
 
 
 def _group(cell: dict[str, Any]) -> Group:
-    return Group(cell["suite"], cell["arm"], labels_of(cell), cell["videos"], kind_of(cell))
+    own = cell.get("dataset", "")
+    return Group(cell["suite"], cell["arm"], labels_of(cell), cell["videos"], kind_of(cell), own)
 
 
 def outcomes_of(cells: Results) -> Outcomes:
@@ -214,7 +234,7 @@ def difference_of(ours: Results, theirs: Results) -> Interval | None:
 
 def table(results: Results) -> str:
     """A Markdown table: a row an arm, K and number of videos; below it, with headings of their own,
-    those of transfer, of labels from play, and of videos of another look.
+    those of transfer, of labels from play, of videos of another look, and of choices of videos.
 
     Where some tasks do not count in the mean, it has a column for these, and is followed by success
     in each task.
@@ -230,6 +250,8 @@ def table(results: Results) -> str:
             own = {name: cells for name, cells in alike.items() if name.suite == suite}
             if any(beside(cells[0]) for cells in own.values()):
                 parts.append(by_task(own))
+            if DATASETS in kind:
+                parts.append(datasets_compared(groups, suite, kind))
     return "\n\n".join(parts)
 
 
@@ -248,17 +270,61 @@ def rows_of(groups: dict[Group, Results]) -> str:
         "|---" * (8 + others + len(OURS)) + "|",
     ]
     for name in sorted(groups, key=lambda group: (group[0], *rank(group))):
-        suite, arm, demos, videos, _ = name
         cells = groups[name]
         errors = [cell["chunk_error"] for cell in cells if cell["chunk_error"] is not None]
         minutes = np.mean([training_s(cell) for cell in cells]) / 60
-        row = [suite, arm, demos, videos or "", len(cells), _shown(success_of(cells))]
+        row = [name.suite, name.arm, name.demos, name.videos_named, len(cells)]
+        row += [shown(success_of(cells))]
         row += [_of_others(cells)] * others
         gaps = [ahead(groups, name, ours) for ours in OURS]
-        row += ["" if gap is None else _shown(gap, sign="+") for gap in gaps]
+        row += ["" if gap is None else shown(gap, sign="+") for gap in gaps]
         row += [f"{np.mean(errors):.2f}" if errors else "", f"{minutes:.1f}"]
         lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
+
+
+def between_datasets(groups: dict[Group, Results], suite: str, kind: str) -> list[list[str]]:
+    """By how much each choice of videos is ahead of each other one and of cloning without videos,
+    with the same arm, K and number of videos: a table, its heading first.
+
+    groups: those of the kind, and those that were measured without videos beside them.
+    """
+    mine = sorted((one for one in groups if (one.suite, one.kind) == (suite, kind)), key=rank)
+    names = sorted({group.dataset for group in mine})
+    rows = [["arm", "K", "videos", *(f"ahead of {name}" for name in names), "ahead of bc"]]
+    for group in mine:
+        others = [group._replace(dataset=name) for name in names]
+        cloned = group._replace(arm="bc", videos=0, kind=_without_videos(kind), dataset="")
+        gaps = [_gap(groups, group, other) for other in (*others, cloned)]
+        rows.append([group.arm, str(group.demos), group.videos_named, *gaps])
+    return rows
+
+
+def datasets_compared(groups: dict[Group, Results], suite: str, kind: str) -> str:
+    """`between_datasets` as Markdown."""
+    rows = between_datasets(groups, suite, kind)
+    return f"By how much choices of videos in {suite} are ahead [95 %]:\n\n{_markdown(rows)}"
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *others])
+
+
+def _without_videos(kind: str) -> str:
+    return "+".join(part for part in kind.split("+") if part != DATASETS)
+
+
+def _gap(groups: dict[Group, Results], ours: Group, theirs: Group) -> str:
+    """How far one group is ahead of another; "" where they cannot be compared."""
+    if ours == theirs or theirs not in groups:
+        return ""
+    cells = groups[ours][0], groups[theirs][0]
+    terms = [(c["data_sha256"], c["evaluation_seeds"], list(c["success_by_task"])) for c in cells]
+    if terms[0] != terms[1] or not set(cells[0]["chosen_sha256"]) & set(cells[1]["chosen_sha256"]):
+        return ""
+    found = difference_of(groups[ours], groups[theirs])
+    return "" if found is None else shown(found, sign="+")
 
 
 def _of_others(cells: Results) -> str:
@@ -282,7 +348,7 @@ def by_task(groups: dict[Group, Results]) -> str:
     for name in sorted(groups, key=rank):
         found = rates(groups[name])
         values = [f"{found[task]:.2f}" if task in found else "" for task in (*tasks, *others)]
-        lines.append(f"| {name.arm} | {name.demos} | {name.videos or ''} | {' | '.join(values)} |")
+        lines.append(f"| {name.arm} | {name.demos} | {name.videos_named} | {' | '.join(values)} |")
     return "\n".join(lines)
 
 
@@ -291,9 +357,9 @@ def rank(group: Group) -> tuple[Any, ...]:
 
     Arms that are not registered in this process come last, by name: results can be shown anywhere.
     """
-    _, arm, demos, videos, _ = group
-    names = list(ARMS)
-    return demos, names.index(arm) if arm in ARMS else len(names), arm, -videos
+    arm, names = group.arm, list(ARMS)
+    place = names.index(arm) if arm in ARMS else len(names)
+    return group.demos, place, arm, -group.videos, group.dataset
 
 
 def ahead(groups: dict[Group, Results], name: Group, ours: str) -> Interval | None:
@@ -310,22 +376,19 @@ def training_s(cell: dict[str, Any]) -> float:
     return float(sum(value for name, value in cell["cpu_s"].items() if name not in NOT_TRAINED))
 
 
-def _shown(found: Interval, sign: str = "") -> str:
+def shown(found: Interval, sign: str = "") -> str:
+    """A mean with its interval: 0.60 [0.50, 0.70]."""
     return f"{found.mean:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
 
 
 def summary(results: Results) -> dict[str, Any]:
     """The table's figures, for programs."""
     rows = []
-    for (suite, arm, demos, videos, kind), cells in sorted(grouped(results).items()):
+    for group, cells in sorted(grouped(results).items()):
         found = success_of(cells)
         rows.append(
             {
-                "suite": suite,
-                "arm": arm,
-                "demos": demos,
-                "videos": videos,
-                "kind": kind,
+                **group._asdict(),
                 "tasks": in_mean(cells[0]),
                 "success_by_task": rates(cells),
                 "seeds": [cell["cell"]["seed"] for cell in cells],
@@ -351,7 +414,7 @@ def into_file(path: Path, text: str) -> None:
 
 def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     """Write the test cells of a benchmark's folder that can be compared, one JSON file a suite, and
-    others for its transfer, play and other look: scene.json, scene-transfer.json.
+    others for its transfer, play, other look and choices of videos: scene-transfer.json.
 
     Returns the files, and how many test cells each leaves out. Raises `ConfigError` where there is
     no test cell.

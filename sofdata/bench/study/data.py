@@ -3,7 +3,8 @@
     COLLECTED/videos, COLLECTED/demos ─► sofdata ingest ─► OUT/data/HASH/videos, OUT/data/HASH/demos
 
 With labels from play, COLLECTED/play stands in place of the demonstrations; with `videos_from`, the
-videos are those of another collection. Ingest is the ordinary one; the videos' dataset holds no
+videos are those of another collection, with `video_datasets` those of datasets that exist already
+(see `sofdata.bench.study.datasets`). Ingest is the ordinary one; the videos' dataset holds no
 actions. Of each task, the training seed orders the videos and the demonstrations, and the first n
 are used: ten videos are a subset of twenty-five, and the same for every arm. All spans of a file
 and all cameras of an episode count as one and stay together, so that none of them is held out while
@@ -43,6 +44,8 @@ class BenchData:
     files: by part, the file or episode that each source belongs to, where that is another name.
     cpu_s: CPU seconds of collecting and of ingesting, as far as they are known.
     play_s: the length of each episode of play. look: of the videos, "" for that of everything else.
+    dataset, dataset_sha256: the name and content of the dataset that the videos are of, "" where
+        they were collected. shared: digest of all but that dataset, "" where there is none.
     """
 
     digest: str
@@ -52,6 +55,14 @@ class BenchData:
     files: dict[DataPart, dict[str, str]] = field(default_factory=dict)
     play_s: dict[str, float] = field(default_factory=dict)
     look: str = ""
+    dataset: str = ""
+    dataset_sha256: str = ""
+    shared: str = ""
+
+    @property
+    def terms(self) -> str:
+        """The digest of what results must share to be compared: choices of videos may differ."""
+        return self.shared or self.digest
 
     def choose(self, part: DataPart, texts: Sequence[str], number: int, seed: int) -> list[str]:
         """The videos or demonstrations of each task that a training seed learns from.
@@ -149,9 +160,11 @@ class _Collected:
     folder: Path
     record: dict[str, Any]
 
-    def base(self, settings: IngestConfig, out: Path) -> Path:
+    def base(self, settings: IngestConfig, out: Path, with_state: bool) -> Path:
         """Where it is ingested to: the same for all studies that use it."""
         content = {"ingest": settings.content(), "collected": _identity(self.record)}
+        if with_state:
+            content["with_state"] = True
         return out / "data" / json_digest(content)[:16]
 
 
@@ -168,15 +181,17 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     for part, found in parts.items():
         if part == "videos" and not needs_videos(config):
             continue
-        base = found.base(settings, out)
+        labels = {"with_actions": part != "videos"}
+        labels["with_state"] = config.decoder.model.state and part != "videos"
+        base = found.base(settings, out, labels["with_state"])
         base.mkdir(parents=True, exist_ok=True)
-        chosen = settings.model_copy(update={"with_actions": part != "videos"})
+        chosen = settings.model_copy(update=labels)
         with locked(base / f"{part}.lock"):
             spent += _ingest(found.folder, base / part, chosen)
         folders[part] = str(base / part)
     sources, files = dict[DataPart, dict[str, tuple[str, ...]]](), dict[DataPart, dict[str, str]]()
     for part, folder in folders.items():
-        sources[part], files[part] = _sources(folder)
+        sources[part], files[part] = sources_of(folder)
     records = {id(found.record): found.record for found in parts.values()}.values()
     cpu_s = {
         "collect": sum(float(record.get("cpu_s", 0.0)) for record in records),
@@ -194,10 +209,12 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
 
 
 def needs_videos(config: BenchConfig) -> bool:
-    """Whether any of the arms that are wanted learns from videos.
+    """Whether any of the arms that are wanted learns from collected videos.
 
     Where not all demonstrations may be read, their statistics are those of the videos.
     """
+    if config.video_datasets:
+        return False
     if config.held_out or config.folds is not None or config.labels != "demos":
         return True
     more = config.more_arms * (len(config.demos) > 1)
@@ -207,11 +224,16 @@ def needs_videos(config: BenchConfig) -> bool:
 
 def _parts(config: BenchConfig, fps: float, collected: Path) -> dict[DataPart, _Collected]:
     """What is learned from, and where it was collected."""
-    other = Path(config.videos_from) if config.videos_from else collected
-    videos = _Collected(other / "videos", _record(config, fps, other / COLLECT))
     part: DataPart = "demos" if config.labels == "demos" else "play"
     record = _record(config, fps, collected / (COLLECT if part == "demos" else PLAY))
-    return {"videos": videos, part: _Collected(collected / part, record)}
+    labelled = _Collected(collected / part, record)
+    if config.video_datasets:
+        return {part: labelled}
+    other = Path(config.videos_from) if config.videos_from else collected
+    if other == collected and part == "demos":  # one record, whose CPU seconds count once
+        return {"videos": _Collected(other / "videos", record), part: labelled}
+    videos = _Collected(other / "videos", _record(config, fps, other / COLLECT))
+    return {"videos": videos, part: labelled}
 
 
 def _digest(
@@ -222,15 +244,17 @@ def _digest(
     """Of everything that is learned from, and of how it was ingested."""
     labelled = parts["play" if config.labels == "play" else "demos"]
     content = {"ingest": settings.content(), "collected": _identity(labelled.record)}
-    if config.labels == "play" or config.videos_from:
+    if "videos" in parts and (config.labels == "play" or config.videos_from):
         content["videos"] = _identity(parts["videos"].record)
+    if config.decoder.model.state:
+        content["with_state"] = True
     return json_digest(content)
 
 
 def _look(parts: dict[DataPart, _Collected]) -> str:
-    """The look of the videos, "" where what is labelled has the same."""
-    videos, labelled = (_look_of(part.record) for part in parts.values())
-    return "" if videos == labelled else videos
+    """The look of the videos, "" where what is labelled has the same, or nobody knows."""
+    *videos, labelled = (_look_of(part.record) for part in parts.values())
+    return "" if not videos or videos[0] == labelled else videos[0]
 
 
 def _look_of(record: dict[str, Any]) -> str:
@@ -306,7 +330,7 @@ def _cpu_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _sources(folder: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+def sources_of(folder: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """The videos of each text, and the file of each video."""
     from sofdata.loading.catalog import open_catalog
 

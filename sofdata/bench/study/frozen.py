@@ -42,6 +42,7 @@ NOT_CHOSEN: Any = {
     "labels": True,
     "play_minutes": True,
     "videos_from": True,
+    "video_datasets": True,
     "exploratory": True,
     "counted": True,  # recorded itself, as the tasks that it gave
     "evaluation": {"strips", "episodes"},
@@ -78,8 +79,9 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
-    if not settings["naming"]:
-        del settings["naming"]
+    for name in ("naming", "drawn", "joint"):
+        if not settings[name]:
+            del settings[name]
     if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
         del settings["tracks"]
     return settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -19,6 +19,7 @@ from concurrent.futures import (
     wait,
 )
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ from sofdata.bench.study.cells import IMAGE_PX, cell_hash, claim, run_cell
 from sofdata.bench.study.choice import labelled, unlabelled
 from sofdata.bench.study.config import BenchConfig, Purpose
 from sofdata.bench.study.data import BenchData, prepare_data
+from sofdata.bench.study.datasets import choices_of, chosen_data
 from sofdata.bench.study.evaluate import Simulators
 from sofdata.bench.study.folds import folds_of
 from sofdata.bench.study.frozen import check_frozen
 from sofdata.bench.study.stages import Trainer
 from sofdata.bench.study.wanted import Cell, wanted_cells
-from sofdata.errors import TransientError
+from sofdata.errors import ConfigError, TransientError
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import only_driver
 from sofdata.storage.tree import Tree
@@ -71,10 +73,14 @@ class WorkDone:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every worker process needs. arms: all, also those that only this process knows."""
+    """What every worker process needs.
+
+    data: by the name of the choice of videos, "" for what needs none or the collected ones.
+    arms: all, also those that only this process knows.
+    """
 
     config: BenchConfig
-    data: BenchData
+    data: dict[str, BenchData]
     out: str
     arms: tuple[Arm, ...]
 
@@ -113,18 +119,22 @@ def _run(
     keep_memory()
     suite = find_suite(config.suite)
     suite.check()
+    if config.decoder.model.state and not suite.state_names:
+        raise ConfigError(
+            f"robots of {suite.name} tell no state of their own: set decoder.model.state=false"
+        )
     tasks = tasks_of(suite, config.tasks)
     folds = folds_of(config, [task.name for task in tasks])
     if purpose == "test":
         check_frozen(config, out)
-    data = prepare_data(config, suite.fps, collected, out)
-    cells = wanted_cells(config, purpose, folds, data.look)
-    paths = [_path(cell, config, data, tasks, out) for cell in cells]
-    left = [cell for cell, path in zip(cells, paths, strict=True) if not path.exists()]
     texts = texts_of(tasks)
+    data = all_data(config, suite.fps, texts, collected, out)
+    cells = wanted_cells(config, purpose, folds, data[""].look, [name for name in data if name])
+    paths = [_path(cell, config, data[cell.dataset], tasks, out) for cell in cells]
+    left = [cell for cell, path in zip(cells, paths, strict=True) if not path.exists()]
     for cell in left:  # missing data is found before hours of training
-        labelled(data, texts, cell.budget(tasks))
-        unlabelled(data, texts, cell.budget(tasks))
+        labelled(data[cell.dataset], texts, cell.budget(tasks))
+        unlabelled(data[cell.dataset], texts, cell.budget(tasks))
     for known in paths:
         if known.exists():
             claim(known, config)
@@ -135,6 +145,15 @@ def _run(
     for count, (work, path) in enumerate(made, 1):
         follow(WorkDone(work.what, path, count, len(works)))
     return paths
+
+
+def all_data(
+    config: BenchConfig, fps: float, texts: Sequence[str], collected: Path, out: Path
+) -> dict[str, BenchData]:
+    """The data by the name of the choice of videos; "" is what was collected."""
+    choices_of(config)  # wrong names are noticed before anything is ingested
+    base = prepare_data(config, fps, collected, out)
+    return {"": base} | chosen_data(config, fps, texts, base)
 
 
 def texts_of(tasks: Iterable[Task]) -> tuple[str, ...]:
@@ -158,6 +177,7 @@ def _name(cell: Cell) -> str:
     parts = [cell.arm, f"K={cell.demos}" if cell.demos else "", f"seed {cell.seed}"]
     parts += [f"{cell.videos} videos" if cell.videos else "", cell.labels_name]
     parts += [f"videos of {cell.look} look" if cell.look and cell.videos else ""]
+    parts += [f"videos of {cell.dataset}" if cell.dataset else ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -168,7 +188,8 @@ def _shared(cell: Cell) -> str:
         return ""
     what = {"flow": "skills", "frames": "latent actions", "tracks": "tracks"}[arm.latent]
     blind = ", without demonstrations" if cell.labels_name else ""
-    return f"{what} of {cell.videos} videos, seed {cell.seed}{blind}"
+    of = f" of {cell.dataset}" if cell.dataset else ""
+    return f"{what} of {cell.videos} videos{of}, seed {cell.seed}{blind}"
 
 
 def _path(
@@ -183,19 +204,27 @@ class _Worker:
 
     def __init__(self, context: RunContext) -> None:
         config = context.config
+        self.context = context
         self.suite = find_suite(config.suite)
         self.tasks = tasks_of(self.suite, config.tasks)
-        self.trainer = Trainer(config, context.data, texts_of(self.tasks), Path(context.out))
         self.simulators = Simulators(self.suite, IMAGE_PX)
+        # Of one choice of videos at a time, so that no windows are kept that are not needed.
+        self.trainer_of = lru_cache(maxsize=1)(self._trainer_of)
+
+    def _trainer_of(self, dataset: str) -> Trainer:
+        context = self.context
+        data, out = context.data[dataset], Path(context.out)
+        return Trainer(context.config, data, texts_of(self.tasks), out)
 
     def do(self, work: Work) -> Path | None:
+        trainer = self.trainer_of(work.cell.dataset)
         if not work.prepares:
-            return run_cell(work.cell, self.trainer, self.tasks, self.simulators)
+            return run_cell(work.cell, trainer, self.tasks, self.simulators)
         arm = ARMS[work.cell.arm]
         budget = work.cell.budget(self.tasks)
-        latent = self.trainer.latent(arm, budget)
+        latent = trainer.latent(arm, budget)
         if arm.prior:
-            self.trainer.planner(arm, budget, latent)
+            trainer.planner(arm, budget, latent)
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,7 +13,13 @@ from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import BenchConfig, Labels, Purpose
 from sofdata.bench.study.folds import NONE, Fold
 
-_TODAY: dict[str, Any] = {"held_out": (), "labels": "demos", "play_minutes": 0, "look": ""}
+_TODAY: dict[str, Any] = {
+    "held_out": (),
+    "labels": "demos",
+    "play_minutes": 0,
+    "look": "",
+    "dataset": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class Cell:
     demos, videos: for each task; 0 videos for an arm without. held_out: names of tasks of which no
     demonstration is read, and which are tried. labels: what actions are learned from; of play,
     `play_minutes`, and then demos is 0. look: of the videos, "" for that of everything else.
+    dataset: the name of the dataset that the videos are of, "" where they were collected.
     """
 
     suite: str
@@ -34,6 +42,7 @@ class Cell:
     labels: Labels = "demos"
     play_minutes: int = 0
     look: str = ""
+    dataset: str = ""
 
     def identity(self) -> dict[str, Any]:
         """As results and hashes have it: without what is empty, so that those of cells from before
@@ -64,16 +73,22 @@ class Cell:
 
 
 def wanted_cells(
-    config: BenchConfig, purpose: Purpose, folds: Sequence[Fold] = (), look: str = ""
+    config: BenchConfig,
+    purpose: Purpose,
+    folds: Sequence[Fold] = (),
+    look: str = "",
+    datasets: Sequence[str] = (),
 ) -> list[Cell]:
-    """All cells that the settings ask for, by training seed and fold, all arms at the first K
-    first.
+    """All cells that the settings ask for, by choice of videos, training seed and fold, all arms at
+    the first K first.
 
-    folds: as `folds_of` gives them. look: of the videos.
+    folds: as `folds_of` gives them. look: of the videos. datasets: names of the choices of videos,
+    () for those that were collected. Cells without videos are the same for all choices.
     """
     cells: dict[Cell, None] = {}
-    for seed in config.seeds:
+    for dataset, seed in itertools.product(datasets or ("",), config.seeds):
         base = Cell(config.suite, "", 0, seed, 0, purpose, labels=config.labels, look=look)
+        base = replace(base, dataset=dataset)
         if config.labels == "play":
             base = replace(base, play_minutes=config.play_minutes)
         for fold in folds or (NONE,):
@@ -101,4 +116,6 @@ def _references(config: BenchConfig) -> list[tuple[str, int, int]]:
 def _cell(base: Cell, name: str, demos: int, videos: int) -> Cell:
     arm = ARMS[name]
     uses = videos if arm.latent and arm.videos else 0
-    return replace(base, arm=name, demos=(arm.demos or demos) if demos else 0, videos=uses)
+    dataset = base.dataset if uses else ""
+    demos = (arm.demos or demos) if demos else 0
+    return replace(base, arm=name, demos=demos, videos=uses, dataset=dataset)

@@ -50,12 +50,25 @@ class Pictures:
         self._frames = 0
 
     @classmethod
+    def restored(cls, state: tuple[list[list[int]], int]) -> Pictures:
+        """What `state` has given, also from JSON."""
+        found = cls()
+        found._counts += np.array(state[0], np.int64)
+        found._frames = state[1]
+        return found
+
+    @property
+    def state(self) -> tuple[list[list[int]], int]:
+        """Counts of the levels of each channel, and of frames."""
+        return self._counts.tolist(), self._frames
+
+    @classmethod
     def of_episode(cls, frames: NDArray[np.uint8]) -> Pictures:
         """Of some frames of an episode, uint8 [T,H,W,3]."""
         found = cls()
         step = reduction(*frames.shape[1:3])
         for index in sampled(len(frames)):
-            found._add(frames[index, ::step, ::step])
+            found.add(frames[index, ::step, ::step])
         return found
 
     def merge(self, other: Pictures) -> None:
@@ -71,7 +84,8 @@ class Pictures:
         named = {name: [[[each[name]]] for each in channels] for name in channels[0]}  # [3, 1, 1]
         return {**named, "count": [self._frames]}
 
-    def _add(self, frame: NDArray[np.uint8]) -> None:
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Count a frame, uint8 [H,W,3]; which ones, and reduced by what, is the caller's choice."""
         for channel, counts in enumerate(self._counts):
             counts += np.bincount(frame[..., channel].ravel(), minlength=256)
         self._frames += 1

@@ -32,13 +32,14 @@ from sofdata.corpora.lerobot.statistics import Pictures, of_numbers
 from sofdata.errors import ContractError
 from sofdata.video.writer import Film
 
+VERSION = "v3.0"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 FILES_A_CHUNK = 1000
 STATE = "observation.state"
-_KEY_FRAMES = {"g": "10"}  # so that a reader finds the start of an episode soon
-_COLUMNS = {
+KEY_FRAMES = {"g": "10"}  # so that a reader finds the start of an episode soon
+COLUMNS = {
     "timestamp": "float32",
     "frame_index": "int64",
     "episode_index": "int64",
@@ -133,7 +134,7 @@ class LeRobotWriter:
         self._close_files()
         path = self._path(EPISODES_PATH)
         pq.write_table(pa.Table.from_pylist(self._episodes), path)
-        pq.write_table(_tasks_table(self._tasks), self._path("meta/tasks.parquet"))
+        pq.write_table(tasks_table(self._tasks), self._path("meta/tasks.parquet"))
         self._path("meta/info.json").write_text(json.dumps(self._info(), indent=4) + "\n")
         stats = {camera: each.statistics() for camera, each in self._pictures.items()}
         stats |= {name: of_numbers(np.concatenate(rows)) for name, rows in self._values.items()}
@@ -148,7 +149,7 @@ class LeRobotWriter:
             self._features = self._describe_features(episode)
         for camera in episode.frames:
             path = self._path(VIDEO_PATH.format(video_key=camera, **place))
-            self._films[camera] = Film(path, self._fps, "h264", options=_KEY_FRAMES)
+            self._films[camera] = Film(path, self._fps, "h264", options=KEY_FRAMES)
         self._table = pq.ParquetWriter(self._path(DATA_PATH.format(**place)), self._schema())
 
     def _close_files(self) -> None:
@@ -224,52 +225,63 @@ class LeRobotWriter:
         import pyarrow as pa
 
         vectors = {name: pa.list_(pa.float32(), len(of)) for name, of in self._vectors.items()}
-        return pa.schema([*vectors.items(), *_COLUMNS.items()])
+        return pa.schema([*vectors.items(), *COLUMNS.items()])
 
     def _describe_features(self, episode: Episode) -> dict[str, Any]:
         features: dict[str, Any] = {
-            camera: {
-                "dtype": "video",
-                "shape": list(frames.shape[1:]),
-                "names": ["height", "width", "channels"],
-                "info": {
-                    "video.height": frames.shape[1],
-                    "video.width": frames.shape[2],
-                    "video.codec": "h264",
-                    "video.pix_fmt": "yuv420p",
-                    "video.fps": self._fps,
-                    "video.channels": 3,
-                    "has_audio": False,
-                    "is_depth_map": False,
-                },
-            }
+            camera: camera_feature(frames.shape[1], frames.shape[2], self._fps)
             for camera, frames in episode.frames.items()
         }
         for name, names in self._vectors.items():
             features[name] = {"dtype": "float32", "shape": [len(names)], "names": list(names)}
-        for name, dtype in _COLUMNS.items():
+        for name, dtype in COLUMNS.items():
             features[name] = {"dtype": dtype, "shape": [1], "names": None}
         return features
 
     def _info(self) -> dict[str, Any]:
-        return {
-            "codebase_version": "v3.0",
-            "robot_type": self._robot_type,
-            "total_episodes": len(self._episodes),
-            "total_frames": self._rows,
-            "total_tasks": len(self._tasks),
-            "chunks_size": FILES_A_CHUNK,
-            "data_files_size_in_mb": 100,
-            "video_files_size_in_mb": 200,
-            "fps": self._fps,
-            "splits": {"train": f"0:{len(self._episodes)}"},
-            "data_path": DATA_PATH,
-            "video_path": VIDEO_PATH,
-            "features": self._features,
-        }
+        totals = {"episodes": len(self._episodes), "frames": self._rows, "tasks": len(self._tasks)}
+        return make_info(totals, self._fps, self._features, self._robot_type)
 
 
-def _tasks_table(tasks: dict[str, int]) -> Any:
+def camera_feature(height: int, width: int, fps: int) -> dict[str, Any]:
+    """How `info.json` describes a camera whose frames are H.264."""
+    return {
+        "dtype": "video",
+        "shape": [height, width, 3],
+        "names": ["height", "width", "channels"],
+        "info": {
+            "video.height": height,
+            "video.width": width,
+            "video.codec": "h264",
+            "video.pix_fmt": "yuv420p",
+            "video.fps": fps,
+            "video.channels": 3,
+            "has_audio": False,
+            "is_depth_map": False,
+        },
+    }
+
+
+def make_info(
+    totals: Mapping[str, int], fps: int, features: Mapping[str, Any], robot_type: str | None
+) -> dict[str, Any]:
+    """`info.json`. totals: the numbers of episodes, frames and tasks."""
+    return {
+        "codebase_version": VERSION,
+        "robot_type": robot_type,
+        **{f"total_{what}": totals[what] for what in ("episodes", "frames", "tasks")},
+        "chunks_size": FILES_A_CHUNK,
+        "data_files_size_in_mb": 100,
+        "video_files_size_in_mb": 200,
+        "fps": fps,
+        "splits": {"train": f"0:{totals['episodes']}"},
+        "data_path": DATA_PATH,
+        "video_path": VIDEO_PATH,
+        "features": dict(features),
+    }
+
+
+def tasks_table(tasks: Mapping[str, int]) -> Any:
     """`task_index` with the tasks as index, as pandas would write that frame."""
     import pyarrow as pa
 

@@ -44,7 +44,7 @@ class UnitWorker:
         self._job = job
         self._flow: FlowSource | None = None
         self._decoder: Isolated | InProcess
-        if job.config.run.isolate:
+        if job.config.run.isolate and job.maker is None:
             self._decoder = Isolated(job.config, process, divides=True)
         else:
             self._decoder = InProcess(job.config, divides=True)
@@ -58,7 +58,8 @@ class UnitWorker:
         other versions of what decides the bytes.
         """
         place = here()
-        _check_sees(self._job.source, "", place)
+        if self._job.maker is None:
+            _check_sees(self._job.source, "", place)
         _check_sees(self._job.dest, DATASET, place)
         self.prepare(
             place.address, not self._job.config.run.flow_is_elsewhere(self._job.config.flow)
@@ -73,6 +74,9 @@ class UnitWorker:
         Raises `ConfigError` where it has other versions of what decides the bytes.
         """
         keep_some_memory()
+        if self._job.maker is not None:
+            self._job.dest.connect()
+            return
         self._decoder.launch()  # imports what it needs while this process does the same
         own_digest(self._job.config, self._job.libraries, where)
         for tree in (self._job.source, self._job.dest):
@@ -89,6 +93,9 @@ class UnitWorker:
 
         Yields batches of events: the videos as they end, and at last how the unit ended.
         """
+        if self._job.maker is not None:
+            yield from batches(self._job.maker(unit, self._job), every_s)
+            return
         flow = self._flow_from(flow_actors)
         parts = PartWorker(self._job.config, self._decoder, flow)
         yield from batches(run_unit(unit, self._job, flow, self._decoder, parts), every_s)

@@ -103,7 +103,7 @@ class Estimate(Brief):
 
     sample: what was measured.
     videos: that are work. carried: whose earlier results are taken over.
-    seconds, windows: of video; that will be written. bytes: of all shards.
+    seconds, windows: of video; that will be written. bytes: of all shards, kept flow included.
     fetched_bytes: of remote files that are read, 0 where all are here.
     cpu_hours: of the workers.
     gpu_hours, pairs: of frames; None where flow is on CPUs, the hours also where no GPU is here.
@@ -266,6 +266,7 @@ def _estimate(
     run: _Run, sample: Sample, found: Totals, pieces: Numbers, times: tuple[float, float]
 ) -> Estimate:
     config, population = run.config, run.population
+    shards = (2 if config.flow.keep else 1) * len(population.units)
     gpus = _gpus(config)
     cpu = found.cpu_s if gpus is None else found.cpu_without_flow_s
     times_ = wall(run.prepared.job, len(population.units), pieces, found, times, gpus or 0)
@@ -277,7 +278,7 @@ def _estimate(
         carried=population.carried,
         seconds=found.seconds,
         windows=found.windows,
-        bytes=found.bytes.plus(TRAILER_BYTES * len(population.units)),
+        bytes=found.bytes.plus(TRAILER_BYTES * shards),
         fetched_bytes=0 if run.prepared.job.source.is_local else population.files_bytes,
         cpu_hours=cpu.times(1 / 3600),
         gpu_hours=found.in_flow_s.times(1 / 3600) if gpus else None,

@@ -23,8 +23,8 @@ from sofdata.ingest.fetch import Fetcher
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import DecodedVideo, Decoder, Tools, run_through
 from sofdata.ingest.stages import Flow, FlowSource, Images, LocalFlow
-from sofdata.ingest.unit import run_video
-from sofdata.shards.layout import SHARDS
+from sofdata.ingest.unit import run_video, shard_in
+from sofdata.shards.layout import FLOW, SHARDS
 from sofdata.shards.schema import VideoRecord
 from sofdata.shards.writer import ShardWriter
 from sofdata.types import VideoRef
@@ -101,7 +101,7 @@ class Meter:
         with (
             self._job.dest.scratch() as folder,
             Fetcher(self._job.source, refs, self._job.config.run) as fetcher,
-            ShardWriter(os.path.join(folder, "shard.tar")) as shard,
+            shard_in(folder, self._job.config) as shard,
         ):
             tools = Tools(fetcher, self._decoder, self._flow, shard)
             videos = [self._video(ref, tools) for ref in refs]
@@ -133,10 +133,13 @@ class Meter:
 
     def _commit(self, shard: ShardWriter) -> Spent:
         begin = self._clock.read()
-        committed = shard.commit(self._job.dest, self._shards, str(os.getpid()))
+        dest, name = self._job.dest, (self._shards, str(os.getpid()))
+        committed, kept = shard.commit(dest, *name), shard.commit_kept(dest, *name)
         spent = self._clock.since(begin)
         if committed:
-            self._job.dest.remove(f"{SHARDS}/{committed.name}")
+            dest.remove(f"{SHARDS}/{committed.name}")
+        if kept and kept.shard:
+            dest.remove(f"{FLOW}/{kept.shard.name}")
         return spent
 
     @contextmanager

@@ -68,6 +68,7 @@ def most_ahead(config: IngestConfig, division: Division) -> int:
     """How many parts may be ahead of the one that is joined, by `run.split.ahead_mib`."""
     steps = max(len(part.pts) for part in division.parts)
     step_bytes = 3 * config.flow.size**2 + 3 * 4 * config.windows.size**2 + 4096
+    step_bytes += 2 * 4 * config.keeps_at**2 + 4096 if config.keeps_at else 0
     return max(1, int(config.run.split.ahead_mib * MIB / (steps * step_bytes)))
 
 
@@ -86,7 +87,7 @@ class PartWorker:
         try:
             frames = self._decoder.part(split.path, split.ref, split.division, number)
             chunks = estimate_flow(frames, self._flow, self._config, split.ref.annotations)
-            yield from reduce_flow(chunks, self._config.windows)
+            yield from reduce_flow(chunks, self._config.windows, self._config.keeps_at)
         except (InputError, OSError) as error:
             # Whatever it is, the whole video may be tried with more patience, and it alone decides.
             raise NotAsWhole(f"part {number + 1}: {error}") from error

@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from sofdata.ingest.stages import StepChunk
 from sofdata.types import Frames
 from sofdata.video.division import NotAsWhole
+from sofdata.windows.kept import KeptSteps
 from sofdata.windows.segment import BREAKS
 from sofdata.windows.steps import Step
+
+_KEPT = 5  # arrays of what is kept of the steps
 
 
 def write_steps(path: str, chunks: Iterable[StepChunk]) -> None:
@@ -50,17 +53,23 @@ def _arrays(chunk: StepChunk) -> list[NDArray[Any]]:
         np.array([step.magnitude for step in steps], np.float32),
         *_some([step.camera for step in steps]),
         *_some([step.evidence for step in steps]),
+        *(_kept_arrays(chunk.kept) if chunk.kept else [np.zeros(0)] * _KEPT),
     ]
 
 
 def _chunk(file: IO[bytes]) -> StepChunk:
-    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(9)]
-    rgb, pts_s, reasons, flow, magnitude, has_camera, camera, is_seen, seen = arrays
+    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(9 + _KEPT)]
+    rgb, pts_s, reasons, flow, magnitude, has_camera, camera, is_seen, seen, *rest = arrays
     cameras = [None if one is None else tuple(one.tolist()) for one in _all(has_camera, camera)]
     made = map(Step, flow, magnitude, cameras, _all(is_seen, seen))
     breaks = [BREAKS[number] for number in reasons]
     steps = [None if reason else next(made) for reason in breaks]
-    return StepChunk(Frames(rgb, pts_s), steps, breaks)
+    kept = KeptSteps(pts_s, *rest) if len(rest[-1]) else None  # there is a frame at least
+    return StepChunk(Frames(rgb, pts_s), steps, breaks, kept)
+
+
+def _kept_arrays(kept: KeptSteps) -> list[NDArray[Any]]:
+    return [kept.flow, kept.moves, kept.known, kept.evidence, kept.small]
 
 
 def _some(values: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

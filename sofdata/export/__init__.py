@@ -1,0 +1,1 @@
+"""Datasets in the formats of others: LeRobot's, and folders that Hugging Face `datasets` reads."""
