@@ -259,7 +259,7 @@ def breaks_of(
     longest_s = config.flow.max_step_s or np.inf
     for step in np.flatnonzero(np.diff(pts_s) > longest_s):
         breaks[step] = "gap"
-    if config.windows.texts != "label":
+    if config.windows.texts != "label" or config.windows.cut == "text":
         for step in _changes(_texts_at(pts_s, annotations)):
             breaks[step] = "text"
     ends_s = [end for _, end in annotations.hidden_s]
