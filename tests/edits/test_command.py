@@ -41,7 +41,7 @@ def test_merge_append_and_split_from_the_command_line(tmp_path: Path) -> None:
     added = sofdata("append", source, tmp_path / "one", "--engine", "inline", "--json")
     assert json.loads(added.stdout)["counts"]["videos"] == 7, added.stderr
     split = sofdata("split", tmp_path / "one", "--share", "0.4")
-    assert "files: 2 of 6 are held out" in split.stdout, split.stderr
+    assert "files: 3 of 7 are held out" in split.stdout, split.stderr
 
 
 @pytest.mark.parametrize(
