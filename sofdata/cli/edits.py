@@ -92,7 +92,7 @@ def select(
     parent, new_tree = open_parent(Tree(dest)), Tree(new)
     check_new(new_tree, [parent.tree])
     derivation = selected(parent, new_tree, Selection(where, side))
-    _derive(derivation, engine, workers, no_lock, quiet, json_)
+    derived(derivation, engine, workers, no_lock, quiet, json_)
 
 
 def merge(
@@ -126,7 +126,7 @@ def merge(
     _supervised(engine)
     check_new(new, olds)
     derivation = merged([open_parent(old) for old in olds], new)
-    _derive(derivation, engine, workers, no_lock, quiet, json_)
+    derived(derivation, engine, workers, no_lock, quiet, json_)
 
 
 def split(
@@ -257,7 +257,7 @@ def rewindow(
 
     _supervised(engine)
     derivation = rewound(open_parent(Tree(dest)), Tree(new), set_ or [])
-    _derive(derivation, engine, workers, no_lock, quiet, json_)
+    derived(derivation, engine, workers, no_lock, quiet, json_)
 
 
 def _supervised(engine: str | None) -> None:
@@ -265,7 +265,7 @@ def _supervised(engine: str | None) -> None:
         supervise()
 
 
-def _derive(
+def derived(
     derivation: Derivation,
     engine: str | None,
     workers: int | None,
