@@ -117,7 +117,7 @@ def test_settings_are_a_mapping_or_the_texts_of_the_command(
         sofdata.ingest(corpus, tmp_path / "dest", settings=settings, corpus="no_such_corpus")
     from sofdata.ingest.config import load_config
 
-    config = load_config(None, api._overrides(settings))
+    config = load_config(None, api.overrides(settings))
     assert (config.flow.size, config.windows.static_px, config.video.fit) == (64, 1e-5, "crop")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sofdata.edits.derive import Derivation, Follow
     from sofdata.ingest.progress import OnEvent
     from sofdata.ingest.run import Prepared, Summary
-    from sofdata.loading.split import Side
     from sofdata.storage.tree import Tree
 
 SELECT_EXAMPLES = examples(
@@ -92,7 +91,7 @@ def select(
     _supervised(engine)
     parent, new_tree = open_parent(Tree(dest)), Tree(new)
     check_new(new_tree, [parent.tree])
-    derivation = selected(parent, new_tree, Selection(where, cast("Side | None", side)))
+    derivation = selected(parent, new_tree, Selection(where, side))
     derived(derivation, engine, workers, no_lock, quiet, json_)
 
 

@@ -331,7 +331,8 @@ def _put_together(table: pa.Table, parts: Sequence[Part], meeting: _Meeting) -> 
 
 
 def _place_of(table: pa.Table, row: int) -> tuple[int, int, str]:
-    return tuple(table[name][row].as_py() for name in ("_part", "_unit", "_id"))  # type: ignore[return-value]
+    part, unit, id = (table[name][row].as_py() for name in ("_part", "_unit", "_id"))
+    return part, unit, id
 
 
 def _with_ids(table: pa.Table, meeting: _Meeting) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,8 @@ def selected(parent: Parent, dest: Tree, selection: Selection) -> Derivation:
     Raises `ConfigError` for a filter that is not understood, or selects nothing.
     """
     command = shlex.join(["sofdata", "select", parent.name, NEW, *selection.options()])
-    kept, settings = None, {"where": selection.where}
+    kept: KeptWindows | None = None
+    settings: dict[str, Any] = {"where": selection.where}
     if selection:
         kept, sides = _kept(parent, selection)
         settings |= {"side": selection.side, "split_sha256": sides.sha256} if sides else {}

@@ -60,7 +60,7 @@ def test_both_sides_of_a_split_merged_again_are_the_direct_dataset(
     split(Tree(str(chain / "merged")), SplitBy("file", HeldOut(0.1)))
     for side in ("train", "held_out"):
         parent, new = open_parent(Tree(str(chain / "merged"))), Tree(str(tmp_path / side))
-        derive(selected(parent, new, Selection(side=side)), run_config("inline"))  # type: ignore[arg-type]
+        derive(selected(parent, new, Selection(side=side)), run_config("inline"))
     merge_tiny(tmp_path / "both", tmp_path / "train", tmp_path / "held_out")
     assert _compared(tmp_path / "both") == _compared(chain / "direct")
     assert verify(Tree(str(tmp_path / "both"))).whole

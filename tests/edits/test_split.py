@@ -130,7 +130,7 @@ def test_a_side_is_a_dataset_of_its_own_and_both_merged_are_the_first(
     found = _split(dataset, share=0.25)
     for side in ("train", "held_out"):
         parent, new = open_parent(Tree(str(dataset))), Tree(str(tmp_path / side))
-        made = derive(selected(parent, new, Selection(side=side)), run_config("inline"))  # type: ignore[arg-type]
+        made = derive(selected(parent, new, Selection(side=side)), run_config("inline"))
         assert made.dataset.counts.windows == found.windows[side]
     merge_tiny(tmp_path / "both", tmp_path / "train", tmp_path / "held_out")
     before = but_record(dataset)
