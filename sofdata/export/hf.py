@@ -91,7 +91,7 @@ def export_hf(
             "complete": True,
             "account": {"windows": job.dataset.counts.windows, "shards": len(shards)}
             | {"windows_exported": job.dataset.counts.windows, "files": len(files) + len(shards)},
-            "notes": _notes(job.dest),
+            "notes": _notes(job),
         }
     )
     card = hf_card(job.dataset, finished, configs, infos, licence)
@@ -194,14 +194,15 @@ def _label_names(dest: Tree) -> list[str]:
     return sorted({name for text in texts for name in json.loads(text)})
 
 
-def _notes(dest: Tree) -> list[str]:
+def _notes(job: HfJob) -> list[str]:
     import pyarrow.compute as pc
 
-    notes = [
-        "left out since they tell of machines: "
-        + ", ".join(name for name in WITHHELD if dest.exists(name))
-    ]
-    uris = needed_table(dest, PLAN, ["uri"])["uri"]
+    notes = []
+    if withheld := [name for name in WITHHELD if job.dest.exists(name)]:
+        notes.append(f"left out since they tell of machines: {', '.join(withheld)}")
+    if job.dataset.lineage:
+        notes.append("dataset.json names the commands by which it was made of others, as typed")
+    uris = needed_table(job.dest, PLAN, ["uri"])["uri"]
     if absolute := pc.sum(pc.match_substring_regex(uris, "^(/|[a-z0-9]+://)")).as_py():
         notes.append(f"plan.parquet names {absolute} videos by their full path or URL")
     return notes
