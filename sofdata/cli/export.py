@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EXPORT_EXAMPLES = examples(
     "sofdata export dataset exported --to lerobot",
     "sofdata export dataset exported --to lerobot --of videos --source clips",
-    "sofdata export dataset folder --to hf --license cc-by-4.0 --push me/windows --yes",
+    "sofdata export dataset folder --to hf --license mit --push me/windows",
 )
 
 

@@ -21,8 +21,10 @@ from sofdata.export.record import ExportRecord
 from sofdata.export.skills import SKILLS, Skills
 from sofdata.export.yaml_features import Yaml, row_features, sample_features
 from sofdata.shards.layout import (
+    COPIES,
     DATASET,
     FILES,
+    FLOW,
     INDEX,
     LEDGER,
     PLAN,
@@ -30,8 +32,10 @@ from sofdata.shards.layout import (
     REJECTS,
     RUNS,
     SHARDS,
+    SPLIT,
     VIDEOS,
     WIDS,
+    is_kept_name,
 )
 from sofdata.shards.parquet import StoredTable, needed_table
 from sofdata.shards.schema import DatasetRecord
@@ -69,9 +73,11 @@ def export_hf(
     files = _copied_files(job.dest)
     shards = listed_shards(job.dest)
     for number, (name, listed) in enumerate(shards.items(), 1):
-        _copy_shard(job, name, listed.size_bytes, listed.md5)
+        _copy_shard(job, f"{SHARDS}/{name}", listed.size_bytes, md5=listed.md5)
         fault_point("export: shard")
         on_progress(number, len(shards) + len(TABLES))
+    for name in filter(is_kept_name, job.dest.names(FLOW)):
+        _copy_shard(job, f"{FLOW}/{name}", job.dest.size(f"{FLOW}/{name}"))
     for rel in files:
         with job.dest.local_copy(rel) as path:
             _put_copy(job.out, path, rel)
@@ -91,7 +97,7 @@ def export_hf(
             "complete": True,
             "account": {"windows": job.dataset.counts.windows, "shards": len(shards)}
             | {"windows_exported": job.dataset.counts.windows, "files": len(files) + len(shards)},
-            "notes": _notes(job.dest),
+            "notes": _notes(job),
         }
     )
     card = hf_card(job.dataset, finished, configs, infos, licence)
@@ -104,16 +110,21 @@ def _copied_files(dest: Tree) -> list[str]:
     """All files of the dataset but its shards, and but those that tell of machines."""
     found = [DATASET, PLAN, INDEX, VIDEOS, REJECTS, WIDS]
     found += [f"{LEDGER}/{name}" for name in dest.names(LEDGER) if name.endswith(".json")]
+    found += [name for name in (SPLIT, COPIES) if dest.exists(name)]
     return found + [f"{SKILLS}/{name}" for name in dest.names(SKILLS) if name.endswith(".parquet")]
 
 
-def _copy_shard(job: HfJob, name: str, size_bytes: int, md5: str) -> None:
-    """Copy a shard unless it is there: its name holds a part of its hash, and it comes whole."""
-    rel = f"{SHARDS}/{name}"
+def _copy_shard(job: HfJob, rel: str, size_bytes: int, md5: str = "") -> None:
+    """Copy a shard unless it is there: its name ends with a part of its hash, and it comes whole.
+
+    Raises `InputError` where it has another hash than its name or `md5` say.
+    """
     if job.out.exists(rel) and job.out.size(rel) == size_bytes:
         return
     with job.dest.local_copy(rel, size_bytes) as path:
-        if hash_file(path)[1] != md5:
+        sha256, found = hash_file(path)
+        told = rel.removesuffix(".tar").rpartition("-")[2]
+        if found != md5 if md5 else not sha256.startswith(told):
             raise InputError(f"{rel} of {job.dest.name} is damaged: 'sofdata verify' says more")
         _put_copy(job.out, path, rel)
 
@@ -194,14 +205,15 @@ def _label_names(dest: Tree) -> list[str]:
     return sorted({name for text in texts for name in json.loads(text)})
 
 
-def _notes(dest: Tree) -> list[str]:
+def _notes(job: HfJob) -> list[str]:
     import pyarrow.compute as pc
 
-    notes = [
-        "left out since they tell of machines: "
-        + ", ".join(name for name in WITHHELD if dest.exists(name))
-    ]
-    uris = needed_table(dest, PLAN, ["uri"])["uri"]
+    notes = []
+    if withheld := [name for name in WITHHELD if job.dest.exists(name)]:
+        notes.append(f"left out since they tell of machines: {', '.join(withheld)}")
+    if job.dataset.lineage:
+        notes.append("dataset.json names the commands by which it was made of others, as typed")
+    uris = needed_table(job.dest, PLAN, ["uri"])["uri"]
     if absolute := pc.sum(pc.match_substring_regex(uris, "^(/|[a-z0-9]+://)")).as_py():
         notes.append(f"plan.parquet names {absolute} videos by their full path or URL")
     return notes

@@ -142,7 +142,5 @@ def _something(out: Tree) -> str:
     """The name of a file at a destination, "" of none."""
     if not out.exists():
         return ""
-    if out.is_local and out.is_file():
-        raise ConfigError(f"{out.name} is a file; an export is a folder")
     files = (item.rel for item in out.walk() if item.rel.split("/")[0] not in (LOCK, ".scratch"))
     return next(files, "")

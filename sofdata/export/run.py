@@ -91,7 +91,9 @@ def export(
 
 
 def check_apart(dest: Tree, out: Tree) -> None:
-    """Refuse to export a dataset into itself. Raises `ConfigError`."""
+    """Refuse to export into a file, or a dataset into itself. Raises `ConfigError`."""
+    if out.is_local and out.is_file():
+        raise ConfigError(f"{out.name} is a file; an export is a folder")
     inner, outer = (f"{each.root.rstrip('/')}/" for each in (out, dest))
     if (dest.is_local, dest.url.split("://")[0] if not dest.is_local else "") == (
         out.is_local,

@@ -62,6 +62,17 @@ def test_the_folder_is_a_whole_dataset_of_sofdata(encoded: Path, folder: Path) -
     assert {rel: each for rel, each in hashes(folder).items() if rel in kept} == kept
 
 
+def test_kept_flow_goes_with_it(corpus: Path, tmp_path: Path) -> None:
+    ingest(corpus, tmp_path / "ds", "flow.keep=true", "flow.estimator=farneback")
+    run(tmp_path / "ds", tmp_path / "out")
+    assert verify(Tree(str(tmp_path / "out"))).whole
+    assert [*(tmp_path / "out/flow").iterdir()]
+    kept = next((tmp_path / "ds/flow").iterdir())
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=f"{kept.name} of .* is damaged"):
+        run(tmp_path / "ds", tmp_path / "other")
+
+
 def test_nothing_in_it_tells_of_the_machine(folder: Path) -> None:
     assert not {"runs", "files.parquet", "quarantine"} & {path.name for path in folder.iterdir()}
     for path in folder.rglob("*"):

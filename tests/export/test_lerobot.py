@@ -361,6 +361,8 @@ def test_a_folder_of_something_else_is_refused(
         run(encoded, by_window, of="videos")
     with pytest.raises(ConfigError, match="holds an export to lerobot"):
         export(Tree(str(encoded)), Tree(str(by_window)), ExportSettings("hf"))
+    with pytest.raises(ConfigError, match=r"notes.txt is a file"):
+        run(encoded, tmp_path / "mine/notes.txt")
     with pytest.raises(ConfigError, match="lie in each other"):
         run(encoded, encoded / "export")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]

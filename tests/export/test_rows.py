@@ -25,7 +25,7 @@ def window(
         source=source,
         number=start,
         text=text,
-        pts_s=np.arange(start, start + steps + 1) * STEP_S,
+        pts_s=np.arange(start, start + steps + 1, dtype=np.float64) * STEP_S,
         steps=flow_statistics(flow),
         motion={"active_share": start / 100},
         skill=np.array([start, start + 1]),
