@@ -77,7 +77,7 @@ def test_the_head_of_a_jointly_trained_skill_model_learns_actions_from_codes(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(parts["action_loss"]))
-        assert float(loss) == pytest.approx(
+        assert float(loss.detach()) == pytest.approx(
             float(parts["reconstruction"]) + losses[-1], rel=0.3, abs=0.3
         )
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
