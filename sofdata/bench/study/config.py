@@ -361,6 +361,10 @@ class BenchConfig(Section):
             )
         if self.skill_task:
             raise ValueError("labels=play needs skill_task=false: play shows no task")
+        if self.drawn.share:
+            raise ValueError(
+                "drawn.share asks the prior for a window's task, and play shows none: leave it at 0"
+            )
         named = (*self.arms, *(self.curve_arms if self.curve else ()))
         if unfit := [name for name in named if not ARMS[name].plays]:
             fit = ", ".join(arm.name for arm in ARMS.values() if arm.plays)

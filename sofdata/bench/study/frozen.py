@@ -66,19 +66,6 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"] = _of_ingest(config.ingest)
     settings["planner"]["model"] = config.planner.model.content()
-<<<<<<< HEAD
-=======
-    if not config.ingest.quality.columns:
-        del settings["ingest"]["quality"]
-    if config.ingest.windows.tail == "drop":
-        del settings["ingest"]["windows"]["tail"]
-    if not config.ingest.windows.min_texture:
-        del settings["ingest"]["windows"]["min_texture"]
-    if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
-        del settings["ingest"]["windows"]["camera_fit"]
-    if config.ingest.video.max_pixels == VideoConfig().max_pixels:
-        del settings["ingest"]["video"]["max_pixels"]
->>>>>>> main
     for stage in ("skill", "planner", "decoder", "lapa"):
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
