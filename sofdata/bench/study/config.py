@@ -302,10 +302,12 @@ class BenchConfig(Section):
     @model_validator(mode="after")
     def _check_naming(self) -> Self:
         windows = self.ingest.windows
-        if (self.naming.context or self.naming.overlap) and windows.shots:
+        placed = windows.cut == "fixed" and not windows.trim and not windows.shots
+        if (self.naming.context or self.naming.overlap) and not placed:
             raise ValueError(
                 "naming.context and naming.overlap go by the numbers of windows, which say when "
-                "they begin only where a video has no cuts: set ingest.windows.shots=false"
+                "they begin only where a video has no cuts: set ingest.windows.shots=false, "
+                "ingest.windows.cut=fixed and ingest.windows.trim=false"
             )
         return self
 
