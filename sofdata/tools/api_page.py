@@ -32,7 +32,7 @@ SECTIONS = {
         *("select", "merge", "append", "split", "rewindow", "export"),
     ),
     "Loading": ("Loader", "HeldOut", "Sides"),
-    "Policies": ("Policy",),
+    "Policies": ("Policy", "Control"),
     "Results": (
         *(
             "Summary",
