@@ -157,7 +157,8 @@ class Policy:
         if state is None:
             return None
         device = next(self.skill.parameters()).device
-        return torch.atleast_2d(torch.as_tensor(state, dtype=torch.float32, device=device))
+        values = np.array(state, np.float32) if _is_array(state) else state  # a copy may be written
+        return torch.atleast_2d(torch.as_tensor(values, dtype=torch.float32, device=device))
 
     def _batch(self, image: Image) -> Tensor:
         """Any of the accepted forms as uint8 [B,3,H,W] on the models' device."""

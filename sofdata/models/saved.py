@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sofdata.errors import ConfigError
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.files import load_file, save_file
@@ -68,7 +70,8 @@ def fingerprint(model: SkillVAE) -> str:
 
 
 def load_model(folder: Path, kind: str, build: Any, *skill: Any) -> Any:
-    """The model in `folder`/`kind`, of the class `build`, in evaluation mode and frozen.
+    """The model in `folder`/`kind`, of the class `build`, in evaluation mode and frozen; the state
+    of torch's generator stays as it is.
 
     skill: the skill model that it was trained with, if any.
 
@@ -87,7 +90,8 @@ def load_model(folder: Path, kind: str, build: Any, *skill: Any) -> Any:
             f"{path} was trained with another skill model than the one in {folder}: train it "
             f"again with 'sofdata train {kind}'"
         )
-    model = build.from_spec(json.loads(saved["spec"]), *skill)
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and then replaced
+        model = build.from_spec(json.loads(saved["spec"]), *skill)
     try:
         model.load_state_dict(saved["weights"])
     except RuntimeError as error:

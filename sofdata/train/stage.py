@@ -42,7 +42,7 @@ from sofdata.train.loop import Fitting, OnProgress, fit, to_device
 from sofdata.train.protocol import EvaluationOf
 from sofdata.train.ranks import Ranks
 from sofdata.train.sides import agreed_sides, store_sides, with_sides
-from sofdata.types import Batch
+from sofdata.types import STATE_NAME, Batch
 
 DONE = "done.json"
 COUNTED = 16_384  # windows, at most, from which the planner's baseline is counted
@@ -217,11 +217,13 @@ def build_model(
 
 
 def _named(job: StageJob) -> dict[str, Any]:
-    """What the actions are called and how many come a second; all datasets agree on that."""
+    """What the actions are called, without the robot's state behind them, and how many come a
+    second; all datasets agree on that."""
     record = read_dataset(Tree(job.urls[0], job.options))
     if record is None or record.actions is None:
         return {}
-    return {"names": tuple(record.actions.names), "fps": record.actions.fps}
+    own = (name for name in record.actions.names if not name.startswith(STATE_NAME))
+    return {"names": tuple(own), "fps": record.actions.fps}
 
 
 def _every(job: StageJob, share: Loader, shuffle: bool) -> Iterator[Batch]:

@@ -23,7 +23,7 @@ class Decoder:
     def observe(self, images: Tensor) -> Tensor:
         return torch.zeros(len(images), 1, 1)
 
-    def tasks(self, texts: list[str]) -> None:
+    def told(self, texts: list[str], state: Tensor | None) -> None:
         return None
 
     def conditioning(self, images: Tensor, codes: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class Decoder:
     def finish(self, output: Tensor) -> Actions:
         return Actions(output)
 
-    def act(self, images: Tensor, skill: Skill, texts: list[str]) -> Actions:
+    def act(self, images: Tensor, skill: Skill, texts: list[str], state: Tensor | None) -> Actions:
         return Actions(skill.codes)
 
 

@@ -77,7 +77,7 @@ def test_the_head_of_a_jointly_trained_skill_model_learns_actions_from_codes(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(parts["action_loss"]))
-        assert float(loss) == pytest.approx(
+        assert float(loss.detach()) == pytest.approx(
             float(parts["reconstruction"]) + losses[-1], rel=0.3, abs=0.3
         )
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
@@ -187,3 +187,8 @@ def test_an_action_of_weight_zero_is_not_learned(trainer: Trainer) -> None:
     assert torch.equal(plain, same)
     none = SeenBatch.beside(batch, weights=torch.zeros(batch.action_mask.shape))
     assert float(decoder.loss(none, 0)[0]) == 0
+
+
+def test_play_shows_no_task_that_a_prior_could_draw_for() -> None:
+    with pytest.raises(ConfigError, match=r"drawn\.share asks the prior for a window's task"):
+        tiny("labels=play", "arms=[sof]", "drawn.share=0.5")

@@ -60,7 +60,7 @@ def test_policies_read_the_state_and_what_is_cloned_from_videos_does_not(
     batch = some.demonstrations(BUDGET).rows(range(3))
     assert isinstance(batch, SeenBatch)
     assert batch.actions.shape[2] == len(find_suite("pushing").action_names)
-    actor = actor_of(ARMS["bc"], BUDGET, some, stages)
+    actor: Any = actor_of(ARMS["bc"], BUDGET, some, stages)
     texts = decoder.texts_of(batch)
     one = actor.act(batch.first, texts, 0, state=batch.state).actions
     other = actor.act(batch.first, texts, 0, state=batch.state + 1).actions

@@ -14,7 +14,7 @@ import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -23,7 +23,7 @@ from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.envs.seeds import FIRST, seeds_for
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
-from sofdata.bench.study.actor import Actor
+from sofdata.bench.study.actor import Actor, StateActor
 from sofdata.bench.study.arms import ARMS, Arm
 from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import BenchConfig
@@ -262,8 +262,12 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
     for number, batch in enumerate(MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0)):
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
-        state = {"state": decoder.state_of(batch)} if reads_state(stages) else {}
-        taken = actor.act(decoder.images(batch), texts, number, **state).actions
+        images = decoder.images(batch)
+        if reads_state(stages):
+            own = decoder.state_of(batch)
+            taken = cast("StateActor", actor).act(images, texts, number, own).actions
+        else:
+            taken = actor.act(images, texts, number).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed

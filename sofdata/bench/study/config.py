@@ -302,10 +302,12 @@ class BenchConfig(Section):
     @model_validator(mode="after")
     def _check_naming(self) -> Self:
         windows = self.ingest.windows
-        if (self.naming.context or self.naming.overlap) and windows.shots:
+        placed = windows.cut == "fixed" and not windows.trim and not windows.shots
+        if (self.naming.context or self.naming.overlap) and not placed:
             raise ValueError(
                 "naming.context and naming.overlap go by the numbers of windows, which say when "
-                "they begin only where a video has no cuts: set ingest.windows.shots=false"
+                "they begin only where a video has no cuts: set ingest.windows.shots=false, "
+                "ingest.windows.cut=fixed and ingest.windows.trim=false"
             )
         return self
 
@@ -361,6 +363,10 @@ class BenchConfig(Section):
             )
         if self.skill_task:
             raise ValueError("labels=play needs skill_task=false: play shows no task")
+        if self.drawn.share:
+            raise ValueError(
+                "drawn.share asks the prior for a window's task, and play shows none: leave it at 0"
+            )
         named = (*self.arms, *(self.curve_arms if self.curve else ()))
         if unfit := [name for name in named if not ARMS[name].plays]:
             fit = ", ".join(arm.name for arm in ARMS.values() if arm.plays)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sofdata.bench.envs.base import Env, Suite, Task
-from sofdata.bench.study.actor import Actor
+from sofdata.bench.study.actor import Actor, StateActor
 from sofdata.bench.study.config import EvaluationConfig
 from sofdata.bench.study.memory import small_frames
 from sofdata.models.action.ensemble import Ensemble
@@ -119,8 +120,11 @@ def evaluate(
         looks = [run.look() for run in active]
         batch = _given(looks, image_px)
         texts = [run.task.text for run in active]
-        own = {"state": _states(active)} if state else {}
-        acted = actor.act(batch, texts, _turn_seed(noise_seed, turn), **own)
+        drawn_by = _turn_seed(noise_seed, turn)
+        if state:
+            acted = cast("StateActor", actor).act(batch, texts, drawn_by, _states(active))
+        else:
+            acted = actor.act(batch, texts, drawn_by)
         for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):
             run.keep(looks[row][-1], None if acted.codes is None else acted.codes[row])
             if outcome := run.execute(chunk, acted.votes):

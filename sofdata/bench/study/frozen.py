@@ -18,8 +18,8 @@ from sofdata.config.earlier import identity
 from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import IngestConfig
 from sofdata.system.digests import json_digest
-from sofdata.video.config import VideoConfig
 
 FROZEN = "frozen.json"
 _CHOOSING = (
@@ -58,25 +58,14 @@ NOT_CHOSEN: Any = {
 def chosen(config: BenchConfig) -> dict[str, Any]:
     """The settings that are hyper-parameters.
 
-    `tail`, `min_texture`, `camera_fit`, `max_pixels` and the lists of what is held out are left out
-    where they change nothing: settings that were frozen before these keys existed keep their hash.
-    So do those of flow, which are stated with every value of `dis` and without the name that gave
-    it, those of the planner, those of the track model where none is set, and keys that came later,
+    The lists of what is held out are left out where there are none, and so is of ingest what it
+    leaves out itself: settings that were frozen before these keys existed keep their hash. So do
+    those of the planner, those of the track model where none is set, and keys that came later,
     where they are as before (see `sofdata.config.earlier`).
     """
     settings = identity(config, exclude=NOT_CHOSEN)
-    settings["ingest"]["flow"] = config.ingest.flow.content()
+    settings["ingest"] = _of_ingest(config.ingest)
     settings["planner"]["model"] = config.planner.model.content()
-    if not config.ingest.quality.columns:
-        del settings["ingest"]["quality"]
-    if config.ingest.windows.tail == "drop":
-        del settings["ingest"]["windows"]["tail"]
-    if not config.ingest.windows.min_texture:
-        del settings["ingest"]["windows"]["min_texture"]
-    if config.ingest.windows.camera == "off" or config.ingest.windows.camera_fit == "ransac":
-        del settings["ingest"]["windows"]["camera_fit"]
-    if config.ingest.video.max_pixels == VideoConfig().max_pixels:
-        del settings["ingest"]["video"]["max_pixels"]
     for stage in ("skill", "planner", "decoder", "lapa"):
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
@@ -87,6 +76,15 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
         del settings["tracks"]
     return settings
+
+
+def _of_ingest(config: IngestConfig) -> dict[str, Any]:
+    """As an ingest states what decides its bytes, without keys that came later and change nothing;
+    with those that stood in what was frozen first."""
+    content = config.content()
+    content.pop("manifest", None)
+    windows = {"texts": config.windows.texts, **content["windows"]}
+    return {"with_actions": config.with_actions, **content, "windows": windows}
 
 
 def chosen_hash(config: BenchConfig) -> str:
