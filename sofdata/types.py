@@ -309,8 +309,9 @@ class SkillWindow(Brief):
     flow: float32 [L,h,w,2]; (dx, dy) in px a step at h x w.
     pts_s: float64 [L+1]; presentation times of the frames, increasing.
     first, last: uint8 [H,W,3], or stored; the frames at both ends.
-    cut: why the stretch that this window was cut from begins: "start", "shot", "gap", "redacted"
-        or "text".
+    cut: why this window begins where it does: "motion", "length" or "stride" (see
+        `sofdata.windows.cuts`), or else why the stretch that it was cut from does: "start", "shot",
+        "gap", "redacted", "text", "gradual" or "idle".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
     quality: what pictures and flow are worth, of what was asked (see `sofdata.windows.quality`).
 
@@ -380,6 +381,8 @@ class ActionWindow(SkillWindow):
 class RejectedWindow:
     """A candidate window that is not kept, and why: "static", "too_short", ...
 
+    Or a part of a video that no window holds: "redacted", "idle".
+
     index: number of the window within its video, counting kept ones too.
     """
 
@@ -437,6 +440,11 @@ class Batch(Brief):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def steps(self) -> torch.Tensor:
+        """How many steps of each window are real: int64 [B]. They come first."""
+        return self.mask.sum(1)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
         """The same batch with its tensors on a device, as `Tensor.to` puts them there.

@@ -49,6 +49,7 @@ from sofdata.cli.options import (
 from sofdata.cli.price import price_of, print_price
 from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
+from sofdata.cli.trims import TRIMS_EXAMPLES, trims
 from sofdata.cli.view import MOVIE_EXAMPLES, VIEW_EXAMPLES, movie, view
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
@@ -474,6 +475,7 @@ def demo(
 
 
 app.command(epilog=AUDIT_EXAMPLES)(audit)
+app.command(epilog=TRIMS_EXAMPLES)(trims)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(epilog=SELECT_EXAMPLES)(select)
 app.command(epilog=MERGE_EXAMPLES)(merge)
@@ -515,14 +517,9 @@ def _run_options(engine: str | None, workers: int | None, address: str | None) -
 
 
 def _dataset(tree: Tree) -> Any:
-    from sofdata.shards.record import read_dataset
+    from sofdata.shards.record import complete_dataset
 
-    dataset = read_dataset(tree)
-    if dataset is None:
-        raise ConfigError(f"{tree.name} holds no dataset.json: it is no dataset of sofdata")
-    if not dataset.complete:
-        raise ConfigError(f"the ingest into {tree.name} is not complete; run it again to resume")
-    return dataset
+    return complete_dataset(tree)
 
 
 def _plan_figures(prepared: Prepared) -> dict[str, Any]:

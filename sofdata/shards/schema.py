@@ -110,7 +110,10 @@ class SampleRecord(Record):
     start_s: float = Field(description="Presentation time of the first frame, s.")
     end_s: float = Field(description="Presentation time of the last frame, s.")
     pts_s: list[float] = Field(description="Presentation times of all L + 1 frames, s.")
-    cut: str = Field(description="Why the stretch begins: start, shot, gap, redacted or text.")
+    cut: str = Field(
+        description="Why the window begins where it does: motion, length or stride; or why its "
+        "stretch does: start, shot, gap, redacted, text or idle."
+    )
     text: str = Field(description="What the corpus says is done; empty if it says nothing.")
     labels: dict[str, str] = Field(description="Further fields of the corpus.")
     motion: dict[str, float] = Field(description="Statistics of the flow, px a step as stored.")
