@@ -126,8 +126,8 @@ def _check_quality(parent: Parent, config: IngestConfig) -> None:
     if config.quality.columns and config.quality != theirs:
         raise ConfigError(
             f"{parent.name} keeps of its frames what quality.columns={list(theirs.columns)} asked "
-            "for, and no other columns and limits can be made of that: leave 'quality' as it is, or "
-            "make windows without (--set quality.columns=[])"
+            "for, and no other columns and limits can be made of that: leave 'quality' as it is, "
+            "or make windows without (--set quality.columns=[])"
         )
 
 
