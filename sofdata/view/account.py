@@ -40,7 +40,7 @@ class Share:
     address: str
 
 
-def account_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def account_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """All counts of the dataset, histograms of its windows, and its configuration."""
     counts = opened.record.counts
     values = {
