@@ -21,7 +21,7 @@ import torch
 
 from sofdata.models.action.config import DecoderConfig
 from sofdata.models.action.decoder import ActionDecoder
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.seen import SeenBatch
 from sofdata.models.action.space import ActionSpace
 from sofdata.models.skill.config import SkillConfig
 from sofdata.models.skill.vae import FlowShape, SkillVAE
@@ -49,10 +49,10 @@ BUILDS: tuple[tuple[str, int, str, int], ...] = (
 )
 
 
-def batch(px: int, history: int) -> HistoryBatch:
+def batch(px: int, history: int) -> SeenBatch:
     """Random images and actions."""
     images = torch.randint(256, (BATCH, 1 + history, 3, px, px), dtype=torch.uint8)
-    return HistoryBatch(
+    return SeenBatch(
         flow=torch.zeros(BATCH, 4, 2, 32, 32),
         first=images[:, -1],
         last=images[:, -1],
@@ -62,6 +62,8 @@ def batch(px: int, history: int) -> HistoryBatch:
         actions=torch.randn(BATCH, ACTIONS, SIZE),
         action_mask=torch.ones(BATCH, ACTIONS, dtype=torch.bool),
         earlier=images[:, :-1],
+        state=torch.zeros(BATCH, 0),
+        weights=torch.ones(BATCH, ACTIONS),
     )
 
 
@@ -74,7 +76,7 @@ def policy(eyes: str, px: int, head: str, history: int) -> ActionDecoder:
     return ActionDecoder(decoder, SkillVAE(config, FlowShape(4, 32, 2.0)), SPACE, ("task",))
 
 
-def update_of(model: ActionDecoder, data: HistoryBatch) -> Callable[[], None]:
+def update_of(model: ActionDecoder, data: SeenBatch) -> Callable[[], None]:
     """What makes one update."""
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
 
@@ -86,7 +88,7 @@ def update_of(model: ActionDecoder, data: HistoryBatch) -> Callable[[], None]:
     return update
 
 
-def look_of(model: ActionDecoder, data: HistoryBatch) -> Callable[[], None]:
+def look_of(model: ActionDecoder, data: SeenBatch) -> Callable[[], None]:
     """What acts once for a few images."""
     images, texts = model.images(data)[:LOOK], ["task"] * LOOK
     skill = Skill(torch.zeros(LOOK, 0, 1), torch.zeros(LOOK, 0, dtype=torch.int64))

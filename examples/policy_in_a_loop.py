@@ -1,5 +1,7 @@
 """A trained policy in a control loop: look, plan skills, carry out the first one, look again.
 
+Where it looks again before a chunk of actions is carried out, the chunks overlap and are averaged.
+
     python examples/policy_in_a_loop.py                       # trains tiny models first, 15 s
     python examples/policy_in_a_loop.py --models models       # those of `sofdata train`
 
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--task", default="push-left", help="of the suite pushing")
     parser.add_argument("--episodes", type=int, default=2)
     parser.add_argument("--execute", type=int, default=4, help="actions between two looks")
+    parser.add_argument("--ensemble", type=float, default=0.01, help="average overlapping chunks")
     given = parser.parse_args()
     models = given.models or train_tiny_models(Path(tempfile.mkdtemp(prefix="sofdata-example-")))
 
@@ -69,18 +72,17 @@ def main() -> None:
     env = suite.make(task, 128)
     for episode in range(given.episodes):
         env.reset(seed=episode)
-        done, steps = False, 0
-        while not done and steps < task.max_steps:
-            image = env.image()  # uint8 [128,128,3], as a camera gives it
-            plan = policy.plan(image, task.text, seed=steps)  # skills, of which the first counts
-            chunk = policy.act(image, plan, task.text)  # float32 [1,N,A], in the demos' units
-            for action in chunk.values[0, : given.execute].numpy():
-                done, steps = env.step(action), steps + 1
-                if done:
-                    break
-        print(f"episode {episode}: {'done' if done else 'not done'} after {steps} steps")
+        control = policy.control(task.text, execute=given.execute, ensemble=given.ensemble)
+        done = False
+        while not done and control.steps < task.max_steps:
+            image = env.image() if control.looks else None  # uint8 [128,128,3], as of a camera
+            done = env.step(control.action(image, env.state()))
+        print(f"episode {episode}: {'done' if done else 'not done'} after {control.steps} steps")
+    # The same by hand, for several robots at once, or with a goal image:
+    image = env.image()
+    plan = policy.plan(image, task.text)  # skills, of which the first counts
     print(plan)
-    print(chunk)
+    print(policy.act(image, plan, task.text, env.state()))  # float32 [1,N,A], in the demos' units
     env.close()
 
 

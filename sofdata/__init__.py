@@ -25,8 +25,9 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.edits import rewindow, select
-    from sofdata.api.functions import estimate, ingest, load, load_policy, train, verify
+    from sofdata.api.edits import append, merge, rewindow, select, split
+    from sofdata.api.functions import estimate, export, ingest, load, load_policy, train, verify
+    from sofdata.edits.split import StoredSplit
     from sofdata.errors import (
         ActionError,
         ConfigError,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from sofdata.ingest.verify import Finding, Verdict
     from sofdata.loading.loader import Loader
     from sofdata.loading.split import HeldOut, Sides
-    from sofdata.models.policy import Policy
+    from sofdata.models.policy import Control, Policy
     from sofdata.shards.schema import DatasetRecord
     from sofdata.train.pipeline import Trained
     from sofdata.train.run import StageResult
@@ -71,6 +72,7 @@ __all__ = [
     "Batch",
     "ConfigError",
     "ContractError",
+    "Control",
     "DatasetRecord",
     "DecodeError",
     "Estimate",
@@ -92,6 +94,7 @@ __all__ = [
     "SofdataError",
     "StageResult",
     "StorageError",
+    "StoredSplit",
     "Summary",
     "Trained",
     "TransientError",
@@ -99,20 +102,25 @@ __all__ = [
     "VideoRef",
     "WorseError",
     "__version__",
+    "append",
     "estimate",
+    "export",
     "ingest",
     "load",
     "load_policy",
+    "merge",
     "rewindow",
     "select",
+    "split",
     "train",
     "verify",
 ]
 
 # Where each public name is defined; `__getattr__` imports it from there.
 _HOMES = {
-    "sofdata.api.edits": ("rewindow", "select"),
+    "sofdata.api.edits": ("append", "merge", "rewindow", "select", "split"),
     "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
+    "sofdata.edits.split": ("StoredSplit",),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),
         *("InputError", "SofdataError", "StorageError", "TransientError", "WorseError"),
@@ -120,7 +128,7 @@ _HOMES = {
     "sofdata.ingest.estimate.estimate": ("Estimate", "NoEstimate"),
     "sofdata.ingest.estimate.figures": ("Figure",),
     "sofdata.ingest.run": ("Summary",),
-    "sofdata.models.policy": ("Policy",),
+    "sofdata.models.policy": ("Control", "Policy"),
     "sofdata.loading.loader": ("Loader",),
     "sofdata.shards.schema": ("DatasetRecord",),
     "sofdata.loading.split": ("HeldOut", "Sides"),
@@ -133,14 +141,14 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ALSO_PACKAGES = ("ingest", "train")
+_ALSO_PACKAGES = ("export", "ingest", "train")
 
 # A library's logger is silent until a program, as the command line does, gives it a handler.
 logging.getLogger("sofdata").addHandler(logging.NullHandler())
 
 
 class _CallablePackage(ModuleType):
-    """`sofdata.ingest` and `sofdata.train`: packages that are called as the functions of `api`."""
+    """`sofdata.ingest` and others: packages that are called as the functions of `api`."""
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         return self._function()(*args, **more)

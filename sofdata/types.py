@@ -67,9 +67,17 @@ class ActionRef:
         return parse(self.uri)
 
 
+STATE_NAME = (
+    "observation.state."  # how the names of the robot's state begin, behind those of actions
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """What the actions of a corpus are: a name for each dimension, and how many come a second."""
+    """What the actions of a corpus are: a name for each dimension, and how many come a second.
+
+    Where the robot's state was asked for, its numbers follow, with names that say so.
+    """
 
     names: tuple[str, ...]
     fps: float
@@ -469,6 +477,24 @@ class ActionBatch(Batch):
             raise ContractError(
                 f"ActionBatch.actions must be [{len(self.keys)}, {number}, A], got "
                 f"{list(self.actions.shape)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StateBatch(ActionBatch):
+    """A batch of demonstrations with the robot's own state at each action.
+
+    states: float32 [B,N,S]; in the units of the demonstrations, zero where `action_mask` is False.
+    """
+
+    states: torch.Tensor
+
+    def __post_init__(self) -> None:
+        ActionBatch.__post_init__(self)
+        if tuple(self.states.shape[:2]) != tuple(self.action_mask.shape):
+            raise ContractError(
+                f"StateBatch.states must be {list(self.action_mask.shape)} and S, got "
+                f"{list(self.states.shape)}"
             )
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/study/cost.py transfer            by the CPU seconds in benchmarks/results
     python benchmarks/study/cost.py scene-transfer OUT  by those of cells in OUT
+    python benchmarks/study/cost.py standard --set 'arms=[bc, bc-50]' --set 'more_arms=[]'
 
 CPU seconds an update of each kind of stage, and an episode of each arm, are means over measured
 cells of the preset's suite; what was never measured there is named and left out. Prints Markdown.
@@ -10,8 +11,8 @@ Collecting and ingesting are not in it.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,14 +83,19 @@ def rows_of(config: BenchConfig, each_s: dict[str, float]) -> Iterator[tuple[str
         yield name, len(amounts), sum(amounts) * each_s.get(name, float("nan"))
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table of the preset, by cells in the places that are given."""
-    preset, *places = arguments
-    config = load_bench_config(preset)
-    found = read_results(result_files(places or [str(ROOT / "benchmarks" / "results")]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("preset")
+    parser.add_argument("places", nargs="*", default=[str(ROOT / "benchmarks" / "results")])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    given = parser.parse_args(arguments)
+    config = load_bench_config(given.preset, given.set)
+    found = read_results(result_files(given.places))
     each_s = measured([one for one in found if one["cell"]["suite"] == config.suite])
     rows = list(rows_of(config, each_s))
-    print(f"| {preset}, one training seed | number | CPU min |\n|---|---|---|")
+    head = " ".join([given.preset, *given.set])
+    print(f"| {head}, one training seed | number | CPU min |\n|---|---|---|")
     for name, number, spent_s in rows:
         print(f"| {name.replace('episode of', 'trying')} | {number} | {spent_s / 60:.1f} |")
     known_s = np.nansum([spent_s for *_, spent_s in rows])
@@ -99,4 +105,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,8 +8,9 @@
 For each variant the skill model is trained on 50 videos a task, the action decoder of sof+clone on
 one demonstration a task (training seed 0), and it names the actions of held-out demonstrations.
 `error` is the mean absolute error of named actions, in standard deviations: of each window alone,
-and as the mean over all windows that hold an action; `bias` the root mean square of signed errors
-by task and dimension. --success measures sof+clone on validation episodes.
+and as the mean over all windows that hold an action, and in brackets weighted as a clone weighs
+them, where it does; `bias` the root mean square of signed errors by task and dimension. --success
+measures sof+clone on validation episodes, or sof where decoders are trained on drawn skills.
 
 Models are cached in OUT and shared between variants, so that running it again resumes where it
 stopped. One process. Prints a row of Markdown for each, as in LOG.md. Variants that see no image
@@ -70,6 +71,22 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "skill_task=false",
     ),
     "motion, no image, context 2, finer flow": (*BLIND, "naming.context=2", *FINE),
+    # The skill model trained jointly with the labels.
+    "joint": ("joint.weight=1",),
+    "joint, weight 0.1": ("joint.weight=0.1",),
+    "joint, kl": ("joint.weight=1", "skill.model.bottleneck=kl"),
+    # Several decoders that name actions together, and a clone that goes by their agreement.
+    "three members": ("naming.members=3",),
+    "three members, trusted": ("naming.members=3", "naming.trust=5"),
+    "motion, context 2, three members, trusted": (
+        *MOTION,
+        "naming.context=2",
+        "naming.members=3",
+        "naming.trust=5",
+    ),
+    # Decoders trained on skills as the prior draws them: named alike, it is sof that they change.
+    "half drawn": ("drawn.share=0.5",),
+    "all drawn": ("drawn.share=1",),
     # Finer flow, in the skill model as well.
     "finer flow": (*FINE, "skill.model.detail=64"),
     "motion, context 2, finer flow": (*MOTION, "naming.context=2", *FINE),
@@ -99,22 +116,31 @@ def measure(config: BenchConfig, collected: Path, out: Path) -> dict[str, Any]:
     trainer = Trainer(config, prepare_data(config, suite.fps, collected, out), texts, out)
     arm, budget = ARMS["sof+clone"], DataBudget(config.demos[0], config.videos, config.seeds[0])
     latent = None if config.decoder.model.image_dropout == 1 else trainer.latent(arm, budget)
-    decoder = trainer.decoder(arm, budget, latent)
+    drawn = ARMS["sof"] if config.drawn.share else None
+    if latent is None:
+        members = [trainer.decoder(arm, budget, None)]
+    elif drawn:
+        planner = trainer.planner(drawn, budget, latent)
+        members = [trainer.decoder(drawn, budget, latent, planner)]
+    else:
+        members = trainer.members(arm, budget, latent)
+    decoders = [each.model for each in members]
     held_out = trainer.held_out(budget)
     assert held_out is not None
     return {
-        "each": naming_error(held_out, decoder.model, config),
-        "mean": naming_error(held_out, decoder.model, overlapping(config)),
-        "cpu_s": decoder.cpu_s + (latent.cpu_s if latent else 0.0),
+        "each": naming_error(held_out, decoders, config),
+        "mean": naming_error(held_out, decoders, overlapping(config)),
+        "cpu_s": sum(each.cpu_s for each in members) + (latent.cpu_s if latent else 0.0),
     }
 
 
 def row(suite: str, name: str, found: dict[str, Any], command: str) -> str:
     """A row of Markdown; dimensions are those of the mean over windows."""
     mean = found["mean"]
+    trusted = f" ({mean['trusted']:.3f})" if "trusted" in mean else ""
     by_dimension = " | ".join(f"{mean.get(f'error_{place}', 0):.3f}" for place in range(4))
     return (
-        f"| {suite} | {name} | {found['each']['error']:.3f} | {mean['error']:.3f} "
+        f"| {suite} | {name} | {found['each']['error']:.3f} | {mean['error']:.3f}{trusted} "
         f"| {by_dimension} | {mean['bias']:.3f} | {found['cpu_s']:.0f} | `{command}` |"
     )
 
@@ -127,8 +153,10 @@ def command_of(suite: str, name: str, changes: Sequence[str], success: bool) -> 
 
 
 def succeed(config: BenchConfig, collected: Path, out: Path, name: str) -> str:
-    """A row of the success of sof+clone, whose actions are means over windows."""
-    chosen = overlapping(config).model_copy(update={"arms": ("sof+clone",)})
+    """A row of the success of sof+clone, whose actions are means over windows, or of sof where its
+    decoder is trained on drawn skills."""
+    arm = "sof" if config.drawn.share else "sof+clone"
+    chosen = overlapping(config).model_copy(update={"arms": (arm,)})
     (path,) = run(chosen, collected, out, "validation", workers=1)
     cell = json.loads(path.read_text())
     tasks = ", ".join(f"{task} {rate:.2f}" for task, rate in cell["success_by_task"].items())

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sofdata.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sofdata.export.record import ExportRecord
     from sofdata.ingest.config import IngestConfig
     from sofdata.ingest.estimate.estimate import Estimate, NoEstimate
     from sofdata.ingest.events import Event
@@ -248,7 +249,8 @@ def load(
             `torch.distributed` says, where it is initialised.
         where: a filter on the columns of the index, such as "motion > 0.5 and text != ''", or an
             expression of `pyarrow.compute` (docs/loading.md).
-        split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these.
+        split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these;
+            "train" and "held_out" are the sides of the split that is stored with the data.
         drop_last: leave out a last batch that is not full.
         cache_dir, cache_bytes: where copies of remote shards are kept, and how large they grow
             together; by default 8 GiB in the temporary folder.
@@ -319,7 +321,8 @@ def train(
         on_progress: called with a `sofdata.train.loop.TrainingProgress` from time to time.
 
     Returns:
-        Where the models lie, and held-out metrics of each stage.
+        Where the models lie, and of each stage held-out metrics and what they come to in words.
+        A page with curves and pictures, train_report.html, lies beside them.
 
     Raises:
         ConfigError: the settings or data are wrong, packages of the extra "train" are missing, or
@@ -340,6 +343,7 @@ def train(
 
     require(("torch", "webdataset", "tensorboard", "matplotlib"), "train", "training")
     from sofdata.config.overrides import once
+    from sofdata.report.training import write_training_page
     from sofdata.train.config import load_train_config, stages_of
     from sofdata.train.pipeline import train_stages
 
@@ -348,7 +352,7 @@ def train(
     stages = stages_of(what, videos, demonstrations)
     if what == "all" and "decoder" not in stages:
         _log.info("no demos: the action decoder is left out")
-    return train_stages(
+    trained = train_stages(
         stages,
         config,
         data=videos,
@@ -357,6 +361,8 @@ def train(
         on_progress=on_progress or _ignore,
         restart=restart,
     )
+    write_training_page(trained.out)
+    return trained
 
 
 def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
@@ -386,6 +392,64 @@ def load_policy(folder: Location, *, device: str = "cpu") -> Policy:
     from sofdata.models.saved import load
 
     return load(Path(place(folder, "folder"))).to(device)
+
+
+def export(
+    dest: Location,
+    out: Location,
+    to: Literal["lerobot", "hf"],
+    *,
+    of: Literal["windows", "videos"] = "windows",
+    action: Literal["actions", "skill", "flow"] | None = None,
+    skills: str = "",
+    source: Location | None = None,
+    licence: str = "",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ExportRecord:
+    """Write a dataset in the format of others, as `sofdata export` does; docs/export.md.
+
+    Interrupted at any moment, the same call goes on; where all is there it does nothing.
+
+    Args:
+        dest: the dataset: a path or an fsspec URL.
+        out: where the export goes: a path or an fsspec URL.
+        to: "lerobot", LeRobot's format v3.0, or "hf", a folder for `datasets.load_dataset`.
+        of: of LeRobot's format: a row a window with its first frame, or a row a sampled frame of
+            the videos, which are decoded again.
+        action: what LeRobot's `action` holds: actions of demonstrations, the skill, or statistics
+            of the flow; None for the first of these that there is.
+        skills: which file of `skills/`; by default the only one.
+        source: where the videos are now; None for where the last ingest found them.
+        licence: to be stated in the card, such as "cc-by-4.0".
+        on_progress: called with how much is done, and of how much.
+
+    Returns:
+        What was exported, and in `left_out` what was not and why.
+
+    Raises:
+        ConfigError: there is no complete dataset, the settings do not fit it, or `out` holds
+            something else.
+        InputError: the dataset is damaged.
+        StorageError: `dest` or `out` cannot be read or written; call again to go on.
+
+    Example:
+        >>> import sofdata
+        >>> record = sofdata.export("dataset", "exported", "lerobot")
+        >>> record.account["windows_exported"] == record.account["windows"], record.left_out
+        (True, [])
+    """
+    from sofdata.export.run import ExportSettings
+    from sofdata.export.run import export as run
+    from sofdata.storage.tree import Tree
+
+    record, _ = run(
+        Tree(place(dest, "dest")),
+        Tree(place(out, "out")),
+        ExportSettings(to, of, action, skills, licence),
+        source=None if source is None else place(source, "source"),
+        on_progress=on_progress or _ignore,
+    )
+    return record
 
 
 def _ingest_config(

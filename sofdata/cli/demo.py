@@ -140,7 +140,7 @@ def _train(
     size: DemoSize, console: Console, choice: Choice, *, videos: Path, demos: Path, out: Path
 ) -> None:
     """Train the three models for a few steps, and measure them on held-out videos."""
-    from sofdata.report.training import print_results
+    from sofdata.report.training import print_results, write_training_page
     from sofdata.train.config import STAGES, load_train_config
     from sofdata.train.progress import following as following_training
     from sofdata.train.report import write_report
@@ -157,7 +157,7 @@ def _train(
                 for stage in STAGES
             ]
         report = write_report(str(out))
-    print_results(console, results, report)
+    print_results(console, results, report, write_training_page(out))
 
 
 def _compare(collected: Path, out: Path, suite: str, size: DemoSize, console: Console) -> None:

@@ -85,8 +85,9 @@ def train(
 
     The same command again resumes from the last checkpoint. The output folder
     holds, for each stage, model.pt, metrics.jsonl, tensorboard/, pictures/ and
-    checkpoints/, and train_report.md for all of them; tensorboard --logdir shows
-    it. schemas/train.schema.json and docs/models.md describe every setting.
+    checkpoints/, and train_report.md and train_report.html for all of them, with
+    a verdict in words; tensorboard --logdir shows more. schemas/train.schema.json
+    and docs/models.md describe every setting.
     """
     _check_installed()
     from sofdata.config.overrides import once
@@ -100,7 +101,7 @@ def train(
     if config.machine.workers:
         require("ray", "ray", "training with machine.workers")
         supervise()
-    from sofdata.report.training import print_results, results_summary
+    from sofdata.report.training import print_results, results_summary, write_training_page
     from sofdata.train.pipeline import train_stages
     from sofdata.train.progress import following
 
@@ -117,10 +118,12 @@ def train(
             lock=lock,
         )
     results, report = trained.stages, trained.report
+    page = write_training_page(trained.out)
     if json_:
-        print_json({"out": out, "report": str(report), "stages": results_summary(results)})
+        reports = {"report": str(report), "page": str(page)}
+        print_json({"out": out, **reports, "stages": results_summary(results)})
     else:
-        print_results(stdout(), results, report)
+        print_results(stdout(), results, report, page)
 
 
 def encode(

@@ -150,10 +150,14 @@ class Corpus(Protocol):
 class DemonstrationCorpus(Corpus, Protocol):
     """A corpus that holds actions beside its videos, and gives them only when asked for."""
 
-    def demonstrations(self, tree: Tree) -> Listing:
+    def demonstrations(self, tree: Tree, with_state: bool = False) -> Listing:
         """List the source as `listing` does, with `actions` of the listing and of its entries.
 
-        Raises `ConfigError` where the source holds no actions, or none that can be stored.
+        with_state: let the robot's own state follow the numbers of each action, under names that
+            begin as `sofdata.types.STATE_NAME`.
+
+        Raises `ConfigError` where the source holds no actions, or none that can be stored, and no
+        such state where it is asked for.
         """
 
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+SEVERAL = "+"  # between the names of the corpora of one dataset
 # By corpus: the label that names the recording.
 LABEL = {
     "ego4d": "video_uid",
@@ -23,8 +24,18 @@ _CUT_BY_VIDEO2DATASET = ("panda70m", "video2dataset")
 
 
 def names_recordings(corpus: str) -> bool:
-    """Whether labels of videos of a corpus may name a recording."""
-    return corpus in LABEL or corpus in _CUT_BY_VIDEO2DATASET
+    """Whether labels of videos of a corpus, or of any of several, may name a recording."""
+    return any(each in LABEL or each in _CUT_BY_VIDEO2DATASET for each in corpora_of(corpus))
+
+
+def corpora_of(corpus: str) -> list[str]:
+    """The corpora of a dataset, as its record names them: lerobot+folder."""
+    return corpus.split(SEVERAL)
+
+
+def kind_of(part: str) -> str:
+    """What corpus a part of a dataset is of, from its name: folder, or folder:kitchen."""
+    return part.partition(":")[0]
 
 
 def recording_of(corpus: str, labels: Mapping[str, str]) -> str:

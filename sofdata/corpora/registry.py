@@ -100,8 +100,10 @@ def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
     raise AssertionError("the last corpus takes every source")
 
 
-def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
-    """What a source holds; with its actions only if they are asked for.
+def list_source(
+    corpus: Corpus, tree: Tree, with_actions: bool, with_state: bool = False
+) -> Listing:
+    """What a source holds; with its actions, and the robot's state, only if they are asked for.
 
     Whatever the corpus, what Ego4D redacts is kept out of it: see
     `sofdata.corpora.ego4d.redaction`.
@@ -112,7 +114,8 @@ def list_source(corpus: Corpus, tree: Tree, with_actions: bool) -> Listing:
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
         return apply_redaction(tree, corpus.listing(tree))
-    return apply_redaction(tree, demonstration_corpus(corpus.name).demonstrations(tree))
+    listing = demonstration_corpus(corpus.name).demonstrations(tree, with_state)
+    return apply_redaction(tree, listing)
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

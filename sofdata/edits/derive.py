@@ -16,9 +16,11 @@ from dataclasses import dataclass
 
 from sofdata.config.overrides import once
 from sofdata.config.recipes import load_section
+from sofdata.edits.carried import carry_split
 from sofdata.edits.origins import OriginTable
 from sofdata.edits.parents import Parent
-from sofdata.errors import ConfigError, InputError
+from sofdata.edits.sources import source_of
+from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig, RunConfig, stored_config
 from sofdata.ingest.destination import check_can_run, check_places
 from sofdata.ingest.engines.choice import Choice, check_engine
@@ -27,7 +29,6 @@ from sofdata.ingest.generation import Generation, read_generation
 from sofdata.ingest.job import UnitJob, UnitMaker
 from sofdata.ingest.libraries import Libraries, known_libraries
 from sofdata.ingest.plan import IngestPlan
-from sofdata.ingest.replay import last_source
 from sofdata.ingest.resolve import apply_plan, naming_repair
 from sofdata.ingest.run import Prepared, Summary, complete_record, execute
 from sofdata.ingest.work import work_of
@@ -96,10 +97,15 @@ def check_new(dest: Tree, parents: Sequence[Tree]) -> None:
 Follow = Callable[[Prepared], AbstractContextManager[Callable[[Event], None]]]
 
 
+def quietly(prepared: Prepared) -> AbstractContextManager[Callable[[Event], None]]:
+    """Follow nothing."""
+    return nullcontext(lambda event: None)
+
+
 def derive(
     derivation: Derivation,
     run: RunConfig,
-    follow: Follow = lambda prepared: nullcontext(lambda event: None),
+    follow: Follow = quietly,
 ) -> Summary:
     """Make a dataset of others, or go on with it.
 
@@ -113,9 +119,12 @@ def derive(
         prepared = prepare_derived(derivation, run)
         if prepared.complete:
             units = len(prepared.plan.units)
-            return Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
-        with follow(prepared) as on_event:
-            return execute(prepared, on_event)
+            done = Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
+        else:
+            with follow(prepared) as on_event:
+                done = execute(prepared, on_event)
+        carry_split(derivation.parents, derivation.plan, derivation.origins, dest)
+        return done
 
 
 def prepare_derived(derivation: Derivation, run: RunConfig) -> Prepared:
@@ -222,10 +231,7 @@ def _config(derivation: Derivation, run: RunConfig) -> IngestConfig:
 
 def _source(parent: Parent) -> Tree:
     """Where the videos lie, for a `replay`; where that is not known, the parent itself."""
-    try:
-        return Tree(last_source(parent.tree), parent.tree.options)
-    except (ConfigError, InputError, OSError, ValueError, KeyError):
-        return parent.tree
+    return source_of(parent.tree) or parent.tree
 
 
 def _place(tree: Tree) -> str:

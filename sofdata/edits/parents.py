@@ -36,14 +36,7 @@ class Parent:
 
     def described(self) -> ParentRecord:
         """What a lineage says of it."""
-        counts = self.record.counts
-        return ParentRecord(
-            name=self.name,
-            identity=self.identity,
-            config_sha256=self.record.config_sha256,
-            videos=counts.videos,
-            windows=counts.windows,
-        )
+        return described(self.tree, self.record, self.identity)
 
     def check(self) -> None:
         """Raise `ConfigError` if it is no longer what it was when it was opened."""
@@ -52,6 +45,17 @@ class Parent:
                 f"{self.name} has changed while it was read, so that what was made of it is of two "
                 "states of it. Nothing was completed: choose a new folder and run the command again"
             )
+
+
+def described(tree: Tree, record: DatasetRecord, identity: str) -> ParentRecord:
+    """A dataset as a lineage names it."""
+    return ParentRecord(
+        name=tree.name,
+        identity=identity,
+        config_sha256=record.config_sha256,
+        videos=record.counts.videos,
+        windows=record.counts.windows,
+    )
 
 
 def open_parent(tree: Tree) -> Parent:

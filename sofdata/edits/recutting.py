@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sofdata.edits.notes import take_note
 from sofdata.edits.origins import Origin
 from sofdata.errors import ContractError, InputError, StorageError
 from sofdata.ingest.account import kept_size
 from sofdata.ingest.committed import Committed
-from sofdata.ingest.config import IngestConfig, stored_config
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.events import UnitDone, VideoDone
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.kept_flow import KeptFlow, Piece
@@ -42,6 +45,7 @@ class KeptChunk:
     frames: Pictures
     steps: list[Step | None]
     breaks: list[str]
+    small: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,16 +53,18 @@ class Recuts:
     """Makes units of the flow that a dataset keeps; see `sofdata.ingest.job.UnitMaker`.
 
     parent: the dataset. record: its `dataset.json`. config_sha256: of the new dataset.
+    alike: digest that a unit of the parent has which was made with the libraries of this process:
+        other settings make others of them.
     """
 
     parent: Tree
     record: DatasetRecord
     config_sha256: str
+    alike: str
 
     def __call__(self, unit: Unit, job: UnitJob) -> Iterator[VideoDone | UnitDone]:
         """Make a unit. Raises `StorageError` where the parent cannot be read, or is damaged."""
         own = own_digest(job.config, job.libraries)
-        before = own_digest(stored_config(self.record.config), {})  # of the same libraries as own
         with (
             job.dest.scratch() as folder,
             shard_in(folder, job.config) as shard,
@@ -74,7 +80,7 @@ class Recuts:
                         video = self._video(ref, origin, video, kept, job, samples)
                     except InputError as error:
                         raise self._damaged(origin.path, error) from None
-                digests |= {*split_digests(record.libraries)} - {before}
+                digests |= {*split_digests(record.libraries)} - {self.alike}
                 videos.append(labelled(ref, video))
                 fault_point("edit: video cut again")
                 yield video_done(unit, ref, videos[-1], taken_over=not samples.rows)
@@ -96,7 +102,8 @@ class Recuts:
         if not kept.has_flow(origin.path, ref.id):
             take_note(self.parent, job.dest, video, ref.id)
             return video
-        recut(ref, kept.pieces(origin.path, ref.id), job, samples)
+        names = tuple(self.record.actions.names) if self.record.actions else ()
+        recut(ref, kept.pieces(origin.path, ref.id), job.config, samples, names)
         attempt = VideoAttempt(job.config.video.decoder)
         ended = finished_outcome(ref, video.decoder, _report(video), samples, attempt).record
         return ended.model_copy(update={"tries": video.tries})
@@ -109,15 +116,24 @@ class Recuts:
         )
 
 
-def recut(ref: VideoRef, pieces: Iterator[Piece], job: UnitJob, samples: VideoSamples) -> None:
-    """Cut the kept flow of a video into windows, and write them. Raises `InputError`."""
+def recut(
+    ref: VideoRef,
+    pieces: Iterator[Piece],
+    config: IngestConfig,
+    samples: VideoSamples,
+    action_names: tuple[str, ...] = (),
+) -> None:
+    """Cut the kept flow of a video into windows, and write them. Raises `InputError`.
+
+    action_names: of the dimensions of its actions, where it is a demonstration.
+    """
     first = next(pieces, None)
     if first is None:  # no frame of it was sampled
         return
-    record, config = first.kept.record, job.config
-    names = job.actions.names if job.actions else ()
-    context = VideoContext(ref, record.estimator, record.video_size, record.fit, names)
-    track = decode_actions(first.members, len(names)) if ref.actions and names else None
+    record = first.kept.record
+    context = VideoContext(ref, record.estimator, record.video_size, record.fit, action_names)
+    is_shown = ref.actions is not None and bool(action_names)
+    track = decode_actions(first.members, len(action_names)) if is_shown else None
     chunks = kept_chunks(itertools.chain([first], pieces), config, ref.annotations)
     images = Jpegs(config.images)
     for window in with_actions(join_steps(chunks, config.windows, ref.annotations), track):
@@ -137,7 +153,8 @@ def kept_chunks(
         shots = small_scores(steps.small, threshold) >= threshold
         breaks = breaks_of(steps.pts_s, shots, config, annotations)
         try:
-            yield KeptChunk(piece.kept, kept_steps(steps, breaks, config.windows), breaks)
+            made = kept_steps(steps, breaks, config.windows)
+            yield KeptChunk(piece.kept, made, breaks, steps.small)
         except ContractError as error:
             raise InputError(f"the kept flow of {piece.kept.record.source}: {error}") from None
 

@@ -332,8 +332,8 @@ def _notes(job: LeRobotJob, account: Mapping[str, int]) -> list[str]:
     if uneven := account["uneven_rows"]:
         notes.append(
             f"LeRobot has one frame rate: {job.fps} a second here, where rows are "
-            f"{job.distance_s:g} s apart (median). {uneven} of {account['frames']} rows lie more than a tenth off; "
-            "time_s holds the true times"
+            f"{job.distance_s:g} s apart (median). {uneven} of {account['frames']} rows lie more "
+            "than a tenth off; time_s holds the true times"
         )
     if beyond := account["actions_beyond"]:
         notes.append(

@@ -182,10 +182,18 @@ class IngestConfig(Section):
         description="Store the actions of demonstrations beside their windows, where the corpus "
         "has any. Never read otherwise. Such a dataset is another than the one without.",
     )
+    with_state: bool = Field(
+        False,
+        description="With with_actions: store what the robot knows of itself (LeRobot's "
+        "observation.state) behind the numbers of each action, for policies that read it "
+        "(decoder.model.state). Never read otherwise.",
+    )
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
     def _a_window_can_be_stored(self) -> Self:
+        if self.with_state and not self.with_actions:
+            raise ValueError("with_state is stored beside actions: set with_actions as well")
         side = self.windows.length * self.windows.size
         if self.codec.name == "q8" and side > LONGEST_SIDE_PX:
             raise ValueError(
@@ -218,13 +226,15 @@ class IngestConfig(Section):
         """What decides the dataset's bytes: all sections but `run`.
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
-        by the name that gives them (see `FlowConfig.content`). `with_actions`, `manifest`,
-        `windows.texts`, `windows.tail`, `windows.min_texture` and `windows.camera_fit` are left out
-        where they change nothing, as in datasets made before there were such keys (see
-        `stored_config`); so is `video.max_pixels` where it is the default, since hardly any video
-        has larger frames.
+        by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
+        `manifest`, `windows.texts`, `windows.tail`, `windows.gradual_s`, `windows.min_texture` and
+        `windows.camera_fit` are left out where they change nothing, as in datasets made before
+        there were such keys (see `stored_config`); so is `video.max_pixels` where it is the
+        default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
+        if not self.with_state:
+            left_out.add("with_state")
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
         content = self.model_dump(mode="json", exclude=left_out)
@@ -235,6 +245,8 @@ class IngestConfig(Section):
             del content["windows"]["texts"]
         if self.windows.tail == "drop":
             del content["windows"]["tail"]
+        if not self.windows.gradual_s:
+            del content["windows"]["gradual_s"]
         if not self.windows.min_texture:
             del content["windows"]["min_texture"]
         if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
@@ -265,7 +277,13 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
 
     They get the values that change nothing, whatever their defaults are now.
     """
-    before = {"texts": "label", "tail": "drop", "min_texture": 0.0, "camera_fit": "ransac"}
+    before = {
+        "texts": "label",
+        "tail": "drop",
+        "gradual_s": 0.0,
+        "min_texture": 0.0,
+        "camera_fit": "ransac",
+    }
     windows = {**before, **content.get("windows", {})}
     manifest = ManifestConfig().model_dump(mode="json")
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
@@ -274,6 +292,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     kept = {"keep": False, "kept": KeptConfig().model_dump(mode="json")}
     return {
         "with_actions": False,
+        "with_state": False,
         "manifest": manifest,
         **content,
         "windows": windows,

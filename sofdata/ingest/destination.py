@@ -109,13 +109,20 @@ def check_same_units(records: Iterable[LedgerRecord], job: UnitJob, mix: bool) -
             )
 
 
-def check_ingested(stored: DatasetRecord, dest: Tree) -> None:
-    """Raise `ConfigError` for a dataset that was made of others: it has no source to ingest."""
+def check_ingested(stored: DatasetRecord, dest: Tree, appends: bool) -> None:
+    """Raise `ConfigError` for a dataset that was made of others: it has no source to ingest; and,
+    unless a corpus is appended, for one of several corpora.
+    """
     for step in stored.lineage or ():
         if step.operation != APPEND:
             raise ConfigError(
                 f"{dest.name} was made of other datasets ({step.command}), and an ingest would "
                 "undo that: ingest into another folder, then make it again or merge both"
+            )
+        if not appends:
+            raise ConfigError(
+                f"{dest.name} holds several corpora, and an ingest of one would lose the others: "
+                "'sofdata append SOURCE DEST' goes on with any of them (--update where it changed)"
             )
 
 

@@ -6,6 +6,7 @@ each. Values such as `VideoRef` are made of the rows of a unit when it is handed
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ class IngestPlan:
             for video in unit.videos
         ]
         rows += [{**row_of(each), "unit": "", "ordinal": NO_UNIT} for each in refused]
-        schema = plan_schema(with_actions=True, annotated=True)
+        schema = plan_schema(with_actions=True, annotated=True, several=True)
         return cls._of_stored(pa.Table.from_pylist(rows, schema))
 
     @classmethod
@@ -119,6 +120,11 @@ class IngestPlan:
         """Whether the corpus says anything of stretches of any video."""
         return self._has("annotations")
 
+    @property
+    def several(self) -> bool:
+        """Whether its videos are of several corpora, which the column `corpus` names."""
+        return self._has("corpus")
+
     def _has(self, column: str) -> bool:
         return bool(self.table[column].null_count < len(self.table))
 
@@ -134,7 +140,7 @@ class IngestPlan:
         units = pa.array([*found.ids, ""]).take(at)
         ordinals = np.array([*found.ordinals, NO_UNIT], np.int64)[at]
         columns = {"unit": units, "ordinal": pa.array(ordinals)}
-        schema = plan_schema(self.with_actions, self.annotated)
+        schema = plan_schema(self.with_actions, self.annotated, self.several)
         named = [columns[n] if n in columns else self.table[n] for n in schema.names]
         return pa.table(named, schema=schema)
 
@@ -180,7 +186,7 @@ def load_plan(dest: Tree, name: str = PLAN) -> IngestPlan | None:
     except FileNotFoundError:
         return None
     place = f"{name} in {dest.name}"
-    kinds = [(actions, annotated) for actions in (False, True) for annotated in (False, True)]
+    kinds = itertools.product((False, True), repeat=3)
     if not any(stored.schema.equals(plan_schema(*kind)) for kind in kinds):
         raise InputError(f"{place} is damaged: its columns are not those of a plan")
     _check_stored(stored, place)
@@ -194,7 +200,7 @@ def _schema() -> pa.Schema:
     """The columns of a plan in memory."""
     import pyarrow as pa
 
-    wanted = plan_schema(with_actions=True, annotated=True)
+    wanted = plan_schema(with_actions=True, annotated=True, several=True)
     return pa.schema([each for each in wanted if each.name not in ("unit", "ordinal")])
 
 
@@ -250,11 +256,11 @@ def _looked_at(
     if len(rows) < len(files):
         files = files.take(rows)
     looked = look_at(source, files, known, listed_ns)
-    columns = {name: entries[name].combine_chunks() for name in _schema().names}
+    columns = {name: entries[name].combine_chunks() for name in _schema().names if name != "corpus"}
     for name, values in looked.columns().items():
         found = values.take(pa.array(looked.file))
         columns[name] = _put(columns[name], asked.combine_chunks(), found)
-    return _refused(pa.table(columns)), looked.known
+    return _refused(_complete(pa.table(columns))), looked.known
 
 
 def _put(column: pa.Array, where: pa.Array, values: pa.Array) -> pa.Array:

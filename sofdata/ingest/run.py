@@ -67,6 +67,19 @@ class Origins(Protocol):
         """Raise `ConfigError` if what they were made of has changed meanwhile."""
 
 
+class Joins(Protocol):
+    """How what a source holds becomes a part of a dataset that is there."""
+
+    def knows(self, known: Generation) -> bool:
+        """Whether it is a part of it already, begun or done."""
+
+    def plan(self, now: IngestPlan, known: Generation, kind: str) -> IngestPlan:
+        """The plan of all parts. now: of the source. kind: its corpus."""
+
+    def record(self, begun: DatasetRecord, known: Generation) -> DatasetRecord:
+        """The record of all parts. begun: as an ingest of the source alone would have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An ingest that is planned but not yet run.
@@ -161,12 +174,14 @@ def prepare(
     mode: Mode = Mode.RESUME,
     dry_run: bool = False,
     other_libraries: bool = False,
+    joins: Joins | None = None,
 ) -> Prepared:
     """List the corpus, make the plan, and compare it with what lies at the destination.
 
     mode: what may be done about a source that has changed, or videos that were quarantined.
     dry_run: change nothing; else the plan is stored.
     other_libraries: go on with other libraries than those that the units so far were made with.
+    joins: how the source becomes a part of what the destination holds; None where it is all of it.
 
     Raises `ConfigError` before any work if the destination holds something else, another
     configuration or, without `Mode.UPDATE`, was planned from another source; and where there is
@@ -180,13 +195,19 @@ def prepare(
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest)
     listed_ns = time.time_ns()
-    listing = list_source(adapter, source, config.with_actions)
+    listing = list_source(adapter, source, config.with_actions, config.with_state)
     source = source.parent() if source.is_file() else source
     with _locked(dest, config, dry_run):
-        stored, known = _read_checked(dest, config, listing.actions)
+        stored, known = _read_checked(dest, config, listing.actions, joins is not None)
         files = KnownFiles.load(dest)
-        trusted = KnownFiles.none() if config.run.checksum else files
+        is_new_part = bool(joins and known and not joins.knows(known))
+        mode |= Mode.UPDATE if is_new_part else Mode.RESUME
+        # What is known of the files of another source says nothing of those of this one.
+        trusted = KnownFiles.none() if config.run.checksum or is_new_part else files
         now = make_plan(source, listing, config, trusted, listed_ns)
+        extras = now.extras
+        if joins and known:
+            now = joins.plan(now, known, adapter.name)
         made_with = known.record if known else stored
         compared = compare_libraries(made_with, config, dest.name, bool(known and known.done))
         job = UnitJob(
@@ -203,6 +224,9 @@ def prepare(
             check_same_units(read_ledger(dest), job, other_libraries)
         with naming_repair():
             generation = resolve_plan(job, known, now, mode)
+        if joins and known and generation.plan is now:
+            record = joins.record(generation.record, known)
+            generation = replace(generation, record=record)
         waiting = generation.waiting
         if waiting or generation is not known:
             compared.check(other_libraries)
@@ -217,7 +241,7 @@ def prepare(
         job=replace(job, config=config, ledger=generation.ledger),
         corpus=adapter.name,
         why=why,
-        generation=replace(generation, plan=replace(generation.plan, extras=now.extras)),
+        generation=replace(generation, plan=replace(generation.plan, extras=extras)),
         waiting=waiting,
         work=work,
         engine=engine,
@@ -231,12 +255,12 @@ def _locked(dest: Tree, config: IngestConfig, dry_run: bool) -> AbstractContextM
 
 
 def _read_checked(
-    dest: Tree, config: IngestConfig, actions: ActionSpec | None
+    dest: Tree, config: IngestConfig, actions: ActionSpec | None, appends: bool
 ) -> tuple[DatasetRecord | None, Generation | None]:
     """What `dataset.json` says and the generation under way, both of this configuration."""
     stored = read_dataset(dest)
     if stored:
-        check_ingested(stored, dest)
+        check_ingested(stored, dest, appends)
         check_same_config(stored, config, dest)
         check_same_actions(stored, actions, dest)
     with naming_repair():

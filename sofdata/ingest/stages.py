@@ -29,11 +29,13 @@ from sofdata.types import (
 )
 from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.gradual import GradualCuts
 from sofdata.windows.kept import NEVER, KeptSteps, observed_steps
 from sofdata.windows.segment import BREAKS, Windower, make_steps
-from sofdata.windows.shots import shot_changes
+from sofdata.windows.shots import shot_changes, small_frames
 from sofdata.windows.steps import Step
 
+_STOPS = ("shot", "gap", "redacted")  # breaks over which no gradual change reaches
 STILL_SHARE = 0.001  # of a step's colour values may differ: noise of the codec, not motion
 
 Images = NDArray[np.uint8]  # [N,H,W,3]
@@ -91,6 +93,11 @@ class StepChunk:
     breaks: list[str]
     kept: KeptSteps | None = None
 
+    @property
+    def small(self) -> Images:
+        """Its frames, as `shots.small_frames` gives them."""
+        return self.kept.small if self.kept else small_frames(self.frames.rgb)
+
 
 class WindowSteps(Protocol):
     """Consecutive steps as windows are cut of them: decoded just now, or kept."""
@@ -101,6 +108,18 @@ class WindowSteps(Protocol):
     def steps(self) -> list[Step | None]: ...
     @property
     def breaks(self) -> list[str]: ...
+    @property
+    def small(self) -> Images: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _MarkedSteps:
+    """Other steps and breaks of a `WindowSteps`."""
+
+    frames: Pictures
+    steps: list[Step | None]
+    breaks: list[str]
+    small: Images
 
 
 def estimate_flow(
@@ -147,11 +166,40 @@ def join_steps(
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """Cut the consecutive chunks of a video into skill windows, and say which are rejected."""
     windower = Windower(config)
+    if config.gradual_s:
+        chunks = mark_gradual(chunks, config)
     for chunk in chunks:
         for window in windower.push(chunk.frames, chunk.steps, chunk.breaks):
             yield _with_text(window, config, annotations)
     for window in windower.close():
         yield _with_text(window, config, annotations)
+
+
+def mark_gradual(chunks: Iterable[WindowSteps], config: WindowConfig) -> Iterator[WindowSteps]:
+    """Make breaks of the steps in which a shot changes gradually to the next one.
+
+    This looks at all steps in their order, so that it comes after the parts of a video are joined.
+    A chunk is held back for as long as a later frame might still mark a step of it: `gradual_s`.
+    No change reaches over a hard cut, a gap or what is redacted.
+    """
+    cuts = GradualCuts(config.gradual_s, config.shot_threshold)
+    held: deque[WindowSteps] = deque()
+    for chunk in chunks:
+        cuts.push(chunk.small, chunk.frames.pts_s, [reason in _STOPS for reason in chunk.breaks])
+        held.append(chunk)
+        while held and cuts.settled() >= len(held[0].breaks):
+            yield _with_marks(held.popleft(), cuts)
+    for chunk in held:
+        yield _with_marks(chunk, cuts)
+
+
+def _with_marks(chunk: WindowSteps, cuts: GradualCuts) -> WindowSteps:
+    marks = cuts.take(len(chunk.breaks))
+    if not any(marks):
+        return chunk
+    steps = [None if mark else step for step, mark in zip(chunk.steps, marks, strict=True)]
+    breaks = ["gradual" if m else reason for reason, m in zip(chunk.breaks, marks, strict=True)]
+    return _MarkedSteps(chunk.frames, steps, breaks, chunk.small)
 
 
 def cut_windows(

@@ -31,7 +31,7 @@ from sofdata.shards.stats import Merged
 from sofdata.shards.wids import listed_shards
 from sofdata.storage.tree import Tree
 from sofdata.system.allocation import release_unused
-from sofdata.types import SCHEMA_VERSION
+from sofdata.types import SCHEMA_VERSION, STATE_NAME
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +66,8 @@ class Geometry:
 
     steps: of flow in a window, at most; flow_px, frame_px: sides of the square flow and frames.
     actions: in a window, at most, as far as clocks are even; 0 in a dataset without actions.
-    dimension: of an action.
+    dimension: of an action as it is stored. state: how many of its last numbers are the robot's own
+        state.
     """
 
     steps: int
@@ -74,6 +75,7 @@ class Geometry:
     frame_px: int
     actions: int = 0
     dimension: int = 0
+    state: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,6 +232,7 @@ def _geometry(record: DatasetRecord, indexes: Sequence[Index]) -> Geometry:
         frame_px=record.config["flow"]["size"],
         actions=math.ceil(number),
         dimension=actions.dimension if actions else 0,
+        state=sum(name.startswith(STATE_NAME) for name in actions.names) if actions else 0,
     )
     values = {
         "flow": 2 * found.steps * found.flow_px**2,

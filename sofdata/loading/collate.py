@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from sofdata.loading.reader import Stored, naming_sample
 from sofdata.loading.sharing import own_worker
 from sofdata.loading.slots import Slot, Slots
 from sofdata.shards.sample import DecodedSample, decode_sample
-from sofdata.types import SCHEMA_VERSION, ActionBatch, Batch
+from sofdata.types import SCHEMA_VERSION, ActionBatch, Batch, StateBatch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,25 +158,23 @@ class Collate:
                 f"{geometry.dimension} (0: none)"
             )
 
-    def _with_actions(self, batch: Batch, taken: Sequence[NDArray[np.float32]]) -> ActionBatch:
+    def _with_actions(self, batch: Batch, stored: Sequence[NDArray[np.float32]]) -> ActionBatch:
         import torch
 
-        longest = max(self._geometry.actions, *map(len, taken))
-        actions = np.zeros((len(taken), longest, self._geometry.dimension), np.float32)
+        longest = max(self._geometry.actions, *map(len, stored))
+        actions = np.zeros((len(stored), longest, self._geometry.dimension), np.float32)
         mask = np.zeros(actions.shape[:2], np.bool_)
-        for row, values in enumerate(taken):
-            actions[row, : len(values)] = values
-            mask[row, : len(values)] = True
-        return ActionBatch(
-            flow=batch.flow,
-            first=batch.first,
-            last=batch.last,
-            mask=batch.mask,
-            text_ids=batch.text_ids,
-            keys=batch.keys,
-            actions=torch.from_numpy(actions),
-            action_mask=torch.from_numpy(mask),
-        )
+        for row, each in enumerate(stored):
+            actions[row, : len(each)] = each
+            mask[row, : len(each)] = True
+        values: dict[str, Any] = {each.name: getattr(batch, each.name) for each in fields(Batch)}
+        values["action_mask"] = torch.from_numpy(mask)
+        own = self._geometry.dimension - self._geometry.state
+        if not self._geometry.state:
+            return ActionBatch(**values, actions=torch.from_numpy(actions))
+        parts = (np.ascontiguousarray(part) for part in (actions[..., :own], actions[..., own:]))
+        taken, states = map(torch.from_numpy, parts)
+        return StateBatch(**values, actions=taken, states=states)
 
 
 def _shapes(number: int, geometry: Geometry) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -13,18 +13,28 @@ from sofdata.loading.catalog import Catalog
 from sofdata.loading.described import describe
 from sofdata.loading.places import Windows
 from sofdata.loading.split import SIDES, HeldOut, Side, Sides, divide
+from sofdata.loading.stored import stored_sides
 from sofdata.loading.where import Where, is_given, select
 
-Split = tuple[Side, float | str | os.PathLike[str] | HeldOut | Sides]
+Split = Side | tuple[Side, float | str | os.PathLike[str] | HeldOut | Sides]
 
 
-def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides] | None:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """As it is stored with the datasets."""
+
+
+def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides | Stored] | None:
     """A split as it is given, with a share or the path of a list as what is held out.
+
+    A side alone is that of the split that is stored with the datasets.
 
     Raises `ConfigError` for another side, or another share than between 0 and 1.
     """
     if split is None:
         return None
+    if isinstance(split, str) and split in SIDES:
+        return split, Stored()
     if not isinstance(split, tuple | list) or len(split) != 2:
         raise ConfigError(f"split is ('train', share) or ('held_out', share), got {split!r:.60}")
     side, how = split
@@ -44,7 +54,7 @@ class Part:
     windows: NDArray[np.bool_]
 
 
-def part_of(catalog: Catalog, split: tuple[Side, HeldOut | Sides] | None) -> Part | None:
+def part_of(catalog: Catalog, split: tuple[Side, HeldOut | Sides | Stored] | None) -> Part | None:
     """The windows on a side, as it was decided before or is now; None where none is asked for.
 
     The file of each window, which takes several times the memory, is not needed afterwards.
@@ -52,7 +62,10 @@ def part_of(catalog: Catalog, split: tuple[Side, HeldOut | Sides] | None) -> Par
     if split is None:
         return None
     (side, how), files = split, catalog.files()
-    sides = how if isinstance(how, Sides) else divide(catalog, files, how)
+    if isinstance(how, Stored):
+        sides = stored_sides(catalog, files)
+    else:
+        sides = how if isinstance(how, Sides) else divide(catalog, files, how)
     return Part(side, sides, sides.on(side, files, catalog.name))
 
 

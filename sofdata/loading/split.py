@@ -29,6 +29,11 @@ Side = Literal["train", "held_out"]
 SIDES: tuple[Side, ...] = ("train", "held_out")
 SHOWN = 3
 FORMAT = 1
+TRAIN_AGAIN = (
+    "Train into another folder, or from the start (--restart); a split.json may be given as a list "
+    "of what to hold out"
+)
+RESTORE = "restore it, or train from the start (--restart)"
 _FIRST_BYTES = 8  # of a hash, which hardly ever leave open which of two is lower
 
 
@@ -83,20 +88,20 @@ class Sides:
         """Of both sides, whatever decided them."""
         return json_digest([list(self.train), list(self.held_out)])
 
-    def on(self, side: Side, files: Files, name: str) -> NDArray[np.bool_]:
+    def on(
+        self, side: Side, files: Files, name: str, advice: str = TRAIN_AGAIN
+    ) -> NDArray[np.bool_]:
         """Which of the windows whose files these are is on a side, bool [windows].
 
         Raises `ConfigError` where files are on none: they came after the split was made.
-        name: of the datasets, for that message.
+        name: of the datasets, and advice: what to do, for that message.
         """
         learned, kept = files.names.among(self.train), files.names.among(self.held_out)
         nowhere = files.names.values.filter(~(learned | kept))
         if len(nowhere):
             raise ConfigError(
-                f"{len(nowhere)} files of {name} are on no side of the split that was "
-                f"made before ({_few(nowhere.to_pylist())}): the dataset has changed since. Train "
-                "into another folder, or from the start (--restart); a split.json may be given as "
-                "a list of what to hold out"
+                f"{len(nowhere)} files of {name} are on no side of the split that was made before "
+                f"({_few(nowhere.to_pylist())}): the dataset has changed since. {advice}"
             )
         return (learned if side == "train" else kept)[files.file]
 
@@ -107,7 +112,7 @@ class Sides:
         return (json.dumps(value, indent=1) + "\n").encode()
 
     @classmethod
-    def from_json(cls, data: bytes, name: str) -> Sides:
+    def from_json(cls, data: bytes, name: str, advice: str = RESTORE) -> Sides:
         """What was stored. Raises `ConfigError` where it is damaged or was changed by hand."""
         try:
             value = json.loads(data)
@@ -118,7 +123,7 @@ class Sides:
         if not whole:
             raise ConfigError(
                 f"{name} is damaged or was changed by hand, and says which files a training has "
-                "seen: restore it, or train from the start (--restart)"
+                f"seen: {advice}"
             )
         return sides
 
@@ -133,11 +138,11 @@ def divide(catalog: Catalog, files: Files, how: HeldOut) -> Sides:
     file, and where a side would be empty.
     """
     if how.listed:
-        kept = _divided(catalog, files, _in_list(catalog, files, how.listed), str(how))
+        kept = divided(catalog, files, _in_list(catalog, files, how.listed), str(how))
     elif how.where:
         columns = how.columns(catalog.column_names)
         chosen = select(catalog.tables(columns), how.where)
-        kept = _divided(catalog, files, chosen, str(how))
+        kept = divided(catalog, files, chosen, str(how))
     else:
         kept = held_out(files.names, how.share)
     sides = Sides(str(how), files.names.those(~kept), files.names.those(kept))
@@ -159,7 +164,7 @@ def held_out(files: Sequence[str], share: float) -> NDArray[np.bool_]:
     number = max(1, min(int(share * len(files) + 0.5), len(files) - 1))
     kept = np.zeros(len(files), np.bool_)
     if len(files) > 1:
-        kept[_by_hash(files)[:number]] = True
+        kept[by_hash(files)[:number]] = True
     return kept
 
 
@@ -223,7 +228,7 @@ def _in_list(catalog: Catalog, files: Files, path: str) -> NDArray[np.bool_]:
     return found
 
 
-def _divided(
+def divided(
     catalog: Catalog, files: Files, chosen: NDArray[np.bool_], how: str
 ) -> NDArray[np.bool_]:
     """The files of which all windows are chosen, bool [files].
@@ -247,7 +252,7 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def _by_hash(names: Sequence[str]) -> NDArray[np.int64]:
+def by_hash(names: Sequence[str]) -> NDArray[np.int64]:
     """Places of names in the order of their hashes, evenly spread and the same on every machine."""
     firsts = np.empty(len(names), np.uint64)
     for place, name in enumerate(names):

@@ -464,11 +464,13 @@ def _within(values: dict[str, Any], section: str, key: str) -> Any:
     return inner.get(key) if isinstance(inner, dict) else None
 
 
-def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schema:
+def plan_schema(
+    with_actions: bool = False, annotated: bool = False, several: bool = False
+) -> pa.Schema:
     """`plan.parquet`: a row a planned video, in plan order.
 
     with_actions: also where its actions lie. annotated: also what the corpus says of stretches of
-    it, where it says anything of any video's.
+    it, where it says anything of any video's. several: also which of several corpora it is of.
     """
     import pyarrow as pa
 
@@ -494,6 +496,7 @@ def plan_schema(with_actions: bool = False, annotated: bool = False) -> pa.Schem
             pa.field("detail", pa.string(), nullable=False),
             *([pa.field("annotations", pa.string())] if annotated else []),  # a JSON object
             *(actions if with_actions else []),
+            *([pa.field("corpus", pa.string())] if several else []),
         ]
     )
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from sofdata.config.recipes import carried
 from sofdata.ingest.config import IngestConfig
+from sofdata.shards.copies import copies_schema
 from sofdata.shards.schema import (
     DatasetRecord,
     LedgerRecord,
@@ -38,6 +39,8 @@ TABLES: dict[str, Callable[[], pa.Schema]] = {
     "plan": plan_schema,
     "plan_with_actions": lambda: plan_schema(with_actions=True),
     "plan_annotated": lambda: plan_schema(annotated=True),
+    "plan_several": lambda: plan_schema(several=True),
+    "copies": copies_schema,
     "files": files_schema,
     "index": index_schema,
     "rejects": rejects_schema,

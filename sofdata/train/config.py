@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.recipes import TRAIN_RECIPES, load_section
 from sofdata.config.section import Section, Seed
 from sofdata.errors import ConfigError
@@ -41,6 +42,12 @@ class DataConfig(Section):
         "",
         description="A filter that holds for what is held out instead: labels.split == "
         "'validation'",
+    )
+    stored_split: Annotated[bool, Earlier(True)] = Field(
+        True,
+        description="Hold out what the split says that is stored with the datasets (sofdata "
+        "split), where they have one and neither held_out_list nor held_out_where is given; "
+        "held_out then decides nothing.",
     )
     where: str = Field(
         "", description="Only windows for which this holds, by columns of the index: mean_px > 0.5"

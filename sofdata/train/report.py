@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sofdata.train.config import STAGES
+from sofdata.train.config import STAGES, StageName
 from sofdata.train.log import read_metrics
 from sofdata.train.stage import read_done
+from sofdata.train.verdict import stage_verdict
 
 REPORT = "train_report.md"
 TITLES = {"skill": "Skill VAE", "planner": "Planner", "decoder": "Action decoder"}
@@ -36,25 +37,39 @@ def write_report(out: str | Path) -> Path:
     return path
 
 
-def _section(out: Path, name: str, done: dict[str, Any]) -> str:
+def _section(out: Path, name: StageName, done: dict[str, Any]) -> str:
     lines = read_metrics(out / name)
-    windows, videos = done["windows"], done["videos"]
     parts = [
         f"## {TITLES[name]}",
-        f"{done['parameters']:,} parameters; {windows['train']:,} windows of "
-        f"{videos['train']:,} videos in training, {windows['held_out']:,} of "
-        f"{videos['held_out']:,} held out ({done['split']['how']}); {done['steps']:,} steps in "
-        f"{done['seconds']:.0f} s{_skipped(done['steps_skipped'])}. "
-        f"Data: {', '.join(done['data'])}. Model sha256 {done['model_sha256'][:16]}.",
+        described(done),
+        *(f"**{each.kind}**: {each.text}." for each in stage_verdict(out / name, name)),
         metrics_table(done["metrics"]),
     ]
     if _draw_curves(lines, out / name / "curves.png"):
         parts.append(f"![curves]({name}/curves.png)")
-    last: dict[str, Path] = {}
-    for picture in sorted((out / name / "pictures").glob("*.png")):
-        last[picture.stem.rpartition("-")[0]] = picture
-    parts += [f"![{what}]({name}/pictures/{path.name})" for what, path in sorted(last.items())]
+    last = last_pictures(out / name)
+    parts += [f"![{what}]({name}/pictures/{path.name})" for what, path in last.items()]
     return "\n\n".join(parts)
+
+
+def described(done: dict[str, Any]) -> str:
+    """What was trained on what, for how long, from the record of a stage."""
+    windows, videos = done["windows"], done["videos"]
+    return (
+        f"{done['parameters']:,} parameters; {windows['train']:,} windows of "
+        f"{videos['train']:,} videos in training, {windows['held_out']:,} of "
+        f"{videos['held_out']:,} held out ({done['split']['how']}); {done['steps']:,} steps in "
+        f"{done['seconds']:.0f} s{_skipped(done['steps_skipped'])}. "
+        f"Data: {', '.join(done['data'])}. Model sha256 {done['model_sha256'][:16]}."
+    )
+
+
+def last_pictures(folder: Path) -> dict[str, Path]:
+    """The last picture of each kind in the folder of a stage, by its kind."""
+    last: dict[str, Path] = {}
+    for picture in sorted((folder / "pictures").glob("*.png")):
+        last[picture.stem.rpartition("-")[0]] = picture
+    return dict(sorted(last.items()))
 
 
 def _skipped(number: int) -> str:

@@ -22,10 +22,10 @@ import torch
 from sofdata.config.earlier import identity
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import trees_of
-from sofdata.loading.split import HeldOut, read_list
+from sofdata.loading.split import read_list
 from sofdata.models.files import hash_of
 from sofdata.models.saved import MODEL
-from sofdata.shards.layout import DATASET, WIDS
+from sofdata.shards.layout import DATASET, SPLIT, WIDS
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
@@ -38,17 +38,22 @@ from sofdata.train.loop import OnProgress
 from sofdata.train.ranks import Ranks
 from sofdata.train.sides import decided_sides
 from sofdata.train.stage import StageJob, device_of, loaders, read_done, run_stage, skill_file
+from sofdata.train.verdict import stage_verdict
 from sofdata.ui.brief import Brief
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StageResult(Brief):
-    """How a stage ended. metrics: held-out ones. skipped: it was up to date."""
+    """How a stage ended.
+
+    metrics: held-out ones. skipped: it was up to date. verdict: what they say, in sentences.
+    """
 
     name: StageName
     metrics: dict[str, float]
     seconds: float
     skipped: bool
+    verdict: tuple[str, ...] = ()
 
 
 def train_stage(
@@ -74,14 +79,19 @@ def _train_stage(job: StageJob, on_progress: OnProgress, restart: bool) -> Stage
         _remove_earlier(job)
     done = read_done(job.folder)
     if done and done["digest"] == digest and (job.folder / MODEL).exists():
-        return StageResult(job.name, done["metrics"], done["seconds"], skipped=True)
+        return _result(job, done, skipped=True)
     if job.config.machine.workers:
         run_on_ray(_located(job), digest, on_progress)
     else:
         run_stage(job, digest, Ranks(0, 1, device_of(job.config)), on_progress)
     done = read_done(job.folder)
     assert done is not None
-    return StageResult(job.name, done["metrics"], done["seconds"], skipped=False)
+    return _result(job, done, skipped=False)
+
+
+def _result(job: StageJob, done: dict[str, Any], skipped: bool) -> StageResult:
+    said = tuple(each.text for each in stage_verdict(job.folder, job.name))
+    return StageResult(job.name, done["metrics"], done["seconds"], skipped, said)
 
 
 def _remove_earlier(job: StageJob) -> None:
@@ -93,8 +103,7 @@ def _remove_earlier(job: StageJob) -> None:
     config, data = job.config, job.stage.data
     if not config.machine.workers:
         device_of(config)
-    how = HeldOut(data.held_out, data.held_out_list, data.held_out_where)
-    loaders(job, Ranks(0, 1, torch.device("cpu")), decided_sides(job.urls, job.options, how))
+    loaders(job, Ranks(0, 1, torch.device("cpu")), decided_sides(job.urls, job.options, data))
     if job.name != "skill":
         skill_file(job)
     try:
@@ -127,11 +136,12 @@ def stage_digest(job: StageJob) -> str:
     The number of workers is part of it, since it decides the order of sums; `run`, how often is
     logged, is not.
     """
-    machine = job.config.machine
+    machine, data = job.config.machine, job.stage.data
+    by_split = data.stored_split and not (data.held_out_list or data.held_out_where)
     parts: dict[str, Any] = {
         "stage": identity(job.stage, exclude={"run"}),
         "machine": identity(machine, exclude={"address"}),
-        "data": [dataset_digest(Tree(url, job.options)) for url in job.urls],
+        "data": [dataset_digest(Tree(url, job.options), by_split) for url in job.urls],
         "before": None if job.name == "skill" else hash_of(skill_file(job)),
         "sofdata": __version__,
     }
@@ -143,8 +153,11 @@ def stage_digest(job: StageJob) -> str:
     return json_digest(parts)
 
 
-def dataset_digest(tree: Tree) -> str:
-    """Changes with any window of a dataset: its record holds all configuration and statistics."""
+def dataset_digest(tree: Tree, stored_split: bool = False) -> str:
+    """Changes with any window of a dataset: its record holds all configuration and statistics.
+
+    stored_split: whether the split that is stored with it decides what is learned from.
+    """
     try:
         parts = [tree.read(DATASET), tree.read(WIDS)]
     except FileNotFoundError as error:
@@ -153,4 +166,6 @@ def dataset_digest(tree: Tree) -> str:
             f"there is no complete dataset at {tree.name} ({lacks} is missing): 'sofdata ingest' "
             "makes one"
         ) from None
+    if stored_split and tree.exists(SPLIT):
+        parts.append(tree.read(SPLIT))
     return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -16,10 +16,10 @@ from sofdata.errors import ConfigError
 from sofdata.loading.catalog import open_catalog, trees_of
 from sofdata.loading.loader import Loader
 from sofdata.loading.split import HeldOut, Sides, divide
+from sofdata.loading.stored import split_stored, stored_sides
+from sofdata.shards.layout import SPLIT
 from sofdata.storage import atomic
 from sofdata.train.config import DataConfig
-
-SPLIT = "split.json"
 
 
 def agreed_sides(
@@ -33,13 +33,19 @@ def agreed_sides(
     stored = _stored(folder / SPLIT)
     if stored is not None and stored[1] == digest:
         return stored[0]
+    return decided_sides(urls, options, data)
+
+
+def decided_sides(urls: Sequence[str], options: dict[str, Any], data: DataConfig) -> Sides:
+    """The sides as they are decided now: those that are stored with the datasets, unless the
+    settings say otherwise. Raises `ConfigError` where they cannot be.
+    """
+    trees = trees_of(urls, options)
+    catalog = open_catalog(trees)
+    named = data.held_out_list or data.held_out_where
+    if data.stored_split and not named and split_stored(trees):
+        return stored_sides(catalog, catalog.files())
     how = HeldOut(data.held_out, data.held_out_list, data.held_out_where)
-    return decided_sides(urls, options, how)
-
-
-def decided_sides(urls: Sequence[str], options: dict[str, Any], how: HeldOut) -> Sides:
-    """The sides as they are decided now. Raises `ConfigError` where they cannot be."""
-    catalog = open_catalog(trees_of(urls, options))
     return divide(catalog, catalog.files(), how)
 
 

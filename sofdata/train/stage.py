@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from sofdata.loading.split import Sides
 from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
-from sofdata.models.action.space import measure_actions
+from sofdata.models.action.space import measure_actions, measure_state
 from sofdata.models.planner.evaluation import PlannerEvaluation
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.models.skill.evaluation import SkillEvaluation
 from sofdata.models.skill.eyes import check_image_px
 from sofdata.models.skill.vae import FlowShape, SkillVAE
+from sofdata.shards.record import read_dataset
 from sofdata.storage import atomic
 from sofdata.storage.tree import Tree
 from sofdata.system.allocation import keep_memory
@@ -120,6 +121,9 @@ def run_stage(job: StageJob, digest: str, ranks: Ranks, on_progress: OnProgress)
         "sofdata": __version__,
         "torch": str(torch.__version__),
     }
+    if isinstance(model, ActionDecoder):
+        space = model.space
+        done["actions"] = {"names": list(space.names), "fps": space.fps, "chunk": space.chunk}
     atomic.write_text(job.folder / DONE, json.dumps(done, indent=1))
 
 
@@ -206,8 +210,18 @@ def build_model(
             every = _every(job, data, shuffle=False)
             planner.keep(every, window_times(open_catalog(trees_of(job.urls, job.options))))
         return planner
-    actions = measure_actions(_every(job, data, shuffle=False))
-    return ActionDecoder(job.config.decoder.model, skill, actions, tuple(data.texts))
+    actions = replace(measure_actions(_every(job, data, shuffle=False)), **_named(job))
+    config, texts = job.config.decoder.model, tuple(data.texts)
+    state = measure_state(_every(job, data, shuffle=False)) if config.state else None
+    return ActionDecoder(config, skill, actions, texts, state)
+
+
+def _named(job: StageJob) -> dict[str, Any]:
+    """What the actions are called and how many come a second; all datasets agree on that."""
+    record = read_dataset(Tree(job.urls[0], job.options))
+    if record is None or record.actions is None:
+        return {}
+    return {"names": tuple(record.actions.names), "fps": record.actions.fps}
 
 
 def _every(job: StageJob, share: Loader, shuffle: bool) -> Iterator[Batch]:

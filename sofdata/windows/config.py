@@ -69,6 +69,13 @@ class WindowConfig(Section):
         description="Least difference of two frames, as sofdata.windows.shots scores it, that is "
         "a shot change: 0 for identical frames, about 1 and more across cuts. Default ours.",
     )
+    gradual_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        0.0,
+        description="Longest gradual change between shots (dissolve, fade, wipe) that is looked "
+        "for, s; 3 finds most. Its steps are one rejected window, gradual, and no other window "
+        "spans them. 0: none is looked for, as in datasets made before there was this key. Default "
+        "ours.",
+    )
     texts: TextMode = Field(
         "label",
         description="What a corpus that tells when something is done (narrations, action segments) "

@@ -25,7 +25,7 @@ from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
 from sofdata.windows.steps import Step, reduced_steps
 from sofdata.windows.texture import seen_motion
 
-BREAKS = ("", "shot", "gap", "redacted", "text")
+BREAKS = ("", "shot", "gap", "redacted", "text", "gradual")
 Outcome = SkillWindow | RejectedWindow
 
 
@@ -72,7 +72,8 @@ class Windower:
 
     A window whose stored flow hardly moves is a `RejectedWindow` "static"; one that moves, but
     whose frames hold too little texture to see it, "no_texture", however short it is. All of these
-    are numbered in the order in which they end, and those that end together as they begin.
+    are numbered in the order in which they end, and those that end together as they begin. Steps in
+    a row in which a shot changes gradually to the next one are a `RejectedWindow` "gradual".
     """
 
     def __init__(self, config: WindowConfig) -> None:
@@ -81,6 +82,7 @@ class Windower:
         self._cut = "start"
         self._taken = 0  # steps of this stretch so far
         self._covered = 0  # steps of this stretch that lie in a window already
+        self._gradual_s: tuple[float, float] | None = None  # of the change that is under way
         # What a window still to come may need: the frame before the first step, and the steps.
         self._steps: deque[Step] = deque(maxlen=config.length)
         self._frames: deque[Picture] = deque(maxlen=config.length + 1)
@@ -94,13 +96,17 @@ class Windower:
         frames: T frames; the first is the last one of the chunk before.
         steps: the T - 1 steps between them, as `make_steps` gives them; None for a break.
         breaks: for each step "", or why no window may hold it (`BREAKS`). One that leaps over
-            redacted frames is a rejected window itself.
+            redacted frames is a rejected window itself, and so are all "gradual" ones in a row.
         Raises `ContractError` when the chunk does not fit together or does not follow the last.
         """
         self._check(frames, steps, breaks)
         if not self._frames:
             self._begin_stretch("start", frames, 0)
         for number, (step, reason) in enumerate(zip(steps, breaks, strict=True)):
+            if reason == "gradual":
+                yield from self._enter_gradual(frames, number)
+                continue
+            yield from self._leave_gradual(frames, number)
             if step is None:
                 yield from self._end_stretch()
                 if reason == "redacted":
@@ -115,7 +121,10 @@ class Windower:
 
     def close(self) -> Iterator[Outcome]:
         """Give what the end of the video completes. Nothing may be pushed afterwards."""
-        yield from self._end_stretch()
+        if self._gradual_s is not None:
+            yield self._gradual_change(*self._gradual_s)
+        else:
+            yield from self._end_stretch()
         self._frames.clear()
         self._pts_s.clear()
 
@@ -128,6 +137,25 @@ class Windower:
                 f"a chunk must begin with the last frame of the one before, at {self._pts_s[-1]} "
                 f"s; it begins at {frames.pts_s[0]} s"
             )
+
+    def _enter_gradual(self, frames: Pictures, number: int) -> Iterator[Outcome]:
+        """Take a step in which one shot becomes another; all of them in a row are one reject."""
+        begin_s, end_s = frames.pts_s[number : number + 2].tolist()
+        if self._gradual_s is not None:
+            begin_s = self._gradual_s[0]
+        elif self._taken:
+            yield from self._end_stretch()
+        self._gradual_s = begin_s, end_s
+        self._add_frame(frames, number + 1)  # the next chunk is to begin with it
+
+    def _leave_gradual(self, frames: Pictures, number: int) -> Iterator[Outcome]:
+        if self._gradual_s is not None:
+            yield self._gradual_change(*self._gradual_s)
+            self._gradual_s = None
+            self._begin_stretch("gradual", frames, number)
+
+    def _gradual_change(self, begin_s: float, end_s: float) -> RejectedWindow:
+        return RejectedWindow(self._number(), begin_s, end_s, "gradual")
 
     def _begin_stretch(self, cut: str, frames: Pictures, first: int) -> None:
         self._cut, self._taken, self._covered = cut, 0, 0

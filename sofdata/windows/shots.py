@@ -12,8 +12,9 @@ colour cast and contrast, so that a change of exposure, a fade or a mild flash i
 both frames on one scale, so that a large thing which comes into view, and with it changes the mean
 of the frame, is none, nor is the noise of dark frames.
 
-A fast camera keeps the colours and mostly matches; across a cut both terms are large. Dissolves and
-wipes that take many steps are not found, and a flash that saturates most of the frame is a cut.
+A fast camera keeps the colours and mostly matches; across a cut both terms are large. A flash that
+saturates most of the frame is a cut. Dissolves, fades and wipes take many steps:
+`sofdata.windows.gradual` finds those.
 
 Most steps change so little that they cannot be shot changes, which bounds on the score show for all
 of them at once: these take less than 0.1 ms. The score itself takes 0.3 ms, and 3 ms where the
@@ -23,6 +24,7 @@ frames differ so much that blocks must be looked for.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +76,7 @@ def small_scores(small: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.
     reduced = small.astype(np.float32)
     scores = np.zeros(max(len(reduced) - 1, 0))
     own = functools.cache(lambda frame: _on_own_scale(reduced[frame]))
-    for step in np.flatnonzero(_bounds(reduced) >= at_least).tolist():
+    for step in np.flatnonzero(bounds(reduced[:-1], reduced[1:]) >= at_least).tolist():
         score = _difference(own(step), own(step + 1), at_least)
         if score > 0:
             score = min(score, _on_one_scale(reduced[step], reduced[step + 1], at_least))
@@ -82,16 +84,29 @@ def small_scores(small: NDArray[np.uint8], at_least: float = 0.0) -> NDArray[np.
     return scores
 
 
-def _bounds(reduced: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the scores of the steps between reduced frames [T,24,24,3] do not reach: float32 [T-1].
+def shot_difference(a: NDArray[np.float32], b: NDArray[np.float32], at_least: float) -> float:
+    """Score two small frames [24,24,3], however far apart, as `small_scores` does neighbours."""
+    score = _difference(_on_own_scale(a), _on_own_scale(b), at_least)
+    return min(score, _on_one_scale(a, b, at_least)) if score > 0 else score
+
+
+def unexplained(picture: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> float:
+    """What of a small frame is found in no other one: the sum of squared differences of its blocks
+    from their best matches in any of the others."""
+    best = np.min([_best_squares(picture, other) for other in others], axis=0)
+    return float(best.sum())
+
+
+def bounds(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the `shot_difference` of small frames [N,24,24,3] and others does not reach: [N].
 
     This is a bound on the score with both frames on one scale, which is not above it. The best
     match of a block is no worse than the block in its own place. And a colour that moves by one bin
     along a channel moves at most the weight of its pixel.
     """
-    contrasts = reduced.std(axis=(1, 2, 3))
-    scale = np.maximum((contrasts[:-1] + contrasts[1:]) / 2, _CONTRAST)
-    off = reduced[1:] - reduced[:-1]
+    contrasts = before.std(axis=(1, 2, 3)), after.std(axis=(1, 2, 3))
+    scale = np.maximum((contrasts[0] + contrasts[1]) / 2, _CONTRAST)
+    off = after - before
     count = SMALL_SIDE // _BLOCK
     squares = (off * off).reshape(-1, count, _BLOCK, count, _BLOCK * 3).mean(axis=(2, 4))
     unmoved = np.sqrt(squares).mean(axis=(1, 2)) / scale
@@ -152,14 +167,19 @@ def _difference(a: _Look, b: _Look, at_least: float) -> float:
 
 def _unmatched(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Mean over the blocks of `a` of the rms difference from their best match in `b`."""
+    return float(np.sqrt(_best_squares(a, b) / (_BLOCK * _BLOCK * 3)).mean())
+
+
+def _best_squares(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each block of `a` the sum of squared differences from its best match in `b`: [16]."""
     blocks = _blocks(a).astype(np.float64)  # [16, 108]
     places = np.lib.stride_tricks.sliding_window_view(b, (_BLOCK, _BLOCK), axis=(0, 1))
     patches = places.transpose(0, 1, 3, 4, 2).reshape(-1, blocks.shape[1]).astype(np.float64)
     # einsum, not a matrix product: that would start BLAS threads, which harm beside other workers.
     products = np.einsum("ik,jk->ij", blocks, patches)
     squares = (blocks**2).sum(axis=1)[:, None] + (patches**2).sum(axis=1) - 2 * products
-    best = np.where(_within_reach(), squares, np.inf).min(axis=1)
-    return float(np.sqrt(best.clip(min=0) / blocks.shape[1]).mean())
+    best: NDArray[np.float64] = np.where(_within_reach(), squares, np.inf).min(axis=1).clip(min=0)
+    return best
 
 
 def _blocks(picture: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -105,7 +105,7 @@ def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_deco
     shown, videos = trainer.demonstrations(BUDGET), trainer._unlabelled(BUDGET)
     assert stages["clone"].record["windows"] == len(shown) + len(videos)
     decoder = stages["decoder"].model
-    named = named_actions(videos, decoder, trainer.config)
+    named = named_actions(videos, [decoder], trainer.config)
     assert named.batch.keys == videos.batch.keys
     assert isinstance(named.batch, ActionBatch)
     assert isinstance(shown.batch, ActionBatch)
@@ -132,7 +132,7 @@ def test_arms_learn_from_short_windows_and_padding_does_not_matter(
         assert all(math.isfinite(value) for value in stage.record["metrics"].values())
     decoder, videos = stages["decoder"].model, trainer._unlabelled(BUDGET)
     assert set(videos.batch.mask.sum(1).tolist()) == set(range(1, 9))
-    named = named_actions(videos, decoder, config).batch
+    named = named_actions(videos, [decoder], config).batch
     assert isinstance(named, ActionBatch)
     assert torch.equal(named.action_mask.sum(1), videos.batch.mask.sum(1))  # one action a step
     spoilt = replace(named, flow=named.flow.float(), actions=named.actions.clone())

@@ -9,7 +9,7 @@ import torch
 from sofdata.bench.baselines.framed import (
     FramedActionBatch,
     FramedBatch,
-    FramedHistoryBatch,
+    FramedSeenBatch,
     places_between,
 )
 from sofdata.bench.baselines.lapa import LapaEvaluation, LatentActions
@@ -186,7 +186,7 @@ def test_windows_in_memory_find_the_frames_between(data: BenchData) -> None:
     plain = read_windows(data.folders["demos"]).rows(range(2))
     assert type(plain) is ActionBatch
     both = windows.with_history(2).rows(range(12))
-    assert isinstance(both, FramedHistoryBatch)
+    assert isinstance(both, FramedSeenBatch)
     assert torch.equal(both.between, batch.between)
     assert both.earlier.shape[:2] == (12, 2)
 

@@ -10,7 +10,7 @@ from sofdata.bench.study.data import BenchData
 from sofdata.bench.study.memory import MemoryLoader, read_windows, small_frames
 from sofdata.errors import ConfigError
 from sofdata.loading.loader import Loader
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.seen import SeenBatch
 from sofdata.types import ActionBatch
 
 
@@ -117,7 +117,7 @@ def test_a_history_is_where_earlier_windows_of_the_same_source_begin(data: Bench
         places = [number[f"{source}-00000{window}"] for window in (3, 4, 5)]
         assert torch.equal(seen[row], batch.first[places])
     some = windows.rows(later)
-    assert isinstance(some, HistoryBatch)
+    assert isinstance(some, SeenBatch)
     assert torch.equal(some.images, seen[later])
 
 

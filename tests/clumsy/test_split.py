@@ -18,11 +18,11 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.verify import verify
 from sofdata.loading.loader import Loader
 from sofdata.loading.split import HeldOut, Side, Sides
+from sofdata.shards.layout import SPLIT
 from sofdata.shards.parquet import write_table
 from sofdata.storage.tree import Tree
 from sofdata.train.config import load_train_config
 from sofdata.train.run import train_stage
-from sofdata.train.sides import SPLIT
 from sofdata.train.stage import StageJob
 from tests.helpers import ingest, sofdata
 from tests.lerobots import TOP, WRIST, jumping_texture

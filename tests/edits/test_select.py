@@ -14,13 +14,13 @@ from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import DatasetRecord
 from sofdata.storage.tree import Tree
 from sofdata.system import fault_points
-from tests.edits.tiny import ingest_tiny, select_tiny, write_tiny
+from tests.edits.tiny import but_record, ingest_tiny, select_tiny, write_tiny
 from tests.helpers import hashes
 
 
 def test_a_selection_of_everything_is_the_dataset_to_the_byte(tiny: Path, tmp_path: Path) -> None:
     select_tiny(tiny, tmp_path / "all")
-    assert _but_record(tmp_path / "all") == _but_record(tiny)
+    assert but_record(tmp_path / "all") == but_record(tiny)
 
 
 def test_windows_and_videos_that_are_left_out_are_told(tiny: Path, tmp_path: Path) -> None:
@@ -67,7 +67,8 @@ def test_the_parent_is_not_changed_and_the_lineage_names_it(tiny: Path, tmp_path
     before = hashes(tiny)
     dataset = select_tiny(tiny, tmp_path / "fast", "motion > 1.2").dataset
     assert hashes(tiny) == before
-    (step,) = dataset.lineage or ()
+    assert dataset.lineage is not None
+    (step,) = dataset.lineage
     parent = _record(tiny)
     assert step.operation == "select"
     assert step.command == f"sofdata select {tiny} NEW --where 'motion > 1.2'"
@@ -208,7 +209,7 @@ def test_a_selection_in_an_object_store_is_the_same(tiny: Path, tmp_path: Path) 
     for name in ("index.parquet", "rejects.parquet", "videos.parquet", "shards/index.json"):
         assert far.read(name) == (tmp_path / "local" / name).read_bytes()
     select_tiny("memory://edits/far", tmp_path / "back")
-    assert _but_record(tmp_path / "back") == _but_record(tmp_path / "local")
+    assert but_record(tmp_path / "back") == but_record(tmp_path / "local")
 
 
 def test_a_filter_that_selects_nothing_is_refused_before_anything_is_written(
@@ -223,10 +224,6 @@ def _record(dest: Path) -> DatasetRecord:
     found = read_dataset(Tree(str(dest)))
     assert found is not None
     return found
-
-
-def _but_record(dest: Path) -> dict[str, str]:
-    return {name: each for name, each in hashes(dest).items() if name != "dataset.json"}
 
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.edits.derive import derive, run_config
+from sofdata.edits.append import Corpus, append
+from sofdata.edits.derive import derive, quietly, run_config
+from sofdata.edits.merge import merged
 from sofdata.edits.parents import open_parent
 from sofdata.edits.select import Selection, selected
+from sofdata.ingest.mode import Mode
 from sofdata.ingest.run import Summary
 from sofdata.storage.tree import Tree
-from tests.helpers import ingest
+from tests.helpers import hashes, ingest
 from tests.videos import write_video
 
 SETTINGS = (
@@ -42,11 +45,31 @@ def select_tiny(dest: Path | str, new: Path | str, where: str = "", **run: objec
     return derive(derivation, run_config(**{"engine": "inline", **run}))  # type: ignore[arg-type]
 
 
+def merge_tiny(new: Path | str, *dests: Path | str, **run: object) -> Summary:
+    """Merge in this process, unless `run` says otherwise."""
+    derivation = merged([open_parent(Tree(str(dest))) for dest in dests], Tree(str(new)))
+    return derive(derivation, run_config(**{"engine": "inline", **run}))  # type: ignore[arg-type]
+
+
+def append_tiny(
+    source: Path | str, dest: Path | str, *, update: bool = False, name: str = "", **run: object
+) -> Summary:
+    """Append in this process, unless `run` says otherwise."""
+    how = run_config(**{"engine": "inline", **run})  # type: ignore[arg-type]
+    corpus, mode = Corpus(Tree(str(source)), name=name), Mode.of(update=update)
+    return append(corpus, Tree(str(dest)), how, quietly, mode=mode)
+
+
+def but_record(dest: Path) -> dict[str, str]:
+    """As `hashes`, without `dataset.json`, which tells how it was made."""
+    return {name: each for name, each in hashes(dest).items() if name != "dataset.json"}
+
+
 def _frames(number: int) -> NDArray[np.uint8]:
     """A texture [6,32,32,3], a little different in each video, that moves by so many px a frame."""
     speed = 0 if number % 5 == 4 else 1 + number % 3
-    texture = _texture().copy()
-    texture[:2, :2] = (number % 251, number // 251, 7)
+    texture = np.roll(_texture(), 4 * (number % 12), axis=0)
+    texture[:8] = (40 + number % 200, 40 + 3 * (number // 200), 7)
     return np.stack([np.roll(texture, step * speed, axis=1)[:32, :32] for step in range(6)])
 
 

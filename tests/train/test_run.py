@@ -19,12 +19,12 @@ from sofdata.loading.split import Sides
 from sofdata.models.files import load_file
 from sofdata.models.saved import MODEL, load_skill, save_model
 from sofdata.scenes.pushing import write_pushing_demonstrations
+from sofdata.shards.layout import SPLIT
 from sofdata.storage.tree import Tree
 from sofdata.train.config import StageName, TrainConfig, load_train_config
 from sofdata.train.encode import encode
 from sofdata.train.ranks import Ranks
 from sofdata.train.run import train_stage
-from sofdata.train.sides import SPLIT
 from sofdata.train.stage import StageJob, build_model, loaders
 from tests.helpers import ingest
 from tests.helpers import sofdata as command

@@ -330,3 +330,27 @@ def test_memory_does_not_grow_with_the_video() -> None:
     finally:
         tracemalloc.stop()
     assert late < early + 100_000
+
+
+def test_steps_of_a_gradual_change_are_one_rejected_window_and_no_other_spans_them() -> None:
+    for chunk in (1, 4, 12, 30):
+        found = cut(30, dict.fromkeys(range(10, 15), "gradual"), chunk=chunk)
+        changes = [w for w in found if isinstance(w, RejectedWindow)]
+        assert [(w.start_s, w.end_s, w.reason) for w in changes] == [(1.0, 1.5, "gradual")]
+        assert all(w.end_s <= 1.0 or w.start_s >= 1.5 for w in found if w not in changes)
+        assert [w.index for w in found] == list(range(len(found)))
+        assert {w.cut for w in found if isinstance(w, SkillWindow)} == {"start", "gradual"}
+
+
+@pytest.mark.parametrize("where", [range(4), range(26, 30), range(30)])
+def test_a_gradual_change_may_begin_or_end_a_video(where: range) -> None:
+    found = cut(30, dict.fromkeys(where, "gradual"), chunk=7)
+    (change,) = [w for w in found if isinstance(w, RejectedWindow)]
+    assert (change.reason, steps_of(change)) == ("gradual", (where.start, where.stop))
+
+
+def test_gradual_changes_beside_other_breaks_stay_what_they_are() -> None:
+    breaks = {10: "gradual", 11: "redacted", 12: "gradual", 13: "gradual"}
+    found = [w for w in cut(30, breaks, chunk=5) if isinstance(w, RejectedWindow)]
+    said = [(w.start_s, w.reason) for w in found if w.reason != "too_short"]
+    assert said == [(1.0, "gradual"), (1.1, "redacted"), (1.2, "gradual")]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.seen import SeenBatch
 from sofdata.types import ActionBatch, Batch
 
 
@@ -34,8 +34,9 @@ class FramedActionBatch(ActionBatch):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class FramedHistoryBatch(HistoryBatch):
-    """A batch of demonstrations with earlier frames and the frames between, as `FramedBatch`."""
+class FramedSeenBatch(SeenBatch):
+    """A batch of demonstrations with what is seen beside and the frames between, as
+    `FramedBatch`."""
 
     between: Tensor
 
@@ -43,7 +44,7 @@ class FramedHistoryBatch(HistoryBatch):
 def frames_of(batch: Batch) -> Tensor:
     """All frames of a batch's windows that there are: uint8 [B,L+1,3,H,W], or the two [B,2,...]."""
     ends = batch.first[:, None], batch.last[:, None]
-    if isinstance(batch, FramedBatch | FramedActionBatch | FramedHistoryBatch):
+    if isinstance(batch, FramedBatch | FramedActionBatch | FramedSeenBatch):
         return torch.cat([ends[0], batch.between, ends[1]], 1)
     return torch.cat(ends, 1)
 

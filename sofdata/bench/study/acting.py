@@ -27,12 +27,14 @@ class ClonedActor:
     decoder: ActionDecoder
 
     @torch.no_grad()
-    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+    def act(
+        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+    ) -> Acted:
         """See `Actor`."""
         no_skill = Skill(
             torch.zeros(len(images), 0, 1), torch.zeros(len(images), 0, dtype=torch.int64)
         )
-        return acted(self.decoder, self.decoder.act(images, no_skill, texts).values)
+        return acted(self.decoder, self.decoder.act(images, no_skill, texts, state).values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +46,9 @@ class PriorActor:
     config: ActingConfig
 
     @torch.no_grad()
-    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+    def act(
+        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+    ) -> Acted:
         """See `Actor`."""
         config, planner = self.config, self.planner
         generator = Generator().manual_seed(seed)
@@ -57,24 +61,32 @@ class PriorActor:
             generator,
             likelihood=config.combine == "likeliest",
         )
-        return self.choose(images, texts, codes, log_prob)
+        return self.choose(images, texts, codes, log_prob, state)
 
     def choose(
-        self, images: Tensor, texts: Sequence[str], codes: Tensor, log_prob: Tensor
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        codes: Tensor,
+        log_prob: Tensor,
+        state: Tensor | None = None,
     ) -> Acted:
         """Actions from S skills each: codes [B,S,n,D] with log-likelihoods [B,S]."""
         rows = torch.arange(len(images))
         if self.config.combine == "likeliest":
             best = log_prob.argmax(1)
             skill = Skill(codes[rows, best], torch.zeros(len(images), 0, dtype=torch.int64))
-            return acted(self.decoder, self.decoder.act(images, skill, texts).values, skill.codes)
-        chunks = self._decode(images, texts, codes)  # [B, S, N, A]
+            taken = self.decoder.act(images, skill, texts, state).values
+            return acted(self.decoder, taken, skill.codes)
+        chunks = self._decode(images, texts, codes, state)  # [B, S, N, A]
         mean = chunks.mean(1)
         nearest = (chunks - mean[:, None]).square().sum((2, 3)).argmin(1)
         chosen = mean if self.config.combine == "mean" else chunks[rows, nearest]
         return acted(self.decoder, self.decoder.finish(chosen).values, codes[rows, nearest])
 
-    def _decode(self, images: Tensor, texts: Sequence[str], codes: Tensor) -> Tensor:
+    def _decode(
+        self, images: Tensor, texts: Sequence[str], codes: Tensor, state: Tensor | None
+    ) -> Tensor:
         """Normalised actions of every skill, [B,S,N,A]."""
         decoder, number = self.decoder, codes.shape[1]
         flat = codes.flatten(0, 1)  # [B*S, n, D]
@@ -82,7 +94,7 @@ class PriorActor:
             chunks: Tensor = decoder(images.repeat_interleave(number, 0), flat)
         else:
             seen = decoder.observe(images).repeat_interleave(number, 0)
-            task = decoder.tasks(texts)
+            task = decoder.told(texts, state)
             tasks = None if task is None else task.repeat_interleave(number, 0)
             skills = decoder.conditioning(images.repeat_interleave(number, 0), flat)
             chunks = decoder.read(seen, skills, tasks)
@@ -105,15 +117,19 @@ class SearchActor:
     acting: ActingConfig
 
     @torch.no_grad()
-    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+    def act(
+        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+    ) -> Acted:
         """See `Actor`."""
         seen = self.planner.observe(images)
         goal = torch.stack([self._goal(row, text) for row, text in zip(seen, texts, strict=True)])
         if self.mpc.carries == "elites":
             found = self.planner.elites(images, texts, goal=goal, mpc=self.mpc, seed=seed)
-            return PriorActor(self.planner, self.decoder, self.acting).choose(images, texts, *found)
+            drawing = PriorActor(self.planner, self.decoder, self.acting)
+            return drawing.choose(images, texts, *found, state)
         skill = self.planner.plan(images, texts, goal=goal, mpc=self.mpc, seed=seed).first
-        return acted(self.decoder, self.decoder.act(images, skill, texts).values, skill.codes)
+        taken = self.decoder.act(images, skill, texts, state).values
+        return acted(self.decoder, taken, skill.codes)
 
     def _goal(self, seen: Tensor, text: str) -> Tensor:
         goals = self.goals[text]

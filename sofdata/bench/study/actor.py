@@ -25,8 +25,12 @@ class Acted:
 class Actor(Protocol):
     """A policy of the benchmark."""
 
-    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+    def act(
+        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+    ) -> Acted:
         """Actions for images uint8 [B,3,px,px], one text each; equal for an equal seed.
+
+        state: float32 [B,S], the robot's own; given with decoder.model.state alone.
 
         With decoder.model.history, images are [B,1+H,3,px,px], the present one last.
         """

@@ -61,14 +61,20 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
     if arm.latent:
         latent = latent_stage(arm.latent, config)
         parts[KINDS[arm.latent]] = identity(latent, exclude={"run"})
+    if arm.latent == "flow" and config.joint.weight:
+        parts["joint"] = config.joint.model_dump(mode="json")
     if arm.clones:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
         if config.naming.overlap:
             parts["overlap"] = True
+        if config.naming.members > 1:
+            parts["members"] = [config.naming.members, config.naming.trust]
     if arm.prior:
         parts["planner"] = identity(config.planner, exclude={"run"})
         parts["planner"]["model"] = config.planner.model.content()
         parts["acting"] = identity(config.acting)
+        if config.drawn.share:
+            parts["drawn"] = config.drawn.model_dump(mode="json")
     if cell.held_out and config.try_labelled:
         parts["try_labelled"] = True
     return parts
@@ -135,6 +141,7 @@ def _result(
             step_frames=config.step_frames,
             image_px=config.skill.model.image_px,
             history=config.decoder.model.history,
+            state=reads_state(stages),
         )
 
     found = tried(cell.tried(tasks))
@@ -197,9 +204,11 @@ def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, Train
         stages[KINDS[arm.latent]] = latent
         if arm.prior:
             stages["planner"] = trainer.planner(arm, budget, latent)
-    stages["decoder"] = trainer.decoder(arm, budget, latent)
+    stages["decoder"] = trainer.decoder(arm, budget, latent, stages.get("planner"))
     if arm.clones and latent is not None:
-        stages["clone"] = trainer.clone(budget, latent, stages["decoder"])
+        members = trainer.members(arm, budget, latent)
+        stages |= {f"decoder {place}": each for place, each in enumerate(members[1:], 2)}
+        stages["clone"] = trainer.clone(budget, latent, members)
     return stages
 
 
@@ -253,13 +262,19 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
     for number, batch in enumerate(MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0)):
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
-        taken = actor.act(decoder.images(batch), texts, number).actions
+        state = {"state": decoder.state_of(batch)} if reads_state(stages) else {}
+        taken = actor.act(decoder.images(batch), texts, number, **state).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed
         total += float(gap.abs()[real.expand_as(gap)].double().sum())
         count += int(real.expand_as(gap).sum())
     return total / max(count, 1)
+
+
+def reads_state(stages: dict[str, TrainedStage]) -> bool:
+    """Whether what acts reads the robot's own state."""
+    return "clone" not in stages and stages["decoder"].model.config.state
 
 
 def _draw(found: Rollouts, folder: Path, stages: dict[str, TrainedStage]) -> list[str]:

@@ -59,12 +59,54 @@ class NamingConfig(Section):
         description="Whether an action that lies in several windows gets the mean of what they "
         "name. For all arms that clone.",
     )
+    members: Annotated[int, Field(ge=1, le=16), Earlier(1)] = Field(
+        1,
+        description="Decoders that name actions together, each trained from a seed of its own; the "
+        "mean of theirs counts. For all arms that clone.",
+    )
+    trust: Annotated[float, Field(ge=0), Earlier(0.0)] = Field(
+        0.0,
+        description="How much a clone goes by the agreement of the `members`: an action counts "
+        "1 / (1 + (trust x spread)^2) in its loss, where spread is their standard deviation, in "
+        "standard deviations of the actions; 0: all count alike. At 5 one that they name with a "
+        "spread of 0.2 counts half.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.context and self.condition != "motion":
             raise ValueError(f"context {self.context} is read with condition=motion alone")
+        if self.trust and self.members < 2:
+            raise ValueError("trust goes by how far members differ: give members=2 or more")
         return self
+
+
+class DrawnConfig(Section):
+    """Action decoders that are trained on skills as the prior draws them, for arms that draw."""
+
+    share: Annotated[float, Field(ge=0, le=1), Earlier(0.0)] = Field(
+        0.0,
+        description="Share of the samples of a step whose skill is one that the prior draws for "
+        "the window's image and task, at acting.temperature, in place of the true one; the actions "
+        "stay those of the demonstration. 0: true skills alone.",
+    )
+    number: Annotated[int, Field(ge=1, le=256), Earlier(8)] = Field(
+        8, description="Draws for each window, made once, of which each step takes one."
+    )
+
+
+class JointConfig(Section):
+    """The skill model trained jointly with the labels, as in CLAM (arXiv 2505.04999)."""
+
+    weight: Annotated[float, Field(ge=0), Earlier(0.0)] = Field(
+        0.0,
+        description="Weight, in the loss of the skill model, of the error of a small head that "
+        "reads the actions of labelled windows off their codes; the head is thrown away. 0: the "
+        "skill model sees no label. Above 0 it is another one for each K.",
+    )
+    batch_size: Annotated[int, Field(ge=1), Earlier(32)] = Field(
+        32, description="Labelled windows a step, beside those of the videos."
+    )
 
 
 class EvaluationConfig(Section):
@@ -123,6 +165,8 @@ class BenchConfig(Section):
     tracks: TracksStage = TracksStage()
     acting: ActingConfig = ActingConfig()
     naming: NamingConfig = NamingConfig()
+    drawn: DrawnConfig = DrawnConfig()
+    joint: JointConfig = JointConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     skill_encoder: Literal["frozen", "tuned"] = Field(
         "tuned", description="The image encoder of decoders that are conditioned on a skill."

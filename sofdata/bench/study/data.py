@@ -160,9 +160,11 @@ class _Collected:
     folder: Path
     record: dict[str, Any]
 
-    def base(self, settings: IngestConfig, out: Path) -> Path:
+    def base(self, settings: IngestConfig, out: Path, with_state: bool) -> Path:
         """Where it is ingested to: the same for all studies that use it."""
         content = {"ingest": settings.content(), "collected": _identity(self.record)}
+        if with_state:
+            content["with_state"] = True
         return out / "data" / json_digest(content)[:16]
 
 
@@ -179,9 +181,11 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
     for part, found in parts.items():
         if part == "videos" and not needs_videos(config):
             continue
-        base = found.base(settings, out)
+        labels = {"with_actions": part != "videos"}
+        labels["with_state"] = config.decoder.model.state and part != "videos"
+        base = found.base(settings, out, labels["with_state"])
         base.mkdir(parents=True, exist_ok=True)
-        chosen = settings.model_copy(update={"with_actions": part != "videos"})
+        chosen = settings.model_copy(update=labels)
         with locked(base / f"{part}.lock"):
             spent += _ingest(found.folder, base / part, chosen)
         folders[part] = str(base / part)
@@ -242,6 +246,8 @@ def _digest(
     content = {"ingest": settings.content(), "collected": _identity(labelled.record)}
     if "videos" in parts and (config.labels == "play" or config.videos_from):
         content["videos"] = _identity(parts["videos"].record)
+    if config.decoder.model.state:
+        content["with_state"] = True
     return json_digest(content)
 
 

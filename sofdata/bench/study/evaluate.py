@@ -88,12 +88,14 @@ def evaluate(
     step_frames: int = 1,
     image_px: int = FRAME,
     history: int = 0,
+    state: bool = False,
 ) -> Rollouts:
     """Try every task from every seed.
 
     noise_seed: of the policy's random draws. step_frames: control steps that a step of flow spans.
     image_px: side of the images that the policy is given. history: how many earlier ones it is
     given, each a step of flow before the next; those that are not drawn anyway are drawn for it.
+    state: whether it is given the robot's own state.
     """
     found = Rollouts()
     drawn = frozenset(seeds[: config.strips])
@@ -117,7 +119,8 @@ def evaluate(
         looks = [run.look() for run in active]
         batch = _given(looks, image_px)
         texts = [run.task.text for run in active]
-        acted = actor.act(batch, texts, _turn_seed(noise_seed, turn))
+        own = {"state": _states(active)} if state else {}
+        acted = actor.act(batch, texts, _turn_seed(noise_seed, turn), **own)
         for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):
             run.keep(looks[row][-1], None if acted.codes is None else acted.codes[row])
             if outcome := run.execute(chunk, acted.votes):
@@ -130,6 +133,11 @@ def evaluate(
     order = {task.name: place for place, task in enumerate(tasks)}
     found.outcomes.sort(key=lambda outcome: (order[outcome.task], outcome.seed))
     return found
+
+
+def _states(runs: list[_Run]) -> torch.Tensor:
+    """The robots' own states, float32 [B,S]."""
+    return torch.from_numpy(np.stack([run.env.state() for run in runs]).astype(np.float32))
 
 
 def _given(looks: list[list[Image]], px: int) -> torch.Tensor:

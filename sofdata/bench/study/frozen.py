@@ -79,8 +79,9 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
         for key in ("held_out_list", "held_out_where"):
             if not settings[stage]["data"][key]:
                 del settings[stage]["data"][key]
-    if not settings["naming"]:
-        del settings["naming"]
+    for name in ("naming", "drawn", "joint"):
+        if not settings[name]:
+            del settings[name]
     if settings["tracks"] == identity(TracksStage(), exclude={"run"}):
         del settings["tracks"]
     return settings

@@ -19,7 +19,7 @@ from torch.nn import functional
 from sofdata.bench.baselines.framed import (
     FramedActionBatch,
     FramedBatch,
-    FramedHistoryBatch,
+    FramedSeenBatch,
     places_between,
 )
 from sofdata.errors import ContractError
@@ -27,23 +27,23 @@ from sofdata.loading.catalog import Geometry, open_catalog
 from sofdata.loading.loader import Loader
 from sofdata.loading.order import Order
 from sofdata.loading.quotes import quoted
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.seen import SeenBatch
 from sofdata.models.skill.eyes import FRAME, check_image_px
 from sofdata.storage.tree import Tree
-from sofdata.types import ActionBatch, Batch
+from sofdata.types import ActionBatch, Batch, StateBatch
 
 _AT_ONCE = 256
 _SAMPLED = 4_000  # windows that a percentile is taken of
 _NAMES = ("flow", "first", "last", "mask", "text_ids")
 _OF_ACTIONS = ("actions", "action_mask")
-# By whether they have a history, actions, and frames between.
+# By whether something is seen beside them, they have actions, and frames between.
 _BATCHES: dict[tuple[bool, bool, bool], Callable[..., Batch]] = {
     (False, False, False): Batch,
     (False, False, True): FramedBatch,
     (False, True, False): ActionBatch,
     (False, True, True): FramedActionBatch,
-    (True, True, False): HistoryBatch,
-    (True, True, True): FramedHistoryBatch,
+    (True, True, False): SeenBatch,
+    (True, True, True): FramedSeenBatch,
 }
 
 
@@ -55,6 +55,8 @@ class MemoryWindows:
     texts: what `batch.text_ids` point to. p99_px: of all flow of the dataset.
     before: int64 [M,H], the rows whose first frames come before that of each window, the oldest
         first; None without a history.
+    state: float32 [M,S], the robot's own at each window's first frame; None: not wanted.
+    weights: float32 [M,N], how much each action counts in a loss; None: all alike.
     between: int64 [M,L-1], where the frames between first and last lie (see `places_between`), if
         they are wanted.
     """
@@ -65,6 +67,8 @@ class MemoryWindows:
     geometry: Geometry
     before: Tensor | None = None
     between: Tensor | None = None
+    state: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.batch.keys)
@@ -78,13 +82,26 @@ class MemoryWindows:
         values["flow"] = self.batch.flow[chosen].float()
         keys = tuple(self.batch.keys[int(place)] for place in places)
         labelled = isinstance(self.batch, ActionBatch)
-        if labelled:
+        if isinstance(self.batch, ActionBatch):
             values |= {name: getattr(self.batch, name)[chosen] for name in _OF_ACTIONS}
-        if labelled and self.before is not None:
-            values["earlier"] = self.batch.first[self.before[chosen]]  # [B, H, 3, px, px]
+            values |= self._beside(chosen, self.batch.action_mask.shape[1])
         if self.between is not None:
             values["between"] = self._frames(chosen)
         return _BATCHES["earlier" in values, labelled, "between" in values](keys=keys, **values)
+
+    def _beside(self, chosen: Tensor, actions: int) -> dict[str, Tensor]:
+        """What a `SeenBatch` of some windows has beside them; {} where there is nothing of it."""
+        if self.before is None and self.state is None and self.weights is None:
+            return {}
+        size = len(chosen)
+        before = torch.zeros(size, 0, dtype=torch.int64)
+        if self.before is not None:
+            before = self.before[chosen]
+        return {
+            "earlier": self.batch.first[before],  # [B, H, 3, px, px]
+            "state": torch.zeros(size, 0) if self.state is None else self.state[chosen],
+            "weights": torch.ones(size, actions) if self.weights is None else self.weights[chosen],
+        }
 
     def images(self, places: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The first frames of some of them, uint8 [B,3,px,px]; with a history, those before them
@@ -159,14 +176,25 @@ class MemoryWindows:
 
     def joined(self, other: MemoryWindows) -> MemoryWindows:
         """These windows followed by those of `other`, of the same texts and sizes; without the
-        frames between."""
+        frames between, and without a state that not all have."""
         if self.texts != other.texts or type(self.batch) is not type(other.batch):
             raise ContractError("windows of other texts, or without actions, cannot be joined")
         before = self.before
         if before is not None and other.before is not None:
             before = torch.cat([before, other.before + len(self)])
         batch = _joined([self.batch, other.batch])
-        return replace(self, batch=batch, before=before, between=None)
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            weights = torch.cat([self._counts(), other._counts()])
+        state = None
+        if self.state is not None and other.state is not None:
+            state = torch.cat([self.state, other.state])
+        return replace(self, batch=batch, before=before, between=None, state=state, weights=weights)
+
+    def _counts(self) -> Tensor:
+        """`weights`, where there are none 1 for each action."""
+        assert isinstance(self.batch, ActionBatch)
+        return torch.ones(self.batch.action_mask.shape) if self.weights is None else self.weights
 
 
 def read_windows(
@@ -185,11 +213,21 @@ def read_windows(
     where = "" if sources is None else f"source in ({', '.join(map(quoted, sources))},)"
     loader = Loader(url, batch_size=_AT_ONCE, shuffle=False, where=where)
     check_image_px(image_px, loader.geometry.frame_px)
-    parts = [_small(batch, image_px) for batch in loader.epoch(0)]
+    parts, states = list[Batch](), list[Tensor]()
+    for found in loader.epoch(0):
+        parts.append(_small(found, image_px))
+        if isinstance(found, StateBatch):
+            states.append(found.states[:, 0])  # [B, S], at the first frame
     loader.close()
     batch, p99_px = _joined(parts), float(loader.statistics["p99_px"])
-    between = _between(url, batch) if frames else None
-    return MemoryWindows(batch, tuple(loader.texts), p99_px, loader.geometry, between=between)
+    return MemoryWindows(
+        batch,
+        tuple(loader.texts),
+        p99_px,
+        loader.geometry,
+        between=_between(url, batch) if frames else None,
+        state=torch.cat(states) if states else None,
+    )
 
 
 def _between(url: str, batch: Batch) -> Tensor:
@@ -206,7 +244,7 @@ def _between(url: str, batch: Batch) -> Tensor:
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
-    kind = type(parts[0])
+    kind = ActionBatch if isinstance(parts[0], ActionBatch) else Batch
     names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
     values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)

@@ -3,13 +3,15 @@
     windows of videos ─► (flow around them) ─► action decoder ─► (means over windows) ─► actions
 
 Windows overlap where they begin less than a window apart, so that an action lies in several. Each
-names it, and their mean errs less. Since a video is known beyond its windows, a decoder can also
-read what was seen around a window (condition "motion"), which no policy can. Equation numbers (Eq.
-n) are those of docs/models.md.
+names it, and their mean errs less. So does the mean of several decoders trained from other seeds,
+and by how much these differ tells where they are to be trusted. Since a video is known beyond its
+windows, a decoder can also read what was seen around a window (condition "motion"), which no policy
+can. Equation numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,12 +85,31 @@ def _wider(batch: Batch, flow: Tensor) -> Batch:
 
 @torch.no_grad()
 def named_actions(
-    windows: MemoryWindows, decoder: ActionDecoder, config: BenchConfig
+    windows: MemoryWindows, decoders: Sequence[ActionDecoder], config: BenchConfig
 ) -> MemoryWindows:
-    """Windows with the actions that the decoder reads off what happens in them.
+    """Windows with the actions that decoders read off what happens in them, the mean of theirs;
+    where `naming.trust` says so with weights, by how much they agree.
 
     Raises `ConfigError` where means over windows are wanted and actions do not fit the steps.
     """
+    each = torch.stack([_named(windows, decoder, config) for decoder in decoders])  # [E, M, N, A]
+    decoder = decoders[0]
+    found = windows.with_actions(decoder.finish(each.mean(0)).values)
+    if not config.naming.trust:
+        return found
+    regressed = decoder.get_buffer("_regressed").nonzero().flatten()
+    spread = each[..., regressed].std(0, correction=0).mean(2)  # [M, N]
+    return replace(found, weights=trusted(spread, config.naming.trust))
+
+
+def trusted(spread: Tensor, trust: float) -> Tensor:
+    """How much actions count, 0 to 1, that were named with such a spread (Eq. 38)."""
+    return 1 / (1 + (trust * spread).square())
+
+
+@torch.no_grad()
+def _named(windows: MemoryWindows, decoder: ActionDecoder, config: BenchConfig) -> Tensor:
+    """Normalised actions [M,N,A] that one decoder names."""
     stride, context = config.ingest.windows.stride, decoder.config.context
     steps = windows.batch.mask.shape[1]
     line = timeline(windows, stride) if context or config.naming.overlap else None
@@ -102,7 +123,7 @@ def named_actions(
     named = torch.cat(parts)  # [M, N, A]
     if line is not None and config.naming.overlap:
         named = _mean_over_windows(named, line, windows.batch.mask)
-    return windows.with_actions(decoder.finish(named).values)
+    return named
 
 
 def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
@@ -124,15 +145,17 @@ def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
 
 
 def naming_error(
-    windows: MemoryWindows, decoder: ActionDecoder, config: BenchConfig
+    windows: MemoryWindows, decoders: Sequence[ActionDecoder], config: BenchConfig
 ) -> dict[str, float]:
     """How far named actions are from those that were taken, over all windows.
 
     error: mean absolute error over regressed dimensions, in standard deviations of the training
-    demonstrations; error_0 and so on: of each of them; bias: the root mean square of signed errors
+    demonstrations; error_0 and so on: of each of them; trusted: the mean error weighted as a clone
+    weighs actions, where it does; bias: the root mean square of signed errors
     over tasks and dimensions. gripper: share of right values of a gripper that has two.
     """
-    true, named = windows.batch, named_actions(windows, decoder, config).batch
+    decoder, found_windows = decoders[0], named_actions(windows, decoders, config)
+    true, named = windows.batch, found_windows.batch
     assert isinstance(true, ActionBatch)
     assert isinstance(named, ActionBatch)
     number = min(true.actions.shape[1], named.actions.shape[1])
@@ -141,6 +164,10 @@ def naming_error(
     regressed = decoder.get_buffer("_regressed").nonzero().flatten().tolist()
     found = {"error": float(gap[real][:, regressed].abs().mean())}
     found |= {f"error_{each}": float(gap[real][:, each].abs().mean()) for each in regressed}
+    if found_windows.weights is not None:
+        weights = found_windows.weights[:, :number][real]
+        errors = gap[real][:, regressed].abs().mean(1)
+        found["trusted"] = float((errors * weights).sum() / weights.sum())
     tasks = [true.text_ids == text for text in sorted(set(true.text_ids.tolist()))]
     means = [gap[task][real[task]].mean(0) for task in tasks]
     found["bias"] = float(torch.stack(means)[:, regressed].square().mean().sqrt())

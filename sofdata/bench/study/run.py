@@ -36,7 +36,7 @@ from sofdata.bench.study.folds import folds_of
 from sofdata.bench.study.frozen import check_frozen
 from sofdata.bench.study.stages import Trainer
 from sofdata.bench.study.wanted import Cell, wanted_cells
-from sofdata.errors import TransientError
+from sofdata.errors import ConfigError, TransientError
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import only_driver
 from sofdata.storage.tree import Tree
@@ -119,6 +119,10 @@ def _run(
     keep_memory()
     suite = find_suite(config.suite)
     suite.check()
+    if config.decoder.model.state and not suite.state_names:
+        raise ConfigError(
+            f"robots of {suite.name} tell no state of their own: set decoder.model.state=false"
+        )
     tasks = tasks_of(suite, config.tasks)
     folds = folds_of(config, [task.name for task in tasks])
     if purpose == "test":

@@ -53,6 +53,8 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
         "encoder": config.skill_encoder,
         "task": (model.task or "words") if config.skill_task else None,
     }
+    if arm.clones:
+        changes["state"] = False  # what it names has none
     if arm.clones and arm.latent == "flow" and reads_flow and config.naming.condition == "motion":
         changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, steps)
@@ -61,7 +63,9 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
 def clone_stage(config: BenchConfig) -> DecoderStage:
     """Settings of the policy of an arm that clones: as bc, with `clone_updates` and the image
     encoder of decoders that are conditioned on skills."""
-    return _cloning(config, config.skill_encoder, config.clone_updates)
+    stage = _cloning(config, config.skill_encoder, config.clone_updates)
+    blind = stage.model.model_copy(update={"state": False})  # videos have none
+    return stage.model_copy(update={"model": blind})
 
 
 def _cloning(config: BenchConfig, encoder: str, steps: int) -> DecoderStage:

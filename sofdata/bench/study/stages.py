@@ -27,8 +27,9 @@ from sofdata.bench.baselines.tracks import TrackEvaluation, TrackModel
 from sofdata.bench.baselines.tracks_config import TracksStage
 from sofdata.bench.study.arms import Arm
 from sofdata.bench.study.choice import DataBudget, labelled, unlabelled, unlearned
-from sofdata.bench.study.config import BenchConfig
+from sofdata.bench.study.config import BenchConfig, DrawnConfig
 from sofdata.bench.study.data import BenchData, DataPart
+from sofdata.bench.study.joint import JointLoader, JointSkill
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.naming import named_actions, with_context
 from sofdata.bench.study.split import agreed_split
@@ -37,8 +38,9 @@ from sofdata.config.earlier import identity
 from sofdata.loading.catalog import open_catalog
 from sofdata.loading.times import window_times
 from sofdata.models.action.decoder import ActionDecoder
+from sofdata.models.action.drawn import DrawnSkills
 from sofdata.models.action.evaluation import ActionEvaluation
-from sofdata.models.action.space import measure_actions
+from sofdata.models.action.space import measure_actions, measure_state
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import load_model, save_model
 from sofdata.models.skill.vae import FlowShape, SkillVAE
@@ -49,13 +51,15 @@ from sofdata.system.locks import locked
 from sofdata.system.versions import __version__
 from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Fitting, TrainingProgress, fit
-from sofdata.train.protocol import EvaluationOf
+from sofdata.train.protocol import Batches, EvaluationOf
 from sofdata.train.ranks import Ranks
 from sofdata.train.stage import EVALUATIONS
 
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
 _BATCH = 256
+_AT_ONCE = 32  # windows that the planner draws for
+_SEED_STEP = 1_000_003  # between the seeds of decoders that name actions together
 # Stages that learn from videos alone, where there are any.
 _OF_VIDEOS = ("skill", "lapa", "tracks", "planner")
 _EVALUATIONS: dict[str, EvaluationOf] = {
@@ -87,7 +91,8 @@ class _Training:
 
     kind: skill, lapa, tracks, planner, decoder or clone. settings: the stage's section.
     build: makes the untrained model, after the seed is set. windows: what it learns from.
-    below: the stage that it builds on, if any.
+    below: the stage that it builds on, if any. seed: of weights, order and noise.
+    beside: labelled windows of which a batch goes with each of the others, if any.
     """
 
     kind: str
@@ -97,6 +102,8 @@ class _Training:
     build: Callable[[], Any]
     windows: Callable[[DataBudget], MemoryWindows]
     below: TrainedStage | None = None
+    seed: int = 0
+    beside: Callable[[DataBudget], MemoryWindows] | None = None
 
 
 @dataclass(eq=False)
@@ -157,7 +164,8 @@ class Trainer:
     def _learned(self, kind: str, budget: DataBudget) -> dict[DataPart, list[str]]:
         """Ids of the videos, demonstrations or episodes of play that a stage learns from."""
         found: dict[DataPart, list[str]] = {}
-        if kind in ("decoder", "clone") or not budget.videos:
+        joint = kind == "skill" and self.config.joint.weight
+        if kind in ("decoder", "clone") or joint or not budget.videos:
             chosen = labelled(self.data, self.texts, budget)
             found[chosen.part] = chosen.sources
         if kind != "decoder" and budget.videos:
@@ -199,9 +207,14 @@ class Trainer:
         """The arm's latent model: the skill model, LAPA's, or ATM's tracks."""
         source = arm.latent or "flow"
         kind, stage = KINDS[source], latent_stage(source, self.config)
-        key = self._key(kind, stage, budget.seed, self._unlabelled_name(budget))
+        what = self._unlabelled_name(budget)
+        joint = self.config.joint if source == "flow" and self.config.joint.weight else None
+        if joint:
+            labels = ["demos", budget.demos, *budget.labels_name]
+            what = [*what, "joint", joint.model_dump(mode="json"), *labels]
+        key = self._key(kind, stage, budget.seed, what)
 
-        def build() -> Latent:
+        def build() -> Latent | JointSkill:
             windows = self._unlabelled(budget)
             shape = _shape(windows, windows.p99_px)
             if budget.blind and not budget.videos:
@@ -210,9 +223,15 @@ class Trainer:
                 return LatentActions(stage.model, shape)
             if isinstance(stage, TracksStage):
                 return TrackModel(stage.model, shape, self.texts)
-            return SkillVAE(stage.model, shape)
+            skill = SkillVAE(stage.model, shape)
+            if not joint:
+                return skill
+            labelled = MemoryLoader(self.demonstrations(budget), _BATCH, shuffle=False)
+            return JointSkill(skill, measure_actions(labelled.epoch(0)), joint.weight)
 
-        return self._stage(_Training(kind, key, stage, budget, build, self._unlabelled))
+        beside = self.demonstrations if joint else None
+        training = _Training(kind, key, stage, budget, build, self._unlabelled, beside=beside)
+        return self._stage(training)
 
     def planner(self, arm: Arm, budget: DataBudget, latent: TrainedStage) -> TrainedStage:
         """Prior and latent dynamics over the arm's latent model."""
@@ -236,47 +255,95 @@ class Trainer:
         trained.model.config = stage.model  # how it draws and searches is no part of the key
         return trained
 
-    def decoder(self, arm: Arm, budget: DataBudget, latent: TrainedStage | None) -> TrainedStage:
-        """The arm's action decoder, from the K demonstrations or from play."""
+    def decoder(
+        self,
+        arm: Arm,
+        budget: DataBudget,
+        latent: TrainedStage | None,
+        planner: TrainedStage | None = None,
+        member: int = 0,
+    ) -> TrainedStage:
+        """The arm's action decoder, from the K demonstrations or from play.
+
+        planner: whose draws it is trained on as well, where `drawn` says so. member: 0, or which
+        further one of several that name actions together; each has a seed of its own.
+        """
         stage = decoder_stage(arm, self.config)
         below = latent or self._untrained(budget)
+        drawn = self.config.drawn if planner is not None and self.config.drawn.share else None
         what = [budget.demos, arm.shuffled, below.key, *budget.labels_name]
+        if drawn is not None and planner is not None:
+            acting = self.config.acting.temperature
+            what += ["drawn", drawn.model_dump(mode="json"), acting, planner.key]
+        what += ["member", member] if member else []
         key = self._key("decoder", stage, budget.seed, what)
 
         def build() -> ActionDecoder:
             windows = self.demonstrations(budget)
             every = MemoryLoader(windows, _BATCH, shuffle=False)
             space = measure_actions(every.epoch(0))
-            decoder = ActionDecoder(stage.model, below.model, space, self.texts)
+            state = measure_state(every.epoch(0)) if stage.model.state else None
+            decoder = ActionDecoder(stage.model, below.model, space, self.texts, state)
             if arm.skills:
                 decoder.remember(every.epoch(0))
                 if arm.shuffled and decoder.known is not None:
                     decoder.known = decoder.known.shuffled(budget.seed)
+            if drawn is not None and planner is not None:
+                decoder.drawn = self._drawn(planner.model, windows, drawn, budget.seed)
             return decoder
 
+        seed = budget.seed + _SEED_STEP * member
         return self._stage(
-            _Training("decoder", key, stage, budget, build, self.demonstrations, below)
+            _Training("decoder", key, stage, budget, build, self.demonstrations, below, seed)
         )
 
+    @torch.no_grad()
+    def _drawn(
+        self, planner: Planner, windows: MemoryWindows, config: DrawnConfig, seed: int
+    ) -> DrawnSkills:
+        """Skills that the planner draws at the first frames of windows."""
+        generator = torch.Generator().manual_seed(seed)
+        codes = []
+        for batch in MemoryLoader(windows, _AT_ONCE, shuffle=False).epoch(0):
+            texts = [windows.texts[index] for index in batch.text_ids.tolist()]
+            seen, tasks = planner.observe(batch.first), planner.tasks(texts)
+            temperature = self.config.acting.temperature
+            number = config.number if temperature else 1
+            codes.append(planner.propose(seen, tasks, number, temperature, generator)[0])
+        rows = {key: row for row, key in enumerate(windows.batch.keys)}
+        return DrawnSkills(rows, torch.cat(codes), config.share)
+
+    def members(self, arm: Arm, budget: DataBudget, latent: TrainedStage) -> list[TrainedStage]:
+        """The decoders that name actions together; the first is the arm's own."""
+        number = self.config.naming.members
+        return [self.decoder(arm, budget, latent, member=place) for place in range(number)]
+
     def clone(
-        self, budget: DataBudget, latent: TrainedStage, decoder: TrainedStage
+        self, budget: DataBudget, latent: TrainedStage, members: Sequence[TrainedStage]
     ) -> TrainedStage:
-        """A policy cloned from the demonstrations, and from the videos labelled by the decoder.
+        """A policy cloned from the demonstrations, and from the videos labelled by decoders.
 
         Play shows no task, so that nothing of it can be cloned.
         """
-        stage = clone_stage(self.config)
-        what = [decoder.key, "overlap"] if self.config.naming.overlap else decoder.key
+        stage, naming, space = clone_stage(self.config), self.config.naming, members[0].model.space
+        what: Any = [members[0].key, "overlap"] if naming.overlap else members[0].key
+        if len(members) > 1:
+            what = [what, [each.key for each in members[1:]], naming.trust]
         key = self._key("clone", stage, budget.seed, what)
 
         def windows(budget: DataBudget) -> MemoryWindows:
-            named = named_actions(self._unlabelled(budget), decoder.model, self.config)
+            decoders = [each.model for each in members]
+            named = named_actions(self._unlabelled(budget), decoders, self.config)
             return named if budget.play_minutes else self.demonstrations(budget).joined(named)
 
         def build() -> ActionDecoder:
-            return ActionDecoder(stage.model, latent.model, decoder.model.space, self.texts)
+            return ActionDecoder(stage.model, latent.model, space, self.texts)
 
         return self._stage(_Training("clone", key, stage, budget, build, windows, latent))
+
+    def _beside(self, labelled: MemoryWindows, seed: int) -> MemoryLoader:
+        """Batches of labelled windows that go with those of videos."""
+        return MemoryLoader(labelled, self.config.joint.batch_size, seed=seed)
 
     def _around(self, windows: MemoryWindows, model: Any) -> MemoryWindows:
         """Windows with as much of what was seen around them as a model reads."""
@@ -332,15 +399,17 @@ class Trainer:
         kind, key, stage = training.kind, training.key, training.settings
         budget, windows = training.budget, training.windows
         folder.mkdir(parents=True, exist_ok=True)
-        machine = MachineConfig(seed=budget.seed, device="cpu", threads=1)
+        seed = training.seed or budget.seed
+        machine = MachineConfig(seed=seed, device="cpu", threads=1)
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True, warn_only=True)
         clock = _Clock(folder / "cpu.json", self.follow)
-        torch.manual_seed(budget.seed)
+        torch.manual_seed(seed)
         model = training.build()
-        data = MemoryLoader(
-            self._around(windows(budget), model), stage.data.batch_size, seed=budget.seed
-        )
+        learned = self._around(windows(budget), model)
+        data: Batches = MemoryLoader(learned, stage.data.batch_size, seed=seed)
+        if training.beside:
+            data = JointLoader(data, self._beside(training.beside(budget), seed))
         unseen = judged = self._judged(kind, budget, folder)
         if judged is None:  # then on what it learns from
             judged = windows(budget.sampled() if budget.blind else budget)
@@ -351,21 +420,26 @@ class Trainer:
             Fitting(kind, stage, machine, key, folder),
             data=data,
             held_out=held_out,
-            evaluation=_EVALUATIONS[kind],
+            evaluation=lambda made: _EVALUATIONS[kind](_kept(made)),
             ranks=ranks,
             on_progress=clock,
         )
-        save_model(folder, kind, model)
+        save_model(folder, kind, _kept(model))
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         record = {
             "metrics": fitted.metrics,
             "held_out": unseen is not None,
             "cpu_s": round(clock.stop(), 2),
             "updates": fitted.steps,
-            "windows": len(windows(budget)),
+            "windows": len(learned),
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }
         write_json(folder / DONE, record)
+
+
+def _kept(model: Any) -> Any:
+    """The part of a model that is kept after its training."""
+    return model.skill if isinstance(model, JointSkill) else model
 
 
 def _shape(windows: MemoryWindows, p99_px: float) -> FlowShape:

@@ -23,7 +23,9 @@ class TrackActor:
     decoder: ActionDecoder
 
     @torch.no_grad()
-    def act(self, images: Tensor, texts: Sequence[str], seed: int) -> Acted:
+    def act(
+        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+    ) -> Acted:
         """See `Actor`."""
         skill = self.tracks.predict(present(images), texts)
-        return acted(self.decoder, self.decoder.act(images, skill, texts).values)
+        return acted(self.decoder, self.decoder.act(images, skill, texts, state).values)

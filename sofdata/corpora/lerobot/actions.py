@@ -3,7 +3,8 @@
 Most datasets have one column, `action`; some converters write `actions`. Others keep the parts of
 an action apart, as `action.arm` and `action.gripper` (LeRobot v2 conversions of AgiBot World:
 `actions.joint.position`, `actions.end.orientation` of shape [2, 4], ...): their numbers are joined,
-in the order in which `meta/info.json` has the columns, a matrix row by row.
+in the order in which `meta/info.json` has the columns, a matrix row by row. Where it is asked for,
+the robot's own state (`observation.state`) is joined behind them.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.readers.columns import brief, column_types, matching_rows
 from sofdata.errors import ActionError, ConfigError
 from sofdata.storage.tree import Tree
-from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ACTIONS = ("action", "actions")  # the second is what some converters write
+STATE = "observation.state"
 _DEEPEST = 8  # lists in lists of names
 
 
@@ -78,6 +80,23 @@ def find_actions(tree: Tree, info: Info) -> ActionLayout:
         f"{INFO} in {tree.name} {_found(info.features)}; leave out --with-actions to use the "
         "videos alone"
     )
+
+
+def with_the_state(tree: Tree, info: Info, actions: ActionLayout) -> ActionLayout:
+    """The same with the robot's own state behind the actions, under names of its own.
+
+    Raises `ConfigError` where there is none that is numbers.
+    """
+    size = _size(info.features.get(STATE))
+    if not size:
+        raise ConfigError(
+            f"{INFO} in {tree.name} has no feature '{STATE}' of numbers, which with_state wants: "
+            "leave that out"
+        )
+    own = _distinct(flat_names(info.features[STATE].get("names")), size)
+    names = [f"{STATE_NAME}{name}" for name in own or map(str, range(size))]
+    spec = ActionSpec((*actions.spec.names, *names), actions.spec.fps)
+    return ActionLayout((*actions.columns, ActionColumn(STATE, size)), spec, actions.notes)
 
 
 def check_type(tree: Tree, rel: str, actions: ActionLayout) -> None:

@@ -39,7 +39,13 @@ from concurrent.futures import ThreadPoolExecutor
 from sofdata.corpora.base import Ignored, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.lerobot.actions import ActionLayout, check_type, find_actions, read_track
+from sofdata.corpora.lerobot.actions import (
+    ActionLayout,
+    check_type,
+    find_actions,
+    read_track,
+    with_the_state,
+)
 from sofdata.corpora.lerobot.episodes import EpisodeInfo, View, read_episodes
 from sofdata.corpora.lerobot.info import INFO, Info, read_info
 from sofdata.corpora.lerobot.tasks import THREADS, Tasks, texts_by_time
@@ -67,9 +73,11 @@ class LeRobot:
         """Raises `ConfigError` for another version, no camera, or a table that is wrong."""
         return _list(tree, read_info(tree), None)
 
-    def demonstrations(self, tree: Tree) -> Listing:
+    def demonstrations(self, tree: Tree, with_state: bool = False) -> Listing:
         info = read_info(tree)
         actions = find_actions(tree, info)
+        if with_state:
+            actions = with_the_state(tree, info, actions)
         listing = _list(tree, info, actions)
         files = sorted({entry.actions.where.file for entry in listing.entries if entry.actions})
         with ThreadPoolExecutor(THREADS) as threads:  # v2 has a file for every episode

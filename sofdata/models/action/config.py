@@ -77,6 +77,14 @@ class DecoderConfig(Section):
         "Default ours: cloned policies often do worse with a history (causal confusion, arXiv "
         "1905.11979).",
     )
+    state: Annotated[bool, Earlier(False)] = Field(
+        False,
+        description="Whether the robot's own state (hand, gripper, joints; nothing of the scene) "
+        "is read beside image and task. Demonstrations have it where they were ingested with "
+        "with_state; videos have none, so that policies that are cloned from videos never read "
+        "it. Not with conditions 'flow' and 'motion'. Default ours: cloned policies may follow "
+        "their own state in place of what they see (causal confusion, arXiv 1905.11979).",
+    )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."
     )
@@ -119,6 +127,8 @@ class DecoderConfig(Section):
     def _check_context(self) -> Self:
         if self.context and self.condition != "motion":
             raise ValueError(f"context {self.context} is read with condition 'motion' alone")
+        if self.state and self.condition in ("flow", "motion"):
+            raise ValueError(f"condition '{self.condition}' reads no state of the robot: leave it")
         return self
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ from torch.nn import functional
 from sofdata.config.earlier import completed, identity
 from sofdata.errors import ConfigError, ContractError
 from sofdata.models.action.config import DecoderConfig, gripper_dimension
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.drawn import DrawnSkills
 from sofdata.models.action.layers import (
     FlatReader,
     FlowReader,
@@ -44,7 +44,8 @@ from sofdata.models.action.layers import (
     shift,
     step_features,
 )
-from sofdata.models.action.space import ActionSpace
+from sofdata.models.action.seen import SeenBatch
+from sofdata.models.action.space import NO_STATE, ActionSpace, StateSpace, state_of
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
 from sofdata.models.skill.conditioned import SkillConditioned, present
@@ -65,8 +66,13 @@ class ActionDecoder(SkillConditioned):
         skill: SkillVAE,
         space: ActionSpace,
         texts: tuple[str, ...] = (),
+        state: StateSpace | None = None,
     ) -> None:
-        """texts: what `Batch.text_ids` point to; needed where config.task is set."""
+        """texts: what `Batch.text_ids` point to; needed where config.task is set. state: of the
+        demonstrations; needed where config.state is.
+
+        Raises `ConfigError` where that is missing.
+        """
         only_flow = config.condition == "flow"
         super().__init__(skill, "frozen" if only_flow else config.encoder)
         self.config = config
@@ -75,6 +81,9 @@ class ActionDecoder(SkillConditioned):
         self.text: TextEncoder | None = None
         if config.task and not only_flow:
             self.text = TextEncoder(config.task, config.text_width, texts)
+        if config.state and state is None:
+            raise ConfigError(NO_STATE)
+        self.state = state if config.state else None
         self.gripper = gripper_dimension(config.gripper, space)
         self.switch = self.gripper  # the gripper's dimension, if it takes only two values
         if self.gripper is not None and not space.values[self.gripper]:
@@ -86,6 +95,7 @@ class ActionDecoder(SkillConditioned):
             self.steps = step_features(config.width)
             conditioning["flow+image"] = (skill.shape.steps, config.width)
         self._decoded: dict[str, Tensor] = {}  # flow of remembered skills, by the windows' keys
+        self.drawn: DrawnSkills | None = None  # skills as a prior draws them, to train on as well
         self.reader: nn.Module
         if only_flow:
             self.reader = FlowReader(space.chunk, width=config.width, layers=config.layers)
@@ -98,7 +108,8 @@ class ActionDecoder(SkillConditioned):
         """What reads image and task, and a skill of so many tokens of such a width."""
         config, (places, channels) = self.config, self.skill.observation_shape
         seen = ((1 + config.history) * places, channels)
-        task = self.text.width if self.text else None
+        told = (self.text.width if self.text else 0) + (len(self.state) if self.state else 0)
+        task = told or None
         if config.condition == "motion":
             sizes = {"width": config.width, "layers": config.layers, "context": config.context}
             steps = self.skill.shape.steps
@@ -139,11 +150,11 @@ class ActionDecoder(SkillConditioned):
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A] (Eq. 22).
 
-        With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.history`.
+        With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.seen`.
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
         seen: bool [B], False for a sample whose image is hidden, or None.
-        task: float32 [B,E], as `tasks` gives it; ignored where the decoder has no task input.
+        task: float32 [B,E], as `told` gives it; ignored where the decoder is told nothing.
         flow: what the skill model decodes, [B,L,2,h,w], where it is known already; with condition
             "motion" what was seen, [B,L+2c,2,h,w]. Both over the dataset's 99th percentile.
         """
@@ -175,7 +186,7 @@ class ActionDecoder(SkillConditioned):
         """What `forward` and `act` need of a batch: its first frames, and those before them."""
         if not self.config.history:
             return batch.first
-        if not isinstance(batch, HistoryBatch):
+        if not isinstance(batch, SeenBatch):
             raise ConfigError(
                 f"decoder.model.history is {self.config.history}, and these windows have no "
                 "earlier frames: they can be had in the benchmark alone"
@@ -219,9 +230,25 @@ class ActionDecoder(SkillConditioned):
     def _reads_flow(self) -> bool:
         return self.config.condition in ("flow", "flow+image", "motion")
 
-    def tasks(self, texts: Sequence[str]) -> Tensor | None:
-        """Texts to task vectors float32 [B,E]; None where the decoder has no task input."""
-        return None if self.text is None else self.text(texts)
+    def told(self, texts: Sequence[str] | None, state: Tensor | None = None) -> Tensor | None:
+        """What the decoder is told beside images, [B,E+S]: the task, and the robot's own state
+        float32 [B,S], as far as it reads them; None where it reads neither.
+
+        Raises `ConfigError` where it reads a state and is given none, or another.
+        """
+        parts = [] if self.text is None or texts is None else [self.text(texts)]
+        if self.state is not None:
+            if state is None:
+                raise ConfigError(
+                    f"this decoder reads the robot's own state, {len(self.state)} numbers: give it"
+                )
+            device = parts[0].device if parts else state.device
+            parts.append(self.state.normalised(state.to(device)))
+        return torch.cat(parts, 1) if parts else None
+
+    def state_of(self, batch: Batch) -> Tensor | None:
+        """The state at each window's first frame; None where the decoder reads none."""
+        return None if self.state is None else state_of(batch)
 
     def texts_of(self, batch: Batch) -> list[str]:
         """The text of each window; "" where the decoder has no task input."""
@@ -239,17 +266,23 @@ class ActionDecoder(SkillConditioned):
         return max(self.skill.shape.p99_px, 1e-3)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
-    def _known_flow(self, batch: Batch, codes: Tensor) -> Tensor | None:
+    def _known_flow(
+        self, batch: Batch, codes: Tensor, names: Sequence[str] | None = None
+    ) -> Tensor | None:
         """The flow of a batch's skills, decoded once where they are remembered and never change;
-        what was seen, with condition "motion"; None where `forward` is to decode it."""
+        what was seen, with condition "motion"; None where `forward` is to decode it.
+
+        names: of the skills, by default the windows' keys.
+        """
         if self.config.condition == "motion":
             return batch.flow / self._unit_px
         remembered = self.known is not None and self.known.of(batch.keys) is not None
         if not remembered or not self._reads_flow or self.config.code_noise:
             return None
-        if any(key not in self._decoded for key in batch.keys):
-            self._decoded.update(zip(batch.keys, self._flow(batch.first, codes), strict=True))
-        return torch.stack([self._decoded[key] for key in batch.keys])
+        names = batch.keys if names is None else names
+        if any(name not in self._decoded for name in names):
+            self._decoded.update(zip(names, self._flow(batch.first, codes), strict=True))
+        return torch.stack([self._decoded[name] for name in names])
 
     @torch.no_grad()
     def skill_of(self, batch: Batch) -> Skill:
@@ -260,7 +293,8 @@ class ActionDecoder(SkillConditioned):
         return self.windows_skill(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over samples of the mean loss of each one's real actions (Eq. 23); and its parts.
+        """Mean over samples of the mean loss of each one's real actions, each times its weight, if
+        it has one (Eq. 23); and its parts.
 
         Windows with more than N actions, which only data not measured can hold, are cut to N.
         Raises `ConfigError` for a batch without actions, or with others than the decoder's.
@@ -269,13 +303,15 @@ class ActionDecoder(SkillConditioned):
         offsets = None
         if self.training and self.config.shift_px:
             offsets = draw_offsets(batch.keys, step, self.config.shift_px)
-        codes, task = self._given(batch, step)
-        flow = self._known_flow(batch, codes)
+        names, codes, task = self._given(batch, step)
+        flow = self._known_flow(batch, codes, names)
         seen = self._seen(batch, step)
         output = self(self.images(batch), codes, offsets=offsets, task=task, seen=seen, flow=flow)
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
+        if isinstance(batch, SeenBatch):
+            parts = {k: values * batch.weights[:, :number] for k, values in parts.items()}
         losses = {name: _mean_of_means(values, mask) for name, values in parts.items()}
         total = losses["action_loss"]
         if "gripper_loss" in losses:
@@ -283,13 +319,16 @@ class ActionDecoder(SkillConditioned):
         return total, {name: value.detach() for name, value in losses.items()}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
-    def _given(self, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
-        """Codes, in training with noise that depends on sample and step, and tasks."""
-        codes = self.skill_of(batch).codes
+    def _given(self, batch: Batch, step: int) -> tuple[Sequence[str], Tensor, Tensor | None]:
+        """Names of the skills, their codes, and what is told beside; in training some skills are as
+        a prior draws them, or with noise, both by sample and step."""
+        codes, names = self.skill_of(batch).codes, list(batch.keys)
+        if self.training and self.drawn is not None and codes.numel():
+            codes, names = self.drawn.mixed(batch.keys, codes, step)
         if self.training and self.config.code_noise and codes.numel():
             noise = noise_of(batch.keys, step, tuple(codes.shape[1:])).to(codes.device)
             codes = codes + self.config.code_noise * noise
-        return codes, self.tasks(self.texts_of(batch))
+        return names, codes, self.told(self.texts_of(batch), self.state_of(batch))
 
     def _seen(self, batch: Batch, step: int) -> Tensor | None:
         """bool [B]: whether a sample's image is visible in this step of training; None: all are."""
@@ -329,18 +368,24 @@ class ActionDecoder(SkillConditioned):
         return actions * self.get_buffer("_std") + self.get_buffer("_mean")
 
     @torch.no_grad()
-    def act(self, image: Tensor, skill: Skill, texts: Sequence[str] | None = None) -> Actions:
+    def act(
+        self,
+        image: Tensor,
+        skill: Skill,
+        texts: Sequence[str] | None = None,
+        state: Tensor | None = None,
+    ) -> Actions:
         """The chunk of actions that carries out a skill from here on.
 
         image: uint8 [B,3,H,W], with a history [B,1+H,3,H,W]. skill: [B,n,D] codes, which
         condition "none" ignores.
         texts: of the task, one each, where the decoder was trained with tasks.
+        state: float32 [B,S], the robot's own, where the decoder was trained with it.
         Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
         margin, the gripper at one of its two values. The same on every call, and for a sample
         whatever the others of the batch.
         """
-        task = None if texts is None else self.tasks(texts)
-        return self.finish(self(image, skill.codes, task=task))
+        return self.finish(self(image, skill.codes, task=self.told(texts, state)))
 
     @torch.no_grad()
     def named(self, batch: Batch, images: Tensor | None = None) -> Tensor:
@@ -350,7 +395,8 @@ class ActionDecoder(SkillConditioned):
         images: what the decoder sees, by default `images` of the batch.
         """
         images = self.images(batch) if images is None else images
-        codes, task = self.skill_of(batch).codes, self.tasks(self.texts_of(batch))
+        task = self.told(self.texts_of(batch), self.state_of(batch))
+        codes = self.skill_of(batch).codes
         output: Tensor = self(images, codes, task=task, flow=self._known_flow(batch, codes))
         return output
 
@@ -366,14 +412,16 @@ class ActionDecoder(SkillConditioned):
     def spec(self) -> dict[str, Any]:
         """What rebuilds this decoder, with its `state_dict` and the skill model."""
         config = identity(self.config)
-        return {"config": config, "space": asdict(self.space), "texts": list(self.texts)}
+        state = {"state": asdict(self.state)} if self.state else {}
+        return {"config": config, "space": asdict(self.space), "texts": list(self.texts), **state}
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], skill: SkillVAE) -> Self:
         """A decoder of the same build, with weights that are loaded afterwards."""
         space, texts = ActionSpace.parse(spec["space"]), tuple(spec.get("texts", ()))
         config = DecoderConfig.parse(completed(DecoderConfig, spec["config"]))
-        return cls(config, skill, space, texts)
+        state = StateSpace.parse(spec["state"]) if "state" in spec else None
+        return cls(config, skill, space, texts, state)
 
 
 def _shifted(images: Tensor, offsets: Tensor) -> Tensor:

@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 
 from sofdata.errors import ConfigError, ContractError
-from sofdata.types import ActionBatch, Batch
+from sofdata.types import ActionBatch, Batch, StateBatch
 
 STD_LEAST = 1e-4  # ours: noise in a dimension that hardly varies is not amplified further
 NO_ACTIONS = (
     "the action decoder learns from demonstrations, and this dataset has no actions: ingest a "
     "corpus that has them with --with-actions"
+)
+NO_STATE = (
+    "decoder.model.state reads the robot's own state, and these demonstrations have none: ingest "
+    "them with --with-actions --set with_state=true"
 )
 
 
@@ -31,6 +35,7 @@ class ActionSpace:
     low, high: the range seen.
     values: the two values of a dimension that takes only two, low before high; () for others.
     chunk: N, the most actions that a window of the demonstrations holds.
+    names: of the dimensions, and fps: actions a second; () and None where it was not said.
     """
 
     mean: tuple[float, ...]
@@ -39,11 +44,15 @@ class ActionSpace:
     high: tuple[float, ...]
     values: tuple[tuple[float, ...], ...]
     chunk: int
+    names: tuple[str, ...] = ()
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(getattr(self, name)) for name in ("mean", "std", "low", "high", "values")}
         if len(lengths) != 1 or not self.mean or self.chunk < 1 or min(self.std) <= 0:
             raise ContractError(f"not a space of actions: {self}")
+        if self.names and len(self.names) != self.size:
+            raise ContractError(f"{len(self.names)} names of {self.size} dimensions of actions")
 
     @property
     def size(self) -> int:
@@ -53,10 +62,12 @@ class ActionSpace:
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """The space that `dataclasses.asdict` wrote, also after a round trip through JSON."""
-        read = {name: values[name] for name in (field.name for field in fields(cls))}
+        known = {field.name for field in fields(cls)}
+        read = {name: value for name, value in values.items() if name in known}
         for name in ("mean", "std", "low", "high"):
             read[name] = tuple(float(value) for value in read[name])
         read["values"] = tuple(tuple(float(value) for value in pair) for pair in read["values"])
+        read["names"] = tuple(read.get("names", ()))  # saved since actions are named
         return cls(**read)
 
     def vector(self, name: str) -> Tensor:
@@ -74,6 +85,62 @@ class ActionSpace:
                 "these demonstrations"
             )
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpace:
+    """The S numbers of the robot's own state: mean and std of each, as in `ActionSpace`."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """The space that `dataclasses.asdict` wrote, also after a round trip through JSON."""
+        return cls(*(tuple(float(each) for each in values[name]) for name in ("mean", "std")))
+
+    def normalised(self, state: Tensor) -> Tensor:
+        """States float32 [B,S] in standard deviations from the mean.
+
+        Raises `ConfigError` for states of another size, or that are not finite.
+        """
+        if state.ndim != 2 or state.shape[1] != len(self):
+            raise ConfigError(
+                f"the decoder was made for states of {len(self)} numbers, got {list(state.shape)}"
+            )
+        if not torch.isfinite(state).all():
+            raise ConfigError("a state of the robot is not finite (NaN or infinite)")
+        mean, std = (torch.tensor(each, device=state.device) for each in (self.mean, self.std))
+        return (state - mean) / std
+
+
+def state_of(batch: Batch) -> Tensor:
+    """The robot's own state at the first frame of each window, float32 [B,S].
+
+    Raises `ConfigError` where the demonstrations have none.
+    """
+    if isinstance(batch, StateBatch):
+        return batch.states[:, 0]
+    found: Tensor | None = getattr(batch, "state", None)
+    if found is None or not found.shape[1]:
+        raise ConfigError(NO_STATE)
+    return found
+
+
+def measure_state(batches: Iterable[Batch]) -> StateSpace:
+    """The space of the states at the first frames of windows.
+
+    Raises `ConfigError` where there are none, or one is not finite.
+    """
+    states = torch.cat([state_of(batch).double().cpu() for batch in batches])  # [M, S]
+    if not torch.isfinite(states).all():
+        raise ConfigError("states of the robot that are not finite: leave such windows out")
+    std = states.std(0, correction=0)
+    std[std < STD_LEAST] = 1.0  # what never changes
+    return StateSpace(tuple(states.mean(0).tolist()), tuple(std.tolist()))
 
 
 def measure_actions(batches: Iterable[Batch]) -> ActionSpace:

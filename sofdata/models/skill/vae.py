@@ -282,6 +282,11 @@ class SkillVAE(nn.Module):
             metrics["energy_explained"] = 1 - missed / (flow.square() * real).sum().clamp(min=1e-6)
         return reconstruction + extra, {"reconstruction": reconstruction.detach(), **metrics}
 
+    def latent(self, batch: Batch, step: int) -> Tensor:
+        """Codes [B,n,D] of a batch's windows as `loss` draws them, with gradients."""
+        z = self.posterior(batch.flow, batch.first, batch.mask)
+        return self._bottleneck(z, batch.keys, step)[0]
+
     def _bottleneck(
         self, z: Tensor, keys: Sequence[str], step: int
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

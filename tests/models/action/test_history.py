@@ -13,7 +13,7 @@ from sofdata.errors import ConfigError, ContractError
 from sofdata.models.action.config import DecoderConfig
 from sofdata.models.action.decoder import ActionDecoder
 from sofdata.models.action.evaluation import ActionEvaluation
-from sofdata.models.action.history import HistoryBatch
+from sofdata.models.action.seen import SeenBatch
 from sofdata.models.action.space import measure_actions
 from sofdata.models.planner.config import PlannerConfig
 from sofdata.models.planner.planner import Planner
@@ -25,12 +25,11 @@ from tests.models.toy_actions import ACTIONS, pushes, skill_model
 CONDITIONS = ("skill", "flow", "flow+image", "none")
 
 
-def with_earlier(batch: ActionBatch, earlier: torch.Tensor) -> HistoryBatch:
-    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    return HistoryBatch(**values, earlier=earlier)
+def with_earlier(batch: ActionBatch, earlier: torch.Tensor) -> SeenBatch:
+    return SeenBatch.beside(batch, earlier=earlier)
 
 
-def seen(number: int, size: int = 4) -> HistoryBatch:
+def seen(number: int, size: int = 4) -> SeenBatch:
     random = torch.Generator().manual_seed(3)
     earlier = torch.randint(256, (size, number, 3, 32, 32), generator=random, dtype=torch.uint8)
     return with_earlier(pushes(size), earlier)
