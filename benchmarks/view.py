@@ -1,11 +1,14 @@
-"""How long the pages of `sofdata view` take on a dataset of many windows.
+"""How long the pages of `sofdata view` take on a dataset of many windows, and how they look.
 
     python benchmarks/view.py DATASET [--windows 100000]
+    python benchmarks/view.py DATASET --pictures docs/pictures
 
 DATASET: any small one. Its index is repeated into a copy with as many windows, in a temporary
 folder; each page is asked for some times, and the median of the CPU seconds of this process, which
 serves and asks, is printed. What is remembered from one request to the next is what a user gets,
 too; the first request of each kind is printed apart.
+
+--pictures draws the pictures of docs/view.md instead, with a headless Chromium of this machine.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
+import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -21,11 +26,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sofdata.shards.parquet import write_columns
 from sofdata.storage.tree import Tree
 from sofdata.view.film import Source
+from sofdata.view.server import ViewServer
 from sofdata.view.site import Site
+from tests.chromium import chromium
 
 PAGES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("windows", "", {}),
@@ -40,6 +49,7 @@ PAGES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("account", "account", {}),
 )
 TIMES = 7
+HEIGHT = 760  # of a picture, px
 
 
 def enlarged(dataset: Path, folder: Path, windows: int) -> Path:
@@ -71,11 +81,41 @@ def measure(site: Site, path: str, given: dict[str, str]) -> tuple[float, float]
     return spent[0], statistics.median(spent[1:])
 
 
+def draw(dataset: Path, into: Path) -> None:
+    """The page of windows, wide and light, and that of one window, narrow and dark."""
+    tree = Tree(str(dataset))
+    site = Site(tree, Source.of(tree, None))
+    fastest = int(np.argmax(pq.read_table(dataset / "index.parquet")["mean_px"].to_numpy()))
+    pages = (
+        ("view-windows.jpg", "", 1200, False),
+        ("view-window.jpg", "window?row=ROW", 400, True),
+    )
+    with tempfile.TemporaryDirectory() as folder, ViewServer(site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with chromium(Path(folder) / "profile") as browser:
+            for name, page, width, dark in pages:
+                browser.look(width, HEIGHT, dark)
+                browser.open(server.address + page.replace("ROW", str(fastest)))
+                browser.until("[...document.images].every(image => image.complete)")
+                if page:
+                    browser.until("document.querySelector('.player').dataset.ready")
+                    browser.run("document.querySelector('.play').click()")
+                browser.picture(Path(folder) / "page.png", whole=False)
+                with Image.open(Path(folder) / "page.png") as picture:
+                    picture.convert("RGB").save(into / name, quality=85)
+        server.shutdown()
+    site.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--windows", type=int, default=100_000)
+    parser.add_argument("--pictures", type=Path, help="a folder for them")
     given = parser.parse_args()
+    if given.pictures:
+        draw(given.dataset, given.pictures)
+        return
     with tempfile.TemporaryDirectory() as folder:
         copy = enlarged(given.dataset, Path(folder), given.windows)
         index = pq.read_table(copy / "index.parquet")

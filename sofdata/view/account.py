@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from sofdata.loading.index import Index
 from sofdata.report.page import Histogram, histogram
+from sofdata.shards.schema import DatasetRecord
 from sofdata.ui.text import printable
 from sofdata.view.answers import Answer, address, html
+from sofdata.view.cards import shortened
 from sofdata.view.opened import Opened
 from sofdata.view.query import column
 from sofdata.view.shelf import Shelf
@@ -40,7 +42,7 @@ class Share:
     address: str
 
 
-def account_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def account_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """All counts of the dataset, histograms of its windows, and its configuration."""
     counts = opened.record.counts
     values = {
@@ -53,6 +55,7 @@ def account_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answ
         "unused": _shares(counts.unused_rows, ""),
         "notes": [printable(note) for note in opened.record.notes],
         "histograms": _histograms(opened),
+        "lineage": _lineage(opened.record),
         "config": list(_flat(opened.record.config)),
         "provenance": list(_flat(opened.record.provenance)),
     }
@@ -114,6 +117,21 @@ def _histograms(opened: Opened) -> list[Histogram]:
 
 def _lengths_s(index: Index) -> NDArray[np.float64]:
     return column(index, "end_s") - column(index, "start_s")
+
+
+def _lineage(record: DatasetRecord) -> list[dict[str, Any]]:
+    """How it was made of other datasets, the first step first."""
+    return [
+        {
+            "command": printable(step.command),
+            "parents": [
+                f"{shortened(parent.name)}: {parent.videos:,} videos, {parent.windows:,} windows, "
+                f"{printable(parent.identity[:12])}"
+                for parent in step.parents
+            ],
+        }
+        for step in record.lineage or ()
+    ]
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ ROWS = 50  # of a page
 ASKED = ("kind", "status", "reason", "q")
 
 
-def aside_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def aside_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """What was set aside and why, or what was salvaged. Raises `ConfigError` for another kind."""
     kind = given.get("kind", "") or "video"
     if kind not in KINDS:

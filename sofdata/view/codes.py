@@ -39,7 +39,7 @@ class Drawn:
     address: str
 
 
-def skills_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def skills_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """The map of codes, and the codes by how many windows have them."""
     names = shelf.names(opened)
     skills, unread = shelf.skills_of(opened, given.get("file", ""))
@@ -63,7 +63,7 @@ def skills_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answe
     return html("skills.html.j2", {**shelf.head(opened, "skills"), **values})
 
 
-def code_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def code_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """A code: how often it occurs and where in a skill, what is said of its windows, and these."""
     skills, unread = shelf.skills_of(opened, given.get("file", ""))
     if skills is None:

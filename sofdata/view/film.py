@@ -33,6 +33,9 @@ LIMITS = LimitConfig(floor_s=20.0, per_second=2.0, per_mib=1.0, ceiling_s=120.0,
 SAME_S = 0.002  # containers round times to a millisecond
 
 
+_SAY = "start with --source to say where the corpus is now"
+
+
 class NoFrames(Exception):
     """Frames of a video cannot be shown; says why."""
 
@@ -50,10 +53,15 @@ class Source:
 
     @classmethod
     def of(cls, dest: Tree, given: str | None) -> Source:
-        """The place that is given, or where the last run found it. Raises `ConfigError` for a place
-        that is given and is not there."""
+        """The place that is given, or where the last run found it, on this machine.
+
+        A place in a store has to be given: a dataset that a stranger has made would decide which
+        server is asked. Raises `ConfigError` for a place that is given and is not there.
+        """
         try:
             tree = Tree(given if given is not None else last_source(dest))
+            if given is None and not tree.is_local:
+                return cls(None, f"the source is in a store: {_SAY}, such as {tree.name}")
             if tree.exists():
                 return cls(tree, is_given=given is not None)
             why = f"the source {tree.name} is not there"
@@ -61,7 +69,7 @@ class Source:
             why = f"the source is not known: {error}"
         if given is not None:
             raise ConfigError(why)
-        return cls(None, f"{why}; start with --source to say where the corpus is now")
+        return cls(None, f"{why}; {_SAY}")
 
 
 class Projector:
@@ -129,6 +137,8 @@ class Projector:
     def _fetched(
         self, source: Tree, ref: VideoRef, span_s: tuple[float, float] | None
     ) -> Iterator[FileSource]:
+        if not (self._source.is_given or source.is_on_disk(ref.where)):
+            raise NoFrames(f"its file is in a store: {_SAY}")
         part = replace(ref, span_s=span_s)  # of which some ranges of a large remote file may do
         with (
             Fetcher(source, (part,), self._config.run) as fetcher,

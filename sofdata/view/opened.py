@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEPT_SAMPLES = 64  # as bytes: some MiB
+KEPT_REFS = 64  # videos of the plan
 KEPT_SEARCHES = 8  # numbers of rows: 8 bytes a window
 NOTE_BYTES = 1 << 20
 CARD = ("key", "shard", "offset", "source", "window", "start_s", "end_s", "steps", "text", "cut")
@@ -58,6 +59,7 @@ class Opened:
         self._reader = ThreadPoolExecutor(1, "tables")
         self._lock = Lock()
         self._samples: OrderedDict[int, tuple[str, Members]] = OrderedDict()
+        self._refs: OrderedDict[str, VideoRef | Refused | None] = OrderedDict()
         self._searches: OrderedDict[Query, NDArray[np.int64]] = OrderedDict()
         self._index: Index = self.reading(lambda: opened_index(tree))
 
@@ -126,12 +128,33 @@ class Opened:
                 self._samples.popitem(last=False)
         return found
 
+    def member(self, number: int, suffix: str) -> bytes:
+        """One member of the sample of a row. Raises `InputError` where it has none."""
+        key, members = self.members(number)
+        if suffix not in members:
+            raise InputError(f"sample {key} lacks its member {suffix}")
+        return members[suffix]
+
     def sample(self, number: int) -> DecodedSample:
         """The window of a row, checked and decoded. Raises `InputError`."""
         return decode_sample(*self.members(number))
 
     def ref(self, id: str) -> VideoRef | Refused | None:
-        """A video of the plan, what was refused of it, or None for another id."""
+        """A video of the plan, what was refused of it, or None for another id.
+
+        A pass over the plan; the latest are remembered. Raises `InputError`.
+        """
+        with self._lock:
+            if id in self._refs:
+                return self._refs[id]
+        found = self._planned(id)
+        with self._lock:
+            self._refs[id] = found
+            while len(self._refs) > KEPT_REFS:
+                self._refs.popitem(last=False)
+        return found
+
+    def _planned(self, id: str) -> VideoRef | Refused | None:
         import pyarrow.compute as pc
 
         def look() -> VideoRef | Refused | None:

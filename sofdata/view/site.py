@@ -28,7 +28,7 @@ from sofdata.view.shelf import Shelf
 from sofdata.view.windows import video_page, window_page, windows_page
 
 Given = Mapping[str, str]
-Page = Callable[[Opened, Given, Shelf], Answer]
+Page = Callable[[Opened, Shelf, Given], Answer]
 
 PAGES: dict[str, Page] = {
     "": windows_page,
@@ -68,11 +68,10 @@ class Site:
         try:
             if path in STATIC:
                 return Answer(STATIC[path], _static(path))
-            opened, shelf = self._current()
             if path in PAGES:
-                return PAGES[path](opened, given, shelf)
-            if path in PICTURES:
-                return image(PICTURES[path](opened, given, shelf))
+                return PAGES[path](*self._current(), given)
+            if path in PICTURES:  # of what a page has shown: not looked whether it is still so
+                return image(PICTURES[path](self._opened, self._shelf, given))
             return _wrong(f"there is no page {printable(path[:80])!r}", HTTPStatus.NOT_FOUND)
         except (NotThere, NoFrames) as error:
             return _wrong(str(error), HTTPStatus.NOT_FOUND)
@@ -94,28 +93,28 @@ def _wrong(text: str, status: HTTPStatus) -> Answer:
     return html("wrong.html.j2", {"what": printable(text), "title": status.phrase}, status)
 
 
-def _first(opened: Opened, given: Given, shelf: Shelf) -> bytes:
-    return opened.members(whole_number(given, "row"))[1]["first.jpg"]
+def _first(opened: Opened, shelf: Shelf, given: Given) -> bytes:
+    return opened.member(whole_number(given, "row"), "first.jpg")
 
 
-def _last(opened: Opened, given: Given, shelf: Shelf) -> bytes:
-    return opened.members(whole_number(given, "row"))[1]["last.jpg"]
+def _last(opened: Opened, shelf: Shelf, given: Given) -> bytes:
+    return opened.member(whole_number(given, "row"), "last.jpg")
 
 
-def _flow(opened: Opened, given: Given, shelf: Shelf) -> bytes:
+def _flow(opened: Opened, shelf: Shelf, given: Given) -> bytes:
     sample = opened.sample(whole_number(given, "row"))
     return playing(sample.flow, sample.record.pts_s)
 
 
-def _strip(opened: Opened, given: Given, shelf: Shelf) -> bytes:
+def _strip(opened: Opened, shelf: Shelf, given: Given) -> bytes:
     return strip(opened.sample(whole_number(given, "row")).flow)
 
 
-def _frames(opened: Opened, given: Given, shelf: Shelf) -> bytes:
+def _frames(opened: Opened, shelf: Shelf, given: Given) -> bytes:
     return shelf.frames(opened, whole_number(given, "row"))
 
 
-def _code(opened: Opened, given: Given, shelf: Shelf) -> bytes:
+def _code(opened: Opened, shelf: Shelf, given: Given) -> bytes:
     skills, unread = shelf.skills_of(opened, given.get("file", ""))
     if skills is None:
         raise NotThere(unread or "the dataset has no skills")
@@ -127,14 +126,14 @@ def _wheel_png() -> bytes:
     return png(wheel_legend(_WHEEL_PX))
 
 
-PICTURES: dict[str, Callable[[Opened, Given, Shelf], bytes]] = {
+PICTURES: dict[str, Callable[[Opened, Shelf, Given], bytes]] = {
     "picture/first": _first,
     "picture/last": _last,
     "picture/flow": _flow,
     "picture/strip": _strip,
     "picture/frames": _frames,
     "picture/code": _code,
-    "picture/wheel": lambda opened, given, shelf: _wheel_png(),
+    "picture/wheel": lambda opened, shelf, given: _wheel_png(),
 }
 
 

@@ -35,7 +35,7 @@ class Mark:
     address: str
 
 
-def windows_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def windows_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """What a search finds. Raises `ConfigError` for one that is none."""
     query = Query.of(given)
     asked = {name: given.get(name, "") for name in ASKED}
@@ -55,7 +55,7 @@ def windows_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answ
     return html("windows.html.j2", {**shelf.head(opened, "windows"), **values})
 
 
-def window_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def window_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """One window: its flow beside the frames of its video, and all that the tables say."""
     number = whole_number(given, "row")
     row = opened.row(number)
@@ -86,7 +86,7 @@ def window_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answe
     return html("window.html.j2", {**shelf.head(opened, "windows"), **values})
 
 
-def video_page(opened: Opened, given: Mapping[str, str], shelf: Shelf) -> Answer:
+def video_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
     """A video: how it ended, where its windows lie, and those that were written."""
     id = given.get("id", "")
     video, ref = opened.video(id), opened.ref(id)

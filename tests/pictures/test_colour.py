@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sofdata.pictures.colour import colour_wheel, flow_to_rgb, wheel_picture
+from sofdata.pictures.colour import (
+    colour_wheel,
+    flow_to_rgb,
+    flow_to_rgba,
+    wheel_legend,
+    wheel_picture,
+    without_white,
+)
 
 
 def test_the_wheel_has_55_colours_with_the_six_corners_where_they_belong() -> None:
@@ -51,3 +58,31 @@ def test_the_legend_is_white_in_the_middle_and_outside() -> None:
     assert picture[32, 32].tolist() == [255] * 3
     assert picture[0, 0].tolist() == [255] * 3
     assert picture[32, 64].tolist() == [255, 0, 0]
+
+
+def test_on_white_flow_without_a_ground_looks_as_with_it() -> None:
+    flow = np.random.default_rng(0).normal(0, 2, (40, 40, 2)).astype(np.float32)
+    flow[:10] = 0
+    flow[10, 0] = np.nan
+    rgba, rgb = flow_to_rgba(flow, 3.0), flow_to_rgb(flow, 3.0)
+    alpha = rgba[..., 3:] / 255
+    on_white = alpha * rgba[..., :3] + (1 - alpha) * 255
+    assert np.abs(on_white - rgb).max() <= 2
+    assert not rgba[:10].any()  # still: nothing
+    assert rgba[10, 0].tolist() == [0, 0, 0, 255]
+
+
+def test_the_white_of_coloured_flow_can_be_taken_away() -> None:
+    flow = np.random.default_rng(1).normal(0, 2, (40, 40, 2)).astype(np.float32)
+    rgb = flow_to_rgb(flow, 3.0)
+    rgba = without_white(rgb)
+    alpha = rgba[..., 3:] / 255
+    assert np.abs(alpha * rgba[..., :3] + (1 - alpha) * 255 - rgb).max() <= 1
+    assert without_white(np.full((1, 1, 3), 255, np.uint8)).tolist() == [[[0, 0, 0, 0]]]
+
+
+def test_the_legend_without_a_ground_is_empty_in_the_middle_and_outside() -> None:
+    legend = wheel_legend(65)
+    assert legend[32, 32, 3] == 0
+    assert legend[0, 0].tolist() == [0] * 4
+    assert legend[32, 64].tolist() == [255, 0, 0, 255]

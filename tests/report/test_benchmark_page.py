@@ -209,3 +209,12 @@ def test_tasks_that_do_not_count_stand_in_brackets(tmp_path: Path) -> None:
     text = (tmp_path / TABLE).read_text()
     assert "| success by task | open | (<script>close) |" in text
     assert "| bc, K=1 | 0.40 | 0.00 |" in text
+
+
+def test_rows_of_a_strip_stand_apart_and_flow_takes_the_colour_of_the_page(out: Path) -> None:
+    page = page_of(out)
+    shown = re.findall(
+        r"<figcaption>(seen|planned|happened)</figcaption><img src=.data:image/(\w+)", page
+    )
+    assert sorted(set(shown)) == [("happened", "png"), ("planned", "png"), ("seen", "jpeg")]
+    assert [label for label, _ in shown].count("seen") == 2  # of both arms, skills or not

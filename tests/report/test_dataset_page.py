@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from sofdata.errors import StorageError
@@ -55,6 +56,18 @@ def test_the_page_tells_the_account_and_shows_windows(dataset: Path, tmp_path: P
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 1 + 3 * 6  # the wheel; a first, four flows and a last frame each
     assert len(set(pictures)) > 10  # steps in which nothing moves look alike
+
+
+def test_windows_have_the_names_of_their_videos_and_pictures_say_what_they_are(
+    dataset: Path, tmp_path: Path
+) -> None:
+    page = page_of(dataset, tmp_path / "page.html")
+    index = pq.read_table(dataset / "index.parquet").to_pylist()
+    for row in (index[0], index[-1]):
+        assert f"{row['source']}, window {row['window']}" in page.text
+        assert row["key"] not in page.text
+    for label in ("first frame", "flow, step 1", "last frame"):
+        assert page.text.count(label) >= 3
 
 
 def test_the_page_asks_for_nothing_and_runs_nothing(dataset: Path, tmp_path: Path) -> None:

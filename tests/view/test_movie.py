@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -134,7 +136,7 @@ def test_a_recording_for_rerun_holds_frames_flow_motion_and_texts(
     dataset: Path, tmp_path: Path
 ) -> None:
     write_movie(Tree(str(dataset)), moving(dataset), str(tmp_path / "a.rrd"))
-    data = (tmp_path / "a.rrd").read_bytes()
-    assert data[:4] in (b"RRF2", b"RRIO")
-    for name in (b"/video", b"/flow", b"/motion/mean_px", b"/windows"):
-        assert name in data
+    reader = [sys.executable, "-m", "rerun", "rrd", "print", str(tmp_path / "a.rrd")]
+    found = subprocess.run(reader, capture_output=True, text=True, check=True, timeout=240).stdout
+    for name in ("/video", "/flow", "/motion/mean_px", "/windows"):
+        assert name in found
