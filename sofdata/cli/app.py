@@ -13,7 +13,19 @@ from typer.core import TyperGroup
 from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
-from sofdata.cli.edits import REWINDOW_EXAMPLES, SELECT_EXAMPLES, rewindow, select
+from sofdata.cli.dedup import DEDUP_EXAMPLES, dedup
+from sofdata.cli.edits import (
+    APPEND_EXAMPLES,
+    MERGE_EXAMPLES,
+    REWINDOW_EXAMPLES,
+    SELECT_EXAMPLES,
+    SPLIT_EXAMPLES,
+    append,
+    merge,
+    rewindow,
+    select,
+    split,
+)
 from sofdata.cli.ending import RERUN, Escaped, run
 from sofdata.cli.export import EXPORT_EXAMPLES, export
 from sofdata.cli.options import (
@@ -30,6 +42,7 @@ from sofdata.cli.options import (
     NoLock,
     Quiet,
     Rows,
+    Where,
     Workers,
     examples,
 )
@@ -329,6 +342,7 @@ def _verified(tree: Tree, fast: bool) -> Verdict:
         "sofdata inspect dataset",
         "sofdata inspect s3://bucket/dataset --sheet sheet.png --rows 40",
         "sofdata inspect dataset --video 10001",
+        "sofdata inspect dataset --where 'motion > 2 and blur < 0.4'",
     )
 )
 def inspect(
@@ -340,21 +354,25 @@ def inspect(
         ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
+    where: Where = "",
     rows: Rows = 12,
     json_: Json = False,
 ) -> None:
     """Summarise a dataset, and draw a contact sheet of its windows (PNG)."""
     from sofdata.report.inspect import draw_sheet
+    from sofdata.report.quality import print_quality, quality_figures
     from sofdata.report.summary import inspect_summary, print_dataset
     from sofdata.storage.tree import Tree
 
     tree = Tree(dest)
     dataset = _dataset(tree)
-    path = draw_sheet(tree, rows=rows, video=video, path=sheet)
+    path = draw_sheet(tree, rows=rows, video=video, path=sheet, where=where)
+    quality = quality_figures(tree)
     if json_:
-        print_json({**inspect_summary(dataset), "sheet": path})
+        print_json({**inspect_summary(dataset), "quality": quality, "sheet": path})
     else:
         print_dataset(stdout(), dataset, dest)
+        print_quality(stdout(), quality)
         say(stdout(), f"contact sheet: {path}")
 
 
@@ -372,6 +390,7 @@ def report(
             help="A local file for the page; default: report.html in the dataset.", callback=LOCAL
         ),
     ] = None,
+    where: Where = "",
     rows: Rows = 12,
     json_: Json = False,
 ) -> None:
@@ -382,7 +401,7 @@ def report(
 
     tree = Tree(dest)
     dataset = _dataset(tree)
-    path = write_report(tree, dataset, rows, out)
+    path = write_report(tree, dataset, rows, out, where)
     if json_:
         print_json({**inspect_summary(dataset), "report": path})
     else:
@@ -459,6 +478,10 @@ app.command(epilog=AUDIT_EXAMPLES)(audit)
 app.command(epilog=TRIMS_EXAMPLES)(trims)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(epilog=SELECT_EXAMPLES)(select)
+app.command(epilog=MERGE_EXAMPLES)(merge)
+app.command(epilog=APPEND_EXAMPLES)(append)
+app.command(epilog=SPLIT_EXAMPLES)(split)
+app.command(epilog=DEDUP_EXAMPLES)(dedup)
 app.command(epilog=REWINDOW_EXAMPLES)(rewindow)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=ENCODE_EXAMPLES)(encode)

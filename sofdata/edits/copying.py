@@ -37,6 +37,8 @@ from sofdata.system.fault_points import fault_point
 from sofdata.types import VideoRef
 
 NOT_SELECTED = "not_selected"
+COPY = "copy"  # a video that shows what another one does, by `sofdata dedup`
+LEFT_OUT = (NOT_SELECTED, COPY)
 MOST_NOTE_BYTES = 1 << 20
 
 
@@ -65,7 +67,8 @@ class Copies:
 
     parents: the datasets. digests: of their configurations. config_sha256: of the new one.
     kept: of each parent the windows that are kept, None for all. why: a sentence for a video of
-    which none is left.
+    which none is left. reason: of it, and of its windows. whys: other sentences for some videos, by
+    their ids.
     """
 
     parents: Sequence[Tree]
@@ -73,6 +76,8 @@ class Copies:
     config_sha256: str
     kept: Sequence[KeptWindows | None]
     why: str = ""
+    reason: str = NOT_SELECTED
+    whys: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, unit: Unit, job: UnitJob) -> Iterator[VideoDone | UnitDone]:
         """Copy a unit. Raises `StorageError` where a parent cannot be read, or is damaged."""
@@ -179,7 +184,8 @@ class _Copy:
             ) from None
         first = found[0]
         rejected = [_renamed(each, ref.id) for each in first.rejected if each.window not in rows]
-        if left := [_left(each, ref.id) for each in first.left if each.window not in rows]:
+        reason = self.maker.reason
+        if left := [_left(each, ref.id, reason) for each in first.left if each.window not in rows]:
             rejected = sorted([*rejected, *left], key=lambda each: each.window)
         samples.rejected += rejected
         self._note(first.origin, first.video, ref.id)
@@ -203,8 +209,9 @@ class _Copy:
         reasons = dict(Counter(each.reason for each in rejected))
         changes = {"id": ref.id, "windows": kept, "windows_rejected": reasons}
         if video.status == "done" and not kept:
-            changes |= {"status": "rejected", "reason": NOT_SELECTED, "detail": self.maker.why}
-        elif video.reason == NOT_SELECTED and kept:
+            changes |= {"status": "rejected", "reason": self.maker.reason}
+            changes |= {"detail": self.maker.whys.get(video.id, self.maker.why)}
+        elif video.reason in LEFT_OUT and kept:
             changes |= {"status": "done", "reason": "", "detail": ""}
         return video.model_copy(update=changes)
 
@@ -268,12 +275,12 @@ def _renamed(rejected: RejectedWindowRecord, video: str) -> RejectedWindowRecord
     return rejected.model_copy(update={"video": video})
 
 
-def _left(row: WindowRow, video: str) -> RejectedWindowRecord:
-    """A window that was written in a parent and is not selected."""
+def _left(row: WindowRow, video: str, reason: str) -> RejectedWindowRecord:
+    """A window that was written in a parent and is left out."""
     return RejectedWindowRecord(
         video=video,
         window=row.window,
         start_s=row.start_s,
         end_s=row.end_s,
-        reason=NOT_SELECTED,
+        reason=reason,
     )

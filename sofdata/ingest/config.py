@@ -19,6 +19,7 @@ from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.quality import QualityConfig
 
 
 class UnitConfig(Section):
@@ -174,6 +175,7 @@ class IngestConfig(Section):
     video: VideoConfig = VideoConfig()
     flow: FlowConfig = FlowConfig()
     windows: WindowConfig = WindowConfig()
+    quality: QualityConfig = QualityConfig()
     codec: CodecConfig = CodecConfig()
     images: ImageConfig = ImageConfig()
     units: UnitConfig = UnitConfig()
@@ -228,15 +230,17 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
-        `manifest` and some of `windows` (see `WindowConfig.content`) are left out where they change
-        nothing, as in datasets made before there were such keys (see `stored_config`); so is
-        `video.max_pixels` where it is the default, since hardly any video has larger frames.
+        `manifest`, `quality` and some of `windows` (see `WindowConfig.content`) are left out where
+        they change nothing, as in datasets made before there were such keys (see `stored_config`);
+        so is `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if not self.with_state:
             left_out.add("with_state")
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
+        if not self.quality.columns:
+            left_out.add("quality")
         content = self.model_dump(mode="json", exclude=left_out)
         content["flow"] = self.flow.content()
         if self.video.max_pixels == VideoConfig().max_pixels:
@@ -277,6 +281,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
     }
     windows = earlier.completed(WindowConfig, {**before, **content.get("windows", {})})
     manifest = ManifestConfig().model_dump(mode="json")
+    quality = {**QualityConfig().model_dump(mode="json"), "columns": []}
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     flow = content.get("flow", {})
     dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
@@ -285,6 +290,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
         "with_actions": False,
         "with_state": False,
         "manifest": manifest,
+        "quality": quality,
         **content,
         "windows": windows,
         "video": video,

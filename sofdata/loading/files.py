@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.loading.alike import same_content
+from sofdata.loading.copies import with_copies
 from sofdata.loading.index import Index
 from sofdata.loading.planned import parsed, plan_parts, videos_of
 from sofdata.loading.texts import Texts
@@ -50,12 +51,12 @@ def files_of(indexes: Sequence[Index], corpora: Sequence[str]) -> Files:
     A name is that of the recording where the corpus says one (`sofdata.corpora.recordings`), or
     else the uri of the file; files of equal content have one name, and so have recordings in one of
     which is the same stretch of such a file as in the other, as where one corpus is joined with a
-    copy of it.
+    copy of it, and files of which `sofdata dedup` has found that one shows what another does.
 
     Raises `ConfigError` where a dataset has no plan, `InputError` where it does not belong to the
     index.
     """
-    videos, video = _videos(indexes, corpora)
+    videos, video, starts = _videos(indexes, corpora)
     # Of a million videos a column of texts has 50 MB: each goes as soon as it has become numbers.
     ids, content = videos["id"], _codes(videos["fingerprint"])
     videos = videos.drop_columns(["id", "fingerprint"])
@@ -66,24 +67,31 @@ def files_of(indexes: Sequence[Index], corpora: Sequence[str]) -> Files:
     videos = videos.drop_columns("uri")
     release_unused()
     names, number = _joined(names, number, videos, content, used)
+    names, number = with_copies(names, number, ids, used, indexes, starts)
     return Files(names, number[video], ids, video)
 
 
-def _videos(indexes: Sequence[Index], corpora: Sequence[str]) -> tuple[pa.Table, NDArray[np.int32]]:
-    """The planned videos of all datasets, and the number of that of each window, int32 [rows]."""
+def _videos(
+    indexes: Sequence[Index], corpora: Sequence[str]
+) -> tuple[pa.Table, NDArray[np.int32], list[int]]:
+    """The planned videos of all datasets, and the number of that of each window, int32 [rows].
+
+    Last, where the videos of each dataset begin among them.
+    """
     import pyarrow as pa
 
     video = np.empty(sum(index.num_rows for index in indexes), np.int32)
-    plans, before, rows = list[pa.Table](), 0, 0
+    plans, starts, before, rows = list[pa.Table](), list[int](), 0, 0
     for index, corpus in zip(indexes, corpora, strict=True):
         plan = _plan(index, corpus)
         part = video[rows : rows + index.num_rows]
         videos_of(index, plan["id"], part)
         part += np.int32(before)
+        starts.append(before)
         rows, before = rows + index.num_rows, before + plan.num_rows
         plans.append(plan)
         release_unused()
-    return pa.concat_tables(plans), video
+    return pa.concat_tables(plans), video, starts
 
 
 def _plan(index: Index, corpus: str) -> pa.Table:

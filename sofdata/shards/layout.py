@@ -11,6 +11,7 @@ FLOW = "flow"  # shards of the flow of whole videos, where it is kept
 LEDGER = "ledger"
 RUNS = "runs"
 QUARANTINE = "quarantine"
+COPIES = "copies.parquet"  # what `sofdata dedup` found; may be deleted at any time
 SPLIT = "split.json"  # which files are held out, where that was decided
 FILES = "files.parquet"  # what the files of the source looked like; may be deleted at any time
 

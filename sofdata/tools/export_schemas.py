@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from sofdata.config.recipes import carried
 from sofdata.ingest.config import IngestConfig
+from sofdata.shards.copies import copies_schema
 from sofdata.shards.schema import (
     DatasetRecord,
     LedgerRecord,
@@ -27,6 +28,7 @@ from sofdata.shards.schema import (
     rejects_schema,
     videos_schema,
 )
+from sofdata.windows.quality import QUALITY_FIELDS
 
 MODELS: dict[str, type[BaseModel]] = {
     "config": IngestConfig,
@@ -39,8 +41,10 @@ TABLES: dict[str, Callable[[], pa.Schema]] = {
     "plan_with_actions": lambda: plan_schema(with_actions=True),
     "plan_annotated": lambda: plan_schema(annotated=True),
     "plan_several": lambda: plan_schema(several=True),
+    "copies": copies_schema,
     "files": files_schema,
     "index": index_schema,
+    "index_with_quality": lambda: index_schema(tuple(QUALITY_FIELDS)),
     "rejects": rejects_schema,
     "videos": videos_schema,
 }

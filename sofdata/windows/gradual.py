@@ -40,8 +40,8 @@ _MOST_WORSE = 2.0  # by which factor motion may explain the middle better than t
 _BLANK = 3.0  # grey levels (standard deviation): a frame with less shows nothing
 _SHOWN = 8.0  # a frame with more shows something
 _MOST_LEFT_BLANK = 0.05
-# Steps before the first, and after the last, that rises by so much of the steepest one belong to the
-# shots: what moves within them seems to be some mixture, too. A wipe rises as its cells differ.
+# Steps before the first, and after the last, that rises by so much of the steepest one belong to
+# the shots: what moves within them seems to be a mixture, too. A wipe rises as its cells differ.
 _RISES, _RISES_PARTED = 0.5, 0.25
 _GROWTH = 1.35  # between one span that is looked at and the next longer one
 MOST_STEPS = 256  # of a span, at whatever rate frames come

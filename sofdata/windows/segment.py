@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from sofdata.errors import ContractError
 from sofdata.types import FlowClip, Frames, Pictures, RejectedWindow
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.quality import QualityConfig
 from sofdata.windows.steps import Step, reduced_steps
 from sofdata.windows.stretch import Outcome, Shown, Stretch, Taker
 from sofdata.windows.trim import TrimmedStretch
@@ -28,7 +29,11 @@ BREAKS = ("", "shot", "gap", "redacted", "text", "gradual")
 
 
 def make_steps(
-    frames: Frames, flow: FlowClip, breaks: Sequence[str], config: WindowConfig
+    frames: Frames,
+    flow: FlowClip,
+    breaks: Sequence[str],
+    config: WindowConfig,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> list[Step | None]:
     """What the windower needs of each step; None for a break, whose flow is not looked at.
 
@@ -43,7 +48,8 @@ def make_steps(
         if is_break:
             made += [None] * (end - first)
         else:
-            made += reduced_steps(flow.flow[first:end], config, frames.rgb[first : end + 1])
+            seen = frames.rgb[first : end + 1]
+            made += reduced_steps(flow.flow[first:end], config, seen, quality)
     return made
 
 

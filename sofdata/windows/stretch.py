@@ -13,6 +13,7 @@ from sofdata.types import Picture, RejectedWindow, SkillWindow
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.cuts import Piece, make_cutter
 from sofdata.windows.motion import CAMERA_FIELDS, flow_statistics, rounded
+from sofdata.windows.quality import window_quality
 from sofdata.windows.steps import Step
 from sofdata.windows.texture import seen_motion
 
@@ -86,6 +87,7 @@ class Stretch:
             last=shown[-1].picture,
             cut=piece.cut or self._cut,
             motion=statistics | _camera(steps),
+            quality=window_quality([step.quality for step in steps]),
         )
 
     def _reject(self, reason: str, first: Shown, last: Shown) -> RejectedWindow:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -251,7 +252,9 @@ def _between(url: str, batch: Batch) -> Tensor:
 def _joined(parts: Sequence[Batch]) -> Batch:
     kind = ActionBatch if isinstance(parts[0], ActionBatch) else Batch
     names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
-    values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    values: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in names
+    }
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 
 

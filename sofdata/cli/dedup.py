@@ -1,0 +1,93 @@
+"""`sofdata dedup`: a thin layer, as those in `sofdata.cli.app`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sofdata.cli.edits import derived
+from sofdata.cli.options import (
+    WHOLE_URL,
+    Dataset,
+    Engine,
+    Json,
+    NoLock,
+    Quiet,
+    Workers,
+    examples,
+)
+from sofdata.system.supervise import supervise
+from sofdata.ui.console import print_json, say, stderr, stdout
+from sofdata.ui.text import printable
+
+DEDUP_EXAMPLES = examples(
+    "sofdata dedup dataset",
+    "sofdata dedup dataset unique",
+    "sofdata dedup s3://bucket/dataset --exact",
+)
+SHOWN = 20
+
+
+def dedup(
+    dest: Dataset,
+    new: Annotated[
+        str | None,
+        typer.Argument(
+            help="Where the dataset without copies goes: a path or an fsspec URL.",
+            callback=WHOLE_URL,
+        ),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Only equal files, which reads no shard.")
+    ] = False,
+    engine: Engine = None,
+    workers: Workers = None,
+    no_lock: NoLock = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Find videos that show what others do, and keep them on one side of a split.
+
+    Also encoded anew, scaled, mirrored, cropped or shifted in time. With NEW,
+    make a dataset without them, in which each is a reject that names the video
+    that is kept.
+    """
+    from sofdata.edits.dedup import copies_in, store_copies, without_copies
+    from sofdata.edits.derive import check_new
+    from sofdata.edits.parents import open_parent
+    from sofdata.storage.tree import Tree
+
+    tree, console = Tree(dest), stderr()
+    if new is not None:
+        check_new(Tree(new), [tree])
+        if engine == "ray":
+            supervise()
+    with console.status("looking at the dataset") as status:
+
+        def follow(done: int, total: int) -> None:
+            if console.is_terminal and not quiet:
+                status.update(f"looking at the dataset: {done:,}/{total:,} windows")
+
+        if new is None:
+            copies = store_copies(tree, not exact, "none" if no_lock else "auto", follow)
+        else:
+            parent = open_parent(tree)
+            copies = copies_in(tree, not exact, follow)
+    if new is not None and copies:
+        derivation = without_copies(parent, Tree(new), copies, not exact)
+        derived(derivation, engine, workers, no_lock, quiet, json_)
+        return
+    told = [(copy.video[1], copy.kept[1], copy.detail(copy.kept[1])) for copy in copies]
+    if json_:
+        rows = [dict(zip(("video", "kept", "detail"), each, strict=True)) for each in told]
+        print_json({"dest": tree.name, "copies": rows})
+        return
+    for video, _, detail in told[:SHOWN]:
+        say(stdout(), f"{printable(video)}: {printable(detail)}")
+    if len(told) > SHOWN:
+        say(stdout(), f"... and {len(told) - SHOWN} more, in copies.parquet")
+    windows = sum(copy.windows for copy in copies)
+    say(stdout(), f"{len(told)} copies with {windows} windows in {tree.name}")
+    if new is not None:
+        say(stdout(), f"there is nothing to leave out, and {new} was not made")
