@@ -29,6 +29,7 @@ from sofdata.ingest.account import kept_size
 from sofdata.ingest.config import IngestConfig, stored_config
 from sofdata.ingest.libraries import libraries_digest, used_libraries
 from sofdata.ingest.plan import IngestPlan
+from sofdata.ingest.segments import segment_notes
 from sofdata.ingest.units import Units, cut
 from sofdata.shards.schema import Counts
 from sofdata.storage.tree import Tree
@@ -52,6 +53,7 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
     _check_quality(parent, config)
     content, digest = config.content(), config.digest()
     table = parent.plan.table
+    notes = segment_notes(table, config)
     plan = IngestPlan(table, Units(table, lambda: cut(table, config.units, digest)))
     command = shlex.join(
         ["sofdata", "rewindow", parent.name, NEW, *(p for s in settings for p in ("--set", s))]
@@ -64,6 +66,7 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
         "config_sha256": digest,
         "lineage": lineage,
         "kept": None,
+        "notes": [*parent.record.notes, *notes],
         "flow": {},
         "counts": Counts(
             ignored_files=listed.ignored_files,
