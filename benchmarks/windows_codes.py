@@ -14,6 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,9 +101,7 @@ def _needed(points: list[Point], wanted: float) -> str:
     """The codes a second at which the points reach an explained share, if they do."""
     explained = [point.explained for point in points]
     logs = np.log([point.codes_a_s for point in points])
-    for (low, high), (a, b) in zip(
-        zip(explained, explained[1:], strict=False), zip(logs, logs[1:], strict=False), strict=True
-    ):
+    for (low, high), (a, b) in zip(pairwise(explained), pairwise(logs), strict=True):
         if min(low, high) <= wanted <= max(low, high) and low != high:
             return f"{float(np.exp(a + (b - a) * (wanted - low) / (high - low))):.2f}"
     return "fewer than measured" if explained[0] > wanted else "more than measured"

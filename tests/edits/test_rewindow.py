@@ -44,6 +44,7 @@ from tests.videos import write_video
 CHANGES = {
     "nothing": (),
     "longer": ("windows.length=6", "windows.stride=5", "windows.tail=mask"),
+    "by motion": ("windows.cut=motion", "windows.length=12", "windows.trim=true"),
     "no shots": ("windows.shots=false",),
     "other shots": ("windows.shot_threshold=0.2",),
     "filters": ("windows.static_px=0", "windows.min_texture=0", "windows.min_steps=1"),
