@@ -160,6 +160,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {},
         ("windows.shots=false", "windows.min_texture=0", "windows.camera=off"),
     ),
+    "gradual changes of shot": ({}, ("windows.gradual_s=2",)),
     "another estimator": ({}, ("flow.estimator=farneback",)),
     "short windows at the end": (
         {"annotations": Annotations((CUP, PLATE))},
