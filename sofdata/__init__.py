@@ -25,8 +25,9 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.edits import rewindow, select
+    from sofdata.api.edits import append, merge, rewindow, select, split
     from sofdata.api.functions import estimate, export, ingest, load, load_policy, train, verify
+    from sofdata.edits.split import StoredSplit
     from sofdata.errors import (
         ActionError,
         ConfigError,
@@ -93,6 +94,7 @@ __all__ = [
     "SofdataError",
     "StageResult",
     "StorageError",
+    "StoredSplit",
     "Summary",
     "Trained",
     "TransientError",
@@ -100,21 +102,25 @@ __all__ = [
     "VideoRef",
     "WorseError",
     "__version__",
+    "append",
     "estimate",
     "export",
     "ingest",
     "load",
     "load_policy",
+    "merge",
     "rewindow",
     "select",
+    "split",
     "train",
     "verify",
 ]
 
 # Where each public name is defined; `__getattr__` imports it from there.
 _HOMES = {
-    "sofdata.api.edits": ("rewindow", "select"),
+    "sofdata.api.edits": ("append", "merge", "rewindow", "select", "split"),
     "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
+    "sofdata.edits.split": ("StoredSplit",),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),
         *("InputError", "SofdataError", "StorageError", "TransientError", "WorseError"),

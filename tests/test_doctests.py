@@ -66,7 +66,7 @@ def test_every_public_function_has_an_example_that_runs() -> None:
     found = {example.name for example in _examples()}
     functions = ("estimate", "ingest", "load", "load_policy", "train", "verify")
     assert {f"sofdata.api.functions.{name}" for name in functions} <= found
-    edits = ("select",)
+    edits = ("append", "merge", "select", "split")
     assert {f"sofdata.api.edits.{name}" for name in edits} <= found
 
 

@@ -249,7 +249,8 @@ def load(
             `torch.distributed` says, where it is initialised.
         where: a filter on the columns of the index, such as "motion > 0.5 and text != ''", or an
             expression of `pyarrow.compute` (docs/loading.md).
-        split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these.
+        split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these;
+            "train" and "held_out" are the sides of the split that is stored with the data.
         drop_last: leave out a last batch that is not full.
         cache_dir, cache_bytes: where copies of remote shards are kept, and how large they grow
             together; by default 8 GiB in the temporary folder.

@@ -14,7 +14,18 @@ from sofdata.cli.audit import AUDIT_EXAMPLES, audit
 from sofdata.cli.bench import bench
 from sofdata.cli.complete import join_words
 from sofdata.cli.dedup import DEDUP_EXAMPLES, dedup
-from sofdata.cli.edits import REWINDOW_EXAMPLES, SELECT_EXAMPLES, rewindow, select
+from sofdata.cli.edits import (
+    APPEND_EXAMPLES,
+    MERGE_EXAMPLES,
+    REWINDOW_EXAMPLES,
+    SELECT_EXAMPLES,
+    SPLIT_EXAMPLES,
+    append,
+    merge,
+    rewindow,
+    select,
+    split,
+)
 from sofdata.cli.ending import RERUN, Escaped, run
 from sofdata.cli.export import EXPORT_EXAMPLES, export
 from sofdata.cli.options import (
@@ -458,6 +469,9 @@ def demo(
 app.command(epilog=AUDIT_EXAMPLES)(audit)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(epilog=SELECT_EXAMPLES)(select)
+app.command(epilog=MERGE_EXAMPLES)(merge)
+app.command(epilog=APPEND_EXAMPLES)(append)
+app.command(epilog=SPLIT_EXAMPLES)(split)
 app.command(epilog=DEDUP_EXAMPLES)(dedup)
 app.command(epilog=REWINDOW_EXAMPLES)(rewindow)
 app.command(epilog=TRAIN_EXAMPLES)(train)

@@ -172,12 +172,11 @@ class Appended:
                 f"the ingest of the first corpus into {self.dest.name} is not complete: run that "
                 "again first"
             )
-        if not _parts(known.record) and self._base(known).name == self.corpus.folder.name:
-            if self.corpus.source.name == self.corpus.folder.name:
-                raise ConfigError(
-                    f"{self._source} is what {self.dest.name} was made from: 'sofdata ingest "
-                    "--update' takes in what has changed in it"
-                )
+        if not _parts(known.record) and self._base(known).name == self._source:
+            raise ConfigError(
+                f"{self._source} is what {self.dest.name} was made from: 'sofdata ingest --update' "
+                "takes in what has changed in it"
+            )
 
     def _check_new(self, table: Any, label: str) -> None:
         """Raise `ConfigError` if all that is listed is there under another place already."""

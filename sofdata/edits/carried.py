@@ -1,4 +1,4 @@
-"""The split of a dataset that is made of others which have one: what was held out stays held out."""
+"""The split of a dataset that is made of others which have one: what was held out stays so."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def carry_split(
     ids = files.ids.to_pylist()
     windows = np.array([id in held for id in ids], np.bool_)[files.video]
     mask = files.with_any(windows)
-    how = "; ".join(dict.fromkeys(sides.how for p in parents if (sides := read_split(p.tree))))
+    how = "; ".join(
+        dict.fromkeys(sides.how for p in parents if (sides := read_split(p.tree, p.record)))
+    )
     sides = Sides(how, files.names.those(~mask), files.names.those(mask))
     if sides.train and sides.held_out:
         dest.write(SPLIT, sides.to_json(by="what it was made of"))
@@ -54,7 +56,7 @@ def carry_split(
 
 def _held_out(parents: Sequence[Parent], plan: IngestPlan, origins: OriginTable) -> set[str]:
     """The ids of the new dataset's videos that were held out in a parent."""
-    found = [_held_out_of(parent.tree) for parent in parents]
+    found = [_held_out_of(parent) for parent in parents]
     places = origins.places
     rows = zip(
         plan.table["id"].to_pylist(),
@@ -69,8 +71,9 @@ def _held_out(parents: Sequence[Parent], plan: IngestPlan, origins: OriginTable)
     return held | {ids[row].as_py() for row, (parent, _, own) in more if own in found[parent]}
 
 
-def _held_out_of(tree: Tree) -> set[str]:
-    sides = read_split(tree)
+def _held_out_of(parent: Parent) -> set[str]:
+    tree = parent.tree
+    sides = read_split(tree, parent.record)
     assert sides is not None
     catalog = open_catalog([tree])
     files = catalog.files()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.corpora.cells import NO_LABELS
 from sofdata.edits.copying import NOT_SELECTED

@@ -15,7 +15,7 @@ from sofdata.edits.origins import Origin
 from sofdata.errors import ContractError, InputError, StorageError
 from sofdata.ingest.account import kept_size
 from sofdata.ingest.committed import Committed
-from sofdata.ingest.config import IngestConfig, stored_config
+from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.events import UnitDone, VideoDone
 from sofdata.ingest.job import UnitJob
 from sofdata.ingest.kept_flow import KeptFlow, Piece
@@ -53,16 +53,18 @@ class Recuts:
     """Makes units of the flow that a dataset keeps; see `sofdata.ingest.job.UnitMaker`.
 
     parent: the dataset. record: its `dataset.json`. config_sha256: of the new dataset.
+    alike: digest that a unit of the parent has which was made with the libraries of this process:
+        other settings make others of them.
     """
 
     parent: Tree
     record: DatasetRecord
     config_sha256: str
+    alike: str
 
     def __call__(self, unit: Unit, job: UnitJob) -> Iterator[VideoDone | UnitDone]:
         """Make a unit. Raises `StorageError` where the parent cannot be read, or is damaged."""
         own = own_digest(job.config, job.libraries)
-        before = own_digest(stored_config(self.record.config), {})  # of the same libraries as own
         with (
             job.dest.scratch() as folder,
             shard_in(folder, job.config) as shard,
@@ -78,7 +80,7 @@ class Recuts:
                         video = self._video(ref, origin, video, kept, job, samples)
                     except InputError as error:
                         raise self._damaged(origin.path, error) from None
-                digests |= {*split_digests(record.libraries)} - {before}
+                digests |= {*split_digests(record.libraries)} - {self.alike}
                 videos.append(labelled(ref, video))
                 fault_point("edit: video cut again")
                 yield video_done(unit, ref, videos[-1], taken_over=not samples.rows)

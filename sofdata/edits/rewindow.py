@@ -70,12 +70,13 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
         ),
     }
     own = used_libraries(config)
+    alike = libraries_digest(used_libraries(stored_config(parent.record.config)))
     return Derivation(
         dest=dest,
         parents=(parent,),
         plan=plan,
         record=with_plan(parent.record.model_copy(update=changes), plan),
-        maker=Recuts(parent.tree, parent.record, config_sha256=digest),
+        maker=Recuts(parent.tree, parent.record, digest, alike),
         origins=OriginTable((parent,), Places.of(parent.plan)),
         libraries={**parents_libraries([parent]), libraries_digest(own): own},
     )

@@ -13,7 +13,8 @@ from sofdata.edits.derive import Derivation, parents_libraries, with_plan
 from sofdata.edits.origins import OriginTable, Places
 from sofdata.edits.parents import NEW, Parent, lineage_of
 from sofdata.loading.catalog import open_catalog
-from sofdata.loading.selection import choose
+from sofdata.loading.selection import Stored, choose, part_of
+from sofdata.loading.split import Side, Sides
 from sofdata.loading.where import columns_of
 from sofdata.shards.schema import index_schema
 from sofdata.storage.tree import Tree
@@ -21,16 +22,27 @@ from sofdata.storage.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is kept of a dataset. where: a filter on the index, "" for all."""
+    """What is kept of a dataset.
+
+    where: a filter on the index, "" for all. side: of the split that is stored with it, None for
+    both.
+    """
 
     where: str = ""
+    side: Side | None = None
 
     def __str__(self) -> str:
-        return f"the filter {self.where!r}" if self.where else "everything"
+        where = f"the filter {self.where!r}" if self.where.strip() else ""
+        side = f"the side '{self.side}'" if self.side else ""
+        return " and ".join(filter(None, (where, side))) or "everything"
+
+    def __bool__(self) -> bool:
+        return bool(self.where.strip() or self.side)
 
     def options(self) -> list[str]:
         """As they are given on the command line."""
-        return ["--where", self.where] if self.where else []
+        given = {"--where": self.where, "--side": self.side}
+        return [word for key, value in given.items() if value for word in (key, value)]
 
 
 def selected(parent: Parent, dest: Tree, selection: Selection) -> Derivation:
@@ -42,7 +54,10 @@ def selected(parent: Parent, dest: Tree, selection: Selection) -> Derivation:
     Raises `ConfigError` for a filter that is not understood, or selects nothing.
     """
     command = shlex.join(["sofdata", "select", parent.name, NEW, *selection.options()])
-    settings = {"where": selection.where}
+    kept, settings = None, {"where": selection.where}
+    if selection:
+        kept, sides = _kept(parent, selection)
+        settings |= {"side": selection.side, "split_sha256": sides.sha256} if sides else {}
     lineage = lineage_of("select", command, settings, [parent])
     record = with_plan(parent.record, parent.plan).model_copy(update={"lineage": lineage})
     digest = parent.record.config_sha256
@@ -50,7 +65,7 @@ def selected(parent: Parent, dest: Tree, selection: Selection) -> Derivation:
         parents=(parent.tree,),
         digests=(digest,),
         config_sha256=digest,
-        kept=(_kept(parent, selection) if selection.where.strip() else None,),
+        kept=(kept,),
         why=f"none of its windows was selected by {selection}",
     )
     return Derivation(
@@ -64,10 +79,15 @@ def selected(parent: Parent, dest: Tree, selection: Selection) -> Derivation:
     )
 
 
-def _kept(parent: Parent, selection: Selection) -> KeptWindows:
+def _kept(parent: Parent, selection: Selection) -> tuple[KeptWindows, Sides | None]:
+    """The windows that are kept, and the split that has decided about them, if any."""
     catalog = open_catalog([parent.tree])
-    columns = columns_of(selection.where, index_schema().names)
-    windows = choose(catalog, selection.where, columns, None)
+    where, part = selection.where, None
+    columns = columns_of(where, index_schema().names) if where.strip() else []
+    if selection.side:
+        part = part_of(catalog, (selection.side, Stored()))
+    windows = choose(catalog, where, columns, part)
     names, starts = catalog.indexes[0].shard_starts()
     kept: NDArray[np.bool_] = windows.within(0, catalog.indexes[0].num_rows)
-    return KeptWindows(dict(zip(names, starts, strict=True)), np.packbits(kept))
+    bits = KeptWindows(dict(zip(names, starts, strict=True)), np.packbits(kept))
+    return bits, part.sides if part else None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from dataclasses import replace
 
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.replay import last_source
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import parse
+from sofdata.storage.uris import from_root
 
 
 def source_of(dest: Tree) -> Tree | None:
@@ -27,11 +25,4 @@ def absolute(uris: Iterable[str], source: Tree, as_urls: bool = False) -> list[s
     """
     root = source.root if source.is_local else source.name.rstrip("/")
     root = f"file://{root}" if as_urls and source.is_local else root
-    return [_absolute(uri, root) for uri in uris]
-
-
-def _absolute(uri: str, root: str) -> str:
-    found = parse(uri)
-    if found.elsewhere and ("://" in found.file or os.path.isabs(found.file)):
-        return uri
-    return replace(found, file=os.path.join(root, found.file), elsewhere=True).uri
+    return [from_root(uri, root) for uri in uris]

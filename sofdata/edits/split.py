@@ -77,7 +77,7 @@ def split(dest: Tree, how: SplitBy, *, again: bool = False, lock: Choice = "auto
     with only_driver(dest, "split", lock):
         catalog = open_catalog([dest])
         files = catalog.files()
-        before = None if again else read_split(dest)
+        before = None if again else read_split(dest, catalog.records[0])
         if before is not None and before.how != str(how):
             raise ConfigError(
                 f"{dest.name} has a split already, {before.how}, by which models may have been "
@@ -134,8 +134,8 @@ def _sides_of(
         mine = np.unique(group[files.names.among(names)])
         if (both := mine[(sides[mine] != 0) & (sides[mine] != number)]).size:
             raise ConfigError(
-                f"{len(both)} groups of {catalog.name} have files on both sides of its split, since "
-                "what came later belongs to both: --again decides anew"
+                f"{len(both)} groups of {catalog.name} have files on both sides of its split, "
+                "since what came later belongs to both: --again decides anew"
             )
         sides[mine] = number
     return sides

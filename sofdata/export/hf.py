@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sofdata.errors import ConfigError, InputError
+from sofdata.errors import InputError
 from sofdata.export.card import hf_card
 from sofdata.export.record import ExportRecord
 from sofdata.export.skills import SKILLS, Skills
@@ -68,8 +68,6 @@ def export_hf(
     """
     files = _copied_files(job.dest)
     shards = listed_shards(job.dest)
-    if not shards:
-        raise ConfigError(f"{job.dest.name} holds no window: there is nothing to export")
     for number, (name, listed) in enumerate(shards.items(), 1):
         _copy_shard(job, name, listed.size_bytes, listed.md5)
         fault_point("export: shard")

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,7 +24,7 @@ from sofdata.storage.local_paths import local_folder
 from sofdata.storage.secrets import without_secrets
 from sofdata.storage.tree import Tree
 from sofdata.storage.urls import public_text
-from sofdata.system.extras import is_installed, require
+from sofdata.system.extras import require
 
 KIND = "dataset"
 LAST = ("README.md", "meta/info.json", EXPORT)  # without these nothing loads
@@ -201,13 +200,14 @@ def _read(path: str) -> bytes:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What `huggingface_hub` raises: its own, and those of what it asks the network with."""
+    """What `huggingface_hub` raises: its own, and those of the library that asks the network.
+
+    That is requests, httpx or httpx2, by version; the class of its errors is a base of the Hub's.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
-    found: list[type[Exception]] = [HfHubHTTPError, OSError, ValueError]
-    if is_installed("httpx"):  # from its version 1 on
-        found.append(import_module("httpx").HTTPError)
-    return tuple(found)
+    theirs = [each for each in HfHubHTTPError.__mro__ if each.__name__ == "HTTPError"]
+    return (*theirs, OSError, ValueError)
 
 
 @contextmanager

@@ -69,6 +69,8 @@ def complete_dataset(tree: Tree) -> DatasetRecord:
         raise ConfigError(f"{tree.name} holds no {DATASET}: it is no dataset of sofdata")
     if not dataset.complete:
         raise ConfigError(f"{tree.name} is not complete: run what made it again, then export")
+    if not dataset.counts.windows:
+        raise ConfigError(f"{tree.name} holds no window: there is nothing to export")
     return dataset
 
 

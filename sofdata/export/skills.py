@@ -48,7 +48,7 @@ def choose_skills(dest: Tree, name: str) -> str:
 
 
 class Skills:
-    """The skills of all windows, in the order of the index; they are read from first to last.
+    """The skills of all windows, in the order of the index, in which they are best read.
 
     points: n of a window. dim: numbers of a point, D. levels: of each of these, with an FSQ model
     whose file names them; else empty. codebook: 0 for a KL model. model_sha256: of what encoded.
@@ -94,14 +94,14 @@ class Skills:
     def of_rows(self, start: int, keys: list[str]) -> NDArray[Any]:
         """The skills of consecutive windows: int64 [M,n] tokens, or float32 [M,n*D] codes.
 
-        start: number of the first one's row, not before those that were asked for last.
+        start: number of the first one's row. Going back means reading from the first row again.
 
         Raises `InputError` where the file is not of the windows with these keys.
         """
-        if self._at < 0:
+        if self._at < 0 or start < self._at:
             columns = ["key", self.column]
             self._batches = self._file.iter_batches(1 << 12, columns=columns, use_threads=False)
-            self._at = 0
+            self._at, self._left = 0, []
         self._take(start - self._at)
         found = self._take(len(keys))
         if [key for names, _ in found for key in names] != keys:

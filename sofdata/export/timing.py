@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.errors import ConfigError
+from sofdata.errors import InputError
 from sofdata.export.features import Form
 from sofdata.loading.index import Index
 from sofdata.shards.slices import used_values
@@ -17,7 +17,7 @@ UNEVEN = 0.1  # of the time between two rows
 def row_times_s(index: Index, form: Form) -> tuple[float, float]:
     """The median time from a row to the next, s, and the length of the longest window.
 
-    Raises `ConfigError` without any window.
+    Raises `InputError` where no window has a length.
     """
     found, longest_s = list[NDArray[np.float64]](), 0.0
     for first, batch in index.batches(["source", "start_s", "end_s", "steps"], encoded=True):
@@ -34,7 +34,7 @@ def row_times_s(index: Index, form: Form) -> tuple[float, float]:
     apart_s = np.concatenate(found) if found else np.empty(0)
     apart_s = apart_s[np.isfinite(apart_s) & (apart_s > 0)]
     if not len(apart_s):
-        raise ConfigError(f"{index.tree.name} holds no window: there is nothing to export")
+        raise InputError(f"{index.place} lists no window that lasts: 'sofdata verify' says more")
     return float(np.median(apart_s)), longest_s
 
 

@@ -100,8 +100,8 @@ class Sides:
         nowhere = files.names.values.filter(~(learned | kept))
         if len(nowhere):
             raise ConfigError(
-                f"{len(nowhere)} files of {name} are on no side of the split that was "
-                f"made before ({_few(nowhere.to_pylist())}): the dataset has changed since. {advice}"
+                f"{len(nowhere)} files of {name} are on no side of the split that was made before "
+                f"({_few(nowhere.to_pylist())}): the dataset has changed since. {advice}"
             )
         return (learned if side == "train" else kept)[files.file]
 

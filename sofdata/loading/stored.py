@@ -13,6 +13,8 @@ from sofdata.loading.catalog import Catalog
 from sofdata.loading.files import Files, files_of
 from sofdata.loading.split import Sides, divided
 from sofdata.shards.layout import SPLIT
+from sofdata.shards.schema import DatasetRecord, LineageStep
+from sofdata.storage.uris import from_root
 
 if TYPE_CHECKING:
     from sofdata.storage.tree import Tree
@@ -20,15 +22,34 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 28  # of the names of a million files
 
 
-def read_split(tree: Tree) -> Sides | None:
-    """The stored split of a dataset, None if there is none. Raises `ConfigError` if damaged."""
+def read_split(tree: Tree, record: DatasetRecord) -> Sides | None:
+    """The stored split of a dataset, None if there is none. Raises `ConfigError` if damaged.
+
+    Files of which the uris were written as they are for one source have the names, too, that they
+    got when a corpus was appended.
+    """
     try:
         data = read_small(tree, SPLIT, MOST_BYTES)
     except FileNotFoundError:
         return None
-    return Sides.from_json(
-        data, f"{SPLIT} of {tree.name}", "restore it, or decide anew: 'sofdata split DEST --again'"
-    )
+    advice = "restore it, or decide anew: 'sofdata split DEST --again'"
+    sides = Sides.from_json(data, f"{SPLIT} of {tree.name}", advice)
+    roots = [step.settings["first"]["source"] for step in record.lineage or () if _begins(step)]
+    return _also_from(sides, roots[0]) if roots else sides
+
+
+def _begins(step: LineageStep) -> bool:
+    return isinstance(step.settings.get("first"), dict)
+
+
+def _also_from(sides: Sides, root: str) -> Sides:
+    """The same sides, in which each file has its name from a root, too."""
+    roots = [root] if "://" in root else [root, f"file://{root}"]
+
+    def names(side: Sequence[str]) -> list[str]:
+        return sorted({*side, *(from_root(name, each) for each in roots for name in side)})
+
+    return Sides(sides.how, names(sides.train), names(sides.held_out))
 
 
 def split_stored(trees: Sequence[Tree]) -> bool:
@@ -54,7 +75,7 @@ def stored_sides(catalog: Catalog, files: Files) -> Sides:
     """
     kept, how = list[np.ndarray](), list[str]()
     for tree, index, record in zip(catalog.trees, catalog.indexes, catalog.records, strict=True):
-        if (sides := read_split(tree)) is None:
+        if (sides := read_split(tree, record)) is None:
             raise ConfigError(f"{tree.name} has no stored split: 'sofdata split' makes one")
         own = files if len(catalog.trees) == 1 else files_of([index], [record.corpus])
         advice = f"'sofdata split {tree.name}' gives them one, and leaves the others where they are"

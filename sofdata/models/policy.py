@@ -42,12 +42,14 @@ class Policy:
 
     def __repr__(self) -> str:
         shape, planner, decoder = self.skill.shape, self._planner, self._decoder
+        acts = "no action decoder"
+        if decoder is not None:
+            size = f"[{decoder.space.chunk},{decoder.space.size}]"
+            acts = f"decoder of actions {size}{_named(decoder)}"
         parts = [
             f"skill model of windows [{shape.steps},2,{shape.size},{shape.size}]",
             "planner" if planner is not None else "no planner",
-            "no action decoder"
-            if decoder is None
-            else f"decoder of actions [{decoder.space.chunk},{decoder.space.size}]{_named(decoder)}",
+            acts,
             f"on {next(self.skill.parameters()).device}",
         ]
         return f"Policy({', '.join(parts)})"

@@ -88,6 +88,14 @@ def parse(uri: str) -> Location:
     return _plain(uri)
 
 
+def from_root(uri: str, root: str) -> str:
+    """A uri of a file below a root, a path or a URL, as it is for whatever source."""
+    found = parse(uri)
+    if found.elsewhere and ("://" in found.file or found.file.startswith("/")):
+        return uri
+    return replace(found, file=f"{root.rstrip('/')}/{found.file}", elsewhere=True).uri
+
+
 def leads_away(text: str) -> bool:
     """Whether what a manifest names is not simply a file below it: a URL, or a path that leaves."""
     return text.startswith("/") or "://" in text or ".." in text.split("/")

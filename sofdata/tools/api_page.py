@@ -28,20 +28,22 @@ to the logger `sofdata`, which is silent until a program gives it a handler:
 """
 SECTIONS = {
     "Functions": (
-        "ingest",
-        "estimate",
-        "verify",
-        "load",
-        "select",
-        "rewindow",
-        "train",
-        "load_policy",
-        "export",
+        *("ingest", "estimate", "verify", "load", "train", "load_policy"),
+        *("select", "merge", "append", "split", "rewindow", "export"),
     ),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy",),
     "Results": (
-        *("Summary", "Estimate", "NoEstimate", "Figure", "DatasetRecord", "Verdict", "Finding"),
+        *(
+            "Summary",
+            "Estimate",
+            "NoEstimate",
+            "Figure",
+            "DatasetRecord",
+            "Verdict",
+            "Finding",
+            "StoredSplit",
+        ),
         *("Trained", "StageResult"),
     ),
     "Values, in the order in which data flows": (

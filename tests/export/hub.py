@@ -1,7 +1,7 @@
 """A stand-in of the Hugging Face Hub on loopback: what `huggingface_hub` asks to send a dataset.
 
-Repositories are in memory. It refuses other tokens, gives large files their place by the protocol of
-Git LFS ("basic"), and can be told to fail.
+Repositories are in memory. It refuses other tokens, takes large files by the protocol of Git LFS
+("basic"), and can be told to fail.
 """
 
 from __future__ import annotations

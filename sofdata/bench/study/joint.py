@@ -6,7 +6,7 @@
 
 A small head reads the actions of labelled windows off their codes, so that codes also keep what
 tells actions apart. It is thrown away afterwards: what is kept is the skill model, and an action
-decoder is trained on it as ever.
+decoder is trained on it as ever. Equation numbers (Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations

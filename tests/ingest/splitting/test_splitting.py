@@ -23,9 +23,8 @@ from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Tools
 from sofdata.ingest.splitting.split import PartWorker, VideoSplit
 from sofdata.ingest.stages import LocalFlow
-from sofdata.ingest.unit import run_video
+from sofdata.ingest.unit import run_video, shard_in
 from sofdata.shards.schema import VideoRecord
-from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.types import Annotations, TimedText, VideoRef
 from tests.long_films import FILMS, damaged, films_in
@@ -43,13 +42,17 @@ SETTINGS = (
 
 @dataclass
 class Made:
-    """What a video has become: hash of the shard, rows, rejected windows, sums and its record."""
+    """What a video has become: hash of the shard, rows, rejected windows, sums and its record.
+
+    kept_sha256: of the shard of kept flow, "" where none is kept.
+    """
 
     sha256: str
     rows: list[Any]
     rejected: list[Any]
     sums: Any
     record: VideoRecord
+    kept_sha256: str = ""
     splits: list[VideoSplit] = field(default_factory=list, compare=False)
 
 
@@ -66,7 +69,7 @@ def make(
     own, other = PartWorker(config, decoder, flow), PartWorker(config, decoder, flow)
     splits: list[VideoSplit] = []
     with (
-        ShardWriter(tempfile.mktemp(dir=tmp_path)) as shard,
+        shard_in(tempfile.mkdtemp(dir=tmp_path), config) as shard,
         Fetcher(source, (ref,), config.run) as fetcher,
     ):
         tools = Tools(fetcher, decoder, flow, shard, "unit", own if help_with else None)
@@ -82,7 +85,8 @@ def make(
                 help_with(event.split, other)
         sha256 = hashlib.sha256(Path(shard.path).read_bytes()).hexdigest()
         sums = shard.sums.record()
-        return Made(sha256, shard.rows, shard.rejected, sums, outcome.record, splits)
+        kept = hashlib.sha256(Path(shard.kept_path).read_bytes()).hexdigest() if shard.kept else ""
+        return Made(sha256, shard.rows, shard.rejected, sums, outcome.record, kept, splits)
 
 
 def ref_of(path: Path, **said: Any) -> VideoRef:
@@ -161,6 +165,14 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("windows.shots=false", "windows.min_texture=0", "windows.camera=off"),
     ),
     "gradual changes of shot": ({}, ("windows.gradual_s=2",)),
+    "kept flow": (
+        {"annotations": Annotations((CUP, PLATE), hidden_s=((3.9, 4.4),))},
+        ("flow.keep=true", "windows.texts=cut"),
+    ),
+    "kept flow, a chunk for each frame": (
+        {},
+        ("flow.keep=true", "flow.kept.size=48", "video.chunk_frames=1"),
+    ),
     "another estimator": ({}, ("flow.estimator=farneback",)),
     "short windows at the end": (
         {"annotations": Annotations((CUP, PLATE))},

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sofdata.errors import ConfigError
+from sofdata.ingest.verify import verify
+from sofdata.shards.record import read_dataset
+from sofdata.storage.tree import Tree
+from sofdata.system import fault_points
+from tests.edits.tiny import append_tiny, ingest_tiny, merge_tiny, write_tiny
+from tests.helpers import hashes
+
+
+@pytest.fixture
+def grown(tmp_path: Path) -> Path:
+    """A folder with videos `v` ingested into `dataset`, and others in `more`."""
+    write_tiny(tmp_path / "v" / "a", range(12))
+    write_tiny(tmp_path / "more", range(10, 16))
+    write_tiny(tmp_path / "more" / "a", [20], "003.mp4")
+    (tmp_path / "more" / "note.pdf").write_bytes(b"a note")
+    ingest_tiny(tmp_path / "v", tmp_path / "dataset")
+    return tmp_path
+
+
+def test_an_appended_corpus_is_as_one_ingested_and_merged_to_the_byte(grown: Path) -> None:
+    shutil.copytree(grown / "dataset", grown / "one")
+    ingest_tiny(grown / "more", grown / "apart" / "more")
+    merge_tiny(grown / "merged", grown / "one", grown / "apart" / "more")
+    append_tiny(grown / "more", grown / "dataset")
+    of_places = ("plan.parquet", "dataset.json")  # these name where videos and parents lie
+    merged, appended = hashes(grown / "merged"), hashes(grown / "dataset")
+    assert merged.keys() == appended.keys()
+    assert [n for n in merged if merged[n] != appended[n] and n not in of_places] == []
+    assert verify(Tree(str(grown / "dataset"))).whole
+
+
+def test_only_new_videos_are_decoded(grown: Path) -> None:
+    summary = append_tiny(grown / "more", grown / "dataset")
+    assert summary.frames == 6 * 5  # 010 and 011 are there already
+    assert summary.dataset.counts.reasons["duplicate"] == 2
+    assert summary.dataset.counts.ignored_files == {".pdf": 1}
+
+
+def test_the_same_append_again_does_nothing(grown: Path) -> None:
+    append_tiny(grown / "more", grown / "dataset")
+    before = hashes(grown / "dataset")
+    assert append_tiny(grown / "more", grown / "dataset").units_run == 0
+    assert hashes(grown / "dataset") == before
+
+
+def test_the_lineage_says_what_was_appended_to_what(grown: Path) -> None:
+    before = read_dataset(Tree(str(grown / "dataset")))
+    dataset = append_tiny(grown / "more", grown / "dataset").dataset
+    assert dataset.lineage is not None
+    (step,) = dataset.lineage
+    assert step.command == f"sofdata append {grown / 'more'} NEW"
+    assert before is not None
+    assert (step.parents[0].windows, step.parents[0].videos) == (before.counts.windows, 12)
+    assert step.settings["part"] == "folder:more"
+
+
+def test_an_interrupted_append_leaves_the_dataset_and_goes_on_to_the_same_bytes(
+    grown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(grown / "dataset", grown / "copy")
+
+    def stop(name: str) -> None:
+        if name == "commit: record written":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fault_points, "_inject", stop)
+    with pytest.raises(KeyboardInterrupt):
+        append_tiny(grown / "more", grown / "dataset")
+    monkeypatch.undo()
+    assert verify(Tree(str(grown / "dataset"))).whole  # as it was, with more beside it
+    append_tiny(grown / "more", grown / "dataset")
+    append_tiny(grown / "more", grown / "copy")
+    cut, whole = hashes(grown / "dataset"), hashes(grown / "copy")
+    assert {n: h for n, h in cut.items() if n != "dataset.json"} == {
+        n: h for n, h in whole.items() if n != "dataset.json"
+    }
+
+
+def test_a_corpus_that_has_grown_is_refused_and_then_updated(grown: Path) -> None:
+    append_tiny(grown / "more", grown / "dataset")
+    write_tiny(grown / "more", [30], "new.mp4")
+    with pytest.raises(ConfigError, match=r"1 new \(new.mp4\). '--update' takes in"):
+        append_tiny(grown / "more", grown / "dataset")
+    dataset = append_tiny(grown / "more", grown / "dataset", update=True).dataset
+    assert dataset.counts.videos == 12 + 7 + 1
+    assert verify(Tree(str(grown / "dataset"))).whole
+
+
+def test_the_first_corpus_is_updated_too(grown: Path) -> None:
+    append_tiny(grown / "more", grown / "dataset")
+    write_tiny(grown / "v" / "a", [31], "new.mp4")
+    dataset = append_tiny(grown / "v", grown / "dataset", update=True).dataset
+    assert dataset.counts.videos == 12 + 7 + 1
+    assert verify(Tree(str(grown / "dataset"))).whole
+
+
+def test_an_ingest_that_would_lose_the_others_is_refused(grown: Path) -> None:
+    append_tiny(grown / "more", grown / "dataset")
+    with pytest.raises(ConfigError, match="holds several corpora"):
+        ingest_tiny(grown / "v", grown / "dataset")
+
+
+def test_the_first_corpus_is_not_appended_again(grown: Path) -> None:
+    shutil.copytree(grown / "v", grown / "copy")
+    before = hashes(grown / "dataset")
+    with pytest.raises(ConfigError, match=r"is what .* was made from"):
+        append_tiny(grown / "v", grown / "dataset")
+    with pytest.raises(ConfigError, match=r"all 12 videos of .*copy are in"):
+        append_tiny(grown / "copy", grown / "dataset")
+    assert hashes(grown / "dataset") == before
+
+
+def test_two_parts_of_one_name_are_refused(grown: Path) -> None:
+    append_tiny(grown / "more", grown / "dataset")
+    write_tiny(grown / "elsewhere" / "more", range(40, 42))
+    with pytest.raises(ConfigError, match="give this one a name of its own"):
+        append_tiny(grown / "elsewhere" / "more", grown / "dataset")
+    append_tiny(grown / "elsewhere" / "more", grown / "dataset", name="third")
+    assert verify(Tree(str(grown / "dataset"))).videos == 12 + 7 + 2
+
+
+def test_a_dataset_that_is_not_there_is_told(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "v", range(2))
+    with pytest.raises(ConfigError, match="makes a dataset of a first corpus"):
+        append_tiny(tmp_path / "v", tmp_path / "nothing")
+
+
+def test_where_no_log_says_where_the_first_lies_its_place_is_asked_for(grown: Path) -> None:
+    shutil.rmtree(grown / "dataset" / "runs")
+    with pytest.raises(ConfigError, match="give its place"):
+        append_tiny(grown / "more", grown / "dataset")

@@ -1,0 +1,128 @@
+"""Pushing an export to a stand-in of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sofdata.export.run import ExportSettings, export
+from sofdata.storage.tree import Tree
+from tests.export.hub import TOKEN, Hub, Repo, running
+from tests.helpers import sofdata
+
+pytest.importorskip("huggingface_hub")
+pytestmark = pytest.mark.slow  # each push is a process of its own
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def out(encoded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("push") / "exported"
+    export(Tree(str(encoded)), Tree(str(folder)), ExportSettings("lerobot"))
+    return folder
+
+
+def push(
+    hub: Hub, encoded: Path, out: Path, *options: str, **changed: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **hub.environment, "HF_HOME": str(out.parent / "hf"), **changed}
+    done = sofdata(
+        *("export", encoded, out, "--to", "lerobot", *options),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+    assert TOKEN not in done.stdout + done.stderr
+    return done
+
+
+def test_all_files_arrive_in_a_private_repository_the_record_last_and_with_a_tag(
+    hub: Hub, encoded: Path, out: Path
+) -> None:
+    done = push(hub, encoded, out, "--push", "me/windows", "--yes")
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos["me/windows"]
+    files = {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+    assert repo.private
+    assert {rel: data for rel, data in repo.files.items() if rel != ".gitattributes"} == files
+    assert repo.commits[0] == ["export.json"]
+    assert repo.commits[-1] == ["README.md", "export.json", "meta/info.json"]
+    assert repo.tags == ["v3.0"]
+    assert f"pushed: {hub.url}/datasets/me/windows" in done.stdout
+    uploads = hub.uploads
+    again = push(hub, encoded, out, "--push", "me/windows", "--yes")
+    assert again.returncode == 0
+    assert "which has it all already" in again.stderr
+    assert hub.uploads == uploads
+
+
+def test_a_push_that_failed_goes_on_and_sends_nothing_twice(
+    hub: Hub, encoded: Path, out: Path
+) -> None:
+    hub.fails_after = 1
+    failed = push(hub, encoded, out, "--push", "me/windows", "--yes")
+    assert failed.returncode == 3
+    assert "Run the same command again to go on" in failed.stderr
+    repo, uploads = hub.repos["me/windows"], hub.uploads
+    assert not json.loads(repo.files["export.json"])["complete"]
+    assert "meta/info.json" not in repo.files
+    hub.fails_after = None
+    assert push(hub, encoded, out, "--push", "me/windows", "--yes").returncode == 0
+    assert hub.uploads == uploads
+    assert json.loads(repo.files["export.json"])["complete"]
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "message"),
+    [
+        (("--push", "me/windows"), {}, "add --yes"),
+        (("--push", "windows", "--yes"), {}, "named OWNER/NAME"),
+        (("--push", "me/windows", "--yes"), {"HF_TOKEN": ""}, "needs a token"),
+        (("--push", "me/windows", "--yes"), {"HF_TOKEN": "hf_other"}, "refuses the repository"),
+        (("--public",), {}, "add --push OWNER/NAME"),
+        (("--push", "me/open", "--yes"), {}, "is public: say --public"),
+        (("--push", "me/foreign", "--yes"), {}, "holds data.csv and no export.json"),
+    ],
+)
+def test_what_must_not_be_sent_is_not(
+    hub: Hub, encoded: Path, out: Path, options: Any, changed: dict[str, str], message: str
+) -> None:
+    hub.repos["me/open"] = Repo(private=False)
+    hub.repos["me/foreign"] = Repo(private=True, files={"data.csv": b"1"})
+    done = push(hub, encoded, out, *options, **changed)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "me/windows" not in hub.repos
+    assert not any(repo.commits for repo in hub.repos.values())
+
+
+def test_a_public_repository_is_made_where_that_is_said(hub: Hub, encoded: Path, out: Path) -> None:
+    done = push(hub, encoded, out, "--push", "me/open", "--public", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not hub.repos["me/open"].private
+    assert "public: everybody can see it" in done.stderr
+
+
+def test_a_hub_that_is_not_there_ends_the_command_and_leaves_the_export(
+    hub: Hub, encoded: Path, out: Path
+) -> None:
+    done = push(
+        hub, encoded, out, "--push", "me/windows", "--yes", HF_ENDPOINT="http://127.0.0.1:9"
+    )
+    assert done.returncode == 3, done.stderr
+    assert "the Hub failed over me/windows" in done.stderr
+    assert (out / "meta/info.json").exists()
