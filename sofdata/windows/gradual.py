@@ -16,8 +16,9 @@ Of the span, the steps in which the mixture changes are marked. Frames are looke
 order, so that the marks do not depend on how a video was split into chunks; no more frames than
 `gradual_s` holds are kept. A span never reaches over a hard cut or a gap.
 
-Cost: 0.1 ms a frame where little moves, and some ms where much changes. Not found: changes in which either shot moves so fast that it hardly
-resembles itself within the change, and transitions that move pictures (slides, page turns).
+Cost: 0.1 ms a frame where little moves, and some ms where much changes. Not found: changes in which
+either shot moves so fast that it hardly resembles itself within the change, and transitions that
+move pictures (slides, page turns).
 """
 
 from __future__ import annotations
@@ -113,8 +114,10 @@ class GradualCuts:
                 break
 
     def _begins(self) -> list[int]:
-        """Where spans begin that end with the last frame and may be changes, by a bound on them, the
-        shortest first."""
+        """Where spans begin that end with the last frame and may be changes, by a bound on them.
+
+        The shortest comes first.
+        """
         steps, last, begins = 2, len(self._looks) - 1, list[int]()
         while steps <= last:
             begins.append(last - steps)
