@@ -109,8 +109,10 @@ class GradualCuts:
         while look.pts_s - self._looks[0].pts_s > self._longest_s:
             self._looks.popleft()
         for begin in self._begins():
-            # A longer span would take more of what moves in the shots for a part of the mixture.
-            if self._mark(list(itertools.islice(self._looks, begin, None))):
+            # A longer span would take more of what moves in the shots for a part of the mixture;
+            # but of a fade a short span shows the end alone.
+            span = list(itertools.islice(self._looks, begin, None))
+            if self._mark(span) and not _is_blank(span[0], span[-1]):
                 break
 
     def _begins(self) -> list[int]:
