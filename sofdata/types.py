@@ -309,9 +309,11 @@ class SkillWindow(Brief):
     flow: float32 [L,h,w,2]; (dx, dy) in px a step at h x w.
     pts_s: float64 [L+1]; presentation times of the frames, increasing.
     first, last: uint8 [H,W,3], or stored; the frames at both ends.
-    cut: why the stretch that this window was cut from begins: "start", "shot", "gap", "redacted"
-        or "text".
+    cut: why this window begins where it does: "motion", "length" or "stride" (see
+        `sofdata.windows.cuts`), or else why the stretch that it was cut from does: "start", "shot",
+        "gap", "redacted", "text", "gradual" or "idle".
     motion: statistics of the flow, in px a step at h x w (see `sofdata.windows.motion`).
+    quality: what pictures and flow are worth, of what was asked (see `sofdata.windows.quality`).
 
     >>> frame = np.zeros((128, 128, 3), np.uint8)
     >>> flow, times_s = np.zeros((8, 64, 64, 2), np.float32), np.arange(9) / 10
@@ -327,6 +329,7 @@ class SkillWindow(Brief):
     last: Picture
     cut: str
     motion: Mapping[str, float]
+    quality: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         _expect("SkillWindow.flow", self.flow, np.float32, (None, None, None, 2))
@@ -378,6 +381,8 @@ class ActionWindow(SkillWindow):
 class RejectedWindow:
     """A candidate window that is not kept, and why: "static", "too_short", ...
 
+    Or a part of a video that no window holds: "redacted", "idle".
+
     index: number of the window within its video, counting kept ones too.
     """
 
@@ -397,6 +402,8 @@ class Batch(Brief):
     mask: bool [B,L]; True where a step is real.
     text_ids: int64 [B]; index into the loader's `texts`.
     keys: the B keys of the samples.
+    columns: float64 [B] by name, the columns that `load(..., columns=...)` asks for; NaN where a
+        window has no value.
 
     >>> import sofdata
     >>> batch = next(iter(sofdata.load("dataset", batch_size=2)))
@@ -412,6 +419,7 @@ class Batch(Brief):
     mask: torch.Tensor
     text_ids: torch.Tensor
     keys: tuple[str, ...]
+    columns: Mapping[str, torch.Tensor] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         size, steps = self.mask.shape
@@ -424,6 +432,7 @@ class Batch(Brief):
             "last": len(self.last),
             "text_ids": len(self.text_ids),
             "keys": len(self.keys),
+            **{f"columns[{name!r}]": len(values) for name, values in self.columns.items()},
         }
         for name, length in lengths.items():
             if length != size:
@@ -431,6 +440,11 @@ class Batch(Brief):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def steps(self) -> torch.Tensor:
+        """How many steps of each window are real: int64 [B]. They come first."""
+        return self.mask.sum(1)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Self:
         """The same batch with its tensors on a device, as `Tensor.to` puts them there.
@@ -456,6 +470,7 @@ class Batch(Brief):
         changed: dict[str, Any] = {
             name: change(value) for name, value in values.items() if isinstance(value, torch.Tensor)
         }
+        changed["columns"] = {name: change(value) for name, value in self.columns.items()}
         return replace(self, **changed)
 
 

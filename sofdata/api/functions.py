@@ -230,6 +230,7 @@ def load(
     rank: int | None = None,
     world: int | None = None,
     where: Where = "",
+    columns: Iterable[str] = (),
     split: Split | None = None,
     drop_last: bool = False,
     cache_dir: Location | None = None,
@@ -249,6 +250,8 @@ def load(
             `torch.distributed` says, where it is initialised.
         where: a filter on the columns of the index, such as "motion > 0.5 and text != ''", or an
             expression of `pyarrow.compute` (docs/loading.md).
+        columns: columns of the index, whose numbers batches have as `Batch.columns`, such as
+            ["blur", "start_s"].
         split: ("train", 0.1) leaves out a tenth of the files, ("held_out", 0.1) gives only these;
             "train" and "held_out" are the sides of the split that is stored with the data.
         drop_last: leave out a last batch that is not full.
@@ -283,6 +286,7 @@ def load(
         rank=rank,
         world=world,
         where=where,
+        columns=columns,
         split=split,
         drop_last=drop_last,
         cache_dir=cache_dir,

@@ -42,12 +42,14 @@ from sofdata.cli.options import (
     NoLock,
     Quiet,
     Rows,
+    Where,
     Workers,
     examples,
 )
 from sofdata.cli.price import price_of, print_price
 from sofdata.cli.recipes import RECIPES_EXAMPLES, recipes
 from sofdata.cli.train import ENCODE_EXAMPLES, TRAIN_EXAMPLES, encode, train
+from sofdata.cli.trims import TRIMS_EXAMPLES, trims
 from sofdata.cli.view import MOVIE_EXAMPLES, VIEW_EXAMPLES, movie, view
 from sofdata.errors import ConfigError
 from sofdata.system.interrupts import listen
@@ -340,6 +342,7 @@ def _verified(tree: Tree, fast: bool) -> Verdict:
         "sofdata inspect dataset",
         "sofdata inspect s3://bucket/dataset --sheet sheet.png --rows 40",
         "sofdata inspect dataset --video 10001",
+        "sofdata inspect dataset --where 'motion > 2 and blur < 0.4'",
     )
 )
 def inspect(
@@ -351,21 +354,25 @@ def inspect(
         ),
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show windows of this video only.")] = None,
+    where: Where = "",
     rows: Rows = 12,
     json_: Json = False,
 ) -> None:
     """Summarise a dataset, and draw a contact sheet of its windows (PNG)."""
     from sofdata.report.inspect import draw_sheet
+    from sofdata.report.quality import print_quality, quality_figures
     from sofdata.report.summary import inspect_summary, print_dataset
     from sofdata.storage.tree import Tree
 
     tree = Tree(dest)
     dataset = _dataset(tree)
-    path = draw_sheet(tree, rows=rows, video=video, path=sheet)
+    path = draw_sheet(tree, rows=rows, video=video, path=sheet, where=where)
+    quality = quality_figures(tree)
     if json_:
-        print_json({**inspect_summary(dataset), "sheet": path})
+        print_json({**inspect_summary(dataset), "quality": quality, "sheet": path})
     else:
         print_dataset(stdout(), dataset, dest)
+        print_quality(stdout(), quality)
         say(stdout(), f"contact sheet: {path}")
 
 
@@ -383,6 +390,7 @@ def report(
             help="A local file for the page; default: report.html in the dataset.", callback=LOCAL
         ),
     ] = None,
+    where: Where = "",
     rows: Rows = 12,
     json_: Json = False,
 ) -> None:
@@ -393,7 +401,7 @@ def report(
 
     tree = Tree(dest)
     dataset = _dataset(tree)
-    path = write_report(tree, dataset, rows, out)
+    path = write_report(tree, dataset, rows, out, where)
     if json_:
         print_json({**inspect_summary(dataset), "report": path})
     else:
@@ -467,6 +475,7 @@ def demo(
 
 
 app.command(epilog=AUDIT_EXAMPLES)(audit)
+app.command(epilog=TRIMS_EXAMPLES)(trims)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(epilog=SELECT_EXAMPLES)(select)
 app.command(epilog=MERGE_EXAMPLES)(merge)
@@ -508,14 +517,9 @@ def _run_options(engine: str | None, workers: int | None, address: str | None) -
 
 
 def _dataset(tree: Tree) -> Any:
-    from sofdata.shards.record import read_dataset
+    from sofdata.shards.record import complete_dataset
 
-    dataset = read_dataset(tree)
-    if dataset is None:
-        raise ConfigError(f"{tree.name} holds no dataset.json: it is no dataset of sofdata")
-    if not dataset.complete:
-        raise ConfigError(f"the ingest into {tree.name} is not complete; run it again to resume")
-    return dataset
+    return complete_dataset(tree)
 
 
 def _plan_figures(prepared: Prepared) -> dict[str, Any]:

@@ -192,6 +192,15 @@ NoLock = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Rows = Annotated[int, typer.Option(min=1, max=200, help="Number of windows to show.")]
+Where = Annotated[
+    str,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        help="Only windows for which this holds: motion > 0.5 and text != '' (docs/loading.md).",
+        show_default=False,
+    ),
+]
 Validation = Annotated[
     bool,
     typer.Option("--validation", help="Of validation seeds, by which settings are chosen."),

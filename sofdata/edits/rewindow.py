@@ -33,13 +33,14 @@ from sofdata.ingest.units import Units, cut
 from sofdata.shards.schema import Counts
 from sofdata.storage.tree import Tree
 
-CHOSEN = ("windows", "codec", "units")  # the sections that a dataset is rewound by
+CHOSEN = ("windows", "codec", "units", "quality")  # the sections that a dataset is rewound by
 
 
 def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
     """What is to be made of the kept flow of a dataset.
 
-    settings: KEY=VALUE of `windows`, `codec` and `units`, over those of the dataset.
+    settings: KEY=VALUE of `windows`, `codec` and `units`, over those of the dataset; and
+        `quality.columns=[]`, since kept flow has no frames that could be judged.
 
     Raises `ConfigError` for a dataset that keeps no flow, and for settings that its flow, or its
     frames, are already the result of.
@@ -48,13 +49,14 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
     kept = _check_keeps(parent)
     config = _config(parent, settings)
     _check_size(parent, config)
+    _check_quality(parent, config)
     content, digest = config.content(), config.digest()
     table = parent.plan.table
     plan = IngestPlan(table, Units(table, lambda: cut(table, config.units, digest)))
     command = shlex.join(
         ["sofdata", "rewindow", parent.name, NEW, *(p for s in settings for p in ("--set", s))]
     )
-    changed = {section: content[section] for section in CHOSEN}
+    changed = {section: content[section] for section in CHOSEN if section in content}
     lineage = lineage_of("rewindow", command, {**changed, "kept": kept}, [parent])
     listed = parent.record.counts
     changes = {
@@ -116,6 +118,14 @@ def _config(parent: Parent, settings: list[str]) -> IngestConfig:
 
 def _key(setting: str) -> str:
     return setting.partition("=")[0].strip()
+
+
+def _check_quality(parent: Parent, config: IngestConfig) -> None:
+    if config.quality.columns:
+        raise ConfigError(
+            f"quality.columns are of the frames of a video, which {parent.name} does not keep: "
+            "--set quality.columns=[] makes windows without them"
+        )
 
 
 def _check_size(parent: Parent, config: IngestConfig) -> None:

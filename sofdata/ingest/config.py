@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sofdata.config import earlier
 from sofdata.config.recipes import load_section
 from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig
@@ -18,6 +19,7 @@ from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
 from sofdata.windows.config import WindowConfig
+from sofdata.windows.quality import QualityConfig
 
 
 class UnitConfig(Section):
@@ -173,6 +175,7 @@ class IngestConfig(Section):
     video: VideoConfig = VideoConfig()
     flow: FlowConfig = FlowConfig()
     windows: WindowConfig = WindowConfig()
+    quality: QualityConfig = QualityConfig()
     codec: CodecConfig = CodecConfig()
     images: ImageConfig = ImageConfig()
     units: UnitConfig = UnitConfig()
@@ -227,30 +230,22 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
-        `manifest`, `windows.texts`, `windows.tail`, `windows.gradual_s`, `windows.min_texture` and
-        `windows.camera_fit` are left out where they change nothing, as in datasets made before
-        there were such keys (see `stored_config`); so is `video.max_pixels` where it is the
-        default, since hardly any video has larger frames.
+        `manifest`, `quality` and some of `windows` (see `WindowConfig.content`) are left out where
+        they change nothing, as in datasets made before there were such keys (see `stored_config`);
+        so is `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if not self.with_state:
             left_out.add("with_state")
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
+        if not self.quality.columns:
+            left_out.add("quality")
         content = self.model_dump(mode="json", exclude=left_out)
         content["flow"] = self.flow.content()
         if self.video.max_pixels == VideoConfig().max_pixels:
             del content["video"]["max_pixels"]
-        if self.windows.texts == "label":
-            del content["windows"]["texts"]
-        if self.windows.tail == "drop":
-            del content["windows"]["tail"]
-        if not self.windows.gradual_s:
-            del content["windows"]["gradual_s"]
-        if not self.windows.min_texture:
-            del content["windows"]["min_texture"]
-        if self.windows.camera == "off" or self.windows.camera_fit == "ransac":
-            del content["windows"]["camera_fit"]
+        content["windows"] = self.windows.content()
         return content
 
     def digest(self) -> str:
@@ -284,8 +279,9 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
         "min_texture": 0.0,
         "camera_fit": "ransac",
     }
-    windows = {**before, **content.get("windows", {})}
+    windows = earlier.completed(WindowConfig, {**before, **content.get("windows", {})})
     manifest = ManifestConfig().model_dump(mode="json")
+    quality = {**QualityConfig().model_dump(mode="json"), "columns": []}
     video = {"max_pixels": VideoConfig().max_pixels, **content.get("video", {})}
     flow = content.get("flow", {})
     dis = {**BEFORE_REGIONS, **flow.get("dis", {})}
@@ -294,6 +290,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
         "with_actions": False,
         "with_state": False,
         "manifest": manifest,
+        "quality": quality,
         **content,
         "windows": windows,
         "video": video,

@@ -24,7 +24,7 @@ from sofdata.ingest.libraries import (
     with_sets_note,
 )
 from sofdata.ingest.plan import IngestPlan, save_plan
-from sofdata.ingest.tables import TABLES, Table
+from sofdata.ingest.tables import Table, tables_of
 from sofdata.shards.commit import committed_units
 from sofdata.shards.layout import (
     DATASET,
@@ -69,7 +69,8 @@ def finish(dest: Tree, generation: Generation, keep_next: bool = False) -> Datas
     plan, account = generation.plan, Account(generation.plan)
     with dest.scratch() as folder:
         files = {
-            table: TableWriter(os.path.join(folder, table.name), table.schema()) for table in TABLES
+            table: TableWriter(os.path.join(folder, table.name), table.schema())
+            for table in tables_of(generation.record.config)
         }
         _make_tables(dest, generation, account, files)
         _check_shards(dest, account)

@@ -21,6 +21,7 @@ from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.config import IngestConfig
 from sofdata.ingest.files import COLUMNS, KnownFiles, look_at
 from sofdata.ingest.inputs import DAMAGES, Input, Refused, input_of, refused_of, row_of
+from sofdata.ingest.segments import segment_notes
 from sofdata.ingest.units import Unit, Units, cut, regrouped
 from sofdata.shards.layout import PLAN
 from sofdata.shards.names import check_file_names
@@ -157,7 +158,8 @@ def make_plan(
     known: files that are not read if they look as they did.
     listed_ns: the time, in ns since 1970, at which the listing began; see `files.look_at`.
 
-    Raises `ConfigError` if nothing is listed or two inputs have the same id.
+    Raises `ConfigError` if nothing is listed, two inputs have the same id, or windows are to be cut
+    at segments of which there are none.
     """
     entries = Entries.of(listing.entries).table
     if not len(entries):
@@ -166,10 +168,11 @@ def make_plan(
     _check_ids(entries)
     table, files = _looked_at(source, entries, known or KnownFiles.none(), listed_ns)
     _check_values(table)
+    notes = (*listing.notes, *segment_notes(table, config))
     return IngestPlan(
         table,
         Units(table, lambda: cut(table, config.units, config.digest())),
-        SourceExtras(listing.ignored, len(listing.tables), listing.unused, listing.notes),
+        SourceExtras(listing.ignored, len(listing.tables), listing.unused, notes),
         files,
     )
 

@@ -31,6 +31,7 @@ from sofdata.windows.actions import attach_actions
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.gradual import GradualCuts
 from sofdata.windows.kept import NEVER, KeptSteps, observed_steps
+from sofdata.windows.quality import QualityConfig
 from sofdata.windows.segment import BREAKS, Windower, make_steps
 from sofdata.windows.shots import shot_changes, small_frames
 from sofdata.windows.steps import Step
@@ -145,14 +146,17 @@ def estimate_flow(
 
 
 def reduce_flow(
-    chunks: Iterable[Chunk], config: WindowConfig, kept_size: int | None = None
+    chunks: Iterable[Chunk],
+    config: WindowConfig,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
+    kept_size: int | None = None,
 ) -> Iterator[StepChunk]:
     """Reduce flow to its stored size and describe each step, which needs no other one.
 
     kept_size: side in px at which flow is kept as well; None where it is not.
     """
     for chunk in chunks:
-        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config)
+        steps = make_steps(chunk.frames, chunk.clip, chunk.breaks, config, quality)
         kept = None
         if kept_size:
             kept = observed_steps(chunk.frames, chunk.clip, chunk.breaks, steps, kept_size)
@@ -206,9 +210,10 @@ def cut_windows(
     chunks: Iterable[Chunk],
     config: WindowConfig,
     annotations: Annotations = Annotations(),  # noqa: B008 - frozen
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> Iterator[SkillWindow | RejectedWindow]:
     """`join_steps` of what `reduce_flow` makes of the chunks."""
-    return join_steps(reduce_flow(chunks, config), config, annotations)
+    return join_steps(reduce_flow(chunks, config, quality), config, annotations)
 
 
 def with_actions(
@@ -255,7 +260,7 @@ def breaks_of(
     longest_s = config.flow.max_step_s or np.inf
     for step in np.flatnonzero(np.diff(pts_s) > longest_s):
         breaks[step] = "gap"
-    if config.windows.texts != "label":
+    if config.windows.texts != "label" or config.windows.cut == "text":
         for step in _changes(_texts_at(pts_s, annotations)):
             breaks[step] = "text"
     ends_s = [end for _, end in annotations.hidden_s]

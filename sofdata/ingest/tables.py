@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sofdata.ingest.inputs import Refused
@@ -12,6 +13,7 @@ from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.layout import INDEX, REJECTS, VIDEOS
 from sofdata.shards.parquet import batches
 from sofdata.shards.schema import index_schema, rejects_schema, videos_schema
+from sofdata.windows.quality import stored_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,13 +54,16 @@ class Table:
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _index(record: LedgerColumns) -> Iterator[tuple[int, list[Any]]]:
+def _index(names: Sequence[str], record: LedgerColumns) -> Iterator[tuple[int, list[Any]]]:
     import pyarrow.compute as pc
 
     windows, videos = record.windows, record.videos
-    shard = record.shard.name if record.shard else ""
     of_video = pc.index_in(windows["source"], value_set=videos["id"])
-    yield windows.num_rows, [shard, *windows.columns, videos["labels"].take(of_video)]
+    made = {
+        "shard": record.shard.name if record.shard else "",
+        "labels": videos["labels"].take(of_video),
+    }
+    yield windows.num_rows, [made[name] if name in made else windows[name] for name in names]
 
 
 def _refused_rejects(refused: Iterable[Refused]) -> Iterator[Row]:
@@ -106,8 +111,11 @@ def _refused(refused: Refused) -> Row:
     }
 
 
-TABLES = (
-    Table(INDEX, index_schema, lambda refused: (), _index),
-    Table(REJECTS, rejects_schema, _refused_rejects, _rejects),
-    Table(VIDEOS, videos_schema, _refused_videos, _videos),
-)
+def tables_of(config: Mapping[str, Any]) -> tuple[Table, ...]:
+    """The tables of a dataset. config: as `dataset.json` has it, which decides their columns."""
+    schema = partial(index_schema, stored_columns(config))
+    return (
+        Table(INDEX, schema, lambda refused: (), partial(_index, schema().names)),
+        Table(REJECTS, rejects_schema, _refused_rejects, _rejects),
+        Table(VIDEOS, videos_schema, _refused_videos, _videos),
+    )

@@ -24,7 +24,7 @@ from sofdata.ingest.generation import (
 )
 from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.plan import IngestPlan, load_plan
-from sofdata.ingest.tables import TABLES
+from sofdata.ingest.tables import tables_of
 from sofdata.ingest.units import Unit, unit_id
 from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.commit import committed_units, read_columns, shards_of
@@ -170,7 +170,8 @@ def _check_ledger(
     """Check all units, one pass over their records, and what follows from them. Fills `account`."""
     records = 0
     with ExitStack() as stack:
-        tables = [TableCheck(dest, table, plan, stack) for table in TABLES]
+        made = tables_of(dataset.config)
+        tables = [TableCheck(dest, table, plan, stack) for table in made]
         for record, found in units:
             yield from found
             if record is not None:

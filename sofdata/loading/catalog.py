@@ -16,8 +16,7 @@ from sofdata.bounded.jsons import parse
 from sofdata.bounded.pictures import MOST_VALUES
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError, InputError
-from sofdata.loading.columns import tables
-from sofdata.loading.expression import LABELS
+from sofdata.loading.columns import filter_columns, tables
 from sofdata.loading.files import Files, files_of
 from sofdata.loading.index import Index
 from sofdata.loading.places import Places, Windows
@@ -101,10 +100,8 @@ class Catalog:
 
     @property
     def column_names(self) -> list[str]:
-        """The columns that a filter may read: those of every index, and labels, which are made."""
-        first, *others = (index.column_names for index in self.indexes)
-        there = [name for name in first if all(name in names for names in others)]
-        return there if LABELS in there else [*there, LABELS]
+        """The columns that a filter may read; see `sofdata.loading.columns`."""
+        return filter_columns(self.indexes)
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of all windows, some at a time; see `sofdata.loading.columns`."""

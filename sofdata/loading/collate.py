@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError, InputError
 from sofdata.loading.catalog import Geometry
+from sofdata.loading.numbers import number_of
 from sofdata.loading.reader import Stored, naming_sample
 from sofdata.loading.sharing import own_worker
 from sofdata.loading.slots import Slot, Slots
@@ -25,6 +26,7 @@ class Collated:
 
     block: the memory that holds its large arrays, or where that lies in the slots.
     lengths: int64 [B]; real steps of each window. actions: of each window, float32 [N,A].
+    columns: float64 [B] by name.
     """
 
     keys: tuple[str, ...]
@@ -32,6 +34,7 @@ class Collated:
     lengths: NDArray[np.int64]
     text_ids: NDArray[np.int64]
     actions: tuple[NDArray[np.float32], ...]
+    columns: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,12 +75,20 @@ class Collate:
     on what was consumed before a resume.
 
     slots: where worker processes put the large arrays; None if there are none.
+    columns: of the index, that batches have beside these; see `sofdata.loading.numbers`.
     """
 
-    def __init__(self, texts: Sequence[str], geometry: Geometry, slots: Slots | None) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        geometry: Geometry,
+        slots: Slots | None,
+        columns: Sequence[str] = (),
+    ) -> None:
         self._texts = texts
         self._geometry = geometry
         self._slots = slots
+        self._columns = tuple(columns)
 
     def __call__(self, stored: Sequence[Stored]) -> Collated:
         """Raises `InputError` that names a sample that does not decode or fit its dataset."""
@@ -86,6 +97,7 @@ class Collate:
         large = Large.within(block, number, self._geometry)
         lengths, texts = np.zeros(number, np.int64), np.zeros(number, np.int64)
         actions = []
+        columns = {name: np.full(number, np.nan) for name in self._columns}
         for row, sample in enumerate(stored):
             with naming_sample(sample.key, sample.shard):
                 decoded = decode_sample(sample.key, sample.members, large.flow[row])
@@ -95,10 +107,12 @@ class Collate:
             large.flow[row, len(decoded.flow) :] = 0.0
             large.first[row] = decoded.first.transpose(2, 0, 1)
             large.last[row] = decoded.last.transpose(2, 0, 1)
+            for name, values in columns.items():
+                values[row] = number_of(decoded.record, len(decoded.flow), name)
             if decoded.actions is not None:
                 actions.append(decoded.actions)
         keys = tuple(sample.key for sample in stored)
-        return Collated(keys, place or block, lengths, texts, tuple(actions))
+        return Collated(keys, place or block, lengths, texts, tuple(actions), columns)
 
     def to_batch(self, collated: Collated) -> Batch:
         """The batch as tensors, in memory of this process alone."""
@@ -116,6 +130,7 @@ class Collate:
             mask=torch.from_numpy(np.arange(self._geometry.steps) < collated.lengths[:, None]),
             text_ids=torch.from_numpy(collated.text_ids),
             keys=collated.keys,
+            columns={name: torch.from_numpy(each) for name, each in collated.columns.items()},
         )
         return self._with_actions(batch, collated.actions) if collated.actions else batch
 

@@ -27,6 +27,13 @@ def tables(indexes: Sequence[Index], columns: Sequence[str]) -> Iterator[pa.Tabl
                 yield _table(batch)
 
 
+def filter_columns(indexes: Sequence[Index]) -> list[str]:
+    """The columns that a filter may read: those of every index, and labels, which are made."""
+    first, *others = (index.column_names for index in indexes)
+    there = [name for name in first if all(name in names for names in others)]
+    return there if LABELS in there else [*there, LABELS]
+
+
 def _has_labels(index: Index) -> bool:
     if LABELS not in index.column_names:
         return False

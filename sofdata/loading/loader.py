@@ -21,6 +21,7 @@ from sofdata.loading.ahead import Ahead
 from sofdata.loading.cache import ShardCache, default_folder
 from sofdata.loading.catalog import Location, open_catalog, trees_of
 from sofdata.loading.collate import Collate, Collated, Large
+from sofdata.loading.numbers import checked_columns
 from sofdata.loading.order import Order, RankShare
 from sofdata.loading.reader import Reader
 from sofdata.loading.selection import Split, checked_split, choose, part_of
@@ -58,6 +59,7 @@ class Loader:
         By default as `torch.distributed` says, where it is initialised.
     where: a filter on the columns of the index, as text, "motion > 0.5", or as an expression of
         `pyarrow.compute`; see `sofdata.loading.where`.
+    columns: of the index, whose numbers batches have as `Batch.columns`: ["blur", "start_s"].
     split: ("train", 0.1) leaves out a tenth of the files, the nearest number there is, and
         ("held_out", 0.1) gives only these. No file is on both sides, nor two cameras of an episode,
         nor two clips of a recording. In place of the share: the path of a list of what to hold out,
@@ -91,6 +93,7 @@ class Loader:
         rank: int | None = None,
         world: int | None = None,
         where: Where = "",
+        columns: Iterable[str] = (),
         split: Split | None = None,
         drop_last: bool = False,
         cache_dir: Location | None = None,
@@ -111,9 +114,10 @@ class Loader:
         asked = checked_split(split)
         trees = trees_of(url, options or {})
         catalog = open_catalog(trees)
-        columns = columns_of(where, catalog.column_names) if is_given(where) else []
+        read = columns_of(where, catalog.column_names) if is_given(where) else []
+        self._columns = checked_columns(columns, catalog.column_names)
         part = part_of(catalog, asked)
-        self._catalog = replace(catalog, windows=choose(catalog, where, columns, part))
+        self._catalog = replace(catalog, windows=choose(catalog, where, read, part))
         self.sides = part.sides if part else None
         drop_last = drop_last or world > 1
         self._workers = workers
@@ -149,7 +153,7 @@ class Loader:
         open_shards = min(self._cache.keep, MOST_OPEN)
         reader = Reader(catalog, self._cache, open_shards)
         self._source = Source(self._order, share, shared=workers > 0)
-        self._collate = Collate(catalog.texts, catalog.geometry, slots)
+        self._collate = Collate(catalog.texts, catalog.geometry, slots, self._columns)
         self._pipeline = _pipeline(self._source, reader, self._collate)
         self._processes: Any = None
         self._stream: Ahead[Batch | SofdataError] | None = None

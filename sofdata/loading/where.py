@@ -32,6 +32,7 @@ from sofdata.loading.expression import (
 )
 from sofdata.shards.schema import index_schema
 from sofdata.system.nearest import did_you_mean
+from sofdata.windows.quality import COLUMNS, QUALITY_FIELDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,10 +58,10 @@ def columns_of(where: Where, known: Sequence[str]) -> list[str]:
     names = {*_condition(where, known).columns}
     choices = [*ALIASES, *known]
     for name in sorted(names - {*known}):
-        hint = did_you_mean(name, choices)
+        hint = "" if name in QUALITY_FIELDS else did_you_mean(name, choices)
         raise ConfigError(
             f"the filter {str(where)!r} names the unknown column '{name}'{hint} "
-            f"(columns: {', '.join(choices)}; put text in quotes)"
+            f"(columns: {', '.join(choices)}; put text in quotes){not_computed(name)}"
         )
     return sorted(names)
 
@@ -92,6 +93,17 @@ def select(tables: Iterable[pa.Table], where: Where) -> NDArray[np.bool_]:
     return np.concatenate(found)
 
 
+def not_computed(name: str) -> str:
+    """How a column comes to be that an ingest was not asked for; "" for any other name."""
+    for key, columns in COLUMNS.items():
+        if name in columns:
+            return (
+                ". It is a quality column, and the ingest was not asked for it: "
+                f"--set quality.columns={key}, or all"
+            )
+    return ""
+
+
 def label_names(labels: pa.ChunkedArray) -> list[str]:
     """All keys of a column of labels, sorted."""
     return sorted({key for part in labels.chunks for key in part.keys.unique().to_pylist()})
@@ -109,7 +121,7 @@ def _condition(where: Where, known: Sequence[str]) -> Condition:
 
 def _fields(expression: pc.Expression, known: Sequence[str]) -> Iterator[str]:
     """The columns without which an expression means nothing: Arrow does not list them."""
-    there = [name for name in index_schema().names if name in known]
+    there = [name for name in index_schema(tuple(QUALITY_FIELDS)).names if name in known]
     if problem := _problem(expression, there):
         if unknown := _NO_COLUMN.search(str(problem)):
             yield unknown[1]
@@ -124,7 +136,7 @@ def _problem(expression: pc.Expression, names: Sequence[str]) -> Exception | Non
     """Why an expression cannot be evaluated on columns of the index, if it cannot."""
     import pyarrow as pa
 
-    schema = index_schema()
+    schema = index_schema(tuple(QUALITY_FIELDS))
     try:
         evaluate(pa.schema([schema.field(name) for name in names]).empty_table(), expression)
     except (pa.ArrowException, TypeError, ValueError) as error:

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sofdata.loading.index import Index
 from sofdata.pictures.colour import flow_to_rgba, wheel_legend
 from sofdata.pictures.sheet import SheetRow, flow_scale, flow_steps
 from sofdata.report.inspect import choose_windows, opened_index, read_row
 from sofdata.report.page import Histogram, histogram, picture, render, write_page
+from sofdata.report.quality import column, quality_names
 from sofdata.report.summary import rejected_videos, salvaged_videos
 from sofdata.report.text_counts import TextCounts
 from sofdata.shards.schema import DatasetRecord
@@ -57,16 +55,20 @@ class Tile:
     picture: str
 
 
-def write_report(tree: Tree, dataset: DatasetRecord, rows: int, path: str | None) -> str:
+def write_report(
+    tree: Tree, dataset: DatasetRecord, rows: int, path: str | None, where: str = ""
+) -> str:
     """Write the page of a complete dataset and return where it lies.
 
     rows: number of windows to show, spread evenly over the index. path: a local file, or None to
-    put the page into the dataset. Reads the tables and those windows, nothing else.
+    put the page into the dataset. where: a filter on the windows that are shown; all are counted.
+    Reads the tables and those windows, nothing else.
     """
-    return write_page(tree, PAGE, render("dataset.html.j2", _values(tree, dataset, rows)), path)
+    values = _values(tree, dataset, rows, where)
+    return write_page(tree, PAGE, render("dataset.html.j2", values), path)
 
 
-def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
+def _values(tree: Tree, dataset: DatasetRecord, rows: int, where: str) -> dict[str, Any]:
     index = opened_index(tree)
     texts = TextCounts.of(index)
     counts = dataset.counts
@@ -74,7 +76,7 @@ def _values(tree: Tree, dataset: DatasetRecord, rows: int) -> dict[str, Any]:
     if index.num_rows:
         shown = [
             _shown_window(read_row(tree, entry), entry["key"])
-            for entry in choose_windows(tree, rows, None)[0]
+            for entry in choose_windows(tree, rows, None, where)[0]
         ]
     return {
         "name": tree.name.rstrip("/").rsplit("/", 1)[-1],
@@ -122,22 +124,15 @@ def _ranked(parts: Counter[str]) -> list[Bar]:
 def _histograms(index: Index) -> list[Histogram]:
     """One column after the other is in memory, as numbers."""
     made = [
-        histogram("length", "s", _column(index, "end_s") - _column(index, "start_s")),
-        histogram("mean motion", "px a step", _column(index, "mean_px")),
-        histogram("99th percentile of motion", "px a step", _column(index, "p99_px")),
-        histogram("share of pixels that move", "", _column(index, "active_share")),
-        histogram("camera motion", "px a step", _column(index, "camera_px")),
-        histogram("mean error of the codec", "px", _column(index, "error_mean_px")),
+        histogram("length", "s", column(index, "end_s") - column(index, "start_s")),
+        histogram("mean motion", "px a step", column(index, "mean_px")),
+        histogram("99th percentile of motion", "px a step", column(index, "p99_px")),
+        histogram("share of pixels that move", "", column(index, "active_share")),
+        histogram("camera motion", "px a step", column(index, "camera_px")),
+        histogram("mean error of the codec", "px", column(index, "error_mean_px")),
+        *(histogram(name, "", column(index, name)) for name in quality_names(index)),
     ]
     return [each for each in made if each is not None]
-
-
-def _column(index: Index, name: str) -> NDArray[np.float64]:
-    values = np.empty(index.num_rows)
-    for first, batch in index.batches([name]):
-        part = batch[name].to_numpy(zero_copy_only=False)
-        values[first : first + len(part)] = part
-    return values
 
 
 def _shown_window(row: SheetRow, key: str) -> ShownWindow:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import ConfigError, InputError, StorageError
+from sofdata.loading.columns import filter_columns, tables
 from sofdata.loading.index import Index
+from sofdata.loading.where import columns_of, select
 from sofdata.pictures.sheet import SheetRow, contact_sheet
 from sofdata.shards.layout import INDEX, SHARDS
 from sofdata.shards.names import check_file_names
@@ -22,16 +24,17 @@ SHEET = "contact_sheet.png"
 SHOWN_COLUMNS = ("shard", "offset", "key", "source")
 
 
-def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> str:
+def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None, where: str = "") -> str:
     """Draw a contact sheet and return where it lies.
 
     rows: number of windows, spread evenly over the index.
     video: id of the one video to show, or None for all.
     path: local path of the PNG, or None to put it into the dataset.
+    where: a filter on the windows to show, "" for all; see `sofdata.loading.where`.
 
-    Raises `ConfigError` if there is no window to show.
+    Raises `ConfigError` if there is no window to show, and for a wrong filter.
     """
-    chosen, total = choose_windows(tree, rows, video)
+    chosen, total = choose_windows(tree, rows, video, where)
     shown = [read_row(tree, entry) for entry in chosen]
     title = f"{video or tree.name.rstrip('/').rsplit('/', 1)[-1]}: {total} windows"
     if path is not None:
@@ -47,15 +50,20 @@ def draw_sheet(tree: Tree, rows: int, video: str | None, path: str | None) -> st
     return f"{tree.name.rstrip('/')}/{SHEET}"
 
 
-def choose_windows(tree: Tree, rows: int, video: str | None) -> tuple[list[dict[str, Any]], int]:
+def choose_windows(
+    tree: Tree, rows: int, video: str | None, where: str = ""
+) -> tuple[list[dict[str, Any]], int]:
     """Rows of the index to show, spread evenly over it, and how many there are to choose from.
 
-    Raises `ConfigError` if there is none.
+    Raises `ConfigError` if there is none, and for a wrong filter.
     """
     index = opened_index(tree)
     numbers = np.arange(index.num_rows) if video is None else _of_video(index, video)
+    if where.strip():
+        numbers = numbers[_fulfilling(index, where)[numbers]]
     if not len(numbers):
         which = f"of video '{video}' " if video else ""
+        which += f"with {where} " if where.strip() else ""
         raise ConfigError(
             f"{tree.name} holds no window {which}to show; rejects.parquet lists the "
             "reasons, and videos.parquet the ids"
@@ -73,6 +81,11 @@ def opened_index(tree: Tree) -> Index:
     except FileNotFoundError:
         hint = "'sofdata verify --repair' rewrites it"
         raise InputError(f"{tree.name} lacks {INDEX}; {hint}") from None
+
+
+def _fulfilling(index: Index, where: str) -> NDArray[np.bool_]:
+    """Which rows fulfil a filter. Raises `ConfigError` for a wrong one."""
+    return select(tables([index], columns_of(where, filter_columns([index]))), where)
 
 
 def _of_video(index: Index, video: str) -> NDArray[np.int64]:
@@ -104,6 +117,7 @@ def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
         ) from None
     record = sample.record
     caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"
+    caption += "".join(f"   {name} {value:.2f}" for name, value in (record.quality or {}).items())
     if record.text:
         caption += f"   {record.text}"
     name = f"{record.source}, window {record.window}"

@@ -26,6 +26,7 @@ from sofdata.shards.schema import (
 )
 from sofdata.storage.tree import Tree
 from sofdata.system.fault_points import fault_point
+from sofdata.windows.quality import QUALITY_FIELDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -223,9 +224,14 @@ def _known(name: str) -> dict[str, tuple[pa.Field, bool]]:
             field.name: (field, field.name not in least.names)
             for field in plan_schema(with_actions=True, annotated=True)
         }
+    if name == INDEX:
+        least = index_schema()
+        return {
+            field.name: (field, field.name in LATER_COLUMNS or field.name not in least.names)
+            for field in index_schema(tuple(QUALITY_FIELDS))
+        }
     schemas = {
         FILES: files_schema,
-        INDEX: index_schema,
         REJECTS: rejects_schema,
         VIDEOS: videos_schema,
     }

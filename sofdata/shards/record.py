@@ -33,6 +33,17 @@ def read_dataset(dest: Tree) -> DatasetRecord | None:
         raise _unfit(dest, brief(error) if isinstance(error, ValueError) else str(error)) from None
 
 
+def complete_dataset(dest: Tree) -> DatasetRecord:
+    """What `dataset.json` says. Raises `ConfigError` where there is none, or the ingest has not
+    ended, and as `read_dataset`."""
+    dataset = read_dataset(dest)
+    if dataset is None:
+        raise ConfigError(f"{dest.name} holds no dataset.json: it is no dataset of sofdata")
+    if not dataset.complete:
+        raise ConfigError(f"the ingest into {dest.name} is not complete; run it again to resume")
+    return dataset
+
+
 def mark_incomplete(dest: Tree) -> None:
     """Note in `dataset.json` that the ingest is to be run again."""
     dataset = read_dataset(dest)

@@ -125,6 +125,7 @@ def encode_sample(
         text=video.ref.text_at(window.start_s, window.end_s),
         labels=dict(video.ref.labels),
         motion=dict(window.motion),
+        quality=dict(window.quality) or None,
         flow=dict(encoded.meta),
         estimator=video.estimator,
         video_size=video.video_size,

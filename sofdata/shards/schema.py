@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, fi
 from sofdata.bounded.jsons import check_numbers, check_size
 from sofdata.shards.names import is_file_name
 from sofdata.types import SCHEMA_VERSION
+from sofdata.windows.quality import QUALITY_FIELDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,10 +75,17 @@ class Record(BaseModel):
         """Canonical bytes: the same value gives the same bytes."""
         import json
 
-        values = self.model_dump(mode="json")
-        values = {k: v for k, v in values.items() if v is not None or k not in self.OPTIONAL}
+        values = self._values()
         text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return text.encode()
+
+    def _values(self) -> dict[str, Any]:
+        """What is written as JSON."""
+        return self._without_later(self.model_dump(mode="json"))
+
+    @classmethod
+    def _without_later(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in values.items() if v is not None or k not in cls.OPTIONAL}
 
 
 class SampleActions(Record):
@@ -93,7 +101,7 @@ class SampleActions(Record):
 class SampleRecord(Record):
     """`KEY.json`: everything about a window but its pixels, its flow and its actions."""
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"actions", "quality"})
 
     schema_version: int = SCHEMA_VERSION
     key: str = Field(description="Name of the sample: unique in the dataset, without a dot.")
@@ -102,10 +110,18 @@ class SampleRecord(Record):
     start_s: float = Field(description="Presentation time of the first frame, s.")
     end_s: float = Field(description="Presentation time of the last frame, s.")
     pts_s: list[float] = Field(description="Presentation times of all L + 1 frames, s.")
-    cut: str = Field(description="Why the stretch begins: start, shot, gap, redacted or text.")
+    cut: str = Field(
+        description="Why the window begins where it does: motion, length or stride; or why its "
+        "stretch does: start, shot, gap, redacted, text or idle."
+    )
     text: str = Field(description="What the corpus says is done; empty if it says nothing.")
     labels: dict[str, str] = Field(description="Further fields of the corpus.")
     motion: dict[str, float] = Field(description="Statistics of the flow, px a step as stored.")
+    quality: dict[str, float] | None = Field(
+        None,
+        description="What pictures and flow are worth, of what quality.columns asks for; only in "
+        "datasets that ask for any.",
+    )
     flow: dict[str, Any] = Field(description="How the flow is coded; see docs/format.md.")
     estimator: str = Field(description="What estimated the flow.")
     video_size: tuple[int, int] = Field(description="Height and width of the video as shown, px.")
@@ -247,6 +263,8 @@ class FlowStatistics(Record):
 class WindowRow(Record):
     """A written window as the index lists it; `shard` is added there."""
 
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset(QUALITY_FIELDS)
+
     key: str
     offset: int = Field(description="Byte offset of the sample's first tar header.")
     source: str
@@ -266,6 +284,11 @@ class WindowRow(Record):
     codec: str
     error_mean_px: float
     error_max_px: float
+    blur: float | None = None
+    dark_share: float | None = None
+    bright_share: float | None = None
+    consistency: float | None = None
+    camera_motion_share: float | None = None
 
 
 class LedgerRecord(Record):
@@ -291,6 +314,10 @@ class LedgerRecord(Record):
     kept: KeptShard | None = Field(
         None, description="The flow of its videos; only in datasets with flow.keep."
     )
+
+    def _values(self) -> dict[str, Any]:
+        values = Record._values(self)
+        return values | {"windows": [WindowRow._without_later(row) for row in values["windows"]]}
 
     def problems(self) -> Iterator[str]:
         """Numbers of what there cannot be fewer than none of."""
@@ -518,14 +545,19 @@ def files_schema() -> pa.Schema:
 
 
 @cache
-def index_schema() -> pa.Schema:
-    """`index.parquet`: a row a window, in the order of the shards."""
+def index_schema(quality: tuple[str, ...] = ()) -> pa.Schema:
+    """`index.parquet`: a row a window, in the order of the shards.
+
+    quality: those of the columns of `QUALITY_FIELDS` that it has, as `stored_columns` gives them.
+    """
     import pyarrow as pa
 
     columns: dict[Any, Any] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     columns[float | None] = pa.float64()
     fields = [pa.field("shard", pa.string(), nullable=False)]
     for name, info in WindowRow.model_fields.items():
+        if name in QUALITY_FIELDS and name not in quality:
+            continue
         nullable = info.annotation == float | None
         fields.append(pa.field(name, columns[info.annotation], nullable=nullable))
     return pa.schema([*fields, _labels()])

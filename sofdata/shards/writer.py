@@ -174,4 +174,5 @@ def _row(sample: Sample, offset: int) -> WindowRow:
         error_mean_px=record.flow["error_mean_px"],
         error_max_px=record.flow["error_max_px"],
         **record.motion,
+        **(record.quality or {}),
     )

@@ -28,6 +28,7 @@ from sofdata.shards.schema import (
     rejects_schema,
     videos_schema,
 )
+from sofdata.windows.quality import QUALITY_FIELDS
 
 MODELS: dict[str, type[BaseModel]] = {
     "config": IngestConfig,
@@ -43,6 +44,7 @@ TABLES: dict[str, Callable[[], pa.Schema]] = {
     "copies": copies_schema,
     "files": files_schema,
     "index": index_schema,
+    "index_with_quality": lambda: index_schema(tuple(QUALITY_FIELDS)),
     "rejects": rejects_schema,
     "videos": videos_schema,
 }

@@ -35,6 +35,7 @@ def attach_actions(window: SkillWindow, track: ActionTrack) -> ActionWindow | Re
         last=window.last,
         cut=window.cut,
         motion=window.motion,
+        quality=window.quality,
         actions=actions,
         action_times_s=track.times_s[first:end],
     )

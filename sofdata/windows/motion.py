@@ -31,6 +31,15 @@ def magnitudes(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.sqrt(dx * dx + dy * dy)
 
 
+def means(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The mean of each step of values [S,h,w], float64 [S].
+
+    One step after the other: over an axis, the order of additions, and with it the last digit,
+    may depend on how many steps there are.
+    """
+    return np.array([step.mean(dtype=np.float64) for step in values])
+
+
 def flow_statistics(magnitude: NDArray[np.float32], active_px: float) -> dict[str, float]:
     """Describe the flow of a window by mean_px, p99_px, max_px and active_share (`MOTION_FIELDS`).
 

@@ -18,6 +18,13 @@ from sofdata.windows.camera import CameraMotion, camera_flow, ransac_motion
 from sofdata.windows.config import WindowConfig
 from sofdata.windows.consensus import consensus_motion
 from sofdata.windows.motion import magnitudes
+from sofdata.windows.quality import (
+    CHECK_SIDE,
+    FrameFigures,
+    QualityConfig,
+    camera_figures,
+    consistency_figures,
+)
 from sofdata.windows.texture import evidence_side, step_evidence
 
 _TOGETHER = 16  # steps: with more, arrays leave the cache of a core
@@ -34,30 +41,39 @@ class Step:
     camera: its statistics, as `motion.CAMERA_FIELDS` names them; None where it is off.
     evidence: what the frames show of the motion, see `texture.step_evidence`; None for a step
         without flow, and where `min_texture` is 0.
+    quality: its row of `quality.FrameFigures.rows`; None where none of it is asked for.
     """
 
     flow: Flow
     magnitude: NDArray[np.float32]
     camera: CameraFigures | None
     evidence: NDArray[np.float64] | None
+    quality: NDArray[np.float64] | None = None
 
 
 def reduced_steps(
-    flow: Flow, config: WindowConfig, rgb: NDArray[np.uint8] | None = None
+    flow: Flow,
+    config: WindowConfig,
+    rgb: NDArray[np.uint8] | None = None,
+    quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
 ) -> Iterator[Step]:
     """Reduce flow [S,H,W,2] to `config.size` and treat the camera's motion as configured.
 
-    rgb: uint8 [S+1,H,W,3], the frames that the flow leads between; without them, no `evidence`.
+    rgb: uint8 [S+1,H,W,3], the frames that the flow leads between; without them, no `evidence` and
+        no `quality`.
     """
+    asked = None if rgb is None or not quality.columns else FrameFigures.of(rgb, quality)
     for moves, run in itertools.groupby(range(len(flow)), lambda step: bool(flow[step].any())):
         steps = list(run)
         if moves:
             for first in range(steps[0], steps[-1] + 1, _TOGETHER):
                 end = min(first + _TOGETHER, steps[-1] + 1)
                 seen = None if rgb is None else rgb[first : end + 1]
-                yield from _moving_steps(flow[first:end], config, seen)
+                some = asked and asked.between(first, end)
+                yield from _moving_steps(flow[first:end], config, seen, some)
         else:  # most clips have some: nothing to reduce or to fit
-            yield from itertools.repeat(_still_step(config), len(steps))
+            some = asked and asked.between(steps[0], steps[-1] + 1)
+            yield from _still_steps(len(steps), config, some)
 
 
 def described_steps(
@@ -77,10 +93,12 @@ def described_steps(
             for first in range(steps[0], steps[-1] + 1, _TOGETHER):
                 part = slice(first, min(first + _TOGETHER, steps[-1] + 1))
                 small = resize_flow(flow[part], config.size)
-                seen = list(evidence[part]) if config.min_texture > 0 else [None] * len(small)
-                yield from _described(small, seen, config)
+                nothing = [None] * len(small)
+                seen = list(evidence[part]) if config.min_texture > 0 else nothing
+                motion = None if config.camera == "off" else _camera(small, config)
+                yield from _described(small, seen, motion, nothing, config)
         else:
-            yield from itertools.repeat(_still_step(config), len(steps))
+            yield from _still_steps(len(steps), config, None)
 
 
 def resize_flow(flow: Flow, size: int) -> Flow:
@@ -103,13 +121,19 @@ def resize_flow(flow: Flow, size: int) -> Flow:
     return small
 
 
-def _still_step(config: WindowConfig) -> Step:
+def _still_steps(number: int, config: WindowConfig, asked: FrameFigures | None) -> Iterator[Step]:
     flow = np.zeros((config.size, config.size, 2), np.float32)
-    return Step(flow, flow[..., 0], None if config.camera == "off" else _STILL, None)
+    camera = None if config.camera == "off" else _STILL
+    rows = asked.still() if asked else itertools.repeat(None, number)
+    for row in rows:
+        yield Step(flow, flow[..., 0], camera, None, row)
 
 
 def _moving_steps(
-    flow: Flow, config: WindowConfig, rgb: NDArray[np.uint8] | None
+    flow: Flow,
+    config: WindowConfig,
+    rgb: NDArray[np.uint8] | None,
+    asked: FrameFigures | None,
 ) -> Iterator[Step]:
     """Steps all of which have flow."""
     small = resize_flow(flow, config.size)
@@ -118,22 +142,50 @@ def _moving_steps(
         side = evidence_side(*flow.shape[1:3])
         vectors = small if side == config.size else resize_flow(flow, side)
         evidence = list(step_evidence(rgb, vectors))
-    yield from _described(small, evidence, config)
+    motion = None
+    if config.camera != "off" or (asked and "camera" in asked.config.columns):
+        motion = _camera(small, config)
+    rows: Sequence[NDArray[np.float64] | None] = [None] * len(flow)
+    if rgb is not None and asked:
+        rows = list(_rows(flow, small, motion, rgb, asked))
+    yield from _described(small, evidence, motion, rows, config)
 
 
 def _described(
-    small: Flow, evidence: Sequence[NDArray[np.float64] | None], config: WindowConfig
+    small: Flow,
+    evidence: Sequence[NDArray[np.float64] | None],
+    motion: CameraMotion | None,
+    rows: Sequence[NDArray[np.float64] | None],
+    config: WindowConfig,
 ) -> Iterator[Step]:
     """Steps of flow [S,size,size,2], all of which move."""
+    stored = small
     cameras: list[CameraFigures | None] = [None] * len(small)
-    if config.camera != "off":
-        motion = _camera(small, config)
+    if motion is not None and config.camera != "off":
         figures = (motion.camera_px, motion.share, motion.residual_px)
         cameras = list(zip(*(each.tolist() for each in figures), strict=True))
         if config.camera == "subtract":
-            small = small - camera_flow(motion.maps, config.size, config.size)
-    for parts in zip(small, magnitudes(small), cameras, evidence, strict=True):
+            stored = small - camera_flow(motion.maps, config.size, config.size)
+    for parts in zip(stored, magnitudes(stored), cameras, evidence, rows, strict=True):
         yield Step(*parts)
+
+
+def _rows(
+    flow: Flow,
+    small: Flow,
+    motion: CameraMotion | None,
+    rgb: NDArray[np.uint8],
+    asked: FrameFigures,
+) -> NDArray[np.float64]:
+    """What is asked of steps that have flow. small: the flow at the size at which it is stored."""
+    consistency = camera = None
+    if "consistency" in asked.config.columns:
+        side = min(CHECK_SIDE, *flow.shape[1:3])
+        vectors = small if side == small.shape[1] else resize_flow(flow, side)
+        consistency = consistency_figures(rgb, vectors)
+    if "camera" in asked.config.columns and motion is not None:
+        camera = camera_figures(small, motion)
+    return asked.rows(consistency, camera)
 
 
 def _camera(flow: Flow, config: WindowConfig) -> CameraMotion:

@@ -267,6 +267,14 @@ def test_settings_that_frames_and_flow_are_the_result_of_are_refused(
         rewind(compact, tmp_path / "new", setting)
 
 
+def test_quality_columns_are_refused_and_may_be_left_out(source: Path, tmp_path: Path) -> None:
+    judged = ingested(source, tmp_path / "d", "flow.keep=true", "quality.columns=[blur]")
+    with pytest.raises(ConfigError, match=r"--set quality\.columns=\[\]"):
+        rewind(judged, tmp_path / "new")
+    rewind(judged, tmp_path / "new", "quality.columns=[]")
+    assert "blur" not in pq.read_schema(tmp_path / "new" / "index.parquet").names
+
+
 def test_windows_larger_than_what_is_kept_are_refused(compact: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="keeps flow at 16 px"):
         rewind(compact, tmp_path / "new", "windows.size=32")

@@ -310,6 +310,34 @@ class BenchConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_cut(self) -> Self:
+        """Windows that differ in length say nothing of the actions after their end, and their
+        numbers do not say when they begin."""
+        windows = self.ingest.windows
+        if windows.cut == "fixed":
+            return self
+        with_cut, most = f"ingest.windows.cut={windows.cut}", windows.shortest * self.step_frames
+        if self.evaluation.execute > most:
+            raise ValueError(
+                f"with {with_cut} the shortest window has {most} actions (shortest x step_frames), "
+                f"and what a decoder gives beyond is not learned: set evaluation.execute={most}, "
+                f"not {self.evaluation.execute}"
+            )
+        wrong = {
+            "evaluation.ensemble": self.evaluation.ensemble is not None,
+            "decoder.model.history": self.decoder.model.history,
+            "naming.context": self.naming.context,
+            "naming.overlap": self.naming.overlap,
+            "lapa.model.reads=frames": self.lapa.model.reads == "frames",
+        }
+        if refused := [key for key, is_set in wrong.items() if is_set]:
+            raise ValueError(
+                f"{', '.join(refused)} goes by windows of one length that begin a stride apart: "
+                f"leave it out with {with_cut}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_folds(self) -> Self:
         if not isinstance(self.folds, tuple):
             return self

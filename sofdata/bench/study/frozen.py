@@ -67,6 +67,8 @@ def chosen(config: BenchConfig) -> dict[str, Any]:
     settings = identity(config, exclude=NOT_CHOSEN)
     settings["ingest"]["flow"] = config.ingest.flow.content()
     settings["planner"]["model"] = config.planner.model.content()
+    if not config.ingest.quality.columns:
+        del settings["ingest"]["quality"]
     if config.ingest.windows.tail == "drop":
         del settings["ingest"]["windows"]["tail"]
     if not config.ingest.windows.min_texture:

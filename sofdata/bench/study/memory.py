@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,16 +159,21 @@ class MemoryWindows:
         ids = torch.zeros_like(self.batch.text_ids)
         return replace(self, batch=replace(self.batch, text_ids=ids), texts=("",))
 
-    def with_actions(self, actions: Tensor) -> MemoryWindows:
+    def with_actions(self, actions: Tensor, per_step: int | None = None) -> MemoryWindows:
         """The same with actions float32 [M,N,A], masked as far as the steps of each window are.
 
-        Actions are spread evenly over a window: the middle of action i of N lies at the fraction
-        (i + 0.5) / N of it, and is real where that is less than the share of its real steps.
+        per_step: how many a step of flow has. None: they are spread evenly over a window of the
+        most steps: the middle of action i of N lies at the fraction (i + 0.5) / N of it, and is
+        real where that is less than the share of its real steps. Where windows differ in length,
+        the longest with actions may be shorter than the longest of these.
         """
         values = {name: getattr(self.batch, name) for name in _NAMES}
-        share = self.batch.mask.double().mean(1, keepdim=True)  # [M, 1]
-        middles = (torch.arange(actions.shape[1]) + 0.5) / actions.shape[1]
-        mask = middles < share  # [M, N]
+        if per_step is None:
+            share = self.batch.mask.double().mean(1, keepdim=True)  # [M, 1]
+            middles = (torch.arange(actions.shape[1]) + 0.5) / actions.shape[1]
+            mask = middles < share  # [M, N]
+        else:
+            mask = torch.arange(actions.shape[1]) < self.batch.steps[:, None] * per_step
         mask[:, 0] = True  # a window has a step, and so an action
         batch = ActionBatch(
             keys=self.batch.keys, **values, actions=actions * mask[..., None], action_mask=mask
@@ -246,7 +252,9 @@ def _between(url: str, batch: Batch) -> Tensor:
 def _joined(parts: Sequence[Batch]) -> Batch:
     kind = ActionBatch if isinstance(parts[0], ActionBatch) else Batch
     names = _NAMES + (_OF_ACTIONS if kind is ActionBatch else ())
-    values = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    values: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in names
+    }
     return kind(keys=tuple(key for part in parts for key in part.keys), **values)
 
 

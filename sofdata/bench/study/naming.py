@@ -94,7 +94,8 @@ def named_actions(
     """
     each = torch.stack([_named(windows, decoder, config) for decoder in decoders])  # [E, M, N, A]
     decoder = decoders[0]
-    found = windows.with_actions(decoder.finish(each.mean(0)).values)
+    per_step = None if config.ingest.windows.cut == "fixed" else config.step_frames
+    found = windows.with_actions(decoder.finish(each.mean(0)).values, per_step)
     if not config.naming.trust:
         return found
     regressed = decoder.get_buffer("_regressed").nonzero().flatten()

@@ -87,10 +87,17 @@ def step_s(fps: float, config: IngestConfig) -> float:
 
 
 def candidates(steps: int, config: IngestConfig) -> float:
-    """How many windows a stretch of so many steps is cut into, as `Windower` does."""
+    """How many windows a stretch of so many steps is cut into, as `Windower` does.
+
+    With `windows.cut` motion that is for the steps to tell: windows are taken to be of middle size.
+    """
     length, stride = config.windows.length, config.windows.stride
     if steps < config.windows.min_steps:
         return 0.0
+    if config.windows.cut == "motion":
+        return float(math.ceil(2 * steps / (length + config.windows.shortest)))
+    if config.windows.cut == "text":
+        return float(math.ceil(steps / length))
     if config.windows.tail == "mask":
         return float(math.ceil(steps / stride))
     return 1.0 + max(0, math.ceil((steps - length) / stride))

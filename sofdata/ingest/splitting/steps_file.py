@@ -53,15 +53,17 @@ def _arrays(chunk: StepChunk) -> list[NDArray[Any]]:
         np.array([step.magnitude for step in steps], np.float32),
         *_some([step.camera for step in steps]),
         *_some([step.evidence for step in steps]),
+        *_some([step.quality for step in steps]),
         *(_kept_arrays(chunk.kept) if chunk.kept else [np.zeros(0)] * _KEPT),
     ]
 
 
 def _chunk(file: IO[bytes]) -> StepChunk:
-    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(9 + _KEPT)]
-    rgb, pts_s, reasons, flow, magnitude, has_camera, camera, is_seen, seen, *rest = arrays
+    arrays = [np.lib.format.read_array(file, allow_pickle=False) for _ in range(11 + _KEPT)]
+    rgb, pts_s, reasons, flow, magnitude, *optional = arrays
+    has_camera, camera, is_seen, seen, is_judged, judged, *rest = optional
     cameras = [None if one is None else tuple(one.tolist()) for one in _all(has_camera, camera)]
-    made = map(Step, flow, magnitude, cameras, _all(is_seen, seen))
+    made = map(Step, flow, magnitude, cameras, _all(is_seen, seen), _all(is_judged, judged))
     breaks = [BREAKS[number] for number in reasons]
     steps = [None if reason else next(made) for reason in breaks]
     kept = KeptSteps(pts_s, *rest) if len(rest[-1]) else None  # there is a frame at least

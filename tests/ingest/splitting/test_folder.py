@@ -29,7 +29,8 @@ def chunk(first: int = 0, camera: bool = True) -> StepChunk:
     evidence = random.normal(size=(5, 8, 8))
     figures = (1 / 3, 0.1, 1e-9) if camera else None
     still = Step(flow[1] * 0, flow[1, ..., 0] * 0, (0.0, 1.0, 0.0) if camera else None, None)
-    moving = Step(flow[0], np.abs(flow[0, ..., 0]), figures, evidence)
+    quality = np.append(random.normal(size=9), np.nan)
+    moving = Step(flow[0], np.abs(flow[0, ..., 0]), figures, evidence, quality)
     pts_s = first + np.arange(5) / 7
     return StepChunk(Frames(rgb, pts_s), [moving, None, still, None], ["", "shot", "", "gap"])
 
@@ -39,7 +40,8 @@ def same(a: StepChunk, b: StepChunk) -> bool:
         if step is None:
             return [None]
         seen = None if step.evidence is None else step.evidence.tobytes()
-        return [step.flow.tobytes(), step.magnitude.tobytes(), step.camera, seen]
+        judged = None if step.quality is None else step.quality.tobytes()
+        return [step.flow.tobytes(), step.magnitude.tobytes(), step.camera, seen, judged]
 
     return (
         a.frames.rgb.tobytes() == b.frames.rgb.tobytes()

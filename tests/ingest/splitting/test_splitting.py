@@ -173,7 +173,16 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {},
         ("flow.keep=true", "flow.kept.size=48", "video.chunk_frames=1"),
     ),
+    "quality": ({}, ("quality.columns=all", "flow.still_diff=2")),
     "another estimator": ({}, ("flow.estimator=farneback",)),
+    "windows by motion, idle ends trimmed": (
+        {"annotations": Annotations(hidden_s=((9.9, 13.2),))},
+        ("windows.cut=motion", "windows.length=16", "windows.trim=true", "windows.trim_inside=9"),
+    ),
+    "windows at segments": (
+        {"annotations": Annotations((CUP, PLATE))},
+        ("windows.cut=text", "windows.length=12"),
+    ),
     "short windows at the end": (
         {"annotations": Annotations((CUP, PLATE))},
         ("windows.tail=mask", "windows.stride=3", "windows.texts=cut"),

@@ -58,7 +58,7 @@ def loss_of(decoder: ActionDecoder, batch: ActionBatch, step: int = 0) -> float:
 
 
 def part_of(batch: ActionBatch, rows: slice) -> ActionBatch:
-    names = [field.name for field in dataclasses.fields(batch)]
+    names = [field.name for field in dataclasses.fields(batch) if field.name != "columns"]
     return ActionBatch(**{name: getattr(batch, name)[rows] for name in names})
 
 
