@@ -281,16 +281,21 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="a folder with the shared clips")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    rng, there = np.random.default_rng(options.seed), shots(options.real)
+    run(options.films, options.real, options.seed)
+
+
+def run(count: int, real: Path | None, seed: int = 0) -> None:
+    """Print all. count: of films."""
+    rng, there = np.random.default_rng(seed), shots(real)
     with tempfile.TemporaryDirectory() as name:
         films = list[tuple[Path, list[Change]]]()
-        for number in range(options.films):
+        for number in range(count):
             film, changes = composed(there, rng)
             films.append((_written(Path(name, f"film{number}.mp4"), film), changes))
         for shot, film in there.items():
             films.append((_written(Path(name, f"{shot}.mp4"), film), []))
         head = ["finder", *KINDS, "recall", "precision", "covered", "false", "false alone"]
-        print(f"{options.films} films, {len(there)} shots alone. Gradual ones: recall, precision\n")
+        print(f"{count} films, {len(there)} shots alone. Gradual ones: recall, precision\n")
         print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
         for finder, find in contestants():
             measure(finder, find, films)
