@@ -1,6 +1,6 @@
 """Windows: where they are cut, and what that is worth.
 
-    python benchmarks/windows.py [--parts boundaries codes cuts dedup] [--episodes 6] [--updates 200]
+    python benchmarks/windows.py [--parts boundaries codes cuts dedup] [--episodes 6]
 
 prints Markdown, part by part:
 
