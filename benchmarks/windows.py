@@ -1,12 +1,15 @@
 """Windows: where they are cut, and what that is worth.
 
-    python benchmarks/windows.py [--parts boundaries codes] [--episodes 6] [--updates 200]
+    python benchmarks/windows.py [--parts boundaries codes cuts dedup] [--episodes 6]
 
 prints Markdown, part by part:
 
     boundaries  windows.cut=motion against the stages of scripted experts (windows_boundaries.py)
     codes       codes a second of video that tiny skill models need for the flow they explain, by
                 how their windows were cut (windows_codes.py)
+    cuts        gradual changes of shot in composed films: recall and precision (windows_cuts.py)
+    dedup       copies, made in several ways: recall and precision (windows_dedup.py); --real
+                ../shared/clips for both
 
 What the benchmark makes of it, success in simulation with each cut, takes hours, not minutes:
 `python benchmarks/windows.py --commands` prints its commands.
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from sofdata.windows.config import WindowConfig
 
@@ -48,9 +52,27 @@ def codes(arguments: argparse.Namespace) -> Iterator[str]:
     yield from table(arguments.clips, arguments.updates)
 
 
+def cuts(arguments: argparse.Namespace) -> Iterator[str]:
+    """Gradual changes of shot."""
+    from windows_cuts import run
+
+    run(arguments.films, arguments.real)
+    yield ""
+
+
+def dedup(arguments: argparse.Namespace) -> Iterator[str]:
+    """Copies among videos."""
+    from windows_dedup import run
+
+    run(arguments.clips // 3, arguments.real, stretches=3)
+    yield ""
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "boundaries": boundaries,
     "codes": codes,
+    "cuts": cuts,
+    "dedup": dedup,
 }
 
 
@@ -63,6 +85,8 @@ def main() -> None:
         "--chosen-on", action="store_true", help="The episodes that settings were chosen on."
     )
     parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--films", type=int, default=20, help="With gradual changes.")
+    parser.add_argument("--real", type=Path, help="A folder with the shared clips.")
     parser.add_argument("--updates", type=int, default=200, help="Of each skill model.")
     parser.add_argument("--commands", action="store_true", help="Print those of the benchmark.")
     arguments = parser.parse_args()

@@ -148,10 +148,15 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="a folder with the shared clips")
     parser.add_argument("--stretches", type=int, default=3, help="of each real clip, at most")
     options = parser.parse_args()
+    run(options.clips, options.real, options.stretches)
+
+
+def run(clips: int, real: Path | None, stretches: int) -> None:
+    """Print all."""
     with tempfile.TemporaryDirectory() as name:
         source, dest = Path(name, "source"), Path(name, "dataset")
         source.mkdir()
-        write(source, options.clips, options.real, options.stretches)
+        write(source, clips, real, stretches)
         config = load_config(None, ["run.engine=inline"])
         execute(prepare(Tree(str(source)), Tree(str(dest)), config, "folder"), lambda event: None)
         catalog = open_catalog([Tree(str(dest))])

@@ -20,7 +20,7 @@ from sofdata.dedup.looks import GRID, RATE_HZ, VALUES, Look
 AGREE = 0.8  # least correlation of the motion
 SHARE = 0.5  # of the shorter one's motion that must lie where the two overlap
 LEAST_ROWS = RATE_HZ  # of an overlap
-BITS = 14  # most of 64 that the hashes of frames may differ by, in the median over an overlap
+BITS = 16  # most of 64 that the hashes of frames may differ by, in the median over an overlap
 NEAR_S = 0.3  # between two frames that are taken for the same
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.dedup.compare import BITS, Match, bits_between, matches
-from sofdata.dedup.looks import Look, looks_of
+from sofdata.dedup.looks import CROPS, Look, looks_of
 from sofdata.dedup.plans import Planned, planned_videos
 from sofdata.loading.catalog import Catalog
 
@@ -127,9 +127,12 @@ class _Resembling:
 
     def __init__(self, looks: Sequence[Look]) -> None:
         self._looks = looks
-        self._starts = np.cumsum([0, *(len(look.times_s) for look in looks)])
-        empty = np.zeros((0, 4), np.uint64)
-        self._hashes = np.concatenate([empty, *(look.hashes for look in looks)])
+        frames = [len(look.times_s) for look in looks]
+        self._starts = np.cumsum([0, *frames])
+        self._video = np.repeat(np.arange(len(looks)), frames)
+        no_hashes, none = np.zeros((0, len(CROPS)), np.uint64), np.zeros(0, np.uint64)
+        self._hashes = np.concatenate([no_hashes, *(look.hashes for look in looks)])
+        self._mirrored = np.concatenate([none, *(look.mirrored for look in looks)])
 
     def among(self, number: int, others: Sequence[int]) -> list[int]:
         """Those of some earlier videos that do."""
@@ -139,12 +142,10 @@ class _Resembling:
         whole = np.concatenate([look.hashes[:, 0], look.mirrored])
         near = self._near(whole, self._hashes[:end])  # the others may be cropped ...
         cropped = look.hashes[:, 1:].ravel()
-        mirrored = np.concatenate([each.mirrored for each in self._looks[:number]])
         near |= self._near(cropped, self._hashes[:end, :1])  # ... or this one
-        near |= self._near(cropped, mirrored[:, None])
-        video = np.repeat(np.arange(number), np.diff(self._starts[: number + 1]))
-        found = np.unique(video[near])
-        return found[np.isin(found, others)].tolist()  # type: ignore[no-any-return]
+        near |= self._near(cropped, self._mirrored[:end, None])
+        found = np.intersect1d(self._video[:end][near], others)
+        return [int(each) for each in found]
 
     @staticmethod
     def _near(some: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -44,7 +44,7 @@ def joined(before: Film, after: Film, mixer: Mixer, steps: int) -> Film:
 
 
 def times(film: Film) -> NDArray[np.float64]:
-    return np.arange(len(film)) * STEP_S
+    return np.arange(len(film), dtype=np.float64) * STEP_S
 
 
 def marks(

@@ -165,6 +165,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("windows.shots=false", "windows.min_texture=0", "windows.camera=off"),
     ),
     "quality": ({}, ("quality.columns=all", "flow.still_diff=2", "flow.keep=true")),
+    "gradual changes of shot": ({}, ("windows.gradual_s=2",)),
     "kept flow": (
         {"annotations": Annotations((CUP, PLATE), hidden_s=((3.9, 4.4),))},
         ("flow.keep=true", "windows.texts=cut"),
