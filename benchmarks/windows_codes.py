@@ -40,7 +40,7 @@ TRAIN: dict[str, object] = {
     "skill.model.width": 32,
     "skill.model.channels": [8, 12, 16],
     "skill.model.detail": 16,
-    "skill.data.batch_size": 16,
+    "skill.data.batch_size": 8,
     "skill.data.held_out": 0.25,
     "skill.optim.warmup_steps": 10,
     "skill.run.pictures": False,
