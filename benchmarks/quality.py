@@ -1,6 +1,7 @@
 """Quality columns: what they cost an ingest, and whether consistency tells right flow from wrong.
 
     python benchmarks/quality.py [--clips 24] [--rounds 3]
+    python benchmarks/quality.py --videos ../shared/clips
     python benchmarks/quality.py --filters 10000000
 
 The first prints two Markdown tables. Cost: CPU seconds of one worker (the inline engine, in this
@@ -8,9 +9,10 @@ process) on the rendered clips of ingest_speed.py, with each of `quality.columns
 them, in turns within each round; medians over the rounds, and what each adds to an ingest without
 any. Consistency: of windows of eight steps of those clips, with their own flow and with that of the
 next clip, for several ways to estimate the flow backwards; AUC is the share of pairs of a right and
-a wrong window in which the right one is more consistent. About three minutes.
+a wrong window in which the right one is more consistent. About three minutes. The second prints the
+last of these tables for the videos of a folder, of which it reads the first seconds.
 
-The second evaluates filters over so many rows in batches of the size in which the index is read,
+The third evaluates filters over so many rows in batches of the size in which the index is read,
 once as expressions of Arrow and once in DuckDB (`pip install duckdb`): CPU seconds, in turns, and
 the memory that each adds. Two minutes.
 """
@@ -18,9 +20,11 @@ the memory that each adds. Two minutes.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +35,7 @@ import numpy as np
 from ingest_speed import CACHE, corpus, fresh, videos_in
 from numpy.typing import NDArray
 
+from sofdata.errors import InputError
 from sofdata.flow.config import FlowConfig
 from sofdata.flow.dis import Dis
 from sofdata.flow.estimator import make_estimator
@@ -47,7 +52,7 @@ from sofdata.windows import consistency
 from sofdata.windows.quality import CHECK_SIDE, COLUMNS
 from sofdata.windows.steps import resize_flow
 
-STEPS = 8
+STEPS, CLIPS = 8, 16
 BACKWARDS: dict[str, DisSettings] = {
     "as it is": consistency._BACKWARDS,
     "fine": QUALITIES["fine"],
@@ -71,11 +76,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--videos", type=Path, help="a folder; nothing but consistency")
     parser.add_argument("--filters", type=int, default=0, help="rows; nothing else is measured")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     if options.filters:
         compare_filters(options.filters)
+        return
+    if options.videos:
+        print_consistency(options.videos)
         return
     source = corpus(options.clips)
     print_costs(source, options.rounds)
@@ -119,7 +128,8 @@ def ingest_with(source: Path, columns: str) -> tuple[float, int]:
 
 def print_consistency(source: Path) -> None:
     """How well each way to estimate flow backwards tells a clip's own flow from another's."""
-    clips = [frames for path in videos_in(source)[:12] if len(frames := frames_of(path)) > STEPS]
+    found = itertools.chain.from_iterable(map(frames_of, videos_in(source)))
+    clips = [frames for frames in itertools.islice(found, CLIPS) if len(frames) > STEPS]
     estimator = make_estimator(FlowConfig())
     flows = [resize_flow(estimator.estimate(clip[:-1], clip[1:]), CHECK_SIDE) for clip in clips]
     print("| flow backwards | ms a step | own flow | another's | AUC |\n|---|---|---|---|---|")
@@ -141,12 +151,14 @@ def print_consistency(source: Path) -> None:
     print(f"\nThe flow forwards, at {clips[0].shape[1]} px: {each_ms:.2f} ms a step.")
 
 
-def frames_of(path: str) -> NDArray[np.uint8]:
-    """The frames of a clip as an ingest samples them."""
+def frames_of(path: str) -> Iterator[NDArray[np.uint8]]:
+    """The first frames of a clip as an ingest samples them; none of one that cannot be read."""
     config = IngestConfig()
     sampling = Sampling(config.flow.size, config.flow.step_s)
-    chunks = [chunk.rgb for chunk in open_video(path, config.video, sampling)]
-    return np.concatenate([chunks[0], *(chunk[1:] for chunk in chunks[1:])])
+    try:
+        yield next(iter(open_video(path, config.video, sampling))).rgb
+    except (InputError, StopIteration) as error:
+        print(f"left out: {Path(path).name} ({type(error).__name__})", file=sys.stderr)
 
 
 def windows_of(

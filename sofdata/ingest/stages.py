@@ -148,13 +148,13 @@ def estimate_flow(
 def reduce_flow(
     chunks: Iterable[Chunk],
     config: WindowConfig,
-    kept_size: int | None = None,
     quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
+    kept_size: int | None = None,
 ) -> Iterator[StepChunk]:
     """Reduce flow to its stored size and describe each step, which needs no other one.
 
-    kept_size: side in px at which flow is kept as well; None where it is not. quality: what else to
-        compute of frames and flow.
+    quality: what else to compute of frames and flow. kept_size: side in px at which flow is kept as
+        well; None where it is not.
     """
     for chunk in chunks:
         parts = (chunk.frames, chunk.clip, chunk.breaks)
