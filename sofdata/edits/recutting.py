@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,10 +150,6 @@ def kept_chunks(
     threshold = config.windows.shot_threshold if config.windows.shots else float("inf")
     for piece in pieces:
         steps = piece.kept.steps
-        if not config.quality.columns:
-            steps = replace(steps, quality=steps.quality[:, :0])
-        elif not steps.quality.shape[1]:
-            raise InputError(f"no quality is kept of the steps of {piece.kept.record.source}")
         shots = small_scores(steps.small, threshold) >= threshold
         breaks = breaks_of(steps.pts_s, shots, config, annotations)
         try:

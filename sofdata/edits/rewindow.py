@@ -43,7 +43,7 @@ def rewound(parent: Parent, dest: Tree, settings: Iterable[str]) -> Derivation:
     """What is to be made of the kept flow of a dataset.
 
     settings: KEY=VALUE of `windows`, `codec` and `units`, over those of the dataset; and
-        `quality.columns=[]`, to leave out what is kept of the frames' quality.
+        `quality.columns`, of which some of the dataset's may be left out.
 
     Raises `ConfigError` for a dataset that keeps no flow, and for settings that its flow, or its
     frames, are already the result of.
@@ -136,13 +136,15 @@ def _key(setting: str) -> str:
 
 
 def _check_quality(parent: Parent, config: IngestConfig) -> None:
-    """Quality is kept of the steps, as it was asked for then, or left out."""
-    theirs = stored_config(parent.record.config).quality
-    if config.quality.columns and config.quality != theirs:
+    """Raise `ConfigError` for columns that were not computed when there were frames."""
+    theirs, asked = stored_config(parent.record.config).quality, config.quality
+    same = (asked.dark, asked.bright) == (theirs.dark, theirs.bright)
+    if asked.columns and not ({*asked.columns} <= {*theirs.columns} and same):
+        known = ",".join(theirs.columns)
         raise ConfigError(
-            f"{parent.name} keeps of its frames what quality.columns={list(theirs.columns)} asked "
-            "for, and no other columns and limits can be made of that: leave 'quality' as it is, "
-            "or make windows without (--set quality.columns=[])"
+            f"quality columns are computed of frames, once: {parent.name} has "
+            f"{known or 'none'}, with dark {theirs.dark} and bright {theirs.bright}, of which any "
+            "may be left out (--set quality.columns=[]). For others ingest its videos again"
         )
 
 
