@@ -432,14 +432,14 @@ def test_kept_flow_is_read_without_sofdata(compact: Path) -> None:
 def test_quality_columns_of_other_windows_are_those_of_an_ingest(
     source: Path, tmp_path: Path
 ) -> None:
-    judged = (*EXACT, "quality.columns=all")
-    dest = ingested(source, tmp_path / "d", *judged)
+    judged = "quality.columns=all"
+    dest = ingested(source, tmp_path / "d", *EXACT, judged)
     new = ("windows.length=6", "windows.shots=false", "windows.static_px=0")
     rewind(dest, tmp_path / "new", *new)
-    ingested(source, tmp_path / "wanted", *judged, *new)
+    ingested(source, tmp_path / "wanted", judged, *new)
     assert all_but_record(tmp_path / "new") == all_but_record(tmp_path / "wanted")
     rows = pq.read_table(tmp_path / "new" / "index.parquet")
     assert rows.num_rows
     assert not rows["blur"].null_count
-    assert rows["consistency"].to_numpy().min() < 0.9
+    assert rows["consistency"].to_numpy().min() < 0.95  # over the change of shots
     assert verify(Tree(str(tmp_path / "new"))).findings == ()
