@@ -148,8 +148,8 @@ def estimate_flow(
 def reduce_flow(
     chunks: Iterable[Chunk],
     config: WindowConfig,
-    kept_size: int | None = None,
     quality: QualityConfig = QualityConfig(),  # noqa: B008 - frozen
+    kept_size: int | None = None,
 ) -> Iterator[StepChunk]:
     """Reduce flow to its stored size and describe each step, which needs no other one.
 

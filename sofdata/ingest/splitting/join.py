@@ -71,8 +71,8 @@ class Join:
         frames = self._until_lost(self._split.video) if self._split else self._whole
         chunks = estimate_flow(frames, self._flow, self._config, self._annotations)
         last: Frames | None = None
-        wanted = self._config
-        for chunk in reduce_flow(chunks, wanted.windows, wanted.keeps_at, wanted.quality):
+        config = self._config
+        for chunk in reduce_flow(chunks, config.windows, config.quality, config.keeps_at):
             last = chunk.frames
             yield chunk
         if self._split is None or self._lost is None:

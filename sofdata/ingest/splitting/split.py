@@ -87,8 +87,8 @@ class PartWorker:
         try:
             frames = self._decoder.part(split.path, split.ref, split.division, number)
             chunks = estimate_flow(frames, self._flow, self._config, split.ref.annotations)
-            wanted = self._config
-            yield from reduce_flow(chunks, wanted.windows, wanted.keeps_at, wanted.quality)
+            config = self._config
+            yield from reduce_flow(chunks, config.windows, config.quality, config.keeps_at)
         except (InputError, OSError) as error:
             # Whatever it is, the whole video may be tried with more patience, and it alone decides.
             raise NotAsWhole(f"part {number + 1}: {error}") from error
