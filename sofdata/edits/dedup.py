@@ -17,7 +17,7 @@ from sofdata.edits.parents import NEW, Parent, lineage_of
 from sofdata.errors import ConfigError
 from sofdata.loading.catalog import Catalog, open_catalog
 from sofdata.shards.copies import shards_digest, write_copies
-from sofdata.storage.lock import only_driver
+from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 
@@ -32,7 +32,7 @@ def copies_in(
 
 
 def store_copies(
-    dest: Tree, near: bool, lock: str, follow: Follow = lambda done, total: None
+    dest: Tree, near: bool, lock: Choice, follow: Follow = lambda done, total: None
 ) -> list[Copy]:
     """Find the copies in a dataset, and store them with it, for splits. Returns them.
 

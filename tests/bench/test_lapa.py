@@ -116,8 +116,15 @@ def moving_on(number: int, seed: int) -> FramedBatch:
             top, left = y + dy * step // 3, x + dx * step // 3
             between[row, step - 1, :, top : top + 12, left : left + 12] = 220
     flow, mask = torch.zeros(number, 3, 2, 16, 16), torch.ones(number, 3, dtype=torch.bool)
-    ends = {"first": batch.first, "last": batch.last, "text_ids": batch.text_ids}
-    return FramedBatch(flow=flow, mask=mask, keys=batch.keys, between=between, **ends)
+    return FramedBatch(
+        flow=flow,
+        first=batch.first,
+        last=batch.last,
+        mask=mask,
+        text_ids=batch.text_ids,
+        keys=batch.keys,
+        between=between,
+    )
 
 
 def test_it_may_read_and_predict_the_frame_after_every_step() -> None:

@@ -168,8 +168,9 @@ def test_what_is_found_does_not_depend_on_the_order_of_videos(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sofdata.dedup import find
+    from sofdata.dedup.looks import looks_of
 
-    copies, in_order = copies_in(Tree(str(dataset))), find.looks_of
+    copies, in_order = copies_in(Tree(str(dataset))), looks_of
     turned: Callable[..., object] = lambda catalog: iter([*in_order(catalog)][::-1])  # noqa: E731
     monkeypatch.setattr(find, "looks_of", turned)
     assert copies_in(Tree(str(dataset))) == copies

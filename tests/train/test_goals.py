@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import sofdata.models
-from sofdata.loading.split import HeldOut
 from sofdata.models.files import load_file
 from sofdata.models.planner.planner import Planner
 from sofdata.models.saved import MODEL
@@ -41,7 +40,7 @@ def job(name: str, config: TrainConfig, data: Path, out: Path) -> StageJob:
 
 def test_later_frames_are_those_of_the_training_windows_alone(pushing: Path, skill: Path) -> None:
     own = job("planner", load_train_config(None, (*TINY, *GOALS)), pushing, skill)
-    sides = decided_sides(own.urls, own.options, HeldOut(0.2, "", ""))
+    sides = decided_sides(own.urls, own.options, own.stage.data)
     data, held_out = loaders(own, Ranks(0, 1, torch.device("cpu")), sides)
     planner = build_model(own, data, torch.device("cpu"))
     assert isinstance(planner, Planner)
