@@ -38,7 +38,7 @@ images: $(VENV)/.test
 LEROBOT_PYTHON ?= python3.12
 lerobot: $(VENV)/.test | .venv-lerobot/bin/lerobot-train
 	SOFDATA_LEROBOT_PYTHON=$(CURDIR)/.venv-lerobot/bin/python \
-		$(BIN)/python -m pytest -rP tests/corpora/test_lerobot_library.py
+		$(BIN)/python -m pytest -rP tests/corpora/test_lerobot_library.py tests/export/test_with_lerobot.py
 
 .venv-lerobot/bin/lerobot-train:
 	$(LEROBOT_PYTHON) -m venv .venv-lerobot
