@@ -339,7 +339,6 @@ def _verified(tree: Tree, fast: bool) -> Verdict:
 
 @app.command(
     epilog=examples(
-        "sofdata inspect dataset",
         "sofdata inspect s3://bucket/dataset --sheet sheet.png --rows 40",
         "sofdata inspect dataset --video 10001",
         "sofdata inspect dataset --where 'motion > 2 and blur < 0.4'",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,12 @@ from sofdata.cli.options import (
 from sofdata.system.supervise import supervise
 from sofdata.ui.console import print_json, say, stderr, stdout
 from sofdata.ui.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sofdata.dedup.find import Copy
+    from sofdata.storage.tree import Tree
 
 DEDUP_EXAMPLES = examples(
     "sofdata dedup dataset",
@@ -78,16 +85,26 @@ def dedup(
         derivation = without_copies(parent, Tree(new), copies, not exact)
         derived(derivation, engine, workers, no_lock, quiet, json_)
         return
-    told = [(copy.video[1], copy.kept[1], copy.detail(copy.kept[1])) for copy in copies]
     if json_:
-        rows = [dict(zip(("video", "kept", "detail"), each, strict=True)) for each in told]
+        names = ("video", "kept", "detail")
+        rows = [dict(zip(names, _sentence(copy), strict=True)) for copy in copies]
         print_json({"dest": tree.name, "copies": rows})
         return
-    for video, _, detail in told[:SHOWN]:
-        say(stdout(), f"{printable(video)}: {printable(detail)}")
-    if len(told) > SHOWN:
-        say(stdout(), f"... and {len(told) - SHOWN} more, in copies.parquet")
-    windows = sum(copy.windows for copy in copies)
-    say(stdout(), f"{len(told)} copies with {windows} windows in {tree.name}")
+    print_copies(stdout(), tree, copies)
     if new is not None:
         say(stdout(), f"there is nothing to leave out, and {new} was not made")
+
+
+def print_copies(console: Console, dest: Tree, copies: Sequence[Copy]) -> None:
+    """Print which videos of a dataset are copies, and of what."""
+    for video, _, detail in map(_sentence, copies[:SHOWN]):
+        say(console, f"{printable(video)}: {printable(detail)}")
+    if len(copies) > SHOWN:
+        say(console, f"... and {len(copies) - SHOWN} more, in copies.parquet")
+    windows = sum(copy.windows for copy in copies)
+    say(console, f"{len(copies)} copies with {windows} windows in {dest.name}")
+
+
+def _sentence(copy: Copy) -> tuple[str, str, str]:
+    """The ids of a copy and of what is kept of it, and what they have in common."""
+    return copy.video[1], copy.kept[1], copy.detail(copy.kept[1])

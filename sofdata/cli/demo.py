@@ -1,6 +1,6 @@
 """`sofdata demo`: every command once, on real and rendered video, up to a comparison of policies.
 
-    film, clips ─► ingest                                       shards, contact sheets
+    film, clips ─► ingest ─► movie, dedup, view                 shards, contact sheets, a film
     collect ─► ingest ─► train ─► bench ─► report               models, cells, a page
 
 All at a size that takes minutes on two cores: it shows that and how things work, and no more. The
@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sofdata.cli.dedup import print_copies
 from sofdata.errors import ConfigError, ContractError
 from sofdata.ingest.config import load_config
 from sofdata.ingest.progress import following
@@ -23,6 +24,8 @@ from sofdata.ingest.verify import verify
 from sofdata.report.inspect import draw_sheet
 from sofdata.report.summary import print_ingest, print_verdict
 from sofdata.scenes.corpus import write_ssv2_corpus
+from sofdata.shards.layout import VIDEOS
+from sofdata.shards.parquet import read_table
 from sofdata.storage.local_paths import local_folder
 from sofdata.storage.lock import Choice, only_driver
 from sofdata.storage.tree import Tree
@@ -39,6 +42,7 @@ TASKS = {
     "pushing": ("push-left", "push-right", "push-up", "push-down"),
 }
 PRESETS = {"metaworld": "demo", "pushing": "demo-toy"}  # by suite; the second needs no simulator
+BY_MOTION = ("windows.cut=motion", "windows.length=16", "windows.trim=true")
 _NEEDED = ("torch", "webdataset", "tensorboard", "matplotlib")
 
 
@@ -67,7 +71,7 @@ def run_demo(folder: str, size: DemoSize, console: Console, choice: Choice = "au
     """Run every part. Without torch, training, benchmark and report are left out, with a message.
 
     folder: gets film/, ssv2/ and collected/ (the sources), for each a dataset such as
-        film-dataset/, and models/ and bench/.
+        film-dataset/, film.mp4, which shows the first one's windows, and models/ and bench/.
     choice: as of `only_driver`.
 
     Raises `ConfigError` if the film's package is not installed, for a folder that is not on this
@@ -88,7 +92,10 @@ def _run_demo(root: Path, size: DemoSize, console: Console, choice: Choice) -> N
         say(console, f"rendering {size.clips} clips of 4 s into {ssv2}")
         write_ssv2_corpus(ssv2, videos=size.clips)
     for source in (film, ssv2):
-        _ingest(source, root / f"{source.name}-dataset", console, *size.ingest)
+        _ingest(source, root / f"{source.name}-dataset", console, *BY_MOTION, *size.ingest)
+    _film(root / "film-dataset", root / "film.mp4", console)
+    _dedup(root / "ssv2-dataset", console, choice)
+    _view(root / "ssv2-dataset", console)
     suite = size.suite or _suite(root / "collected", console)
     collected = _collect(root / "collected", suite, size, console, choice)
     videos, demos = root / "videos-dataset", root / "demonstrations-dataset"
@@ -101,6 +108,37 @@ def _run_demo(root: Path, size: DemoSize, console: Console, choice: Choice) -> N
         return
     _train(size, console, choice, videos=videos, demos=demos, out=root / "models")
     _compare(collected, root / "bench", suite, size, console)
+
+
+def _film(dest: Path, out: Path, console: Console) -> None:
+    """Write a film of the windows of a dataset's first video, unless it is there."""
+    from sofdata.view.movie import write_movie
+
+    if out.exists():
+        return
+    tree = Tree(str(dest))
+    video = read_table(tree, VIDEOS)["id"][0].as_py()
+    headline(console, f"sofdata movie {dest} {video} {out}")
+    made = write_movie(tree, video, str(out))
+    say(console, f"film: {out}, {made.seconds:.1f} s with {made.windows} windows")
+
+
+def _dedup(dest: Path, console: Console, choice: Choice) -> None:
+    """Find the copies in a dataset; only equal files where the extra for others is missing."""
+    from sofdata.edits.dedup import store_copies
+
+    tree, near = Tree(str(dest)), not missing(("imagehash",))
+    headline(console, f"sofdata dedup {dest}{'' if near else ' --exact'}")
+    print_copies(console, tree, store_copies(tree, near, choice))
+
+
+def _view(dest: Path, console: Console) -> None:
+    """See that a dataset can be looked at, and say how."""
+    from sofdata.view.run import first_page
+
+    headline(console, f"sofdata view {dest}")
+    size_kib = len(first_page(Tree(str(dest))).encode()) / 1024
+    say(console, f"its first page has {size_kib:.0f} KiB; this command opens it in the browser")
 
 
 def _suite(collected: Path, console: Console) -> str:

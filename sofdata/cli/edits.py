@@ -44,7 +44,7 @@ REWINDOW_EXAMPLES = examples(
 )
 MERGE_EXAMPLES = examples(
     "sofdata merge kitchen garage both",
-    "sofdata merge s3://bucket/2024 s3://bucket/2025 s3://bucket/2026 s3://bucket/all",
+    "sofdata merge s3://bucket/2024 s3://bucket/2025 s3://bucket/all",
 )
 SPLIT_EXAMPLES = examples(
     "sofdata split dataset --share 0.1",

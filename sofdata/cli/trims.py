@@ -11,7 +11,7 @@ from sofdata.errors import StorageError
 from sofdata.ui.console import say, stdout
 
 TRIMS_EXAMPLES = examples(
-    "sofdata ingest videos dataset --set windows.trim=true",
+    "sofdata trims dataset",
     "sofdata trims dataset --out trims.csv",
     "sofdata trims dataset --json",
 )

@@ -198,15 +198,15 @@ def _check_same(derivation: Derivation, stored: DatasetRecord) -> None:
     found = stored.lineage[-1] if stored.lineage else None
     if found is None:
         raise ConfigError(f"{dest} holds another dataset, made by an ingest; choose a new folder")
-    if (found.operation, found.settings) != (wanted.operation, wanted.settings):
-        raise ConfigError(
-            f"{dest} holds another dataset, made by '{found.command}'; choose a new folder"
-        )
     theirs = [parent.identity for parent in found.parents]
-    if theirs != [parent.identity for parent in wanted.parents]:
+    if found.operation == wanted.operation and theirs != [each.identity for each in wanted.parents]:
         raise ConfigError(
             f"{dest} was made by '{found.command}' of other datasets, or of these before they were "
             "changed; choose a new folder"
+        )
+    if (found.operation, found.settings) != (wanted.operation, wanted.settings):
+        raise ConfigError(
+            f"{dest} holds another dataset, made by '{found.command}'; choose a new folder"
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -35,6 +37,28 @@ def serve(
             started(server.address, corpus.why)
             with suppress(Interrupted):  # how it is meant to end
                 server.serve_forever()
+    finally:
+        site.close()
+
+
+def first_page(dest: Tree) -> str:
+    """What a browser gets first, as HTML: asked for over the loopback, as a browser does.
+
+    Raises as `serve`.
+    """
+    site = Site(dest, Source.of(dest, None))
+    try:
+        with ViewServer(site) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                # An address of our own, on the loopback.
+                with urllib.request.urlopen(server.address, timeout=60) as answer:  # noqa: S310
+                    page: bytes = answer.read()
+            finally:
+                server.shutdown()
+                thread.join()
+        return page.decode()
     finally:
         site.close()
 

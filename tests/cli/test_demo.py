@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -50,6 +51,11 @@ def test_the_demo_goes_from_a_film_to_a_page_and_again_in_no_time(tmp_path: Path
     run_demo(str(tmp_path), TINY, console)
     for part in ("film", "ssv2", "videos", "demonstrations"):
         assert (tmp_path / f"{part}-dataset" / "contact_sheet.png").exists()
+    assert (tmp_path / "film.mp4").exists()
+    assert (tmp_path / "ssv2-dataset" / "copies.parquet").exists()
+    windows = pq.read_table(tmp_path / "film-dataset" / "index.parquet").to_pylist()
+    assert {window["cut"] for window in windows} <= {"start", "motion", "length", "idle", "shot"}
+    assert "sofdata view" in console.file.getvalue()  # type: ignore[attr-defined]
     assert (tmp_path / "models" / "train_report.md").exists()
     page = (tmp_path / "bench" / "report.html").read_text()
     for arm in ("bc", "sof-shuffled", "sof"):

@@ -20,6 +20,9 @@ HEAVY = (
     "cv2",
     "sofdata.audit.run",
     "sofdata.bench.study.run",
+    "sofdata.dedup.find",
+    "sofdata.edits.rewindow",
+    "sofdata.export.run",
     "sofdata.ingest.run",
     "sofdata.train.encode",
     "sofdata.report.benchmark",
@@ -27,6 +30,7 @@ HEAVY = (
     "sofdata.report.inspect",
     "sofdata.train.progress",
     "sofdata.train.run",
+    "sofdata.view.movie",
 )
 
 

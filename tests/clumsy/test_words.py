@@ -35,6 +35,27 @@ report {P} --out NEW
 report DATASET --out {P}
 replay {P} x
 replay DATASET 10001 --source {P}
+trims {P}
+trims DATASET --out {P}
+select {P} NEW --where "motion>0"
+select DATASET {P} --where "motion>0"
+merge {P} DATASET NEW
+merge DATASET DATASET {P}
+append {P} DATASET
+append CLIPS {P}
+split {P}
+split DATASET --list {P}
+rewindow {P} NEW --set windows.length=4
+rewindow DATASET {P} --set windows.length=4
+dedup {P}
+dedup DATASET {P}
+view {P} --no-open
+view DATASET --source {P}/below --no-open
+movie {P} 10001 NEW.mp4
+movie DATASET 10001 {P}
+movie DATASET 10001 NEW.mp4 --source {P}
+export {P} NEW --to hf
+export DATASET {P} --to lerobot
 train skill --data {P} --out NEW
 train planner --data DATASET --out {P}
 train decoder --demos {P} --out NEW

@@ -278,7 +278,7 @@ def test_an_appended_dataset_keeps_the_flow_of_both_parts(source: Path, tmp_path
     more.mkdir()
     frames = np.stack(list(moving_texture(1, 2, 30, (48, 48), 7)))
     write_video(more / "more.mp4", frames, 10)
-    done = sofdata("append", dest, more, "--engine", "inline", "--quiet")
+    done = sofdata("append", more, dest, "--engine", "inline", "--quiet")
     assert done.returncode == 0, done.stderr
     assert verify(Tree(str(dest))).whole
     rewind(dest, tmp_path / "new", "windows.length=3")
