@@ -95,8 +95,8 @@ def collect(
 @bench.command(
     epilog=examples(
         "sofdata bench run --data collected/pushing --preset smoke",
-        "sofdata bench run --data collected/metaworld --validation --held-out door-close",
-        "sofdata bench run --data collected/metaworld --videos fine --videos fast --validation",
+        "sofdata bench run --data collected/metaworld --held-out door-close",
+        "sofdata bench run --data collected/metaworld --videos fine --videos fast",
     )
 )
 def run(
