@@ -39,6 +39,7 @@ def store_copies(
     Raises as `copies_in`, and `ConfigError` where the dataset is in use or changes meanwhile.
     """
     with only_driver(dest, "dedup", lock):
+        open_catalog([dest])  # refuses what is no dataset
         before = shards_digest(dest)
         copies = copies_in(dest, near, follow)
         if shards_digest(dest) != before:
