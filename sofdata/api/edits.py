@@ -97,7 +97,7 @@ def merge(
         >>> import sofdata
         >>> early = sofdata.select("dataset", "early", where="window < 2")
         >>> late = sofdata.select("dataset", "late", where="window >= 2")
-        >>> whole = sofdata.merge(["early", "late"], "whole")
+        >>> whole = sofdata.merge(["early", "late"], "joined")
         >>> parts = early.dataset.counts.windows + late.dataset.counts.windows
         >>> whole.dataset.counts.windows == parts
         True

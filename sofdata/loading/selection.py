@@ -36,7 +36,10 @@ def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides | Stored] 
     if isinstance(split, str) and split in SIDES:
         return split, Stored()
     if not isinstance(split, tuple | list) or len(split) != 2:
-        raise ConfigError(f"split is ('train', share) or ('held_out', share), got {split!r:.60}")
+        raise ConfigError(
+            "split is ('train', share) or ('held_out', share), or a side of the split that is stored "
+            f"with the data, 'train' or 'held_out'; got {split!r:.60}"
+        )
     side, how = split
     if side not in SIDES:
         raise ConfigError(f"split is ('train', share) or ('held_out', share), got {side!r}")
