@@ -37,8 +37,8 @@ def checked_split(split: Split | None) -> tuple[Side, HeldOut | Sides | Stored] 
         return split, Stored()
     if not isinstance(split, tuple | list) or len(split) != 2:
         raise ConfigError(
-            "split is ('train', share) or ('held_out', share), or a side of the split that is stored "
-            f"with the data, 'train' or 'held_out'; got {split!r:.60}"
+            "split is ('train', share) or ('held_out', share), or a side of the split that is "
+            f"stored with the data, 'train' or 'held_out'; got {split!r:.60}"
         )
     side, how = split
     if side not in SIDES:
