@@ -11,9 +11,9 @@ import sofdata
 from tests.quick import SLOW_IMPORTS, imported_with_helpers, is_quick_module
 
 TESTS = Path(__file__).resolve().parents[1]
-# The public functions, rendering, the command line and what watches over processes are tested by
+# The public functions, edits, rendering, the command line and what watches over processes are tested by
 # whole runs.
-NOT_REACHED = {"api", "cli", "scenes", "system", "tools", "ui"}
+NOT_REACHED = {"api", "cli", "edits", "scenes", "system", "tools", "ui"}
 
 
 @pytest.mark.parametrize(
