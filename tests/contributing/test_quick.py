@@ -11,8 +11,8 @@ import sofdata
 from tests.quick import SLOW_IMPORTS, imported_with_helpers, is_quick_module
 
 TESTS = Path(__file__).resolve().parents[1]
-# The public functions, edits, rendering, the command line and what watches over processes are tested by
-# whole runs.
+# The public functions, edits, rendering, the command line and what watches over processes are
+# tested by whole runs.
 NOT_REACHED = {"api", "cli", "edits", "scenes", "system", "tools", "ui"}
 
 
