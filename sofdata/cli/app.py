@@ -40,6 +40,7 @@ from sofdata.cli.options import (
     Json,
     LastSource,
     NoLock,
+    OtherLibraries,
     Quiet,
     Rows,
     Where,
@@ -190,13 +191,7 @@ def ingest(
         ),
     ] = False,
     no_lock: NoLock = False,
-    other_libraries: Annotated[
-        bool,
-        typer.Option(
-            "--other-libraries",
-            help="Continue although the dataset was made with other libraries, and record it.",
-        ),
-    ] = False,
+    other_libraries: OtherLibraries = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:

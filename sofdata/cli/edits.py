@@ -1,4 +1,4 @@
-"""`sofdata select`, `merge`, `split`, `append`: thin layers, as those in `sofdata.cli.app`."""
+"""`sofdata select`, `merge`, `split`, `append`, `rewindow`: thin layers, as in `cli.app`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sofdata.cli.options import (
     IngestSet,
     Json,
     NoLock,
+    OtherLibraries,
     Quiet,
     Workers,
     examples,
@@ -196,13 +197,7 @@ def append(
     update: Annotated[
         bool, typer.Option("--update", help="Take in what has changed in the source.")
     ] = False,
-    other_libraries: Annotated[
-        bool,
-        typer.Option(
-            "--other-libraries",
-            help="Continue although the dataset was made with other libraries, and record it.",
-        ),
-    ] = False,
+    other_libraries: OtherLibraries = False,
     engine: Engine = None,
     workers: Workers = None,
     no_lock: NoLock = False,

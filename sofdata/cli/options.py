@@ -189,6 +189,13 @@ NoLock = Annotated[
 
 # What is shown
 
+OtherLibraries = Annotated[
+    bool,
+    typer.Option(
+        "--other-libraries",
+        help="Continue although the dataset was made with other libraries, and record it.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Rows = Annotated[int, typer.Option(min=1, max=200, help="Number of windows to show.")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from sofdata.shards.slices import used_values
 from sofdata.shards.tar import read_sample_at
 from sofdata.storage.tree import Tree
 
+Read = TypeVar("Read")
 SHEET = "contact_sheet.png"
 SHOWN_COLUMNS = ("shard", "offset", "key", "source")
 
@@ -100,6 +102,24 @@ def _of_video(index: Index, video: str) -> NDArray[np.int64]:
 
 def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
     """The window of a row of the index, read from its shard."""
+    sample = read_entry(tree, entry, decode_sample)
+    record = sample.record
+    caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"
+    caption += "".join(f"   {name} {value:.2f}" for name, value in (record.quality or {}).items())
+    if record.text:
+        caption += f"   {record.text}"
+    name = f"{record.source}, window {record.window}"
+    return SheetRow(name, caption, sample.first, sample.last, sample.flow)
+
+
+def read_entry(
+    tree: Tree, entry: dict[str, Any], use: Callable[[str, dict[str, bytes]], Read]
+) -> Read:
+    """What is made of the sample of a row of the index, read from its shard.
+
+    use: makes it of the key and the members. Raises `InputError` where the sample is damaged.
+    """
+    check_file_names([entry["shard"]], "the index")
     name = f"{SHARDS}/{entry['shard']}"
     try:
         if tree.is_local and tree.exists(name) and not tree.is_file(name):
@@ -108,17 +128,10 @@ def read_row(tree: Tree, entry: dict[str, Any]) -> SheetRow:
             key, members = read_sample_at(stream, entry["offset"], name)
         if key != entry["key"]:
             raise InputError(f"the sample at byte {entry['offset']} is {key}")
-        sample = decode_sample(key, members)
+        return use(key, members)
     except (InputError, OSError, ValueError) as error:  # ValueError: a name that no file can have
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(
             f"sample {entry['key']:.100} of {name:.200} cannot be shown: {cause}. "
             f"'sofdata verify {tree.name}' lists all that is wrong"
         ) from None
-    record = sample.record
-    caption = f"{record.start_s:.2f} - {record.end_s:.2f} s   {len(sample.flow)} steps"
-    caption += "".join(f"   {name} {value:.2f}" for name, value in (record.quality or {}).items())
-    if record.text:
-        caption += f"   {record.text}"
-    name = f"{record.source}, window {record.window}"
-    return SheetRow(name, caption, sample.first, sample.last, sample.flow)

@@ -20,14 +20,12 @@ from sofdata.bounded.files import read_small
 from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.inputs import DAMAGES, Refused, input_of
 from sofdata.loading.index import Index
-from sofdata.report.inspect import opened_index
-from sofdata.shards.layout import DATASET, PLAN, QUARANTINE, REJECTS, SHARDS, VIDEOS
-from sofdata.shards.names import check_file_names
+from sofdata.report.inspect import opened_index, read_entry
+from sofdata.shards.layout import DATASET, PLAN, QUARANTINE, REJECTS, VIDEOS
 from sofdata.shards.parquet import BATCH_ROWS, StoredTable, needed_table
 from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import DecodedSample, decode_sample, quarantine_name
 from sofdata.shards.schema import DatasetRecord
-from sofdata.shards.tar import read_sample_at
 from sofdata.storage.tree import Tree
 from sofdata.types import VideoRef
 from sofdata.view.query import Query, counted, find
@@ -121,7 +119,7 @@ class Opened:
         if not 0 <= number < self.windows:
             raise ConfigError(f"there is no window {number}: the dataset has {self.windows}")
         entry = self.rows([number], ("key", "shard", "offset"))[0]
-        found = _read(self.tree, entry)
+        found = read_entry(self.tree, entry, lambda key, members: (key, members))
         with self._lock:
             self._samples[number] = found
             while len(self._samples) > KEPT_SAMPLES:
@@ -260,22 +258,3 @@ def _complete(tree: Tree) -> DatasetRecord:
     if not record.complete:
         raise ConfigError(f"the ingest into {tree.name} is not complete; run it again to resume")
     return record
-
-
-def _read(tree: Tree, entry: dict[str, Any]) -> tuple[str, Members]:
-    check_file_names([entry["shard"]], "the index")
-    name = f"{SHARDS}/{entry['shard']}"
-    try:
-        if tree.is_local and tree.exists(name) and not tree.is_file(name):
-            raise InputError("it is not a file")
-        with tree.open(name) as stream:
-            key, members = read_sample_at(stream, entry["offset"], name)
-        if key != entry["key"]:
-            raise InputError(f"the sample at byte {entry['offset']} is {key}")
-    except (InputError, OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(
-            f"sample {entry['key']:.100} of {name:.200} cannot be shown: {cause}. "
-            f"'sofdata verify {tree.name}' lists all that is wrong"
-        ) from None
-    return key, members
