@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import ContractError
-from sofdata.storage.uris import Location, parse
+from sofdata.storage.uris import Location, parse, without_sequence
 from sofdata.ui.brief import Brief
 
 if TYPE_CHECKING:
@@ -221,6 +221,11 @@ class VideoRef(Brief):
     def where(self) -> Location:
         """Where its bytes lie."""
         return parse(self.uri)
+
+    @property
+    def file_uri(self) -> str:
+        """The uri of its file, which several sequences of pictures may have in common."""
+        return without_sequence(self.uri)
 
     def text_at(self, start_s: float, end_s: float) -> str:
         """What is done from `start_s` to `end_s`: the text of that time, or of the whole video."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entries import Entries, EntryWriter
 from sofdata.corpora.entry import Entry
 from sofdata.storage.tree import Tree
@@ -165,6 +166,14 @@ class DemonstrationCorpus(Corpus, Protocol):
 
         Raises `ActionError` where they cannot be read or do not fit `spec` and `ref`.
         """
+
+
+@runtime_checkable
+class SequenceCorpus(Corpus, Protocol):
+    """A corpus of pictures that are in no video file, whose times the user may have to state."""
+
+    def configured(self, config: SequenceConfig) -> SequenceCorpus:
+        """The same with what the user says of its pictures."""
 
 
 def _once(entries: Entries) -> tuple[Entries, list[str]]:

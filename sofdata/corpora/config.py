@@ -81,6 +81,24 @@ class ManifestConfig(Section):
         return self.table is not None or self.uri is not None
 
 
+class SequenceConfig(Section):
+    """Pictures that are in no video file, where they do not say themselves when they were taken."""
+
+    fps: float | None = Field(
+        None,
+        gt=0,
+        lt=10_000,
+        description="Pictures a second, for sources that state no times and no rate: folders of "
+        "numbered pictures, most HDF5 and Zarr files. Null: such a source is an error that says "
+        "so. Times that a source does state count all the same.",
+    )
+    times: str | None = Field(
+        None,
+        description="The name of a text file that lies beside the pictures of each folder, with "
+        "the time of each picture in s, a line each; it counts in place of `fps`.",
+    )
+
+
 def pieces_of(uri: str) -> tuple[str, ...]:
     """A pattern as text, column, text, ..., text. A column alone stands between two empty texts."""
     return tuple(_FIELD.split(uri)) if {"{", "}"} & set(uri) else ("", uri, "")

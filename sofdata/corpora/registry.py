@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from sofdata.corpora.alone import refuse_other_files
-from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing
-from sofdata.corpora.config import ManifestConfig
+from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing, SequenceCorpus
+from sofdata.corpora.config import ManifestConfig, SequenceConfig
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import apply_redaction
 from sofdata.corpora.epic import EpicKitchens
@@ -16,6 +16,7 @@ from sofdata.corpora.kinetics import Kinetics
 from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
+from sofdata.corpora.sequences.frames import FrameFolders
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -36,20 +37,25 @@ CORPORA: tuple[Corpus, ...] = (
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
+    FrameFolders(),
     FolderCorpus(),
 )
 
 
 def find_corpus(
-    tree: Tree, name: str = AUTO, manifest: ManifestConfig | None = None
+    tree: Tree,
+    name: str = AUTO,
+    manifest: ManifestConfig | None = None,
+    sequences: SequenceConfig | None = None,
 ) -> tuple[Corpus, str]:
     """The corpus adapter to use, and why.
 
     name: one of `CORPORA`, or "auto" to look at the source. manifest: how a table's columns are
-    read, if it is one.
+    read, if it is one. sequences: what the user says of pictures that are in no video file.
 
     Raises `ConfigError` for a source that does not exist, for an unknown name, for a single file
-    that is plainly no video, and where `manifest` says what nothing heeds.
+    that is plainly no video, and where `manifest` or `sequences` says what nothing
+    heeds.
     """
     if not tree.is_local and has_query(tree.url):
         raise ConfigError(
@@ -68,6 +74,13 @@ def find_corpus(
             f"you may not look into {tree.name}: ask for the right to read and enter it"
         )
     corpus, why = _find(tree, name, manifest or ManifestConfig())
+    if isinstance(corpus, SequenceCorpus):
+        return corpus.configured(sequences or SequenceConfig()), why
+    if sequences not in (None, SequenceConfig()):
+        raise ConfigError(
+            f"sequences.* is set, but {tree.name} is read as {corpus.name} ({why}), whose videos "
+            "have times of their own; leave it out, or name the corpus of its pictures: --corpus"
+        )
     if isinstance(corpus, FolderCorpus):
         refuse_other_files(tree)
     return corpus, why

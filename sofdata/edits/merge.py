@@ -23,7 +23,7 @@ from sofdata.shards.schema import Counts, DatasetRecord
 from sofdata.storage.tree import Tree
 
 # What decides units, or how a table of videos is read: no sample depends on it.
-OF_NO_SAMPLE = ("units", "manifest")
+OF_NO_SAMPLE = ("units", "manifest", "sequences")
 LISTED = ("ignored_files", "unused_rows")
 
 

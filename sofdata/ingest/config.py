@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from sofdata.config import earlier
 from sofdata.config.recipes import load_section
 from sofdata.config.section import Section
-from sofdata.corpora.config import ManifestConfig
+from sofdata.corpora.config import ManifestConfig, SequenceConfig
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig, KeptConfig
 from sofdata.flow.quality import BEFORE_REGIONS
@@ -180,6 +180,7 @@ class IngestConfig(Section):
     images: ImageConfig = ImageConfig()
     units: UnitConfig = UnitConfig()
     manifest: ManifestConfig = ManifestConfig()
+    sequences: SequenceConfig = SequenceConfig()
     with_actions: bool = Field(
         False,
         description="Store the actions of demonstrations beside their windows, where the corpus "
@@ -230,7 +231,7 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
-        `manifest`, `quality` and some of `windows` (see `WindowConfig.content`) are left out where
+        `manifest`, `sequences`, `quality` and some of `windows` (see `WindowConfig.content`) are left out where
         they change nothing, as in datasets made before there were such keys (see `stored_config`);
         so is `video.max_pixels` where it is the default, since hardly any video has larger frames.
         """
@@ -239,6 +240,8 @@ class IngestConfig(Section):
             left_out.add("with_state")
         if self.manifest == ManifestConfig():
             left_out.add("manifest")
+        if self.sequences == SequenceConfig():
+            left_out.add("sequences")
         if not self.quality.columns:
             left_out.add("quality")
         content = self.model_dump(mode="json", exclude=left_out)
@@ -290,6 +293,7 @@ def completed(content: dict[str, Any]) -> dict[str, Any]:
         "with_actions": False,
         "with_state": False,
         "manifest": manifest,
+        "sequences": SequenceConfig().model_dump(mode="json"),
         "quality": quality,
         **content,
         "windows": windows,

@@ -28,7 +28,7 @@ class Copy:
     """A file of the source as a local one, from `open` until `close`."""
 
     def __init__(self, source: Tree, ref: VideoRef) -> None:
-        self.uri = ref.uri
+        self.uri = ref.file_uri
         self._where = ref.where
         self._size_bytes = ref.size_bytes
         self._source = source
@@ -79,6 +79,7 @@ class Fetcher:
 
         Raises what `Tree.download` raises, in the block too, and `RangesSpent` there.
         """
+        decoder = "pyav" if ref.where.sequence else decoder
         if self._in_ranges(ref, decoder):
             self._given = ref.id, ""
             budget = Budget(lambda start, end: self._read(ref, start, end), self._limit(ref))
@@ -104,7 +105,7 @@ class Fetcher:
 
     def copy_whole(self, ref: VideoRef) -> None:
         """Read no more ranges of this video's file."""
-        self._copied_whole.add(ref.uri)
+        self._copied_whole.add(ref.file_uri)
 
     def close(self) -> None:
         """Remove all copies."""
@@ -124,33 +125,36 @@ class Fetcher:
         return self._source.is_on_disk(ref.where)
 
     def _fits(self, *refs: VideoRef) -> bool:
-        sizes = {ref.uri: ref.size_bytes for ref in refs}  # spans of one file share its copy
+        # Spans and sequences of one file share its copy.
+        sizes = {ref.file_uri: ref.size_bytes for ref in refs}
         return sum(sizes.values()) <= self._room_bytes
 
     def _in_ranges(self, ref: VideoRef, decoder: DecoderName) -> bool:
-        has_copy = self._copy is not None and self._copy.uri == ref.uri  # cheaper than any range
-        if self._is_local(ref) or decoder != "pyav" or has_copy:
+        has_copy = self._copy is not None and self._copy.uri == ref.file_uri
+        if self._is_local(ref) or decoder != "pyav" or has_copy:  # a copy is cheaper than any range
             return False
         if not self._fits(ref):
             return self._source.has_ranges(ref.where)
         large_span = ref.span_s is not None and ref.size_bytes > self._ranges_from
         return (
-            large_span and ref.uri not in self._copied_whole and self._source.has_ranges(ref.where)
+            large_span
+            and ref.file_uri not in self._copied_whole
+            and self._source.has_ranges(ref.where)
         )
 
     def _limit(self, ref: VideoRef) -> int | None:
         """How many more bytes of a file may be read in ranges."""
         if not self._fits(ref):
             return None
-        return int(RANGES_SHARE * ref.size_bytes) - self._fetched[ref.uri]
+        return int(RANGES_SHARE * ref.size_bytes) - self._fetched[ref.file_uri]
 
     def _read(self, ref: VideoRef, start: int, end: int) -> bytes:
-        self._fetched[ref.uri] += end - start
+        self._fetched[ref.file_uri] += end - start
         return self._source.read_range(ref.where, start, end)
 
     def _local(self, ref: VideoRef) -> str:
         """The path of a local file or of a copy, which may have been made ahead."""
-        if self._copy and self._copy.uri == ref.uri:
+        if self._copy and self._copy.uri == ref.file_uri:
             return self._copy.path
         if self._copy:
             self._copy.close()
@@ -158,7 +162,7 @@ class Fetcher:
         if self._ahead:
             copy, future = self._ahead
             self._ahead = None
-            if copy.uri == ref.uri:
+            if copy.uri == ref.file_uri:
                 try:
                     future.result()
                 except BaseException:
@@ -178,7 +182,7 @@ class Fetcher:
         following = self._next.get(ref.id)
         if following is None or self._ahead or self._is_local(following):
             return
-        if following.uri == ref.uri or not self._fits(ref, following):
+        if following.file_uri == ref.file_uri or not self._fits(ref, following):
             return
         if self._in_ranges(following, decoder):
             return

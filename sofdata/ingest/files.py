@@ -21,7 +21,7 @@ from sofdata.shards.layout import FILES
 from sofdata.shards.parquet import read_table, write_columns
 from sofdata.shards.schema import files_schema
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location, is_plain, local, parse
+from sofdata.storage.uris import SEQUENCE, Location, is_plain, local, parse
 from sofdata.system.threads import in_order, in_parts
 from sofdata.types import ActionRef
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 
+BEHIND = "+"  # between the fingerprint of a file and what tells its sequences apart
 THREADS = 16  # they wait for a few blocks of each file, and compute next to nothing
 AT_ONCE = 64  # files that a thread takes
 MARGIN_NS = 2_000_000_000  # the coarsest clock of a file system in use: FAT's
@@ -107,8 +108,19 @@ class Looked:
     problems: dict[int, Problem]
     known: KnownFiles
 
-    def columns(self) -> dict[str, pa.Array]:
-        """What a plan says of each file: size, fingerprint and, where any has one, its problem."""
+    def columns(self, uris: pa.ChunkedArray) -> dict[str, pa.Array]:
+        """What a plan says of each row: size, fingerprint and, where any has one, its problem.
+
+        uris: of the rows.
+        """
+        import pyarrow as pa
+
+        at = pa.array(self.file)
+        found = {name: values.take(at) for name, values in self._of_files().items()}
+        found["fingerprint"] = _of_sequences(found["fingerprint"], uris)
+        return found
+
+    def _of_files(self) -> dict[str, pa.Array]:
         import numpy as np
         import pyarrow as pa
 
@@ -135,7 +147,7 @@ def look_at(source: Tree, rows: pa.Table, known: KnownFiles, listed_ns: int) -> 
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    file, files = _distinct(rows)
+    file, files = _distinct(_of_files(rows))
     files, problems = _with_sizes(source, files)
     marks = known.fingerprints(files)
     # Of a file of actions no stamp is kept: such videos are read again.
@@ -158,13 +170,24 @@ def fingerprint(
 ) -> str:
     """Hash of a video's content, and of the file that holds its actions if they count.
 
+    Of a sequence of pictures it is that of its file, and behind a "+" that of which one it is.
+
     copy: a local copy of the video, if there is one.
     """
+    where = parse(uri)
     if copy:
         video = Tree("/").fingerprint(local(copy), size_bytes)
     else:
-        video = source.fingerprint(parse(uri), size_bytes)
-    return video if actions is None else _both(video, _whole(source, actions.where))
+        video = source.fingerprint(where, size_bytes)
+    both = video if actions is None else _both(video, _whole(source, actions.where))
+    return of_sequence(both, where.sequence)
+
+
+def of_sequence(file: str, sequence: str) -> str:
+    """The fingerprint of a sequence in a file of that fingerprint: sequences differ as files do."""
+    if not sequence:
+        return file
+    return f"{file}{BEHIND}{hashlib.sha256(sequence.encode()).hexdigest()[:16]}"
 
 
 def _both(video: str, actions: str) -> str:
@@ -173,6 +196,33 @@ def _both(video: str, actions: str) -> str:
 
 def _whole(source: Tree, where: Location) -> str:
     return source.fingerprint(where, source.size(where))
+
+
+def _of_sequences(marks: pa.Array, uris: pa.ChunkedArray) -> pa.Array:
+    """The fingerprint of each row from that of its file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring(uris, SEQUENCE)).as_py():
+        return marks
+    sequences = (parse(uri).sequence for uri in uris.to_pylist())
+    pairs = zip(marks.to_pylist(), sequences, strict=True)
+    return pa.array([of_sequence(mark, name) if mark else mark for mark, name in pairs])
+
+
+def _of_files(rows: pa.Table) -> pa.Table:
+    """Rows with the uri of the file in which a sequence lies in place of its own."""
+    at = rows.schema.get_field_index("uri")
+    return rows.set_column(at, rows.schema.field(at), files_of(rows["uri"]))
+
+
+def files_of(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The uri of the file of each video, which several sequences of pictures may have in common."""
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring(uris, SEQUENCE)).as_py():
+        return uris
+    return pc.replace_substring_regex(uris, f"{SEQUENCE}.*$", "")
 
 
 def _distinct(rows: pa.Table) -> tuple[NDArray[np.int64], pa.Table]:

@@ -260,8 +260,7 @@ def _looked_at(
         files = files.take(rows)
     looked = look_at(source, files, known, listed_ns)
     columns = {name: entries[name].combine_chunks() for name in _schema().names if name != "corpus"}
-    for name, values in looked.columns().items():
-        found = values.take(pa.array(looked.file))
+    for name, found in looked.columns(files["uri"]).items():
         columns[name] = _put(columns[name], asked.combine_chunks(), found)
     return _refused(_complete(pa.table(columns))), looked.known
 

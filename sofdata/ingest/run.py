@@ -193,7 +193,7 @@ def prepare(
     config = with_stored_batch(config, dest)
     on_cluster = config.run.engine in ("auto", "ray") and config.run.address is not None
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
-    adapter, why = find_corpus(source, corpus, config.manifest)
+    adapter, why = find_corpus(source, corpus, config.manifest, config.sequences)
     listed_ns = time.time_ns()
     listing = list_source(adapter, source, config.with_actions, config.with_state)
     source = source.parent() if source.is_file() else source

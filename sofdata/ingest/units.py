@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, overload
 from sofdata.corpora.cells import MIB, annotations_of
 from sofdata.corpora.entries import actions_of
 from sofdata.ingest.config import UnitConfig
+from sofdata.ingest.files import BEHIND, files_of
 from sofdata.ingest.inputs import PlannedVideos
 from sofdata.system.digests import json_bytes, json_digest
 from sofdata.types import Annotations, VideoRef
@@ -76,7 +77,7 @@ class Unit:
         """Of the files that it reads, each counted once however many of its spans are videos."""
         if self.known_bytes is not None:
             return self.known_bytes
-        return sum({video.uri: video.size_bytes for video in self.videos}.values())
+        return sum({video.file_uri: video.size_bytes for video in self.videos}.values())
 
     @property
     def video_ids(self) -> list[str]:
@@ -159,7 +160,7 @@ class Units(Sequence[Unit]):
 
         rows, starts = self.cut.rows, self.cut.starts
         unit = np.repeat(np.arange(len(self)), np.diff(starts))
-        files = _numbered(self._table["uri"])[rows]
+        files = _numbered(files_of(self._table["uri"]))[rows]
         _, once = np.unique(unit * (len(self._table) + 1) + files, return_index=True)
         sizes = np.zeros(len(self), np.int64)
         np.add.at(sizes, unit[once], self._table["size_bytes"].to_numpy()[rows][once])
@@ -313,11 +314,12 @@ def _keys(
 
     sha256 = hashlib.sha256
     some = table.select(["fingerprint", "id"]).take(rows)
+    # Sequences of pictures in one file stand beside each other, as spans of one file do.
     keys = bytearray()
     for batch in some.to_batches():
         pairs = zip(batch["fingerprint"].to_pylist(), batch["id"].to_pylist(), strict=True)
         for mark, id in pairs:
-            keys += sha256(mark.encode()).digest()[:FILE_BYTES]
+            keys += sha256(mark.partition(BEHIND)[0].encode()).digest()[:FILE_BYTES]
             keys += sha256(id.encode()).digest()[:ID_BYTES]
     words = np.frombuffer(keys, ">u8").reshape(-1, 2).astype(np.uint64)
     return words[:, 0], words[:, 1]
@@ -336,7 +338,7 @@ class _Sizes:
     def __init__(self, table: pa.Table, rows: NDArray[np.int64]) -> None:
         import numpy as np
 
-        self._uri, self._rows = table["uri"], rows
+        self._uri, self._rows = files_of(table["uri"]), rows
         self._sizes = table["size_bytes"].to_numpy()[rows]
         self._before = np.concatenate([np.zeros(1), np.cumsum(self._sizes, dtype=np.float64)])
 

@@ -1,7 +1,8 @@
 """`Tree`: a folder of which parts of files and of archives can be read as files of their own.
 
 A part is named by a `Location`: some bytes of a file, a value of a Parquet file, or bytes of the
-tar that the parts of an archive make up.
+tar that the parts of an archive make up. A folder may be named as one thing, too; and of a sequence
+of pictures (`sofdata.video.sequences`) it is the file or folder that is meant here.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class Tree(Folder):
         Raises `FileNotFoundError`. Costs a row group for a cell of a Parquet file.
         """
         if isinstance(where, Location):
+            where = where.whole
+            if where.is_folder:
+                from sofdata.storage.archives.folders import folder_size
+
+                return folder_size(self, where)
             if where.cell:
                 return len(self._cell(where))
             if where.part:
@@ -43,7 +49,12 @@ class Tree(Folder):
 
     def stat(self, where: Where) -> Stat:
         """As `Folder.stat`; a part has the stamp of its file, that of parts of an archive none."""
-        if not isinstance(where, Location) or not (where.is_part or where.unpacked):
+        if not isinstance(where, Location):
+            return super().stat(where)
+        where = where.whole
+        if where.is_folder:
+            return Stat(self.size(where))
+        if not (where.is_part or where.unpacked):
             return super().stat(where)
         stamp = NO_STAMP if where.unpacked else super().stat(_whole(where)).stamp
         return Stat(self.size(where), stamp)
@@ -64,7 +75,11 @@ class Tree(Folder):
     @contextmanager
     def local_copy(self, where: Where, size_bytes: int | None = None) -> Iterator[str]:
         """As `Folder.local_copy`; a part is always copied, to a file without a suffix."""
-        if _is_part(where):
+        if isinstance(where, Location) and where.is_folder:
+            from sofdata.storage.archives.folders import folder_copy
+
+            copied = folder_copy(self, where)
+        elif _is_part(where):
             copied = self._downloaded(where, size_bytes, suffix="")
         else:
             copied = super().local_copy(where, size_bytes)
@@ -84,9 +99,17 @@ class Tree(Folder):
 
     def has_ranges(self, where: Where) -> bool:
         """As `Folder.has_ranges`; a cell of a Parquet file can only be read as a whole."""
-        if isinstance(where, Location) and where.cell:
+        if isinstance(where, Location) and (where.cell or where.is_folder):
             return False
         return super().has_ranges(where)
+
+    def fingerprint(self, where: Where, size_bytes: int) -> str:
+        """As `Folder.fingerprint`; of a folder by the names, sizes and some of its files."""
+        if isinstance(where, Location) and where.is_folder:
+            from sofdata.storage.archives.folders import folder_fingerprint
+
+            return folder_fingerprint(self, where.whole)
+        return super().fingerprint(where, size_bytes)
 
     def _samples(self, where: Where, size_bytes: int) -> Iterator[bytes]:
         if _is_part(where):

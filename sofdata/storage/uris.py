@@ -9,6 +9,8 @@ Between the parts of a program goes a `Location`; text it becomes only to be sto
     shard.tar#bytes=512-1024        bytes of a file, such as a member of a tar
     t.parquet#row=3&column=v        a value of a binary column, see `sofdata.storage.archives.cells`
     clips-??.zip#unpacked#bytes=0-9 a member of the tar that parts make up, see `archives.tars`
+    demo.hdf5#sequence=hdf5:obs/eye a sequence of pictures in a file, see `video.sequences`
+    rgb/P01_01/#sequence=frames:    and one in a folder, of which all files make one input
     quoted:file%3A///etc/a.mp4      a file of the source whose name would be read as one of those
     quoted+s3%3A//bucket/a%23bytes%3D1-2         and so one that lies elsewhere
 
@@ -27,6 +29,7 @@ UNPACKED = "#unpacked"
 NAME, AWAY = "quoted:", "quoted+"
 _PART = re.compile(r"#bytes=(\d+)-(\d+)\Z")
 _CELL = re.compile(r"#row=(\d+)&column=([^#&/]+)\Z")
+SEQUENCE = "#sequence="
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Location:
     part: the (start, end) of its bytes. cell: the (row, column) of a Parquet file, rows from 0;
     of a field of a struct the path, such as video.bytes.
     unpacked: `file` is a pattern of parts, and what is meant the tar that they make up.
+    sequence: which of the sequences of pictures in it, in the words of `sofdata.video.sequences`,
+        "" for a video file. Where `file` ends with "/" it is a folder, all of whose files it takes.
     """
 
     file: str
@@ -45,6 +50,17 @@ class Location:
     part: tuple[int, int] | None = None
     cell: tuple[int, str] | None = None
     unpacked: bool = False
+    sequence: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is a folder with all that is in it."""
+        return self.file.endswith("/")
+
+    @property
+    def whole(self) -> Location:
+        """What a sequence lies in: that is what is read, copied and fingerprinted."""
+        return replace(self, sequence="") if self.sequence else self
 
     @property
     def is_part(self) -> bool:
@@ -56,7 +72,7 @@ class Location:
         """This as text, which `parse` reads back."""
         text = self.file
         if is_plain(text) and not (self.elsewhere or self.unpacked or self.is_part):
-            return text
+            return text + self._sequence_text
         if text.startswith((NAME, AWAY)) or _plain(text) != Location(text, self.elsewhere):
             text = (AWAY if self.elsewhere else NAME) + quote(text, errors="surrogatepass")
         if self.unpacked:
@@ -65,13 +81,22 @@ class Location:
             text += f"#bytes={self.part[0]}-{self.part[1]}"
         if self.cell:
             text += f"#row={self.cell[0]}&column={quote(self.cell[1], safe='')}"
-        return text
+        return text + self._sequence_text
+
+    @property
+    def _sequence_text(self) -> str:
+        return SEQUENCE + quote(self.sequence, safe="/:?&=,*") if self.sequence else ""
 
 
 def is_plain(name: str) -> bool:
     """Whether a name of a file of the source surely is its own uri, as most are."""
     odd = ":" in name or "#" in name or ".." in name or name.startswith(("/", AWAY))
-    return not odd
+    return not (odd or name.endswith("/"))
+
+
+def without_sequence(uri: str) -> str:
+    """The uri of the file or folder in which a sequence lies; that of a video file as it is."""
+    return uri.partition(SEQUENCE)[0]
 
 
 def parse(uri: str) -> Location:
@@ -129,6 +154,7 @@ def safe_suffix(rel: str) -> str:
 
 def _plain(text: str) -> Location:
     """A text without regard to quotes."""
+    text, _, sequence = text.partition(SEQUENCE)
     part, cell = _PART.search(text), None if _PART.search(text) else _CELL.search(text)
     found = part or cell
     file = text[: found.start()] if found else text
@@ -140,4 +166,5 @@ def _plain(text: str) -> Location:
         (int(part[1]), int(part[2])) if part else None,
         (int(cell[1]), unquote(cell[2])) if cell else None,
         unpacked,
+        unquote(sequence),
     )

@@ -35,8 +35,11 @@ from sofdata.video.limits import MIB, OverLimit, out_of_memory
 from sofdata.video.part_reader import read_part
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
-from sofdata.video.reader import open_video
+from sofdata.video.reader import VideoStream, open_video
 from sofdata.video.sampling import Sampling
+from sofdata.video.sequences.formats import look, read_rows
+from sofdata.video.sequences.place import SequencePlace
+from sofdata.video.sequences.stream import SequenceStream
 from sofdata.video.watch import Watch
 
 STDERR_BYTES = 64 << 20  # the only file that this process writes
@@ -88,7 +91,11 @@ class Answers:
 
 def _decode(request: dict[str, Any], answers: Answers) -> None:
     try:
-        if "part" in request:
+        if "look" in request:
+            _send_look(request, answers)
+        elif "rows" in request:
+            _send_rows(request, answers)
+        elif "part" in request:
             _send_part(request, answers)
         else:
             _send_video(request, answers)
@@ -98,13 +105,7 @@ def _decode(request: dict[str, Any], answers: Answers) -> None:
 
 def _send_video(request: dict[str, Any], answers: Answers) -> None:
     fault_point(f"decode {os.path.basename(request['path'])}")
-    stream = open_video(
-        _source(request, answers),
-        VideoConfig.parse(request["video"]),
-        _sampling(request["sampling"]),
-        request["decoder"],
-        request["divide_s"],
-    )
+    stream = _open(request, answers)
     shown = {name: getattr(stream.info, name) for name in ("height", "width", "fps")}
     parts = {"division": stream.division.to_json()} if stream.division else {}
     lengths = {"duration_s": stream.duration_s, "stated_s": stream.info.duration_s or 0.0}
@@ -113,6 +114,26 @@ def _send_video(request: dict[str, Any], answers: Answers) -> None:
         _send_frames(frames, answers, stream.decoder, stream.is_sound)
     report = asdict(stream.report)
     answers.send({"kind": "end", "decoder": stream.decoder, "report": report})
+
+
+def _open(request: dict[str, Any], answers: Answers) -> VideoStream | SequenceStream:
+    source = _source(request, answers)
+    config, sampling = VideoConfig.parse(request["video"]), _sampling(request["sampling"])
+    if request["sequence"]:
+        return SequenceStream(source, SequencePlace.parse(request["sequence"]), config, sampling)
+    return open_video(source, config, sampling, request["decoder"], request["divide_s"])
+
+
+def _send_look(request: dict[str, Any], answers: Answers) -> None:
+    fault_point(f"look into {os.path.basename(request['path'].rstrip('/'))}")
+    found = look(_source(request, answers), request["look"], request["options"])
+    answers.send({"kind": "end"}, json.dumps(found).encode())
+
+
+def _send_rows(request: dict[str, Any], answers: Answers) -> None:
+    rows = read_rows(_source(request, answers), SequencePlace.parse(request["rows"]))
+    data = rows.values.astype("<f4").tobytes() + rows.times_s.astype("<f8").tobytes()
+    answers.send({"kind": "end", "shape": rows.values.shape}, data)
 
 
 def _send_part(request: dict[str, Any], answers: Answers) -> None:

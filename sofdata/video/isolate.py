@@ -28,6 +28,8 @@ from typing import Any
 import numpy as np
 
 from sofdata.errors import ContractError, DecodeError, InputError
+from sofdata.storage.tree import Tree
+from sofdata.storage.uris import local
 from sofdata.system.processes import decoding_environment
 from sofdata.types import Frames
 from sofdata.video.config import DecoderName, VideoConfig
@@ -138,19 +140,28 @@ class DecoderProcess:
         sampling: Sampling,
         decoder: DecoderName,
         divide_s: DivideS | None = None,
+        sequence: str = "",
     ) -> IsolatedStream:
         """Open a video; arguments and errors as `sofdata.video.reader.open_video`.
+
+        sequence: that of a `Location`, of pictures that are in no video file.
 
         In addition raises `DecoderDied`, and what reading a `RangeFile` raises, here or while the
         frames are read.
         """
-        self.begin(path, config, sampling, {"decoder": decoder, "divide_s": divide_s})
+        wanted = {"decoder": decoder, "divide_s": divide_s, "sequence": sequence}
+        self.begin_video(path, config, sampling, wanted)
         return IsolatedStream(self, str(path), self.limits, size_of(path))
 
-    def begin(
+    def begin_video(
         self, path: Source, config: VideoConfig, sampling: Sampling, wanted: dict[str, Any]
     ) -> None:
-        """Send a request to the child. wanted: what else it is to hold."""
+        """Send a request for frames to the child. wanted: what else it is to hold."""
+        video = {"video": config.model_dump(mode="json"), "sampling": asdict(sampling)}
+        self.begin(path, video | wanted)
+
+    def begin(self, path: Source, wanted: dict[str, Any]) -> None:
+        """Send a request about a file to the child. wanted: what else it is to hold."""
         self._start()
         self._is_idle = False
         self._remote = path if isinstance(path, RangeFile) else None
@@ -159,8 +170,6 @@ class DecoderProcess:
             {
                 "path": self._path,
                 "size_bytes": self._remote.size if self._remote else None,
-                "video": config.model_dump(mode="json"),
-                "sampling": asdict(sampling),
                 "memory_mib": self.limits.memory_mib,
                 "beat_s": min(BEAT_S, self.limits.floor_s / 4),
                 **wanted,
@@ -386,7 +395,7 @@ class IsolatedFrames:
         header, payload = self._process.receive(self._limit_s - self._waited_s)
         self._waited_s += time.monotonic() - began_s - (self._process.fetched_s - fetched_s)
         if header["kind"] == "error":
-            raise _error(self.path, header)
+            raise error_of(self.path, header)
         return header, payload
 
 
@@ -436,23 +445,29 @@ class IsolatedPart(IsolatedFrames):
         number: int,
     ) -> None:
         track, part = asdict(division.track), asdict(division.parts[number])
-        process.begin(path, config, sampling, {"track": track, "part": part})
+        process.begin_video(path, config, sampling, {"track": track, "part": part})
         # Of a file without an index all is read that comes before the part.
         limit_s = process.limits.seconds(division.lasts_s(number), size_of(path))
         super().__init__(process, path, limit_s)
 
 
 def size_of(path: Source) -> int:
-    """Bytes of a file, 0 where a local one cannot be read: then it cannot be decoded either."""
+    """Bytes of a file, 0 where a local one cannot be read: then it cannot be decoded either.
+
+    Of a folder, which ends with "/", the bytes of all files in it.
+    """
     if isinstance(path, RangeFile):
         return path.size
     try:
+        if str(path).endswith("/"):
+            return Tree("/").size(local(str(path)))
         return os.stat(path).st_size
     except OSError:
         return 0
 
 
-def _error(path: str, header: dict[str, Any]) -> InputError:
+def error_of(path: str, header: dict[str, Any]) -> InputError:
+    """The error that the child describes."""
     if header["type"] == "Unusable":
         return Unusable(header["reason"], header["message"])
     if header["type"] == "OverLimit":

@@ -59,6 +59,8 @@ class StepSampler(Generic[Item]):
     hidden_s: stretches, sorted and apart from each other, whose times, both ends included, take no
         part; sampling begins anew after each.
 
+    after_s: what was kept before, of a stream that is begun once more: only later times take part.
+
     Only one item is held back at any time. `dropped` counts the items whose time was not a number
     or did not increase; such items are never kept.
     """
@@ -68,14 +70,15 @@ class StepSampler(Generic[Item]):
         step_s: float,
         span_s: tuple[float, float] | None = None,
         hidden_s: Stretches = (),
+        after_s: float | None = None,
     ) -> None:
         self.step_s = step_s
         self._hidden_s = hidden_s
         self.start_s, self.end_s = span_s if span_s is not None else (-math.inf, math.inf)
         self.dropped = 0
         self._seen_s = -math.inf
-        self._last_s: float | None = None  # of what was kept last, in whatever stretch
-        self._kept_s: float | None = None
+        self._last_s = after_s  # of what was kept last, in whatever stretch
+        self._kept_s = after_s
         self._pending: tuple[float, Item] | None = None
 
     def offer(self, pts_s: float, item: Item) -> list[tuple[float, Item]]:

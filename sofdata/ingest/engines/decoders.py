@@ -14,6 +14,8 @@ from sofdata.video.part_reader import read_part
 from sofdata.video.ranges import Source
 from sofdata.video.reader import open_video
 from sofdata.video.sampling import DivideS, Sampling
+from sofdata.video.sequences.place import SequencePlace
+from sofdata.video.sequences.stream import SequenceStream
 
 
 class InProcess:
@@ -25,6 +27,9 @@ class InProcess:
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)
+        if sequence := ref.where.sequence:
+            place = SequencePlace.parse(sequence)
+            return SequenceStream(path, place, self._config.video, sampling)
         return open_video(path, self._config.video, sampling, decoder, self._divide_s)
 
     def part(self, path: str, ref: VideoRef, division: Division, number: int) -> Iterable[Frames]:
@@ -55,7 +60,8 @@ class Isolated:
 
     def __call__(self, path: Source, ref: VideoRef, decoder: DecoderName) -> DecodedVideo:
         sampling = _sampling(self._config, ref)
-        return self._process.open(path, self._config.video, sampling, decoder, self._divide_s)
+        config, sequence = self._config.video, ref.where.sequence
+        return self._process.open(path, config, sampling, decoder, self._divide_s, sequence)
 
     def part(self, path: str, ref: VideoRef, division: Division, number: int) -> Iterable[Frames]:
         """Decode one of the parts of a video."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sofdata.ingest.estimate.sampling import Numbers
 from sofdata.ingest.inputs import PlannedVideos
 from sofdata.ingest.units import Unit
+from sofdata.storage.uris import without_sequence
 from sofdata.types import VideoRef
 
 
@@ -58,7 +59,7 @@ def population_of(units: tuple[Unit, ...]) -> Population:
                 continue
             unit_of.append(number)
             place_in.append(place)
-            files.append(hash(uri))
+            files.append(hash(without_sequence(uri)))
             spans_s.append(np.nan if start_s is None or end_s is None else end_s - start_s)
             sizes.append(size_bytes)
     shares, files_bytes = _of_files(np.array(files, np.int64), np.array(sizes, np.float64))

@@ -1,0 +1,51 @@
+"""The formats of which sequences are read, by name; each is imported when it is first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from sofdata.errors import ContractError
+from sofdata.video.ranges import Source
+from sofdata.video.sequences.base import Rows, Sequence
+from sofdata.video.sequences.place import SequencePlace
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceFormat:
+    """A format. module: that reads it. needs: packages for that; extra: what brings them."""
+
+    module: str
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+
+
+FORMATS = {
+    "frames": SequenceFormat("sofdata.video.sequences.frames"),
+}
+
+
+def look(source: Source, format: str, options: Mapping[str, Any]) -> Any:
+    """What a file or folder holds, as JSON. Raises `InputError` where it cannot be read."""
+    return _module(format).look(source, options)
+
+
+def open_sequence(source: Source, place: SequencePlace) -> Sequence:
+    """Open a sequence of pictures. Raises `InputError` where it cannot be read."""
+    sequence: Sequence = _module(place.format).open_sequence(source, place)
+    return sequence
+
+
+def read_rows(source: Source, place: SequencePlace) -> Rows:
+    """Read numbers. Raises `InputError` where they cannot be read."""
+    rows: Rows = _module(place.format).read_rows(source, place)
+    return rows
+
+
+def _module(format: str) -> ModuleType:
+    if format not in FORMATS:
+        raise ContractError(f"there is no format '{format:.40}' of sequences")
+    return importlib.import_module(FORMATS[format].module)

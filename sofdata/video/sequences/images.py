@@ -1,0 +1,121 @@
+"""Stored pictures as frames that are converted like those of a video.
+
+Encoded ones are decoded by FFmpeg, which is told to refuse what is damaged: half a JPEG, a PNG
+with a wrong checksum. Pillow reads their headers: the size, before any decoding, and how they have
+to be turned (Exif), which PyAV does not hand on.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.errors import DecodeError
+from sofdata.video.container import ADDED_PIXELS
+from sofdata.video.limits import size_message, too_large
+from sofdata.video.orientation import UPRIGHT, Orientation
+from sofdata.video.probe import Unusable
+from sofdata.video.pyav_reader import Picture
+from sofdata.video.sequences.base import StoredImage
+
+# Pillow's name of a kind of picture, and FFmpeg's decoder for it.
+DECODERS = {
+    "JPEG": "mjpeg",
+    "MPO": "mjpeg",  # JPEG with further ones behind it, from cameras and phones
+    "PNG": "png",
+    "WEBP": "webp",
+    "BMP": "bmp",
+    "TIFF": "tiff",
+    "PPM": "ppm",
+}
+OPENED = tuple(name for name in DECODERS if name != "MPO")  # which its reader of JPEG finds
+_EXIF_ORIENTATION = 0x0112
+# Exif 2.32, 4.6.4: what makes a stored picture upright.
+_TURNS = {
+    1: UPRIGHT,
+    2: Orientation(flip_x=True),
+    3: Orientation(flip_x=True, flip_y=True),
+    4: Orientation(flip_y=True),
+    5: Orientation(transpose=True),
+    6: Orientation(transpose=True, flip_x=True),
+    7: Orientation(transpose=True, flip_x=True, flip_y=True),
+    8: Orientation(transpose=True, flip_y=True),
+}
+
+
+class DamagedImage(DecodeError):
+    """One picture that cannot be decoded; the sequence goes on without it."""
+
+
+def picture(image: StoredImage, max_pixels: int | None) -> Picture:
+    """A stored picture as a frame of PyAV and how it has to be turned.
+
+    Raises `DamagedImage` for one that cannot be decoded, and `Unusable` for one that is too large.
+    """
+    if image is None:
+        raise DamagedImage("a picture is missing")
+    if isinstance(image, bytes):
+        return _decoded(image, max_pixels)
+    if isinstance(image, np.ndarray):
+        return Picture(None, _raw(image, max_pixels), UPRIGHT)
+    if why := too_large(image, max_pixels):
+        raise Unusable("too_large", why)
+    return Picture(None, image, UPRIGHT)
+
+
+def kind_of(data: bytes) -> str:
+    """FFmpeg's name of the decoder for an encoded picture. Raises `DamagedImage` for none."""
+    return DECODERS[_header(data)[0]]
+
+
+def _header(data: bytes) -> tuple[str, tuple[int, int], Orientation]:
+    """Kind, (width, height) and orientation of an encoded picture."""
+    from PIL import Image
+
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),  # on its size, which is judged later
+            Image.open(io.BytesIO(data), formats=OPENED) as found,
+        ):
+            turn = _TURNS.get(found.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
+            return str(found.format), found.size, turn
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        what = "is no picture that can be read" if data else "holds no byte"
+        raise DamagedImage(f"{what} ({type(error).__name__})") from None
+
+
+def _decoded(data: bytes, max_pixels: int | None) -> Picture:
+    import av
+
+    kind, size, turn = _header(data)
+    if max_pixels is not None and size[0] * size[1] > max_pixels:
+        raise Unusable("too_large", size_message(*size, 8, max_pixels))
+    decoder: Any = av.CodecContext.create(DECODERS[kind], "r")
+    decoder.thread_count, decoder.thread_type = 1, "NONE"
+    bound = {} if max_pixels is None else {"max_pixels": str(2 * max_pixels + ADDED_PIXELS)}
+    decoder.options = {"err_detect": "explode", **bound}
+    try:
+        frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
+    except MemoryError:
+        raise
+    except (av.FFmpegError, ValueError) as error:
+        raise DamagedImage(f"{kind}: {getattr(error, 'strerror', None) or error}") from None
+    if not frames or frames[0].is_corrupt:
+        raise DamagedImage(f"{kind}: gives no picture")
+    if why := too_large(frames[0], max_pixels):
+        raise Unusable("too_large", why)
+    return Picture(None, frames[0], turn)
+
+
+def _raw(image: NDArray[np.uint8], max_pixels: int | None) -> Any:
+    from av import VideoFrame
+
+    height, width = image.shape[:2]
+    if max_pixels is not None and width * height > max_pixels:
+        raise Unusable("too_large", size_message(width, height, 8, max_pixels))
+    kind = "gray" if image.ndim == 2 else "rgb24"
+    return VideoFrame.from_ndarray(np.ascontiguousarray(image), format=kind)

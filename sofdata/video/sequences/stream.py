@@ -1,0 +1,217 @@
+"""`SequenceStream`: a sequence of pictures as sampled `Frames`, like a video.
+
+Pictures are sampled by the same rules, converted by the same code and given in the same chunks.
+Only those that are sampled are read. One that cannot be decoded costs itself alone: its neighbours
+are sampled in its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.errors import ContractError, DecodeError
+from sofdata.types import Frames
+from sofdata.video.chunks import Sample, chunks
+from sofdata.video.config import VideoConfig
+from sofdata.video.division import Division
+from sofdata.video.limits import out_of_memory
+from sofdata.video.probe import Unusable
+from sofdata.video.progress import PROGRESS
+from sofdata.video.pyav_reader import Converter
+from sofdata.video.ranges import Source
+from sofdata.video.sampling import Sampling, StepSampler
+from sofdata.video.sequences.base import Sequence
+from sofdata.video.sequences.formats import open_sequence
+from sofdata.video.sequences.images import DamagedImage, picture
+from sofdata.video.sequences.place import SequencePlace
+from sofdata.video.tally import StreamReport
+
+FIRST_TRIES = 100  # pictures to look at for the size of one
+SQUARE = 1.0  # shape of a pixel: pictures do not say
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPictures:
+    """Size as shown, px; usual pictures a second, 0 for one alone; seconds from first to last."""
+
+    height: int
+    width: int
+    fps: float
+    duration_s: float
+
+
+class SequenceStream:
+    """The sampled frames of a sequence, in chunks; iterate over it once.
+
+    As `sofdata.video.reader.VideoStream`, whose chunks, report and errors it has; a sequence is
+    never decoded in parts.
+
+    Raises `Unusable` where the sequence holds no picture, or one that is too large, and
+    `DecodeError` where none can be decoded.
+    """
+
+    division: Division | None = None
+    is_sound = False
+
+    def __init__(
+        self, source: Source, place: SequencePlace, config: VideoConfig, sampling: Sampling
+    ) -> None:
+        self.path = str(source)
+        self.config = config
+        self.sampling = sampling
+        self._report: StreamReport | None = None
+        self._sequence = _opened(source, place)
+        self.decoder = f"{place.format} {self._sequence.codec}"
+        self._convert = Converter(SQUARE, sampling.size, config.fit, sampling.eye)
+        self._times_s = self._sequence.times_s
+        self.info = self._look()
+        self._iterator = self._iterate()
+
+    def __iter__(self) -> Iterator[Frames]:
+        return self._iterator
+
+    @property
+    def duration_s(self) -> float:
+        """From the first picture to the last."""
+        return self.info.duration_s
+
+    @property
+    def report(self) -> StreamReport:
+        if self._report is None:
+            raise ContractError(f"{self.path}: the report is known after the last chunk only")
+        return self._report
+
+    def _look(self) -> ShownPictures:
+        """The first picture that can be decoded tells the size."""
+        if not len(self._times_s):
+            raise Unusable("no_frames", f"{self.path}: the sequence holds no picture")
+        why = ""
+        first = range(min(FIRST_TRIES, len(self._times_s)))
+        for image in self._sequence.images(first):
+            try:
+                found = picture(image, self.config.max_pixels)
+            except DamagedImage as error:
+                why = str(error)
+                continue
+            width, height = found.orientation.shown_size(found.frame.width, found.frame.height)
+            return ShownPictures(round(height), round(width), *_pace(self._times_s))
+        raise DecodeError(
+            f"{self.path}: none of the first {len(first)} pictures can be read: {why}"
+        )
+
+    def _iterate(self) -> Iterator[Frames]:
+        taken = _Taken()
+        try:
+            yield from chunks(self._sampled(taken), self.config.chunk_frames)
+        except MemoryError:
+            raise out_of_memory() from None
+        finally:
+            self._sequence.close()
+        if not taken.times_s:
+            raise self._nothing(taken)
+        self._report = self._made_report(taken)
+
+    def _sampled(self, taken: _Taken) -> Iterator[Sample]:
+        """The samples, once more from where one could not be had."""
+        good = np.ones(len(self._times_s), bool)
+        while True:
+            numbers = self._wanted(good, taken)
+            for number, image in zip(numbers, self._sequence.images(numbers), strict=True):
+                try:
+                    found = picture(image, self.config.max_pixels)
+                except DamagedImage as error:
+                    good[number] = False
+                    taken.errors.append(str(error))
+                    break
+                PROGRESS.frames += 1
+                sample = float(self._times_s[number]), self._convert(found)
+                taken.times_s.append(sample[0])
+                yield sample
+            else:
+                return
+
+    def _wanted(self, good: NDArray[np.bool_], taken: _Taken) -> list[int]:
+        """The numbers that are sampled of those that may be good, after the last that was taken."""
+        sampling = self.sampling
+        sampler: StepSampler[int] = StepSampler(
+            sampling.step_s, sampling.span_s, sampling.hidden_s, taken.last_s
+        )
+        kept: list[tuple[float, int]] = []
+        for number in np.flatnonzero(good).tolist():
+            kept += sampler.offer(float(self._times_s[number]), number)
+        kept += sampler.finish()
+        taken.undated = sampler.dropped
+        return [number for _, number in kept]
+
+    def _made_report(self, taken: _Taken) -> StreamReport:
+        lost, sentences = self._sequence.damage
+        errors = len(taken.errors)
+        words = [*sentences]
+        if errors:
+            words.append(f"{errors} pictures cannot be read: {taken.errors[0]}")
+        if taken.undated:
+            words.append(f"{taken.undated} pictures left out: their times are missing or go back")
+        missing_s = self._missing_s()
+        if missing_s:
+            words.append(f"the pictures end {missing_s:.2f} s before the span does")
+        return StreamReport(
+            frames_sampled=len(taken.times_s),
+            frames_decoded=len(taken.times_s),
+            decode_errors=errors,
+            frames_undated=taken.undated,
+            frames_lost=lost + errors,
+            missing_s=missing_s,
+            salvaged="; ".join(words),
+            covered_s=taken.times_s[-1] - taken.times_s[0],
+        )
+
+    def _missing_s(self) -> float:
+        """By how much the pictures end before what was asked for; 0 for less than two of them."""
+        if self.sampling.span_s is None or not self.info.fps:
+            return 0.0
+        start_s, end_s = self.sampling.span_s
+        last_s = float(np.nanmax(self._times_s)) + 1 / self.info.fps
+        short_s = end_s - max(start_s, last_s)
+        return short_s if short_s > 2 / self.info.fps else 0.0
+
+    def _nothing(self, taken: _Taken) -> Exception:
+        if taken.errors:
+            what = f"{self.path}: no picture can be read, {len(taken.errors)} fail"
+            return DecodeError(f"{what}: {taken.errors[0]}")
+        if self.sampling.hidden_s:
+            return Unusable("redacted", f"{self.path}: all that is shown is redacted")
+        return Unusable("no_frames", f"{self.path}: no picture lies in the span")
+
+
+class _Taken:
+    """What has come so far. times_s: of the samples. errors: on pictures that failed."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+        self.errors: list[str] = []
+        self.undated = 0
+
+    @property
+    def last_s(self) -> float | None:
+        return self.times_s[-1] if self.times_s else None
+
+
+def _opened(source: Source, place: SequencePlace) -> Sequence:
+    try:
+        return open_sequence(source, place)
+    except MemoryError:
+        raise out_of_memory() from None
+
+
+def _pace(times_s: NDArray[np.float64]) -> tuple[float, float]:
+    """Usual pictures a second, and seconds from first to last."""
+    steps = np.diff(times_s)
+    steps = steps[steps > 0]
+    usual_s = float(np.median(steps)) if len(steps) else 0.0
+    lasts_s = float(np.nanmax(times_s) - np.nanmin(times_s))
+    return 1 / usual_s if usual_s else 0.0, lasts_s if math.isfinite(lasts_s) else 0.0
