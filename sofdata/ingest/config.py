@@ -231,9 +231,10 @@ class IngestConfig(Section):
 
         Weights count by their hash, not by the path at which they lie, and DIS by its values, not
         by the name that gives them (see `FlowConfig.content`). `with_actions`, `with_state`,
-        `manifest`, `sequences`, `quality` and some of `windows` (see `WindowConfig.content`) are left out where
-        they change nothing, as in datasets made before there were such keys (see `stored_config`);
-        so is `video.max_pixels` where it is the default, since hardly any video has larger frames.
+        `manifest`, `sequences`, `quality` and some of `windows` (see `WindowConfig.content`) are
+        left out where they change nothing, as in datasets made before there were such keys (see
+        `stored_config`); so is `video.max_pixels` where it is the default, since hardly any video
+        has larger frames.
         """
         left_out = {"run"} if self.with_actions else {"run", "with_actions"}
         if not self.with_state:

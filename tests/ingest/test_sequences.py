@@ -74,9 +74,7 @@ def test_a_picture_more_makes_another_video(source: Path, tmp_path: Path) -> Non
         ingest(source, tmp_path / "d", *SETTINGS)
 
 
-def test_pictures_that_changed_since_the_plan_are_no_input(
-    source: Path, tmp_path: Path
-) -> None:
+def test_pictures_that_changed_since_the_plan_are_no_input(source: Path, tmp_path: Path) -> None:
     """A picture that is written over while the ingest goes on is not what the plan saw."""
     one = source / "a" / "one"
     (plan_first,) = [Tree(str(source)).fingerprint(Location("a/one/"), 0)]
@@ -86,7 +84,7 @@ def test_pictures_that_changed_since_the_plan_are_no_input(
 
 
 def test_a_rate_is_needed_and_said(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="sequences.fps=30"):
+    with pytest.raises(ConfigError, match=r"sequences\.fps=30"):
         ingest(source, tmp_path / "d", "windows.length=4")
 
 

@@ -1,8 +1,8 @@
 """Folders of numbered pictures: rgb_frames/P01/P01_01/frame_0000000001.jpg, ...
 
-Every folder that holds pictures whose names differ in a number alone is a sequence; of several kinds
-of names in a folder (cam0_001.jpg, cam1_001.jpg) each is one. Their times come from `sequences.fps`
-or `sequences.times`, and nothing else: no file says them.
+Every folder that holds pictures whose names differ in a number alone is a sequence; of several
+kinds of names in a folder (cam0_001.jpg, cam1_001.jpg) each is one. Their times come from
+`sequences.fps` or `sequences.times`, and nothing else: no file says them.
 """
 
 from __future__ import annotations

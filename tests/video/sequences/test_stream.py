@@ -47,7 +47,7 @@ def test_pictures_are_sampled_by_their_times(tmp_path: Path) -> None:
 
 
 def test_numbers_are_numbers_whatever_their_width(tmp_path: Path) -> None:
-    write_frames(tmp_path, range(0, 25), "frame_{}.jpg")
+    write_frames(tmp_path, range(25), "frame_{}.jpg")
     assert numbers_of(opened(tmp_path, step_s=0.1)) == list(range(25))
 
 
