@@ -25,6 +25,7 @@ class SequenceFormat:
 
 FORMATS = {
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
+    "rlds": SequenceFormat("sofdata.video.sequences.rlds.reader", ("google_crc32c",), "rlds"),
 }
 
 
