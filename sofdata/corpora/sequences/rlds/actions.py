@@ -13,9 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sofdata.corpora.sequences.rlds.features import Feature
 from sofdata.corpora.sequences.rlds.layout import Layout, size_of
-from sofdata.types import STATE_NAME
+from sofdata.errors import ActionError, InputError
+from sofdata.storage.tree import Tree
+from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.place import SequencePlace
 
 ACTIONS = ("action", "actions", "action_dict")
 STATES = ("observation/state", "observation/proprio", "observation/robot_state")

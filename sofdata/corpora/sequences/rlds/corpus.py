@@ -116,8 +116,7 @@ def _list(
         raise ConfigError("sequences.times is for folders of pictures; here give sequences.fps")
     sorted_ = _sort(tree)
     _check_found(tree, sorted_)
-    wanted = [_wanted(tree, sorted_, folder, config) for folder in sorted_.shards]
-    wanted = [each for each in wanted if each is not None]
+    wanted = list(_wanted(tree, sorted_, config))
     _check_times(tree, wanted, config)
     if with_actions:
         wanted = [_with_actions(each, with_state) for each in wanted]
@@ -221,16 +220,15 @@ def _name(rel: str) -> str:
 # What of it is wanted
 
 
-def _wanted(
-    tree: Tree, found: _Sorted, folder: str, config: SequenceConfig
-) -> Wanted | None:
-    """What is taken of a dataset; None, and its shards counted, where that has no pictures."""
-    builder = found.builders[folder]
-    layout = layout_of(read_features(tree, builder.path(FEATURES)))
-    if layout.cameras:
-        return Wanted(builder, layout, config.fps)
-    found.ignored[NO_PICTURES] += len(found.shards[folder])
-    return None
+def _wanted(tree: Tree, found: _Sorted, config: SequenceConfig) -> Iterator[Wanted]:
+    """What is taken of each dataset; of one without pictures the shards are counted."""
+    for folder, shards in sorted(found.shards.items()):
+        builder = found.builders[folder]
+        layout = layout_of(read_features(tree, builder.path(FEATURES)))
+        if layout.cameras:
+            yield Wanted(builder, layout, config.fps)
+        else:
+            found.ignored[NO_PICTURES] += len(shards)
 
 
 def _check_times(tree: Tree, wanted: list[Wanted], config: SequenceConfig) -> None:
@@ -263,7 +261,9 @@ def _with_actions(wanted: Wanted, with_state: bool) -> Wanted:
 def _check_actions(tree: Tree, wanted: list[Wanted], with_state: bool) -> None:
     if any(each.actions for each in wanted):
         return
-    if with_state and any(find_actions(each.layout, c.group) for each in wanted for c in each.layout.cameras):
+    if with_state and any(
+        find_actions(each.layout, c.group) for each in wanted for c in each.layout.cameras
+    ):
         raise ConfigError(
             f"no {FEATURES} in {tree.name} has observation/state of numbers beside the actions, "
             "which with_state wants: leave that out"
@@ -289,7 +289,9 @@ def _looked(
         shards = sorted(sorted_.shards[each.builder.folder], key=lambda shard: shard.item.rel)
         places = [shard.item.place for shard in shards]
         other = []
-        for shard, look in zip(shards, looks(tree, places, FORMAT, each.layout.options), strict=True):
+        for shard, look in zip(
+            shards, looks(tree, places, FORMAT, each.layout.options), strict=True
+        ):
             found: list[Found] = []
             wrong: Reason | None = None
             if isinstance(look, NotRead):
@@ -333,7 +335,9 @@ def _spec_of(looked: Iterator[_Looked], tree: Tree) -> tuple[ActionSpec, Iterato
         for found, (group, actions) in itertools.product(records, wanted.actions.items()):
             rate = rate_of(wanted, found, group)
             if rate is not None and group in found.steps and found.steps[group].count:
-                return ActionSpec(actions.names, float(f"{rate:.4g}")), itertools.chain(before, looked)
+                return ActionSpec(actions.names, float(f"{rate:.4g}")), itertools.chain(
+                    before, looked
+                )
     raise ConfigError(f"no episode in {tree.name} has actions and a rate: see it without actions")
 
 
@@ -382,7 +386,9 @@ def _told(tally: Tally, spec: ActionSpec | None, notes: list[str]) -> Iterator[E
     if tally.blank:
         notes.append(counted(tally.blank, "camera shows nothing, as has_CAMERA says; left out"))
     if tally.several:
-        notes.append(counted(tally.several, "record holds several episodes by its flags; cut apart"))
+        notes.append(
+            counted(tally.several, "record holds several episodes by its flags; cut apart")
+        )
     if spec and tally.unmarked:
         notes.append(
             f"{tally.unmarked} x camera of an episode whose last step is not marked by is_last: "
