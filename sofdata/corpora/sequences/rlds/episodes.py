@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.sequences.rlds.actions import ActionColumns
 from sofdata.corpora.sequences.rlds.builders import Builder, Shard
@@ -21,11 +22,11 @@ _SAME_RATE = 0.1  # relative difference of rates that jitter makes
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is taken of a dataset. fps: as the user says it; actions: by the list they are in."""
+    """What is taken of a dataset, and what its user says. actions: by the list they are in."""
 
     builder: Builder
     layout: Layout
-    fps: float | None
+    config: SequenceConfig
     actions: dict[str, ActionColumns] = field(default_factory=dict)
     spec: ActionSpec | None = None
 
@@ -71,7 +72,7 @@ def wrong_entry(shard: Shard, id: str, reason: Reason) -> Entry:
 def rate_of(wanted: Wanted, found: Found, group: str) -> float | None:
     """Steps a second of a record."""
     steps = found.steps.get(group)
-    return steps.times.fps if steps and steps.times else wanted.fps
+    return steps.times.fps if steps and steps.times else wanted.config.fps
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class _Episode:
 
     @property
     def _rate(self) -> float | None:
-        return self.steps.times.fps if self.steps.times else self.wanted.fps
+        return self.steps.times.fps if self.steps.times else self.wanted.config.fps
 
     def _at_s(self, step: int) -> float:
         """When a step is, from the first of the episode on; of the end: when one would follow."""
@@ -154,7 +155,8 @@ class _Episode:
 
     def _place(self, camera: Camera) -> SequencePlace:
         raw = {"raw": camera.raw, "coding": camera.coding} if camera.raw else {}
-        return SequencePlace.of(FORMAT, camera.name, **self._options(), **raw)
+        shown = self.wanted.config.shown
+        return SequencePlace.of(FORMAT, camera.name, **self._options(), **raw, **shown)
 
     def _options(self) -> dict[str, str | float | int | None]:
         times, part = self.steps.times, self.part
@@ -165,7 +167,7 @@ class _Episode:
             "steps": self.steps.count,
             "first": None if whole else part.first,
             "end": None if whole else part.end,
-            "fps": None if times else self.wanted.fps,
+            "fps": None if times else self.wanted.config.fps,
             "times": times.name if times else None,
             "unit": times.unit_s if times else None,
         }
@@ -174,9 +176,10 @@ class _Episode:
 
     def _labels(self, camera: Camera) -> dict[str, str]:
         builder, name = self.wanted.builder, self.name.rpartition("/")[2]
+        number, dash, part = name.removeprefix("episode-").partition("-")
         labels = {
             "recording": f"{self.shard.item.rel} {name}",
-            "episode": name.removeprefix("episode-"),
+            "episode": f"{int(number)}{dash}{part}",
             "camera": camera.label,
             "split": self.shard.split,
             "dataset": builder.name,

@@ -102,8 +102,8 @@ class Layout:
                 yield each.name
 
 
-def layout_of(features: Iterable[Feature]) -> Layout:
-    """What is read of some features."""
+def layout_of(features: Iterable[Feature], clock: str | None = None) -> Layout:
+    """What is read of some features. clock: the one of times, if its user says so."""
     by_name = {each.name: each for each in features}
     cameras: list[Camera] = []
     left_out: dict[str, list[str]] = defaultdict(list)
@@ -114,7 +114,7 @@ def layout_of(features: Iterable[Feature]) -> Layout:
             cameras.append(found)
         elif found:
             left_out[found].append(each.short_name)
-        if each.depth == 1 and is_numbers(each) and size_of(each) == 1 and _is_time(each):
+        if _is_time(each, clock):
             times[each.group].append(each.name)
     return Layout(by_name, tuple(cameras), _texts(by_name.values()), times, left_out)
 
@@ -141,8 +141,10 @@ def _is_step(feature: Feature, path: str) -> bool:
     return feature.group == path and feature.depth == 1
 
 
-def _is_time(feature: Feature) -> bool:
-    return bool(TIMES.fullmatch(feature.own_name)) and not feature.dtype.startswith("bool")
+def _is_time(feature: Feature, clock: str | None) -> bool:
+    one_a_step = feature.depth == 1 and is_numbers(feature) and size_of(feature) == 1
+    meant = feature.name == clock if clock else TIMES.fullmatch(feature.own_name)
+    return one_a_step and bool(meant) and not feature.dtype.startswith("bool")
 
 
 def _texts(features: Iterable[Feature]) -> tuple[str, ...]:
