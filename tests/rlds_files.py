@@ -68,7 +68,7 @@ Example = _example_class()
 
 
 def example(values: Mapping[str, Any]) -> bytes:
-    """A record: lists of bytes or texts, of floats, or of whole numbers, by the type of an array."""
+    """A record: a list of bytes or texts, or the numbers of an array, floats or whole ones."""
     made = Example()
     for name, each in values.items():
         feature = made.features.feature[name]
