@@ -73,8 +73,8 @@ def example(values: Mapping[str, Any]) -> bytes:
     for name, each in values.items():
         feature = made.features.feature[name]
         if isinstance(each, list):
-            data = [one.encode() if isinstance(one, str) else one for one in each]
-            feature.bytes_list.value.extend(data)
+            texts = [one.encode() if isinstance(one, str) else one for one in each]
+            feature.bytes_list.value.extend(texts)
             continue
         flat = np.asarray(each).reshape(-1)
         kind = feature.float_list if flat.dtype.kind == "f" else feature.int64_list

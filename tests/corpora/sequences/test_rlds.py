@@ -10,6 +10,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Listing
@@ -70,6 +71,14 @@ def by_name(listing: Listing) -> dict[str, Entry]:
     return {short(entry): entry for entry in listing.entries}
 
 
+def rejected(dest: Path) -> dict[str, str]:
+    """Why videos are rejected, by camera; all of one reason."""
+    rows = pq.ParquetFile(dest / "rejects.parquet").read().to_pylist()
+    return {
+        row["video"].rpartition("/")[2]: row["reason"] for row in rows if row["kind"] == "video"
+    }
+
+
 def accounts_for_every_file(source: Path, listing: Listing) -> bool:
     """Whether each file is that of an entry, a table or ignored."""
     of_entries = {entry.uri.partition("#")[0] for entry in listing.entries}
@@ -115,15 +124,17 @@ class TestIngest:
 
     def test_actions_are_right_to_the_sample(self, source: Path, tmp_path: Path) -> None:
         """The action of the last step means nothing, and no window would have it."""
-        ingest(source, tmp_path / "d", *SETTINGS, "run.with_actions=true", "run.with_state=true")
+        ingest(source, tmp_path / "d", *SETTINGS, "with_actions=true", "with_state=true")
         found = list(samples(tmp_path / "d"))
         assert found
         for sample in found:
             spec = sample.record.actions
             assert spec is not None
-            assert spec.fps == FPS
-            assert spec.names[:3] == ("action_0", "action_1", "action_2")
-            assert spec.names[3:] == ("observation.state.0", "observation.state.1")
+            names = [
+                *(f"action_{at}" for at in range(3)),
+                *(f"observation.state.{at}" for at in (0, 1)),
+            ]
+            assert spec.names == names
             number = (read(sample.first).number or 0) % 100
             wanted = np.arange(number, number + 4)
             assert sample.actions is not None
@@ -156,10 +167,9 @@ class TestIngest:
             "steps/timestamp": times + 5,
         }
         made.write_dataset(tmp_path / "s", {"train": [[record]]}, features)
-        summary = ingest(
+        ingest(
             tmp_path / "s", tmp_path / "d", "windows.length=4", "flow.step_s=0.05", "flow.size=96"
         )
-        assert summary.windows_written
         ends = sorted((s.record.start_s, s.record.end_s) for s in samples(tmp_path / "d"))
         assert ends[0] == pytest.approx((0, 0.2))
         assert not [one for one in ends if one[0] < 1 < one[1]]
@@ -287,7 +297,7 @@ class TestListing:
         spans = {entry.labels["episode"]: entry.span_s for entry in listing.entries}
         assert spans == {"0-0": (0.0, 0.8), "0-1": (0.0, 1.2)}
         assert any("several episodes" in note for note in listing.notes)
-        ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "run.with_actions=true")
+        ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "with_actions=true")
         found = list(samples(tmp_path / "d"))
         for sample in found:
             number = read(sample.first).number or 0
@@ -503,9 +513,8 @@ class TestDamaged:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1  # in a picture
         path.write_bytes(data)
-        summary = ingest(source, tmp_path / "d", *SETTINGS, "run.isolate=true")
-        assert (summary.videos_done, summary.videos_rejected) == (6, 2)
-        assert summary.rejects_by_reason == {"damaged": 2}
+        ingest(source, tmp_path / "d", *SETTINGS, "run.isolate=true")
+        assert rejected(tmp_path / "d") == {"image": "damaged", "wrist": "damaged"}
 
     def test_a_compressed_shard_is_named(self, source: Path) -> None:
         path = source / "tiny/1.0.0/tiny-val.tfrecord-00000-of-00001"
@@ -551,9 +560,8 @@ class TestDamaged:
     def test_fewer_pictures_than_steps(self, tmp_path: Path) -> None:
         record = made.episode(range(12)) | {"steps/observation/image": [encoded(1)] * 11}
         made.write_dataset(tmp_path / "s", {"train": [[record]]})
-        summary = ingest(tmp_path / "s", tmp_path / "d", *SETTINGS)
-        assert summary.rejects_by_reason == {"damaged": 1}
-        assert summary.videos_done == 1
+        ingest(tmp_path / "s", tmp_path / "d", *SETTINGS)
+        assert rejected(tmp_path / "d") == {"image": "damaged"}
 
     def test_a_picture_that_is_missing_costs_itself(self, tmp_path: Path) -> None:
         record = made.episode(range(14))
@@ -582,9 +590,7 @@ class TestDamaged:
 
     def test_no_step_at_all(self, tmp_path: Path) -> None:
         made.write_dataset(tmp_path, {"train": [[made.episode([])]]})
-        assert {entry.problem for entry in listed(tmp_path).entries} == {"damaged"} or {
-            entry.problem for entry in listed(tmp_path).entries
-        } == {"no_frames"}
+        assert {entry.problem for entry in listed(tmp_path).entries} == {"no_frames"}
 
 
 class TestRefused:

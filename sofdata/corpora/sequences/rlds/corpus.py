@@ -222,7 +222,7 @@ def _entries(
             id = f"{shard.item.rel}/rest" if records else shard.item.rel
             told = f"of {shard.records} records" if shard.records is not None else "records"
             detail = f"{wrong[1]}; {len(records)} {told} come before that" if records else wrong[1]
-            yield wrong_entry(shard, id, (wrong[0], detail))
+            yield wrong_entry(shard.item, id, (wrong[0], detail))
         elif not any_entry:
             ignored[NO_EPISODES] += 1
 

@@ -12,6 +12,7 @@ from sofdata.corpora.sequences.rlds.builders import Builder, Shard
 from sofdata.corpora.sequences.rlds.layout import HAS, MARKS, Camera, Layout
 from sofdata.corpora.sequences.rlds.looked import Found, Reason, Steps
 from sofdata.storage.uris import Location
+from sofdata.storage.walk import Item
 from sofdata.types import ActionRef, ActionSpec, Annotations, TimedText
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.rlds.steps import Part
@@ -50,7 +51,7 @@ def entries_of(
     """
     name = f"{shard.item.rel}/episode-{number:05d}"
     if found.wrong:
-        yield wrong_entry(shard, name, found.wrong)
+        yield wrong_entry(shard.item, name, found.wrong)
         return
     for group, steps in found.steps.items():
         if len(steps.parts) > 1:
@@ -61,9 +62,8 @@ def entries_of(
             yield from episode.entries()
 
 
-def wrong_entry(shard: Shard, id: str, reason: Reason) -> Entry:
-    """A reject that lies in a shard."""
-    item = shard.item
+def wrong_entry(item: Item, id: str, reason: Reason) -> Entry:
+    """A reject that lies in a file."""
     return Entry(
         id, item.uri, item.size_bytes, problem=reason[0], detail=reason[1], stamp=item.stamp
     )

@@ -68,6 +68,10 @@ def _put(item: Item, places: Folders, found: Sorted) -> None:
     name = name_of(item.rel)
     if folder is not None and builder is None:
         found.ignored[OLDER] += 1
+    elif builder and builders.OTHER_FORMATS.fullmatch(name):
+        found.others.append(item.rel)
+        detail = f"TFDS has other formats of files, which are not read: {_CONVERT} makes TFRecord"
+        found.rejects.append(wrong_entry(item, item.rel, ("other_format", detail)))
     elif builder.holds(item.rel) if builder else builders.RECORDS.fullmatch(name):
         if item.problem:
             found.rejects.append(unread_entry(item))
@@ -76,19 +80,11 @@ def _put(item: Item, places: Folders, found: Sorted) -> None:
         else:
             found.orphans.append(item.rel)
             detail = f"no {FEATURES} lies beside it or above, which tells what it holds"
-            found.rejects.append(_reject(item, "no_features_file", detail))
-    elif builder and builders.OTHER_FORMATS.fullmatch(name):
-        found.others.append(item.rel)
-        detail = f"TFDS has other formats of files, which are not read: {_CONVERT} makes TFRecord"
-        found.rejects.append(_reject(item, "other_format", detail))
+            found.rejects.append(wrong_entry(item, item.rel, ("no_features_file", detail)))
     elif builder and not item.problem and suffix(item.rel) in _TABLES:
         found.tables.append(item.rel)
     else:
         count_ignored(found.ignored, item)
-
-
-def _reject(item: Item, problem: str, detail: str) -> Entry:
-    return wrong_entry(Shard(item, "", None, None, None), item.rel, (problem, detail))
 
 
 def check_found(tree: Tree, found: Sorted) -> None:
