@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ pytestmark = [
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of two episodes that the library wrote."""
     home = tmp_path_factory.mktemp("written")
-    frames = {
+    frames: dict[str, Any] = {
         f"frames-{number}": np.stack([draw(each, 192, 128) for each in range(first, first + 12)])
         for number, first in enumerate((0, 100))
     }
