@@ -120,10 +120,10 @@ def main() -> None:
     try:
         source = write_source(folder / "source" / "1.0.0", gib)
         most, cpu_s = peak_mib(source, folder / "dest", SETTINGS)
-        index = json.loads((folder / "dest" / "dataset.json").read_text())["counts"]
-        print(
-            f"| TFRecord, {gib} GiB in {gib} episodes | {most:.0f} MiB | {wall_s:.0f} s | {index}"
-        )
+        counts = json.loads((folder / "dest" / "dataset.json").read_text())["counts"]
+        print("| shard | videos | windows | peak memory | CPU |\n|---|---|---|---|---|")
+        shown = f"{counts['done']} | {counts['windows']} | {most:.0f} MiB | {cpu_s:.0f} s |"
+        print(f"| TFRecord, {gib} GiB in {gib} episodes | {shown}")
     finally:
         shutil.rmtree(folder)
     print(f"below {LIMIT_MIB} MiB: {'yes' if most < LIMIT_MIB else 'NO'}")
