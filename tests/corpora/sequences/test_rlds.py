@@ -584,8 +584,9 @@ class TestDamaged:
         (entry,) = listed(tmp_path, fps=None).entries
         assert entry.problem == "no_times"
         assert "sequences.fps" in entry.detail
-        (entry,) = listed(tmp_path, fps=8).entries
-        assert entry.span_s == (0, 0.5)
+        listing = listed(tmp_path, fps=8)
+        assert listing.entries[0].span_s == (0, 0.5)
+        assert any("times that are no use" in note for note in listing.notes)
 
     def test_no_step_at_all(self, tmp_path: Path) -> None:
         made.write_dataset(tmp_path, {"train": [[made.episode([])]]})

@@ -26,7 +26,7 @@ from sofdata.storage.walk import Item
 
 INFO = "dataset_info.json"
 INCOMPLETE = "incomplete."
-RECORDS = re.compile(r".*\.tfrecords?(\.|-|_|$).*", re.IGNORECASE)
+RECORDS = re.compile(r".*\.tfrecords?([-_.]\d[\w-]*)?(\.(gz|gzip|zlib|zst|bz2|xz))?", re.IGNORECASE)
 # What TFDS can write besides (core/file_adapters.py), by what the names hold.
 OTHER_FORMATS = re.compile(r".*\.(array_record|riegeli|parquet)(-\d{5,}-of-\d{5,})?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")

@@ -54,6 +54,7 @@ class Rlds:
     name = "rlds"
     summary = "TFDS folders of RLDS episodes (Open X-Embodiment, Bridge, DROID); --with-actions"
     example = "sofdata ingest bridge_dataset/1.0.0 DEST --set sequences.fps=5"
+    formats = (FORMAT,)
 
     def configured(self, config: SequenceConfig) -> Rlds:
         """With the rate of the steps."""

@@ -34,11 +34,17 @@ class Wanted:
 
 @dataclass(slots=True)
 class Tally:
-    """What is told in notes. blank: cameras that show nothing, by has_CAMERA of their episode."""
+    """What is told in notes.
+
+    blank: cameras that show nothing, by has_CAMERA of their episode. several: records of several
+    episodes. timed: rates by the feature of the times. untimed: episodes whose times are no use.
+    unmarked: cameras of episodes without `is_last`.
+    """
 
     blank: list[str] = field(default_factory=list)
     several: list[str] = field(default_factory=list)
     timed: dict[str, list[float]] = field(default_factory=dict)
+    untimed: list[str] = field(default_factory=list)
     unmarked: int = 0
 
 
@@ -95,6 +101,8 @@ class _Episode:
         actions, spec = self.wanted.actions.get(self.group), self.wanted.spec
         if self.steps.times:
             self.tally.timed.setdefault(self.steps.times.name, []).append(self.steps.times.fps)
+        elif self.wanted.layout.times.get(self.group):
+            self.tally.untimed.append(self.name)
         for camera in self.wanted.layout.cameras:
             if camera.group != self.group:
                 continue

@@ -1,14 +1,14 @@
 """features.json of TFDS: which features a record has, by the flat names under which they lie.
 
-Two layouts, both of tensorflow_datasets/core/features/feature.py. Since 4.5 a feature is
+Two layouts, both of tensorflow_datasets/core/features/feature.py. Today (4.9) a feature is
 
     {"pythonClassName": "...", "featuresDict": {"features": {NAME: feature}}}
     {"pythonClassName": "...", "sequence": {"feature": feature, "length": "-1"}}
     {"pythonClassName": "...", "tensor": {"shape": {"dimensions": ["7"]}, "dtype": "float32",
                                           "encoding": "none"}}       and image, video, text, ...
 
-and before {"type": "...", "content": ...}, with shapes as lists and names_in_snake_case, of which
-`to_json` still writes the outer one. In a record the names of what contains a feature stand before
+and once it was {"type": "...", "content": ...}, with shapes as lists and names_in_snake_case; one
+may stand in the other. In a record the names of what contains a feature stand before
 its own, with "/" between them (example_serializer.py); a list in a list has other names, and is not
 read.
 """
@@ -115,7 +115,7 @@ def _walk(node: Any, place: _Place) -> Iterator[Feature]:
 def _inner(content: dict[str, Any]) -> dict[str, Any]:
     """The features of a FeaturesDict by name."""
     inner = content.get("features")
-    if not isinstance(inner, dict) or _class_of(inner):  # before 4.5 they stood there themselves
+    if not isinstance(inner, dict) or _class_of(inner):  # once they stood there themselves
         inner = content
     return inner
 
@@ -153,7 +153,7 @@ def _parts(node: Any) -> tuple[dict[str, Any], str]:
     name = _class_of(node)
     kind = next((kind for kind in _KINDS if kind in node), "")
     content = node[kind] if kind else node.get("content", {})
-    if isinstance(content, str):  # of 4.4: JSON in JSON
+    if isinstance(content, str):  # JSON in JSON, once
         content = json.loads(content)
     return content if isinstance(content, dict) else {}, kind or _KIND_OF.get(name, name)
 

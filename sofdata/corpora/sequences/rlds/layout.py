@@ -32,7 +32,12 @@ MARKS = ("episode_id", "file_path", "recording_folderpath")  # of an episode: la
 HAS = "has_"  # Bridge V2: episode_metadata/has_image_1 tells whether image_1 shows anything
 DEPTH, SINGLE, NESTED = "depth or labels", "one picture an episode", "lists of pictures in steps"
 PLANES = "channels before rows"
-_OTHER = re.compile(r"depth|disparity|mask|segment|label|normals|flow", re.IGNORECASE)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # also of topDepth
+_NO_PICTURES = {
+    *("depth", "depths", "depthmap", "disparity", "normals", "flow"),
+    *("seg", "segm", "segmentation", "semantic", "semantics", "mask", "masks", "labels"),
+}
+_COLOURS = {"rgb", "bgr", "color", "colour"}  # of depth_camera_rgb
 _CHANNELS = (1, 3, 4)
 _LEAST_SIDE = 16  # px, of an array that is taken for a picture
 
@@ -168,7 +173,7 @@ def _camera(feature: Feature) -> Camera | str:
         fits, raw = True, _raw_shape(feature)
         if raw in ("", PLANES):
             return raw
-    if feature.dtype != "uint8" or feature.is_labels or not fits or _OTHER.search(feature.own_name):
+    if feature.dtype != "uint8" or feature.is_labels or not fits or _is_other(feature):
         return DEPTH
     if feature.depth != 1:
         return NESTED if feature.depth else SINGLE
@@ -177,6 +182,12 @@ def _camera(feature: Feature) -> Camera | str:
     stored = f"{feature.name}/value" if "?" in raw else feature.name
     kind = INTS if coding == "none" else BYTES
     return Camera(feature.name, label, feature.group, (stored, kind), raw, coding)
+
+
+def _is_other(feature: Feature) -> bool:
+    """Whether it shows no light by its name."""
+    words = {word.lower() for word in _WORD.findall(feature.own_name)}
+    return bool(words & _NO_PICTURES) and not words & _COLOURS
 
 
 def _raw_shape(feature: Feature) -> str:

@@ -52,6 +52,10 @@ def told_last(tally: Tally, spec: ActionSpec | None, notes: list[str]) -> Iterat
     for name, rates in tally.timed.items():
         usual = sorted(rates)[len(rates) // 2]
         notes.append(f"times are those of {name}, in seconds: {usual:.4g} steps a second as a rule")
+    if tally.untimed:
+        notes.append(
+            counted(tally.untimed, "episode states times that are no use: sequences.fps counts")
+        )
     if tally.blank:
         notes.append(counted(tally.blank, "camera shows nothing, as has_CAMERA says; left out"))
     if tally.several:
