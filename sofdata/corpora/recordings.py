@@ -13,6 +13,7 @@ SEVERAL = "+"  # between the names of the corpora of one dataset
 # By corpus: the label that names the recording.
 LABEL = {
     "ego4d": "video_uid",
+    "egoexo4d": "recording",
     "epic": "video_id",
     "kinetics": "youtube_id",
     "lerobot": "episode",

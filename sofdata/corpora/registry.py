@@ -9,6 +9,7 @@ from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing, SequenceC
 from sofdata.corpora.config import ManifestConfig, SequenceConfig
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import apply_redaction
+from sofdata.corpora.egoexo4d.corpus import EgoExo4D
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.corpora.howto import HowTo100M
@@ -31,6 +32,7 @@ CORPORA: tuple[Corpus, ...] = (
     SomethingSomethingV2(),
     LeRobot(),
     Ego4D(),
+    EgoExo4D(),
     EpicKitchens(),
     Manifest(),
     Panda70M(),
