@@ -1,9 +1,9 @@
 """A plain decode of a whole video, to compare with: every frame, from the first one to the last.
 
 Nothing is shared with `sofdata.video` but the list of formats that may be opened and the way to
-PyAV's side data, and nothing here is fast: the file is decoded twice, once for the times of all frames and once for the pictures. No
-frame is skipped, no position is sought. Every picture is converted
-at its full size, turned by its display matrix point for point, and only then reduced.
+PyAV's side data, and nothing here is fast: the file is decoded twice, once for the times of all
+frames and once for the pictures. No frame is skipped, no position is sought. Every picture is
+converted at its full size, turned by its display matrix point for point, and only then reduced.
 
 Times are those that FFmpeg gives the frames as they come out of the decoder, in the order of
 showing, with five rules where they are not to be believed:
