@@ -25,6 +25,7 @@ class SequenceFormat:
 
 FORMATS = {
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
+    "hdf5": SequenceFormat("sofdata.video.sequences.hdf5.reader", ("h5py",), "hdf5"),
 }
 
 
