@@ -7,6 +7,7 @@ import os
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing, SequenceCorpus
 from sofdata.corpora.config import ManifestConfig, SequenceConfig
+from sofdata.corpora.droid.corpus import Droid
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import apply_redaction
 from sofdata.corpora.egoexo4d.corpus import EgoExo4D
@@ -33,6 +34,7 @@ CORPORA: tuple[Corpus, ...] = (
     LeRobot(),
     Ego4D(),
     EgoExo4D(),
+    Droid(),
     EpicKitchens(),
     Manifest(),
     Panda70M(),
@@ -129,8 +131,10 @@ def list_source(
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
         return apply_redaction(tree, corpus.listing(tree))
-    listing = demonstration_corpus(corpus.name).demonstrations(tree, with_state)
-    return apply_redaction(tree, listing)
+    holder = corpus  # with what the user says of it, if it has any actions
+    if not isinstance(holder, DemonstrationCorpus):
+        holder = demonstration_corpus(corpus.name)
+    return apply_redaction(tree, holder.demonstrations(tree, with_state))
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

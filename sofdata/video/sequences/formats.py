@@ -24,6 +24,8 @@ class SequenceFormat:
 
 
 FORMATS = {
+    "droid": SequenceFormat("sofdata.video.sequences.droid", ("h5py",), "hdf5"),
+    "film": SequenceFormat("sofdata.video.sequences.film"),
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
     "hdf5": SequenceFormat("sofdata.video.sequences.hdf5.reader", ("h5py",), "hdf5"),
 }
