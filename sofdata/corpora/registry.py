@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from sofdata.corpora.agibot.corpus import AgiBotWorld
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing, SequenceCorpus
 from sofdata.corpora.config import ManifestConfig, SequenceConfig
@@ -35,6 +36,7 @@ CORPORA: tuple[Corpus, ...] = (
     Ego4D(),
     EgoExo4D(),
     Droid(),
+    AgiBotWorld(),
     EpicKitchens(),
     Manifest(),
     Panda70M(),
