@@ -29,6 +29,7 @@ from sofdata.corpora.base import Listing, counted, is_hidden, names_in
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.droid.actions import ACTIONS, HEADS, HZ, STATES, common_layout, with_actions
 from sofdata.corpora.droid.episodes import (
+    AGAIN,
     METADATA,
     SVO,
     TRAJECTORY,
@@ -142,8 +143,8 @@ class Droid:
             item = _chosen(files, camera)
             if item is not None:
                 yield self._entry(tree, one, serial, item, layout)
-            elif camera.svo is not None:
-                yield _only_svo(one, serial, camera.svo)
+            elif camera.svo:
+                yield _only_svo(one, serial, camera.svo[0])
 
     def _entry(
         self,
@@ -155,7 +156,7 @@ class Droid:
     ) -> Entry:
         camera, about = one.episode.cameras[serial], one.about
         entry = _bare_entry(one, serial, item)
-        if item is camera.stereo:
+        if item in camera.stereo:
             entry = replace(entry, annotations=Annotations(eye="left"))
         if entry.problem or about.problem:
             problem, detail = entry.problem or about.problem, entry.detail or about.detail
@@ -221,12 +222,13 @@ def _read(tree: Tree, files: Files, arrays: Sequence[str]) -> Iterator[_Read]:
 
 
 def _chosen(files: Files, camera: Camera) -> Item | None:
-    """The video of a camera to use: one view rather than two of them."""
-    both = [item for item in (camera.left, camera.stereo) if item is not None]
+    """The video of a camera to use: one view rather than two of them. Others are counted."""
+    both = [*camera.left[:1], *camera.stereo[:1]]
     good = [item for item in both if not item.problem and item.size_bytes]
     chosen = next(iter([*good, *both]), None)
     files.ignored[STEREO] += len(both) == 2
-    files.ignored[SVO] += chosen is not None and camera.svo is not None
+    files.ignored[AGAIN] += len(camera.left[1:]) + len(camera.stereo[1:])
+    files.ignored[SVO] += len(camera.svo[chosen is None :])
     return chosen
 
 

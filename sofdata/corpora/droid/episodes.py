@@ -24,6 +24,7 @@ TRAJECTORY = "trajectory.h5"
 METADATA = re.compile(r"metadata_.*\.json")
 LANGUAGE = re.compile(r"(aggregated-annotations|droid_language_annotations).*\.json")
 SVO = "SVO of a camera whose video is here"
+AGAIN = "other file of a camera that is here"
 FUSED = "video of two cameras side by side"
 OTHER_VIDEO = "video of no episode"
 _RECORDINGS = "recordings"
@@ -36,11 +37,14 @@ _THREADS = 16
 
 @dataclass(slots=True)
 class Camera:
-    """The files of a camera of an episode. left: one view; stereo: two of them side by side."""
+    """The files of a camera of an episode, of each kind those to use first.
 
-    left: Item | None = None
-    stereo: Item | None = None
-    svo: Item | None = None
+    left: one view; stereo: two of them side by side.
+    """
+
+    left: list[Item] = field(default_factory=list)
+    stereo: list[Item] = field(default_factory=list)
+    svo: list[Item] = field(default_factory=list)
     stamps: Item | None = None
 
 
@@ -100,7 +104,16 @@ def find_files(tree: Tree) -> Files:
     for item in tree.walk():
         if is_hidden(item.rel) or is_other_folder(item) or not _take(files, item):
             count_ignored(files.ignored, item)
+    for episode in files.episodes.values():
+        for camera in episode.cameras.values():
+            for videos in (camera.left, camera.stereo, camera.svo):
+                videos.sort(key=_rank)
     return files
+
+
+def _rank(item: Item) -> tuple[bool, bool, str]:
+    """Readable files first, of these MP4."""
+    return bool(item.problem) or not item.size_bytes, suffix(item.rel) != ".mp4", item.rel
 
 
 def _take(files: Files, item: Item) -> bool:
@@ -142,7 +155,7 @@ def _take_recording(files: Files, episode: Episode, item: Item, below: list[str]
     name = item.rel.rpartition("/")[2]
     stem, end = name.rpartition(".")[0], suffix(name)
     if below == ["SVO"] and end in _SVO_SUFFIXES:
-        episode.camera(stem).svo = item
+        episode.camera(stem).svo.append(item)
     elif below == ["MP4"] and name.endswith(_STAMPS) and not item.problem:
         episode.camera(name.removesuffix(_STAMPS)).stamps = item
         files.tables.append(item.rel)
@@ -151,9 +164,9 @@ def _take_recording(files: Files, episode: Episode, item: Item, below: list[str]
     elif stem == _FUSED:
         files.ignored[FUSED] += 1
     elif below == ["MP4"] and stem.endswith(_STEREO):
-        episode.camera(stem.removesuffix(_STEREO)).stereo = item
+        episode.camera(stem.removesuffix(_STEREO)).stereo.append(item)
     elif below == ["MP4"]:
-        episode.camera(stem).left = item
+        episode.camera(stem).left.append(item)
     else:
         files.ignored[OTHER_VIDEO] += 1
         files.stray.append(item.rel)

@@ -1,4 +1,4 @@
-"""AgiBot World: cameras of episodes, unpacked or in tars, with texts and actions of their frames."""
+"""AgiBot World: cameras of episodes, unpacked or in tars, with texts and actions of frames."""
 
 from __future__ import annotations
 
