@@ -127,7 +127,9 @@ def list_source(
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
         return apply_redaction(tree, corpus.listing(tree))
-    listing = demonstration_corpus(corpus.name).demonstrations(tree, with_state)
+    if not isinstance(corpus, DemonstrationCorpus):
+        corpus = demonstration_corpus(corpus.name)  # raises, and names those that have some
+    listing = corpus.demonstrations(tree, with_state)
     return apply_redaction(tree, listing)
 
 

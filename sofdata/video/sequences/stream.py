@@ -3,6 +3,9 @@
 Pictures are sampled by the same rules, converted by the same code and given in the same chunks.
 Only those that are sampled are read. One that cannot be decoded costs itself alone: its neighbours
 are sampled in its place.
+
+Two options of a place are heeded here, for all formats: `turn`, "flip" or "rotate", and `channels`,
+"bgr"; see `sofdata.corpora.config.SequenceConfig`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from sofdata.video.division import Division
 from sofdata.video.limits import out_of_memory
 from sofdata.video.probe import Unusable
 from sofdata.video.progress import PROGRESS
-from sofdata.video.pyav_reader import Converter
+from sofdata.video.pyav_reader import Converter, Picture
 from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler
 from sofdata.video.sequences.base import Sequence
@@ -67,7 +70,7 @@ class SequenceStream:
         self._report: StreamReport | None = None
         self._sequence = _opened(source, place)
         self.decoder = f"{place.format} {self._sequence.codec}"
-        self._convert = Converter(SQUARE, sampling.size, config.fit, sampling.eye)
+        self._convert = _Shown(place, Converter(SQUARE, sampling.size, config.fit, sampling.eye))
         self._times_s = self._sequence.times_s
         self.info = self._look()
         self._iterator = self._iterate()
@@ -186,6 +189,23 @@ class SequenceStream:
         if self.sampling.hidden_s:
             return Unusable("redacted", f"{self.path}: all that is shown is redacted")
         return Unusable("no_frames", f"{self.path}: no picture lies in the span")
+
+
+class _Shown:
+    """Converts pictures, and holds them as the place says they have to be."""
+
+    def __init__(self, place: SequencePlace, convert: Converter) -> None:
+        turn, channels = place.get("turn"), place.get("channels", "rgb")
+        if turn not in ("", "flip", "rotate") or channels not in ("rgb", "bgr"):
+            raise ContractError(f"'{place.text:.200}' has an unknown turn or order of channels")
+        self._flip_x, self._flip_y = turn == "rotate", turn in ("flip", "rotate")
+        self._exchanged = channels == "bgr"
+        self._convert = convert
+
+    def __call__(self, found: Picture) -> NDArray[np.uint8]:
+        turned = found.orientation.then(self._flip_x, self._flip_y)
+        rgb = self._convert(found._replace(orientation=turned))
+        return np.ascontiguousarray(rgb[..., ::-1]) if self._exchanged else rgb
 
 
 class _Taken:
