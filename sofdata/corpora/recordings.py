@@ -14,6 +14,7 @@ SEVERAL = "+"  # between the names of the corpora of one dataset
 LABEL = {
     "ego4d": "video_uid",
     "epic": "video_id",
+    "hdf5": "recording",
     "kinetics": "youtube_id",
     "lerobot": "episode",
     "panda70m": "videoID",
