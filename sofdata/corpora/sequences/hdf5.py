@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from sofdata.corpora.base import Ignored, Listing, count_ignored, is_hidden, suffix, unread_entry
@@ -30,6 +31,7 @@ from sofdata.corpora.sequences.hdf5_notes import Notes
 from sofdata.corpora.sequences.looking import NotRead, looks
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
@@ -59,7 +61,7 @@ class Hdf5Files:
         return Hdf5Files(config)
 
     def detect(self, tree: Tree) -> str:
-        items = itertools.islice(tree.walk(), LOOKED_AT)
+        items = itertools.islice(_items(tree), LOOKED_AT)
         counts = Counter(suffix(item.rel) for item in items if not is_hidden(item.rel))
         found = sum(counts[each] for each in SUFFIXES)
         others = (VIDEO_SUFFIXES, PICTURE_SUFFIXES)  # which may lie beside, as a preview of each
@@ -76,7 +78,7 @@ class Hdf5Files:
     def demonstrations(self, tree: Tree, with_state: bool = False) -> Listing:
         """Raises `ConfigError` as `listing`, and where there are no actions, or no states."""
         listed, rejects, ignored, notes = self._listed(tree)
-        chosen = choose_actions(tree, listed, with_state)
+        chosen = choose_actions(tree.name, listed, with_state)
         entries = [*chosen.entries, *rejects]
         sentences = [*notes.sentences(), *chosen.notes]
         return Listing.of(entries, ignored, sentences, actions=chosen.spec)
@@ -87,8 +89,9 @@ class Hdf5Files:
     def _listed(self, tree: Tree) -> tuple[list[Listed], list[Entry], Ignored, Notes]:
         require("h5py", "hdf5", "reading HDF5 files")
         items, rejects, ignored = _files(tree)
+        folder = tree.parent() if tree.is_file() else tree
         options = {"times": self.config.times or ""}
-        said = looks(tree, (item.place for item in items), "hdf5", options)
+        said = looks(folder, (item.place for item in items), "hdf5", options)
         listed: list[Listed] = []
         notes = Notes(self.config)
         for item, found in zip(items, map(checked, said), strict=True):
@@ -147,7 +150,7 @@ _NO_TIMES = (
 def _files(tree: Tree) -> tuple[list[Item], list[Entry], Ignored]:
     """The HDF5 files of a source, those that cannot be read, and what else lies there."""
     items, rejects, ignored = [], [], Ignored()
-    for item in tree.walk():
+    for item in _items(tree):
         if is_hidden(item.rel) or suffix(item.rel) not in SUFFIXES:
             count_ignored(ignored, item)
         elif item.problem:
@@ -155,6 +158,16 @@ def _files(tree: Tree) -> tuple[list[Item], list[Entry], Ignored]:
         else:
             items.append(item)
     return items, rejects, ignored
+
+
+def _items(tree: Tree) -> Iterator[Item]:
+    """The files of a source, which may be one alone."""
+    if not tree.is_file():
+        yield from tree.walk()
+        return
+    name = tree.root.rstrip("/").rpartition("/")[2]
+    found = tree.parent().stat(Location(name))
+    yield Item(name, found.size_bytes, stamp=found.stamp)
 
 
 def _reject(item: Item, id: str, problem: str, detail: str) -> Entry:

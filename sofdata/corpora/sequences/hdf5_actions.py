@@ -48,13 +48,15 @@ class _Actions:
     spec: ActionSpec
 
 
-def choose_actions(tree: Tree, listed: Sequence[Listed], with_state: bool) -> Chosen:
+def choose_actions(source: str, listed: Sequence[Listed], with_state: bool) -> Chosen:
     """Those that most recordings have; others, and such as have none, become rejects.
+
+    source: what it is called in messages.
 
     Raises `ConfigError` where no recording has actions, or states where these are asked for.
     """
     found = [_actions(each, with_state) for each in listed]
-    spec = _most_common(tree, found, with_state)
+    spec = _most_common(source, found, with_state)
     entries = [_entry(one, actions, spec) for one, actions in zip(listed, found, strict=True)]
     more = [
         one.entry.id
@@ -108,7 +110,7 @@ def _actions(one: Listed, with_state: bool) -> _Actions | tuple[str, str]:
 
 
 def _most_common(
-    tree: Tree, found: Sequence[_Actions | tuple[str, str]], with_state: bool
+    source: str, found: Sequence[_Actions | tuple[str, str]], with_state: bool
 ) -> ActionSpec:
     specs = [each.spec for each in found if isinstance(each, _Actions)]
     if specs:
@@ -121,7 +123,7 @@ def _most_common(
     what = "actions and states of the robot" if with_state else "actions"
     why = f": {reasons[0]}" if reasons else ""
     raise ConfigError(
-        f"{tree.name} holds no pictures with {what} (datasets called action or actions){why}; "
+        f"{source} holds no pictures with {what} (datasets called action or actions){why}; "
         "leave out --with-actions to use the pictures alone"
     )
 

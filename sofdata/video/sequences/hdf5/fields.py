@@ -58,7 +58,7 @@ def texts(value: Any) -> list[str]:
 def number(value: Any) -> float | None:
     """The one number of a value, None where it is another."""
     kind = getattr(np.asarray(value), "dtype", np.dtype("O")).kind
-    if value is None or kind not in "fiu" or np.size(value) != 1:
+    if value is None or kind not in "fiub" or np.size(value) != 1:
         return None
     found = float(np.ravel(value)[0])
     return found if math.isfinite(found) else None
