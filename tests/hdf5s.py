@@ -22,7 +22,8 @@ def pictures(numbers: Iterable[int]) -> NDArray[np.uint8]:
 
 def actions(count: int, size: int = 7) -> NDArray[np.float64]:
     """[T,A] whose numbers say where they stand: 1000 t + a."""
-    return 1000.0 * np.arange(count)[:, None] + np.arange(size)
+    values: NDArray[np.float64] = 1000.0 * np.arange(count)[:, None] + np.arange(size)
+    return values
 
 
 def write_robomimic(path: Path, demos: dict[str, range], **options: Any) -> Path:
