@@ -17,6 +17,7 @@ LABEL = {
     "ego4d": "video_uid",
     "egoexo4d": "recording",
     "epic": "video_id",
+    "hdf5": "recording",
     "kinetics": "youtube_id",
     "lerobot": "episode",
     "panda70m": "videoID",

@@ -20,6 +20,7 @@ from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
+from sofdata.corpora.sequences.hdf5 import Hdf5Files
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -43,6 +44,7 @@ CORPORA: tuple[Corpus, ...] = (
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
+    Hdf5Files(),
     FrameFolders(),
     FolderCorpus(),
 )
@@ -133,10 +135,10 @@ def list_source(
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
         return apply_redaction(tree, corpus.listing(tree))
-    holder = corpus  # with what the user says of it, if it has any actions
-    if not isinstance(holder, DemonstrationCorpus):
-        holder = demonstration_corpus(corpus.name)
-    return apply_redaction(tree, holder.demonstrations(tree, with_state))
+    if not isinstance(corpus, DemonstrationCorpus):
+        corpus = demonstration_corpus(corpus.name)  # raises, and names those that have some
+    listing = corpus.demonstrations(tree, with_state)
+    return apply_redaction(tree, listing)
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

@@ -38,6 +38,10 @@ class Orientation:
         """(width, height) as shown of a stored picture."""
         return (height, width) if self.transpose else (width, height)
 
+    def then(self, flip_x: bool, flip_y: bool) -> Orientation:
+        """This, and what is upright by it mirrored further along x, along y."""
+        return Orientation(self.transpose, self.flip_x != flip_x, self.flip_y != flip_y)
+
     def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A stored picture [H,W,3], upright: a view of it."""
         upright = rgb.swapaxes(0, 1) if self.transpose else rgb

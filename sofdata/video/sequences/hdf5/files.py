@@ -51,8 +51,8 @@ def opened(source: Source) -> Iterator[Any]:
 
 
 @contextmanager
-def translated(source: Source) -> Iterator[None]:
-    """Turn what h5py raises into `Unusable`, or into a want of memory."""
+def translated(place: Source) -> Iterator[None]:
+    """Turn what h5py raises into `Unusable`, or into a want of memory. place: what is read."""
     try:
         yield
     except (Unusable, MemoryError):
@@ -61,7 +61,7 @@ def translated(source: Source) -> Iterator[None]:
         said = " ".join(str(error).split())
         if "allocat" in said and "memory" in said.lower():
             raise MemoryError(said) from None
-        raise damaged(f"{source}: {_hint(said or type(error).__name__)}") from None
+        raise damaged(f"{place}: {_hint(said or type(error).__name__)}") from None
 
 
 def find(root: Any, path: str) -> Any:
@@ -95,7 +95,7 @@ def child(group: Any, name: str) -> Any:
     """
     h5py = _h5py()
     PROGRESS.packets += 1
-    if group.id.links.get_info(_coded(name)).type != h5py.h5l.TYPE_HARD:
+    if link_kind(group, name) != "hard":
         raise Unusable("unsupported", f"{name[:200]} is a link into another file: not followed")
     found = h5py.h5o.open(group.id, _coded(name))
     if isinstance(found, h5py.h5g.GroupID):
@@ -106,9 +106,11 @@ def child(group: Any, name: str) -> Any:
     return h5py.Dataset(found)
 
 
-def is_hard(group: Any, name: str) -> bool:
-    """Whether a link leads to an object directly, rather than by the name of another."""
-    return bool(group.id.links.get_info(_coded(name)).type == _h5py().h5l.TYPE_HARD)
+def link_kind(group: Any, name: str) -> str:
+    """ "hard" for a link to an object, "soft" for one to a path, "away" for one out of the file."""
+    kinds = _h5py().h5l
+    kind = group.id.links.get_info(_coded(name)).type
+    return {kinds.TYPE_HARD: "hard", kinds.TYPE_SOFT: "soft"}.get(kind, "away")
 
 
 def identity(found: Any) -> tuple[int, int]:
@@ -161,8 +163,7 @@ def _check_is_within(found: Any, name: str) -> None:
 
 def _soft_target(group: Any, name: str) -> str | None:
     """The path that a soft link holds; None for other links."""
-    h5py = _h5py()
-    if group.id.links.get_info(_coded(name)).type != h5py.h5l.TYPE_SOFT:
+    if link_kind(group, name) != "soft":
         return None
     return str(group.id.links.get_val(_coded(name)).decode("utf-8", "surrogateescape"))
 

@@ -3,7 +3,8 @@
     with opened(path) as root:
         rows = joined(root, ["action/joint_position", "action/gripper_position"], Clock(fps=15))
 
-Through the decoding process, as a place, whose name is the group in which the names lie:
+Through the decoding process, as a place, whose name is the group in which the arrays lie; the path
+of times begins at the root of the file:
 
     SequencePlace.of("hdf5", "data/demo_0", arrays="actions,obs/robot0_eef_pos", fps=20)
     SequencePlace.of("hdf5", "", arrays="action/joint/position", times="timestamp", unit="ns")
@@ -72,13 +73,10 @@ def joined(root: Any, names: Sequence[str], clock: Clock) -> Rows:
 
 def read_rows(root: Any, place: SequencePlace) -> Rows:
     """The rows that a place names: see the head of this module."""
-    group = find(root, place.name)
-    if group is None:
-        raise damaged(f"there is no group '{place.name:.200}'")
     fps = place.number("fps") if place.get("fps") else None
-    origin = place.get("origin")
-    clock = Clock(fps, place.get("times"), place.get("unit", "s"), _number(origin))
-    return joined(group, place.get("arrays").split(","), clock)
+    clock = Clock(fps, place.get("times"), place.get("unit", "s"), _number(place.get("origin")))
+    names = [f"{place.name}/{name}" for name in place.get("arrays").split(",")]
+    return joined(root, names, clock)
 
 
 def numeric(root: Any, name: str) -> Any:
