@@ -21,6 +21,7 @@ LABEL = {
     "kinetics": "youtube_id",
     "lerobot": "episode",
     "panda70m": "videoID",
+    "rlds": "recording",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.
 _CLIP = re.compile(r"(\d{4,})_\d{3,}")

@@ -21,6 +21,7 @@ from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
 from sofdata.corpora.sequences.hdf5 import Hdf5Files
+from sofdata.corpora.sequences.rlds.corpus import Rlds
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -45,6 +46,7 @@ CORPORA: tuple[Corpus, ...] = (
     Kinetics(),
     Video2Dataset(),
     Hdf5Files(),
+    Rlds(),
     FrameFolders(),
     FolderCorpus(),
 )
