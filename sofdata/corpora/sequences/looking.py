@@ -14,7 +14,7 @@ from sofdata.storage.uris import Location
 from sofdata.video.isolate import DecoderDied
 from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
-from sofdata.video.ranges import RangeFile, Source
+from sofdata.video.ranges import Budget, RangeFile, Source
 from sofdata.video.sequences.base import Rows
 from sofdata.video.sequences.isolated import RecordReader, own_reader
 from sofdata.video.sequences.place import SequencePlace
@@ -70,7 +70,7 @@ def look_into(
 ) -> Any | NotRead:
     """What one file or folder holds, or why that cannot be said."""
     try:
-        with _source(tree, where) as source:
+        with readable(tree, where) as source:
             return reader.look(source, format, options)
     except (Unusable, OverLimit, DecoderDied) as error:
         return NotRead(error.reason, str(error))
@@ -80,21 +80,29 @@ def look_into(
         return NotRead("unreadable", error.strerror or str(error))
 
 
+@contextmanager
+def readable(tree: Tree, where: Location) -> Iterator[Source]:
+    """A file or folder as the decoding process reads it: in ranges, where a store gives any.
+
+    Raises what `Tree.local_copy` does, and what has failed in the reading of a range.
+    """
+    if tree.is_on_disk(where) or not tree.has_ranges(where):
+        with tree.local_copy(where) as path:
+            yield path
+        return
+    budget = Budget(lambda start, end: tree.read_range(where, start, end), None)
+    try:
+        yield RangeFile(where.file, tree.size(where), budget)
+    except (InputError, OSError):
+        budget.check()  # what a reader makes of a range that could not be had
+        raise
+    budget.check()
+
+
 def rows_in(tree: Tree, where: Location, place: SequencePlace) -> Rows:
     """The numbers of a place in a file, for `read_actions`: read by the reader of this process.
 
     Raises the `InputError` that the reader of the format does, and what a store raises.
     """
-    with _source(tree, where) as source:
+    with readable(tree, where) as source:
         return own_reader().rows(source, place)
-
-
-@contextmanager
-def _source(tree: Tree, where: Location) -> Iterator[Source]:
-    """A file on disk as it is, a remote one in ranges where its store gives any, else copied."""
-    if tree.is_on_disk(where) or not tree.has_ranges(where):
-        with tree.local_copy(where) as path:
-            yield path
-    else:
-        size = tree.size(where)
-        yield RangeFile(where.file, size, lambda start, end: tree.read_range(where, start, end))

@@ -46,7 +46,7 @@ def test_exchanged_colours_are_exchanged_back(tmp_path: Path) -> None:
     write(tmp_path, picture[..., ::-1])
     back = shown(tmp_path, channels="bgr")
     assert read(back) == read(picture)
-    assert np.abs(back - meant).max() <= 2  # what resizing rounds differently
+    assert np.abs(back - meant).max() <= 4  # what resizing rounds differently
     assert np.abs(shown(tmp_path) - meant).max() > 100
 
 
