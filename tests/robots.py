@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from tests.conformance.barcode import draw
+from tests.sequences import HEIGHT, WIDTH
 
 FOXGLOVE_MSGS = {
     "foxglove_msgs/msg/CompressedImage": "uint8[] data\nstring format",
@@ -166,3 +170,35 @@ def json_message(time_ns: int = 0, **fields: Any) -> bytes:
     fields["data"] = base64.b64encode(bytes(fields["data"])).decode()
     stamp = {"sec": second, "nsec": rest}
     return json.dumps({"timestamp": stamp, "frame_id": "camera", **fields}).encode()
+
+
+# How each kind of video is coded without B-frames and without delay.
+CODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"tune": "zerolatency", "preset": "veryfast"}),
+    "h265": (
+        "libx265",
+        {"x265-params": "bframes=0:keyint=10:log-level=none", "tune": "zerolatency"},
+    ),
+    "vp9": ("libvpx-vp9", {"lag_in_frames": "0", "deadline": "realtime"}),
+    "av1": ("libsvtav1", {"svtav1-params": "pred-struct=1:lookahead=0", "preset": "10"}),
+}
+
+
+@cache
+def video_packets(kind: str, first: int, count: int, b_frames: int = 0) -> tuple[bytes, ...]:
+    """Pictures that carry their numbers as packets of video, a key frame every ten of them."""
+    import av
+
+    name, options = CODERS[kind]
+    coder: Any = av.CodecContext.create(name, "w")
+    coder.width, coder.height, coder.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    coder.time_base, coder.framerate = Fraction(1, 10), Fraction(10)
+    coder.gop_size, coder.max_b_frames = 10, b_frames
+    coder.options = {} if b_frames else options
+    packets = []
+    for place in range(count):
+        frame = av.VideoFrame.from_ndarray(draw(first + place, WIDTH, HEIGHT), format="rgb24")
+        frame.pts = place
+        packets += coder.encode(frame)
+    packets += coder.encode(None)
+    return tuple(bytes(packet) for packet in packets)
