@@ -59,6 +59,7 @@ MOST_TRIES = 20  # messages of a topic that may be damaged before it is given up
 MOST_TEXTS = 4096
 MOST_CHARACTERS = 4096
 MOST_TEXT_BYTES = 1 << 20
+MOST_NAMED = 64  # topics that may be actions
 LOOKED_AT_CHUNKS = 32  # for the rate of actions
 NS = 1e9
 
@@ -184,8 +185,10 @@ def look(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _look(recording: Recording, actions: str) -> dict[str, Any]:
     found = _Found()
-    has_counts = recording.summary is not None and recording.summary.counts is not None
-    whole = recording.summary is None or not has_counts
+    summary = recording.summary
+    whole = (
+        summary is None or summary.counts is None or summary.metadata_count > len(summary.metadata)
+    )
     _survey(recording, found, actions, whole)
     for mapping in recording.metadata():
         _take_metadata(found, mapping)
@@ -202,6 +205,11 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
         ],
         "metadata": found.metadata,
         "actions": _told_actions(recording, actions, found, whole) if actions else None,
+        "numbers": sorted(
+            channel.topic
+            for channel in recording.channels.values()
+            if channel.kind is not None and channel.kind.use == "numbers"
+        )[:MOST_NAMED],
         "damage": list(brief(found.damage)),
         "span_ns": found.span_ns,
     }

@@ -58,7 +58,7 @@ _MESSAGE_INDEX = 0x07
 class Summary:
     """What the end of a file says of it. counts: messages by channel, None where it does not say.
 
-    span_ns: (first, last) time of the log.
+    span_ns: (first, last) time of the log. metadata_count: that there are, whether named or not.
     """
 
     schemas: dict[int, Any] = field(default_factory=dict)
@@ -67,6 +67,7 @@ class Summary:
     metadata: list[Any] = field(default_factory=list)
     counts: Mapping[int, int] | None = None
     span_ns: tuple[int, int] | None = None
+    metadata_count: int = 0
 
     @property
     def names_all(self) -> bool:
@@ -269,6 +270,7 @@ def _put(summary: Summary, record: Any) -> None:
         summary.metadata.append(record)
     else:
         summary.counts = dict(record.channel_message_counts)
+        summary.metadata_count = record.metadata_count
         if record.message_count:
             summary.span_ns = (record.message_start_time, record.message_end_time)
 
@@ -334,7 +336,8 @@ def index_topic(recording: Recording, topic: str) -> TopicIndex:
         else:
             ids = set(recording.ids_of(topic))
     if not ids:
-        raise damaged(f"{recording.name}: has no topic '{topic}' of a type that is read")
+        why = "".join(f"; {sentence}" for sentence in brief(sentences))
+        raise damaged(f"{recording.name}: has no topic '{topic}' of a type that is read{why}")
     kind = recording.channels[min(ids)].kind
     assert kind is not None
     stated = recording.count_of(topic)
