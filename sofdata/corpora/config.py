@@ -97,6 +97,17 @@ class SequenceConfig(Section):
         description="The name of a text file that lies beside the pictures of each folder, with "
         "the time of each picture in s, a line each; it counts in place of `fps`.",
     )
+    clock: Literal["stamp", "log", "publish"] | None = Field(
+        None,
+        description="Which times of the messages in MCAP files and bags count: the stamps in them, "
+        "or when they were logged or published. Null: the stamps of a topic where all are set and "
+        "none goes back, else those of the log.",
+    )
+    actions: str | None = Field(
+        None,
+        description="The topic of MCAP files and bags that holds the actions, such as /cmd_vel, "
+        "for `--with-actions`; nothing else in a recording says which it is.",
+    )
 
 
 def pieces_of(uri: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ LABEL = {
     "epic": "video_id",
     "kinetics": "youtube_id",
     "lerobot": "episode",
+    "mcap": "recording",
     "panda70m": "videoID",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.

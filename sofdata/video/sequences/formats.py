@@ -25,6 +25,9 @@ class SequenceFormat:
 
 FORMATS = {
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
+    "mcap": SequenceFormat(
+        "sofdata.video.sequences.mcap", ("mcap", "rosbags", "google.protobuf"), "mcap"
+    ),
 }
 
 
