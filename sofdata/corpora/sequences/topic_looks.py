@@ -1,4 +1,4 @@
-"""What a look into an MCAP file says, checked like any input."""
+"""What a look into a recording of topics says, checked like any input."""
 
 from __future__ import annotations
 
