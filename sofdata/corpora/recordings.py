@@ -18,6 +18,7 @@ LABEL = {
     "lerobot": "episode",
     "mcap": "recording",
     "panda70m": "videoID",
+    "rosbag": "recording",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.
 _CLIP = re.compile(r"(\d{4,})_\d{3,}")

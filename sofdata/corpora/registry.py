@@ -18,6 +18,7 @@ from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
 from sofdata.corpora.sequences.mcap import McapRecordings
+from sofdata.corpora.sequences.rosbag import RosBags
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -38,6 +39,7 @@ CORPORA: tuple[Corpus, ...] = (
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
+    RosBags(),
     McapRecordings(),
     FrameFolders(),
     FolderCorpus(),

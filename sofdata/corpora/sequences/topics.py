@@ -170,7 +170,7 @@ class TopicCorpus(ABC):
             name = clean(topic.topic)
             zero_ns = topic.zero_ns(self.config.clock)
             entry = Entry(
-                id=f"{file.item.rel}/{name.lstrip('/')}",
+                id=file.id_of(name),
                 uri=replace(file.item.place, sequence=place.text).uri,
                 size_bytes=file.item.size_bytes,
                 text=look.text(),
@@ -211,6 +211,11 @@ class File:
     def look(self) -> Look:
         assert isinstance(self.said, Look)
         return self.said
+
+    def id_of(self, topic: str) -> str:
+        """Of a video: where its recording lies, and the topic."""
+        folder = "" if self.item.rel == "." else f"{self.item.rel}/"
+        return f"{folder}{topic.lstrip('/')}"
 
 
 def _unread(file: File) -> Entry:

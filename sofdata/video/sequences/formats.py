@@ -28,6 +28,9 @@ FORMATS = {
     "mcap": SequenceFormat(
         "sofdata.video.sequences.mcap", ("mcap", "rosbags", "google.protobuf"), "mcap"
     ),
+    "rosbag": SequenceFormat(
+        "sofdata.video.sequences.rosbag", ("rosbags", "mcap", "lz4"), "rosbag"
+    ),
 }
 
 

@@ -78,10 +78,16 @@ class Summary:
 
 
 class Channel(NamedTuple):
-    """A topic as one writer fills it. kind: None for a type that is not read."""
+    """A topic as one writer fills it. kind: None for a type that is not read.
+
+    type, encoding, definition: as the file has them.
+    """
 
     topic: str
     kind: MessageType | None
+    type: str = ""
+    encoding: str = ""
+    definition: bytes = b""
 
 
 class Recording:
@@ -208,10 +214,10 @@ class Recording:
         if channel.id in self.channels:
             return
         schema = self._schemas.get(channel.schema_id)
-        kind = None
-        if schema is not None:
-            kind = known_type(schema.name, channel.message_encoding, schema.data)
-        self.channels[channel.id] = Channel(channel.topic, kind)
+        encoding = channel.message_encoding
+        kind = known_type(schema.name, encoding, schema.data) if schema is not None else None
+        about = (schema.name, encoding, schema.data) if schema is not None else ("", encoding)
+        self.channels[channel.id] = Channel(channel.topic, kind, *about)
 
 
 def read_summary(file: BinaryIO, size: int) -> Summary | None:

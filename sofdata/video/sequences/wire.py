@@ -113,6 +113,14 @@ def is_same(name: str, wire: Wire, definition: str | bytes) -> bool:
     return "@" in text or "module " in text or _declared(text)[: len(wanted)] == wanted
 
 
+def digest(name: str, wire: Wire) -> str:
+    """The hash of a type of ROS as its bags state it: MD5 of ROS 1, RIHS01 of ROS 2; else ""."""
+    full = name.replace("/", "/msg/")
+    if wire == "ros1":
+        return str(_store(wire).generate_msgdef(full)[1])
+    return str(_store(wire).hash_rihs01(full)) if wire == "cdr" else ""
+
+
 def parsed(name: str, wire: Wire, data: bytes | memoryview) -> Any:
     """The fields of a message, as attributes. Raises `DamagedMessage`.
 

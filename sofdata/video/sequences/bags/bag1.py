@@ -118,7 +118,7 @@ class Bag1:
     ) -> Iterator[bytes | None]:
         """As of `Bag`."""
         for number in numbers:
-            chunk, offset, _ = index.places[number].tolist()
+            chunk, offset = index.places[number, :2].tolist()
             PROGRESS.packets += 1
             try:
                 yield self._message(self._found.chunks[chunk], offset, head_bytes)
@@ -294,7 +294,7 @@ class Bag1:
         had: dict[int, int] = defaultdict(int)
         try:
             for connection, times_ns, offsets in self._chunk_index(chunk, set(wanted)):
-                wanted[connection].add(times_ns, number, offsets, 0)
+                wanted[connection].add(times_ns, number, offsets)
                 had[connection] += len(times_ns)
         except BadRecord as error:
             for connection in wanted:

@@ -1,11 +1,10 @@
 """Bags of ROS 2: a folder with metadata.yaml and one or several files, or one such file alone.
 
-Files may be packed (.db3.zstd), or each message in them. One is open at a time.
+Files may be packed (.db3.zstd, .mcap.zstd), or each message in them. One is open at a time.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -13,20 +12,24 @@ from pathlib import Path
 
 from sofdata.errors import InputError
 from sofdata.video.ranges import RangeFile, Source
-from sofdata.video.sequences.bags.db3 import Db3, joined
+from sofdata.video.sequences.bags.db3 import Db3
+from sofdata.video.sequences.bags.mcap import McapFile
 from sofdata.video.sequences.bags.metadata import NAME, Metadata, read_metadata
 from sofdata.video.sequences.bags.spool import ZSTD, LocalFile
 from sofdata.video.sequences.bags.store import (
     MOST_MESSAGE_BYTES,
+    WIDTH,
     Bag,
     Index,
     IndexParts,
     Topic,
+    joined,
 )
 from sofdata.video.sequences.bags.unpack import unpacked, unpacked_head
 from sofdata.video.sequences.base import damaged
 
-SUFFIXES = (".db3",)
+SUFFIXES = (".db3", ".mcap")
+FILE = WIDTH - 1  # the column of the number of a file
 # Messages begin with how they are encoded, 00 01 00 00; those packed one by one with this.
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -57,7 +60,7 @@ class Bag2:
             except InputError:
                 continue  # as `_topics` has told
             for topic, found in part.index(set(parts) & set(part.topics)).items():
-                parts[topic].add(found.times_ns, found.places[:, 0], found.places[:, 1], number)
+                parts[topic].add(found.times_ns, *found.places[:, :FILE].T, number)
                 parts[topic].words += found.words
                 parts[topic].lost += found.lost
         return {topic: self._finished(topic, each) for topic, each in parts.items()}
@@ -66,10 +69,9 @@ class Bag2:
         self, index: Index, numbers: Iterable[int], head_bytes: int | None = None
     ) -> Iterator[bytes | None]:
         """As of `Bag`."""
-        for file, group in itertools.groupby(numbers, lambda number: int(index.places[number, 2])):
-            part = self._part(file)
-            for number in group:
-                yield _message(part, index, number, head_bytes)
+        for number in numbers:
+            part = self._part(int(index.places[number, FILE]))
+            yield _message(part, index, number, head_bytes)
 
     def _finished(self, topic: str, parts: IndexParts) -> Index:
         """Where fewer messages are there than metadata.yaml tells of, they are lost."""
@@ -139,8 +141,11 @@ def _message(part: Bag, index: Index, number: int, head_bytes: int | None) -> by
 
 def _opened(local: LocalFile, source: Source) -> Bag:
     """Raises `InputError`, with the temporary file removed."""
+    name = str(source)
     try:
-        return Db3(local.path, str(source))
+        if name.removesuffix(ZSTD).endswith(SUFFIXES[1]):
+            return McapFile(local.path, name)
+        return Db3(local.path, name)
     except InputError:
         local.close()
         raise

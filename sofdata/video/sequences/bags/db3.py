@@ -20,7 +20,14 @@ import numpy as np
 
 from sofdata.video.probe import Unusable
 from sofdata.video.progress import PROGRESS
-from sofdata.video.sequences.bags.store import MOST_MESSAGE_BYTES, Index, IndexParts, Topic
+from sofdata.video.sequences.bags.store import (
+    MOST_MESSAGE_BYTES,
+    Index,
+    IndexParts,
+    Topic,
+    joined,
+    short_type,
+)
 from sofdata.video.sequences.base import damaged
 
 MOST_TOPICS = 10_000
@@ -90,7 +97,7 @@ class Db3:
         cursor = self._db.execute(rows_of, (topic,))
         while rows := cursor.fetchmany(_ROWS):
             table = np.array(rows, np.int64)
-            parts.add(table[:, 1], table[:, 0], 0, 0)
+            parts.add(table[:, 1], table[:, 0])
 
     def _message(self, row: int, head_bytes: int | None) -> bytes | None:
         try:
@@ -196,25 +203,3 @@ def _definitions(db: sqlite3.Connection) -> dict[str, list[str]]:
     except sqlite3.Error:
         return {}
     return found
-
-
-def short_type(type: str) -> str:
-    """A type as ROS 1 writes it: sensor_msgs/msg/Image is sensor_msgs/Image."""
-    return type.replace("/msg/", "/", 1)
-
-
-def joined(one: Topic, other: Topic) -> Topic:
-    """What two files of a bag, or two rows of one, say of a topic."""
-    problem = one.problem or other.problem
-    if (one.type, one.encoding) != (other.type, other.encoding):
-        problem = f"messages of several types lie on this topic: {one.type}, {other.type}"
-    counts = None if None in (one.count, other.count) else (one.count or 0) + (other.count or 0)
-    return Topic(
-        one.name,
-        one.type,
-        one.encoding,
-        one.digests | other.digests,
-        one.definitions | other.definitions,
-        counts,
-        problem,
-    )
