@@ -27,10 +27,10 @@ from sofdata.video.sequences.stream import SequenceStream
 from tests.mcaps import (
     BARE,
     COMPRESSION,
-    File,
     IMAGE,
     NO_INDEX,
     START_NS,
+    File,
     Say,
     as_json,
     by_time,
