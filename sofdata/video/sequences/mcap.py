@@ -16,19 +16,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import Rows, damaged
-from sofdata.video.sequences.mcapfile import (
-    Channel,
-    Fetcher,
-    Recording,
-    TopicIndex,
-    brief,
-    index_topic,
-)
+from sofdata.video.sequences.mcapfile import Channel, Fetcher, Recording, index_topic
 from sofdata.video.sequences.mcaprecords import (
     MOST_MESSAGE_BYTES,
     ChunkEnd,
@@ -36,32 +26,25 @@ from sofdata.video.sequences.mcaprecords import (
     Event,
     Message,
 )
-from sofdata.video.sequences.messages import MessageType, UnfitMessage
+from sofdata.video.sequences.messages import MessageType
 from sofdata.video.sequences.place import SequencePlace
-from sofdata.video.sequences.recorded import (
-    Clocked,
-    RecordedPictures,
-    clocked,
-    on_clock_of,
+from sofdata.video.sequences.recorded import RecordedPictures, clocked, on_clock_of
+from sofdata.video.sequences.topics import (
+    MOST_CHARACTERS,
+    MOST_NAMED,
+    MOST_TEXT_BYTES,
+    MOST_TEXTS,
+    TEXT_TOPICS,
+    TextsSaid,
+    TopicLook,
+    brief,
+    rate_of,
+    rows_of,
 )
-from sofdata.video.sequences.wire import DamagedMessage
 
-# Topics of std_msgs/String that say what is done, and keys of metadata that do.
-TEXT_TOPICS = (
-    "/instruction",
-    "/language_instruction",
-    "/task",
-    "/task_description",
-    "/prompt",
-)
+# Keys of metadata that say what is done.
 TEXT_KEYS = ("instruction", "language_instruction", "task", "task_description", "prompt")
-MOST_TRIES = 20  # messages of a topic that may be damaged before it is given up
-MOST_TEXTS = 4096
-MOST_CHARACTERS = 4096
-MOST_TEXT_BYTES = 1 << 20
-MOST_NAMED = 64  # topics that may be actions
 LOOKED_AT_CHUNKS = 32  # for the rate of actions
-NS = 1e9
 
 
 def open_sequence(source: Source, place: SequencePlace) -> RecordedPictures:
@@ -95,77 +78,21 @@ def read_rows(source: Source, place: SequencePlace) -> Rows:
             raise damaged(f"{recording.name}: {what}: {'; '.join(actions.damage[1])}")
         of_pictures = clocked(pictures.times, place.get("clock"))
         found = on_clock_of(of_pictures, actions.times, pictures.times, f"'{topic}'")
-        return _rows(Fetcher(recording, actions.places), actions, found, of_pictures)
+        fetch = Fetcher(recording, actions.places)
+        return rows_of(fetch, actions.kind, len(actions.times), found, of_pictures)
     finally:
         recording.close()
-
-
-def _rows(fetch: Fetcher, actions: TopicIndex, found: Clocked, pictures: Clocked) -> Rows:
-    """In order of time; of several at one time the last."""
-    values: list[Any] = [None] * len(actions.times)
-    names: tuple[str, ...] = ()
-    for number in range(len(values)):
-        data = fetch(number)
-        if data is None:
-            raise damaged(f"message {number} of {actions.kind.name} cannot be had")
-        try:
-            numbers = actions.kind.numbers(data)
-        except (DamagedMessage, UnfitMessage) as error:
-            raise damaged(f"message {number} of {actions.kind.name}: {error}") from None
-        names = names or numbers.names
-        values[number] = _in_order(names, numbers.names, numbers.values, number)
-    times_s = found.times_s(pictures.zero_ns)
-    if np.isnan(times_s).any():
-        raise Unusable("no_times", f"some messages of {actions.kind.name} have no time")
-    table = np.array(values, np.float32).reshape(len(values), len(names))[found.order]
-    last = np.append(np.diff(times_s) > 0, True)[: len(times_s)]
-    return Rows(table[last], times_s[last])
-
-
-def _in_order(names: tuple[str, ...], own: tuple[str, ...], values: Any, number: int) -> Any:
-    """The numbers of a message in the order of the first one: joints may come in any."""
-    if own == names:
-        return values
-    if sorted(own) != sorted(names):
-        raise damaged(
-            f"message {number} has the numbers {', '.join(own):.80}, where the first one has "
-            f"{', '.join(names):.80}"
-        )
-    return values[[own.index(name) for name in names]]
 
 
 # Looking
 
 
 @dataclass(slots=True)
-class _Topic:
-    """What is known of a topic of pictures or actions.
-
-    first_ns: (time of the log, stamp or None) of its first message. numbers: of its first action.
-    """
-
-    kind: MessageType
-    count: int = 0
-    tries: int = 0
-    codec: str = ""
-    left_out: str = ""
-    why: str = ""
-    first_ns: tuple[int, int | None] | None = None
-    numbers: tuple[str, ...] = ()
-    log_ns: list[int] = field(default_factory=list)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether nothing more is to be learned of it."""
-        return bool(self.codec or self.left_out or self.numbers) or self.tries >= MOST_TRIES
-
-
-@dataclass(slots=True)
 class _Found:
-    """What a look has found so far. texts: (time of the log, topic, text)."""
+    """What a look has found so far."""
 
-    topics: dict[str, _Topic] = field(default_factory=dict)
-    texts: list[tuple[int, str, str]] = field(default_factory=list)
+    topics: dict[str, TopicLook] = field(default_factory=dict)
+    texts: TextsSaid = field(default_factory=TextsSaid)
     metadata: list[str] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     span_ns: tuple[int, int] | None = None
@@ -199,10 +126,8 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
         for topic, each in found.topics.items():
             each.count = recording.count_of(topic) or 0
     return {
-        "topics": [_told(topic, each) for topic, each in found.topics.items() if topic != actions],
-        "texts": [
-            {"log_ns": log_ns, "topic": topic, "text": text} for log_ns, topic, text in found.texts
-        ],
+        "topics": [each.told(topic) for topic, each in found.topics.items() if topic != actions],
+        "texts": found.texts.told,
         "metadata": found.metadata,
         "actions": _told_actions(recording, actions, found, whole) if actions else None,
         "numbers": sorted(
@@ -210,7 +135,7 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
             for channel in recording.channels.values()
             if channel.kind is not None and channel.kind.use == "numbers"
         )[:MOST_NAMED],
-        "damage": list(brief(found.damage)),
+        "damage": list(brief([*found.damage, *found.texts.wrong])),
         "span_ns": found.span_ns,
     }
 
@@ -248,7 +173,7 @@ def _add_unread(recording: Recording, found: _Found) -> None:
         if is_picture and channel.topic not in found.topics and recording.count_of(channel.topic):
             assert channel.kind is not None
             why = "; ".join(found.damage) or "none of its messages can be found"
-            found.topics[channel.topic] = _Topic(channel.kind, why=why)
+            found.topics[channel.topic] = TopicLook(channel.kind, why=why)
 
 
 def _take(recording: Recording, found: _Found, event: Event, actions: str) -> None:
@@ -275,11 +200,12 @@ def _take_message(
 ) -> None:
     if kind.use == "text":
         if channel.topic in TEXT_TOPICS:
-            _take_text(found, channel.topic, kind, message)
+            data = message.read(min(message.length, MOST_TEXT_BYTES))
+            found.texts.take(channel.topic, kind, message.log_ns, data)
         return
     if kind.use == "numbers" and channel.topic != actions:
         return
-    each = found.topics.setdefault(channel.topic, _Topic(kind))
+    each = found.topics.setdefault(channel.topic, TopicLook(kind))
     if kind != each.kind:
         return
     each.count += 1
@@ -287,36 +213,7 @@ def _take_message(
         each.log_ns.append(message.log_ns)
     if each.is_known or message.length > MOST_MESSAGE_BYTES:
         return
-    _learn(each, message)
-
-
-def _learn(each: _Topic, message: Message) -> None:
-    """Look into a message, the first or the next after damaged ones."""
-    each.tries += 1
-    data = message.read(message.length)
-    try:
-        if each.first_ns is None:
-            each.first_ns = message.log_ns, each.kind.stamp_ns(data)
-        if each.kind.use == "numbers":
-            each.numbers = each.kind.numbers(data).names
-            return
-        each.left_out = each.kind.left_out(data)
-        each.codec = "" if each.left_out else each.kind.codec(data)
-    except (DamagedMessage, UnfitMessage) as error:
-        each.why = str(error)
-
-
-def _take_text(found: _Found, topic: str, kind: MessageType, message: Message) -> None:
-    """What is said; again what was said last tells nothing new."""
-    try:
-        text = kind.text(message.read(min(message.length, MOST_TEXT_BYTES))).strip()
-    except DamagedMessage as error:
-        found.damage.append(f"{topic}: {error}")
-        return
-    if text and (not found.texts or found.texts[-1][1:] != (topic, text)):
-        if len(found.texts) >= MOST_TEXTS:
-            raise damaged(f"{topic}: has more than {MOST_TEXTS} texts")
-        found.texts.append((message.log_ns, topic, text[:MOST_CHARACTERS]))
+    each.learn(message.log_ns, message.read(message.length))
 
 
 def _take_metadata(found: _Found, mapping: Mapping[str, str]) -> None:
@@ -326,18 +223,6 @@ def _take_metadata(found: _Found, mapping: Mapping[str, str]) -> None:
             found.metadata.append(text)
 
 
-def _told(topic: str, each: _Topic) -> dict[str, Any]:
-    return {
-        "topic": topic,
-        "type": each.kind.name,
-        "count": each.count,
-        "codec": each.codec,
-        "left_out": each.left_out,
-        "why": each.why,
-        "first_ns": each.first_ns,
-    }
-
-
 def _told_actions(
     recording: Recording, topic: str, found: _Found, whole: bool
 ) -> dict[str, Any] | None:
@@ -345,17 +230,11 @@ def _told_actions(
     each = found.topics.get(topic)
     if each is None or each.kind.use != "numbers":
         return None
-    rate = _rate([each.log_ns] if whole else _some_times(recording, topic))
+    rate = rate_of([each.log_ns] if whole else _some_times(recording, topic))
     if not rate:  # the file keeps no index of its messages
         log_ns = index_topic(recording, topic).times.log
-        rate = _rate([log_ns.tolist()])
-    return {
-        "type": each.kind.name,
-        "names": each.numbers,
-        "count": each.count,
-        "fps": rate,
-        "why": each.why,
-    }
+        rate = rate_of([log_ns])
+    return each.told_actions(rate)
 
 
 def _some_times(recording: Recording, topic: str) -> list[list[int]]:
@@ -373,10 +252,3 @@ def _some_times(recording: Recording, topic: str) -> list[list[int]]:
         several = [recording.log_times_in(chunk, ids) for chunk in chunks[first:end]]
         stretches.append([time for times in several for time in times])
     return stretches
-
-
-def _rate(stretches: list[list[int]]) -> float:
-    """Messages a second by the median of the steps between them, 0 where there are none."""
-    steps = np.concatenate([np.diff(np.sort(np.array(each, np.float64))) for each in stretches])
-    steps = steps[steps > 0]
-    return round(NS / float(np.median(steps)), 3) if len(steps) else 0.0

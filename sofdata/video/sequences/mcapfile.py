@@ -46,6 +46,7 @@ from sofdata.video.sequences.mcaprecords import (
 )
 from sofdata.video.sequences.messages import MessageType, known_type
 from sofdata.video.sequences.recorded import NOT_SET, MessageTimes
+from sofdata.video.sequences.topics import brief
 from sofdata.video.sequences.wire import DamagedMessage
 
 MOST_SUMMARY_BYTES = 1 << 29
@@ -365,12 +366,6 @@ def _stamp_ns(recording: Recording, message: Message) -> int:
 def _signed(ns: int) -> int:
     """Nanoseconds as int64, of which any two have a difference: within 146 years of 1970."""
     return ns if -(1 << 62) <= ns < 1 << 62 else NOT_SET
-
-
-def brief(sentences: list[str], most: int = 5) -> tuple[str, ...]:
-    """The first few sentences, and how many there are."""
-    more = (f"and {len(sentences) - most} more like these",) if len(sentences) > most else ()
-    return (*sentences[:most], *more)
 
 
 class Fetcher:
