@@ -126,7 +126,10 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
         for topic, each in found.topics.items():
             each.count = recording.count_of(topic) or 0
     return {
-        "topics": [each.told(topic) for topic, each in found.topics.items() if topic != actions],
+        "topics": [
+            *(each.told(topic) for topic, each in found.topics.items() if topic != actions),
+            *_refused(recording, found),
+        ],
         "texts": found.texts.told,
         "metadata": found.metadata,
         "actions": _told_actions(recording, actions, found, whole) if actions else None,
@@ -138,6 +141,24 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
         "damage": list(brief([*found.damage, *found.texts.wrong])),
         "span_ns": found.span_ns,
     }
+
+
+def _refused(recording: Recording, found: _Found) -> list[dict[str, Any]]:
+    """Topics of pictures of types that are not read."""
+    refused = {
+        channel.topic: {
+            "topic": channel.topic,
+            "type": channel.type,
+            "count": 0,
+            "codec": "",
+            "left_out": channel.refused,
+            "why": "",
+            "first_ns": None,
+        }
+        for channel in recording.channels.values()
+        if channel.refused and channel.topic not in found.topics
+    }
+    return list(refused.values())
 
 
 def _survey(recording: Recording, found: _Found, actions: str, whole: bool) -> None:
