@@ -39,6 +39,7 @@ from sofdata.video.sequences.topics import (
     TopicLook,
     brief,
     rate_of,
+    refused_topic,
     rows_of,
 )
 
@@ -126,7 +127,10 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
         for topic, each in found.topics.items():
             each.count = recording.count_of(topic) or 0
     return {
-        "topics": [each.told(topic) for topic, each in found.topics.items() if topic != actions],
+        "topics": [
+            *(each.told(topic) for topic, each in found.topics.items() if topic != actions),
+            *_refused(recording, found),
+        ],
         "texts": found.texts.told,
         "metadata": found.metadata,
         "actions": _told_actions(recording, actions, found, whole) if actions else None,
@@ -138,6 +142,16 @@ def _look(recording: Recording, actions: str) -> dict[str, Any]:
         "damage": list(brief([*found.damage, *found.texts.wrong])),
         "span_ns": found.span_ns,
     }
+
+
+def _refused(recording: Recording, found: _Found) -> list[dict[str, Any]]:
+    """Topics of pictures of types that are not read."""
+    refused = {
+        channel.topic: refused_topic(channel.topic, channel.type, channel.refused)
+        for channel in recording.channels.values()
+        if channel.refused and channel.topic not in found.topics
+    }
+    return list(refused.values())
 
 
 def _survey(recording: Recording, found: _Found, actions: str, whole: bool) -> None:

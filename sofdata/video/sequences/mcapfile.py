@@ -44,7 +44,7 @@ from sofdata.video.sequences.mcaprecords import (
     walk,
     walk_chunk,
 )
-from sofdata.video.sequences.messages import MessageType, known_type
+from sofdata.video.sequences.messages import MessageType, known_type, refused_pictures
 from sofdata.video.sequences.recorded import NOT_SET, MessageTimes
 from sofdata.video.sequences.topics import brief
 from sofdata.video.sequences.wire import DamagedMessage
@@ -80,12 +80,14 @@ class Summary:
 class Channel(NamedTuple):
     """A topic as one writer fills it. kind: None for a type that is not read.
 
-    type, encoding, definition: as the file has them.
+    type, encoding, definition: as the file has them. refused: why it is not read, of a type that
+    holds pictures.
     """
 
     topic: str
     kind: MessageType | None
     type: str = ""
+    refused: str = ""
     encoding: str = ""
     definition: bytes = b""
 
@@ -214,10 +216,12 @@ class Recording:
         if channel.id in self.channels:
             return
         schema = self._schemas.get(channel.schema_id)
-        encoding = channel.message_encoding
-        kind = known_type(schema.name, encoding, schema.data) if schema is not None else None
-        about = (schema.name, encoding, schema.data) if schema is not None else ("", encoding)
-        self.channels[channel.id] = Channel(channel.topic, kind, *about)
+        if schema is None:
+            self.channels[channel.id] = Channel(channel.topic, None)
+            return
+        said = schema.name, channel.message_encoding, schema.data
+        kind, refused = known_type(*said), refused_pictures(*said)
+        self.channels[channel.id] = Channel(channel.topic, kind, schema.name, refused, *said[1:])
 
 
 def read_summary(file: BinaryIO, size: int) -> Summary | None:

@@ -38,6 +38,11 @@ _ENCODED = (
     "foxglove.CompressedImage",
 )
 PICTURES = (*_RAW, *_VIDEO, _FFMPEG, *_ENCODED)
+# Types of pictures that are not read, and that a user should hear of.
+OTHER_PICTURES = (
+    "theora_image_transport/Packet",
+    "x264_image_transport/x264Packet",
+)
 TEXTS = ("std_msgs/String",)
 # What a message calls the coding of its packets, and FFmpeg's decoder for it.
 CODECS = {
@@ -191,6 +196,20 @@ def known_type(name: str, form: str, definition: str | bytes = "") -> MessageTyp
     "protobuf", "json". definition: what the file says of the type, to be compared; "": nothing.
     """
     return MessageType.known(name, form, definition)
+
+
+def refused_pictures(name: str, form: str, definition: str | bytes = "") -> str:
+    """Why a type that holds pictures is not read, in words for a count; "" for any other type.
+
+    Arguments as of `known_type`.
+    """
+    short = name.replace("/msg/", "/")
+    if short in OTHER_PICTURES:
+        return f"type {short}"
+    if short not in PICTURES or known_type(name, form, definition) is not None:
+        return ""
+    known = form in wire.WIRES and wire.is_known(short, wire.WIRES[form])
+    return f"other definition of {short}" if known else f"{short} in the form '{form:.20}'"
 
 
 # Pictures

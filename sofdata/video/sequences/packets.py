@@ -98,7 +98,9 @@ class PacketPictures:
     def _show(self, frame: Any) -> None:
         if frame.pts is None or frame.is_corrupt:
             return
-        if frame.pts <= self._last:
+        if frame.pts == self._last:
+            raise damaged(f"{self._codec}: a packet holds more than one picture")
+        if frame.pts < self._last:
             raise damaged(
                 f"{self._codec}: its pictures are shown in another order than they come in "
                 "(B-frames), so their times cannot be told"

@@ -14,7 +14,7 @@ Options of a look: `actions`, a topic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from sofdata.video.sequences.bags.bag2 import SUFFIXES, Bag2
 from sofdata.video.sequences.bags.spool import ZSTD
 from sofdata.video.sequences.bags.store import Bag, Index, Topic
 from sofdata.video.sequences.base import Rows, damaged
-from sofdata.video.sequences.messages import MessageType, known_type
+from sofdata.video.sequences.messages import MessageType, known_type, refused_pictures
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.recorded import (
     NOT_SET,
@@ -45,6 +45,7 @@ from sofdata.video.sequences.topics import (
     TopicLook,
     brief,
     rate_of,
+    refused_topic,
     rows_of,
 )
 from sofdata.video.sequences.wire import DamagedMessage, digest
@@ -121,9 +122,7 @@ def _indexed(bag: Bag, source: str, name: str, use: str) -> _Indexed:
         raise Unusable("other_type", f"{source}: '{name}': {why}")
     kind = _kind(topic)
     if kind is None or kind.use != use:
-        raise Unusable(
-            "other_type", f"{source}: '{name}' holds no {use}: its type is {topic.type}"
-        )
+        raise Unusable("other_type", f"{source}: '{name}' holds no {use}: its type is {topic.type}")
     return _Indexed(bag, kind, bag.index([name])[name])
 
 
@@ -196,7 +195,10 @@ def _look(bag: Bag, actions: str) -> dict[str, Any]:
             looked[name] = _learned(found, bag.topics[name])
     damage = [word for index in indexes.values() for word in index.words]
     return {
-        "topics": [each.told(name) for name, each in looked.items() if name != actions],
+        "topics": [
+            *(each.told(name) for name, each in looked.items() if name != actions),
+            *(refused_topic(name, topic.type, why) for name, topic, why in _refused(bag)),
+        ],
         "texts": texts.told,
         "metadata": [],
         "actions": _told_actions(looked.get(actions), indexes.get(actions)),
@@ -204,6 +206,13 @@ def _look(bag: Bag, actions: str) -> dict[str, Any]:
         "damage": list(brief(dict.fromkeys([*damage, *texts.wrong]))),
         "span_ns": _span(indexes.values()),
     }
+
+
+def _refused(bag: Bag) -> Iterator[tuple[str, Topic, str]]:
+    """Topics of pictures of types that are not read, with why."""
+    for name, topic in bag.topics.items():
+        if _kind(topic) is None and (why := refused_pictures(topic.type, topic.encoding)):
+            yield name, topic, why
 
 
 def _is_wanted(name: str, kind: MessageType, actions: str) -> bool:

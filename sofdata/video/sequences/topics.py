@@ -90,6 +90,12 @@ class TopicLook:
         }
 
 
+def refused_topic(topic: str, type: str, why: str) -> dict[str, Any]:
+    """A topic of pictures of a type that is not read, as JSON."""
+    none = {"count": 0, "codec": "", "why": "", "first_ns": None}
+    return {"topic": topic, "type": type, "left_out": why, **none}
+
+
 @dataclass(slots=True)
 class TextsSaid:
     """What the topics of texts say. told: as JSON. wrong: sentences on what cannot be read."""

@@ -27,10 +27,10 @@ from sofdata.video.sequences.stream import SequenceStream
 from tests.mcaps import (
     BARE,
     COMPRESSION,
-    File,
     IMAGE,
     NO_INDEX,
     START_NS,
+    File,
     Say,
     as_json,
     by_time,
@@ -363,7 +363,10 @@ def test_definitions_that_are_not_the_known_ones_are_not_read(tmp_path: Path) ->
         channel = writer.register_channel("/cam", "cdr", schema)
         writer.add_message(channel, 1, images([1])[0].data, 1)
         writer.finish()
-    assert mcap.look(str(path), {})["topics"] == []
+    found = topic(path)
+    assert found["left_out"] == "other definition of sensor_msgs/CompressedImage"
+    with pytest.raises(Unusable, match="no topic '/cam' of a type that is read"):
+        opened(path)
 
 
 def test_a_remote_file_is_read_in_ranges(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mcap_protobuf.schema import build_file_descriptor_set
 from numpy.typing import NDArray
 
 from sofdata.video.sequences.images import DamagedImage, picture
-from sofdata.video.sequences.messages import Packet, UnfitMessage, known_type
+from sofdata.video.sequences.messages import Packet, UnfitMessage, known_type, refused_pictures
 from sofdata.video.sequences.wire import DamagedMessage
 from tests.conformance.barcode import draw, read
 from tests.robots import (
@@ -321,6 +321,10 @@ def test_other_types_and_forms_are_not_read() -> None:
     assert known_type("sensor_msgs/msg/PointCloud2", "cdr") is None
     assert known_type("sensor_msgs/msg/Image", "protobuf") is None
     assert known_type("foxglove.RawImage", "flatbuffer") is None
+    assert refused_pictures("sensor_msgs/msg/PointCloud2", "cdr") == ""
+    assert refused_pictures("sensor_msgs/msg/Image", "cdr") == ""
+    assert "in the form 'flatbuffer'" in refused_pictures("foxglove.RawImage", "flatbuffer")
+    assert "type theora" in refused_pictures("theora_image_transport/msg/Packet", "cdr")
 
 
 @pytest.mark.parametrize("form", ["ros1", "cdr"])
