@@ -129,9 +129,10 @@ class TestIngest:
     def test_the_same_bytes_wherever_it_lies_and_whatever_decodes(
         self, source: Path, remote: str, tmp_path: Path
     ) -> None:
-        ingest(source, tmp_path / "here", *SETTINGS)
-        ingest(source, tmp_path / "apart", *SETTINGS, "run.isolate=true")
-        ingest(remote, tmp_path / "away", *SETTINGS)
+        settings = (*SETTINGS, "with_actions=true")
+        ingest(source, tmp_path / "here", *settings)
+        ingest(source, tmp_path / "apart", *settings, "run.isolate=true")
+        ingest(remote, tmp_path / "away", *settings)
         assert hashes(tmp_path / "here") == hashes(tmp_path / "apart")
         assert hashes(tmp_path / "here") == hashes(tmp_path / "away")
 
@@ -339,13 +340,13 @@ class TestListing:
             "steps/language_instruction": [""] * 4,
             "steps/language_instruction_2": ["put it there", "", "", ""],
             "episode_metadata/task": ["put"],
-            "episode_metadata/episode_id": np.array([17]),
+            "episode_metadata/episode_id": np.array([123456789]),
         }
         made.write_dataset(tmp_path, {"train": [[record]]}, features)
         (entry,) = listed(tmp_path).entries
         assert entry.text == "put it there"
         assert entry.labels["task"] == "put"
-        assert entry.labels["episode_id"] == "17"
+        assert entry.labels["episode_id"] == "123456789"
         assert not entry.annotations.texts
 
     def test_instructions_as_code_points(self, tmp_path: Path) -> None:
@@ -419,6 +420,16 @@ class TestListing:
 
 
 class TestActions:
+    def test_a_flag_that_is_always_set_costs_one_action(self, tmp_path: Path) -> None:
+        record = made.episode(range(6)) | {"steps/is_last": np.ones(6, int)}
+        made.write_dataset(tmp_path, {"train": [[record]]})
+        listing = demonstrated(tmp_path)
+        entry = listing.entries[0]
+        assert entry.actions is not None
+        assert listing.actions is not None
+        track = Rlds().read_actions(Tree(str(tmp_path)), entry.actions, listing.actions)
+        assert track.values[:, 0].tolist() == [0, 1, 2, 3, 4]
+
     def test_parts_are_joined_in_order(self, tmp_path: Path) -> None:
         features = made.steps_of(
             observation=made.dictionary(image=made.image()),
@@ -628,6 +639,17 @@ class TestDamaged:
         listing = listed(tmp_path, fps=8)
         assert listing.entries[0].span_s == pytest.approx((0, 0.5))
         assert any("times that are no use" in note for note in listing.notes)
+
+    def test_times_that_go_back(self, tmp_path: Path) -> None:
+        features = made.steps_of(image=made.image(), timestamp=made.tensor())
+        record = {
+            **made.flags(4),
+            "steps/image": [encoded(n) for n in range(4)],
+            "steps/timestamp": np.array([0.0, -5, -4, -3]),
+        }
+        made.write_dataset(tmp_path, {"train": [[record]]}, features)
+        (entry,) = listed(tmp_path, fps=None).entries
+        assert entry.problem == "no_times"
 
     def test_no_step_at_all(self, tmp_path: Path) -> None:
         made.write_dataset(tmp_path, {"train": [[made.episode([])]]})
