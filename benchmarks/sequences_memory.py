@@ -7,9 +7,9 @@ the rest is a hole, so that it takes little space on the disk:
 - contiguous: all pictures one after the other; those of the hole are zeros, which are read.
 
 `sofdata ingest --with-actions` runs on each, with one worker that decodes in a process of its own,
-while the memory of all its processes is read from /proc every tenth of a second, as proportional set
-size: what several processes share, libraries above all, is divided among them. The TFRecord file is
-that of `sequences_memory_rlds.py`.
+while the memory of all its processes is read from /proc every tenth of a second, as proportional
+set size: what several processes share, libraries above all, is divided among them. The TFRecord
+file is that of `sequences_memory_rlds.py`.
 
     python benchmarks/sequences_memory.py [--gib 20]
 
