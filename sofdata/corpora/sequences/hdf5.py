@@ -53,6 +53,7 @@ class Hdf5Files:
     config: SequenceConfig = field(default_factory=SequenceConfig)
 
     name = "hdf5"
+    formats = ("hdf5",)
     summary = "HDF5: robomimic, LIBERO, ACT/ALOHA, and other files of pictures; --with-actions"
     example = "sofdata ingest aloha_episodes DEST --set sequences.fps=50"
 
