@@ -92,7 +92,7 @@ def _holds_episodes(names: Sequence[str]) -> bool:
 
 
 def _list(tree: Tree, arrays: Sequence[str]) -> Listing:
-    files = find_files(tree)
+    files = find_files(tree, with_stats=bool(arrays))
     if not files.videos and not files.broken:
         raise ConfigError(
             f"{tree.name} holds no video of AgiBot World: looked for observations/TASK/EPISODE/"

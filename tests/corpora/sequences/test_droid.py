@@ -386,6 +386,13 @@ def test_the_same_bytes_from_a_store(tmp_path: Path) -> None:
     assert hashes(tmp_path / "here") == hashes(tmp_path / "away")
 
 
+def test_settings_of_pictures_are_heeded_or_refused(bare: Path, tmp_path: Path) -> None:
+    (entry, *_) = Droid().configured(SequenceConfig(turn="rotate")).listing(Tree(str(bare))).entries
+    assert "turn=rotate" in parse(entry.uri).sequence
+    with pytest.raises(ConfigError, match=r"sequences\.times is set"):
+        ingest(bare, tmp_path / "d", "sequences.times=times.txt")
+
+
 def test_the_place_of_a_video_is_its_file(bare: Path) -> None:
     uri = entries(bare)[f"{ONE}/{WRIST}"].uri
     assert parse(without_sequence(uri)).file == f"{SUCCESS}/recordings/MP4/{WRIST}.mp4"
