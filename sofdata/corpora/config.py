@@ -109,6 +109,17 @@ class SequenceConfig(Section):
         description="'bgr': red and blue are exchanged, as where arrays of RGB were encoded by "
         "OpenCV, which takes BGR (compressed pictures of ALOHA).",
     )
+    clock: Literal["stamp", "log", "publish"] | None = Field(
+        None,
+        description="Which times of the messages in MCAP files and bags count: the stamps in them, "
+        "or when they were logged or published. Null: the stamps of a topic where all are set and "
+        "none goes back, else those of the log.",
+    )
+    actions: str | None = Field(
+        None,
+        description="The topic of MCAP files and bags that holds the actions, such as /cmd_vel, "
+        "for `--with-actions`; nothing else in a recording says which it is.",
+    )
 
     @property
     def shown(self) -> dict[str, str | None]:

@@ -20,7 +20,10 @@ LABEL = {
     "hdf5": "recording",
     "kinetics": "youtube_id",
     "lerobot": "episode",
+    "mcap": "recording",
     "panda70m": "videoID",
+    "rlds": "recording",
+    "rosbag": "recording",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.
 _CLIP = re.compile(r"(\d{4,})_\d{3,}")

@@ -21,6 +21,9 @@ from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
 from sofdata.corpora.sequences.hdf5 import Hdf5Files
+from sofdata.corpora.sequences.mcap import McapRecordings
+from sofdata.corpora.sequences.rlds.corpus import Rlds
+from sofdata.corpora.sequences.rosbag import RosBags
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -44,7 +47,10 @@ CORPORA: tuple[Corpus, ...] = (
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
+    RosBags(),
+    McapRecordings(),
     Hdf5Files(),
+    Rlds(),
     FrameFolders(),
     FolderCorpus(),
 )

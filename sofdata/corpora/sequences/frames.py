@@ -44,6 +44,7 @@ class FrameFolders:
     name = "frames"
     summary = "folders of numbered pictures, as of EPIC-KITCHENS' rgb_frames; sequences.fps"
     example = "sofdata ingest rgb_frames DEST --set sequences.fps=60"
+    formats = ("frames",)
 
     def configured(self, config: SequenceConfig) -> FrameFolders:
         """With the rate of the pictures, or the name of the files of their times."""

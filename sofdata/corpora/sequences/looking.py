@@ -15,7 +15,9 @@ from sofdata.video.isolate import DecoderDied
 from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Budget, RangeFile, Source
-from sofdata.video.sequences.isolated import RecordReader
+from sofdata.video.sequences.base import Rows
+from sofdata.video.sequences.isolated import RecordReader, own_reader
+from sofdata.video.sequences.place import SequencePlace
 
 READERS = 4  # processes; most of a look is waiting for a disk or a store
 
@@ -95,3 +97,12 @@ def readable(tree: Tree, where: Location) -> Iterator[Source]:
         budget.check()  # what a reader makes of a range that could not be had
         raise
     budget.check()
+
+
+def rows_in(tree: Tree, where: Location, place: SequencePlace) -> Rows:
+    """The numbers of a place in a file, for `read_actions`: read by the reader of this process.
+
+    Raises the `InputError` that the reader of the format does, and what a store raises.
+    """
+    with readable(tree, where) as source:
+        return own_reader().rows(source, place)

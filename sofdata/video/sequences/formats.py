@@ -29,6 +29,13 @@ FORMATS = {
     "film": SequenceFormat("sofdata.video.sequences.film"),
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
     "hdf5": SequenceFormat("sofdata.video.sequences.hdf5.reader", ("h5py",), "hdf5"),
+    "rlds": SequenceFormat("sofdata.video.sequences.rlds.reader", ("google_crc32c",), "rlds"),
+    "mcap": SequenceFormat(
+        "sofdata.video.sequences.mcap", ("mcap", "rosbags", "google.protobuf"), "mcap"
+    ),
+    "rosbag": SequenceFormat(
+        "sofdata.video.sequences.rosbag", ("rosbags", "mcap", "lz4"), "rosbag"
+    ),
 }
 
 

@@ -58,6 +58,8 @@ def picture(image: StoredImage, max_pixels: int | None) -> Picture:
     """
     if image is None:
         raise DamagedImage("a picture is missing")
+    if isinstance(image, DamagedImage):
+        raise image
     if isinstance(image, bytes):
         return _decoded(image, max_pixels)
     if isinstance(image, np.ndarray):
