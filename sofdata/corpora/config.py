@@ -94,9 +94,11 @@ class SequenceConfig(Section):
     )
     times: str | None = Field(
         None,
+        pattern=r"^[^/\\]+$",
         description="The name of a text file that lies beside the pictures of each folder, with "
-        "the time of each picture in s, a line each; it counts in place of `fps`.",
+        "the time of each picture, a number in each line; it counts in place of `fps`.",
     )
+    unit: Literal["s", "ms", "us", "ns"] = Field("s", description="What the `times` are in.")
 
 
 def pieces_of(uri: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ LABEL = {
     "ego4d": "video_uid",
     "epic": "video_id",
     "kinetics": "youtube_id",
+    "frames": "recording",
     "lerobot": "episode",
     "panda70m": "videoID",
 }

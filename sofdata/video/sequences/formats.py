@@ -25,6 +25,8 @@ class SequenceFormat:
 
 FORMATS = {
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
+    "tar": SequenceFormat("sofdata.video.sequences.tars"),
+    "parquet": SequenceFormat("sofdata.video.sequences.parquets"),
 }
 
 

@@ -43,7 +43,7 @@ def test_pictures_are_sampled_by_their_times(tmp_path: Path) -> None:
     assert stream.duration_s == pytest.approx(2)
     assert stream.report.salvaged == ""
     assert stream.report.covered_s == pytest.approx(2)
-    assert stream.decoder == "frames jpg"
+    assert stream.decoder == "frames mjpeg"
 
 
 def test_numbers_are_numbers_whatever_their_width(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_times_may_be_given_and_those_that_go_back_are_left_out(tmp_path: Path) 
 
 def test_a_list_of_times_of_another_length_is_an_error(tmp_path: Path) -> None:
     write_frames(tmp_path, range(6))
-    (tmp_path / "times.txt").write_text("0.0 0.1")
+    (tmp_path / "times.txt").write_text("0.0\n0.1\n")
     place = SequencePlace.of("frames", "frame_*.jpg", times="times.txt")
     with pytest.raises(Unusable, match="has 2 times for 6 pictures"):
         opened(tmp_path, place)
