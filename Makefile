@@ -16,9 +16,11 @@ train: demo
 	$(BIN)/sofdata train all --recipe small --data demo/videos-dataset \
 		--demos demo/demonstrations-dataset --out demo/models-small
 
-# Two processes, since a test waits now and then; each with one thread, so that two fill two cores.
+# Two processes, since a test waits now and then; each with one thread, so that two fill two cores. One
+# that a test takes with it is not started again, since it would run that test again.
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 \
+		--durations 20 --durations-min 10
 
 # Some of every package, in under a minute: which those are is decided in tests/quick.py.
 quick: $(VENV)/.test

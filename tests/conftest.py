@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,25 @@ def pytest_report_header() -> str:
     from tests.cluster.network import kind_of_network
 
     return f"clusters in tests: {kind_of_network()}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where nobody can ask once more, as in CI, each failure is written as it comes."""
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_FailuresAtOnce(config))
+
+
+class _FailuresAtOnce:
+    """A run that is cut off by its time says no more than what it has written."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+            what = f"{report.nodeid} ({report.when}, {report.duration:.0f} s)"
+            terminal.write_line(f"\nFAILED {what}\n{report.longreprtext[-3000:]}")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -346,7 +346,7 @@ def _execute(
     if prepared.origins is not None:
         units = prepared.origins.attach(generation.plan, units)
     # Ray stops before the tables need its memory
-    with closing(_events(units, job, early)) as events:
+    with _clean_if_stopped(job.dest), closing(_events(units, job, early)) as events:
         for event in events:
             if isinstance(event, UnitDone):
                 lock.check()  # a lease that was lost means that another driver commits here, too
@@ -366,6 +366,20 @@ def _execute(
         dataset = finish(job.dest, _all_committed(job.dest, prepared.held))
     job.dest.clear_scratch()
     return account.summary(dataset, len(units), len(generation.plan.units))
+
+
+@contextmanager
+def _clean_if_stopped(dest: Tree) -> Iterator[None]:
+    """Where work stops, remove what those workers had under way that had to be killed.
+
+    In a store the next run does it: to look for such uploads takes as long as the store likes.
+    """
+    try:
+        yield
+    except BaseException:
+        if dest.is_local:
+            dest.clear_scratch()
+        raise
 
 
 def _all_committed(dest: Tree, held: HeldPlan | None) -> Generation:

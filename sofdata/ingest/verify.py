@@ -26,6 +26,7 @@ from sofdata.ingest.libraries import recorded, sets_note
 from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.tables import tables_of
 from sofdata.ingest.units import Unit, unit_id
+from sofdata.loading.stored import read_split
 from sofdata.shards.columns import LedgerColumns
 from sofdata.shards.commit import committed_units, read_columns, shards_of
 from sofdata.shards.layout import (
@@ -36,6 +37,7 @@ from sofdata.shards.layout import (
     NEXT_LEDGER,
     PLAN,
     SHARDS,
+    SPLIT,
     WIDS,
     ledger_name,
 )
@@ -129,6 +131,7 @@ def verify(
         findings.append(Finding(DATASET, "its config does not have its config_sha256", Remedy.NONE))
     units = _counted(_check_units(dest, plan, dataset, fast), len(plan.units), on_unit)
     findings += _check_ledger(dest, plan, dataset, account, units)
+    findings += _check_split(dest, dataset)
     if not dataset.complete:
         what = "the ingest is not complete; run it again to resume"
         findings.append(Finding(DATASET, what, Remedy.TABLES))
@@ -286,6 +289,18 @@ def _check_uploads(dest: Tree) -> Iterator[Finding]:
     for name in dest.unfinished():
         what = "its upload is not finished: the process that started it was killed or still runs"
         yield Finding(name, what, Remedy.ABORT)
+
+
+def _check_split(dest: Tree, dataset: DatasetRecord) -> Iterator[Finding]:
+    """Check the stored split, where there is one: what it says, and that it says it once."""
+    try:
+        sides = read_split(dest, dataset)
+    except (ConfigError, InputError) as error:
+        yield Finding(SPLIT, str(error), Remedy.NONE)
+        return
+    if sides and (both := sorted({*sides.train} & {*sides.held_out})):
+        what = f"{len(both)} files are on both sides, such as {both[0]}; 'sofdata split --again'"
+        yield Finding(SPLIT, what, Remedy.NONE)
 
 
 def _check_totals(dest: Tree, dataset: DatasetRecord, account: Account) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from sofdata.edits.split import SplitBy, StoredSplit, split
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.loading.loader import Loader
-from sofdata.loading.split import HeldOut
+from sofdata.loading.split import HeldOut, Sides
 from sofdata.shards.layout import SPLIT
 from sofdata.storage.tree import Tree
 from tests.edits.tiny import append_tiny, ingest_tiny, merge_tiny, select_tiny, write_tiny
@@ -181,3 +181,17 @@ def test_a_split_by_what_there_is_not_is_refused(by: str) -> None:
 
 def _split(dest: Path, *, by: str = "file", share: float, again: bool = False) -> StoredSplit:
     return split(Tree(str(dest)), SplitBy(by, HeldOut(share)), again=again)
+
+
+def test_verify_finds_a_split_that_was_changed_or_says_two_things(dataset: Path) -> None:
+    _split(dataset, share=0.25)
+    path = dataset / SPLIT
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "train": stored["train"][1:]}))
+    (finding,) = verify(Tree(str(dataset)), fast=True).findings
+    assert finding.where == SPLIT
+    assert "changed by hand" in finding.what
+    both = Sides("by hand", tuple(stored["train"]), tuple(stored["train"][:1]))
+    path.write_bytes(both.to_json())
+    (finding,) = verify(Tree(str(dataset)), fast=True).findings
+    assert "1 files are on both sides" in finding.what

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import pytest
 
+from sofdata.errors import Interrupted
 from sofdata.ingest.config import load_config
 from sofdata.ingest.engines.crew import Crew
 from sofdata.ingest.job import UnitJob
@@ -27,7 +28,7 @@ from tests.helpers import hashes, ingest, sofdata
 from tests.ingest.engines.test_engines import start, wait_for_records
 
 PROCESSES = ("--engine", "processes")
-END_S = 10.0  # for processes to be gone; it takes a fraction of a second
+END_S = 60.0  # for processes to be gone; it takes a fraction of a second
 
 
 def workers_of(driver: int) -> list[int]:
@@ -161,7 +162,7 @@ def test_an_interrupted_run_stops_at_once_and_leaves_nothing(
     decoders = [child for pid in workers for child in children(pid)]
     assert workers
     os.killpg(process.pid, sent)  # as a terminal does for Ctrl-C
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "rerun the command to continue" in said
     assert "Traceback" not in said
@@ -170,6 +171,21 @@ def test_an_interrupted_run_stops_at_once_and_leaves_nothing(
     done = sofdata("ingest", corpus, tmp_path / "d", "--engine", "inline")
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "d") == hashes(dataset)
+
+
+def test_a_run_that_stops_removes_what_killed_workers_had_under_way(
+    corpus: Path, tmp_path: Path
+) -> None:
+    config = load_config(None, ["run.engine=processes", "run.workers=1"])
+    prepared = prepare(Tree(str(corpus)), Tree(str(tmp_path / "d")), config, "auto")
+
+    def stop(_: object) -> None:
+        (tmp_path / "d" / ".scratch" / "unit-of-one-that-was-killed").mkdir(parents=True)
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        execute(prepared, stop)
+    assert not (tmp_path / "d" / ".scratch").exists()
 
 
 def test_an_interruption_while_a_worker_starts_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
