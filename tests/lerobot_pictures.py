@@ -50,7 +50,7 @@ def schema(cameras: Sequence[str]) -> pa.Schema:
     value = {"feature": {"dtype": "float32", "_type": "Value"}, "length": 2, "_type": "List"}
     vectors = {"action": value, "observation.state": value}
     features = {**{camera: {"_type": "Image"} for camera in cameras}, **vectors, **plain}
-    kinds = {camera: IMAGE for camera in cameras} | {name: VECTOR for name in vectors} | PLAIN
+    kinds = dict.fromkeys(cameras, IMAGE) | dict.fromkeys(vectors, VECTOR) | PLAIN
     about = json.dumps({"info": {"features": features}})
     return pa.schema([*kinds.items()], {"huggingface": about})
 
