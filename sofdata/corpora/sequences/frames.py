@@ -21,6 +21,7 @@ import itertools
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,8 +53,8 @@ IN_TAR = "member of a tar that is no numbered picture"
 class _Pictures:
     """A sequence.
 
-    folder: in the source, or in `tar`. alone: whether it is the only one there. timed: whether a
-    list of times lies beside it.
+    folder: in the source, or in `tar`. alone: whether it is the only one there. shared: whether
+    its tar has others. timed: whether a list of times lies beside it.
     """
 
     folder: str
@@ -62,6 +63,7 @@ class _Pictures:
     alone: bool
     timed: bool
     tar: Item | None = None
+    shared: bool = False
 
     @property
     def path(self) -> str:
@@ -143,13 +145,14 @@ class FrameFolders:
                 folder: sequences(found, f"{item.rel.removesuffix('.tar')}/{folder}", kinds)
                 for folder, kinds in there.items()
             }
-            alone = sum(map(len, kept.values())) == 1
+            shared = sum(map(len, kept.values())) > 1
             if not any(kept.values()):
                 found.ignored["tar without numbered pictures"] += 1
             for folder, kinds in kept.items():
                 timed = f"{folder}/{self.config.times}".lstrip("/") in answer["files"]
                 for pattern, numbers in kinds.items():
-                    yield _Pictures(folder, pattern, numbers, alone, timed, item)
+                    alone = len(kinds) == 1
+                    yield _Pictures(folder, pattern, numbers, alone, timed, item, shared)
 
     def _check_times(self, tree: Tree, kinds: list[_Pictures], texts: Texts) -> None:
         if self.config.fps or self.config.times:
@@ -199,7 +202,7 @@ class FrameFolders:
 
     def _span_s(self, each: _Pictures, place: SequencePlace) -> tuple[float, float] | None:
         """The time of one of several sequences in a tar, so that it is weighed as a part of it."""
-        if each.tar is None or each.alone or not place.get("fps"):
+        if not each.shared or not place.get("fps"):
             return None
         return -0.5 / place.number("fps"), (each.numbers.reach - 0.5) / place.number("fps")
 
@@ -230,13 +233,14 @@ def looks_like_frames(tree: Tree) -> str:
 def frames_in_tar(tree: Tree, rel: str) -> str:
     """The first of several numbered pictures of a kind at the beginning of a tar, or ""."""
     kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
-    try:
-        with tree.open(rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
-            for member in itertools.islice(tar, _FIRST):
-                if kind := kind_of(member.name):
-                    kinds[kind.folder, kind.pattern].append(member.name)
-    except (tarfile.TarError, OSError):
-        return ""
+    with (
+        suppress(tarfile.TarError, OSError),  # one that is cut off has some
+        tree.open(rel) as handle,
+        tarfile.open(fileobj=handle, mode="r:") as tar,
+    ):
+        for member in itertools.islice(tar, _FIRST):
+            if kind := kind_of(member.name):
+                kinds[kind.folder, kind.pattern].append(member.name)
     return next((names[0] for (_, pattern), names in kinds.items() if _enough(names, pattern)), "")
 
 
