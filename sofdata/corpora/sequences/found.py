@@ -20,6 +20,7 @@ from sofdata.video.sequences.names import ANY, Numbers, kind_of
 LEAST = 2  # pictures: one alone shows no motion
 LONE = "single picture"
 VIDEO = "video beside pictures"
+IN_TAR = " in a tar"
 Kinds = dict[str, Numbers]
 
 
@@ -38,11 +39,11 @@ class Found:
     ignored: Ignored = field(default_factory=Ignored)
     left_out: dict[str, tuple[int, str]] = field(default_factory=dict)
 
-    def leave_out(self, kind: str, count: int, example: str) -> None:
+    def leave_out(self, kind: str, count: int, example: str, where: str = "") -> None:
         """Count pictures of depth or the like."""
         before, first = self.left_out.get(kind, (0, example))
         self.left_out[kind] = before + count, first
-        self.ignored[f"{kind} picture"] += count
+        self.ignored[f"{kind} picture{where}"] += count
 
 
 def look_through(tree: Tree, times: str | None) -> Found:
@@ -62,8 +63,8 @@ def look_through(tree: Tree, times: str | None) -> Found:
     return found
 
 
-def sequences(found: Found, folder: str, kinds: Mapping[str, Numbers]) -> Kinds:
-    """Which kinds of a folder are sequences; what is none is counted.
+def sequences(found: Found, folder: str, kinds: Mapping[str, Numbers], where: str = "") -> Kinds:
+    """Which kinds of a folder are sequences; what is none is counted. where: IN_TAR, or "".
 
     Kinds that differ in their suffix alone are one, unless they have the same numbers: frames with
     a mask beside each.
@@ -71,9 +72,9 @@ def sequences(found: Found, folder: str, kinds: Mapping[str, Numbers]) -> Kinds:
     kept: Kinds = {}
     for pattern, numbers in sorted(_joined(kinds).items()):
         if what := shown(folder, pattern):
-            found.leave_out(what, numbers.count, f"{folder}/{pattern}".lstrip("/"))
+            found.leave_out(what, numbers.count, f"{folder}/{pattern}".lstrip("/"), where)
         elif numbers.count < LEAST:
-            found.ignored[LONE] += numbers.count
+            found.ignored[LONE + where] += numbers.count
         else:
             kept[pattern] = numbers
     return kept

@@ -29,7 +29,7 @@ from sofdata.corpora.base import Ignored, Listing, counted, is_hidden, suffix
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.sequences.found import VIDEO, Found, look_through, sequences
+from sofdata.corpora.sequences.found import IN_TAR, VIDEO, Found, look_through, sequences
 from sofdata.corpora.sequences.looking import NotRead, looks
 from sofdata.corpora.sequences.shown import is_photo, recording_and_camera, shown
 from sofdata.corpora.sequences.texts import Texts, read_texts
@@ -46,7 +46,8 @@ SURE = 8  # pictures of a kind, to take them for a film unasked
 DENSE = 0.5  # share of the numbers from the first to the last that have to be there for that
 _FIRST = 16  # members of a tar that are looked at
 _TARS = 3
-IN_TAR = "member of a tar that is no numbered picture"
+OTHER = "file that is no numbered picture"
+NO_SEQUENCE = "tar without a sequence of pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +139,17 @@ class FrameFolders:
             if there is None:
                 unread.append(_reject(item, "damaged", "what it holds cannot be told"))
                 continue
-            found.ignored[IN_TAR] += answer["others"]
+            found.ignored[OTHER + IN_TAR] += answer["others"]
             if not answer["whole"]:
                 notes.append(f"{item.rel} ends without the mark of a tar's end: it is cut off")
+            stem = item.rel.removesuffix(".tar")
             kept = {
-                folder: sequences(found, f"{item.rel.removesuffix('.tar')}/{folder}", kinds)
+                folder: sequences(found, f"{stem}/{folder}", kinds, IN_TAR)
                 for folder, kinds in there.items()
             }
             shared = sum(map(len, kept.values())) > 1
             if not any(kept.values()):
-                found.ignored["tar without numbered pictures"] += 1
+                found.ignored[NO_SEQUENCE] += 1
             for folder, kinds in kept.items():
                 timed = f"{folder}/{self.config.times}".lstrip("/") in answer["files"]
                 for pattern, numbers in kinds.items():

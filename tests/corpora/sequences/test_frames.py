@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ from tests.conformance.barcode import read
 from tests.epics import HEADS as EPIC_HEADS
 from tests.epics import put, segment
 from tests.helpers import hashes, ingest
-from tests.sequences import encoded, samples, write_frames, wrong_frames
+from tests.sequences import encoded, samples, write_frames, write_frames_tar, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 EPIC = "frame_{:010d}.jpg"
@@ -54,18 +54,6 @@ def texts(dest: Path) -> dict[str, set[str]]:
     return found
 
 
-def write_tar(path: Path, numbers: Iterable[int], pattern: str = EPIC, **files: bytes) -> Path:
-    """A tar of numbered pictures that carry their numbers, and of other files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    members = [(pattern.format(number), encoded(number)) for number in numbers]
-    with tarfile.open(path, "w") as tar:
-        for name, data in [*members, *((f"{name}.txt", data) for name, data in files.items())]:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return path
-
-
 # EPIC-KITCHENS
 
 
@@ -74,10 +62,10 @@ def epic(tmp_path: Path) -> Path:
     """A video in a folder and one in a tar, flow beside them, and the tables of the authors."""
     root = tmp_path / "epic"
     write_frames(root / "P01/rgb_frames/P01_01", range(1, 31), EPIC)
-    write_tar(root / "P02/rgb_frames/P02_103.tar", range(1, 25), "./P02_103/" + EPIC)
+    write_frames_tar(root / "P02/rgb_frames/P02_103.tar", range(1, 25), "./P02_103/" + EPIC)
     for part in "uv":
         write_frames(root / f"P01/flow_frames/P01_01/{part}", range(1, 12), EPIC)
-    write_tar(root / "P02/flow_frames/P02_103.tar", range(1, 12), "./u/" + EPIC)
+    write_frames_tar(root / "P02/flow_frames/P02_103.tar", range(1, 12), "./u/" + EPIC)
     info = [["video_id", "duration", "fps", "resolution"], ["P01_01", "3.0", "10.0", "1x1"]]
     put(root / "EPIC_100_video_info.csv", [*info, ["P02_103", "2.3", "5.0", "1x1"]])
     rows = [
@@ -201,7 +189,7 @@ def test_labels_of_something_something_v2_are_those_of_its_frames(tmp_path: Path
 def test_a_text_lies_in_the_folder_or_beside_it(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         write_frames(tmp_path / name, range(10))
-    write_tar(tmp_path / "e.tar", range(10))
+    write_frames_tar(tmp_path / "e.tar", range(10))
     (tmp_path / "a/caption.txt").write_text(" pour tea ")
     (tmp_path / "b.json").write_text('{"caption": "cut bread"}')
     (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
@@ -351,8 +339,8 @@ def test_a_tar_gives_what_its_folder_gives_and_the_same_from_a_store(
     import fsspec
 
     source = tmp_path / "s"
-    write_tar(source / "P01_01.tar", range(1, 25))
-    write_tar(source / "P01_02.tar", range(40, 60), "cam0/{}.jpg")
+    write_frames_tar(source / "P01_01.tar", range(1, 25))
+    write_frames_tar(source / "P01_02.tar", range(40, 60), "cam0/{}.jpg")
     with tarfile.open(source / "P01_02.tar", "a") as tar:
         for number in range(60, 80):
             member = tarfile.TarInfo(f"cam1/{number}.jpg")
@@ -371,7 +359,7 @@ def test_a_tar_gives_what_its_folder_gives_and_the_same_from_a_store(
 
 
 def test_a_single_tar_is_a_source(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "P01_01.tar", range(1, 25))
+    path = write_frames_tar(tmp_path / "P01_01.tar", range(1, 25))
     ingest(path, tmp_path / "d", *SETTINGS, "sequences.fps=10")
     assert not wrong_frames(tmp_path / "d", 10, {"P01_01": 1})
     assert rows(tmp_path / "d")["P01_01"]["status"] == "done"
@@ -379,15 +367,15 @@ def test_a_single_tar_is_a_source(tmp_path: Path) -> None:
 
 def test_times_may_lie_in_a_tar(tmp_path: Path) -> None:
     lines = "".join(f"{at / 10}\n" for at in range(20))
-    write_tar(tmp_path / "s/a.tar", range(20), times=lines.encode())
-    write_tar(tmp_path / "s/b.tar", range(20))
+    write_frames_tar(tmp_path / "s/a.tar", range(20), times=lines.encode())
+    write_frames_tar(tmp_path / "s/b.tar", range(20))
     ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "sequences.times=times.txt")
     assert not wrong_frames(tmp_path / "d", 10, {"a": 0})
     assert rows(tmp_path / "d")["b"]["reason"] == "no_times"
 
 
 def test_a_tar_that_is_cut_off_gives_what_is_before_the_cut(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "s/a.tar", range(20))
+    path = write_frames_tar(tmp_path / "s/a.tar", range(20))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (tmp_path / "s/b.tar").write_bytes(b"no tar" * 1000)
     (tmp_path / "s/c.tar").write_bytes(b"")
