@@ -107,7 +107,8 @@ class FrameFolders:
     def _list(self, tree: Tree, found: Found) -> Listing:
         unread: list[Entry] = []
         notes: list[str] = []
-        kinds = [*self._in_folders(found), *self._in_tars(tree, found, unread, notes)]
+        all_kinds = [*self._in_folders(found), *self._in_tars(tree, found, unread, notes)]
+        kinds = _films(found, all_kinds, notes)
         texts = read_texts(tree, found.texts, ({each.path, _recording(each)} for each in kinds))
         self._check_times(tree, kinds, texts)
         entries = [*(self._entry(each, texts) for each in kinds), *unread]
@@ -248,6 +249,19 @@ def frames_in_tar(tree: Tree, rel: str) -> str:
 
 def _enough(names: list[str], pattern: str) -> bool:
     return len(names) >= SURE and not is_photo(pattern)
+
+
+def _films(found: Found, kinds: list[_Pictures], notes: list[str]) -> list[_Pictures]:
+    """The sequences without albums of photos; where there are only such, they are meant."""
+    films = [each for each in kinds if not is_photo(each.pattern)]
+    if not films or len(films) == len(kinds):
+        return kinds
+    photos = [each for each in kinds if is_photo(each.pattern)]
+    for each in photos:
+        found.ignored["photo" + (IN_TAR if each.tar else "")] += each.numbers.count
+    what = "folder has photos by their names, which are left out; as a source of its own it is read"
+    notes.append(counted([each.path or "." for each in photos], what))
+    return films
 
 
 def _name(each: _Pictures) -> str:

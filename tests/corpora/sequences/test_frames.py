@@ -232,6 +232,15 @@ def test_pictures_that_are_no_sequence_are_counted(tmp_path: Path) -> None:
     assert "--corpus folder reads those" in " ".join(found.notes)
 
 
+def test_photos_beside_films_are_left_out_and_told(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a", range(10))
+    write_frames(tmp_path / "setup", range(12), "IMG_{}.JPG")
+    found = listing(tmp_path)
+    assert set(by_id(found)) == {"a"}
+    assert found.ignored == {"photo": 12}
+    assert "1 x folder has photos by their names" in " ".join(found.notes)
+
+
 def test_gaps_are_noted_in_the_listing(tmp_path: Path) -> None:
     write_frames(tmp_path / "a", [*range(10), *range(15, 20)])
     write_frames(tmp_path / "b", range(10))

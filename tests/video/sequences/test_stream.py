@@ -190,7 +190,9 @@ def test_pictures_of_several_formats_and_sizes_are_one_sequence(tmp_path: Path) 
         small = Image.fromarray(draw(number, WIDTH // 2 * 3, HEIGHT // 2 * 3))
         small.save(tmp_path / f"frame_{number:03d}.webp", quality=95)
     place = SequencePlace.of("frames", "frame_*.*", fps=10.0)
-    assert numbers_of(opened(tmp_path, place, step_s=0.1)) == list(range(20))
+    stream = opened(tmp_path, place, step_s=0.1)
+    assert numbers_of(stream) == list(range(20))
+    assert stream.report.salvaged == "its pictures have 2 different sizes"
 
 
 def test_a_picture_is_what_it_holds_whatever_its_suffix_says(tmp_path: Path) -> None:
