@@ -94,7 +94,8 @@ def test_epic_kitchens_is_read_with_its_rates_and_segments(epic: Path, tmp_path:
 def test_flow_of_epic_kitchens_is_left_out_and_counted(epic: Path) -> None:
     found = listing(epic)
     assert set(by_id(found)) == {"P01/rgb_frames/P01_01", "P02/rgb_frames/P02_103"}
-    assert found.ignored["flow picture"] == 33
+    assert found.ignored["flow picture"] == 22
+    assert found.ignored["flow picture in a tar"] == 11
     assert "33 pictures show flow by their names and are left out" in " ".join(found.notes)
     assert found.tables == ("EPIC_100_train.csv", "EPIC_100_video_info.csv")
     entry = by_id(found)["P02/rgb_frames/P02_103"]
