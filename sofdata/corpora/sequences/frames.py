@@ -85,6 +85,7 @@ class FrameFolders:
     name = "frames"
     summary = "folders or tars of numbered pictures: EPIC's rgb_frames, Bridge raw; sequences.fps"
     example = "sofdata ingest rgb_frames DEST --set sequences.fps=60"
+    formats = ("frames", "tar")
 
     def configured(self, config: SequenceConfig) -> FrameFolders:
         """With the rate of the pictures, or the name of the files of their times."""
@@ -194,14 +195,17 @@ class FrameFolders:
         config, rate = self.config, texts.rates.get(_name(each))
         inside = f"{each.folder}/{each.pattern}".lstrip("/") if each.tar else each.pattern
         format = "tar" if each.tar else "frames"
+        given: dict[str, str | float | None] = dict(config.shown)
+        problem = ""
         if each.timed:
-            unit = config.unit if config.unit != "s" else None
-            return SequencePlace.of(format, inside, times=config.times, unit=unit), "", ""
-        if rate or config.fps:
+            given |= {"times": config.times, "unit": config.unit if config.unit != "s" else None}
+        elif rate or config.fps:
             first = 1 if rate or _name(each) in texts.stretches else None  # as EPIC counts
-            return SequencePlace.of(format, inside, fps=rate or config.fps, first=first), "", ""
-        detail = f"there is no {config.times} beside its pictures"
-        return SequencePlace.of(format, inside), "no_times", detail
+            given |= {"fps": rate or config.fps, "first": first}
+        else:
+            problem = "no_times"
+        detail = f"there is no {config.times} beside its pictures" if problem else ""
+        return SequencePlace.of(format, inside, **given), problem, detail
 
     def _span_s(self, each: _Pictures, place: SequencePlace) -> tuple[float, float] | None:
         """The time of one of several sequences in a tar, so that it is weighed as a part of it."""

@@ -27,7 +27,7 @@ from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
 
 # A picture as a file holds it: an encoded one (JPEG, PNG, ...), uint8 [H,W,3] of RGB or [H,W] of
-# grey, or a frame of PyAV. None: it cannot be had.
+# grey, or a frame of PyAV. None: it cannot be had; a `DamagedImage` says why.
 StoredImage = bytes | NDArray[np.uint8] | Any | None
 
 

@@ -105,8 +105,7 @@ def _check_unit(times_s: NDArray[np.float64], unit: str) -> None:
 
 
 def _at_rate(numbers: NDArray[np.int64], fps: float) -> Timeline:
-    steps = np.diff(numbers)
-    usual = int(np.sort(steps)[(len(steps) - 1) // 2]) if len(steps) else 1
+    steps, usual = np.diff(numbers), _usual(numbers)
     places = (numbers - numbers[0]) / usual
     off = np.abs(np.diff(places) - np.round(np.diff(places)))
     if usual > 1 and np.any(off > UNEVEN):
@@ -117,14 +116,26 @@ def _at_rate(numbers: NDArray[np.int64], fps: float) -> Timeline:
             f"{numbers[at]}: they do not say when each was taken; give a list of times, as by "
             "--set sequences.times=times.txt",
         )
-    lost = int(np.sum(np.round(steps / usual) - 1)) if len(steps) else 0
-    odd = []
-    if lost:
-        first = int(numbers[int(np.argmax(steps > 1.5 * usual))])
-        odd.append(f"{lost} pictures are missing, the first after number {first}")
+    lost, odd = gaps(numbers)
     if usual > 1:
-        odd.append(f"numbers go up by {usual}; the pictures are taken to be 1/{fps:g} s apart")
-    return Timeline(np.round(places) / fps, lost, tuple(odd))
+        odd = (*odd, f"numbers go up by {usual}; the pictures are taken to be 1/{fps:g} s apart")
+    return Timeline(np.round(places) / fps, lost, odd)
+
+
+def _usual(numbers: NDArray[np.int64]) -> int:
+    """By how much numbers go up mostly: the lower median."""
+    steps = np.sort(np.diff(numbers))
+    return int(steps[(len(steps) - 1) // 2]) if len(steps) else 1
+
+
+def gaps(numbers: NDArray[np.int64]) -> tuple[int, tuple[str, ...]]:
+    """How many are missing of numbers that increase, and a sentence on it."""
+    steps, usual = np.diff(numbers), _usual(numbers)
+    lost = int(np.sum(np.maximum(0, np.round(steps / usual) - 1)))
+    if not lost:
+        return 0, ()
+    at = int(np.argmax(steps > 1.5 * usual))
+    return lost, (f"{lost} pictures are missing, the first after number {int(numbers[at])}",)
 
 
 def _stated(numbers: NDArray[np.int64], data: bytes, place: SequencePlace) -> Timeline:
