@@ -174,7 +174,7 @@ class FrameFolders:
         if not each.alone:
             camera = "/".join(filter(None, (camera, each.pattern)))
         id = each.path if each.alone and each.path else f"{each.path}/{each.pattern}".strip("/")
-        labels = {"folder": each.path, "recording": recording, "camera": camera}
+        labels = {"folder": each.path, "recording": recording or ".", "camera": camera}
         place, problem, detail = self._place(each, texts)
         stretches = texts.stretches.get(_name(each), ())
         return Entry(

@@ -23,7 +23,8 @@ _FLOW_PARTS = ("u", "v")  # folders of the two components
 # What phones and cameras call photos: IMG_1234.JPG, DSC00012.JPG, P1010023.JPG, PXL_20260101_...;
 # frames that programs write are called img_00001.jpg.
 _PHOTO = re.compile(
-    r"((IMG|DSC|DSCN|DSCF|PICT|CIMG|SAM|GOPR|GX|MVI|PXL|P)[-_]?|_DSC|_MG_|Screenshot|WhatsApp).*"
+    r"((IMG|DSC|DSCN|DSCF|PICT|CIMG|SAM|GOPR|GX|MVI|PXL|P)[-_]?|_DSC|_MG_)"
+    r"([0-9]{8}[-_](WA)?)?\*.*|(Screenshot|WhatsApp).*"
 )
 # Folders of one camera of a recording that is the folder above: Bridge has images0, images1, ...
 _CAMERA = re.compile(
@@ -47,7 +48,7 @@ def shown(folder: str, pattern: str) -> str:
 
 def is_photo(pattern: str) -> bool:
     """Whether a name is one that cameras and phones give to photos, which are no film."""
-    return bool(_PHOTO.match(pattern)) or " " in pattern
+    return bool(_PHOTO.fullmatch(pattern)) or " " in pattern
 
 
 def recording_and_camera(folder: str) -> tuple[str, str]:

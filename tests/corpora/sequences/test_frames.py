@@ -220,6 +220,14 @@ def test_kinds_of_names_in_a_folder_are_sequences_of_their_own(tmp_path: Path) -
     assert {found[id].labels["recording"] for id in ("x/cam0_*.jpg", "x/cam1_*.jpg")} == {"x"}
 
 
+def test_cameras_at_the_top_of_a_source_are_one_recording(tmp_path: Path) -> None:
+    for camera in range(2):
+        write_frames(tmp_path, range(10), f"cam{camera}_{{}}.jpg")
+    found = by_id(listing(tmp_path))
+    assert set(found) == {"cam0_*.jpg", "cam1_*.jpg"}
+    assert {recording_of("frames", entry.labels) for entry in found.values()} == {"recording ."}
+
+
 def test_pictures_that_are_no_sequence_are_counted(tmp_path: Path) -> None:
     write_frames(tmp_path / "a", range(10))
     write_frames(tmp_path / "a", [7], "cover{}.jpg")
@@ -256,8 +264,11 @@ def test_gaps_are_noted_in_the_listing(tmp_path: Path) -> None:
         (["clip/frame_{:06d}.jpg"], True),
         (["clip/{:05d}.png"], True),
         (["clip/img_{:05d}.jpg"], True),
+        (["clip/P01_01_{:05d}.jpg"], True),
         (["album/IMG_{:04d}.JPG"], False),
         (["album/DSC{:05d}.jpg"], False),
+        (["album/IMG-20260101-WA{:04d}.jpg"], False),
+        (["album/P10100{:02d}.JPG"], False),
         (["album/PXL_20260101_{:09d}.jpg"], False),
         (["album/holiday ({}).jpg"], False),
         (["photos/{:05d}7.jpg"], False),  # far apart: ids rather than numbers

@@ -80,11 +80,14 @@ def test_a_picture_that_is_replaced_by_an_earlier_one_is_not_unpacked_again(
     for at in (14, 18):
         rows[at]["bytes"] = b"no picture"
     told["eye"] = pa.array(rows, STRUCT)
-    begun = []
+    begun: list[cells.Group] = []
     kept = cells.Column.cells
-    monkeypatch.setattr(
-        cells.Column, "cells", lambda self, group: begun.append(group) or kept(self, group)
-    )
+
+    def counted(self: cells.Column, group: cells.Group) -> Any:
+        begun.append(group)
+        return kept(self, group)
+
+    monkeypatch.setattr(cells.Column, "cells", counted)
     stream = SequenceStream(
         str(write(tmp_path / "a.parquet", told)), place(), VideoConfig(), Sampling(96, 0.2)
     )
