@@ -96,7 +96,7 @@ class SequenceConfig(Section):
         None,
         description="What holds the time of each picture, in place of `fps`. Folders: the name of "
         "a text file in each, with a time in each line, in `unit`. HDF5: the name of a dataset, in "
-        "the group of the pictures or in one above. TFDS: the whole name of a feature of the steps.",
+        "the group of the pictures or above it. TFDS: the whole name of a feature of the steps.",
     )
     unit: Literal["s", "ms", "us", "ns"] = Field(
         "s", description="What the `times` of folders of pictures are in."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sofdata.corpora.base import Ignored, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
-from sofdata.corpora.sequences.shown import shown
+from sofdata.corpora.sequences.names import shown
 from sofdata.corpora.sequences.texts import is_text
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
