@@ -97,6 +97,12 @@ class SequenceConfig(Section):
         description="The name of a text file that lies beside the pictures of each folder, with "
         "the time of each picture in s, a line each; it counts in place of `fps`.",
     )
+    range: Literal["0..255", "0..1", "-1..1"] | None = Field(
+        None,
+        description="Between which numbers the pictures of Zarr stores lie that are floats. Where "
+        "the first of them show it (above 2 it can only be 0..255) that counts. Null: pictures of "
+        "which it is not sure are rejects, `other_range`.",
+    )
 
 
 def pieces_of(uri: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ LABEL = {
     "kinetics": "youtube_id",
     "lerobot": "episode",
     "panda70m": "videoID",
+    "zarr": "recording",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.
 _CLIP = re.compile(r"(\d{4,})_\d{3,}")

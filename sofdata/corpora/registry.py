@@ -17,6 +17,7 @@ from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
+from sofdata.corpora.sequences.zarr import ZarrStores
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -37,6 +38,7 @@ CORPORA: tuple[Corpus, ...] = (
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
+    ZarrStores(),
     FrameFolders(),
     FolderCorpus(),
 )
@@ -127,8 +129,9 @@ def list_source(
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
         return apply_redaction(tree, corpus.listing(tree))
-    listing = demonstration_corpus(corpus.name).demonstrations(tree, with_state)
-    return apply_redaction(tree, listing)
+    if not isinstance(corpus, DemonstrationCorpus):
+        corpus = demonstration_corpus(corpus.name)  # which says that there is none
+    return apply_redaction(tree, corpus.demonstrations(tree, with_state))
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

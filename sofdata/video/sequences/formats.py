@@ -25,6 +25,7 @@ class SequenceFormat:
 
 FORMATS = {
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
+    "zarr": SequenceFormat("sofdata.video.sequences.zarr", ("zarr",), "zarr"),
 }
 
 

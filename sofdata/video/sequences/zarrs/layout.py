@@ -1,0 +1,385 @@
+"""What lies where in a Zarr store: videos, their times, their actions, their texts.
+
+Diffusion Policy's ReplayBuffer and UMI's stores keep all episodes one behind the other:
+
+    data/img, data/camera0_rgb, ...   pictures [N,H,W,3]
+    data/action, data/state, ...      numbers [N,A]
+    meta/episode_ends                 the row behind each episode
+
+Each array of pictures below a group that has `episode_ends`, or `meta/episode_ends`, is cut by it.
+Any other one is a video as a whole; what belongs to it is looked for in its own group, and in those
+above it as far as one is named like an episode (demo_3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sofdata.video.probe import Unusable
+from sofdata.video.sequences.base import damaged
+from sofdata.video.sequences.zarrs import clocks
+from sofdata.video.sequences.zarrs.files import Files
+from sofdata.video.sequences.zarrs.metadata import (
+    MOST_CHUNK_BYTES,
+    Array,
+    Refused,
+    attributes,
+    parse_array,
+)
+from sofdata.video.sequences.zarrs.pictures import Layout, range_of
+from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
+
+ENDS = "episode_ends"
+ACTIONS = ("action", "actions")
+CLOCKS = ("timestamp", "timestamps")
+# Allowed under with_state: what the robot is in, by the names of Diffusion Policy, UMI and ALOHA.
+STATES = (
+    "state",
+    "states",
+    "agent_pos",
+    "robot_state",
+    "qpos",
+    "qvel",
+    *("robot_eef_pose", "robot_eef_pose_vel", "robot_joint", "robot_joint_vel"),
+    *("eef_pos", "eef_quat", "gripper_width", "gripper_open"),
+    *(
+        f"robot{number}_{what}"
+        for number in range(4)
+        for what in ("eef_pos", "eef_rot_axis_angle", "gripper_width")
+    ),
+)
+TEXTS = ("language_instruction", "instruction", "task_description", "task", "language", "text")
+MOST_EPISODES = 1 << 20
+MOST_VIDEOS = 200_000
+MOST_TEXT = 2000  # characters
+SAMPLED = 8  # pictures, for the range of floats
+_EPISODE = re.compile(r"(?:.*[^a-z])?(?:ep|episode|demo|traj|trajectory|run|take)s?[-_ ]?\d+", re.I)
+
+
+@dataclass(slots=True)
+class Store:
+    """The nodes of a store. refused: why arrays are not read, by their paths."""
+
+    files: Files
+    arrays: dict[str, Array] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+    ends: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # by the group that they cut
+    wrong_ends: dict[str, str] = field(default_factory=dict)
+    units: dict[tuple[str, str], str] = field(default_factory=dict)
+    stamps: dict[str, NDArray[Any]] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, path: str, why: str) -> None:
+        """Say once of an array that it is not read."""
+        known = self.left_out.setdefault(why, [])
+        if path not in known:
+            known.append(path)
+
+
+def look_into(files: Files) -> dict[str, Any]:
+    """The videos of a store as JSON, and what in it is none.
+
+    nodes: how many groups and arrays there are; 0: this is no store.
+    videos: objects with the fields of `sofdata.corpora.sequences.zarr_found.Found`.
+    left_out: by why, the paths of arrays that may be meant as pictures and are not read.
+    needs: packages without which some pictures cannot be read.
+    """
+    store = _opened(files)
+    _read_ends(store)
+    videos: list[dict[str, Any]] = []
+    for array in store.arrays.values():
+        layout = Layout.of(array)
+        if isinstance(layout, str):
+            if layout:
+                store.leave_out(array.path, layout)
+            continue
+        videos += _videos(store, array, layout)
+        if len(videos) > MOST_VIDEOS:
+            raise damaged(f"more than {MOST_VIDEOS} videos are in one store")
+    packed = any(store.arrays[video["array"]].pictures for video in videos)
+    return {
+        "nodes": len(store.said),
+        "videos": videos,
+        "left_out": store.left_out,
+        "needs": ["imagecodecs"] if packed else [],
+    }
+
+
+def _opened(files: Files) -> Store:
+    store = Store(files)
+    for path, documents in sorted(files.documents().items()):
+        if not documents:
+            continue
+        store.said[path] = attributes(documents)
+        try:
+            array = parse_array(path, documents)
+        except Refused as refused:
+            store.refused[path] = str(refused)
+            store.leave_out(path, str(refused))
+            continue
+        if array is not None:
+            store.arrays[path] = array
+    return store
+
+
+# Episodes
+
+
+def _read_ends(store: Store) -> None:
+    for array in store.arrays.values():
+        if array.name != ENDS:
+            continue
+        owner = array.folder
+        if owner == "meta" or owner.endswith("/meta"):
+            owner = owner.removesuffix("meta").rstrip("/")
+        found = _ends(store, array)
+        if isinstance(found, str):
+            store.wrong_ends[owner] = f"'{array.path}' {found}"
+        else:
+            store.ends[owner] = found
+    for path, why in store.refused.items():
+        folder, _, name = path.rpartition("/")
+        if name == ENDS:
+            store.wrong_ends[folder.removesuffix("meta").rstrip("/")] = f"'{path}' {why}"
+
+
+def _ends(store: Store, array: Array) -> NDArray[np.int64] | str:
+    """Row numbers behind the episodes, int64 [E], or what is wrong with them."""
+    if len(array.shape) != 1 or array.dtype.kind not in "iu" or array.shape[0] > MOST_EPISODES:
+        return f"is {array.dtype} {list(array.shape)}, no numbers of rows"
+    reader = ArrayReader(store.files, array)
+    if not reader.present(0, array.shape[0]).all():
+        return "lacks chunks"
+    try:
+        ends = reader.rows(0, array.shape[0]).astype(np.int64)
+    except FAILURES as error:
+        return f"cannot be unpacked: {error}"
+    if len(ends) and (ends[0] < 0 or np.any(np.diff(ends) < 0)):
+        return "does not increase"
+    return ends
+
+
+def _videos(store: Store, array: Array, layout: Layout) -> Iterator[dict[str, Any]]:
+    above = list(_above(array.folder))
+    broken = next((path for path in above if path in store.wrong_ends), None)
+    owner = next((path for path in above if path in store.ends), None)
+    if broken is not None and (owner is None or len(broken) >= len(owner)):
+        group = broken
+        yield _blank(array, group) | {
+            "problem": "bad_episodes",
+            "detail": store.wrong_ends[broken],
+            "end": array.shape[0],
+        }
+        return
+    bases = _bases(array, owner)
+    about = _About(store, array, layout, owner, bases)
+    if owner is None:
+        yield about.video(None, 0, array.shape[0])
+        return
+    start = 0
+    for number, end in enumerate(store.ends[owner].tolist()):
+        yield about.video(number, start, end)
+        start = end
+    if array.shape[0] > start:
+        store.leave_out(array.path, "has rows behind the last episode, which belong to none")
+
+
+def _bases(array: Array, owner: str | None) -> list[str]:
+    """The groups in which lies what belongs to an array of pictures, nearest first."""
+    above = list(_above(array.folder))
+    if owner is not None:
+        inside = [path for path in above if len(path) > len(owner)]
+        data = f"{owner}/data" if owner else "data"
+        return [*inside, *([] if data in inside else [data]), owner]
+    group = _group(array)
+    return [path for path in above if len(path) >= len(group)]
+
+
+def _group(array: Array) -> str:
+    """The group of one recording: that which is named like an episode, or the array's own."""
+    parts = array.folder.split("/")
+    for depth, part in enumerate(parts, 1):
+        if _EPISODE.fullmatch(part):
+            return "/".join(parts[:depth])
+    return array.folder
+
+
+def _above(path: str) -> Iterator[str]:
+    """A group and those that it is in, up to the root, ""."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield ""
+
+
+def _blank(array: Array, group: str) -> dict[str, Any]:
+    return {
+        "array": array.path,
+        "group": group,
+        "episode": None,
+        "start": 0,
+        "end": 0,
+        "times": "",
+        "unit": "",
+        "lasts_s": None,
+        "fps": None,
+        "is_float": False,
+        "range": "",
+        "actions": [],
+        "states": [],
+        "text": "",
+        "problem": "",
+        "detail": "",
+    }
+
+
+class _About:
+    """What is the same for all episodes of an array of pictures."""
+
+    def __init__(
+        self, store: Store, array: Array, layout: Layout, owner: str | None, bases: list[str]
+    ) -> None:
+        self._store = store
+        self._array = array
+        self._owner = owner
+        self._bases = bases
+        self._blank = _blank(array, _group(array) if owner is None else owner) | {
+            "is_float": layout.is_float,
+            "range": _sampled_range(store, array) if layout.is_float else "",
+            "actions": self._sizes(ACTIONS, most=1),
+            "states": self._sizes(STATES),
+        }
+        self._clock, self._unit = self._find_clock()
+        self._texts = self._episode_texts()
+        self._text = next((text for path in [array.path, *bases] if (text := self._said(path))), "")
+
+    def video(self, number: int | None, start: int, end: int) -> dict[str, Any]:
+        found = self._blank | {"episode": number, "start": start, "end": end}
+        found["text"] = self._texts.get(number, self._text)
+        if start == end:
+            return found | {"problem": "no_frames", "detail": "it has no row"}
+        if end > self._array.shape[0]:
+            what = f"it ends with row {end}, where '{self._array.path}' has {self._array.shape[0]}"
+            return found | {"problem": "cut_off", "detail": what}
+        if self._clock is not None:
+            found |= self._timed(self._clock, start, end)
+        return found
+
+    def _timed(self, clock: Array, start: int, end: int) -> dict[str, Any]:
+        times_s = clocks.seconds(self._store.stamps[clock.path][start:end], self._unit)
+        steps = np.diff(times_s)
+        steps = steps[np.isfinite(steps) & (steps > 0)]
+        if not len(steps):
+            what = f"the timestamps in '{clock.path}' do not increase"
+            return {"problem": "no_times", "detail": what}
+        usual_s = float(np.median(steps))
+        lasts_s = float(np.nanmax(times_s)) + usual_s
+        known = {"times": clock.path, "unit": self._unit}
+        return known | {"lasts_s": round(lasts_s, 6), "fps": round(1 / usual_s, 3)}
+
+    def _sizes(self, names: tuple[str, ...], most: int | None = None) -> list[list[Any]]:
+        """Paths of arrays of numbers, a row for each picture, and how many are in a row."""
+        found = []
+        for name in names:
+            array = self._beside(name)
+            if array is not None and array.is_number and len(array.shape) <= 3:
+                found.append([array.path, int(np.prod(array.shape[1:]))])
+        return found[:most]
+
+    def _beside(self, name: str) -> Array | None:
+        """The nearest array of this name that has as many rows."""
+        for base in self._bases:
+            array = self._store.arrays.get(f"{base}/{name}" if base else name)
+            if array is None or not array.shape or array.path == self._array.path:
+                continue
+            if self._fits(array):
+                return array
+            what = f"has {array.shape[0]} rows, where pictures have {self._array.shape[0]}"
+            self._store.leave_out(array.path, what)
+        return None
+
+    def _fits(self, array: Array) -> bool:
+        rows = self._array.shape[0]
+        if self._owner is None:
+            return array.shape[0] == rows
+        ends = self._store.ends[self._owner]
+        return array.shape[0] == rows or (len(ends) > 0 and array.shape[0] == int(ends[-1]))
+
+    def _find_clock(self) -> tuple[Array | None, str]:
+        own = [f"{self._array.name}_{name}" for name in CLOCKS]
+        for name in (*own, *CLOCKS):
+            array = self._beside(name)
+            if array is None or not clocks.is_clock(array):
+                continue
+            if unit := self._unit_of(array):
+                return array, unit
+            self._store.leave_out(array.path, "has timestamps without the pace of any camera")
+        return None, ""
+
+    def _unit_of(self, array: Array) -> str:
+        """The unit of timestamps; they are read once for all cameras."""
+        store, key = self._store, (array.path, self._owner or "")
+        if key not in store.units:
+            try:
+                stamps = clocks.stamps(store.files, array, 0, array.shape[0])
+            except Unusable:
+                store.units[key] = ""
+                return ""
+            store.stamps[array.path] = stamps
+            store.units[key] = clocks.unit_of(stamps, self._bounds(len(stamps)))
+        return store.units[key]
+
+    def _bounds(self, rows: int) -> list[tuple[int, int]]:
+        if self._owner is None:
+            return [(0, rows)]
+        ends = self._store.ends[self._owner].tolist()
+        return list(zip([0, *ends[:-1]], ends, strict=True))
+
+    def _said(self, path: str) -> str:
+        said = self._store.said.get(path, {})
+        return next((text for name in TEXTS if (text := _text(said.get(name)))), "")
+
+    def _episode_texts(self) -> dict[int | None, str]:
+        """Texts of episodes, from an array of as many texts in `meta`."""
+        if self._owner is None:
+            return {}
+        count = len(self._store.ends[self._owner])
+        meta = f"{self._owner}/meta" if self._owner else "meta"
+        for name in TEXTS:
+            array = self._store.arrays.get(f"{meta}/{name}")
+            if array is None or not array.is_text or array.shape != (count,):
+                continue
+            if count * array.dtype.itemsize > MOST_CHUNK_BYTES:
+                continue
+            reader = ArrayReader(self._store.files, array)
+            try:
+                if reader.present(0, count).all():
+                    return {at: _text(each) for at, each in enumerate(reader.rows(0, count))}
+            except FAILURES:
+                continue
+        return {}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    return str(value).strip()[:MOST_TEXT] if isinstance(value, str) else ""
+
+
+def _sampled_range(store: Store, array: Array) -> str:
+    """The range of floats as the first pictures show it."""
+    reader = ArrayReader(store.files, array)
+    try:
+        for rows, values in reader.pieces(0, min(SAMPLED, array.shape[0])):
+            if found := range_of(values[: len(rows)]):
+                return found
+    except FAILURES:
+        return ""
+    return ""
