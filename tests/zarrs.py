@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -24,7 +24,7 @@ def pictures(numbers: Sequence[int]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def store(path: Path, version: int = 2) -> Iterator[zarr.Group]:
+def store(path: Path, version: Literal[2, 3] = 2) -> Iterator[zarr.Group]:
     """The root group of a new store: a zip where its name says so, else a folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
@@ -53,7 +53,7 @@ def actions(rows: int) -> NDArray[np.float32]:
 def replay_buffer(
     path: Path,
     lengths: Sequence[int] = (20, 16),
-    version: int = 2,
+    version: Literal[2, 3] = 2,
     cameras: Sequence[str] = ("img",),
     times_s: NDArray[Any] | None = None,
     **options: Any,

@@ -91,7 +91,7 @@ class ZarrStores:
         entries += [_whole(store) for store in stores if store.problem]
         for store in stores:
             if not store.problem and not store.videos:
-                ignored[NO_PICTURES] += 1
+                ignored[NO_PICTURES] += _count(tree, store)
         return Listing.of(entries, ignored, _notes(stores), actions=spec)
 
     def _check_times(self, tree: Tree, stores: Sequence[_Store]) -> None:
@@ -208,6 +208,11 @@ def _whole(store: _Store) -> Entry:
     return Entry(
         store.rel or "store", store.where.uri, 0, problem=store.problem, detail=store.detail
     )
+
+
+def _count(tree: Tree, store: _Store) -> int:
+    """How many files a store has."""
+    return sum(1 for _ in tree.walk(store.rel)) if store.where.is_folder else 1
 
 
 def _notes(stores: Sequence[_Store]) -> list[str]:
