@@ -22,7 +22,7 @@ from sofdata.storage.archives.folders import FileInFolder, files_in
 from sofdata.storage.local import storage_errors
 from sofdata.storage.temporary import temporary_folder
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location
+from sofdata.storage.uris import Location, local
 from sofdata.storage.walk import Item
 from sofdata.system.threads import in_order
 from sofdata.video.sequences.isolated import RecordReader
@@ -178,7 +178,7 @@ def _look(reader: RecordReader, tree: Tree, where: Location) -> Any | NotRead:
     try:
         chosen = _for_a_look(tree, where, files_in(tree, where))
         with some_files(tree, where, lambda rel: rel in chosen) as copy:
-            return look_into(reader, tree, Location(copy, elsewhere=True), "zarr")
+            return look_into(reader, Tree("/"), local(copy), "zarr")
     except OSError as error:
         return NotRead("unreadable", error.strerror or str(error))
 

@@ -18,10 +18,11 @@ from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import Rows, StoredImage, damaged
 from sofdata.video.sequences.place import SequencePlace
+from sofdata.video.sequences.zarrs.checks import Refused
 from sofdata.video.sequences.zarrs.clocks import times_of
 from sofdata.video.sequences.zarrs.files import ARRAY_V2, NODE_V3, Files, open_files
 from sofdata.video.sequences.zarrs.layout import look_into
-from sofdata.video.sequences.zarrs.metadata import Array, Refused, parse_array
+from sofdata.video.sequences.zarrs.metadata import Array, parse_array
 from sofdata.video.sequences.zarrs.pictures import RANGES, Layout
 from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ def place(name: str = "data/img", **options: Any) -> SequencePlace:
 def numbers(path: Path, wanted: SequencePlace | None = None) -> list[int | None]:
     """What all pictures of a sequence carry, None for one that cannot be had."""
     sequence = reader.open_sequence(source(path), wanted or place())
-    shown = sequence.images(range(len(sequence.times_s)))
+    shown: Iterable[Any] = sequence.images(range(len(sequence.times_s)))
     found = [None if each is None else read(each).number for each in shown]
     sequence.close()
     return found
@@ -148,7 +149,8 @@ def test_an_array_named_bgr_is_turned_to_rgb(tmp_path: Path) -> None:
     with store(tmp_path / "a.zarr") as root:
         put(root, "front_bgr", np.ascontiguousarray(pictures(range(3))[..., ::-1]))
     sequence = reader.open_sequence(f"{tmp_path}/a.zarr/", place("front_bgr"))
-    assert [read(each).held for each in sequence.images(range(3))] == ["upright"] * 3
+    shown: Iterable[Any] = sequence.images(range(3))
+    assert [read(each).held for each in shown] == ["upright"] * 3
 
 
 @pytest.mark.parametrize("kind", ["jpegxl", "jpeg", "jpeg2k"])
@@ -198,8 +200,8 @@ def test_a_zip_is_read_in_ranges_and_its_index_once(tmp_path: Path) -> None:
     for start, end in ((0, 6), (6, 11)):
         wanted = place("data/camera0_rgb", start=start, end=end)
         sequence = reader.open_sequence(RangeFile("s3://b/a.zarr.zip", len(data), fetch), wanted)
-        shown = [read(each).number for each in sequence.images(range(end - start))]
-        assert shown == list(range(start, end))
+        shown: Iterable[Any] = sequence.images(range(end - start))
+        assert [read(each).number for each in shown] == list(range(start, end))
         sequence.close()
     assert zarr_files._kept is not None
     assert zarr_files._kept[0][0] == f"s3://b/a.zarr.zip {len(data)}"
@@ -378,6 +380,7 @@ def test_floats_are_scaled_by_their_range(tmp_path: Path, range_: str, made: Any
         put(root, "img", made(pictures(range(4))))
     sequence = reader.open_sequence(f"{tmp_path}/a.zarr/", place("img", range=range_))
     for shown, wanted in zip(sequence.images(range(4)), pictures(range(4)), strict=True):
+        assert isinstance(shown, np.ndarray)
         assert shown.dtype == np.uint8
         assert np.abs(shown.astype(int) - wanted).max() <= (1 if range_ != "0..255" else 0)
 
@@ -529,7 +532,7 @@ def test_what_shows_no_colours_is_left_out_and_named(tmp_path: Path) -> None:
 
 def test_consolidated_metadata_makes_no_difference(tmp_path: Path) -> None:
     for version in (2, 3):
-        path = replay_buffer(tmp_path / f"{version}.zarr", (6,), version)  # type: ignore[arg-type]
+        path = replay_buffer(tmp_path / f"{version}.zarr", (6,), version)
         before = reader.look(source(path), {})
         zarr.consolidate_metadata(str(path))
         assert reader.look(source(path), {}) == before

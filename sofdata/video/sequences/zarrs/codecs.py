@@ -1,6 +1,6 @@
 """Pictures packed by the library imagecodecs, as a codec of numcodecs that checks what it unpacks.
 
-UMI's stores have a JPEG XL in each chunk. Only the codecs of `metadata.PICTURES` are reached so, by
+UMI's stores have a JPEG XL in each chunk. Only the codecs of `allowed.PICTURES` are reached so, by
 what a store calls them, and with none of the settings that it has for them: decoding needs none.
 """
 
@@ -14,7 +14,7 @@ from numcodecs.abc import Codec
 from numcodecs.registry import register_codec
 from numpy.typing import NDArray
 
-from sofdata.video.sequences.zarrs.metadata import PICTURE_CODEC, PICTURES
+from sofdata.video.sequences.zarrs.allowed import PICTURE_CODEC, PICTURES
 
 
 class PackedPicture(Codec):  # type: ignore[misc]

@@ -15,27 +15,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.sequences.base import damaged
 from sofdata.video.sequences.zarrs import clocks
+from sofdata.video.sequences.zarrs.checks import MOST_CHUNK_BYTES
 from sofdata.video.sequences.zarrs.files import Files
-from sofdata.video.sequences.zarrs.metadata import (
-    MOST_CHUNK_BYTES,
-    Array,
-    Refused,
-    attributes,
-    parse_array,
-)
+from sofdata.video.sequences.zarrs.metadata import Array
+from sofdata.video.sequences.zarrs.nodes import Store, above, open_store
 from sofdata.video.sequences.zarrs.pictures import Layout, range_of
 from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
 
-ENDS = "episode_ends"
 ACTIONS = ("action", "actions")
 CLOCKS = ("timestamp", "timestamps")
 # Allowed under with_state: what the robot is in, by the names of Diffusion Policy, UMI and ALOHA.
@@ -55,32 +48,10 @@ STATES = (
     ),
 )
 TEXTS = ("language_instruction", "instruction", "task_description", "task", "language", "text")
-MOST_EPISODES = 1 << 20
 MOST_VIDEOS = 200_000
 MOST_TEXT = 2000  # characters
 SAMPLED = 8  # pictures, for the range of floats
 _EPISODE = re.compile(r"(?:.*[^a-z])?(?:ep|episode|demo|traj|trajectory|run|take)s?[-_ ]?\d+", re.I)
-
-
-@dataclass(slots=True)
-class Store:
-    """The nodes of a store. refused: why arrays are not read, by their paths."""
-
-    files: Files
-    arrays: dict[str, Array] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    said: dict[str, Any] = field(default_factory=dict)
-    ends: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # by the group that they cut
-    wrong_ends: dict[str, str] = field(default_factory=dict)
-    units: dict[tuple[str, str], str] = field(default_factory=dict)
-    stamps: dict[str, NDArray[Any]] = field(default_factory=dict)
-    left_out: dict[str, list[str]] = field(default_factory=dict)
-
-    def leave_out(self, path: str, why: str) -> None:
-        """Say once of an array that it is not read."""
-        known = self.left_out.setdefault(why, [])
-        if path not in known:
-            known.append(path)
 
 
 def look_into(files: Files) -> dict[str, Any]:
@@ -91,8 +62,7 @@ def look_into(files: Files) -> dict[str, Any]:
     left_out: by why, the paths of arrays that may be meant as pictures and are not read.
     needs: packages without which some pictures cannot be read.
     """
-    store = _opened(files)
-    _read_ends(store)
+    store = open_store(files)
     videos: list[dict[str, Any]] = []
     for array in store.arrays.values():
         layout = Layout.of(array)
@@ -112,64 +82,10 @@ def look_into(files: Files) -> dict[str, Any]:
     }
 
 
-def _opened(files: Files) -> Store:
-    store = Store(files)
-    for path, documents in sorted(files.documents().items()):
-        if not documents:
-            continue
-        store.said[path] = attributes(documents)
-        try:
-            array = parse_array(path, documents)
-        except Refused as refused:
-            store.refused[path] = str(refused)
-            store.leave_out(path, str(refused))
-            continue
-        if array is not None:
-            store.arrays[path] = array
-    return store
-
-
-# Episodes
-
-
-def _read_ends(store: Store) -> None:
-    for array in store.arrays.values():
-        if array.name != ENDS:
-            continue
-        owner = array.folder
-        if owner == "meta" or owner.endswith("/meta"):
-            owner = owner.removesuffix("meta").rstrip("/")
-        found = _ends(store, array)
-        if isinstance(found, str):
-            store.wrong_ends[owner] = f"'{array.path}' {found}"
-        else:
-            store.ends[owner] = found
-    for path, why in store.refused.items():
-        folder, _, name = path.rpartition("/")
-        if name == ENDS:
-            store.wrong_ends[folder.removesuffix("meta").rstrip("/")] = f"'{path}' {why}"
-
-
-def _ends(store: Store, array: Array) -> NDArray[np.int64] | str:
-    """Row numbers behind the episodes, int64 [E], or what is wrong with them."""
-    if len(array.shape) != 1 or array.dtype.kind not in "iu" or array.shape[0] > MOST_EPISODES:
-        return f"is {array.dtype} {list(array.shape)}, no numbers of rows"
-    reader = ArrayReader(store.files, array)
-    if not reader.present(0, array.shape[0]).all():
-        return "lacks chunks"
-    try:
-        ends = reader.rows(0, array.shape[0]).astype(np.int64)
-    except FAILURES as error:
-        return f"cannot be unpacked: {error}"
-    if len(ends) and (ends[0] < 0 or np.any(np.diff(ends) < 0)):
-        return "does not increase"
-    return ends
-
-
 def _videos(store: Store, array: Array, layout: Layout) -> Iterator[dict[str, Any]]:
-    above = list(_above(array.folder))
-    broken = next((path for path in above if path in store.wrong_ends), None)
-    owner = next((path for path in above if path in store.ends), None)
+    groups = list(above(array.folder))
+    broken = next((path for path in groups if path in store.wrong_ends), None)
+    owner = next((path for path in groups if path in store.ends), None)
     if broken is not None and (owner is None or len(broken) >= len(owner)):
         group = broken
         yield _blank(array, group) | {
@@ -193,13 +109,13 @@ def _videos(store: Store, array: Array, layout: Layout) -> Iterator[dict[str, An
 
 def _bases(array: Array, owner: str | None) -> list[str]:
     """The groups in which lies what belongs to an array of pictures, nearest first."""
-    above = list(_above(array.folder))
+    groups = list(above(array.folder))
     if owner is not None:
-        inside = [path for path in above if len(path) > len(owner)]
+        inside = [path for path in groups if len(path) > len(owner)]
         data = f"{owner}/data" if owner else "data"
         return [*inside, *([] if data in inside else [data]), owner]
     group = _group(array)
-    return [path for path in above if len(path) >= len(group)]
+    return [path for path in groups if len(path) >= len(group)]
 
 
 def _group(array: Array) -> str:
@@ -209,14 +125,6 @@ def _group(array: Array) -> str:
         if _EPISODE.fullmatch(part):
             return "/".join(parts[:depth])
     return array.folder
-
-
-def _above(path: str) -> Iterator[str]:
-    """A group and those that it is in, up to the root, ""."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
-    yield ""
 
 
 def _blank(array: Array, group: str) -> dict[str, Any]:
