@@ -25,8 +25,9 @@ from sofdata.system.versions import __version__
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from sofdata.api.edits import append, merge, rewindow, select, split
+    from sofdata.api.edits import append, dedup, merge, rewindow, select, split
     from sofdata.api.functions import estimate, export, ingest, load, load_policy, train, verify
+    from sofdata.edits.dedup import Copied, Deduplicated
     from sofdata.edits.split import StoredSplit
     from sofdata.errors import (
         ActionError,
@@ -73,8 +74,10 @@ __all__ = [
     "ConfigError",
     "ContractError",
     "Control",
+    "Copied",
     "DatasetRecord",
     "DecodeError",
+    "Deduplicated",
     "Estimate",
     "Figure",
     "Finding",
@@ -103,6 +106,7 @@ __all__ = [
     "WorseError",
     "__version__",
     "append",
+    "dedup",
     "estimate",
     "export",
     "ingest",
@@ -120,6 +124,7 @@ __all__ = [
 _HOMES = {
     "sofdata.api.edits": ("append", "merge", "rewindow", "select", "split"),
     "sofdata.api.functions": ("estimate", "load", "load_policy", "verify"),
+    "sofdata.edits.dedup": ("Copied", "Deduplicated"),
     "sofdata.edits.split": ("StoredSplit",),
     "sofdata.errors": (
         *("ActionError", "ConfigError", "ContractError", "DecodeError", "FlowError"),
@@ -141,7 +146,13 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ALSO_PACKAGES = ("export", "ingest", "train")
+# Packages that are called as functions, and where those are.
+_ALSO_PACKAGES = {
+    "dedup": "sofdata.api.edits",
+    "export": "sofdata.api.functions",
+    "ingest": "sofdata.api.functions",
+    "train": "sofdata.api.functions",
+}
 
 # A library's logger is silent until a program, as the command line does, gives it a handler.
 logging.getLogger("sofdata").addHandler(logging.NullHandler())
@@ -154,7 +165,8 @@ class _CallablePackage(ModuleType):
         return self._function()(*args, **more)
 
     def _function(self) -> Any:
-        return getattr(import_module("sofdata.api.functions"), self.__name__.rpartition(".")[2])
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_ALSO_PACKAGES[name]), name)
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]  # what `help` prints

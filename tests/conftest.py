@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ class _FailuresAtOnce:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+            terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
             what = f"{report.nodeid} ({report.when}, {report.duration:.0f} s)"
             terminal.write_line(f"\nFAILED {what}\n{report.longreprtext[-3000:]}")
 

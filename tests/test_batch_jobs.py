@@ -59,7 +59,7 @@ def told(slurm: dict[str, str]) -> list[list[str]]:
 def run(slurm: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """Run the batch script to its end."""
     return subprocess.run(
-        ["bash", str(SBATCH), *words], env=slurm, capture_output=True, text=True, timeout=20
+        ["bash", str(SBATCH), *words], env=slurm, capture_output=True, text=True, timeout=120
     )
 
 
@@ -107,7 +107,7 @@ def test_slurm_near_the_time_limit_stops_the_ingest_and_queues_the_job_again(
     while not started.exists():
         assert process.poll() is None
     os.kill(process.pid, 10)  # SIGUSR1
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert ["scontrol", "requeue", "41007"] in told(slurm)
 
 

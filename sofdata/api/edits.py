@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from sofdata.api.functions import Location, Settings, overrides, place
 
 if TYPE_CHECKING:
+    from sofdata.edits.dedup import Deduplicated
     from sofdata.edits.derive import Derivation, Follow
     from sofdata.edits.split import StoredSplit
     from sofdata.ingest.events import Event
@@ -265,6 +266,58 @@ def rewindow(
     parent = open_parent(Tree(place(dest, "dest")))
     derivation = rewound(parent, Tree(place(new, "new")), overrides(settings))
     return _derive(derivation, engine, workers, on_event)
+
+
+def dedup(
+    dest: Location,
+    new: Location | None = None,
+    *,
+    exact: bool = False,
+    engine: EngineName | None = None,
+    workers: int | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Deduplicated:
+    """Find videos that show what others do, as `sofdata dedup` does; docs/dedup.md has more.
+
+    Also those encoded anew, scaled, mirrored, cropped or shifted in time, which takes the extra
+    `dedup`. Without `new` what was found is stored with the dataset, so that no split parts them.
+
+    Args:
+        dest: the dataset.
+        new: where a dataset without the copies goes, in which each is a reject that names what is
+            kept. Nothing is made where there are none.
+        exact: only equal files, which reads no shard.
+        engine, workers, on_event: as of `select`.
+
+    Returns:
+        The copies, and of `new` what was done.
+
+    Raises:
+        ConfigError: `dest` is no complete dataset, is in use, or `new` holds something else.
+        StorageError: a place cannot be read or written.
+
+    Example:
+        >>> import sofdata
+        >>> sofdata.dedup("dataset", exact=True).copies
+        ()
+    """
+    from sofdata.edits.dedup import Copied, Deduplicated, copies_in, store_copies, without_copies
+    from sofdata.edits.derive import check_new
+    from sofdata.edits.parents import open_parent
+    from sofdata.storage.tree import Tree
+
+    tree = Tree(place(dest, "dest"))
+    if new is None:
+        return Deduplicated(tuple(map(Copied.of, store_copies(tree, not exact, "auto"))))
+    to = Tree(place(new, "new"))
+    check_new(to, [tree])
+    parent = open_parent(tree)
+    copies = copies_in(tree, not exact)
+    if not copies:
+        return Deduplicated(())
+    derivation = without_copies(parent, to, copies, not exact)
+    summary = _derive(derivation, engine, workers, on_event)
+    return Deduplicated(tuple(map(Copied.of, copies)), summary)
 
 
 def _derive(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +61,7 @@ def dedup(
     make a dataset without them, in which each is a reject that names the video
     that is kept.
     """
-    from sofdata.edits.dedup import copies_in, store_copies, without_copies
+    from sofdata.edits.dedup import Copied, copies_in, store_copies, without_copies
     from sofdata.edits.derive import check_new
     from sofdata.edits.parents import open_parent
     from sofdata.storage.tree import Tree
@@ -86,8 +87,7 @@ def dedup(
         derived(derivation, engine, workers, no_lock, quiet, json_)
         return
     if json_:
-        names = ("video", "kept", "detail")
-        rows = [dict(zip(names, _sentence(copy), strict=True)) for copy in copies]
+        rows = [asdict(Copied.of(copy)) for copy in copies]
         print_json({"dest": tree.name, "copies": rows})
         return
     print_copies(stdout(), tree, copies)
@@ -97,14 +97,11 @@ def dedup(
 
 def print_copies(console: Console, dest: Tree, copies: Sequence[Copy]) -> None:
     """Print which videos of a dataset are copies, and of what."""
-    for video, _, detail in map(_sentence, copies[:SHOWN]):
-        say(console, f"{printable(video)}: {printable(detail)}")
+    from sofdata.edits.dedup import Copied
+
+    for copy in map(Copied.of, copies[:SHOWN]):
+        say(console, f"{printable(copy.video)}: {printable(copy.detail)}")
     if len(copies) > SHOWN:
         say(console, f"... and {len(copies) - SHOWN} more, in copies.parquet")
     windows = sum(copy.windows for copy in copies)
     say(console, f"{len(copies)} copies with {windows} windows in {dest.name}")
-
-
-def _sentence(copy: Copy) -> tuple[str, str, str]:
-    """The ids of a copy and of what is kept of it, and what they have in common."""
-    return copy.video[1], copy.kept[1], copy.detail(copy.kept[1])

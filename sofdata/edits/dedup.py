@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from sofdata.edits.derive import Derivation, parents_libraries, with_plan
 from sofdata.edits.origins import OriginTable, Places
 from sofdata.edits.parents import NEW, Parent, lineage_of
 from sofdata.errors import ConfigError
+from sofdata.ingest.run import Summary
 from sofdata.loading.catalog import Catalog, open_catalog
 from sofdata.shards.copies import shards_digest, write_copies
 from sofdata.storage.lock import Choice, only_driver
@@ -22,6 +23,28 @@ from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 
 Follow = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A video that shows what another one of its dataset does: their ids, and how it is known."""
+
+    video: str
+    kept: str
+    detail: str
+
+    @classmethod
+    def of(cls, copy: Copy) -> Self:
+        """From a copy within one dataset."""
+        return cls(copy.video[1], copy.kept[1], copy.detail(copy.kept[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """What `sofdata.dedup` found. summary: of the dataset that was made, None where none was."""
+
+    copies: tuple[Copied, ...]
+    summary: Summary | None = None
 
 
 def copies_in(

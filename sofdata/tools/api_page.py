@@ -29,7 +29,7 @@ to the logger `sofdata`, which is silent until a program gives it a handler:
 SECTIONS = {
     "Functions": (
         *("ingest", "estimate", "verify", "load", "train", "load_policy"),
-        *("select", "merge", "append", "split", "rewindow", "export"),
+        *("select", "merge", "append", "split", "rewindow", "dedup", "export"),
     ),
     "Loading": ("Loader", "HeldOut", "Sides"),
     "Policies": ("Policy", "Control"),
@@ -43,6 +43,8 @@ SECTIONS = {
             "Verdict",
             "Finding",
             "StoredSplit",
+            "Deduplicated",
+            "Copied",
         ),
         *("Trained", "StageResult"),
     ),
@@ -74,9 +76,9 @@ def page() -> str:
 
 def _object(name: str) -> Any:
     """What a public name stands for; `sofdata.ingest` and `sofdata.train` are also packages."""
-    from sofdata.api import functions as api
+    from sofdata.api import edits, functions
 
-    return getattr(api, name, None) or getattr(sofdata, name)
+    return getattr(functions, name, None) or getattr(edits, name, None) or getattr(sofdata, name)
 
 
 def _entry(name: str, thing: Any) -> str:

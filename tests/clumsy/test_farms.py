@@ -45,7 +45,7 @@ def test_a_farm_of_links_with_a_million_paths_is_walked_once(tmp_path: Path) -> 
     put(tmp_path, "20/clip.mp4")
     began = time.monotonic()
     listing = listed(tmp_path)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert [entry.id for entry in listing.entries] == ["20/clip.mp4"]
     assert listing.ignored == {"folder that is here twice": 40}
 

@@ -61,7 +61,7 @@ class Command:
     def answer_s(self, line: str) -> float:
         """How long it takes until this line comes."""
         began_s = time.monotonic()
-        while self._waiting.get(timeout=20) != line:
+        while self._waiting.get(timeout=120) != line:
             pass
         return time.monotonic() - began_s
 
@@ -70,7 +70,7 @@ class Command:
         if let_go:
             busy.let_go(self.marker)
         code = self.process.wait(timeout_s)
-        self._reader.join(5)
+        self._reader.join(60)
         assert "Traceback" not in "\n".join(self.lines), self.lines
         return code
 
@@ -199,7 +199,7 @@ def test_ctrl_c_while_a_command_starts_ends_it_with_a_line() -> None:
         )
         time.sleep(delay_s)
         os.killpg(process.pid, signal.SIGINT)
-        _, printed = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=120)
         if "site.py" not in printed:  # Python itself was not up yet
             assert "Traceback" not in printed
         assert process.returncode in (0, 130, -signal.SIGINT, 1)

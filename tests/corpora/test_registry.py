@@ -19,7 +19,7 @@ def test_any_folder_is_a_folder_of_videos(tmp_path: Path) -> None:
 
 def test_a_corpus_can_be_named(tmp_path: Path) -> None:
     for corpus in CORPORA:
-        assert find_corpus(Tree(str(tmp_path)), corpus.name)[0] is corpus
+        assert find_corpus(Tree(str(tmp_path)), corpus.name)[0] == corpus
 
 
 def test_an_unknown_corpus_names_the_nearest(tmp_path: Path) -> None:

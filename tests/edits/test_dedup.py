@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import sofdata
 from sofdata.dedup.find import Copy, groups_of
 from sofdata.edits.dedup import copies_in, store_copies, without_copies
 from sofdata.edits.derive import derive, run_config
@@ -174,3 +175,19 @@ def test_what_is_found_does_not_depend_on_the_order_of_videos(
     turned: Callable[..., object] = lambda catalog: iter([*in_order(catalog)][::-1])  # noqa: E731
     monkeypatch.setattr(find, "looks_of", turned)
     assert copies_in(Tree(str(dataset))) == copies
+
+
+def test_as_a_function_it_stores_what_it_finds_or_makes_a_dataset_without(
+    own: Path, tmp_path: Path
+) -> None:
+    found = sofdata.dedup(own, exact=True)
+    assert [(copy.video, copy.kept) for copy in found.copies] == [("c.mp4", "a.mp4")]
+    assert "size and the fingerprint" in found.copies[0].detail
+    assert found.summary is None
+    made = sofdata.dedup(own, tmp_path / "new", exact=True, engine="inline")
+    assert made.copies == found.copies
+    assert made.summary is not None
+    assert verify(Tree(str(tmp_path / "new"))).whole
+    again = sofdata.dedup(tmp_path / "new", tmp_path / "none", exact=True)
+    assert again.copies == ()
+    assert not (tmp_path / "none").exists()

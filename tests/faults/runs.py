@@ -24,7 +24,7 @@ from tests.faults.inject import children
 T = TypeVar("T")
 POLL_S = 0.01
 KILLED = -signal.SIGKILL
-RAY_PATIENCE_S = 5.0  # for all to end where the supervisor itself was killed
+RAY_PATIENCE_S = 20.0  # for all to end where the supervisor itself was killed
 INLINE_LIMIT_S = 90.0
 RAY_LIMIT_S = 180.0
 VICTIMS = {

@@ -173,7 +173,7 @@ def test_the_thread_ends_with_the_loader_in_the_middle_of_an_epoch(dataset: Path
     gc.collect()
     for thread in threading.enumerate():
         if thread.name.startswith("sofdata-ahead"):
-            thread.join(5)
+            thread.join(60)
     assert "sofdata-ahead" not in threads()
 
 

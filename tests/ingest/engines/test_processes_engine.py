@@ -28,7 +28,7 @@ from tests.helpers import hashes, ingest, sofdata
 from tests.ingest.engines.test_engines import start, wait_for_records
 
 PROCESSES = ("--engine", "processes")
-END_S = 10.0  # for processes to be gone; it takes a fraction of a second
+END_S = 60.0  # for processes to be gone; it takes a fraction of a second
 
 
 def workers_of(driver: int) -> list[int]:
