@@ -20,7 +20,7 @@ from sofdata.video.limits import size_message, too_large
 from sofdata.video.orientation import UPRIGHT, Orientation
 from sofdata.video.probe import Unusable
 from sofdata.video.pyav_reader import Picture
-from sofdata.video.sequences.base import StoredImage
+from sofdata.video.sequences.base import Lost, StoredImage
 
 # Pillow's name of a kind of picture, and FFmpeg's decoder for it.
 DECODERS = {
@@ -58,6 +58,8 @@ def picture(image: StoredImage, max_pixels: int | None) -> Picture:
     """
     if image is None:
         raise DamagedImage("a picture is missing")
+    if isinstance(image, Lost):
+        raise DamagedImage(image.why)
     if isinstance(image, bytes):
         return _decoded(image, max_pixels)
     if isinstance(image, np.ndarray):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
-from sofdata.video.sequences.base import Rows, StoredImage, damaged
+from sofdata.video.sequences.base import Lost, Rows, StoredImage, damaged
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.zarrs.checks import Refused
 from sofdata.video.sequences.zarrs.clocks import times_of
@@ -26,6 +26,7 @@ from sofdata.video.sequences.zarrs.metadata import Array, parse_array
 from sofdata.video.sequences.zarrs.pictures import RANGES, Layout
 from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
 
+MOST_WORDS = 300  # characters of a library's message
 MOST_NUMBERS = 1 << 26  # of the actions of one recording
 MORE = "\n"  # between paths; no name of a node has it
 
@@ -45,16 +46,13 @@ class PictureArray:
         self._numbers = start + np.flatnonzero(there)
         self._lost = int(len(there) - there.sum())
         self._first_lost = start + int(np.argmin(there)) if self._lost else 0
-        self._failure = ""
         self.times_s: NDArray[np.float64] = times_s[there]
         self.codec = array.pictures or "raw rgb24"
 
     @property
     def damage(self) -> tuple[int, tuple[str, ...]]:
-        """As of `Sequence`; of pictures that cannot be unpacked the first says why."""
         what = f"{self._lost} pictures were never written, the first in row {self._first_lost}"
-        sentences = [what] if self._lost else []
-        return self._lost, (*sentences, *([self._failure] if self._failure else []))
+        return self._lost, (what,) if self._lost else ()
 
     def images(self, numbers: Iterable[int]) -> Iterator[StoredImage]:
         for number in numbers:
@@ -62,8 +60,7 @@ class PictureArray:
             try:
                 stored = self._reader.row(row)
             except FAILURES as error:
-                self._failure = self._failure or f"row {row} cannot be unpacked: {error}"
-                yield None
+                yield Lost(f"row {row} cannot be unpacked: {error}"[:MOST_WORDS])
                 continue
             yield self._layout.picture(stored, self._range)
 

@@ -30,7 +30,10 @@ from sofdata.video.sequences.zarrs.pictures import Layout, range_of
 from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
 
 ACTIONS = ("action", "actions")
-CLOCKS = ("timestamp", "timestamps")
+CLOCKS = (
+    *("timestamp", "timestamps", "timestamp_s", "timestamps_s"),
+    *("robot_timestamp", "robot_timestamps"),
+)
 # Allowed under with_state: what the robot is in, by the names of Diffusion Policy, UMI and ALOHA.
 STATES = (
     "state",
@@ -51,6 +54,7 @@ TEXTS = ("language_instruction", "instruction", "task_description", "task", "lan
 MOST_VIDEOS = 200_000
 MOST_TEXT = 2000  # characters
 SAMPLED = 8  # pictures, for the range of floats
+_KIND = re.compile(r"_(?:rgb|bgr|colou?r|image|img)$")  # of camera0_rgb: camera0_timestamp
 _EPISODE = re.compile(r"(?:.*[^a-z])?(?:ep|episode|demo|traj|trajectory|run|take)s?[-_ ]?\d+", re.I)
 
 
@@ -221,7 +225,8 @@ class _About:
         return array.shape[0] == rows or (len(ends) > 0 and array.shape[0] == int(ends[-1]))
 
     def _find_clock(self) -> tuple[Array | None, str]:
-        own = [f"{self._array.name}_{name}" for name in CLOCKS]
+        camera = _KIND.sub("", self._array.name)
+        own = [f"{each}_{name}" for each in (self._array.name, camera) for name in CLOCKS[:2]]
         for name in (*own, *CLOCKS):
             array = self._beside(name)
             if array is None or not clocks.is_clock(array):
