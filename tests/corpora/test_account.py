@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,6 +31,8 @@ from tests.epics import write_epic
 from tests.helpers import ingest
 from tests.lerobots import grey_episodes, write_grey, write_v2
 from tests.ssv2s import FOLDER, write_archive
+from tests.zarrs import actions, replay_buffer, store
+from tests.zarrs import put as put_array
 
 SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
 Write = Callable[[Path], object]
@@ -130,6 +133,14 @@ def video2dataset(root: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), root / "other_table.parquet")
 
 
+def zarr(root: Path) -> None:
+    replay_buffer(root / "a.zarr", (8, 6), times_s=np.arange(14) / 10)
+    replay_buffer(root / "deep/gone.zarr", (8, -3))
+    put(root, "torn.zarr.zip", "b/notes.txt", "empty.zarr/notes.txt")
+    with store(root / "poses.zarr") as poses:
+        put_array(poses, "poses", actions(5))
+
+
 def folder(root: Path) -> None:
     put(root, "a.mp4", "b/a.mp4", "b/a.webm", "c.vob", "labels.csv")
 
@@ -145,6 +156,7 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "howto100m": (howto,),
     "kinetics": (kinetics_table, kinetics_folders),
     "video2dataset": (video2dataset,),
+    "zarr": (zarr,),
     "folder": (folder,),
 }
 
@@ -201,11 +213,13 @@ def walked(root: Path) -> set[str]:
 
 
 def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
-    """The files of inputs: of a member of an archive in parts, all of these."""
+    """The files of inputs: of a member of an archive in parts, or of a folder, all of these."""
     for entry in entries:
         where = parse(entry.uri)
         if where.unpacked:
             yield from part_names(tree, where.file)
+        elif where.is_folder:
+            yield from (rel for rel in walked(Path(tree.root)) if rel.startswith(where.file))
         else:
             yield where.file
 
@@ -261,5 +275,9 @@ def test_an_ingest_ends_with_every_input(tmp_path: Path, name: str, write: Write
     assert counts.videos == len(listing.entries)
     assert counts.videos == counts.done + counts.rejected + counts.quarantined
     assert counts.ignored_files == listing.ignored
-    if write not in (folder, kinetics_folders):  # each of the others has a row that names no file
+    if write not in (
+        folder,
+        kinetics_folders,
+        zarr,
+    ):  # each of the others has a row that names no file
         assert {"no_file", "missing"} & set(counts.reasons) or listing.unused

@@ -11,22 +11,21 @@ import hashlib
 import json
 import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Protocol
 
 from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.sequences.base import damaged, opened_file
+from sofdata.video.sequences.zarrs.members import Member, Members
 
 ARRAY_V2, GROUP_V2, ATTRIBUTES_V2, NODE_V3 = ".zarray", ".zgroup", ".zattrs", "zarr.json"
 DOCUMENTS = frozenset({ARRAY_V2, GROUP_V2, ATTRIBUTES_V2, NODE_V3})
 MOST_DOCUMENT_BYTES = 1 << 26  # that of a root may repeat those of all nodes
 MOST_NODES = 200_000
-MOST_MEMBERS = 2_000_000  # 0.7 KB each while they are listed
 DEEPEST = 32
 TAIL_BYTES = 1 << 16
 _LOCAL = struct.Struct("<4s2xHH16xHH")  # APPNOTE.TXT 4.3.7: signature, flags, method, two lengths
@@ -129,15 +128,6 @@ def _document(path: Path) -> bytes:
     return path.read_bytes()
 
 
-class Member(NamedTuple):
-    """A file in a zip: where its header begins, its size as it is stored and unpacked, its sum."""
-
-    offset: int
-    packed: int
-    size: int
-    crc: int
-
-
 class ZipFiles:
     """A store that is a zip, read where it lies; of members with one name the last counts.
 
@@ -154,11 +144,11 @@ class ZipFiles:
 
     def documents(self) -> Documents:
         found: Documents = {}
-        for key, member in self._members.items():
+        for key in self._members:
             path, _, name = key.rpartition("/")
             if name not in DOCUMENTS or path.startswith("__MACOSX"):
                 continue
-            if member.size > MOST_DOCUMENT_BYTES or len(found) > MOST_NODES:
+            if (self.size(key) or 0) > MOST_DOCUMENT_BYTES or len(found) > MOST_NODES:
                 raise damaged("its metadata is larger than that of any store")
             try:
                 found.setdefault(path, {})[name] = self.read(key)
@@ -172,7 +162,9 @@ class ZipFiles:
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         PROGRESS.packets += 1
-        member = self._members[key]
+        member = self._members.get(key)
+        if member is None:
+            raise ValueError(f"there is no {key} in the zip")
         end = member.size if end is None else min(end, member.size)
         self._file.seek(member.offset)
         header = self._file.read(_LOCAL.size)
@@ -202,10 +194,10 @@ class ZipFiles:
         self._file.close()
 
 
-_kept: tuple[tuple[str, bytes], dict[str, Member]] | None = None
+_kept: tuple[tuple[str, bytes], Members] | None = None
 
 
-def _index(name: str, file: BinaryIO) -> dict[str, Member]:
+def _index(name: str, file: BinaryIO) -> Members:
     """The members of a zip, once for all videos of it that come one after the other.
 
     Its end has the sums of the last members. Where another zip ends alike, the sums of those that
@@ -217,22 +209,10 @@ def _index(name: str, file: BinaryIO) -> dict[str, Member]:
     mark = f"{name} {size}", hashlib.sha256(file.read(TAIL_BYTES)).digest()
     if _kept is None or _kept[0] != mark:
         _kept = None  # before another is made
-        _kept = mark, _members(file)
+        try:
+            _kept = mark, Members(file)
+        except (ValueError, struct.error) as error:
+            raise damaged(
+                f"it is no whole zip ({error}); if it is cut off, fetch it again"
+            ) from None
     return _kept[1]
-
-
-def _members(file: BinaryIO) -> dict[str, Member]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.filelist
-            if len(infos) > MOST_MEMBERS:
-                raise damaged(f"the zip has {len(infos)} members; {MOST_MEMBERS} are read")
-            return {
-                info.filename: Member(
-                    info.header_offset, info.compress_size, info.file_size, info.CRC
-                )
-                for info in infos
-                if not info.is_dir()
-            }
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
-        raise damaged(f"it is no whole zip ({error}); if it is cut off, fetch it again") from None
