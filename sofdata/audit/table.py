@@ -93,6 +93,8 @@ def _verdict(audit: Audit) -> str:
     seen = [video for video in audit.videos if not video.not_compared]
     windows = sum(video.windows for video in seen)
     what = f"{windows} windows of {len(seen)} videos (of {audit.videos_with_windows})"
+    if not seen and not audit.findings:
+        return f"nothing was compared of {len(audit.videos)} videos, and nothing else is wrong"
     if not audit.findings:
         return f"{what} agree with a plain decode of {printable(audit.source)}"
     wrong = sum(bool(video.findings) for video in audit.videos)

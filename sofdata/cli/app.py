@@ -440,17 +440,28 @@ def flows(json_: Json = False) -> None:
 
 @app.command(epilog=examples("sofdata corpora", "sofdata corpora --json"))
 def corpora(json_: Json = False) -> None:
-    """List the corpora that can be read, each with an example; more is in docs/corpora.md."""
+    """List the corpora that can be read, each with an example, and what it needs that is optional.
+
+    Where nothing is said of what a corpus needs, it needs nothing but sofdata. More is in
+    docs/corpora.md.
+    """
+    from dataclasses import asdict
+
+    from sofdata.corpora.needs import needs_of
     from sofdata.corpora.registry import CORPORA
 
     if json_:
         fields = ("name", "summary", "example")
-        print_json([{name: getattr(corpus, name) for name in fields} for corpus in CORPORA])
+        rows = [{name: getattr(corpus, name) for name in fields} for corpus in CORPORA]
+        wanted = [{"needs": asdict(needs_of(corpus))} for corpus in CORPORA]
+        print_json([row | more for row, more in zip(rows, wanted, strict=True)])
         return
     console = stdout()
     for corpus in CORPORA:
         labelled(console, f"{corpus.name:14} ", corpus.summary)
         say(console, f"{'':14} {corpus.example}", "dim")
+        if (needs := needs_of(corpus)).text:
+            say(console, f"{'':14} {needs.text}", "yellow" if needs.missing else "dim")
 
 
 @app.command(epilog=examples("sofdata demo", "sofdata demo small --clips 4"))

@@ -176,6 +176,15 @@ class SequenceCorpus(Corpus, Protocol):
         """The same with what the user says of its pictures."""
 
 
+@runtime_checkable
+class FormatCorpus(Corpus, Protocol):
+    """A corpus whose files are read by readers of sequences, which may need optional packages."""
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Names in `sofdata.video.sequences.formats.FORMATS`."""
+
+
 def _once(entries: Entries) -> tuple[Entries, list[str]]:
     """Entries of which each id is there once, and the ids that came again."""
     import pyarrow.compute as pc

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from sofdata.corpora.agibot.corpus import AgiBotWorld
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing, SequenceCorpus
 from sofdata.corpora.config import ManifestConfig, SequenceConfig
+from sofdata.corpora.droid.corpus import Droid
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import apply_redaction
+from sofdata.corpora.egoexo4d.corpus import EgoExo4D
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.corpora.howto import HowTo100M
@@ -17,6 +20,10 @@ from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
+from sofdata.corpora.sequences.hdf5 import Hdf5Files
+from sofdata.corpora.sequences.mcap import McapRecordings
+from sofdata.corpora.sequences.rlds.corpus import Rlds
+from sofdata.corpora.sequences.rosbag import RosBags
 from sofdata.corpora.sequences.zarr import ZarrStores
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
@@ -32,12 +39,19 @@ CORPORA: tuple[Corpus, ...] = (
     SomethingSomethingV2(),
     LeRobot(),
     Ego4D(),
+    EgoExo4D(),
+    Droid(),
+    AgiBotWorld(),
     EpicKitchens(),
     Manifest(),
     Panda70M(),
     HowTo100M(),
     Kinetics(),
     Video2Dataset(),
+    RosBags(),
+    McapRecordings(),
+    Hdf5Files(),
+    Rlds(),
     ZarrStores(),
     FrameFolders(),
     FolderCorpus(),
@@ -130,8 +144,9 @@ def list_source(
     if not with_actions:
         return apply_redaction(tree, corpus.listing(tree))
     if not isinstance(corpus, DemonstrationCorpus):
-        corpus = demonstration_corpus(corpus.name)  # which says that there is none
-    return apply_redaction(tree, corpus.demonstrations(tree, with_state))
+        corpus = demonstration_corpus(corpus.name)  # raises, and names those that have some
+    listing = corpus.demonstrations(tree, with_state)
+    return apply_redaction(tree, listing)
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -17,11 +16,10 @@ from sofdata.ingest.job import UnitJob
 from sofdata.ingest.pipeline import Tools, run_through
 from sofdata.ingest.plan import IngestPlan, load_plan
 from sofdata.ingest.stages import LocalFlow
-from sofdata.ingest.unit import run_video
+from sofdata.ingest.unit import run_video, shard_in
 from sofdata.shards.layout import DATASET, RUNS
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import VideoRecord
-from sofdata.shards.writer import ShardWriter
 from sofdata.storage.tree import Tree
 from sofdata.system.nearest import did_you_mean
 from sofdata.types import ActionSpec, VideoRef
@@ -63,7 +61,7 @@ def _run(ref: VideoRef, job: UnitJob, console: Console) -> VideoRecord:
         with (
             Tree("").scratch() as folder,
             Fetcher(job.source, (ref,), job.config.run) as fetcher,
-            ShardWriter(os.path.join(folder, "replay.tar")) as shard,
+            shard_in(folder, job.config) as shard,
         ):
             flow = LocalFlow(make_estimator(job.config.flow))
             steps = run_video(ref, job, Tools(fetcher, decoder, flow, shard))

@@ -10,7 +10,10 @@ from sofdata.errors import ConfigError
 
 def is_installed(module: str) -> bool:
     """Whether a module can be found. It is not imported, which may take seconds."""
-    return find_spec(module) is not None
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a.b, there is not even an a
+        return False
 
 
 def missing(modules: Iterable[str]) -> list[str]:

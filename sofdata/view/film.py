@@ -131,7 +131,9 @@ class Projector:
         hidden = (said.hidden_s, said.eye, said.lasts_s)
         sampling = Sampling(self.size_px, flow.step_s, span_s, *hidden)
         with _naming_video(ref), self._fetched(self._source.tree, ref, span_s) as file:
-            yield from self._process.open(file, self._config.video, sampling, "pyav")
+            yield from self._process.open(
+                file, self._config.video, sampling, "pyav", sequence=ref.where.sequence
+            )
 
     @contextmanager
     def _fetched(

@@ -104,7 +104,9 @@ def test_inspect_draws_a_sheet(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_corpora_and_flows_list_what_there_is() -> None:
-    assert {"ssv2", "folder"} <= {row["name"] for row in _json("corpora")}
+    rows = {row["name"]: row for row in _json("corpora")}
+    assert {"ssv2", "folder"} <= set(rows)
+    assert rows["folder"]["needs"] == {"packages": [], "missing": [], "install": ""}
     flows = {row["name"]: row["runs_here"] for row in _json("flows")}
     assert flows["dis"] is True
     assert flows["farneback"] is True

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import fsspec
 import pytest
+from rich.console import Console
 
+from sofdata.audit.run import IN_NO_FILE, audit
+from sofdata.audit.table import print_audit
 from sofdata.errors import ConfigError
+from sofdata.ingest.plan import load_plan
+from sofdata.ingest.replay import replay
 from sofdata.ingest.verify import verify
+from sofdata.shards.record import read_dataset
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
+from sofdata.types import VideoRef
+from sofdata.view.film import Projector, Source
+from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest
 from tests.sequences import samples, write_frames, wrong_frames
 
@@ -93,3 +103,41 @@ def test_a_rate_is_of_no_use_to_videos(tmp_path: Path) -> None:
     (tmp_path / "v" / "a.mp4").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"sequences\.\* is set"):
         ingest(tmp_path / "v", tmp_path / "d", "sequences.fps=10")
+
+
+@pytest.fixture
+def dataset(source: Path, tmp_path: Path) -> Path:
+    """Of pictures, with the flow of whole recordings."""
+    ingest(source, tmp_path / "d", *SETTINGS, "flow.keep=true")
+    return tmp_path / "d"
+
+
+def test_the_frames_of_a_window_are_shown_again(dataset: Path, source: Path) -> None:
+    record = read_dataset(Tree(str(dataset)))
+    plan = load_plan(Tree(str(dataset)))
+    assert record is not None
+    assert plan is not None
+    ref = plan.find("a/two")
+    assert isinstance(ref, VideoRef)
+    projector = Projector(record, Source.of(Tree(str(dataset)), None))
+    try:
+        shown = [read(rgb).number for rgb in projector.at(ref, [0.5, 0.6, 0.7])]
+        every = [read(rgb).number for _, rgb in projector.all(ref)]
+    finally:
+        projector.close()
+    assert shown == [45, 46, 47]
+    assert every == list(range(40, 70))
+
+
+def test_an_audit_says_that_it_compares_nothing(dataset: Path) -> None:
+    result = audit(Tree(str(dataset)))
+    assert [video.not_compared for video in result.videos] == [IN_NO_FILE] * 3
+    console = Console(width=200, file=StringIO())
+    print_audit(console, result)
+    assert "nothing was compared of 3 videos" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_one_recording_is_run_again_also_where_flow_is_kept(dataset: Path) -> None:
+    record = replay(Tree(str(dataset)), "b", None, Console(file=StringIO()))
+    assert record is not None
+    assert (record.status, record.frames_lost) == ("done", 8)

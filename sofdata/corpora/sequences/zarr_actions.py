@@ -21,6 +21,7 @@ from sofdata.video.sequences.base import Rows
 from sofdata.video.sequences.isolated import own_reader
 from sofdata.video.sequences.place import SequencePlace
 
+CLOCK = ("start", "end", "fps", "times", "unit")  # options of pictures that hold for actions, too
 MORE = "\n"  # as `sofdata.video.sequences.zarr` parts paths
 SAME_RATE = 0.05  # by which the rates of two recordings may differ that count as one
 
@@ -60,7 +61,7 @@ def _brief(spec: ActionSpec) -> str:
 def ref_of(found: Found, where: Location, place: SequencePlace, with_state: bool) -> ActionRef:
     """Where the actions lie. place: of the pictures, whose rows and times they have."""
     more = MORE.join(path for path, _ in found.states) if with_state and found.states else None
-    kept = {key: value for key, value in place.options if key != "range"}
+    kept = {key: value for key, value in place.options if key in CLOCK}
     part = SequencePlace.of("zarr", found.actions[0][0], **kept, more=more)
     return ActionRef(where.uri, part.text, 0.0, found.end - found.start)
 

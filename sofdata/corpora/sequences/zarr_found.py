@@ -13,7 +13,8 @@ class Found:
 
     array, group: paths in the store. episode: its number, None for a whole array. start, end: its
     rows. times, unit: of its timestamps, "" for none; lasts_s, fps: by these. range: of floats, ""
-    if that is not sure. actions, states: paths of arrays, and numbers in a row.
+    if that is not sure. is_bgr: by its name. actions, states: paths of arrays and their numbers in
+    a row.
     """
 
     array: str
@@ -26,6 +27,7 @@ class Found:
     lasts_s: float | None
     fps: float | None
     is_float: bool
+    is_bgr: bool
     range: str
     actions: tuple[tuple[str, int], ...]
     states: tuple[tuple[str, int], ...]

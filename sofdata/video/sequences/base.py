@@ -27,15 +27,8 @@ from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
 
 # A picture as a file holds it: an encoded one (JPEG, PNG, ...), uint8 [H,W,3] of RGB or [H,W] of
-# grey, or a frame of PyAV. `Lost`, or None: it cannot be had.
+# grey, or a frame of PyAV. None: it cannot be had; a `DamagedImage` says why.
 StoredImage = bytes | NDArray[np.uint8] | Any | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A picture that cannot be had. why: in words that stand alone, for the report."""
-
-    why: str
 
 
 class Sequence(Protocol):
@@ -59,7 +52,7 @@ class Sequence(Protocol):
     def images(self, numbers: Iterable[int]) -> Iterator[StoredImage]:
         """The pictures of these numbers, which increase; may be called again for others.
 
-        One that cannot be had is `Lost` or None, which costs that picture only.
+        One that cannot be had is None, which costs that picture only.
         """
 
     def close(self) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
-from sofdata.video.sequences.base import Lost, Rows, StoredImage, damaged
+from sofdata.video.sequences.base import Rows, StoredImage, damaged
+from sofdata.video.sequences.images import DamagedImage
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.zarrs.checks import Refused
 from sofdata.video.sequences.zarrs.clocks import times_of
@@ -60,7 +61,7 @@ class PictureArray:
             try:
                 stored = self._reader.row(row)
             except FAILURES as error:
-                yield Lost(f"row {row} cannot be unpacked: {error}"[:MOST_WORDS])
+                yield DamagedImage(f"row {row} cannot be unpacked: {error}"[:MOST_WORDS])
                 continue
             yield self._layout.picture(stored, self._range)
 

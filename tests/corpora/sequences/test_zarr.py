@@ -25,6 +25,7 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
 from sofdata.system import extras
 from sofdata.types import ActionSpec
+from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest
 from tests.sequences import samples, wrong_frames
 from tests.videos import write_video
@@ -171,6 +172,13 @@ def test_broken_stores_are_rejects_with_their_reasons(tmp_path: Path) -> None:
     reasons = summary.dataset.counts.reasons
     assert summary.dataset.counts.done == 1
     assert reasons == {"bad_episodes": 1, "damaged": 2, "no_frames": 1, "decode_error": 1}
+
+
+def test_an_array_named_bgr_is_turned_to_rgb(tmp_path: Path) -> None:
+    with store(tmp_path / "s.zarr") as root:
+        put(root, "front_bgr", np.ascontiguousarray(pictures(range(9))[..., ::-1]))
+    ingest(tmp_path / "s.zarr", tmp_path / "d", FPS, *SETTINGS)
+    assert {read(each.first).held for each in samples(tmp_path / "d")} == {"upright"}
 
 
 # Listing

@@ -143,6 +143,7 @@ def _blank(array: Array, group: str) -> dict[str, Any]:
         "lasts_s": None,
         "fps": None,
         "is_float": False,
+        "is_bgr": False,
         "range": "",
         "actions": [],
         "states": [],
@@ -164,6 +165,7 @@ class _About:
         self._bases = bases
         self._blank = _blank(array, _group(array) if owner is None else owner) | {
             "is_float": layout.is_float,
+            "is_bgr": layout.is_bgr,
             "range": _sampled_range(store, array) if layout.is_float else "",
             "actions": self._sizes(ACTIONS, most=1),
             "states": self._sizes(STATES),

@@ -34,13 +34,16 @@ _COLOUR = {"rgb", "bgr", "color", "colour"}
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a row of an array is a picture. height, width: px. first: channels come first."""
+    """How a row of an array is a picture. height, width: px. first: channels come first.
+
+    is_bgr: its name says so.
+    """
 
     height: int
     width: int
     first: bool
     is_float: bool
-    reverse: bool
+    is_bgr: bool
 
     @classmethod
     def of(cls, array: Array) -> Layout | str:
@@ -56,11 +59,11 @@ class Layout:
             return f"is {array.dtype} {list(array.shape)}, no pictures of colours" if looks else ""
         if array.dtype != np.uint8 and array.dtype.kind != "f":
             return f"is {array.dtype}, which is no type of pictures that are read"
-        reverse = "bgr" in _words(array.name)
-        return cls(sides[0], sides[1], first, array.dtype.kind == "f", reverse)
+        is_bgr = "bgr" in _words(array.name)
+        return cls(sides[0], sides[1], first, array.dtype.kind == "f", is_bgr)
 
     def picture(self, row: NDArray[np.generic], values: str) -> NDArray[np.uint8]:
-        """A row as RGB. values: one of `RANGES`, of floats.
+        """A row as it is stored, in bytes. values: one of `RANGES`, of floats.
 
         Raises `Unusable` for floats out of their range.
         """
@@ -68,8 +71,6 @@ class Layout:
             row = _scaled(np.asarray(row, np.float32), values)
         if self.first:
             row = np.moveaxis(row, 0, -1)
-        if self.reverse:
-            row = row[..., ::-1]
         return np.ascontiguousarray(row, np.uint8)
 
 
