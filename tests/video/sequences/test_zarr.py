@@ -40,10 +40,8 @@ def place(name: str = "data/img", **options: Any) -> SequencePlace:
 
 def numbers(path: Path, wanted: SequencePlace | None = None) -> list[int | None]:
     """What all pictures of a sequence carry, None for one that cannot be had."""
-    return [
-        None if isinstance(each, DamagedImage) else read(each).number
-        for each in shown(path, wanted)
-    ]
+    found = shown(path, wanted)
+    return [None if isinstance(each, DamagedImage) else read(each).number for each in found]
 
 
 def shown(path: Path, wanted: SequencePlace | None = None) -> list[Any]:
