@@ -95,8 +95,8 @@ class SequenceConfig(Section):
     times: str | None = Field(
         None,
         description="What holds the time of each picture, in place of `fps`. Folders: the name of "
-        "a text file in each, with a time in s in each line. HDF5: the name of a dataset, in the "
-        "group of the pictures or in one above.",
+        "a text file in each, with a time in s in each line. HDF5 and Zarr: the name of a "
+        "dataset, in the group of the pictures or in one above.",
     )
     range: Literal["0..255", "0..1", "-1..1"] | None = Field(
         None,

@@ -79,7 +79,7 @@ class ZarrStores:
     def _list(self, tree: Tree, with_actions: bool, with_state: bool) -> Listing:
         require("zarr", "zarr", f"reading the Zarr stores in {tree.name}")
         ignored = Ignored()
-        stores = list(_look(tree, ignored))
+        stores = list(_look(tree, ignored, self.config.times))
         if any("imagecodecs" in store.needs for store in stores):
             require("imagecodecs", "umi", f"unpacking the pictures in {tree.name}")
         self._check_times(tree, stores)
@@ -96,11 +96,13 @@ class ZarrStores:
 
     def _check_times(self, tree: Tree, stores: Sequence[_Store]) -> None:
         usable = [found for store in stores for found in store.videos if not found.problem]
-        if self.config.fps is None and usable and not any(found.times for found in usable):
+        has_rate = self.config.fps is not None and not self.config.times
+        if not has_rate and usable and not any(found.times for found in usable):
+            named = f" called '{self.config.times}'" if self.config.times else ""
             raise ConfigError(
                 f"the Zarr stores in {tree.name} do not say when their pictures were taken: they "
-                "have no timestamps that can be used; give the rate, as by --set sequences.fps=10 "
-                "(UMI records 59.94, Diffusion Policy's push-T 10)"
+                f"have no timestamps{named} that can be used; give the rate, as by "
+                "--set sequences.fps=10 (UMI records 59.94, Diffusion Policy's push-T 10)"
             )
 
     def _entry(self, store: _Store, found: Found) -> _Made:
@@ -108,9 +110,10 @@ class ZarrStores:
         range_ = found.range or self.config.range
         fps = found.fps or self.config.fps
         problem, detail = found.problem, found.detail
-        if not problem and not found.times and fps is None:
+        if not problem and not found.times and (fps is None or self.config.times):
             problem = "no_times"
-            detail = "no timestamps say when its pictures were taken; sequences.fps gives a rate"
+            named = f"'{self.config.times}'" if self.config.times else "timestamps"
+            detail = f"no {named} say when its pictures were taken; sequences.fps gives a rate"
         if not problem and found.is_float and not range_:
             problem = "other_range"
             detail = "its numbers may be of 0..1 or of others; --set sequences.range=0..1 says it"
@@ -162,8 +165,8 @@ def _labels(store: _Store, found: Found) -> dict[str, str]:
     return labels | ({"episode": number} if number else {})
 
 
-def _look(tree: Tree, ignored: Ignored) -> Iterator[_Store]:
-    """All stores of a source; files that are none are counted."""
+def _look(tree: Tree, ignored: Ignored, times: str | None) -> Iterator[_Store]:
+    """All stores of a source; files that are none are counted. times: as of `SequenceConfig`."""
     there = find_stores(tree)
     for item in there.beside:
         count_ignored(ignored, item)
@@ -176,7 +179,7 @@ def _look(tree: Tree, ignored: Ignored) -> Iterator[_Store]:
     ]
     items = {item.rel: item for item in there.zips}
     inside = tree.parent() if tree.is_file() else tree
-    said = store_looks(inside, [store.where for store in places])
+    said = store_looks(inside, [store.where for store in places], {"times": times})
     for store, answer in zip(places, said, strict=True):
         _fill(store, answer)
         plain = store.rel in items and not is_named_zip(store.rel) and not tree.is_file()

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,24 +161,28 @@ def _shows_pictures(tree: Tree, folder: str) -> bool:
 # Looks
 
 
-def store_looks(tree: Tree, places: list[Location]) -> Iterator[Any | NotRead]:
+def store_looks(
+    tree: Tree, places: list[Location], options: Mapping[str, Any]
+) -> Iterator[Any | NotRead]:
     """What each store holds, as `sofdata.video.sequences.zarr.look` says it; in order."""
     remote = [where for where in places if where.is_folder and not tree.is_on_disk(where)]
     if not remote:
-        yield from local_looks(tree, places, "zarr")
+        yield from local_looks(tree, places, "zarr", options)
         return
     with RecordReader() as reader:
         for where in places:
-            yield _look(reader, tree, where)
+            yield _look(reader, tree, where, options)
 
 
-def _look(reader: RecordReader, tree: Tree, where: Location) -> Any | NotRead:
+def _look(
+    reader: RecordReader, tree: Tree, where: Location, options: Mapping[str, Any]
+) -> Any | NotRead:
     if not where.is_folder:
-        return look_into(reader, tree, where, "zarr")
+        return look_into(reader, tree, where, "zarr", options)
     try:
         chosen = _for_a_look(tree, where, files_in(tree, where))
         with some_files(tree, where, lambda rel: rel in chosen) as copy:
-            return look_into(reader, Tree("/"), local(copy), "zarr")
+            return look_into(reader, Tree("/"), local(copy), "zarr", options)
     except OSError as error:
         return NotRead("unreadable", error.strerror or str(error))
 

@@ -70,9 +70,9 @@ class PictureArray:
 
 
 def look(source: Source, options: Mapping[str, Any]) -> Any:
-    """What a store holds, as `layout.look_into` says it."""
+    """What a store holds, as `layout.look_into` says it. options: `times`, as it takes it."""
     with closing(open_files(source)) as files:
-        return look_into(files)
+        return look_into(files, str(options.get("times") or ""))
 
 
 def open_sequence(source: Source, place: SequencePlace) -> PictureArray:

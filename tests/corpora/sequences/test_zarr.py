@@ -281,6 +281,17 @@ def test_where_some_say_their_times_the_others_are_rejects(tmp_path: Path) -> No
     }
 
 
+def test_the_array_of_times_may_be_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        path = replay_buffer(tmp_path / f"{name}.zarr", (9,), times_s=np.arange(9) / 30)
+    put(zarr.open_group(path), "data/shown_s", np.arange(9) / 20)
+    named = listed(tmp_path, SequenceConfig(fps=10.0, times="shown_s"))
+    assert list(problems(named).values()) == ["no_times", ""]
+    assert "times=data/shown_s" in named.entries[1].uri.replace("%2F", "/")
+    with pytest.raises(ConfigError, match="no timestamps called 'other'"):
+        listed(tmp_path, SequenceConfig(fps=10.0, times="other"))
+
+
 def test_floats_need_a_range_unless_it_is_sure(tmp_path: Path) -> None:
     with store(tmp_path / "a.zarr") as root:
         put(root, "sure", pictures(range(9)).astype(np.float32))
@@ -339,7 +350,9 @@ def test_a_look_that_gives_nonsense_is_a_reject(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        corpus_of_zarr, "store_looks", lambda tree, places: [{"videos": [{}]} for _ in places]
+        corpus_of_zarr,
+        "store_looks",
+        lambda tree, places, options: [{"videos": [{}]} for _ in places],
     )
     assert set(problems(listed(source)).values()) == {"damaged"}
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.sequences.base import damaged
@@ -58,8 +59,10 @@ _KIND = re.compile(r"_(?:rgb|bgr|colou?r|image|img)$")  # of camera0_rgb: camera
 _EPISODE = re.compile(r"(?:.*[^a-z])?(?:ep|episode|demo|traj|trajectory|run|take)s?[-_ ]?\d+", re.I)
 
 
-def look_into(files: Files) -> dict[str, Any]:
+def look_into(files: Files, times: str = "") -> dict[str, Any]:
     """The videos of a store as JSON, and what in it is none.
+
+    times: the name of the arrays of timestamps, "" for the usual ones.
 
     nodes: how many groups and arrays there are; 0: this is no store.
     videos: objects with the fields of `sofdata.corpora.sequences.zarr_found.Found`.
@@ -67,6 +70,7 @@ def look_into(files: Files) -> dict[str, Any]:
     needs: packages without which some pictures cannot be read.
     """
     store = open_store(files)
+    store.clocks = (times,) if times else CLOCKS
     videos: list[dict[str, Any]] = []
     for array in store.arrays.values():
         layout = Layout.of(array)
@@ -187,7 +191,7 @@ class _About:
         return found
 
     def _timed(self, clock: Array, start: int, end: int) -> dict[str, Any]:
-        times_s = clocks.seconds(self._store.stamps[clock.path][start:end], self._unit)
+        times_s = clocks.seconds(self._stamps(clock)[start:end], self._unit)
         steps = np.diff(times_s)
         steps = steps[np.isfinite(steps) & (steps > 0)]
         if not len(steps):
@@ -227,9 +231,10 @@ class _About:
         return array.shape[0] == rows or (len(ends) > 0 and array.shape[0] == int(ends[-1]))
 
     def _find_clock(self) -> tuple[Array | None, str]:
-        camera = _KIND.sub("", self._array.name)
-        own = [f"{each}_{name}" for each in (self._array.name, camera) for name in CLOCKS[:2]]
-        for name in (*own, *CLOCKS):
+        cameras = (self._array.name, _KIND.sub("", self._array.name))
+        usual = self._store.clocks
+        own = [f"{camera}_{name}" for camera in cameras for name in usual]
+        for name in (*own, *usual):
             array = self._beside(name)
             if array is None or not clocks.is_clock(array):
                 continue
@@ -239,17 +244,22 @@ class _About:
         return None, ""
 
     def _unit_of(self, array: Array) -> str:
-        """The unit of timestamps; they are read once for all cameras."""
-        store, key = self._store, (array.path, self._owner or "")
-        if key not in store.units:
+        """The unit of timestamps, "" where that is not sure, or where they cannot be read."""
+        units, key = self._store.units, (array.path, self._owner or "")
+        if key not in units:
             try:
-                stamps = clocks.stamps(store.files, array, 0, array.shape[0])
+                units[key] = clocks.unit_of(self._stamps(array), self._bounds(array.shape[0]))
             except Unusable:
-                store.units[key] = ""
-                return ""
-            store.stamps[array.path] = stamps
-            store.units[key] = clocks.unit_of(stamps, self._bounds(len(stamps)))
-        return store.units[key]
+                units[key] = ""
+        return units[key]
+
+    def _stamps(self, array: Array) -> NDArray[Any]:
+        """Timestamps, which several cameras in turn may have in common."""
+        known = self._store.stamps
+        if array.path not in known:
+            known.clear()
+            known[array.path] = clocks.stamps(self._store.files, array, 0, array.shape[0])
+        return known[array.path]
 
     def _bounds(self, rows: int) -> list[tuple[int, int]]:
         if self._owner is None:

@@ -20,16 +20,22 @@ MOST_EPISODES = 1 << 20
 
 @dataclass(slots=True)
 class Store:
-    """The nodes of a store. refused: why arrays are not read, by their paths."""
+    """The nodes of a store, and what is known of them.
+
+    refused: why arrays are not read, by their paths. said: attributes. ends: rows behind episodes,
+    by the group that they cut. units: of timestamps. stamps: those that were read last. clocks:
+    what arrays of timestamps are called. left_out: paths of arrays by why they are not read.
+    """
 
     files: Files
     arrays: dict[str, Array] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
-    ends: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # by the group that they cut
+    ends: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     wrong_ends: dict[str, str] = field(default_factory=dict)
     units: dict[tuple[str, str], str] = field(default_factory=dict)
     stamps: dict[str, NDArray[Any]] = field(default_factory=dict)
+    clocks: tuple[str, ...] = ()
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
     def leave_out(self, path: str, why: str) -> None:
