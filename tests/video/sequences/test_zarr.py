@@ -507,6 +507,24 @@ def test_groups_of_episodes_keep_what_is_theirs(tmp_path: Path) -> None:
     assert found[3]["fps"] == 20
 
 
+@pytest.mark.parametrize(
+    ("array", "group"),
+    [
+        ("demo_3/obs/front", "demo_3"),
+        ("session_1/Episode 12/cam/rgb", "session_1/Episode 12"),
+        ("data/demo3/0/rgb", "data/demo3"),
+        ("12/obs/0/rgb", "12"),
+        ("kitchen/front", "kitchen"),
+        ("front", ""),
+    ],
+)
+def test_the_group_of_a_recording(tmp_path: Path, array: str, group: str) -> None:
+    with store(tmp_path / "a.zarr") as root:
+        put(root, array, pictures(range(3)))
+    (video,) = reader.look(f"{tmp_path}/a.zarr/", {})["videos"]
+    assert video["group"] == group
+
+
 def test_a_camera_may_have_a_clock_of_its_own(tmp_path: Path) -> None:
     path = replay_buffer(tmp_path / "a.zarr", (9,), cameras=("cam0_rgb", "cam1_rgb"))
     put(zarr.open_group(path), "data/cam1_timestamp", np.arange(9) / 30)

@@ -8,7 +8,7 @@ Diffusion Policy's ReplayBuffer and UMI's stores keep all episodes one behind th
 
 Each array of pictures below a group that has `episode_ends`, or `meta/episode_ends`, is cut by it.
 Any other one is a video as a whole; what belongs to it is looked for in its own group, and in those
-above it as far as one is named like an episode (demo_3).
+above it as far as one is named like an episode (demo_3, 12).
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ MOST_VIDEOS = 200_000
 MOST_TEXT = 2000  # characters
 SAMPLED = 8  # pictures, for the range of floats
 _KIND = re.compile(r"_(?:rgb|bgr|colou?r|image|img)$")  # of camera0_rgb: camera0_timestamp
-_EPISODE = re.compile(r"(?:.*[^a-z])?(?:ep|episode|demo|traj|trajectory|run|take)s?[-_ ]?\d+", re.I)
+_KINDS = "ep|episode|demo|traj|trajectory|run|take|trial|rollout|seq|sequence|clip"
+_EPISODE = re.compile(rf"(?:.*[^a-z])?(?:{_KINDS})s?[-_ ]?\d+", re.IGNORECASE)
 
 
 def look_into(files: Files, times: str = "") -> dict[str, Any]:
@@ -127,12 +128,16 @@ def _bases(array: Array, owner: str | None) -> list[str]:
 
 
 def _group(array: Array) -> str:
-    """The group of one recording: that which is named like an episode, or the array's own."""
+    """The group of one recording: that which is named like an episode, or the array's own.
+
+    Of several the innermost (session_1/demo_3); a number alone may be that of a camera as well, so
+    that of those the outermost counts, and only where there is no other.
+    """
     parts = array.folder.split("/")
-    for depth, part in enumerate(parts, 1):
-        if _EPISODE.fullmatch(part):
-            return "/".join(parts[:depth])
-    return array.folder
+    named = [depth for depth, part in enumerate(parts, 1) if _EPISODE.fullmatch(part)]
+    numbered = [depth for depth, part in enumerate(parts, 1) if part.isdecimal()]
+    depth = named[-1] if named else numbered[0] if numbered else len(parts)
+    return "/".join(parts[:depth])
 
 
 def _blank(array: Array, group: str) -> dict[str, Any]:
