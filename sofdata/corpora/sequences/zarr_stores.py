@@ -114,27 +114,23 @@ def looks_like(tree: Tree) -> str:
         if is_named_zip(name) or (suffix(name) == ".zip" and _begins_as_store(tree, name)):
             return f"a Zarr store: {name}"
         return ""
+    # Zarr 3 puts it behind the chunks, of which there may be any number.
+    roots = {""} if any(tree.exists(mark) for mark in MARKS) else set[str]()
     seen: set[str] = set()
-    root = ""
     for item in itertools.islice(tree.walk(), LOOKED_AT):
         if is_named_zip(item.rel) and not item.problem:
             return f"a Zarr store: {item.rel}"
-        for folder in ("", *_folders(item.rel)):
-            if folder in seen or len(seen) > LOOKED_INTO:
+        folders = ["", *_folders(item.rel)]
+        roots.update(filter(None, [_named_root(item.rel)]))
+        if item.rel.endswith(MARKS):
+            roots.add(folders[-1])
+        for depth, folder in enumerate(folders):
+            if folder in seen or len(seen) > LOOKED_INTO or roots.isdisjoint(folders[: depth + 1]):
                 continue
-            root = root or _is_marked(tree, item, folder)
-            if root and (folder == root or folder.startswith(f"{root}/") or root == "."):
-                seen.add(folder)
-                if _shows_pictures(tree, folder):
-                    return f"a Zarr store with pictures: {folder or '.'}"
+            seen.add(folder)
+            if _shows_pictures(tree, folder):
+                return f"a Zarr store with pictures: {folder or '.'}"
     return ""
-
-
-def _is_marked(tree: Tree, item: Item, folder: str) -> str:
-    """The folder of a store that an item shows, "." for the source."""
-    if item.rel.endswith(MARKS) and item.rel.rpartition("/")[0] == folder:
-        return folder or "."
-    return _named_root(item.rel)
 
 
 def _begins_as_store(tree: Tree, name: str) -> bool:

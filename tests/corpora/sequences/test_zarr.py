@@ -267,6 +267,26 @@ def test_videos_beside_a_store_without_pictures_are_what_they_are(tmp_path: Path
     assert find_corpus(Tree(str(tmp_path)))[0].name == "folder"
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("name", ["b.zarr", "b"])
+def test_a_store_with_pictures_may_come_after_others(
+    tmp_path: Path, version: Any, name: str
+) -> None:
+    with store(tmp_path / "a.zarr", version) as root:
+        put(root, "poses", np.ones((4, 7), np.float32))
+    replay_buffer(tmp_path / name, (9,), version)
+    corpus, why = find_corpus(Tree(str(tmp_path)))
+    assert (corpus.name, why) == ("zarr", f"a Zarr store with pictures: {name}/data/img")
+
+
+def test_a_store_of_version_3_is_known_by_what_lies_behind_its_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay_buffer(tmp_path / "plain", (9,), 3, chunks=(1, 128, 192, 3))
+    monkeypatch.setattr("sofdata.corpora.sequences.zarr_stores.LOOKED_AT", 8)
+    assert find_corpus(Tree(str(tmp_path / "plain")))[0].name == "zarr"
+
+
 def test_a_rate_is_needed_where_no_store_says_one(source: Path) -> None:
     with pytest.raises(ConfigError, match=r"sequences\.fps=10"):
         listed(source, SequenceConfig())
