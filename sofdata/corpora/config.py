@@ -89,14 +89,15 @@ class SequenceConfig(Section):
         gt=0,
         lt=10_000,
         description="Pictures a second, for sources that state no times and no rate: folders of "
-        "numbered pictures, most HDF5 and Zarr files. Null: such a source is an error that says "
-        "so. Times that a source does state count all the same.",
+        "numbered pictures, datasets of TFDS (RLDS), most HDF5 and Zarr files. Null: such a source "
+        "is an error that says so. Times that a source does state count all the same.",
     )
     times: str | None = Field(
         None,
         description="What holds the time of each picture, in place of `fps`. Folders: the name of "
-        "a text file in each, with a time in s in each line. HDF5 and Zarr: the name of a "
-        "dataset, in the group of the pictures or in one above.",
+        "a text file in each, with a time in s in each line. HDF5 and Zarr: the name of a dataset, "
+        "in the group of the pictures or in one above. TFDS: the whole name of a feature of the "
+        "steps.",
     )
     range: Literal["0..255", "0..1", "-1..1"] | None = Field(
         None,

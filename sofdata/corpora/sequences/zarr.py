@@ -120,7 +120,6 @@ class ZarrStores:
         number = "" if found.episode is None else f"episode-{found.episode:06d}"
         parts = [store.rel, found.array, number]
         options: dict[str, Any] = {"times": found.times, "unit": found.unit} if found.times else {}
-        shown = self.config.shown | ({"channels": "bgr"} if found.is_bgr else {})
         place = SequencePlace.of(
             "zarr",
             found.array,
@@ -128,7 +127,7 @@ class ZarrStores:
             end=found.end,
             range=range_ if found.is_float else None,
             **(options or {"fps": self.config.fps}),
-            **shown,
+            channels="bgr" if found.is_bgr else None,
         )
         lasts_s = found.lasts_s or ((found.end - found.start) / fps if fps else None)
         entry = Entry(

@@ -60,7 +60,7 @@ class Hdf5Sequence:
         return self.lost, (*self.sentences, what) if black else self.sentences
 
     def images(self, numbers: Iterable[int]) -> Iterator[StoredImage]:
-        with translated(self.source):
+        with translated(source=self.source):
             yield from self.pictures.images(numbers)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ def open_sequence(source: Source, place: SequencePlace) -> Hdf5Sequence:
     with ExitStack() as undo:
         undo.callback(stack.close)
         root = stack.enter_context(opened(source))
-        with translated(source):
+        with translated(source=source):
             found = _singles(root, place) if "*" in place.name else _rows(root, place)
         sequence = Hdf5Sequence(source, *found, stack)
         undo.pop_all()
