@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -40,6 +41,8 @@ from tests.lerobot_pictures import write_pictures
 from tests.lerobots import TOP, WRIST, grey_episodes, write_grey, write_v2
 from tests.sequences import write_frames, write_frames_tar
 from tests.ssv2s import FOLDER, write_archive
+from tests.zarrs import actions, replay_buffer, store
+from tests.zarrs import put as put_array
 
 SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
 Write = Callable[[Path], object]
@@ -158,6 +161,14 @@ def video2dataset(root: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), root / "other_table.parquet")
 
 
+def zarr(root: Path) -> None:
+    replay_buffer(root / "a.zarr", (8, 6), times_s=np.arange(14) / 10)
+    replay_buffer(root / "deep/gone.zarr", (8, -3))
+    put(root, "torn.zarr.zip", "b/notes.txt", "empty.zarr/notes.txt")
+    with store(root / "poses.zarr") as poses:
+        put_array(poses, "poses", actions(5))
+
+
 def egoexo4d(root: Path) -> None:
     write_egoexo4d(root, videos=False)
     put(root, "takes/unknown/frame_aligned_videos/cam01.mp4", "captures/a/videos/cam01.mp4")
@@ -198,6 +209,7 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "howto100m": (howto,),
     "kinetics": (kinetics_table, kinetics_folders),
     "video2dataset": (video2dataset,),
+    "zarr": (zarr,),
     "egoexo4d": (egoexo4d,),
     "droid": (droid,),
     "agibot": (agibot, agibot_tars),
@@ -257,7 +269,7 @@ def walked(root: Path) -> set[str]:
 
 
 def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
-    """The files of inputs: of a member of an archive in parts, all of these."""
+    """The files of inputs: of a member of an archive in parts, or of a folder, all of these."""
     for entry in entries:
         where = parse(entry.uri)
         if where.is_folder:
@@ -267,6 +279,8 @@ def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
             yield from (where.file + name for name in (*found.names, *found.twice))
         elif where.unpacked:
             yield from part_names(tree, where.file)
+        elif where.is_folder:
+            yield from (rel for rel in walked(Path(tree.root)) if rel.startswith(where.file))
         else:
             yield where.file
 
@@ -325,5 +339,9 @@ def test_an_ingest_ends_with_every_input(tmp_path: Path, name: str, write: Write
     assert counts.videos == len(listing.entries)
     assert counts.videos == counts.done + counts.rejected + counts.quarantined
     assert counts.ignored_files == listing.ignored
-    if write not in (folder, kinetics_folders):  # each of the others has a row that names no file
+    if write not in (
+        folder,
+        kinetics_folders,
+        zarr,
+    ):  # each of the others has a row that names no file
         assert {"no_file", "missing"} & set(counts.reasons) or listing.unused
