@@ -36,9 +36,11 @@ from tests.droids import write_droid
 from tests.ego4ds import write_ego4d
 from tests.egoexo4ds import write_egoexo4d
 from tests.epics import write_epic
+from tests.hdf5s import write_aloha, write_robomimic
 from tests.helpers import ingest
 from tests.lerobot_pictures import write_pictures
 from tests.lerobots import TOP, WRIST, grey_episodes, write_grey, write_v2
+from tests.rlds_files import episode, write_dataset
 from tests.sequences import write_frames, write_frames_tar
 from tests.ssv2s import FOLDER, write_archive
 from tests.zarrs import actions, replay_buffer, store
@@ -193,6 +195,19 @@ def agibot_tars(root: Path) -> None:
     put(root, "observations/327/1/videos/head_color.mp4", "observations/352/1-2.tar")
 
 
+def hdf5(root: Path) -> None:
+    write_robomimic(root / "a.hdf5", {"demo_0": range(8), "demo_1": range(5)})
+    write_aloha(root / "sub" / "episode_0.hdf5", range(6))
+    put(root, "bad.hdf5", "sub/bad.h5", "notes.md")
+
+
+def rlds(root: Path) -> None:
+    version = root / "tiny" / "1.0.0"
+    write_dataset(version, {"train": [[episode(range(6))], [episode(range(10, 15))]]})
+    put(root, "tiny/1.0.0/tiny-train.tfrecord-00005-of-00002", "tiny/0.9.0/features.json")
+    put(root, "lone.tfrecord", "tiny/checksums.tsv")
+
+
 def folder(root: Path) -> None:
     put(root, "a.mp4", "b/a.mp4", "b/a.webm", "c.vob", "labels.csv")
 
@@ -213,8 +228,13 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "egoexo4d": (egoexo4d,),
     "droid": (droid,),
     "agibot": (agibot, agibot_tars),
+    "hdf5": (hdf5,),
+    "rlds": (rlds,),
     "folder": (folder,),
 }
+# Each of the others has a row that names no file.
+WITHOUT_ROWS = (folder, kinetics_folders, zarr, hdf5, rlds)
+WITHOUT_TIMES = ("frames", "hdf5", "rlds")  # what is read there needs `sequences.fps`
 
 
 def no_source(root: Path) -> None:
@@ -272,10 +292,9 @@ def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
     """The files of inputs: of a member of an archive in parts, or of a folder, all of these."""
     for entry in entries:
         where = parse(entry.uri)
-        if where.is_folder:
-            names = tree.names(where.file.rstrip("/"))
-            place = SequencePlace.parse(where.sequence)
-            found = numbered(names, place.name)
+        place = SequencePlace.parse(where.sequence) if where.sequence else None
+        if where.is_folder and place and place.format == "frames":
+            found = numbered(tree.names(where.file.rstrip("/")), place.name)
             yield from (where.file + name for name in (*found.names, *found.twice))
         elif where.unpacked:
             yield from part_names(tree, where.file)
@@ -286,7 +305,7 @@ def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def listed(name: str, root: Path) -> Listing:
-    own = SequenceConfig(fps=10) if name == "frames" else None
+    own = SequenceConfig(fps=10) if name in WITHOUT_TIMES else None
     corpus, _ = find_corpus(Tree(str(root)), name, sequences=own)
     return corpus.listing(Tree(str(root)))
 
@@ -307,7 +326,7 @@ def test_every_file_is_an_input_or_a_table_or_is_ignored(
     write(root)
     if mess:
         mess_up(root)
-    asked = write is kinetics_folders or (mess and write is frames)  # which adds videos
+    asked = write is kinetics_folders or (mess and write in (frames, hdf5))  # which adds videos
     assert asked or find_corpus(Tree(str(root)))[0].name == name
     listing = listed(name, root)
     there = walked(root)
@@ -333,15 +352,11 @@ def test_an_ingest_ends_with_every_input(tmp_path: Path, name: str, write: Write
     root.mkdir()
     write(root)
     mess_up(root)
-    own = ("sequences.fps=10",) if name == "frames" else ()
+    own = ("sequences.fps=10",) if name in WITHOUT_TIMES else ()
     counts = ingest(root, tmp_path / "d", *SETTINGS, *own, corpus=name).dataset.counts
     listing = listed(name, root)
     assert counts.videos == len(listing.entries)
     assert counts.videos == counts.done + counts.rejected + counts.quarantined
     assert counts.ignored_files == listing.ignored
-    if write not in (
-        folder,
-        kinetics_folders,
-        zarr,
-    ):  # each of the others has a row that names no file
+    if write not in WITHOUT_ROWS:
         assert {"no_file", "missing"} & set(counts.reasons) or listing.unused
