@@ -195,7 +195,7 @@ class FrameFolders:
         config, rate = self.config, texts.rates.get(_name(each))
         inside = f"{each.folder}/{each.pattern}".lstrip("/") if each.tar else each.pattern
         format = "tar" if each.tar else "frames"
-        given: dict[str, str | float | None] = dict(config.shown)
+        given: dict[str, str | float | None] = {}
         problem = ""
         if each.timed:
             given |= {"times": config.times, "unit": config.unit if config.unit != "s" else None}
