@@ -95,9 +95,12 @@ class SequenceConfig(Section):
     times: str | None = Field(
         None,
         description="What holds the time of each picture, in place of `fps`. Folders: the name of "
-        "a text file in each, with a time in s in each line. HDF5 and Zarr: the name of a dataset, "
-        "in the group of the pictures or in one above. TFDS: the whole name of a feature of the "
-        "steps.",
+        "a text file in each, with a time in each line, in `unit`. HDF5 and Zarr: the name of a "
+        "dataset, in the group of the pictures or above it. TFDS: the whole name of a feature of "
+        "the steps.",
+    )
+    unit: Literal["s", "ms", "us", "ns"] = Field(
+        "s", description="What the `times` of folders of pictures are in."
     )
     range: Literal["0..255", "0..1", "-1..1"] | None = Field(
         None,

@@ -18,12 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Listing
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.storage.archives.parts import part_names
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
+from sofdata.video.sequences.names import numbered
+from sofdata.video.sequences.place import SequencePlace
 from tests.agibots import pack as pack_agibot
 from tests.agibots import write_agibot
 from tests.corpora.test_ssv2 import corpus as write_ssv2
@@ -34,7 +37,9 @@ from tests.ego4ds import write_ego4d
 from tests.egoexo4ds import write_egoexo4d
 from tests.epics import write_epic
 from tests.helpers import ingest
-from tests.lerobots import grey_episodes, write_grey, write_v2
+from tests.lerobot_pictures import write_pictures
+from tests.lerobots import TOP, WRIST, grey_episodes, write_grey, write_v2
+from tests.sequences import write_frames, write_frames_tar
 from tests.ssv2s import FOLDER, write_archive
 from tests.zarrs import actions, replay_buffer, store
 from tests.zarrs import put as put_array
@@ -75,6 +80,24 @@ def lerobot_v2(root: Path) -> None:
     write_v2(root, grey_episodes())
     put(root, "videos/stray.mp4", "meta/stray.json", "data/stray.parquet")
     next(root.rglob("episode_000001.mp4")).unlink()
+
+
+def lerobot_pictures(root: Path) -> None:
+    write_pictures(root, {TOP: "files", WRIST: "rows"}, version="v2.1")
+    place = root / f"images/{TOP}/episode_000001"
+    put(place, "frame_000000.jpg", "notes.md", "frame_000099.png")
+    put(root, "images/other/episode_000000/frame_000000.png", "images/a.png")
+    (root / "data/chunk-000/episode_000002.parquet").unlink()
+
+
+def frames(root: Path) -> None:
+    write_frames(root / "a/images0", range(12), "im_{}.jpg")
+    write_frames(root / "a/images0", range(3), "{:04d}.png")
+    put(root / "a", "lang.txt", "policy_out.pkl", "images0/cover.jpg", "images0/poster1.jpg")
+    put(root, "a/depth_images0/im_0.png", "a/depth_images0/im_1.png", "a/im_7.jpg", "album.txt")
+    write_frames_tar(root / "P01_01.tar", range(1, 12), note=b"x")
+    put(root, "bad.tar", "jester-v1-train.csv", data=b"")
+    (root / "jester-v1-train.csv").write_text("12;Swiping Left\n")
 
 
 def ego4d(root: Path) -> None:
@@ -176,8 +199,9 @@ def folder(root: Path) -> None:
 
 # Each adapter's sources, in every layout that it reads
 SOURCES: dict[str, tuple[Write, ...]] = {
+    "frames": (frames,),
     "ssv2": (ssv2, ssv2_archive),
-    "lerobot": (lerobot_v3, lerobot_v2),
+    "lerobot": (lerobot_v3, lerobot_v2, lerobot_pictures),
     "ego4d": (ego4d,),
     "epic": (epic,),
     "manifest": (manifest,),
@@ -248,7 +272,12 @@ def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
     """The files of inputs: of a member of an archive in parts, or of a folder, all of these."""
     for entry in entries:
         where = parse(entry.uri)
-        if where.unpacked:
+        if where.is_folder:
+            names = tree.names(where.file.rstrip("/"))
+            place = SequencePlace.parse(where.sequence)
+            found = numbered(names, place.name)
+            yield from (where.file + name for name in (*found.names, *found.twice))
+        elif where.unpacked:
             yield from part_names(tree, where.file)
         elif where.is_folder:
             yield from (rel for rel in walked(Path(tree.root)) if rel.startswith(where.file))
@@ -257,7 +286,8 @@ def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def listed(name: str, root: Path) -> Listing:
-    corpus, _ = find_corpus(Tree(str(root)), name)
+    own = SequenceConfig(fps=10) if name == "frames" else None
+    corpus, _ = find_corpus(Tree(str(root)), name, sequences=own)
     return corpus.listing(Tree(str(root)))
 
 
@@ -277,7 +307,8 @@ def test_every_file_is_an_input_or_a_table_or_is_ignored(
     write(root)
     if mess:
         mess_up(root)
-    assert find_corpus(Tree(str(root)))[0].name == name or write is kinetics_folders
+    asked = write is kinetics_folders or (mess and write is frames)  # which adds videos
+    assert asked or find_corpus(Tree(str(root)))[0].name == name
     listing = listed(name, root)
     there = walked(root)
     inputs = set(files_of(Tree(str(root)), listing.entries))
@@ -302,7 +333,8 @@ def test_an_ingest_ends_with_every_input(tmp_path: Path, name: str, write: Write
     root.mkdir()
     write(root)
     mess_up(root)
-    counts = ingest(root, tmp_path / "d", *SETTINGS, corpus=name).dataset.counts
+    own = ("sequences.fps=10",) if name == "frames" else ()
+    counts = ingest(root, tmp_path / "d", *SETTINGS, *own, corpus=name).dataset.counts
     listing = listed(name, root)
     assert counts.videos == len(listing.entries)
     assert counts.videos == counts.done + counts.rejected + counts.quarantined

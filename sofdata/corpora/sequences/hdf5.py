@@ -24,7 +24,6 @@ from sofdata.corpora.base import Ignored, Listing, count_ignored, is_hidden, suf
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.sequences.frames import SUFFIXES as PICTURE_SUFFIXES
 from sofdata.corpora.sequences.hdf5_actions import choose_actions, read_track
 from sofdata.corpora.sequences.hdf5_looks import FoundFile, FoundSequence, Listed, checked
 from sofdata.corpora.sequences.hdf5_notes import Notes
@@ -35,6 +34,7 @@ from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.names import SUFFIXES as PICTURE_SUFFIXES
 from sofdata.video.sequences.place import SequencePlace
 
 SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf")
