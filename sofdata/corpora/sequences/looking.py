@@ -65,7 +65,11 @@ def look_into(
     format: str,
     options: Mapping[str, Any] | None = None,
 ) -> Any | NotRead:
-    """What one file or folder holds, or why that cannot be said."""
+    """What one file or folder holds, or why that cannot be said.
+
+    The error names no path: that of a copy is another one each time, and the entry has its own.
+    """
+    path = where.file
     try:
         if tree.is_on_disk(where) or not tree.has_ranges(where):
             with tree.local_copy(where) as path:
@@ -74,8 +78,13 @@ def look_into(
         file = RangeFile(where.file, size, lambda start, end: tree.read_range(where, start, end))
         return reader.look(file, format, options)
     except (Unusable, OverLimit, DecoderDied) as error:
-        return NotRead(error.reason, str(error))
+        return NotRead(error.reason, without_path(error, path))
     except InputError as error:
-        return NotRead("damaged", str(error))
+        return NotRead("damaged", without_path(error, path))
     except OSError as error:
         return NotRead("unreadable", error.strerror or str(error))
+
+
+def without_path(error: Exception, path: str) -> str:
+    """What an error says, without the path that it begins with."""
+    return str(error).removeprefix(f"{path}: ")

@@ -226,6 +226,8 @@ def test_broken_files_are_rejects_with_their_reason(source: Path, tmp_path: Path
         "text.mcap": "damaged",
         "wrong.mcap/cam": "damaged",
     }
+    details = {entry.id: entry.detail for entry in found.entries}
+    assert details["empty.mcap"] == "is no MCAP file: it begins with nothing"
     assert dict(found.ignored) == {".txt": 1, "mcap without pictures": 1}
     notes = " ".join(found.notes)
     assert "1 x file is damaged; what is whole in it is used: cut.mcap (the file is cut" in notes
