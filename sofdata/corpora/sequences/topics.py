@@ -167,7 +167,9 @@ class TopicCorpus(ABC):
     ) -> Iterator[Entry]:
         look = file.look
         for topic in look.pictures:
-            place = SequencePlace.of(self.format, topic.topic, clock=self.config.clock)
+            place = SequencePlace.of(
+                self.format, topic.topic, clock=self.config.clock, **self.config.shown
+            )
             name = clean(topic.topic)
             zero_ns = topic.zero_ns(self.config.clock)
             entry = Entry(
