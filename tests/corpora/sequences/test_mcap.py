@@ -17,6 +17,7 @@ from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
+from sofdata.video.sequences.mcaprecords import CHUNK, Record, records
 from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest, sofdata
 from tests.mcaps import (
@@ -172,6 +173,25 @@ def test_actions_that_were_lost_since_they_were_counted_are_an_error(source: Pat
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ActionError, match=r"where 40 were counted: the file is cut off"):
         McapRecordings().read_actions(tree, entry.actions, found.actions)
+
+
+def test_a_demonstration_that_has_lost_actions_is_a_reject(tmp_path: Path) -> None:
+    """A window would not show that some of its actions lay in a chunk that is broken."""
+    root = tmp_path / "s"
+    path = write(root / "a.mcap", by_time(images(range(20)), twists(40)))
+    with path.open("r+b") as file:
+        places = [
+            each.start + each.length // 2
+            for each in records(file, 8, path.stat().st_size)
+            if isinstance(each, Record) and each.kind == CHUNK
+        ]
+        file.seek(places[2])
+        file.write(b"\xff\x00\xff")
+    named = ("with_actions=true", "sequences.actions=/cmd_vel")
+    ingest(root, tmp_path / "d", *SETTINGS, *named)
+    assert not list(samples(tmp_path / "d"))
+    ingest(root, tmp_path / "e", *SETTINGS)
+    assert list(samples(tmp_path / "e"))
 
 
 def test_stamped_commands_and_pictures_share_the_clock_of_the_stamps(tmp_path: Path) -> None:
