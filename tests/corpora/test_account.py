@@ -12,17 +12,21 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Listing
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.storage.archives.parts import part_names
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
+from sofdata.video.sequences.names import numbered
+from sofdata.video.sequences.place import SequencePlace
 from tests.agibots import pack as pack_agibot
 from tests.agibots import write_agibot
 from tests.corpora.test_ssv2 import corpus as write_ssv2
@@ -32,9 +36,15 @@ from tests.droids import write_droid
 from tests.ego4ds import write_ego4d
 from tests.egoexo4ds import write_egoexo4d
 from tests.epics import write_epic
+from tests.hdf5s import write_aloha, write_robomimic
 from tests.helpers import ingest
-from tests.lerobots import grey_episodes, write_grey, write_v2
+from tests.lerobot_pictures import write_pictures
+from tests.lerobots import TOP, WRIST, grey_episodes, write_grey, write_v2
+from tests.rlds_files import episode, write_dataset
+from tests.sequences import write_frames, write_frames_tar
 from tests.ssv2s import FOLDER, write_archive
+from tests.zarrs import actions, replay_buffer, store
+from tests.zarrs import put as put_array
 
 SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
 Write = Callable[[Path], object]
@@ -72,6 +82,24 @@ def lerobot_v2(root: Path) -> None:
     write_v2(root, grey_episodes())
     put(root, "videos/stray.mp4", "meta/stray.json", "data/stray.parquet")
     next(root.rglob("episode_000001.mp4")).unlink()
+
+
+def lerobot_pictures(root: Path) -> None:
+    write_pictures(root, {TOP: "files", WRIST: "rows"}, version="v2.1")
+    place = root / f"images/{TOP}/episode_000001"
+    put(place, "frame_000000.jpg", "notes.md", "frame_000099.png")
+    put(root, "images/other/episode_000000/frame_000000.png", "images/a.png")
+    (root / "data/chunk-000/episode_000002.parquet").unlink()
+
+
+def frames(root: Path) -> None:
+    write_frames(root / "a/images0", range(12), "im_{}.jpg")
+    write_frames(root / "a/images0", range(3), "{:04d}.png")
+    put(root / "a", "lang.txt", "policy_out.pkl", "images0/cover.jpg", "images0/poster1.jpg")
+    put(root, "a/depth_images0/im_0.png", "a/depth_images0/im_1.png", "a/im_7.jpg", "album.txt")
+    write_frames_tar(root / "P01_01.tar", range(1, 12), note=b"x")
+    put(root, "bad.tar", "jester-v1-train.csv", data=b"")
+    (root / "jester-v1-train.csv").write_text("12;Swiping Left\n")
 
 
 def ego4d(root: Path) -> None:
@@ -135,6 +163,14 @@ def video2dataset(root: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), root / "other_table.parquet")
 
 
+def zarr(root: Path) -> None:
+    replay_buffer(root / "a.zarr", (8, 6), times_s=np.arange(14) / 10)
+    replay_buffer(root / "deep/gone.zarr", (8, -3))
+    put(root, "torn.zarr.zip", "b/notes.txt", "empty.zarr/notes.txt")
+    with store(root / "poses.zarr") as poses:
+        put_array(poses, "poses", actions(5))
+
+
 def egoexo4d(root: Path) -> None:
     write_egoexo4d(root, videos=False)
     put(root, "takes/unknown/frame_aligned_videos/cam01.mp4", "captures/a/videos/cam01.mp4")
@@ -159,14 +195,28 @@ def agibot_tars(root: Path) -> None:
     put(root, "observations/327/1/videos/head_color.mp4", "observations/352/1-2.tar")
 
 
+def hdf5(root: Path) -> None:
+    write_robomimic(root / "a.hdf5", {"demo_0": range(8), "demo_1": range(5)})
+    write_aloha(root / "sub" / "episode_0.hdf5", range(6))
+    put(root, "bad.hdf5", "sub/bad.h5", "notes.md")
+
+
+def rlds(root: Path) -> None:
+    version = root / "tiny" / "1.0.0"
+    write_dataset(version, {"train": [[episode(range(6))], [episode(range(10, 15))]]})
+    put(root, "tiny/1.0.0/tiny-train.tfrecord-00005-of-00002", "tiny/0.9.0/features.json")
+    put(root, "lone.tfrecord", "tiny/checksums.tsv")
+
+
 def folder(root: Path) -> None:
     put(root, "a.mp4", "b/a.mp4", "b/a.webm", "c.vob", "labels.csv")
 
 
 # Each adapter's sources, in every layout that it reads
 SOURCES: dict[str, tuple[Write, ...]] = {
+    "frames": (frames,),
     "ssv2": (ssv2, ssv2_archive),
-    "lerobot": (lerobot_v3, lerobot_v2),
+    "lerobot": (lerobot_v3, lerobot_v2, lerobot_pictures),
     "ego4d": (ego4d,),
     "epic": (epic,),
     "manifest": (manifest,),
@@ -174,11 +224,17 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "howto100m": (howto,),
     "kinetics": (kinetics_table, kinetics_folders),
     "video2dataset": (video2dataset,),
+    "zarr": (zarr,),
     "egoexo4d": (egoexo4d,),
     "droid": (droid,),
     "agibot": (agibot, agibot_tars),
+    "hdf5": (hdf5,),
+    "rlds": (rlds,),
     "folder": (folder,),
 }
+# Each of the others has a row that names no file.
+WITHOUT_ROWS = (folder, kinetics_folders, zarr, hdf5, rlds)
+WITHOUT_TIMES = ("frames", "hdf5", "rlds")  # what is read there needs `sequences.fps`
 
 
 def no_source(root: Path) -> None:
@@ -233,17 +289,24 @@ def walked(root: Path) -> set[str]:
 
 
 def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
-    """The files of inputs: of a member of an archive in parts, all of these."""
+    """The files of inputs: of a member of an archive in parts, or of a folder, all of these."""
     for entry in entries:
         where = parse(entry.uri)
-        if where.unpacked:
+        place = SequencePlace.parse(where.sequence) if where.sequence else None
+        if where.is_folder and place and place.format == "frames":
+            found = numbered(tree.names(where.file.rstrip("/")), place.name)
+            yield from (where.file + name for name in (*found.names, *found.twice))
+        elif where.unpacked:
             yield from part_names(tree, where.file)
+        elif where.is_folder:
+            yield from (rel for rel in walked(Path(tree.root)) if rel.startswith(where.file))
         else:
             yield where.file
 
 
 def listed(name: str, root: Path) -> Listing:
-    corpus, _ = find_corpus(Tree(str(root)), name)
+    own = SequenceConfig(fps=10) if name in WITHOUT_TIMES else None
+    corpus, _ = find_corpus(Tree(str(root)), name, sequences=own)
     return corpus.listing(Tree(str(root)))
 
 
@@ -263,7 +326,8 @@ def test_every_file_is_an_input_or_a_table_or_is_ignored(
     write(root)
     if mess:
         mess_up(root)
-    assert find_corpus(Tree(str(root)))[0].name == name or write is kinetics_folders
+    asked = write is kinetics_folders or (mess and write in (frames, hdf5))  # which adds videos
+    assert asked or find_corpus(Tree(str(root)))[0].name == name
     listing = listed(name, root)
     there = walked(root)
     inputs = set(files_of(Tree(str(root)), listing.entries))
@@ -288,10 +352,11 @@ def test_an_ingest_ends_with_every_input(tmp_path: Path, name: str, write: Write
     root.mkdir()
     write(root)
     mess_up(root)
-    counts = ingest(root, tmp_path / "d", *SETTINGS, corpus=name).dataset.counts
+    own = ("sequences.fps=10",) if name in WITHOUT_TIMES else ()
+    counts = ingest(root, tmp_path / "d", *SETTINGS, *own, corpus=name).dataset.counts
     listing = listed(name, root)
     assert counts.videos == len(listing.entries)
     assert counts.videos == counts.done + counts.rejected + counts.quarantined
     assert counts.ignored_files == listing.ignored
-    if write not in (folder, kinetics_folders):  # each of the others has a row that names no file
+    if write not in WITHOUT_ROWS:
         assert {"no_file", "missing"} & set(counts.reasons) or listing.unused
