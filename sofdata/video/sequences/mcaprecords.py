@@ -235,6 +235,11 @@ class ChunkHead(NamedTuple):
     start: int
     length: int
 
+    def behind(self, size: int) -> ChunkHead:
+        """The same without the first bytes of what it holds, which must not be compressed."""
+        start, length = self.start + size, self.length - size
+        return self._replace(start=start, length=length, size=max(0, self.size - size))
+
 
 def chunk_head(file: BinaryIO, record: Record) -> ChunkHead:
     """Raises `ValueError` where it is none, or of a compression that is not known."""
@@ -268,7 +273,6 @@ class Content:
         self._held = b""
         self._at = 0  # in what is held
         self._crc = 0
-        self._piece_end = 0  # in all that is unpacked
         self.position = 0
 
     def place(self, chunk: int) -> Place:
@@ -294,7 +298,12 @@ class Content:
         return found[0] if len(found) == 1 else b"".join(found)
 
     def skip(self, size: int) -> None:
-        """Pass over the next bytes."""
+        """Pass over the next bytes; without reading them where there is no checksum to compare."""
+        if not (self._head.compression or self._head.crc) and size > len(self._held) - self._at:
+            self.position = end = min(self.position + size, self._head.length)
+            self._held, self._at = b"", 0
+            self._pieces = _unpacked(self._file, self._head.behind(end))
+            return
         while size > 0 and (piece := self._piece(size)):
             size -= len(piece)
 

@@ -136,8 +136,8 @@ def parsed(name: str, wire: Wire, data: bytes | memoryview) -> Any:
 def stamp_ns(name: str, wire: Wire, data: bytes | memoryview) -> int | None:
     """When a message says it was taken, ns since 1970 or whatever its clock counts from.
 
-    data: of ROS the first `STAMP_BYTES` are enough. None where the type has no stamp, or none is
-    set. Raises `DamagedMessage`.
+    data: of ROS the first `STAMP_BYTES` are enough. None where the type has no stamp. One that was
+    never set is 0, as is that of a simulation that begins. Raises `DamagedMessage`.
     """
     if wire not in ("ros1", "cdr"):
         return stamp_of(parsed(name, wire, data))
@@ -149,7 +149,7 @@ def stamp_ns(name: str, wire: Wire, data: bytes | memoryview) -> int | None:
         seconds, rest = struct.unpack_from(f"{order}iI", data, skipped)
     except struct.error:
         raise DamagedMessage("a message ends inside its stamp") from None
-    return seconds * 10**9 + rest or None
+    return int(seconds) * 10**9 + int(rest)
 
 
 def stamp_of(message: Any) -> int | None:
@@ -162,7 +162,7 @@ def stamp_of(message: Any) -> int | None:
     names = (("sec", "nanosec"), ("sec", "nsec"), ("seconds", "nanos"))
     for second, rest in names:
         if hasattr(found, second) and hasattr(found, rest):
-            return int(getattr(found, second)) * 10**9 + int(getattr(found, rest)) or None
+            return int(getattr(found, second)) * 10**9 + int(getattr(found, rest))
     return None
 
 

@@ -17,6 +17,8 @@ from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
+from sofdata.video.sequences.mcaprecords import CHUNK, Record, records
+from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest, sofdata
 from tests.mcaps import (
     BARE,
@@ -173,6 +175,25 @@ def test_actions_that_were_lost_since_they_were_counted_are_an_error(source: Pat
         McapRecordings().read_actions(tree, entry.actions, found.actions)
 
 
+def test_a_demonstration_that_has_lost_actions_is_a_reject(tmp_path: Path) -> None:
+    """A window would not show that some of its actions lay in a chunk that is broken."""
+    root = tmp_path / "s"
+    path = write(root / "a.mcap", by_time(images(range(20)), twists(40)))
+    with path.open("r+b") as file:
+        places = [
+            each.start + each.length // 2
+            for each in records(file, 8, path.stat().st_size)
+            if isinstance(each, Record) and each.kind == CHUNK
+        ]
+        file.seek(places[2])
+        file.write(b"\xff\x00\xff")
+    named = ("with_actions=true", "sequences.actions=/cmd_vel")
+    ingest(root, tmp_path / "d", *SETTINGS, *named)
+    assert not list(samples(tmp_path / "d"))
+    ingest(root, tmp_path / "e", *SETTINGS)
+    assert list(samples(tmp_path / "e"))
+
+
 def test_stamped_commands_and_pictures_share_the_clock_of_the_stamps(tmp_path: Path) -> None:
     """The log of both is off by 100 s, as where a bag was played and recorded again."""
 
@@ -226,6 +247,8 @@ def test_broken_files_are_rejects_with_their_reason(source: Path, tmp_path: Path
         "text.mcap": "damaged",
         "wrong.mcap/cam": "damaged",
     }
+    details = {entry.id: entry.detail for entry in found.entries}
+    assert details["empty.mcap"] == "is no MCAP file: it begins with nothing"
     assert dict(found.ignored) == {".txt": 1, "mcap without pictures": 1}
     notes = " ".join(found.notes)
     assert "1 x file is damaged; what is whole in it is used: cut.mcap (the file is cut" in notes
@@ -233,6 +256,12 @@ def test_broken_files_are_rejects_with_their_reason(source: Path, tmp_path: Path
     first = {**FIRST, "cut.mcap/cam": 0, "cut.mcap/video": 60}
     assert not wrong_frames(tmp_path / "d", 10, first)
     assert verify(Tree(str(tmp_path / "d"))).whole
+
+
+def test_pictures_may_be_turned(tmp_path: Path) -> None:
+    write(tmp_path / "s" / "a.mcap", images(range(12)))
+    ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "sequences.turn=rotate")
+    assert {read(sample.first).held for sample in samples(tmp_path / "d")} == {"upside down"}
 
 
 def test_depth_and_what_is_not_read_is_left_out_and_noted(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
-from mcap.writer import Writer
+from mcap.writer import IndexType, Writer
+from mcap_protobuf.writer import Writer as ProtobufWriter
 from mcap_ros2.writer import Writer as Ros2Writer
 
 from sofdata.errors import DecodeError
@@ -42,7 +43,7 @@ from tests.mcaps import (
     video,
     write,
 )
-from tests.robots import array, numbers_array, ros, ros_message, twist, written
+from tests.robots import array, numbers_array, proto, ros, ros_message, twist, written
 from tests.sequences import encoded, numbers_of
 
 CAM = SequencePlace.of("mcap", "/cam")
@@ -63,8 +64,17 @@ def topic(path: Path, name: str = "/cam", **options: object) -> dict[str, Any]:
     return dict(found)
 
 
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    NO_INDEX,
+    {"index_types": IndexType.CHUNK},
+    BARE,
+    {"use_chunking": False},
+]
+
+
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
-@pytest.mark.parametrize("settings", [{}, NO_INDEX, BARE, {"use_chunking": False}])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_pictures_are_read_however_the_file_is_made(
     tmp_path: Path, compression: str, settings: dict[str, Any]
 ) -> None:
@@ -122,6 +132,33 @@ def test_what_the_library_for_ros_2_writes_is_read(tmp_path: Path) -> None:
             writer.write_message("/cam", schema, message, log_time=number)
         writer.finish()
     assert shown(path) == list(range(8))
+
+
+def test_what_the_library_for_protobuf_writes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    with path.open("wb") as stream, ProtobufWriter(stream) as writer:
+        for number in range(8):
+            message = proto("CompressedImage", number * 10**8, format="png", data=encoded(number))
+            writer.write_message("/cam", message, log_time=number, publish_time=number)
+    assert shown(path) == list(range(8))
+
+
+def test_writers_of_one_topic_are_one_sequence(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    text, _ = ros(2).generate_msgdef(IMAGE, ros_version=2)
+    with path.open("wb") as stream:
+        writer = Writer(stream)
+        writer.start()
+        schema = writer.register_schema(IMAGE, "ros2msg", text.encode())
+        channels = [
+            writer.register_channel("/cam", "cdr", schema, {"node": node}) for node in ("a", "b")
+        ]
+        for place, each in enumerate(images(range(10))):
+            writer.add_message(channels[place % 2], each.ns, each.data, each.ns)
+        writer.finish()
+    assert len(set(channels)) == 2
+    assert shown(path) == list(range(10))
+    assert topic(path)["count"] == 10
 
 
 def test_messages_out_of_order_are_put_in_order(tmp_path: Path) -> None:
@@ -221,9 +258,19 @@ def test_a_chunk_that_fails_its_checksum_is_not_used(
         assert stream.report.frames_lost == lost
 
 
-def test_chunks_without_a_checksum_are_used(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.mcap", images(range(10)), enable_crcs=False)
-    assert shown(path) == list(range(10))
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_chunks_without_a_checksum_are_used(tmp_path: Path, compression: str) -> None:
+    """What is passed over in a chunk that is not packed either is not even read."""
+    other = images(range(30), "/o", noise=60_000)
+    settings = {"compression": COMPRESSION[compression], "chunk_size": 500_000}
+    given = by_time(images(range(30), noise=30_000), other)
+    path = write(tmp_path / "a.mcap", given, enable_crcs=False, **settings)
+    assert shown(path) == shown(path, SequencePlace.of("mcap", "/o")) == list(range(30))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    found = shown(path)
+    assert 10 <= len(found) < 20
+    assert found == list(range(len(found)))
 
 
 def test_a_wrong_summary_is_not_believed(tmp_path: Path) -> None:
@@ -412,7 +459,7 @@ def test_depth_is_told_from_pictures(tmp_path: Path) -> None:
     assert topic(path)["left_out"] == ""
 
 
-@pytest.mark.parametrize("settings", [{}, NO_INDEX, BARE, {"use_chunking": False}])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_texts_and_metadata_are_found(tmp_path: Path, settings: dict[str, Any]) -> None:
     texts = [said("/instruction", "pick", 0.0), said("/instruction", "pick", 0.5)]
     texts += [said("/instruction", "place", 1.05), said("/chatter", "no", 0.2)]
@@ -434,7 +481,7 @@ def twists(count: int, hz: float = 20.0) -> list[Say]:
     return numbers(one, count, "/cmd_vel", hz)
 
 
-@pytest.mark.parametrize("settings", [{}, NO_INDEX, BARE, {"use_chunking": False}])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_actions_are_looked_at_and_read_on_the_clock_of_the_pictures(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:

@@ -41,6 +41,8 @@ def times(
     [
         ([5.0, 5.1, 5.2, 5.3], "stamp"),
         ([105.0, 105.1, 105.2, 105.3], "stamp"),
+        ([0.0, 0.1, 0.2, 0.3], "stamp"),
+        ([0.0, 0.0, 0.0, 0.0], "log"),
         ([5.0, 5.1, None, 5.3], "log"),
         ([5.0, 5.2, 5.1, 5.3], "log"),
         ([5.0, 5.0, 5.0, 5.3], "log"),
@@ -83,6 +85,15 @@ def test_a_clock_may_be_asked_for() -> None:
     assert np.isnan(clocked(given, "stamp").times_s()).tolist() == [False, True, False]
     with pytest.raises(ContractError, match="no clock 'sun'"):
         clocked(given, "sun")
+
+
+def test_stamps_and_log_that_run_at_other_rates_are_told() -> None:
+    given = times([1.0, 1.001, 1.002], [5.0, 5.1, 5.2])
+    found = clocked(given)
+    assert found.clock == "stamp"
+    assert found.doubt.startswith("its stamps cover 0.2 s and the log 0.0 s; the stamps count")
+    assert clocked(given, "stamp").doubt == ""
+    assert clocked(times([1.0, 1.15, 1.3], [5.0, 5.1, 5.2])).doubt == ""
 
 
 def test_actions_are_put_on_the_clock_of_the_pictures() -> None:
