@@ -260,6 +260,19 @@ def test_what_is_no_bag_is_a_reject_that_says_so(tmp_path: Path) -> None:
     assert "rosbag filter" in found["old.bag"][1]
 
 
+def test_a_database_with_messages_beside_it_is_a_reject_also_in_a_store(tmp_path: Path) -> None:
+    bag = write_bag2(tmp_path / "s" / "a", jpegs("/eye", range(5)))
+    (bag / "metadata.yaml").unlink()
+    (bag / "a.db3-wal").write_bytes(b"messages")
+    files = fsspec.filesystem("memory")
+    files.put(f"{tmp_path / 's'}/", "/unfinished/", recursive=True)
+    for root in (str(tmp_path / "s"), "memory://unfinished"):
+        (entry,) = RosBags().listing(Tree(root)).entries
+        assert (entry.id, entry.problem) == ("a/a.db3", "unfinished")
+        assert "a.db3-wal beside it holds messages" in entry.detail
+    files.rm("/unfinished", recursive=True)
+
+
 def test_pictures_that_are_missing_or_damaged_cost_themselves(tmp_path: Path) -> None:
     pictures = [*jpegs("/eye", [*range(12), *range(22, 36)])]
     pictures[5].fields["data"] = pictures[5].fields["data"][:700]

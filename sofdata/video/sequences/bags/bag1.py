@@ -196,6 +196,8 @@ class Bag1:
             raise BadRecord("what is known of a chunk has another length than it says")
         rows = np.frombuffer(data, "<u4")
         position = record.uint64("chunk_pos")
+        if position in found.by_chunk:
+            raise BadRecord("a chunk is there twice")
         counts = dict(rows.reshape(-1, 2).tolist())
         for connection, count in counts.items():
             found.counts[connection] += count

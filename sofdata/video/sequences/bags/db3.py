@@ -40,7 +40,7 @@ _READ = {
     "messages": {"id", "topic_id", "timestamp", "ROWID", ""},
     "message_definitions": {"topic_type", "encoded_message_definition"},
 }
-_UNFINISHED = {
+UNFINISHED = {
     "-wal": "holds messages that are not yet in the database",
     "-journal": "is that of a writing that was interrupted",
 }
@@ -115,14 +115,18 @@ def _refuse_unfinished(path: str) -> None:
 
     Raises `Unusable` that says how to finish it.
     """
-    for end, what in _UNFINISHED.items():
+    for end in UNFINISHED:
         if os.path.exists(f"{path}{end}") and os.path.getsize(f"{path}{end}"):
-            raise Unusable(
-                "unfinished",
-                f"{path}: {os.path.basename(path)}{end} beside it {what}: open the database once "
-                f"with a program that may write, as `sqlite3 {os.path.basename(path)} "
-                "'PRAGMA journal_mode=DELETE'`, or reindex the bag",
-            )
+            raise Unusable("unfinished", f"{path}: {unfinished(path, end)}")
+
+
+def unfinished(path: str, end: str) -> str:
+    """What to do about a file beside a database, whose name ends with one of `UNFINISHED`."""
+    name = os.path.basename(path)
+    return (
+        f"{name}{end} beside it {UNFINISHED[end]}: open the database once with a program that may "
+        f"write, as `sqlite3 {name} 'PRAGMA journal_mode=DELETE'`, or reindex the bag"
+    )
 
 
 def _opened(path: str) -> sqlite3.Connection:
