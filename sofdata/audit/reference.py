@@ -1,9 +1,9 @@
 """A plain decode of a whole video, to compare with: every frame, from the first one to the last.
 
-Nothing is shared with `sofdata.video` but the list of formats that may be opened, and nothing here
-is fast: the file is decoded twice, once for the times of all frames and once for the pictures. No
-frame is skipped, no position is sought. Every picture is converted
-at its full size, turned by its display matrix point for point, and only then reduced.
+Nothing is shared with `sofdata.video` but the list of formats that may be opened and the way to
+PyAV's side data, and nothing here is fast: the file is decoded twice, once for the times of all
+frames and once for the pictures. No frame is skipped, no position is sought. Every picture is
+converted at its full size, turned by its display matrix point for point, and only then reduced.
 
 Times are those that FFmpeg gives the frames as they come out of the decoder, in the order of
 showing, with five rules where they are not to be believed:
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from sofdata.errors import DecodeError
 from sofdata.video.container import FORMATS
+from sofdata.video.side_data import display_matrix
 
 Picture = NDArray[np.uint8]
 
@@ -149,14 +150,10 @@ def lying(frame: Any) -> Lying | None:
     One that makes no axis of an axis is taken for the nearest that does; one without an inverse
     means nothing.
     """
-    from av.sidedata import sidedata
-
-    kinds: Any = sidedata
-    # Not as `frame.side_data`, with which the frame would stay in memory.
-    data = kinds.SideDataContainer(frame).get(kinds.Type.DISPLAYMATRIX)
+    data = display_matrix(frame)
     if data is None:
         return None
-    numbers = np.frombuffer(bytes(data)[:36], np.int32).astype(np.float64)
+    numbers = np.frombuffer(data[:36], np.int32).astype(np.float64)
     return _from_matrix(numbers[0], numbers[1], numbers[3], numbers[4])
 
 

@@ -94,8 +94,20 @@ class SequenceConfig(Section):
     )
     times: str | None = Field(
         None,
-        description="The name of a text file that lies beside the pictures of each folder, with "
-        "the time of each picture in s, a line each; it counts in place of `fps`.",
+        description="What holds the time of each picture, in place of `fps`. Folders: the name of "
+        "a text file in each, with a time in s in each line. HDF5: the name of a dataset, in the "
+        "group of the pictures or in one above.",
+    )
+    turn: Literal["flip", "rotate"] | None = Field(
+        None,
+        description="What makes the pictures upright. 'flip': their rows go from bottom to top, as "
+        "MuJoCo and OpenGL give them (LIBERO). 'rotate': half a turn, as of a camera that was "
+        "mounted upside down. Null: they are taken as they are.",
+    )
+    channels: Literal["rgb", "bgr"] = Field(
+        "rgb",
+        description="'bgr': red and blue are exchanged, as where arrays of RGB were encoded by "
+        "OpenCV, which takes BGR (compressed pictures of ALOHA).",
     )
     clock: Literal["stamp", "log", "publish"] | None = Field(
         None,
@@ -108,6 +120,11 @@ class SequenceConfig(Section):
         description="The topic of MCAP files and bags that holds the actions, such as /cmd_vel, "
         "for `--with-actions`; nothing else in a recording says which it is.",
     )
+
+    @property
+    def shown(self) -> dict[str, str | None]:
+        """Options of a `SequencePlace`, which `SequenceStream` heeds for every format."""
+        return {"turn": self.turn, "channels": None if self.channels == "rgb" else self.channels}
 
 
 def pieces_of(uri: str) -> tuple[str, ...]:

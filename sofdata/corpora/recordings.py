@@ -12,12 +12,17 @@ from collections.abc import Mapping
 SEVERAL = "+"  # between the names of the corpora of one dataset
 # By corpus: the label that names the recording.
 LABEL = {
+    "agibot": "recording",
+    "droid": "recording",
     "ego4d": "video_uid",
+    "egoexo4d": "recording",
     "epic": "video_id",
+    "hdf5": "recording",
     "kinetics": "youtube_id",
     "lerobot": "episode",
     "mcap": "recording",
     "panda70m": "videoID",
+    "rlds": "recording",
     "rosbag": "recording",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.

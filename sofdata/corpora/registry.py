@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from sofdata.corpora.agibot.corpus import AgiBotWorld
 from sofdata.corpora.alone import refuse_other_files
 from sofdata.corpora.base import Corpus, DemonstrationCorpus, Listing, SequenceCorpus
 from sofdata.corpora.config import ManifestConfig, SequenceConfig
+from sofdata.corpora.droid.corpus import Droid
 from sofdata.corpora.ego4d.corpus import Ego4D
 from sofdata.corpora.ego4d.redaction import apply_redaction
+from sofdata.corpora.egoexo4d.corpus import EgoExo4D
 from sofdata.corpora.epic import EpicKitchens
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.corpora.howto import HowTo100M
@@ -17,7 +20,9 @@ from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.corpora.manifest import Manifest
 from sofdata.corpora.panda import Panda70M
 from sofdata.corpora.sequences.frames import FrameFolders
+from sofdata.corpora.sequences.hdf5 import Hdf5Files
 from sofdata.corpora.sequences.mcap import McapRecordings
+from sofdata.corpora.sequences.rlds.corpus import Rlds
 from sofdata.corpora.sequences.rosbag import RosBags
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
@@ -33,6 +38,9 @@ CORPORA: tuple[Corpus, ...] = (
     SomethingSomethingV2(),
     LeRobot(),
     Ego4D(),
+    EgoExo4D(),
+    Droid(),
+    AgiBotWorld(),
     EpicKitchens(),
     Manifest(),
     Panda70M(),
@@ -41,6 +49,8 @@ CORPORA: tuple[Corpus, ...] = (
     Video2Dataset(),
     RosBags(),
     McapRecordings(),
+    Hdf5Files(),
+    Rlds(),
     FrameFolders(),
     FolderCorpus(),
 )

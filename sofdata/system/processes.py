@@ -36,7 +36,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 def decoding_environment() -> dict[str, str]:
     """The variables of a process that decodes: some that are known to be needed, and no others.
 
-    Modules are found as here, and one thread works.
+    Modules are found as here, one thread works, and HDF5 loads no plugins, which are libraries in
+    some folder.
     """
     passed = {
         name: value
@@ -44,7 +45,8 @@ def decoding_environment() -> dict[str, str]:
         if (name in PASSED or name.startswith(PASSED_KINDS)) and not is_secret_name(name)
     }
     found = os.pathsep.join(filter(None, sys.path))  # wherever sofdata came from
-    return {**passed, "OMP_NUM_THREADS": "1", "PYTHONPATH": found}
+    set_here = {"HDF5_PLUGIN_PRELOAD": "::", "OMP_NUM_THREADS": "1", "PYTHONPATH": found}
+    return passed | set_here
 
 
 def end_with_parent(parent: int = 0, with_descendants: bool = False) -> None:

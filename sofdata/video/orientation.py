@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sofdata.video.side_data import display_matrix
 
 _MATRIX = struct.Struct("=9i")  # a b u, c d v, x y w
 SINGULAR_SHARE = 1e-3
@@ -37,6 +38,10 @@ class Orientation:
         """(width, height) as shown of a stored picture."""
         return (height, width) if self.transpose else (width, height)
 
+    def then(self, flip_x: bool, flip_y: bool) -> Orientation:
+        """This, and what is upright by it mirrored further along x, along y."""
+        return Orientation(self.transpose, self.flip_x != flip_x, self.flip_y != flip_y)
+
     def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A stored picture [H,W,3], upright: a view of it."""
         upright = rgb.swapaxes(0, 1) if self.transpose else rgb
@@ -47,23 +52,9 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(frame: Any) -> Orientation | None:
-    """How a decoded frame (of PyAV) has to be turned; None where it says nothing.
-
-    `frame.side_data` is not asked: the frame would keep it, and it the frame, so that both stay in
-    memory until Python looks for such circles, which may be hundreds of frames later.
-    """
-    container, display_matrix = _side_data()
-    data = container(frame).get(display_matrix)
-    return None if data is None else from_matrix(bytes(data))
-
-
-@cache
-def _side_data() -> tuple[Any, Any]:
-    """What reads the side data of a frame, and the kind that is wanted of it."""
-    from av.sidedata import sidedata
-
-    kinds: Any = sidedata  # its stubs know no arguments
-    return kinds.SideDataContainer, kinds.Type.DISPLAYMATRIX
+    """How a decoded frame (of PyAV) has to be turned; None where it says nothing."""
+    data = display_matrix(frame)
+    return None if data is None else from_matrix(data)
 
 
 def from_matrix(data: bytes) -> Orientation:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sofdata.types import Eye
 from sofdata.video.chunks import Sample
 from sofdata.video.config import Fit
-from sofdata.video.container import EntryPoint, open_container, packets, shown_pts
+from sofdata.video.container import START, EntryPoint, open_container, packets, shown_pts
 from sofdata.video.geometry import crop_square, square_size, working_size
 from sofdata.video.hdr import hdr_transfer, tone_map
 from sofdata.video.orientation import Orientation, orientation_of
@@ -88,6 +88,18 @@ def read(
         for kept_s, kept in _sampled(replace(first, wanted=None), sampler):
             yield kept_s, convert(kept)
     tally.frames_undated += sampler.dropped
+
+
+def pictures(
+    source: Source, info: VideoInfo, wanted: NDArray[np.int64], tally: DecodeTally
+) -> Iterator[Picture]:
+    """The frames of the wanted presentation times of a video, and perhaps others, in their order.
+
+    info: of all of it. One that cannot be decoded is missing, and counted in `tally`.
+    """
+    sampling = Sampling(size=0, step_s=0.0)
+    one = _DecodePass(source, info, sampling, tally, None if info.undated else wanted)
+    yield from _frames(one, START, info.ticks(None))
 
 
 def decoder_name(info: VideoInfo) -> str:

@@ -205,7 +205,7 @@ class Loopback:
         return f"{self.private.name}-{machine}"
 
 
-def wait_for(what: str, happened: Callable[[], bool], limit_s: float = 60.0) -> None:
+def wait_for(what: str, happened: Callable[[], bool], limit_s: float = 240.0) -> None:
     """Wait until something has happened. Fails the test if it does not."""
     deadline = time.monotonic() + limit_s
     while not happened():

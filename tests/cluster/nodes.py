@@ -114,4 +114,5 @@ class Cluster:
             capture_output=True,
             text=True,
             check=False,
+            timeout=400,
         )

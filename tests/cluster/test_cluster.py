@@ -26,6 +26,8 @@ ALONE = "units.max_videos=1"  # so that units are counted as videos are
 STEADY, VICTIM, LATE, FLOW = 2, 3, 4, 5
 GATES = {STEADY: 4, VICTIM: 3}  # the video in whose unit a node is held
 
+pytestmark = pytest.mark.timeout(900)  # three nodes start at once, perhaps beside other tests
+
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -91,15 +93,17 @@ def test_a_node_that_dies_in_the_middle_of_a_unit_costs_nothing_and_one_that_joi
     log = tmp_path / "log"
     steady, victim = (cluster.network.address(machine) for machine in (STEADY, VICTIM))
     driver = cluster.launch(*arguments(cluster, "died"), log=log)
-    for machine in GATES:
-        wait_for(f"node {machine}", (gates / f"{machine}.held").exists)
-    assert driver.poll() is None
-
-    cluster.network.kill(VICTIM)
-    late = cluster.start(LATE)
-    wait_for("the end of the node", lambda: f"node {victim} is lost" in log.read_text())
-    wait_for("the new node", lambda: f"node {late} takes part" in log.read_text())
-    (gates / f"{STEADY}.go").touch()
+    try:
+        for machine in GATES:
+            wait_for(f"node {machine}", (gates / f"{machine}.held").exists)
+        assert driver.poll() is None
+        cluster.network.kill(VICTIM)
+        late = cluster.start(LATE)
+        wait_for("the end of the node", lambda: f"node {victim} is lost" in log.read_text())
+        wait_for("the new node", lambda: f"node {late} takes part" in log.read_text())
+    finally:
+        for machine in GATES:  # whatever happened: the tests that follow use these nodes
+            (gates / f"{machine}.go").touch()
 
     printed, _ = driver.communicate(timeout=120)
     told = log.read_text()

@@ -23,9 +23,14 @@ from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.storage.archives.parts import part_names
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
+from tests.agibots import pack as pack_agibot
+from tests.agibots import write_agibot
 from tests.corpora.test_ssv2 import corpus as write_ssv2
 from tests.corpora.test_video2dataset import sample, write_tar
+from tests.droids import SUCCESS as DROID_EPISODE
+from tests.droids import write_droid
 from tests.ego4ds import write_ego4d
+from tests.egoexo4ds import write_egoexo4d
 from tests.epics import write_epic
 from tests.helpers import ingest
 from tests.lerobots import grey_episodes, write_grey, write_v2
@@ -130,6 +135,30 @@ def video2dataset(root: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), root / "other_table.parquet")
 
 
+def egoexo4d(root: Path) -> None:
+    write_egoexo4d(root, videos=False)
+    put(root, "takes/unknown/frame_aligned_videos/cam01.mp4", "captures/a/videos/cam01.mp4")
+    put(root, "annotations/other.json", "takes/loose.mp4", "takes/trajectory.csv")
+
+
+def droid(root: Path) -> None:
+    write_droid(root, videos=False)
+    put(root, f"{DROID_EPISODE}/recordings/SVO/1.svo", f"{DROID_EPISODE}/trajectory_im128.h5")
+    put(root, f"{DROID_EPISODE}/recordings/MP4/fused.mp4", "AUTOLab/success/a.mp4")
+    put(root, "AUTOLab/success/2023-01-01/a/metadata_b.json", data=b"{}")
+
+
+def agibot(root: Path) -> None:
+    write_agibot(root, videos=False)
+    put(root, "observations/327/1/videos/head_depth.mp4", "observations/327/loose.mp4")
+    put(root, "observations/327/1-2.tar", "proprio_stats/1-2.tar", "task_info/other.json")
+
+
+def agibot_tars(root: Path) -> None:
+    pack_agibot(write_agibot(root, videos=False))
+    put(root, "observations/327/1/videos/head_color.mp4", "observations/352/1-2.tar")
+
+
 def folder(root: Path) -> None:
     put(root, "a.mp4", "b/a.mp4", "b/a.webm", "c.vob", "labels.csv")
 
@@ -145,6 +174,9 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "howto100m": (howto,),
     "kinetics": (kinetics_table, kinetics_folders),
     "video2dataset": (video2dataset,),
+    "egoexo4d": (egoexo4d,),
+    "droid": (droid,),
+    "agibot": (agibot, agibot_tars),
     "folder": (folder,),
 }
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, Literal
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from sofdata.audit.reference import lying
+from sofdata.video.config import VideoConfig
 from sofdata.video.orientation import UPRIGHT, Orientation, from_matrix, orientation_of
+from sofdata.video.reader import open_video
+from sofdata.video.sampling import Sampling
+from sofdata.video.sequences.images import picture
+from tests.conformance.barcode import read
+from tests.sequences import HEIGHT, WIDTH, encoded
 from tests.videos import moving_square, write_video
 
 ONE = 1 << 16
@@ -73,3 +82,42 @@ def test_a_frame_that_was_asked_for_its_matrix_can_leave_the_memory(
         before = sys.getrefcount(frame)
         ask(frame)
         assert sys.getrefcount(frame) == before
+
+
+def write_exif(path: Path, turn: int) -> Path:
+    """Frames of MJPEG that carry their number, and each an orientation in its Exif."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for number in range(8):
+            exif = Image.Exif()
+            exif[0x0112], exif[0x010F] = turn, "a maker"
+            packet = av.Packet(encoded(number, exif=exif))
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = True
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mov", "avi", "mkv", "mp4"])
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_frames_with_exif_are_turned_as_it_says(
+    tmp_path: Path, suffix: str, decoder: Literal["pyav", "decord"]
+) -> None:
+    path = write_exif(tmp_path / f"a.{suffix}", turn=6)
+    config, sampling = VideoConfig(decoder=decoder), Sampling(size=96, step_s=0.1)
+    rgb = np.concatenate([each.rgb for each in open_video(str(path), config, sampling)])
+    assert {(each, read(one).number) for each, one in enumerate(rgb)} == {(n, n) for n in range(8)}
+    assert {read(one).held for one in rgb} == {"turned right"}
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_turns_a_frame_as_it_turns_a_picture(tmp_path: Path, turn: int) -> None:
+    with av.open(str(write_exif(tmp_path / "a.mov", turn))) as container:
+        frame = next(container.decode(video=0))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    of_picture = picture(encoded(0, exif=exif), None).orientation
+    assert (orientation_of(frame) or UPRIGHT) == of_picture
+    assert lying(frame)  # the audit's own reading of it does not fail either

@@ -90,7 +90,7 @@ class FrameFolders:
     def _entry(self, kind: _Folder, size_bytes: int, alone: bool) -> Entry:
         config = self.config
         given = {"times": config.times} if config.times else {"fps": config.fps}
-        place = SequencePlace.of("frames", kind.pattern, **given)
+        place = SequencePlace.of("frames", kind.pattern, **given, **config.shown)
         id = kind.folder if alone and kind.folder else f"{kind.folder}/{kind.pattern}".strip("/")
         folder = f"{kind.folder}/" if kind.folder else "./"
         uri = Location(folder, sequence=place.text).uri

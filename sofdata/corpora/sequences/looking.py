@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
@@ -13,8 +14,10 @@ from sofdata.storage.uris import Location
 from sofdata.video.isolate import DecoderDied
 from sofdata.video.limits import OverLimit
 from sofdata.video.probe import Unusable
-from sofdata.video.ranges import RangeFile
-from sofdata.video.sequences.isolated import RecordReader
+from sofdata.video.ranges import Budget, RangeFile, Source
+from sofdata.video.sequences.base import Rows
+from sofdata.video.sequences.isolated import RecordReader, own_reader
+from sofdata.video.sequences.place import SequencePlace
 
 READERS = 4  # processes; most of a look is waiting for a disk or a store
 
@@ -67,15 +70,39 @@ def look_into(
 ) -> Any | NotRead:
     """What one file or folder holds, or why that cannot be said."""
     try:
-        if tree.is_on_disk(where) or not tree.has_ranges(where):
-            with tree.local_copy(where) as path:
-                return reader.look(path, format, options)
-        size = tree.size(where)
-        file = RangeFile(where.file, size, lambda start, end: tree.read_range(where, start, end))
-        return reader.look(file, format, options)
+        with readable(tree, where) as source:
+            return reader.look(source, format, options)
     except (Unusable, OverLimit, DecoderDied) as error:
         return NotRead(error.reason, str(error))
     except InputError as error:
         return NotRead("damaged", str(error))
     except OSError as error:
         return NotRead("unreadable", error.strerror or str(error))
+
+
+@contextmanager
+def readable(tree: Tree, where: Location) -> Iterator[Source]:
+    """A file or folder as the decoding process reads it: in ranges, where a store gives any.
+
+    Raises what `Tree.local_copy` does, and what has failed in the reading of a range.
+    """
+    if tree.is_on_disk(where) or not tree.has_ranges(where):
+        with tree.local_copy(where) as path:
+            yield path
+        return
+    budget = Budget(lambda start, end: tree.read_range(where, start, end), None)
+    try:
+        yield RangeFile(where.file, tree.size(where), budget)
+    except (InputError, OSError):
+        budget.check()  # what a reader makes of a range that could not be had
+        raise
+    budget.check()
+
+
+def rows_in(tree: Tree, where: Location, place: SequencePlace) -> Rows:
+    """The numbers of a place in a file, for `read_actions`: read by the reader of this process.
+
+    Raises the `InputError` that the reader of the format does, and what a store raises.
+    """
+    with readable(tree, where) as source:
+        return own_reader().rows(source, place)

@@ -24,7 +24,12 @@ class SequenceFormat:
 
 
 FORMATS = {
+    "agibot": SequenceFormat("sofdata.video.sequences.agibot", ("h5py",), "hdf5"),
+    "droid": SequenceFormat("sofdata.video.sequences.droid", ("h5py",), "hdf5"),
+    "film": SequenceFormat("sofdata.video.sequences.film"),
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
+    "hdf5": SequenceFormat("sofdata.video.sequences.hdf5.reader", ("h5py",), "hdf5"),
+    "rlds": SequenceFormat("sofdata.video.sequences.rlds.reader", ("google_crc32c",), "rlds"),
     "mcap": SequenceFormat(
         "sofdata.video.sequences.mcap", ("mcap", "rosbags", "google.protobuf"), "mcap"
     ),

@@ -57,7 +57,7 @@ def open_sequence(source: Source, place: SequencePlace) -> FrameFolder:
         raise Unusable("no_frames", f"{folder}: holds no picture named {place.name}")
     numbers = np.array([number for number, _ in numbered], np.float64)
     times = place.get("times")
-    damage = _gaps(numbers)
+    damage = gaps(numbers)
     if times:
         times_s = _stated(folder / times, len(numbered))
     else:
@@ -77,7 +77,8 @@ def numbered_names(names: Iterable[str], pattern: str) -> list[tuple[int, str]]:
     return sorted(found.items())
 
 
-def _gaps(numbers: NDArray[np.float64]) -> tuple[int, tuple[str, ...]]:
+def gaps(numbers: NDArray[np.float64]) -> tuple[int, tuple[str, ...]]:
+    """How many are missing of numbers that increase, and a sentence on it."""
     steps = np.diff(numbers)
     usual = float(np.median(steps)) if len(steps) else 1.0
     lost = int(np.sum(np.maximum(0, np.round(steps / usual) - 1)))

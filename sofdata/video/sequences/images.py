@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sofdata.errors import DecodeError
 from sofdata.video.container import ADDED_PIXELS
 from sofdata.video.limits import size_message, too_large
-from sofdata.video.orientation import UPRIGHT, Orientation
+from sofdata.video.orientation import UPRIGHT, Orientation, orientation_of
 from sofdata.video.probe import Unusable
 from sofdata.video.pyav_reader import Picture
 from sofdata.video.sequences.base import StoredImage
@@ -66,7 +66,7 @@ def picture(image: StoredImage, max_pixels: int | None) -> Picture:
         return Picture(None, _raw(image, max_pixels), UPRIGHT)
     if why := too_large(image, max_pixels):
         raise Unusable("too_large", why)
-    return Picture(None, image, UPRIGHT)
+    return Picture(None, image, orientation_of(image) or UPRIGHT)
 
 
 def kind_of(data: bytes) -> str:

@@ -3,11 +3,15 @@
 Pictures are sampled by the same rules, converted by the same code and given in the same chunks.
 Only those that are sampled are read. One that cannot be decoded costs itself alone: its neighbours
 are sampled in its place.
+
+Two options of a place are heeded here, for all formats: `turn`, "flip" or "rotate", and `channels`,
+"bgr"; see `sofdata.corpora.config.SequenceConfig`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +26,7 @@ from sofdata.video.division import Division
 from sofdata.video.limits import out_of_memory
 from sofdata.video.probe import Unusable
 from sofdata.video.progress import PROGRESS
-from sofdata.video.pyav_reader import Converter
+from sofdata.video.pyav_reader import Converter, Picture
 from sofdata.video.ranges import Source
 from sofdata.video.sampling import Sampling, StepSampler
 from sofdata.video.sequences.base import Sequence
@@ -67,7 +71,7 @@ class SequenceStream:
         self._report: StreamReport | None = None
         self._sequence = _opened(source, place)
         self.decoder = f"{place.format} {self._sequence.codec}"
-        self._convert = Converter(SQUARE, sampling.size, config.fit, sampling.eye)
+        self._convert = _Shown(place, Converter(SQUARE, sampling.size, config.fit, sampling.eye))
         self._times_s = self._sequence.times_s
         self.info = self._look()
         self._iterator = self._iterate()
@@ -120,8 +124,9 @@ class SequenceStream:
         """The samples, once more from where one could not be had."""
         good = np.ones(len(self._times_s), bool)
         while True:
-            numbers = self._wanted(good, taken)
-            for number, image in zip(numbers, self._sequence.images(numbers), strict=True):
+            asked: deque[int] = deque()  # a reader may look ahead
+            for image in self._sequence.images(self._wanted(good, taken, asked)):
+                number = asked.popleft()
                 try:
                     found = picture(image, self.config.max_pixels)
                 except DamagedImage as error:
@@ -131,22 +136,27 @@ class SequenceStream:
                 PROGRESS.frames += 1
                 sample = float(self._times_s[number]), self._convert(found)
                 taken.times_s.append(sample[0])
+                taken.next_number = number + 1
                 yield sample
             else:
                 return
 
-    def _wanted(self, good: NDArray[np.bool_], taken: _Taken) -> list[int]:
-        """The numbers that are sampled of those that may be good, after the last that was taken."""
+    def _wanted(self, good: NDArray[np.bool_], taken: _Taken, asked: deque[int]) -> Iterator[int]:
+        """The numbers that are sampled of those that may be good, after the last that was taken.
+
+        One by one, lest each that fails costs a look at all that follow. asked: grows by each.
+        """
         sampling = self.sampling
         sampler: StepSampler[int] = StepSampler(
             sampling.step_s, sampling.span_s, sampling.hidden_s, taken.last_s
         )
-        kept: list[tuple[float, int]] = []
-        for number in np.flatnonzero(good).tolist():
-            kept += sampler.offer(float(self._times_s[number]), number)
-        kept += sampler.finish()
-        taken.undated = sampler.dropped
-        return [number for _, number in kept]
+        for number in range(taken.next_number, len(good)):
+            kept = sampler.offer(float(self._times_s[number]), number) if good[number] else []
+            asked.extend(at for _, at in kept)
+            yield from (at for _, at in kept)
+        kept = sampler.finish()
+        asked.extend(at for _, at in kept)
+        yield from (at for _, at in kept)
 
     def _made_report(self, taken: _Taken) -> StreamReport:
         lost, sentences = self._sequence.damage
@@ -154,8 +164,8 @@ class SequenceStream:
         words = [*sentences]
         if errors:
             words.append(f"{errors} pictures cannot be read: {taken.errors[0]}")
-        if taken.undated:
-            words.append(f"{taken.undated} pictures left out: their times are missing or go back")
+        if undated := _undated(self._times_s):
+            words.append(f"{undated} pictures left out: their times are missing or go back")
         missing_s = self._missing_s()
         if missing_s:
             words.append(f"the pictures end {missing_s:.2f} s before the span does")
@@ -163,7 +173,7 @@ class SequenceStream:
             frames_sampled=len(taken.times_s),
             frames_decoded=len(taken.times_s),
             decode_errors=errors,
-            frames_undated=taken.undated,
+            frames_undated=undated,
             frames_lost=lost + errors,
             missing_s=missing_s,
             salvaged="; ".join(words),
@@ -188,17 +198,45 @@ class SequenceStream:
         return Unusable("no_frames", f"{self.path}: no picture lies in the span")
 
 
+class _Shown:
+    """Converts pictures, and holds them as the place says they have to be."""
+
+    def __init__(self, place: SequencePlace, convert: Converter) -> None:
+        turn, channels = place.get("turn"), place.get("channels", "rgb")
+        if turn not in ("", "flip", "rotate") or channels not in ("rgb", "bgr"):
+            raise ContractError(f"'{place.text:.200}' has an unknown turn or order of channels")
+        self._flip_x, self._flip_y = turn == "rotate", turn in ("flip", "rotate")
+        self._exchanged = channels == "bgr"
+        self._convert = convert
+
+    def __call__(self, found: Picture) -> NDArray[np.uint8]:
+        turned = found.orientation.then(self._flip_x, self._flip_y)
+        rgb = self._convert(found._replace(orientation=turned))
+        return np.ascontiguousarray(rgb[..., ::-1]) if self._exchanged else rgb
+
+
 class _Taken:
-    """What has come so far. times_s: of the samples. errors: on pictures that failed."""
+    """What has come so far.
+
+    times_s: of the samples. errors: on pictures that failed. next_number: the first picture after
+    the last that was taken.
+    """
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
         self.errors: list[str] = []
-        self.undated = 0
+        self.next_number = 0
 
     @property
     def last_s(self) -> float | None:
         return self.times_s[-1] if self.times_s else None
+
+
+def _undated(times_s: NDArray[np.float64]) -> int:
+    """How many pictures have no time, or one that is not after all before."""
+    latest_s = np.maximum.accumulate(np.where(np.isnan(times_s), -np.inf, times_s))
+    before_s = np.concatenate([[-np.inf], latest_s[:-1]])
+    return int(np.sum(~(times_s > before_s)))
 
 
 def _opened(source: Source, place: SequencePlace) -> Sequence:

@@ -1,0 +1,118 @@
+"""What the look into a shard says, checked: it comes of a file that nobody vouches for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sofdata.video.sequences.rlds.steps import Part
+
+Reason = tuple[str, str]  # of a reject, and its detail
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The feature that tells when the steps were.
+
+    unit_s: seconds in one of its numbers. fps: usual steps a second. last_s: the latest, from the
+    first step on. all_s: of each step, or nothing where they are not needed.
+    """
+
+    name: str
+    unit_s: float
+    fps: float
+    last_s: float
+    all_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of one list of a record.
+
+    texts: by feature, (step, text) where it changes. lacks: why pictures cannot be had, by feature.
+    """
+
+    count: int
+    parts: tuple[Part, ...]
+    texts: Mapping[str, tuple[tuple[int, str], ...]]
+    times: Times | None
+    lacks: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record. alone: values of the whole episode by feature."""
+
+    at: int
+    size: int
+    wrong: Reason | None
+    alone: Mapping[str, str | float | None]
+    steps: Mapping[str, Steps]
+
+
+def found_in(look: Any) -> tuple[list[Found], Reason | None]:
+    """The records of a shard, and why there are no more, if there should be.
+
+    Raises `ValueError` for what no look says.
+    """
+    try:
+        return [_found(each) for each in look["episodes"]], _reason(look["wrong"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no look into a shard: {error!r}") from None
+
+
+def _found(told: dict[str, Any]) -> Found:
+    at, size, wrong = int(told["at"]), int(told["bytes"]), _reason(told["wrong"])
+    if at < 0 or size < 0:
+        raise ValueError("a record lies nowhere")
+    if wrong:
+        return Found(at, size, wrong, {}, {})
+    alone = {str(name): _value(value) for name, value in told["alone"].items()}
+    return Found(at, size, None, alone, {k: _steps(v) for k, v in told["groups"].items()})
+
+
+def _steps(told: dict[str, Any]) -> Steps:
+    count = int(told["steps"])
+    parts = tuple(Part(int(first), int(end), bool(last)) for first, end, last in told["parts"])
+    edges = [edge for part in parts for edge in (part.first, part.end)]
+    if edges != sorted(edges) or edges[:1] != [0] or edges[-1:] != [count]:
+        raise ValueError(f"{edges[:9]} are no parts of {count} steps")
+    texts = {str(name): _runs(runs, count) for name, runs in told["texts"].items()}
+    lacks = {str(name): str(why) for name, why in told["lacks"].items()}
+    return Steps(count, parts, texts, _times(told["times"], count), lacks)
+
+
+def _runs(told: Any, count: int) -> tuple[tuple[int, str], ...]:
+    runs = tuple((int(at), str(text)) for at, text in told)
+    steps = [at for at, _ in runs]
+    if steps != sorted(set(steps)) or not all(0 <= at < count for at in steps):
+        raise ValueError("texts of steps that are not there")
+    return runs
+
+
+def _times(told: Any, count: int) -> Times | None:
+    if told is None:
+        return None
+    times = Times(
+        name=str(told["name"]),
+        unit_s=float(told["unit"]),
+        fps=float(told["fps"]),
+        last_s=float(told["last_s"]),
+        all_s=tuple(map(float, told["all"])),
+    )
+    numbers = (times.unit_s, times.fps, times.last_s, *times.all_s)
+    if not all(map(math.isfinite, numbers)) or min(numbers[:3]) <= 0:
+        raise ValueError("times that are none")
+    if len(times.all_s) not in (0, count):
+        raise ValueError("times of other steps")
+    return times
+
+
+def _value(told: Any) -> str | float | None:
+    return told if told is None or isinstance(told, str) else float(told)
+
+
+def _reason(told: Any) -> Reason | None:
+    return None if told is None else (str(told[0]), str(told[1]))

@@ -1,0 +1,31 @@
+"""Actions that lie in a small file of numbers beside each recording."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sofdata.errors import ActionError, InputError
+from sofdata.storage.tree import Tree
+from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.isolated import own_reader
+from sofdata.video.sequences.place import SequencePlace
+
+
+def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
+    """The rows that `ref.part` names as a place, in the decoding process; the file is copied.
+
+    Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
+    """
+    place = SequencePlace.parse(ref.part)
+    try:
+        with tree.local_copy(ref.where) as path:
+            rows = own_reader().rows(path, place)
+    except InputError as error:
+        raise ActionError(f"{ref.uri}: {error}") from None
+    except OSError as error:
+        raise ActionError(f"{ref.uri}: {error.strerror or error}") from None
+    if rows.values.shape != (ref.rows, spec.dimension):
+        found = " x ".join(map(str, rows.values.shape))
+        wanted = f"{ref.rows} x {spec.dimension}"
+        raise ActionError(f"{ref.uri}: {found} numbers, where its listing told of {wanted}")
+    return ActionTrack(rows.values, np.round(ref.start_s + rows.times_s, 6), spec.tolerance_s)
