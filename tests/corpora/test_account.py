@@ -6,6 +6,7 @@ with as many inputs. An adapter of `CORPORA` without a source here fails.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import shutil
@@ -17,14 +18,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from sofdata.corpora.base import Listing
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.storage.archives.parts import part_names
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
+from sofdata.video.sequences.place import SequencePlace
 from tests.agibots import pack as pack_agibot
 from tests.agibots import write_agibot
+from tests.bags import MCAP, joints, jpegs, raw, write_bag1, write_bag2
 from tests.corpora.test_ssv2 import corpus as write_ssv2
 from tests.corpora.test_video2dataset import sample, write_tar
 from tests.droids import SUCCESS as DROID_EPISODE
@@ -159,6 +163,23 @@ def agibot_tars(root: Path) -> None:
     put(root, "observations/327/1/videos/head_color.mp4", "observations/352/1-2.tar")
 
 
+def frames(root: Path) -> None:
+    put(root, *(f"P01/frame_{n:06d}.jpg" for n in range(5)), "P01/times.txt", "P02/1.png")
+
+
+def rosbag(root: Path) -> None:
+    write_bag1(root / "one.bag", [*jpegs("/eye", range(12)), *joints("/arm", range(3))])
+    write_bag2(root / "sub" / "two", raw("/eye", range(8)))
+    write_bag1(root / "silent.bag", joints("/arm", range(3)))
+    put(root, "one.orig.bag", "zero.bag", "sub/two/notes.txt", "lone.mcap", "three.db3")
+
+
+def mcap(root: Path) -> None:
+    write_bag2(root / "bag", raw("/eye", range(8)), MCAP)
+    (root / "bag" / "metadata.yaml").unlink()
+    put(root, "zero.mcap", "bag/notes.txt")
+
+
 def folder(root: Path) -> None:
     put(root, "a.mp4", "b/a.mp4", "b/a.webm", "c.vob", "labels.csv")
 
@@ -177,8 +198,13 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "egoexo4d": (egoexo4d,),
     "droid": (droid,),
     "agibot": (agibot, agibot_tars),
+    "frames": (frames,),
+    "mcap": (mcap,),
+    "rosbag": (rosbag,),
     "folder": (folder,),
 }
+# Each of the others has a row that names no file.
+WITHOUT_ROWS = (folder, kinetics_folders, frames, mcap, rosbag)
 
 
 def no_source(root: Path) -> None:
@@ -233,17 +259,22 @@ def walked(root: Path) -> set[str]:
 
 
 def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
-    """The files of inputs: of a member of an archive in parts, all of these."""
+    """The files of inputs: of a member of an archive in parts, or of a folder, all of these."""
     for entry in entries:
         where = parse(entry.uri)
         if where.unpacked:
             yield from part_names(tree, where.file)
+        elif where.is_folder:
+            place = SequencePlace.parse(where.sequence)
+            pattern = where.file + (place.name if place.format == "frames" else "*")
+            yield from fnmatch.filter(walked(Path(tree.root)), pattern)
         else:
             yield where.file
 
 
 def listed(name: str, root: Path) -> Listing:
-    corpus, _ = find_corpus(Tree(str(root)), name)
+    rate = SequenceConfig(fps=10) if name == "frames" else None
+    corpus, _ = find_corpus(Tree(str(root)), name, sequences=rate)
     return corpus.listing(Tree(str(root)))
 
 
@@ -288,10 +319,11 @@ def test_an_ingest_ends_with_every_input(tmp_path: Path, name: str, write: Write
     root.mkdir()
     write(root)
     mess_up(root)
-    counts = ingest(root, tmp_path / "d", *SETTINGS, corpus=name).dataset.counts
+    rate = ["sequences.fps=10"] if name == "frames" else []
+    counts = ingest(root, tmp_path / "d", *SETTINGS, *rate, corpus=name).dataset.counts
     listing = listed(name, root)
     assert counts.videos == len(listing.entries)
     assert counts.videos == counts.done + counts.rejected + counts.quarantined
     assert counts.ignored_files == listing.ignored
-    if write not in (folder, kinetics_folders):  # each of the others has a row that names no file
+    if write not in WITHOUT_ROWS:
         assert {"no_file", "missing"} & set(counts.reasons) or listing.unused

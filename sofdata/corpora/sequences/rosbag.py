@@ -6,7 +6,7 @@
     lone.db3, lone.mcap                a file of ROS 2 without metadata.yaml beside it, each alone
 
 What `rosbag reindex` keeps of a bag that it mended (run.orig.bag) is the same recording again, and
-is left out and counted. So are all other files in the folder of a bag of ROS 2.
+is left out and counted. Other files in the folder of a bag of ROS 2 are parts of that one input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from sofdata.video.sequences.bags.db3 import UNFINISHED, unfinished
 METADATA = "metadata.yaml"
 ORIGINAL = ".orig.bag"
 REINDEXED = "bag as it was before rosbag reindex"
-OF_A_BAG = "file in the folder of a bag"
 LOOKED_AT = 2000  # items of a source, to tell what it is
 _ONE = (".bag", ".bag.active")
 _TWO = (".db3", ".db3.zstd", ".mcap", ".mcap.zstd")
@@ -67,14 +66,14 @@ class RosBags(TopicCorpus):
         folders = _bag_folders(items)
         sizes = {item.rel: item.size_bytes for item in items}
         for item in sorted(items, key=lambda item: item.rel):
-            if _folder(item.rel) in folders and not item.problem and not is_hidden(item.rel):
-                if not (_is_part(item.rel) or item.rel.endswith(METADATA)):
-                    found.ignored[OF_A_BAG] += 1
-            elif _is_reindexed(item.rel, sizes):
+            is_plain = not item.problem and not is_hidden(item.rel)
+            if is_plain and _folder(item.rel) in folders:
+                continue
+            if _is_reindexed(item.rel, sizes):
                 found.ignored[REINDEXED] += 1
             elif _is_part(item.rel):
                 found.take(_finished(item, sizes))
-            else:
+            elif not (is_plain and any(folder in folders for folder in _above(item.rel))):
                 videos += [item.rel] if suffix(item.rel) in VIDEO_SUFFIXES else []
                 count_ignored(found.ignored, item)
         for folder in sorted(folders):
@@ -120,6 +119,13 @@ def _is_reindexed(rel: str, names: Container[str]) -> bool:
 
 def _folder(rel: str) -> str:
     return rel.rpartition("/")[0]
+
+
+def _above(rel: str) -> Iterator[str]:
+    """The folders that a file lies in, at whatever depth."""
+    while rel:
+        rel = _folder(rel)
+        yield rel
 
 
 def _beside(rel: str, name: str) -> str:

@@ -15,7 +15,7 @@ from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.recordings import recording_of
 from sofdata.corpora.registry import find_corpus
-from sofdata.corpora.sequences.rosbag import OF_A_BAG, REINDEXED, RosBags
+from sofdata.corpora.sequences.rosbag import REINDEXED, RosBags
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
@@ -151,7 +151,6 @@ def test_all_that_lies_there_is_accounted_for(source: Path) -> None:
     found = listing(source)
     assert {entry.id for entry in found.entries} == set(FIRST)
     assert found.ignored == {
-        OF_A_BAG: 1,
         REINDEXED: 1,
         ".md": 1,
         ".mp4": 1,
