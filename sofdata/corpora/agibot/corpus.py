@@ -63,6 +63,7 @@ class AgiBotWorld:
     name = "agibot"
     summary = "AgiBot World: observations/TASK/EPISODE/videos or tars, task_info; --with-actions"
     example = "sofdata ingest AgiBotWorld-Alpha DEST --with-actions"
+    action_formats = ("agibot",)
 
     def detect(self, tree: Tree) -> str:
         if tree.is_file():

@@ -96,6 +96,7 @@ class Droid:
     name = "droid"
     summary = "DROID raw: LAB/success/DATE/TIME/trajectory.h5, recordings/MP4; --with-actions"
     example = "sofdata ingest droid_raw/1.0.1 DEST --with-actions"
+    action_formats = ("droid",)
 
     def configured(self, config: SequenceConfig) -> Droid:
         """With the rate of videos whose trajectory.h5 cannot be read."""

@@ -55,6 +55,7 @@ class Hdf5Files:
     name = "hdf5"
     summary = "HDF5: robomimic, LIBERO, ACT/ALOHA, and other files of pictures; --with-actions"
     example = "sofdata ingest aloha_episodes DEST --set sequences.fps=50"
+    formats = ("hdf5",)
 
     def configured(self, config: SequenceConfig) -> Hdf5Files:
         """With the rate of the pictures, the name of their times, how they lie."""
