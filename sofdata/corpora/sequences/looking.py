@@ -68,16 +68,26 @@ def look_into(
     format: str,
     options: Mapping[str, Any] | None = None,
 ) -> Any | NotRead:
-    """What one file or folder holds, or why that cannot be said."""
+    """What one file or folder holds, or why that cannot be said.
+
+    The error names no path: that of a copy is another one each time, and the entry has its own.
+    """
+    path = where.file
     try:
         with readable(tree, where) as source:
+            path = str(source)
             return reader.look(source, format, options)
     except (Unusable, OverLimit, DecoderDied) as error:
-        return NotRead(error.reason, str(error))
+        return NotRead(error.reason, without_path(error, path))
     except InputError as error:
-        return NotRead("damaged", str(error))
+        return NotRead("damaged", without_path(error, path))
     except OSError as error:
         return NotRead("unreadable", error.strerror or str(error))
+
+
+def without_path(error: Exception, path: str) -> str:
+    """What an error says, without the path that it begins with."""
+    return str(error).removeprefix(f"{path}: ")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sofdata.corpora.base import Ignored, Listing, counted
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers.jsonfile import clean
-from sofdata.corpora.sequences.looking import NotRead, looks
+from sofdata.corpora.sequences.looking import NotRead, looks, without_path
 from sofdata.corpora.sequences.topic_looks import NS, Actions, Look, Topic, checked
 from sofdata.errors import ActionError, ConfigError, ContractError, InputError
 from sofdata.storage.tree import Tree
@@ -109,16 +109,17 @@ class TopicCorpus(ABC):
         return self._list(tree, self.config.actions or self._refuse(tree))
 
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
+        path = ""
         try:
             with tree.local_copy(ref.where) as path:
                 rows = own_reader().rows(path, SequencePlace.parse(ref.part))
             if rows.values.shape[1] != spec.dimension:
                 what = f"{rows.values.shape[1]} numbers, where {spec.dimension} were listed"
-                raise ActionError(f"{ref.uri}: its actions have {what}")
+                raise ActionError(f"its actions have {what}")
             times_s = np.round(rows.times_s, 9)
             return ActionTrack(rows.values, times_s, spec.tolerance_s)
         except (InputError, ContractError) as error:
-            raise ActionError(f"{ref.uri}: {error}") from None
+            raise ActionError(f"{ref.uri}: {without_path(error, path)}") from None
         except OSError as error:
             raise ActionError(f"{ref.uri}: {error.strerror or error}") from None
 
@@ -166,7 +167,9 @@ class TopicCorpus(ABC):
     ) -> Iterator[Entry]:
         look = file.look
         for topic in look.pictures:
-            place = SequencePlace.of(self.format, topic.topic, clock=self.config.clock)
+            place = SequencePlace.of(
+                self.format, topic.topic, clock=self.config.clock, **self.config.shown
+            )
             name = clean(topic.topic)
             zero_ns = topic.zero_ns(self.config.clock)
             entry = Entry(

@@ -8,8 +8,10 @@ When a picture was taken, by the first rule that fits:
 2.  The time at which the message was logged. That of publishing is used where the log gives all
     messages one time.
 
-`clock` of the place, "stamp", "log" or "publish", takes one without asking. Times are counted from
-the first picture. Messages are put into the order of logging first, whatever the order in the file.
+Where the lengths of the two differ by more than a factor of `MOST_OFF`, as where a recording was
+converted or played slowly, that is told with the video. `clock` of the place, "stamp", "log" or
+"publish", takes one without asking. Times are counted from the first picture. Messages are put into
+the order of logging first, whatever the order in the file.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ NOT_SET = np.iinfo(np.int64).min  # in place of a stamp
 MOST_STILL = 0.1  # share of stamps that may repeat the one before
 MOST_APART_S = 1.0  # between stamps and log, where both are said to show the same time
 FIRST_TRIES = 100  # messages to look at for what the pictures are
+MOST_OFF = 2.0  # between the lengths of a recording by stamps and by the log, to be believed
 NS = 1e9
 # The bytes of a message by its number in the file; None where it cannot be had.
 Fetch = Callable[[int], bytes | None]
@@ -61,11 +64,15 @@ class MessageTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clocked:
-    """Messages in order. order: int64 [n], numbers in the file. ns: int64 [n], when each was."""
+    """Messages in order. order: int64 [n], numbers in the file. ns: int64 [n], when each was.
+
+    doubt: why the clock may not be the right one, in words; "" where nothing says so.
+    """
 
     order: NDArray[np.int64]
     ns: NDArray[np.int64]
     clock: ClockName
+    doubt: str = ""
 
     def times_s(self, zero_ns: int | None = None) -> NDArray[np.float64]:
         """float64 [n]; from the first message, or from `zero_ns`; NaN where it is not known."""
@@ -94,8 +101,22 @@ def clocked(times: MessageTimes, clock: str = "") -> Clocked:
     in_order: dict[ClockName, NDArray[np.int64]] = {
         name: getattr(times, name)[order] for name in CLOCKS
     }
-    chosen = next((name for name in CLOCKS if name == clock), None) or _fitting(in_order)
-    return Clocked(order, in_order[chosen], chosen)
+    if given := next((name for name in CLOCKS if name == clock), None):
+        return Clocked(order, in_order[given], given)
+    chosen = _fitting(in_order)
+    doubt = _doubt(in_order["stamp"], in_order["log"]) if chosen == "stamp" else ""
+    return Clocked(order, in_order[chosen], chosen, doubt)
+
+
+def _doubt(stamp: NDArray[np.int64], log: NDArray[np.int64]) -> str:
+    """What is odd where stamps and log run at quite different rates."""
+    by_stamp_s, by_log_s = (float(each[-1] - each[0]) / NS for each in (stamp, log))
+    if by_log_s <= 0 or 1 / MOST_OFF <= by_stamp_s / by_log_s <= MOST_OFF:
+        return ""
+    return (
+        f"its stamps cover {by_stamp_s:.1f} s and the log {by_log_s:.1f} s; the stamps count, "
+        "unless sequences.clock says otherwise"
+    )
 
 
 def _fitting(ns: dict[ClockName, NDArray[np.int64]]) -> ClockName:
@@ -162,7 +183,8 @@ class RecordedPictures:
         close: Callable[[], None],
     ) -> None:
         self._kind, self._fetch, self._order = kind, fetch, ordered.order
-        self.damage = damage
+        lost, sentences = damage
+        self.damage = lost, (*sentences, ordered.doubt) if ordered.doubt else sentences
         self.close = close
         self.times_s = ordered.times_s()
         codec, is_video = self._looked() if len(self.times_s) else ("", False)

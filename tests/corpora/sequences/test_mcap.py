@@ -17,6 +17,7 @@ from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
+from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest, sofdata
 from tests.mcaps import (
     BARE,
@@ -226,6 +227,8 @@ def test_broken_files_are_rejects_with_their_reason(source: Path, tmp_path: Path
         "text.mcap": "damaged",
         "wrong.mcap/cam": "damaged",
     }
+    details = {entry.id: entry.detail for entry in found.entries}
+    assert details["empty.mcap"] == "is no MCAP file: it begins with nothing"
     assert dict(found.ignored) == {".txt": 1, "mcap without pictures": 1}
     notes = " ".join(found.notes)
     assert "1 x file is damaged; what is whole in it is used: cut.mcap (the file is cut" in notes
@@ -233,6 +236,12 @@ def test_broken_files_are_rejects_with_their_reason(source: Path, tmp_path: Path
     first = {**FIRST, "cut.mcap/cam": 0, "cut.mcap/video": 60}
     assert not wrong_frames(tmp_path / "d", 10, first)
     assert verify(Tree(str(tmp_path / "d"))).whole
+
+
+def test_pictures_may_be_turned(tmp_path: Path) -> None:
+    write(tmp_path / "s" / "a.mcap", images(range(12)))
+    ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "sequences.turn=rotate")
+    assert {read(sample.first).held for sample in samples(tmp_path / "d")} == {"upside down"}
 
 
 def test_depth_and_what_is_not_read_is_left_out_and_noted(tmp_path: Path) -> None:

@@ -85,6 +85,15 @@ def test_a_clock_may_be_asked_for() -> None:
         clocked(given, "sun")
 
 
+def test_stamps_and_log_that_run_at_other_rates_are_told() -> None:
+    given = times([1.0, 1.001, 1.002], [5.0, 5.1, 5.2])
+    found = clocked(given)
+    assert found.clock == "stamp"
+    assert found.doubt.startswith("its stamps cover 0.2 s and the log 0.0 s; the stamps count")
+    assert clocked(given, "stamp").doubt == ""
+    assert clocked(times([1.0, 1.15, 1.3], [5.0, 5.1, 5.2])).doubt == ""
+
+
 def test_actions_are_put_on_the_clock_of_the_pictures() -> None:
     near, far = times([1.0, 2.0], [0.9, 1.9]), times([1.0, 2.0], [700.0, 701.0])
     bare, stamped = times([1.5, 2.5]), times([1.5, 2.5], [700.5, 701.5])
