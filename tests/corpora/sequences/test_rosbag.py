@@ -272,6 +272,27 @@ def test_a_database_with_messages_beside_it_is_a_reject_also_in_a_store(tmp_path
     files.rm("/unfinished", recursive=True)
 
 
+def test_what_is_told_of_a_bag_names_no_place(tmp_path: Path) -> None:
+    """That of a copy is another one each time, and it would be part of the dataset."""
+    root = tmp_path / "s"
+    write_bag1(root / "a.bag", jpegs("/eye", range(5))).write_bytes(b"none")
+    for name, damage in (("packed", b"none"), ("plain", b""), ("told", b"")):
+        packing = FILE if name == "packed" else None
+        bag = write_bag2(root / name, jpegs("/eye", range(5)), compression=packing)
+        file = bag / "metadata.yaml" if name == "told" else next(bag.glob(f"{name}.*"))
+        file.write_bytes(damage)
+    half = write_bag2(root / "half", jpegs("/eye", range(20)))
+    data = (half / "half.db3").read_bytes()
+    (half / "half.db3").write_bytes(data[: len(data) * 2 // 3 // 4096 * 4096])
+    files = fsspec.filesystem("memory")
+    files.put(f"{root}/", "/told/", recursive=True)
+    here, away = listing(root), RosBags().listing(Tree("memory://told"))
+    files.rm("/told", recursive=True)
+    assert [each.detail for each in here.entries] == [each.detail for each in away.entries]
+    assert here.notes == away.notes
+    assert "/tmp" not in f"{[each.detail for each in here.entries]} {here.notes}"
+
+
 def test_pictures_that_are_missing_or_damaged_cost_themselves(tmp_path: Path) -> None:
     pictures = [*jpegs("/eye", [*range(12), *range(22, 36)])]
     pictures[5].fields["data"] = pictures[5].fields["data"][:700]
