@@ -244,6 +244,8 @@ def test_what_is_no_bag_is_a_reject_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "zero.bag").write_bytes(b"")
     (tmp_path / "text.bag").write_text("not a bag")
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V1.2\n")
+    cut = write_bag1(tmp_path / "cut.bag", jpegs("/eye", range(5)))
+    cut.write_bytes(cut.read_bytes()[:4200])
     (tmp_path / "odd.db3").write_bytes(b"SQLite format 3\x00" + bytes(84))
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "metadata.yaml").write_text("a: 1")
@@ -253,10 +255,12 @@ def test_what_is_no_bag_is_a_reject_that_says_so(tmp_path: Path) -> None:
         "zero.bag": "damaged",
         "text.bag": "damaged",
         "old.bag": "unsupported",
+        "cut.bag": "damaged",
         "odd.db3": "damaged",
         "folder": "damaged",
     }
     assert "rosbag filter" in found["old.bag"][1]
+    assert "no topic can be found: the bag is cut off" in found["cut.bag"][1]
 
 
 def test_a_database_with_messages_beside_it_is_a_reject_also_in_a_store(tmp_path: Path) -> None:

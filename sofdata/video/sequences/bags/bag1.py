@@ -90,6 +90,7 @@ class Bag1:
         except BadRecord as error:
             raise damaged(f"{self._name}: {error}") from None
         self.topics = _topics(self._found)
+        self.words = self._found.words
 
     def close(self) -> None:
         """Close the file."""

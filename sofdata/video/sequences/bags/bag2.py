@@ -39,7 +39,7 @@ class Bag2:
 
     def __init__(self, source: Source) -> None:
         self._name = str(source)
-        self._words: list[str] = []
+        self.words: list[str] = []
         self._open: tuple[int, Bag, LocalFile] | None = None
         # Of a folder the files by their names alone: it may lie elsewhere each time.
         self._folder = str(source) if _is_folder(source) else ""
@@ -55,7 +55,7 @@ class Bag2:
 
     def index(self, topics: Iterable[str]) -> dict[str, Index]:
         """As of `Bag`."""
-        parts = {topic: IndexParts(words=[*self._words]) for topic in topics}
+        parts = {topic: IndexParts(words=[*self.words]) for topic in topics}
         for number in range(len(self._files)):
             try:
                 part = self._part(number)
@@ -98,12 +98,12 @@ class Bag2:
         missing = [name for name in about.files if name not in found]
         spare = [name for name in found if name not in about.files] if about.files else []
         if missing:
-            self._words.append(f"{NAME} names files that are missing: {', '.join(missing[:3])}")
+            self.words.append(f"{NAME} names files that are missing: {', '.join(missing[:3])}")
         if spare:
-            self._words.append(f"{NAME} does not name, and so not read: {', '.join(spare[:3])}")
+            self.words.append(f"{NAME} does not name, and so not read: {', '.join(spare[:3])}")
         files = named if about.files else found
         if not files:
-            what = self._words[0] if self._words else "holds no file of a bag"
+            what = self.words[0] if self.words else "holds no file of a bag"
             raise damaged(f"{self._name}: {what}")
         return [*files], about.counts
 
@@ -114,12 +114,12 @@ class Bag2:
             try:
                 part = self._part(number)
             except InputError as error:
-                self._words.append(str(error))
+                self.words.append(str(error))
                 first = first or error
                 continue
             for name, topic in part.topics.items():
                 topics[name] = joined(topics[name], topic) if name in topics else topic
-        if first is not None and len(self._words) >= len(self._files) and not topics:
+        if first is not None and len(self.words) >= len(self._files) and not topics:
             raise first
         return dict(sorted(topics.items()))
 

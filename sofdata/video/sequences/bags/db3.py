@@ -50,6 +50,7 @@ class Db3:
     """One database, on this machine. name: for messages."""
 
     def __init__(self, path: str, name: str = "") -> None:
+        self.words: list[str] = []
         name = name or path
         _refuse_unfinished(path, name)
         try:
