@@ -20,10 +20,9 @@ def pictures(numbers: Iterable[int]) -> NDArray[np.uint8]:
     return np.stack([draw(number, WIDTH, HEIGHT) for number in numbers])
 
 
-def actions(count: int, size: int = 7) -> NDArray[np.float64]:
-    """[T,A] whose numbers say where they stand: 1000 t + a."""
-    values: NDArray[np.float64] = 1000.0 * np.arange(count)[:, None] + np.arange(size)
-    return values
+def actions(count: int, size: int = 7) -> NDArray[Any]:
+    """float64 [T,A] whose numbers say where they stand: 1000 t + a."""
+    return 1000.0 * np.arange(count)[:, None] + np.arange(size)
 
 
 def write_robomimic(path: Path, demos: dict[str, range], **options: Any) -> Path:

@@ -2,6 +2,7 @@
 
     PYTHON tests/lerobot_library.py read DATASET OUT.json
     PYTHON tests/lerobot_library.py write EPISODES.npz DATASET
+    PYTHON tests/lerobot_library.py write_pictures EPISODES.npz DATASET
 
 lerobot needs another Python and an older PyAV than sofdata, so nothing of sofdata is imported here.
 """
@@ -85,5 +86,29 @@ def write(source: str, root: str) -> None:
     dataset.finalize()
 
 
+def write_pictures(source: str, root: str) -> None:
+    """Record episodes without video: `top-N` and `wrist-N` uint8 [T,H,W,3], `action-N` [T,2]."""
+    told = np.load(source)
+    size = told["top-0"].shape[1:]
+    picture = {"dtype": "image", "shape": size, "names": ["height", "width", "channels"]}
+    depth = {**picture, "shape": (*size[:2], 1), "info": {"is_depth_map": True}}
+    vector = {"dtype": "float32", "shape": (2,), "names": ["a", "b"]}
+    features = {TOP: picture, WRIST: picture, DEPTH: depth}
+    features |= {"action": vector, "observation.state": vector}
+    dataset = _library().create("local/demo", FPS, features, root=root, use_videos=False)
+    episode = 0
+    while f"top-{episode}" in told:
+        top, wrist, tasks = (told[f"{name}-{episode}"] for name in ("top", "wrist", "task"))
+        for at, action in enumerate(told[f"action-{episode}"]):
+            depth_map = np.full((*size[:2], 1), 500 + at, np.uint16)
+            frame = {TOP: top[at], WRIST: wrist[at], DEPTH: depth_map, "action": action}
+            frame["observation.state"] = np.array([at, episode], np.float32)
+            dataset.add_frame({**frame, "task": str(tasks[at])})
+        dataset.save_episode()
+        episode += 1
+    dataset.finalize()
+
+
 if __name__ == "__main__":
-    {"read": read, "write": write}[sys.argv[1]](*sys.argv[2:])
+    commands = {"read": read, "write": write, "write_pictures": write_pictures}
+    commands[sys.argv[1]](*sys.argv[2:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def write_frames(
     for number in numbers:
         (folder / pattern.format(number)).write_bytes(encoded(number, kind))
     return folder
+
+
+def write_frames_tar(
+    path: Path, numbers: Iterable[int], pattern: str = "frame_{:010d}.jpg", **files: bytes
+) -> Path:
+    """A tar of numbered pictures that carry their numbers, and of other files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    members = [(pattern.format(number), encoded(number)) for number in numbers]
+    with tarfile.open(path, "w") as tar:
+        for name, data in [*members, *((f"{name}.txt", data) for name, data in files.items())]:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
 
 
 def numbers_of(chunks: Iterable[Frames]) -> list[int | None]:

@@ -89,14 +89,17 @@ class SequenceConfig(Section):
         gt=0,
         lt=10_000,
         description="Pictures a second, for sources that state no times and no rate: folders of "
-        "numbered pictures, most HDF5 and Zarr files. Null: such a source is an error that says "
-        "so. Times that a source does state count all the same.",
+        "numbered pictures, datasets of TFDS (RLDS), most HDF5 and Zarr files. Null: such a source "
+        "is an error that says so. Times that a source does state count all the same.",
     )
     times: str | None = Field(
         None,
         description="What holds the time of each picture, in place of `fps`. Folders: the name of "
-        "a text file in each, with a time in s in each line. HDF5: the name of a dataset, in the "
-        "group of the pictures or in one above.",
+        "a text file in each, with a time in each line, in `unit`. HDF5: the name of a dataset, in "
+        "the group of the pictures or above it. TFDS: the whole name of a feature of the steps.",
+    )
+    unit: Literal["s", "ms", "us", "ns"] = Field(
+        "s", description="What the `times` of folders of pictures are in."
     )
     turn: Literal["flip", "rotate"] | None = Field(
         None,

@@ -15,18 +15,21 @@ epic-kitchens-100-annotations/.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sofdata.corpora.base import Listing, counted
+from sofdata.corpora.base import Listing, counted, suffix
+from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import csvfile, jsonfile
 from sofdata.corpora.spans import NO_FILE, REPEATED, VideoFiles, find_videos
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
+from sofdata.types import TimedText
 
 TABLES = {
     "train": "EPIC_100_train.csv",
@@ -36,6 +39,7 @@ TABLES = {
 INFO = "EPIC_100_video_info.csv"
 UNLABELLED = "unlabelled"
 NO_ID = "video of no id"
+_LOOKED_AT = 1000  # items, to see whether there are videos
 _FOLDERS = ("", "annotations/", "epic-kitchens-100-annotations/")
 _TIMES = ("narration_id", "video_id", "start_timestamp", "stop_timestamp")
 _WORDS = ("narration", "verb", "noun", "verb_class", "noun_class", "all_nouns")
@@ -71,7 +75,9 @@ class EpicKitchens:
 
     def detect(self, tree: Tree) -> str:
         found = [rel for rel in (_place(tree, name) for name in TABLES.values()) if rel]
-        return f"EPIC-KITCHENS-100: {', '.join(found)}" if found else ""
+        if not found or _only_pictures(tree):
+            return ""
+        return f"EPIC-KITCHENS-100: {', '.join(found)}"
 
     def listing(self, tree: Tree) -> Listing:
         """Raises `ConfigError` for a malformed table, or where there is none.
@@ -124,6 +130,44 @@ def _once(segments: Iterable[_Segment], unused: Counter[str]) -> Iterator[_Segme
         else:
             seen.add(segment.content)
             yield segment
+
+
+def _only_pictures(tree: Tree) -> bool:
+    """Whether what lies here is rgb_frames rather than videos, by the first file of either."""
+    for item in itertools.islice(tree.walk(), _LOOKED_AT):
+        if suffix(item.rel) in VIDEO_SUFFIXES:
+            return False
+        folder, found, _ = item.rel.partition("rgb_frames/")
+        if found:
+            return not tree.exists(f"{folder}videos")
+    return False
+
+
+def tables_of(tree: Tree) -> list[str]:
+    """The tables that are here."""
+    return [rel for rel in (_place(tree, name) for name in (*TABLES.values(), INFO)) if rel]
+
+
+def texts_by_video(tree: Tree) -> dict[str, tuple[TimedText, ...]]:
+    """What is done when in each video, by start. A segment that is no stretch is left out."""
+    found: dict[str, set[tuple[float, float, str]]] = {}
+    for each in (each for split in TABLES for each in _segments(tree, split)):
+        if each.text and each.start_s < each.end_s:
+            found.setdefault(each.video, set()).add((each.start_s, each.end_s, each.text))
+    return {id: tuple(TimedText(*each) for each in sorted(rows)) for id, rows in found.items()}
+
+
+def rates_by_video(tree: Tree) -> dict[str, float]:
+    """Frames a second of each video, which are also those of its rgb_frames."""
+    rel = _place(tree, INFO)
+    rates = {}
+    for line, row in csvfile.read_rows(tree, rel, ("video_id",)) if rel else ():
+        try:
+            rates[row["video_id"]] = csvfile.seconds(row.get("fps", ""))
+        except ValueError as error:
+            if row.get("fps"):
+                raise jsonfile.wrong(tree, rel, f"line {line}: {error}") from None
+    return {id: fps for id, fps in rates.items() if fps > 0}
 
 
 def _place(tree: Tree, name: str) -> str:

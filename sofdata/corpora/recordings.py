@@ -19,6 +19,7 @@ LABEL = {
     "epic": "video_id",
     "hdf5": "recording",
     "kinetics": "youtube_id",
+    "frames": "recording",
     "lerobot": "episode",
     "mcap": "recording",
     "panda70m": "videoID",

@@ -24,6 +24,7 @@ from sofdata.corpora.sequences.hdf5 import Hdf5Files
 from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.corpora.sequences.rlds.corpus import Rlds
 from sofdata.corpora.sequences.rosbag import RosBags
+from sofdata.corpora.sequences.shown import shown_as
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -128,23 +129,30 @@ def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
 
 
 def list_source(
-    corpus: Corpus, tree: Tree, with_actions: bool, with_state: bool = False
+    corpus: Corpus,
+    tree: Tree,
+    with_actions: bool,
+    with_state: bool = False,
+    sequences: SequenceConfig | None = None,
 ) -> Listing:
     """What a source holds; with its actions, and the robot's state, only if they are asked for.
 
     Whatever the corpus, what Ego4D redacts is kept out of it: see
     `sofdata.corpora.ego4d.redaction`.
 
+    sequences: says how pictures are to be turned, and which colour comes first.
+
     Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have.
     """
     if isinstance(corpus, Ego4D) and not with_actions:
         return corpus.listing(tree)  # which keeps it out itself, by the same means
     if not with_actions:
-        return apply_redaction(tree, corpus.listing(tree))
-    if not isinstance(corpus, DemonstrationCorpus):
-        corpus = demonstration_corpus(corpus.name)  # raises, and names those that have some
-    listing = corpus.demonstrations(tree, with_state)
-    return apply_redaction(tree, listing)
+        listing = corpus.listing(tree)
+    else:
+        if not isinstance(corpus, DemonstrationCorpus):
+            corpus = demonstration_corpus(corpus.name)  # raises, and names those that have some
+        listing = corpus.demonstrations(tree, with_state)
+    return apply_redaction(tree, shown_as(listing, sequences or SequenceConfig()))
 
 
 def demonstration_corpus(name: str) -> DemonstrationCorpus:

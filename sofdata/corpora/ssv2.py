@@ -148,6 +148,15 @@ def _clip_id(rel: str) -> str:
     return stem if f".{end.lower()}" in VIDEO_SUFFIXES and _ID.fullmatch(stem) else ""
 
 
+def texts_by_clip(tree: Tree) -> tuple[dict[str, str], list[str]]:
+    """The label of each id, and the files that say them; nothing of a source without any."""
+    tables = _tables(tree)
+    if not tables:
+        return {}, []
+    with _label_folder(tree) as place:
+        return {label.id: label.text for label in _labels(place, Counter())}, tables
+
+
 def _tables(tree: Tree) -> list[str]:
     """The label files that are read, or the zip that holds them."""
     if not any(_place(tree, f"{split}.json") for split in SPLITS):

@@ -195,7 +195,7 @@ def prepare(
     config = config.model_copy(update={"flow": resolve(config.flow, runs_here=not on_cluster)})
     adapter, why = find_corpus(source, corpus, config.manifest, config.sequences)
     listed_ns = time.time_ns()
-    listing = list_source(adapter, source, config.with_actions, config.with_state)
+    listing = list_source(adapter, source, config.with_actions, config.with_state, config.sequences)
     source = source.parent() if source.is_file() else source
     with _locked(dest, config, dry_run):
         stored, known = _read_checked(dest, config, listing.actions, joins is not None)

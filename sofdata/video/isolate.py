@@ -51,6 +51,9 @@ STDERR_TAIL_BYTES = 2000
 # each fiftieth of it; Linux lets every user have this much.
 PIPE_BYTES = 1 << 20
 POLL_S = 0.5
+# Unbuffered, so that the last line before a crash is there to be quoted. Arrow's own allocator
+# takes a GiB of addresses at once, which would count as data memory.
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 START_UP_S = 60.0  # a child may take this long to start, on a machine with much to do
 BEAT_S = 1.0  # how often a child reports progress; at least four times in `floor_s`
 
@@ -260,8 +263,7 @@ class DecoderProcess:
                 # Decoders print to both; answers come through a pipe of their own.
                 stdout=self._stderr,
                 stderr=self._stderr,
-                # Unbuffered, so that the last line before a crash is there to be quoted.
-                env=decoding_environment() | {"PYTHONUNBUFFERED": "1"},
+                env=decoding_environment() | _ENVIRONMENT,
                 pass_fds=(child_end,),
             )
         finally:

@@ -120,6 +120,16 @@ def test_of_two_sizes_of_a_camera_the_smaller_one_is_used(bare: Path) -> None:
     assert entries(bare)[CAM].uri == f"takes/{BIKE}/{ALIGNED}/cam01.mp4"
 
 
+def test_ones_own_copies_come_after_those_of_the_download(bare: Path) -> None:
+    own = bare / "resized" / BIKE / "cam01.mp4"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"x")
+    assert "resized" not in entries(bare)[CAM].uri
+    for path in (bare / "takes" / BIKE).rglob("cam01.mp4"):
+        path.unlink()
+    assert entries(bare)[CAM].uri == f"resized/{BIKE}/cam01.mp4"
+
+
 def test_ids_stay_whatever_was_downloaded(tmp_path: Path) -> None:
     both = entries(write_egoexo4d(tmp_path / "a", videos=False))
     full = entries(write_egoexo4d(tmp_path / "b", videos=False, small=False))

@@ -152,12 +152,12 @@ def test_a_missing_file_and_a_senseless_span_cost_their_episodes_only(grey: Path
 def test_cameras_of_another_kind_are_left_out_and_named(grey: Path) -> None:
     def change(info: dict[str, Any]) -> None:
         info["features"][WRIST]["info"] = {"is_depth_map": True}
-        info["features"]["observation.images.side"] = {"dtype": "image", "shape": [8, 8, 3]}
+        info["features"]["observation.images.side_depth"] = {"dtype": "image", "shape": [8, 8]}
 
     edit_info(grey, change)
     found = listing(grey)
     assert {entry.labels["camera"] for entry in found.entries} == {TOP}
-    assert "side is stored as images" in " ".join(found.notes)
+    assert "side_depth shows depth and is left out" in " ".join(found.notes)
     assert f"{WRIST} shows depth" in " ".join(found.notes)
     assert found.ignored == {"depth video": 2}
 
@@ -182,7 +182,7 @@ def test_cameras_of_another_kind_are_left_out_and_named(grey: Path) -> None:
                 info["features"][camera].update(info={"is_depth_map": True})
                 for camera in (TOP, WRIST)
             ],
-            "no feature is a video, only float32, int64, video of depth",
+            "no feature is a camera, only camera of depth, float32, int64",
         ),
     ],
 )

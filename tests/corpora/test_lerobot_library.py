@@ -25,9 +25,14 @@ from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
 from sofdata.scenes.pushing import write_pushing_demonstrations
 from sofdata.storage.tree import Tree
 from sofdata.types import TimedText
+from tests.conformance.barcode import draw
 from tests.corpora.test_lerobot import levels
-from tests.lerobot_library import FPS
+from tests.helpers import ingest
+from tests.lerobot_library import DEPTH, FPS
+from tests.lerobot_pictures import LENGTHS as PICTURES
+from tests.lerobot_pictures import first_number, schema, write_pictures
 from tests.lerobots import LENGTHS, TOP, WRIST, grey_episodes, jumping_texture, write_grey
+from tests.sequences import HEIGHT, WIDTH, samples, wrong_frames
 
 PYTHON = os.environ.get("SOFDATA_LEROBOT_PYTHON", "")
 SCRIPT = Path(__file__).resolve().parents[1] / "lerobot_library.py"
@@ -57,6 +62,24 @@ def library(home: Path, *arguments: object) -> str:
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset that the library recorded without video: its pictures carry their numbers."""
+    home = tmp_path_factory.mktemp("pictured")
+    arrays: dict[str, Any] = {}
+    for number, length in enumerate(PICTURES):
+        count = np.arange(length)
+        for name, camera in (("top", TOP), ("wrist", WRIST)):
+            first = first_number(camera, number)
+            frames = [draw(first + at, WIDTH, HEIGHT) for at in range(length)]
+            arrays[f"{name}-{number}"] = np.stack(frames)
+        arrays[f"action-{number}"] = np.stack([100 * number + count, -count], 1).astype(np.float32)
+        arrays[f"task-{number}"] = np.array([f"task {number % 2}"] * length)
+    np.savez(home / "episodes.npz", **arrays)
+    library(home, SCRIPT, "write_pictures", home / "episodes.npz", home / "dataset")
+    return home / "dataset"
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +275,44 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any], levels_apart: float) -
             elif name in ("mean", "std") and feature in (TOP, WRIST):
                 tolerance = 2e-3  # the library adds up millions of float32
             np.testing.assert_allclose(value, theirs[feature][name], atol=tolerance, rtol=1e-5)
+
+
+# What the library writes, with pictures
+
+
+def test_pictures_that_the_library_writes_become_windows(pictured: Path, tmp_path: Path) -> None:
+    settings = ("windows.length=4", "flow.step_s=0.1", "flow.size=96", "with_actions=true")
+    ingest(pictured, tmp_path / "d", *settings)
+    cameras = {TOP, WRIST}
+    first = {
+        f"{camera}/episode-{episode:06d}": first_number(camera, episode)
+        for camera in cameras
+        for episode in range(len(PICTURES))
+    }
+    assert not wrong_frames(tmp_path / "d", FPS, first)
+    assert {sample.record.source for sample in samples(tmp_path / "d")} == set(first)
+    for sample in samples(tmp_path / "d"):
+        episode, at = int(sample.record.source[-6:]), round(FPS * sample.record.pts_s[0])
+        assert sample.actions is not None
+        assert sample.actions.tolist() == [[100 * episode + t, -t] for t in range(at, at + 4)]
+        assert sample.record.text == f"task {episode % 2}"
+
+
+def test_the_fixture_of_pictures_is_what_the_library_writes(pictured: Path, tmp_path: Path) -> None:
+    """Columns, types, row groups, and what `datasets` says of them, but for its fingerprint."""
+    rel = "data/chunk-000/file-000.parquet"
+    own = pq.ParquetFile(write_pictures(tmp_path / "own") / rel)
+    theirs = pq.ParquetFile(pictured / rel)
+    names = [name for name in theirs.schema_arrow.names if name != DEPTH]
+    assert names == own.schema_arrow.names
+    for name in names:
+        assert own.schema_arrow.field(name) == theirs.schema_arrow.field(name)
+    told = json.loads(theirs.schema_arrow.metadata[b"huggingface"])["info"]
+    assert told["features"].pop(DEPTH) == {"_type": "Image"}
+    assert json.dumps({"info": told}).encode() == schema([TOP, WRIST]).metadata[b"huggingface"]
+    groups = [own.metadata.row_group(at).num_rows for at in range(own.metadata.num_row_groups)]
+    assert groups == list(PICTURES)
+    assert theirs.metadata.num_row_groups == len(groups)
+    (ours,) = own.read_row_group(0, columns=[TOP]).slice(0, 1)[TOP].to_pylist()
+    (its,) = theirs.read_row_group(0, columns=[TOP]).slice(0, 1)[TOP].to_pylist()
+    assert ours["path"] == its["path"] == "frame-000000.png"

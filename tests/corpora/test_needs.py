@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sofdata.corpora.droid.corpus import Droid
+from sofdata.corpora.agibot.corpus import AgiBotWorld
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.corpora.needs import Needs, needs_of
 from sofdata.corpora.registry import CORPORA
@@ -46,7 +46,7 @@ def test_what_is_here_is_said_to_be() -> None:
 
 
 def test_what_actions_alone_need_is_said_so() -> None:
-    found = needs_of(Droid())
+    found = needs_of(AgiBotWorld())
     assert (found.packages, found.only_with_actions) == (("h5py",), True)
     assert found.text.startswith("needs h5py with --with-actions")
 

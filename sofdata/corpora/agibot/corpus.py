@@ -63,7 +63,7 @@ class AgiBotWorld:
     name = "agibot"
     summary = "AgiBot World: observations/TASK/EPISODE/videos or tars, task_info; --with-actions"
     example = "sofdata ingest AgiBotWorld-Alpha DEST --with-actions"
-    action_formats = ("agibot",)
+    action_formats = ("agibot", "hdf5")
 
     def detect(self, tree: Tree) -> str:
         if tree.is_file():
@@ -93,7 +93,7 @@ def _holds_episodes(names: Sequence[str]) -> bool:
 
 
 def _list(tree: Tree, arrays: Sequence[str]) -> Listing:
-    files = find_files(tree)
+    files = find_files(tree, with_stats=bool(arrays))
     if not files.videos and not files.broken:
         raise ConfigError(
             f"{tree.name} holds no video of AgiBot World: looked for observations/TASK/EPISODE/"

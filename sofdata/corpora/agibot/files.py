@@ -48,11 +48,15 @@ class Key(NamedTuple):
 class Files:
     """What lies in a source.
 
-    videos: by episode and name of the camera. stats: `proprio_stats.h5` by the number of the
-    episode. tasks: files of labels by the number of the task. broken: tars that cannot be read, as
-    far as nothing of them is used.
+    with_stats: whether what tars of proprio_stats hold is wanted.
+    videos: by episode and name of the camera.
+    stats: `proprio_stats.h5` by the number of the episode.
+    tasks: files of labels by the number of the task.
+    broken: tars of which nothing can be read.
+    stray: videos of no episode.
     """
 
+    with_stats: bool
     videos: dict[tuple[Key, str], list[Item]] = field(default_factory=dict)
     stats: dict[str, Item] = field(default_factory=dict)
     tasks: dict[str, Item] = field(default_factory=dict)
@@ -63,9 +67,12 @@ class Files:
     notes: list[str] = field(default_factory=list)
 
 
-def find_files(tree: Tree) -> Files:
-    """Everything below a source. Reads the headers of all members of tars."""
-    files = Files()
+def find_files(tree: Tree, with_stats: bool) -> Files:
+    """Everything below a source. Reads the headers of all members of tars.
+
+    with_stats: those of proprio_stats, too.
+    """
+    files = Files(with_stats)
     for item in tree.walk():
         if is_hidden(item.rel) or is_other_folder(item) or not _take(tree, files, item):
             count_ignored(files.ignored, item)
@@ -119,7 +126,7 @@ def _take_observation(tree: Tree, files: Files, item: Item, below: list[str], na
 
 def _take_stats(tree: Tree, files: Files, item: Item, below: list[str], name: str) -> bool:
     if suffix(name) == ".tar":
-        for member in _members(tree, item, files):
+        for member in _members(tree, item, files) if files.with_stats else ():
             parts = member.rel.split("/")
             if parts[-1] == STATS and len(parts) > 1:
                 files.stats.setdefault(parts[-2], replace(member, rel=item.rel))

@@ -96,10 +96,15 @@ class Droid:
     name = "droid"
     summary = "DROID raw: LAB/success/DATE/TIME/trajectory.h5, recordings/MP4; --with-actions"
     example = "sofdata ingest droid_raw/1.0.1 DEST --with-actions"
-    action_formats = ("droid",)
+    formats = ("film", "droid", "hdf5")
 
     def configured(self, config: SequenceConfig) -> Droid:
-        """With the rate of videos whose trajectory.h5 cannot be read."""
+        """With the rate of videos whose trajectory.h5 cannot be read, and how all are shown."""
+        if config.times is not None:
+            raise ConfigError(
+                f"sequences.times is set, but the times of DROID are in {TRAJECTORY} or in "
+                "SERIAL_timestamps.json; leave it out"
+            )
         return Droid(config)
 
     def detect(self, tree: Tree) -> str:
@@ -164,12 +169,10 @@ class Droid:
             return replace(entry, problem=problem, detail=detail)
         stamps = stamped_clock(tree, camera.stamps) if camera.stamps else None
         clock = stamps or one.clock(serial)
-        if clock is not None:
-            place = clock.place
-        elif self.config.fps is not None:
-            place = SequencePlace.of("film", "", fps=self.config.fps)
-        else:
+        times = {"fps": self.config.fps} if clock is None else clock.options
+        if clock is None and self.config.fps is None:
             return replace(entry, problem="no_times", detail=_no_times(one, serial))
+        place = SequencePlace.of("film", "", **times, **self.config.shown)
         entry = replace(entry, uri=Location(item.rel, sequence=place.text).uri)
         rel = one.episode.trajectory.rel if one.episode.trajectory else ""
         return (

@@ -16,7 +16,6 @@ from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.video.sequences.film import read_times_ms, times_text
-from sofdata.video.sequences.place import SequencePlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,9 @@ class Clock:
     times: str
 
     @property
-    def place(self) -> SequencePlace:
-        """Of the frames that have these times."""
-        return SequencePlace.of("film", "", step_ms=self.step_ms, times=self.times)
+    def options(self) -> dict[str, str | int]:
+        """Of the place of frames that have these times."""
+        return {"step_ms": self.step_ms, "times": self.times}
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,7 @@ class Redaction:
         if where.elsewhere and path.startswith(_ON_DISK):
             path = path.partition("://")[2]
         path = path if path.startswith("/") else f"{self.base.root}/{path}"
+        path = path.rstrip("/")  # of a folder of pictures
         folder, _, name = path.rpartition("/")
         stem = _stem(name)
         places = [FilePlace(each, stem) for each in self._folders(folder or "/")]
@@ -313,7 +314,7 @@ def _links(root: str, folder: str, uris: Sequence[str]) -> list[str]:
 
 
 def _place(path: str) -> FilePlace:
-    folder, _, name = path.rpartition("/")
+    folder, _, name = path.rstrip("/").rpartition("/")
     return FilePlace(folder or "/", _stem(name))
 
 

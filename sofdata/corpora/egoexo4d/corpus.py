@@ -41,7 +41,7 @@ from sofdata.corpora.egoexo4d.descriptions import (
     read_descriptions,
     texts_of,
 )
-from sofdata.corpora.egoexo4d.takes import COLLAGE, TAKES, Take, read_takes
+from sofdata.corpora.egoexo4d.takes import TAKES, Take, read_takes
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import jsonfile
 from sofdata.errors import ConfigError
@@ -169,8 +169,6 @@ def _take_video(found: _Found, takes: Mapping[str, Take], item: Item) -> None:
         found.stray.append(item.rel)
     elif kind := take.camera(stem).left_out:
         found.ignored[kind] += 1
-    elif ALIGNED not in folders and item.rel.endswith(f"{take.folder}/{name}"):
-        found.ignored[COLLAGE] += 1  # in the folder of a take itself lie its previews alone
     else:
         found.files.setdefault((take.folder, stem), []).append(_File(item, take, stem))
 

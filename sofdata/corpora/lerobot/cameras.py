@@ -1,11 +1,11 @@
-"""Which features of a LeRobot dataset are videos to read, and which are left out, and why.
+"""Which features of a LeRobot dataset are cameras to read, and which are left out, and why.
 
-Depth and segmentation are stored as videos, too: a grey or a gaudy picture of no light, whose
-motion is no motion of things. lerobot marks depth in a feature's `info` or `video_info`
-(`is_depth_map`, once `video.is_depth_map`: huggingface/lerobot, dataset_metadata.py). Its releases
-0.3 and 0.4 write that mark as false for every video (video_utils.py, `get_video_info`), and there
-is none for segmentation, so names count as well: `observation.images.top_depth`,
-`observation.images.seg_instance_id.left_wrist`.
+A camera is kept as video or as pictures. Depth and segmentation are kept so, too: a grey or a gaudy
+picture of no light, whose motion is no motion of things. lerobot marks depth in a feature's `info`
+or `video_info` (`is_depth_map`, once `video.is_depth_map`: huggingface/lerobot,
+dataset_metadata.py). Its releases 0.3 and 0.4 write that mark as false for every video
+(video_utils.py, `get_video_info`), and there is none for segmentation, so names count as well:
+`observation.images.top_depth`, `observation.images.seg_instance_id.left_wrist`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 DEPTH, SEGMENTATION = "depth", "segmentation"
+PICTURES = "image"
+CAMERAS = ("video", PICTURES)  # dtypes
 _WORDS = {
     DEPTH: {"depth", "depths", "depthmap", "disparity"},
     SEGMENTATION: {
@@ -30,36 +32,38 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # also of topDepth
 
 @dataclass(frozen=True, slots=True)
 class Cameras:
-    """The videos among the features.
+    """The cameras among the features.
 
-    used: names of those to read, sorted. left_out: names of those that are not, with their kind.
-    notes: a sentence for each that is left out.
+    used: names of those to read, sorted. pictures: those of them that are kept as pictures.
+    left_out: names of those that are not read, with their kind. notes: a sentence for each.
     """
 
     used: tuple[str, ...]
+    pictures: frozenset[str]
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
 
 
 def find_cameras(features: Mapping[str, Any]) -> Cameras:
     """Go through the features of `meta/info.json`; nothing of them is trusted."""
-    used, left_out, notes = [], {}, []
+    used, left_out, notes = {}, {}, []
     for name, feature in features.items():
         dtype = feature.get("dtype") if isinstance(feature, dict) else None
-        if dtype == "image":
-            notes.append(f"camera {name} is stored as images, which are not read")
-        elif dtype == "video" and (kind := _kind(name, feature)):
+        if dtype not in CAMERAS:
+            continue
+        if kind := _kind(name, feature):
             left_out[name] = kind
             notes.append(f"camera {name} shows {kind} and is left out")
-        elif dtype == "video" and ("/" in name or ".." in name):
+        elif "/" in name or ".." in name:
             notes.append(f"camera {name!r} is no name of a folder and is left out")
-        elif dtype == "video":
-            used.append(name)
-    return Cameras(tuple(sorted(used)), left_out, tuple(notes))
+        else:
+            used[name] = dtype
+    pictures = frozenset(name for name, dtype in used.items() if dtype == PICTURES)
+    return Cameras(tuple(sorted(used)), pictures, left_out, tuple(notes))
 
 
 def _kind(name: str, feature: Mapping[str, Any]) -> str:
-    """What a video shows in place of a picture, "" where it is one."""
+    """What a camera shows in place of what is seen, "" where it shows that."""
     about = (feature.get("video_info"), feature.get("info"))
     if any(each.get(mark) for each in about if isinstance(each, dict) for mark in _MARKS):
         return DEPTH

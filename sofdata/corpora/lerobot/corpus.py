@@ -10,7 +10,7 @@ v3.0 (lerobot 0.4 and later), several episodes in one file; what says v3.1 or so
     meta/episodes/chunk-N/file-N.parquet   a row an episode: its tasks, its length, and for each
                                            camera the MP4 and the seconds of it that are its own
     videos/CAMERA/chunk-N/file-N.mp4       the frames of many episodes, one after the other
-    data/chunk-N/file-N.parquet            a row a frame
+    data/chunk-N/file-N.parquet            a row a frame, with pictures where they are no video
 
 v2.0 and v2.1, a file an episode:
 
@@ -18,9 +18,10 @@ v2.0 and v2.1, a file an episode:
     videos/chunk-N/CAMERA/episode_N.mp4
     data/chunk-N/episode_N.parquet         a row a frame
 
-Files of rows are opened only when actions are asked for, and then only episode_index, timestamp
-and the actions are read (see `actions`); and for episodes with several tasks, of which
-task_index says when each is done (see `tasks`).
+To list them, files of rows are opened only when actions are asked for, and then only episode_index,
+timestamp and the actions are read (see `actions`); and for episodes with several tasks, of which
+task_index says when each is done (see `tasks`). Pictures in them are read as those of a sequence
+(`sofdata.video.sequences.parquets`), those in folders as frames (see `pictures`).
 
 Timestamps run from zero in each episode; in an MP4 of v3.0 the episode begins at its
 `from_timestamp`. Those are sums of rounded seconds, which drift from the times of the frames
@@ -48,6 +49,7 @@ from sofdata.corpora.lerobot.actions import (
 )
 from sofdata.corpora.lerobot.episodes import EpisodeInfo, View, read_episodes
 from sofdata.corpora.lerobot.info import INFO, Info, read_info
+from sofdata.corpora.lerobot.pictures import Pictures
 from sofdata.corpora.lerobot.tasks import THREADS, Tasks, texts_by_time
 from sofdata.corpora.readers import jsonfile
 from sofdata.storage.tree import Tree
@@ -63,7 +65,7 @@ class LeRobot:
     """Every camera of every episode is a video; its text is the episode's tasks."""
 
     name = "lerobot"
-    summary = "LeRobot datasets v2.0, v2.1, v3.0: meta/info.json, videos/; --with-actions: actions"
+    summary = "LeRobot datasets v2.0 to v3.0, videos and pictures: meta/info.json; --with-actions"
     example = "sofdata ingest lerobot_dataset DEST --with-actions"
 
     def detect(self, tree: Tree) -> str:
@@ -90,9 +92,10 @@ class LeRobot:
 
 
 def _list(tree: Tree, info: Info, actions: ActionLayout | None) -> Listing:
-    found = Found(tree.walk())
+    pictures = Pictures(tree, info)
+    found = Found(pictures.without(tree.walk()))
     tasks = Tasks(tree)
-    episodes = list(read_episodes(tree, info, _visible(found), tasks))
+    episodes = list(read_episodes(tree, info, _visible(found), tasks, pictures))
     if not episodes:
         raise jsonfile.wrong(tree, INFO, "its table of episodes is empty")
     texts, undated = _several_tasks(tree, info, episodes, found, tasks)
@@ -107,6 +110,7 @@ def _list(tree: Tree, info: Info, actions: ActionLayout | None) -> Listing:
             for camera in info.cameras
         ]
     tables, ignored, spare = _others(info, found, entries)
+    pictures.count(ignored)
     notes = [*info.notes, *(actions.notes if actions else ()), *undated]
     if spare:
         notes.append(counted(spare, "video belongs to no episode; ignored"))
@@ -193,7 +197,7 @@ def _entry(
             problem, detail = "no_actions_file", f"{episode.place}: {what}"
     return Entry(
         id=id,
-        uri=Location(view.uri).uri,
+        uri=Location(view.uri, sequence=view.sequence).uri,
         size_bytes=size,
         span_s=None if problem else span_s,
         text="; ".join(episode.tasks),
@@ -211,6 +215,8 @@ def _state(view: View, episode: EpisodeInfo, found: Mapping[str, Item]) -> tuple
     if view.problem:
         item = found.get(view.uri)
         return item.size_bytes if item else 0, view.problem, view.detail
+    if view.uri.endswith("/"):  # of pictures, which were found
+        return 0, "", ""
     item = found.get(view.uri)
     if item is None:
         return 0, "no_file", f"{episode.place} names this file, and it is none"

@@ -1,7 +1,8 @@
 """The episodes of a LeRobot dataset: their tasks, and where their frames and rows lie.
 
 v3.0 keeps a row an episode in `meta/episodes/`, Parquet; v2 a line an episode in
-`meta/episodes.jsonl`, and from its number follow the names of its files.
+`meta/episodes.jsonl`, and from its number follow the names of its files. Pictures lie in the file
+of its rows, or in folders: see `pictures`.
 
 Where a camera was off for an episode, its columns are null. pandas then writes NaN, and makes
 numbers with a point of all others in the column: 1.0 is file 1. A table may also lack the columns
@@ -16,6 +17,7 @@ from typing import Any
 
 from sofdata.corpora.base import suffix
 from sofdata.corpora.lerobot.info import INFO, Info, fill
+from sofdata.corpora.lerobot.pictures import Pictures, Place
 from sofdata.corpora.lerobot.tasks import Tasks
 from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.readers.columns import column_types, read_columns
@@ -32,7 +34,8 @@ Span = tuple[float, float]
 class View:
     """What a camera has of an episode.
 
-    uri: the file of its frames. span_s: the seconds of it that are the episode's own, None for all.
+    uri: the file of its frames, or the folder of its pictures. span_s: the seconds of it that are
+    the episode's own, None for all. sequence: of pictures, which of those there; "" for a video.
     problem: "" or why there is nothing to read, known from the table; detail: in words.
     """
 
@@ -40,6 +43,7 @@ class View:
     span_s: Span | None = None
     problem: str = ""
     detail: str = ""
+    sequence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +64,24 @@ class EpisodeInfo:
 
 
 def read_episodes(
-    tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks
+    tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks, pictures: Pictures
 ) -> Iterator[EpisodeInfo]:
     """All episodes, in the order of their table.
 
-    found: the files of the dataset by path. Raises `ConfigError` where there is no table, and for
-    a row that is wrong.
+    found: the files of the dataset by path, without those of `pictures`. Raises `ConfigError` where
+    there is no table, and for a row that is wrong.
     """
     if info.has_a_file_an_episode:
-        yield from _from_lines(tree, info, found, tasks)
+        yield from _from_lines(tree, info, found, tasks, pictures)
     else:
-        yield from _from_tables(tree, info, found, tasks)
+        yield from _from_tables(tree, info, found, tasks, pictures)
 
 
 # v2
 
 
 def _from_lines(
-    tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks
+    tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks, pictures: Pictures
 ) -> Iterator[EpisodeInfo]:
     if LINES not in found:
         other = f"; {EPISODES} is there, as in v3.0" if _tables(found) else ""
@@ -87,15 +91,20 @@ def _from_lines(
         at = _At(tree, LINES, f"line {line}")
         number, rows = at.number(row, "episode_index"), at.number(row, "length")
         place = {"episode_chunk": number // info.chunk, "episode_index": number}
+        data = fill(info.data_path, **place)
         views = {
             camera: View(resolve(fill(info.video_path, video_key=camera, **place), found))
             for camera in info.cameras
+            if camera not in info.pictures
         }
+        for camera in info.pictures:
+            there = pictures.place(camera, number, rows, data)
+            views[camera] = View(there.uri, sequence=there.sequence)
         yield EpisodeInfo(
             number=number,
             tasks=tasks.texts(LINES, at.row, row.get("tasks", row.get("task"))),
             rows=rows,
-            data=fill(info.data_path, **place),
+            data=data,
             views=views,
             place=str(at),
         )
@@ -105,11 +114,12 @@ def _from_lines(
 
 
 def _from_tables(
-    tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks
+    tree: Tree, info: Info, found: Mapping[str, Item], tasks: Tasks, pictures: Pictures
 ) -> Iterator[EpisodeInfo]:
     """Only the columns named here are read: others hold statistics of the actions."""
     needed = ["episode_index", "tasks", "length", *(f"data/{name}" for name in _PLACE)]
-    views = [f"videos/{camera}/{name}" for camera in info.cameras for name in (*_PLACE, *_SPAN)]
+    films = [camera for camera in info.cameras if camera not in info.pictures]
+    views = [f"videos/{camera}/{name}" for camera in films for name in (*_PLACE, *_SPAN)]
     tables = _tables(found)
     if not tables:
         other = f"; {LINES} is there, as in v2.1" if LINES in found else ""
@@ -119,12 +129,17 @@ def _from_tables(
         columns = [*needed, *(name for name in views if name in there)]
         for line, row in enumerate(read_columns(tree, rel, columns).to_pylist(), 1):
             at = _At(tree, rel, f"row {line}, episode {row['episode_index']}")
+            number, rows = at.number(row, "episode_index"), at.number(row, "length")
+            data = _file(at, row, "data", info.data_path)
+            own = {camera: _view(at, row, camera, info, found) for camera in films}
+            for camera in info.pictures:
+                own[camera] = _of_rows(pictures.place(camera, number, rows, data), rows, info)
             yield EpisodeInfo(
-                number=at.number(row, "episode_index"),
+                number=number,
                 tasks=tasks.texts(rel, at.row, row["tasks"]),
-                rows=at.number(row, "length"),
-                data=_file(at, row, "data", info.data_path),
-                views={camera: _view(at, row, camera, info, found) for camera in info.cameras},
+                rows=rows,
+                data=data,
+                views=own,
                 place=str(at),
             )
 
@@ -148,6 +163,14 @@ def _view(
         return View(resolve(uri, found), None, "bad_span", nothing)
     start_s, end_s = (float(time) for time in times if time is not None)
     return View(resolve(uri, found), (start_s, end_s))
+
+
+def _of_rows(there: Place, rows: int, info: Info) -> View:
+    """A camera's pictures of an episode; a file of rows has those of many, each from 0 s on."""
+    if not there.uri:
+        return View("data", None, "no_file", "no file of its rows is given, where pictures are")
+    span_s = (0.0, rows / info.fps) if not there.uri.endswith("/") else None
+    return View(there.uri, span_s, sequence=there.sequence)
 
 
 def _file(at: _At, row: Mapping[str, Any], head: str, template: str, **fields: str) -> str:

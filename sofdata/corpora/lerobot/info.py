@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sofdata.corpora.lerobot.cameras import find_cameras
+from sofdata.corpora.lerobot.cameras import CAMERAS, find_cameras
 from sofdata.corpora.readers import jsonfile
 from sofdata.storage.tree import Tree
 
@@ -25,9 +25,11 @@ class Info:
     """What info.json says, checked.
 
     version: one of those that are read, such as "v2.1". fps: frames and rows of data a second.
-    cameras: the features that are videos. left_out: those that are videos of something else than
-    light, with their kind (see `find_cameras`). chunk: episodes a folder, in v2.
-    data_path, video_path: templates of the files' places; see `fill`.
+    cameras: the features that are videos or pictures. pictures: those that are pictures.
+    left_out: those that show something else than light, with their kind (see `find_cameras`).
+    chunk: episodes a folder, in v2.
+    data_path, video_path: templates of the files' places, the second "" where there is no video;
+    see `fill`.
     features: all features by name. notes: what of them is left out.
     """
 
@@ -35,6 +37,7 @@ class Info:
     fps: float
     chunk: int
     cameras: tuple[str, ...]
+    pictures: frozenset[str]
     left_out: Mapping[str, str]
     data_path: str
     video_path: str
@@ -63,19 +66,21 @@ def read_info(tree: Tree) -> Info:
         raise jsonfile.wrong(tree, INFO, f"'fps' should be frames a second, found {fps!r}")
     cameras = find_cameras(features)
     if not cameras.used:
-        raise jsonfile.wrong(tree, INFO, f"no feature is a video, only {_kinds(features)}")
+        raise jsonfile.wrong(tree, INFO, f"no feature is a camera, only {_kinds(features)}")
     chunk = values.get("chunks_size", DEFAULT_CHUNK)
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise jsonfile.wrong(tree, INFO, f"'chunks_size' should be a number, found {chunk!r:.40}")
     fields = _FIELDS[V2 if version in V2 else V3]
+    films = cameras.used != tuple(sorted(cameras.pictures))
     return Info(
         version=version,
         fps=float(fps),
         chunk=chunk,
         cameras=cameras.used,
+        pictures=cameras.pictures,
         left_out=cameras.left_out,
         data_path=_template(tree, values, "data_path", fields),
-        video_path=_template(tree, values, "video_path", {*fields, "video_key"}),
+        video_path=_template(tree, values, "video_path", {*fields, "video_key"}) if films else "",
         features=features,
         notes=(*read_as, *cameras.notes),
     )
@@ -102,10 +107,10 @@ def _version(tree: Tree, value: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _kinds(features: Mapping[str, Any]) -> str:
-    """What there is instead of videos."""
+    """What there is instead of cameras."""
     left_out = find_cameras(features).left_out.values()
-    dtypes = {str(_get(each, "dtype")) for each in features.values()} - {"video"}
-    return ", ".join(sorted({*dtypes, *(f"video of {kind}" for kind in left_out)})) or "nothing"
+    dtypes = {str(_get(each, "dtype")) for each in features.values()} - set(CAMERAS)
+    return ", ".join(sorted({*dtypes, *(f"camera of {kind}" for kind in left_out)})) or "nothing"
 
 
 def fill(template: str, **values: Any) -> str:

@@ -24,7 +24,6 @@ from sofdata.corpora.base import Ignored, Listing, count_ignored, is_hidden, suf
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.sequences.frames import SUFFIXES as PICTURE_SUFFIXES
 from sofdata.corpora.sequences.hdf5_actions import choose_actions, read_track
 from sofdata.corpora.sequences.hdf5_looks import FoundFile, FoundSequence, Listed, checked
 from sofdata.corpora.sequences.hdf5_notes import Notes
@@ -35,6 +34,7 @@ from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.names import SUFFIXES as PICTURE_SUFFIXES
 from sofdata.video.sequences.place import SequencePlace
 
 SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf")
@@ -53,12 +53,20 @@ class Hdf5Files:
     config: SequenceConfig = field(default_factory=SequenceConfig)
 
     name = "hdf5"
+    formats = ("hdf5",)
     summary = "HDF5: robomimic, LIBERO, ACT/ALOHA, and other files of pictures; --with-actions"
     example = "sofdata ingest aloha_episodes DEST --set sequences.fps=50"
-    formats = ("hdf5",)
 
     def configured(self, config: SequenceConfig) -> Hdf5Files:
-        """With the rate of the pictures, the name of their times, how they lie."""
+        """With the rate of the pictures, or the name of their times.
+
+        Raises `ConfigError` for what is said of recordings of messages.
+        """
+        if config.clock is not None or config.actions is not None:
+            raise ConfigError(
+                "sequences.clock and sequences.actions are for MCAP files and bags: HDF5 files "
+                "have datasets of times (sequences.times) and of actions (action or actions)"
+            )
         return Hdf5Files(config)
 
     def detect(self, tree: Tree) -> str:
@@ -112,7 +120,7 @@ class Hdf5Files:
     def _entry(self, item: Item, file: FoundFile, sequence: FoundSequence) -> Listed:
         fps = None if sequence.times else (sequence.fps or self.config.fps)
         problem, detail = self._problem(sequence, fps)
-        place = SequencePlace.of("hdf5", sequence.path, **sequence.clock(fps), **self.config.shown)
+        place = SequencePlace.of("hdf5", sequence.path, **sequence.clock(fps))
         lasts_s = round(sequence.count / fps if fps else sequence.lasts_s, 6)
         is_part = len(file.sequences) > 1 and lasts_s > 0 and not problem
         entry = Entry(

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from sofdata.corpora.sequences.looking import rows_in
 from sofdata.errors import ActionError, InputError
 from sofdata.storage.tree import Tree
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
-from sofdata.video.sequences.isolated import own_reader
 from sofdata.video.sequences.place import SequencePlace
 
 
 def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
-    """The rows that `ref.part` names as a place, in the decoding process; the file is copied.
+    """The rows that `ref.part` names as a place.
 
     Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
     """
-    place = SequencePlace.parse(ref.part)
     try:
-        with tree.local_copy(ref.where) as path:
-            rows = own_reader().rows(path, place)
+        rows = rows_in(tree, ref.where, SequencePlace.parse(ref.part))
     except InputError as error:
         raise ActionError(f"{ref.uri}: {error}") from None
     except OSError as error:

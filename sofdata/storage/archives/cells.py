@@ -46,7 +46,7 @@ class Column:
         if name not in names:
             raise FileNotFoundError(errno.ENOENT, f"it has no column {name}")
         self._table = table
-        self._name = name
+        self.name = name
         self.groups = []
         first = 0
         for number in range(table.metadata.num_row_groups):
@@ -67,7 +67,7 @@ class Column:
             raise OSError(errno.EFBIG, message)
         with _as_os_errors():
             for batch in self._table.iter_batches(
-                1, row_groups=[group.number], columns=[self._name], use_threads=False
+                1, row_groups=[group.number], columns=[self.name], use_threads=False
             ):
                 values: Any = batch.column(0)
                 while hasattr(values, "flatten") and values.type.num_fields:  # of a struct

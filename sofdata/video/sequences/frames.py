@@ -1,16 +1,13 @@
 """A folder of numbered pictures: frame_0000000001.jpg, frame_0000000002.jpg, ...
 
-Options of the place: `fps`, pictures a second, or `times`, the name of a file in the folder with a
-time in s in each line, one for each picture in order. The name of the place is what stands before
-and behind the number, with a "*" for it: "frame_*.jpg".
-
-A picture is shown at its number: one that is missing leaves a gap, and is counted as lost.
+The name of the place is what stands before and behind the number, with a "*" for it: "frame_*.jpg".
+One that ends in ".*" has pictures of several formats. Its options say when they were taken: see
+`times`. What a picture is says its content, whatever its suffix is.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
+from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.sequences.base import StoredImage, damaged
+from sofdata.video.sequences.images import DamagedImage, kind_of
+from sofdata.video.sequences.names import Numbered, numbered
 from sofdata.video.sequences.place import SequencePlace
-
-MOST_TIMES_BYTES = 1 << 26
+from sofdata.video.sequences.times import MOST_BYTES, timeline, wanted
 
 
 @dataclass(slots=True)
@@ -38,10 +37,7 @@ class FrameFolder:
 
     def images(self, numbers: Iterable[int]) -> Iterator[StoredImage]:
         for number in numbers:
-            try:
-                yield (self.folder / self.names[number]).read_bytes()
-            except OSError:
-                yield None
+            yield _read(self.folder / self.names[number])
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -52,50 +48,57 @@ def open_sequence(source: Source, place: SequencePlace) -> FrameFolder:
     if isinstance(source, RangeFile):
         raise damaged(f"{source}: is no folder")
     folder = Path(source)
-    numbered = numbered_names(os.listdir(folder), place.name)
-    if not numbered:
-        raise Unusable("no_frames", f"{folder}: holds no picture named {place.name}")
-    numbers = np.array([number for number, _ in numbered], np.float64)
-    times = place.get("times")
-    damage = gaps(numbers)
-    if times:
-        times_s = _stated(folder / times, len(numbered))
-    else:
-        times_s = (numbers - numbers[0]) / place.number("fps")
-    suffix = os.path.splitext(place.name)[1].lstrip(".").lower()
-    return FrameFolder(folder, [name for _, name in numbered], times_s, suffix, damage)
+    found = chosen(_names(folder), place, source)
+    stated = _times(folder / place.get("times")) if place.get("times") else None
+    times_s, lost, odd = timeline(found.numbers, place, stated)
+    damage = lost, (*odd, *of_one_number(found))
+    codec = codec_of(_read(folder / found.names[0]), found.names[0])
+    return FrameFolder(folder, found.names, times_s, codec, damage)
 
 
-def numbered_names(names: Iterable[str], pattern: str) -> list[tuple[int, str]]:
-    """(number, name) of the names that a pattern has, by number; of equal numbers the first."""
-    before, _, behind = pattern.partition("*")
-    wanted = re.compile(re.escape(before) + r"(\d{1,18})" + re.escape(behind))
-    found: dict[int, str] = {}
-    for name in sorted(names):
-        if match := wanted.fullmatch(name):
-            found.setdefault(int(match[1]), name)
-    return sorted(found.items())
+def chosen(names: Iterable[str], place: SequencePlace, source: Source) -> Numbered:
+    """The pictures of a place by number. Raises `Unusable` where there is none."""
+    found = numbered(names, place.name)
+    pairs = zip(found.numbers, found.names, strict=True)
+    kept = [(number, name) for number, name in pairs if wanted(number, place)]
+    if not kept:
+        raise Unusable("no_frames", f"{source}: holds no picture named {place.name}")
+    return Numbered([number for number, _ in kept], [name for _, name in kept], found.twice)
 
 
-def gaps(numbers: NDArray[np.float64]) -> tuple[int, tuple[str, ...]]:
-    """How many are missing of numbers that increase, and a sentence on it."""
-    steps = np.diff(numbers)
-    usual = float(np.median(steps)) if len(steps) else 1.0
-    lost = int(np.sum(np.maximum(0, np.round(steps / usual) - 1)))
-    if not lost:
-        return 0, ()
-    at = int(np.argmax(steps > 1.5 * usual))
-    return lost, (f"{lost} pictures are missing, the first after number {int(numbers[at])}",)
+def of_one_number(found: Numbered) -> tuple[str, ...]:
+    """What to say of names whose number another one has."""
+    if not found.twice:
+        return ()
+    return (f"{len(found.twice)} pictures have the number of another, as {found.twice[0]}",)
 
 
-def _stated(path: Path, count: int) -> NDArray[np.float64]:
-    if path.stat().st_size > MOST_TIMES_BYTES:
-        raise Unusable("no_times", f"{path}: is too large for a list of times")
+def codec_of(data: bytes | None, name: str) -> str:
+    """What a picture is by its content; by its name where it cannot be read."""
     try:
-        times_s = np.array([float(line) for line in path.read_text().split()], np.float64)
-    except ValueError as error:
-        raise Unusable("no_times", f"{path}: {error}") from None
-    if len(times_s) != count:
-        what = f"has {len(times_s)} times for {count} pictures"
-        raise Unusable("no_times", f"{path}: {what}")
-    return times_s
+        return kind_of(data or b"")
+    except DamagedImage:
+        return os.path.splitext(name)[1].lstrip(".").lower()
+
+
+def _names(folder: Path) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            PROGRESS.packets += 1
+            yield entry.name
+
+
+def _read(path: Path) -> bytes | None:
+    PROGRESS.packets += 1
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _times(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise Unusable("no_times", f"{path.name}: {error.strerror}") from None

@@ -110,6 +110,8 @@ def _decoded(data: bytes, max_pixels: int | None) -> Picture:
         raise DamagedImage(f"{kind}: gives no picture")
     if why := too_large(frames[0], max_pixels):
         raise Unusable("too_large", why)
+    if frames[0].format.name.startswith("gray") and frames[0].format.components[0].bits > 8:
+        raise Unusable("depth", f"a grey {kind} of more than 8 bits: a depth map, no picture")
     return Picture(None, frames[0], turn)
 
 

@@ -134,6 +134,7 @@ class SequenceStream:
                     taken.errors.append(str(error))
                     break
                 PROGRESS.frames += 1
+                taken.sizes.add((found.frame.width, found.frame.height))
                 sample = float(self._times_s[number]), self._convert(found)
                 taken.times_s.append(sample[0])
                 taken.next_number = number + 1
@@ -164,6 +165,8 @@ class SequenceStream:
         words = [*sentences]
         if errors:
             words.append(f"{errors} pictures cannot be read: {taken.errors[0]}")
+        if len(taken.sizes) > 1:
+            words.append(f"its pictures have {len(taken.sizes)} different sizes")
         if undated := _undated(self._times_s):
             words.append(f"{undated} pictures left out: their times are missing or go back")
         missing_s = self._missing_s()
@@ -218,13 +221,14 @@ class _Shown:
 class _Taken:
     """What has come so far.
 
-    times_s: of the samples. errors: on pictures that failed. next_number: the first picture after
-    the last that was taken.
+    times_s, sizes: of the samples. errors: on pictures that failed. next_number: the first picture
+    after the last that was taken.
     """
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
         self.errors: list[str] = []
+        self.sizes: set[tuple[int, int]] = set()
         self.next_number = 0
 
     @property

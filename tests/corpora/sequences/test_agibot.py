@@ -17,6 +17,7 @@ from sofdata.corpora.base import Listing
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.recordings import recording_of
 from sofdata.corpora.registry import find_corpus
+from sofdata.corpora.sequences import looking
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
@@ -51,6 +52,12 @@ from tests.sequences import samples, wrong_frames
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 HEAD = f"{TASK}/{ONE}/head"
 TAR = f"observations/{TASK}/648544-648649.tar"
+
+
+@pytest.fixture(autouse=True)
+def one_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests list a few files: one process for them is enough."""
+    monkeypatch.setattr(looking, "READERS", 1)
 
 
 @pytest.fixture
@@ -137,7 +144,10 @@ def test_it_is_recognised_and_its_neighbours_are_not(bare: Path, tmp_path: Path)
     write_agibot(tmp_path / "t" / "sample_dataset", videos=False, episodes=(ONE,))
     assert find_corpus(Tree(str(tmp_path / "t")))[0].name == "agibot"
     assert set(entries(tmp_path / "t")) == set(firsts((ONE,)))
-    assert not AgiBotWorld().detect(Tree(str(write_grey(tmp_path / "l"))))
+    converted = Tree(str(write_grey(tmp_path / "l" / "agibotworld" / "task_327")))
+    assert find_corpus(converted)[0].name == "lerobot"
+    assert not AgiBotWorld().detect(converted)
+    assert not AgiBotWorld().detect(Tree(str(tmp_path / "l" / "agibotworld")))
     put_bytes(tmp_path / "o" / "observations" / "kitchen" / "a.mp4")
     (tmp_path / "o" / "task_info").mkdir()
     assert not AgiBotWorld().detect(Tree(str(tmp_path / "o")))

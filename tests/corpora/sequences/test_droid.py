@@ -17,6 +17,7 @@ from sofdata.corpora.droid.episodes import FUSED, OTHER_VIDEO, SVO, read_stamps
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.recordings import recording_of
 from sofdata.corpora.registry import find_corpus
+from sofdata.corpora.sequences import looking
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
@@ -51,6 +52,12 @@ from tests.sequences import samples
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.07", "flow.size=96")
 ONE = UUIDS[SUCCESS]
+
+
+@pytest.fixture(autouse=True)
+def one_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests list a few files: one process for them is enough."""
+    monkeypatch.setattr(looking, "READERS", 1)
 
 
 @pytest.fixture
@@ -146,7 +153,10 @@ def test_it_is_recognised_from_any_folder_of_it(tmp_path: Path) -> None:
 
 
 def test_neighbours_are_not_taken_for_it(tmp_path: Path) -> None:
-    assert not Droid().detect(Tree(str(write_grey(tmp_path / "l"))))
+    converted = Tree(str(write_grey(tmp_path / "l" / "droid_1.0.1")))
+    assert find_corpus(converted)[0].name == "lerobot"
+    assert not Droid().detect(converted)
+    assert not Droid().detect(Tree(str(tmp_path / "l")))
     put_bytes(tmp_path / "v" / "success" / "a.mp4")
     put_bytes(tmp_path / "v" / "success" / "trajectory.h5")
     assert not Droid().detect(Tree(str(tmp_path / "v")))
@@ -384,6 +394,23 @@ def test_the_same_bytes_from_a_store(tmp_path: Path) -> None:
     finally:
         files.rm("/droid", recursive=True)
     assert hashes(tmp_path / "here") == hashes(tmp_path / "away")
+
+
+def test_other_times_make_another_video(tmp_path: Path) -> None:
+    root = write_episode(tmp_path / "s", SUCCESS)
+    ingest(tmp_path / "s", tmp_path / "d", *SETTINGS)
+    place = f"observation/timestamp/cameras/{LEFT}_frame_received"
+    other: dict[str, Any] = {place: received_ms(LEFT) + np.arange(STEPS)}
+    write_trajectory(root / "trajectory.h5", **other)
+    with pytest.raises(ConfigError, match="update"):
+        ingest(tmp_path / "s", tmp_path / "d", *SETTINGS)
+
+
+def test_settings_of_pictures_are_heeded_or_refused(bare: Path, tmp_path: Path) -> None:
+    (entry, *_) = Droid().configured(SequenceConfig(turn="rotate")).listing(Tree(str(bare))).entries
+    assert "turn=rotate" in parse(entry.uri).sequence
+    with pytest.raises(ConfigError, match=r"sequences\.times is set"):
+        ingest(bare, tmp_path / "d", "sequences.times=times.txt")
 
 
 def test_the_place_of_a_video_is_its_file(bare: Path) -> None:

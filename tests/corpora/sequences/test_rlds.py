@@ -19,6 +19,9 @@ from sofdata.corpora.entry import Entry
 from sofdata.corpora.recordings import recording_of
 from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.corpora.sequences.rlds.corpus import Rlds
+from sofdata.corpora.sequences.rlds.features import Feature, read_features
+from sofdata.corpora.sequences.rlds.layout import layout_of
+from sofdata.corpora.sequences.rlds.looked import found_in
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
@@ -31,6 +34,16 @@ from tests.sequences import encoded, samples, wrong_frames
 FPS = made.FPS
 SETTINGS = (f"sequences.fps={FPS}", "windows.length=4", "flow.step_s=0.1", "flow.size=96")
 TEXTS = ["open it"] * 12 + ["close it"] * 8
+
+
+TIMES = {"name": "t", "unit": 1.0, "fps": 10.0, "last_s": 0.3, "all": []}
+GROUP: dict[str, Any] = {
+    "steps": 4,
+    "parts": [[0, 4, True]],
+    "texts": {"t": [[0, "a"], [2, "b"]]},
+    "times": TIMES,
+    "lacks": {},
+}
 
 
 @pytest.fixture
@@ -116,9 +129,10 @@ class TestIngest:
     def test_the_same_bytes_wherever_it_lies_and_whatever_decodes(
         self, source: Path, remote: str, tmp_path: Path
     ) -> None:
-        ingest(source, tmp_path / "here", *SETTINGS)
-        ingest(source, tmp_path / "apart", *SETTINGS, "run.isolate=true")
-        ingest(remote, tmp_path / "away", *SETTINGS)
+        settings = (*SETTINGS, "with_actions=true")
+        ingest(source, tmp_path / "here", *settings)
+        ingest(source, tmp_path / "apart", *settings, "run.isolate=true")
+        ingest(remote, tmp_path / "away", *settings)
         assert hashes(tmp_path / "here") == hashes(tmp_path / "apart")
         assert hashes(tmp_path / "here") == hashes(tmp_path / "away")
 
@@ -326,13 +340,13 @@ class TestListing:
             "steps/language_instruction": [""] * 4,
             "steps/language_instruction_2": ["put it there", "", "", ""],
             "episode_metadata/task": ["put"],
-            "episode_metadata/episode_id": np.array([17]),
+            "episode_metadata/episode_id": np.array([123456789]),
         }
         made.write_dataset(tmp_path, {"train": [[record]]}, features)
         (entry,) = listed(tmp_path).entries
         assert entry.text == "put it there"
         assert entry.labels["task"] == "put"
-        assert entry.labels["episode_id"] == "17"
+        assert entry.labels["episode_id"] == "123456789"
         assert not entry.annotations.texts
 
     def test_instructions_as_code_points(self, tmp_path: Path) -> None:
@@ -369,6 +383,34 @@ class TestListing:
         spans = {entry.labels["camera"]: entry.span_s for entry in listed(tmp_path).entries}
         assert spans == {"clip": (0.0, 0.6), "frames": (0.0, 0.4)}
 
+    @pytest.mark.parametrize(
+        ("name", "feature", "is_camera"),
+        [
+            ("topDepth", made.image(8, 8, 1), False),
+            ("image_mask", made.image(8, 8, 3), False),
+            ("depth_camera_rgb", made.image(8, 8, 3), True),
+            ("tactile", made.image(8, 8, 1), True),
+            ("colours", made.image(8, 8, 3, useColormap=True), False),
+            ("wide", made.image(8, 8, 3, dtype="uint16"), False),
+            ("any_size", made.image(), True),
+            ("array", made.tensor(64, 64, 3, dtype="uint8"), True),
+            ("planes", made.tensor(3, 64, 64, dtype="uint8"), False),
+            ("cloud", made.tensor(64, 64, 3), False),
+            ("small", made.tensor(4, 4, 3, dtype="uint8"), False),
+        ],
+    )
+    def test_what_is_a_camera(self, name: str, feature: dict[str, Any], is_camera: bool) -> None:
+        features = {"observation": made.dictionary(**{name: feature})}
+        found = layout_of(_parsed(made.steps_of(**features)))
+        assert [camera.label for camera in found.cameras] == ([name] if is_camera else [])
+
+    def test_what_lies_beside_shards(self, source: Path) -> None:
+        """An index that other programs write is no shard."""
+        (source / "tiny/1.0.0/tiny-val.tfrecord-00000-of-00001.index").write_bytes(b"0 1")
+        listing = listed(source)
+        assert len(listing.entries) == 8
+        assert sum(listing.ignored.values()) == 1
+
     def test_missing_shards_are_told(self, source: Path) -> None:
         (source / "tiny/1.0.0/tiny-train.tfrecord-00000-of-00002").unlink()
         (source / "tiny/1.0.0/tiny-val.tfrecord-00000-of-00001").unlink()
@@ -378,6 +420,16 @@ class TestListing:
 
 
 class TestActions:
+    def test_a_flag_that_is_always_set_costs_one_action(self, tmp_path: Path) -> None:
+        record = made.episode(range(6)) | {"steps/is_last": np.ones(6, int)}
+        made.write_dataset(tmp_path, {"train": [[record]]})
+        listing = demonstrated(tmp_path)
+        entry = listing.entries[0]
+        assert entry.actions is not None
+        assert listing.actions is not None
+        track = Rlds().read_actions(Tree(str(tmp_path)), entry.actions, listing.actions)
+        assert track.values[:, 0].tolist() == [0, 1, 2, 3, 4]
+
     def test_parts_are_joined_in_order(self, tmp_path: Path) -> None:
         features = made.steps_of(
             observation=made.dictionary(image=made.image()),
@@ -585,8 +637,19 @@ class TestDamaged:
         assert entry.problem == "no_times"
         assert "sequences.fps" in entry.detail
         listing = listed(tmp_path, fps=8)
-        assert listing.entries[0].span_s == (0, 0.5)
+        assert listing.entries[0].span_s == pytest.approx((0, 0.5))
         assert any("times that are no use" in note for note in listing.notes)
+
+    def test_times_that_go_back(self, tmp_path: Path) -> None:
+        features = made.steps_of(image=made.image(), timestamp=made.tensor())
+        record = {
+            **made.flags(4),
+            "steps/image": [encoded(n) for n in range(4)],
+            "steps/timestamp": np.array([0.0, -5, -4, -3]),
+        }
+        made.write_dataset(tmp_path, {"train": [[record]]}, features)
+        (entry,) = listed(tmp_path, fps=None).entries
+        assert entry.problem == "no_times"
 
     def test_no_step_at_all(self, tmp_path: Path) -> None:
         made.write_dataset(tmp_path, {"train": [[made.episode([])]]})
@@ -594,6 +657,23 @@ class TestDamaged:
 
 
 class TestRefused:
+    def test_nothing_of_tfds(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"no features\.json and no shard"):
+            listed(tmp_path)
+
+    def test_a_dataset_whose_shards_are_elsewhere(self, source: Path) -> None:
+        for path in source.rglob("*.tfrecord-*"):
+            path.unlink()
+        with pytest.raises(ConfigError, match="no shard beside it"):
+            listed(source)
+
+    def test_a_missing_package_is_named(
+        self, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sofdata.system.extras.is_installed", lambda module: False)
+        with pytest.raises(ConfigError, match=r"pip install 'sofdata\[rlds\]'"):
+            listed(source)
+
     def test_a_rate_is_needed(self, source: Path) -> None:
         with pytest.raises(ConfigError, match=r"sequences\.fps=5"):
             listed(source, fps=None)
@@ -661,6 +741,36 @@ class TestRefused:
         (source / "tiny/1.0.0/tiny-test.array_record-00000-of-00001").write_bytes(b"x")
         (reject,) = [entry for entry in listed(source).entries if entry.problem]
         assert reject.problem == "other_format"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"at": -1},
+        {"bytes": "x"},
+        {"groups": {"steps": {"steps": 4}}},
+        {"groups": {"steps": {**GROUP, "parts": [[0, 3, False]]}}},
+        {"groups": {"steps": {**GROUP, "parts": [[2, 4, False], [0, 2, False]]}}},
+        {"groups": {"steps": {**GROUP, "texts": {"t": [[9, "late"]]}}}},
+        {"groups": {"steps": {**GROUP, "times": TIMES | {"fps": float("nan")}}}},
+        {"groups": {"steps": {**GROUP, "times": TIMES | {"all": [0.0]}}}},
+        {"alone": {"a": [1]}},
+    ],
+)
+def test_what_no_look_says_is_not_believed(change: dict[str, Any]) -> None:
+    told = {"at": 12, "bytes": 9, "wrong": None, "alone": {"a": "x"}, "groups": {"steps": GROUP}}
+    found, wrong = found_in({"episodes": [told], "wrong": None})
+    assert found[0].steps["steps"].count == 4
+    assert wrong is None
+    with pytest.raises(ValueError):  # noqa: PT011 - of any kind
+        found_in({"episodes": [told | change], "wrong": None})
+
+
+def _parsed(features: dict[str, Any]) -> list[Feature]:
+    """features.json, as it is read."""
+    tree = Tree("memory://features")
+    tree.write("features.json", json.dumps(features).encode())
+    return read_features(tree, "features.json")
 
 
 def older(node: Any) -> Any:

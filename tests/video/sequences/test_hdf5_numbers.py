@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sofdata.errors import InputError
+from sofdata.system.processes import decoding_environment
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile
 from sofdata.video.sequences.hdf5.files import find, opened
@@ -157,6 +158,7 @@ def test_a_plugin_is_named_and_not_loaded(path: Path, reader: RecordReader) -> N
     assert caught.value.reason == "unsupported"
     with opened(str(path)):
         assert h5py.h5pl.size() == 0
+    assert decoding_environment()["HDF5_PLUGIN_PRELOAD"] == "::"  # HDF5's word for no plugins
 
 
 @pytest.mark.parametrize("kept", [0, 7, 100, 2000])

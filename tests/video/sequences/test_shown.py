@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sofdata.corpora.base import Listing
 from sofdata.corpora.config import SequenceConfig
+from sofdata.corpora.entry import Entry
+from sofdata.corpora.sequences.shown import shown_as
 from sofdata.errors import ContractError
+from sofdata.storage.uris import Location, parse
 from sofdata.video.config import VideoConfig
 from sofdata.video.sampling import Sampling
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.stream import SequenceStream
 from tests.conformance.barcode import TURNS, draw, read
-from tests.sequences import HEIGHT, WIDTH, image_bytes
+from tests.helpers import ingest
+from tests.sequences import HEIGHT, WIDTH, image_bytes, samples
 
 
 def shown(folder: Path, **options: str | None) -> NDArray[np.uint8]:
@@ -50,11 +55,25 @@ def test_exchanged_colours_are_exchanged_back(tmp_path: Path) -> None:
     assert np.abs(shown(tmp_path) - meant).max() > 100
 
 
-def test_the_settings_say_what_a_place_does() -> None:
-    assert SequenceConfig().shown == {"turn": None, "channels": None}
-    set_all = SequenceConfig(turn="flip", channels="bgr")
-    place = SequencePlace.of("frames", "a*", **set_all.shown)
-    assert place.text == "frames:a*?channels=bgr&turn=flip"
+def test_the_settings_reach_every_sequence_of_a_source() -> None:
+    place = SequencePlace.of("rlds", "a/b", fps=5.0).text
+    kept = Entry("film", "film.mp4", 1)
+    listing = Listing.of([Entry("a", Location("a", sequence=place).uri, 1), kept], {})
+    assert shown_as(listing, SequenceConfig()) is listing
+    found = shown_as(listing, SequenceConfig(turn="flip", channels="bgr")).entries
+    assert parse(found[0].uri).sequence == "rlds:a/b?channels=bgr&fps=5.0&turn=flip"
+    assert found[1] == kept
+
+
+def test_the_settings_turn_what_is_ingested(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(8):
+        data = image_bytes(np.ascontiguousarray(draw(number, WIDTH, HEIGHT)[::-1]), "PNG")
+        (source / f"frame_{number}.png").write_bytes(data)
+    settings = ("sequences.fps=10", "windows.length=4", "flow.step_s=0.1", "flow.size=96")
+    ingest(source, tmp_path / "d", *settings, "sequences.turn=flip")
+    assert {read(sample.first).held for sample in samples(tmp_path / "d")} == {"upright"}
 
 
 def test_an_unknown_turn_is_an_error(tmp_path: Path) -> None:

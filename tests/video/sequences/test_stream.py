@@ -43,7 +43,7 @@ def test_pictures_are_sampled_by_their_times(tmp_path: Path) -> None:
     assert stream.duration_s == pytest.approx(2)
     assert stream.report.salvaged == ""
     assert stream.report.covered_s == pytest.approx(2)
-    assert stream.decoder == "frames jpg"
+    assert stream.decoder == "frames mjpeg"
 
 
 def test_numbers_are_numbers_whatever_their_width(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_times_may_be_given_and_those_that_go_back_are_left_out(tmp_path: Path) 
 
 def test_a_list_of_times_of_another_length_is_an_error(tmp_path: Path) -> None:
     write_frames(tmp_path, range(6))
-    (tmp_path / "times.txt").write_text("0.0 0.1")
+    (tmp_path / "times.txt").write_text("0.0\n0.1\n")
     place = SequencePlace.of("frames", "frame_*.jpg", times="times.txt")
     with pytest.raises(Unusable, match="has 2 times for 6 pictures"):
         opened(tmp_path, place)
@@ -173,3 +173,54 @@ def test_a_picture_keeps_its_colours(tmp_path: Path) -> None:
     (chunk,) = SequenceStream(f"{tmp_path}/", place, VideoConfig(fit="crop"), wanted)
     drawn = draw(9, WIDTH, HEIGHT)[:, 32:160]
     assert np.abs(chunk.rgb[0].astype(int) - drawn).mean() < 1
+
+
+def test_a_grey_picture_of_16_bits_is_depth(tmp_path: Path) -> None:
+    depth = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    for number in range(5):
+        Image.fromarray(depth).save(tmp_path / f"frame_{number:06d}.png")
+    with pytest.raises(Unusable, match="a depth map, no picture"):
+        opened(tmp_path, SequencePlace.of("frames", "frame_*.png", fps=10.0))
+
+
+def test_pictures_of_several_formats_and_sizes_are_one_sequence(tmp_path: Path) -> None:
+    write_frames(tmp_path, range(8), "frame_{:03d}.jpg")
+    write_frames(tmp_path, range(8, 14), "frame_{:03d}.PNG", "PNG")
+    for number in range(14, 20):
+        small = Image.fromarray(draw(number, WIDTH // 2 * 3, HEIGHT // 2 * 3))
+        small.save(tmp_path / f"frame_{number:03d}.webp", quality=95)
+    place = SequencePlace.of("frames", "frame_*.*", fps=10.0)
+    stream = opened(tmp_path, place, step_s=0.1)
+    assert numbers_of(stream) == list(range(20))
+    assert stream.report.salvaged == "its pictures have 2 different sizes"
+
+
+def test_a_picture_is_what_it_holds_whatever_its_suffix_says(tmp_path: Path) -> None:
+    write_frames(tmp_path, range(10), kind="PNG")
+    stream = opened(tmp_path, step_s=0.1)
+    assert stream.decoder == "frames png"
+    assert numbers_of(stream) == list(range(10))
+
+
+def test_of_two_pictures_of_one_number_the_first_by_name_is_used_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    write_frames(tmp_path, range(10), "{:04d}.jpg")
+    write_frames(tmp_path, range(3, 6), "{}.jpg")
+    stream = opened(tmp_path, SequencePlace.of("frames", "*.jpg", fps=10.0), step_s=0.1)
+    assert numbers_of(stream) == list(range(10))
+    assert "3 pictures have the number of another, as 3.jpg" in stream.report.salvaged
+
+
+def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    write_frames(tmp_path, range(5), "{}.jpg")
+    write_frames(tmp_path, range(5, 9), "._{}.jpg")
+    place = SequencePlace.of("frames", "*.jpg", fps=10.0)
+    assert numbers_of(opened(tmp_path, place, step_s=0.1)) == list(range(5))
+
+
+def test_every_fifth_number_is_a_picture_after_the_other_and_that_is_told(tmp_path: Path) -> None:
+    write_frames(tmp_path, range(0, 50, 5))
+    stream = opened(tmp_path, step_s=0.1)
+    assert numbers_of(stream) == list(range(0, 50, 5))
+    assert stream.report.salvaged == "numbers go up by 5; the pictures are taken to be 1/10 s apart"

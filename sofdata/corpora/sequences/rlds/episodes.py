@@ -197,7 +197,7 @@ class _Episode:
         for path, value in self.found.alone.items():
             own = path.rpartition("/")[2]
             if own in MARKS and value is not None:
-                labels[own] = value if isinstance(value, str) else f"{value:g}"
+                labels[own] = str(value)
         return {key: value for key, value in labels.items() if value}
 
     def _is_blank(self, camera: Camera) -> bool:
@@ -249,7 +249,10 @@ class _Episode:
         other = self._other_actions(actions, spec)
         if other or actions is None:
             detail = other or "the dataset has no actions that are numbers"
-            return replace(entry, problem="other_actions", detail=detail, span_s=None)
+            none = Annotations()
+            return replace(
+                entry, problem="other_actions", detail=detail, span_s=None, annotations=none
+            )
         last = self.wanted.layout.flag(self.group, "is_last")
         self.tally.unmarked += 0 if self.part.ends_marked else 1
         place = SequencePlace.of(

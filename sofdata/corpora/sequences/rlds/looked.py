@@ -111,7 +111,9 @@ def _times(told: Any, count: int) -> Times | None:
 
 
 def _value(told: Any) -> str | float | None:
-    return told if told is None or isinstance(told, str) else float(told)
+    if told is None or isinstance(told, str | int | float):
+        return told
+    raise ValueError(f"{told!r:.60} is no value of an episode")
 
 
 def _reason(told: Any) -> Reason | None:

@@ -101,8 +101,11 @@ def check_found(tree: Tree, found: Sorted) -> None:
             f"{found.others[0]} in {tree.name} is a file of TFDS, but no TFRecord: convert the "
             f"dataset, as by {_CONVERT}"
         )
-    where = f"beside {FEATURES}" if found.builders else "in it"
-    raise ConfigError(f"{tree.name} holds no shard {where}, DATASET-SPLIT.tfrecord-00000-of-00001")
+    lacking = "shard beside it" if found.builders else f"{FEATURES} and no shard"
+    raise ConfigError(
+        f"{tree.name} is no dataset of TFDS, or not all of it: there is no {lacking}, such as "
+        "DATASET-SPLIT.tfrecord-00000-of-00001"
+    )
 
 
 def is_of_tfds(rel: str, found: Folders) -> bool:

@@ -45,23 +45,28 @@ _WRONG: tuple[type[Exception], ...] = (
 def opened(source: Source) -> Iterator[Any]:
     """The root group of a file; what h5py raises in the block becomes an `InputError`."""
     h5py = _h5py()
-    with translated(source), ExitStack() as stack:
+    with translated(source=source), ExitStack() as stack:
         target = _readable(source, stack)
         yield stack.enter_context(h5py.File(target, "r", locking=False, rdcc_nbytes=1 << 20))
 
 
 @contextmanager
-def translated(place: Source) -> Iterator[None]:
-    """Turn what h5py raises into `Unusable`, or into a want of memory. place: what is read."""
+def translated(place: str = "", source: Source = "") -> Iterator[None]:
+    """Turn what h5py raises into `Unusable`, or into a want of memory.
+
+    place: what is read, to begin the message with. source: the file, whose path is left out of it:
+    it may be that of a copy.
+    """
     try:
         yield
     except (Unusable, MemoryError):
         raise
     except _WRONG as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).split()) or type(error).__name__
         if "allocat" in said and "memory" in said.lower():
             raise MemoryError(said) from None
-        raise damaged(f"{place}: {_hint(said or type(error).__name__)}") from None
+        said = said.replace(str(source), "the file") if str(source) else said
+        raise damaged(f"{place}: {_hint(said)}" if place else _hint(said)) from None
 
 
 def find(root: Any, path: str) -> Any:
@@ -185,9 +190,9 @@ def _readable(source: Source, stack: ExitStack) -> Any:
 
 def _hint(said: str) -> str:
     if "already open for write" in said:
-        return f"was not closed by what wrote it (h5clear -s may mend that): {said}"
+        return f"the file was not closed by what wrote it (h5clear -s may mend that): {said}"
     if "truncated file" in said:
-        return f"is cut off: {said}"
+        return f"the file is cut off: {said}"
     return f"HDF5: {said}"
 
 

@@ -75,7 +75,8 @@ def read_rows(root: Any, place: SequencePlace) -> Rows:
     """The rows that a place names: see the head of this module."""
     fps = place.number("fps") if place.get("fps") else None
     clock = Clock(fps, place.get("times"), place.get("unit", "s"), _number(place.get("origin")))
-    names = [f"{place.name}/{name}" for name in place.get("arrays").split(",")]
+    within = f"{place.name}/" if place.name else ""
+    names = [within + name for name in place.get("arrays").split(",")]
     return joined(root, names, clock)
 
 

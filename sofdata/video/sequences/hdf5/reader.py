@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import Rows, StoredImage, damaged
-from sofdata.video.sequences.frames import gaps, numbered_names
 from sofdata.video.sequences.hdf5 import numbers
 from sofdata.video.sequences.hdf5.files import check_readable, find, opened, translated
 from sofdata.video.sequences.hdf5.looking import look_into
@@ -32,7 +31,9 @@ from sofdata.video.sequences.hdf5.pictures import (
     row_bytes,
     written_rows,
 )
+from sofdata.video.sequences.names import Numbered, numbered
 from sofdata.video.sequences.place import SequencePlace
+from sofdata.video.sequences.times import gaps
 
 MOST_PICTURES = 1 << 24  # in one sequence
 
@@ -60,7 +61,7 @@ class Hdf5Sequence:
         return self.lost, (*self.sentences, what) if black else self.sentences
 
     def images(self, numbers: Iterable[int]) -> Iterator[StoredImage]:
-        with translated(self.source):
+        with translated(source=self.source):
             yield from self.pictures.images(numbers)
 
     def close(self) -> None:
@@ -96,7 +97,7 @@ def open_sequence(source: Source, place: SequencePlace) -> Hdf5Sequence:
     with ExitStack() as undo:
         undo.callback(stack.close)
         root = stack.enter_context(opened(source))
-        with translated(source):
+        with translated(source=source):
             found = _singles(root, place) if "*" in place.name else _rows(root, place)
         sequence = Hdf5Sequence(source, *found, stack)
         undo.pop_all()
@@ -132,13 +133,13 @@ def _singles(root: Any, place: SequencePlace) -> Opened:
     folder, _, start = before.rpartition("/")
     end, _, rest = behind.partition("/")
     group = find(root, folder)
-    names = numbered_names(group, f"{start}*{end}") if hasattr(group, "keys") else []
-    if not 0 < len(names) <= MOST_PICTURES:
+    found = numbered(group, f"{start}*{end}") if hasattr(group, "keys") else Numbered([], [], [])
+    if not 0 < len(found.names) <= MOST_PICTURES:
         raise Unusable("no_frames", f"there are no pictures at '{place.name:.200}'")
-    paths = ["/".join(filter(None, (folder, name, rest))) for _, name in names]
-    moments = np.array([number for number, _ in names], np.int64)
+    paths = ["/".join(filter(None, (folder, name, rest))) for name in found.names]
+    moments = np.array(found.numbers, np.int64)
     times_s = _times_s(root, place, moments - moments[0])
-    return SinglePictures(root, paths), times_s, *gaps(moments.astype(np.float64))
+    return SinglePictures(root, paths), times_s, *gaps(moments)
 
 
 def _times_s(root: Any, place: SequencePlace, moments: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -85,10 +85,11 @@ def read_rows(source: Source, place: SequencePlace) -> Rows:
         times_s = _times_s(file, features, place)
         lines = place.get("columns").split("\n")
         columns = [column_of(file, features, line, _count(place))[first:end] for line in lines]
-        meant = np.ones(end - first, bool)
-        last = steps.numbers_of(file, features, place.get("last"))[first:end]
-        meant[: len(last)] = last == 0
-        return Rows(np.concatenate(columns, axis=1)[meant], times_s[meant])
+        values = np.concatenate(columns, axis=1)
+        last = steps.numbers_of(file, features, place.get("last"))
+        if first < end <= len(last) and last[end - 1]:
+            values, times_s = values[:-1], times_s[:-1]
+        return Rows(values, times_s)
 
 
 def _features(file: BinaryIO, place: SequencePlace) -> Features:

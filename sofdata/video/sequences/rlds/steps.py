@@ -86,7 +86,7 @@ def unit_of(name: str, stated: Numbers) -> float | None:
 
 def are_times(times_s: NDArray[np.float64]) -> bool:
     """Whether times increase, at most steps of several; zeros that fill a place do not."""
-    if len(times_s) < 2 or not np.isfinite(times_s).all():
+    if len(times_s) < 2 or not np.isfinite(times_s).all() or times_s.max() <= 0:
         return False
     return float(np.mean(np.diff(times_s) > 0)) > _LEAST_INCREASING
 
