@@ -95,11 +95,18 @@ class SequenceConfig(Section):
     times: str | None = Field(
         None,
         description="What holds the time of each picture, in place of `fps`. Folders: the name of "
-        "a text file in each, with a time in each line, in `unit`. HDF5: the name of a dataset, in "
-        "the group of the pictures or above it. TFDS: the whole name of a feature of the steps.",
+        "a text file in each, with a time in each line, in `unit`. HDF5 and Zarr: the name of a "
+        "dataset, in the group of the pictures or above it. TFDS: the whole name of a feature of "
+        "the steps.",
     )
     unit: Literal["s", "ms", "us", "ns"] = Field(
         "s", description="What the `times` of folders of pictures are in."
+    )
+    range: Literal["0..255", "0..1", "-1..1"] | None = Field(
+        None,
+        description="Between which numbers the pictures of Zarr stores lie that are floats. Where "
+        "the first of them show it (above 2 it can only be 0..255) that counts. Null: pictures of "
+        "which it is not sure are rejects, `other_range`.",
     )
     turn: Literal["flip", "rotate"] | None = Field(
         None,

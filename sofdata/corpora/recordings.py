@@ -25,6 +25,7 @@ LABEL = {
     "panda70m": "videoID",
     "rlds": "recording",
     "rosbag": "recording",
+    "zarr": "recording",
 }
 # Clips as video2dataset cuts them: the key of the video, and the number of the clip.
 _CLIP = re.compile(r"(\d{4,})_\d{3,}")

@@ -25,6 +25,7 @@ from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.corpora.sequences.rlds.corpus import Rlds
 from sofdata.corpora.sequences.rosbag import RosBags
 from sofdata.corpora.sequences.shown import shown_as
+from sofdata.corpora.sequences.zarr import ZarrStores
 from sofdata.corpora.ssv2 import SomethingSomethingV2
 from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
@@ -52,6 +53,7 @@ CORPORA: tuple[Corpus, ...] = (
     McapRecordings(),
     Hdf5Files(),
     Rlds(),
+    ZarrStores(),
     FrameFolders(),
     FolderCorpus(),
 )

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,6 +42,8 @@ from tests.lerobot_pictures import write_pictures
 from tests.lerobots import TOP, WRIST, grey_episodes, write_grey, write_v2
 from tests.sequences import write_frames, write_frames_tar
 from tests.ssv2s import FOLDER, write_archive
+from tests.zarrs import actions, replay_buffer, store
+from tests.zarrs import put as put_array
 
 SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
 Write = Callable[[Path], object]
@@ -159,6 +162,14 @@ def video2dataset(root: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), root / "other_table.parquet")
 
 
+def zarr(root: Path) -> None:
+    replay_buffer(root / "a.zarr", (8, 6), times_s=np.arange(14) / 10)
+    replay_buffer(root / "deep/gone.zarr", (8, -3))
+    put(root, "torn.zarr.zip", "b/notes.txt", "empty.zarr/notes.txt")
+    with store(root / "poses.zarr") as poses:
+        put_array(poses, "poses", actions(5))
+
+
 def egoexo4d(root: Path) -> None:
     write_egoexo4d(root, videos=False)
     put(root, "takes/unknown/frame_aligned_videos/cam01.mp4", "captures/a/videos/cam01.mp4")
@@ -211,6 +222,7 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "howto100m": (howto,),
     "kinetics": (kinetics_table, kinetics_folders),
     "video2dataset": (video2dataset,),
+    "zarr": (zarr,),
     "egoexo4d": (egoexo4d,),
     "droid": (droid,),
     "agibot": (agibot, agibot_tars),
@@ -220,7 +232,7 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "folder": (folder,),
 }
 # Each of the others has a row that names no file.
-WITHOUT_ROWS = (folder, kinetics_folders, frames, mcap, rosbag)
+WITHOUT_ROWS = (folder, kinetics_folders, frames, mcap, rosbag, zarr)
 
 
 def no_source(root: Path) -> None:

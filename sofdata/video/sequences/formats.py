@@ -38,6 +38,7 @@ FORMATS = {
     "rosbag": SequenceFormat(
         "sofdata.video.sequences.rosbag", ("rosbags", "mcap", "google.protobuf"), "rosbag"
     ),
+    "zarr": SequenceFormat("sofdata.video.sequences.zarr", ("zarr",), "zarr"),
 }
 
 
