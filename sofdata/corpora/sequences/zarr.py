@@ -56,6 +56,7 @@ class ZarrStores:
     config: SequenceConfig = field(default_factory=SequenceConfig)
 
     name = "zarr"
+    formats = ("zarr",)
     summary = "Zarr 2 and 3, folders and zips: Diffusion Policy, UMI; sequences.fps; --with-actions"
     example = "sofdata ingest replay_buffer.zarr DEST --set sequences.fps=10"
 
