@@ -185,6 +185,15 @@ class FormatCorpus(Corpus, Protocol):
         """Names in `sofdata.video.sequences.formats.FORMATS`."""
 
 
+@runtime_checkable
+class ActionFormatCorpus(Corpus, Protocol):
+    """A corpus of videos, whose actions are read by readers of such formats."""
+
+    @property
+    def action_formats(self) -> tuple[str, ...]:
+        """As `FormatCorpus.formats`."""
+
+
 def _once(entries: Entries) -> tuple[Entries, list[str]]:
     """Entries of which each id is there once, and the ids that came again."""
     import pyarrow.compute as pc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sofdata.corpora.base import Corpus, FormatCorpus
+from sofdata.corpora.base import ActionFormatCorpus, Corpus, FormatCorpus
 from sofdata.system import extras
 from sofdata.video.sequences.formats import FORMATS
 
@@ -15,18 +15,21 @@ class Needs:
 
     packages: modules that are imported to read it, none for most corpora. missing: those of them
     that are not installed. install: the command for these, "" where all are here.
+    only_with_actions: whether its videos alone need none of them.
     """
 
     packages: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     install: str = ""
+    only_with_actions: bool = False
 
     @property
     def text(self) -> str:
         """A line for a person, "" where nothing is needed."""
         if not self.packages:
             return ""
-        needs = f"needs {', '.join(self.packages)}"
+        when = " with --with-actions" if self.only_with_actions else ""
+        needs = f"needs {', '.join(self.packages)}{when}"
         if not self.missing:
             return f"{needs}: installed"
         return f"{needs}; not installed: {', '.join(self.missing)}: {self.install}"
@@ -34,12 +37,17 @@ class Needs:
 
 def needs_of(corpus: Corpus) -> Needs:
     """What the formats of a corpus need."""
-    formats = corpus.formats if isinstance(corpus, FormatCorpus) else ()
-    packages = tuple(dict.fromkeys(each for name in formats for each in FORMATS[name].needs))
+    if isinstance(corpus, FormatCorpus):
+        return _needs(corpus.formats, only_with_actions=False)
+    if isinstance(corpus, ActionFormatCorpus):
+        return _needs(corpus.action_formats, only_with_actions=True)
+    return Needs()
+
+
+def _needs(names: tuple[str, ...], only_with_actions: bool) -> Needs:
+    formats = [FORMATS[name] for name in names]
+    packages = tuple(dict.fromkeys(each for format in formats for each in format.needs))
     missing = tuple(extras.missing(packages))
-    wanted = [
-        FORMATS[name].extra for name in formats if set(missing).intersection(FORMATS[name].needs)
-    ]
-    return Needs(
-        packages, missing, extras.install(",".join(dict.fromkeys(wanted))) if wanted else ""
-    )
+    wanted = dict.fromkeys(each.extra for each in formats if set(missing) & set(each.needs))
+    install = extras.install(",".join(wanted)) if wanted else ""
+    return Needs(packages, missing, install, only_with_actions and bool(packages))

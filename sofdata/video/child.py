@@ -42,7 +42,8 @@ from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.stream import SequenceStream
 from sofdata.video.watch import Watch
 
-STDERR_BYTES = 64 << 20  # the only file that this process writes
+# The only file that this process writes, but for those of packed bags (`sequences.bags.spool`).
+STDERR_BYTES = 64 << 20
 
 
 def main() -> None:

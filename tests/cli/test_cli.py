@@ -106,7 +106,8 @@ def test_inspect_draws_a_sheet(dataset: Path, tmp_path: Path) -> None:
 def test_corpora_and_flows_list_what_there_is() -> None:
     rows = {row["name"]: row for row in _json("corpora")}
     assert {"ssv2", "folder"} <= set(rows)
-    assert rows["folder"]["needs"] == {"packages": [], "missing": [], "install": ""}
+    none = {"packages": [], "missing": [], "install": "", "only_with_actions": False}
+    assert rows["folder"]["needs"] == none
     flows = {row["name"]: row["runs_here"] for row in _json("flows")}
     assert flows["dis"] is True
     assert flows["farneback"] is True

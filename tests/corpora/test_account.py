@@ -29,6 +29,7 @@ from sofdata.video.sequences.names import numbered
 from sofdata.video.sequences.place import SequencePlace
 from tests.agibots import pack as pack_agibot
 from tests.agibots import write_agibot
+from tests.bags import MCAP, joints, jpegs, raw, write_bag1, write_bag2
 from tests.corpora.test_ssv2 import corpus as write_ssv2
 from tests.corpora.test_video2dataset import sample, write_tar
 from tests.droids import SUCCESS as DROID_EPISODE
@@ -208,13 +209,25 @@ def rlds(root: Path) -> None:
     put(root, "lone.tfrecord", "tiny/checksums.tsv")
 
 
+def rosbag(root: Path) -> None:
+    write_bag1(root / "one.bag", [*jpegs("/eye", range(12)), *joints("/arm", range(3))])
+    write_bag2(root / "sub" / "two", raw("/eye", range(8)))
+    write_bag1(root / "silent.bag", joints("/arm", range(3)))
+    put(root, "one.orig.bag", "zero.bag", "sub/two/notes.txt", "lone.mcap", "three.db3")
+
+
+def mcap(root: Path) -> None:
+    write_bag2(root / "bag", raw("/eye", range(8)), MCAP)
+    (root / "bag" / "metadata.yaml").unlink()
+    put(root, "zero.mcap", "bag/notes.txt")
+
+
 def folder(root: Path) -> None:
     put(root, "a.mp4", "b/a.mp4", "b/a.webm", "c.vob", "labels.csv")
 
 
 # Each adapter's sources, in every layout that it reads
 SOURCES: dict[str, tuple[Write, ...]] = {
-    "frames": (frames,),
     "ssv2": (ssv2, ssv2_archive),
     "lerobot": (lerobot_v3, lerobot_v2, lerobot_pictures),
     "ego4d": (ego4d,),
@@ -230,10 +243,12 @@ SOURCES: dict[str, tuple[Write, ...]] = {
     "agibot": (agibot, agibot_tars),
     "hdf5": (hdf5,),
     "rlds": (rlds,),
+    "mcap": (mcap,),
+    "rosbag": (rosbag,),
     "folder": (folder,),
 }
 # Each of the others has a row that names no file.
-WITHOUT_ROWS = (folder, kinetics_folders, zarr, hdf5, rlds)
+WITHOUT_ROWS = (folder, kinetics_folders, zarr, hdf5, rlds, mcap, rosbag)
 WITHOUT_TIMES = ("frames", "hdf5", "rlds")  # what is read there needs `sequences.fps`
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from sofdata.corpora.agibot.corpus import AgiBotWorld
 from sofdata.corpora.folder import FolderCorpus
 from sofdata.corpora.needs import Needs, needs_of
 from sofdata.corpora.registry import CORPORA
@@ -44,6 +45,13 @@ def test_what_is_here_is_said_to_be() -> None:
     assert needs_of(Odd(formats=("here",))).text == "needs numpy: installed"
 
 
-def test_the_formats_of_every_corpus_are_known() -> None:
-    for corpus in CORPORA:
-        needs_of(corpus)
+def test_what_actions_alone_need_is_said_so() -> None:
+    found = needs_of(AgiBotWorld())
+    assert (found.packages, found.only_with_actions) == (("h5py",), True)
+    assert found.text.startswith("needs h5py with --with-actions")
+
+
+def test_every_format_is_read_by_a_corpus_that_says_what_it_needs() -> None:
+    said = {package for corpus in CORPORA for package in needs_of(corpus).packages}
+    own = {name for name in FORMATS if name not in ("here", "odd")}
+    assert said == {package for name in own for package in FORMATS[name].needs}

@@ -63,7 +63,7 @@ class AgiBotWorld:
     name = "agibot"
     summary = "AgiBot World: observations/TASK/EPISODE/videos or tars, task_info; --with-actions"
     example = "sofdata ingest AgiBotWorld-Alpha DEST --with-actions"
-    formats = ("agibot", "hdf5")  # of actions
+    action_formats = ("agibot", "hdf5")
 
     def detect(self, tree: Tree) -> str:
         if tree.is_file():

@@ -6,14 +6,14 @@
     lone.db3, lone.mcap                a file of ROS 2 without metadata.yaml beside it, each alone
 
 What `rosbag reindex` keeps of a bag that it mended (run.orig.bag) is the same recording again, and
-is left out and counted. So are all other files in the folder of a bag of ROS 2.
+is left out and counted. Other files in the folder of a bag of ROS 2 are parts of that one input.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from sofdata.corpora.base import count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
@@ -21,11 +21,11 @@ from sofdata.corpora.sequences.topics import Sources, TopicCorpus
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
+from sofdata.video.sequences.bags.db3 import UNFINISHED, unfinished
 
 METADATA = "metadata.yaml"
 ORIGINAL = ".orig.bag"
 REINDEXED = "bag as it was before rosbag reindex"
-OF_A_BAG = "file in the folder of a bag"
 LOOKED_AT = 2000  # items of a source, to tell what it is
 _ONE = (".bag", ".bag.active")
 _TWO = (".db3", ".db3.zstd", ".mcap", ".mcap.zstd")
@@ -46,11 +46,11 @@ class RosBags(TopicCorpus):
             name = tree.root.rsplit("/", 1)[-1]
             is_one = _is_part(name) and not name.endswith(".mcap")
             return "a bag of ROS" if is_one else ""
-        items = [item.rel for item in itertools.islice(tree.walk(), LOOKED_AT)]
-        visible = [rel for rel in items if _is_part(rel)]
+        items = {item.rel for item in itertools.islice(tree.walk(), LOOKED_AT)}
+        visible = sorted(rel for rel in items if _is_part(rel))
         if one := next((rel for rel in visible if not rel.endswith(".mcap")), ""):
             return f"bag of ROS: {one}"
-        one = next((rel for rel in visible if tree.exists(_beside(rel, METADATA))), "")
+        one = next((rel for rel in visible if _beside(rel, METADATA) in items), "")
         return f"bag of ROS: {_beside(one, METADATA)}" if one else ""
 
     def sources(self, tree: Tree) -> Sources:
@@ -64,16 +64,16 @@ class RosBags(TopicCorpus):
         found, videos = Sources(tree), []
         items = list(tree.walk())
         folders = _bag_folders(items)
-        names = {item.rel for item in items}
+        sizes = {item.rel: item.size_bytes for item in items}
         for item in sorted(items, key=lambda item: item.rel):
-            if _folder(item.rel) in folders and not item.problem and not is_hidden(item.rel):
-                if not (_is_part(item.rel) or item.rel.endswith(METADATA)):
-                    found.ignored[OF_A_BAG] += 1
-            elif _is_reindexed(item.rel, names):
+            is_plain = not item.problem and not is_hidden(item.rel)
+            if is_plain and _folder(item.rel) in folders:
+                continue
+            if _is_reindexed(item.rel, sizes):
                 found.ignored[REINDEXED] += 1
             elif _is_part(item.rel):
-                found.take(item)
-            else:
+                found.take(_finished(item, sizes))
+            elif not (is_plain and any(folder in folders for folder in _above(item.rel))):
                 videos += [item.rel] if suffix(item.rel) in VIDEO_SUFFIXES else []
                 count_ignored(found.ignored, item)
         for folder in sorted(folders):
@@ -102,12 +102,30 @@ def _is_part(rel: str) -> bool:
     return (rel.lower().endswith(_ONE) or rel.endswith(_TWO)) and not is_hidden(rel)
 
 
-def _is_reindexed(rel: str, names: set[str]) -> bool:
+def _finished(item: Item, sizes: Mapping[str, int]) -> Item:
+    """A file by itself; with its problem where messages lie in another one beside it.
+
+    On this machine the reader sees that, too; of a remote file it gets that one alone.
+    """
+    end = next((end for end in UNFINISHED if sizes.get(f"{item.rel}{end}")), "")
+    if not end or item.problem:
+        return item
+    return replace(item, problem="unfinished", detail=unfinished(item.rel, end))
+
+
+def _is_reindexed(rel: str, names: Container[str]) -> bool:
     return rel.endswith(ORIGINAL) and f"{rel.removesuffix(ORIGINAL)}.bag" in names
 
 
 def _folder(rel: str) -> str:
     return rel.rpartition("/")[0]
+
+
+def _above(rel: str) -> Iterator[str]:
+    """The folders that a file lies in, at whatever depth."""
+    while rel:
+        rel = _folder(rel)
+        yield rel
 
 
 def _beside(rel: str, name: str) -> str:

@@ -36,7 +36,7 @@ FORMATS = {
         "sofdata.video.sequences.mcap", ("mcap", "rosbags", "google.protobuf"), "mcap"
     ),
     "rosbag": SequenceFormat(
-        "sofdata.video.sequences.rosbag", ("rosbags", "mcap", "lz4"), "rosbag"
+        "sofdata.video.sequences.rosbag", ("rosbags", "mcap", "google.protobuf"), "rosbag"
     ),
     "zarr": SequenceFormat("sofdata.video.sequences.zarr", ("zarr",), "zarr"),
 }

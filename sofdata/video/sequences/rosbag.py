@@ -182,6 +182,8 @@ def look(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _look(bag: Bag, actions: str) -> dict[str, Any]:
+    if bag.words and not bag.topics:
+        raise damaged(f"no topic can be found: {'; '.join(brief(bag.words))}")
     kinds = {name: kind for name, topic in bag.topics.items() if (kind := _kind(topic)) is not None}
     wanted = [name for name, kind in kinds.items() if _is_wanted(name, kind, actions)]
     indexes = bag.index(wanted)
@@ -193,7 +195,7 @@ def _look(bag: Bag, actions: str) -> dict[str, Any]:
             _say(texts, name, found)
         elif len(index.times_ns) or index.lost or bag.topics[name].problem:
             looked[name] = _learned(found, bag.topics[name])
-    damage = [word for index in indexes.values() for word in index.words]
+    damage = [*bag.words, *(word for index in indexes.values() for word in index.words)]
     return {
         "topics": [
             *(each.told(name) for name, each in looked.items() if name != actions),

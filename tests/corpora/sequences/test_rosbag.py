@@ -15,7 +15,7 @@ from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.recordings import recording_of
 from sofdata.corpora.registry import find_corpus
-from sofdata.corpora.sequences.rosbag import OF_A_BAG, REINDEXED, RosBags
+from sofdata.corpora.sequences.rosbag import REINDEXED, RosBags
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
@@ -151,7 +151,6 @@ def test_all_that_lies_there_is_accounted_for(source: Path) -> None:
     found = listing(source)
     assert {entry.id for entry in found.entries} == set(FIRST)
     assert found.ignored == {
-        OF_A_BAG: 1,
         REINDEXED: 1,
         ".md": 1,
         ".mp4": 1,
@@ -245,6 +244,8 @@ def test_what_is_no_bag_is_a_reject_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "zero.bag").write_bytes(b"")
     (tmp_path / "text.bag").write_text("not a bag")
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V1.2\n")
+    cut = write_bag1(tmp_path / "cut.bag", jpegs("/eye", range(5)))
+    cut.write_bytes(cut.read_bytes()[:4200])
     (tmp_path / "odd.db3").write_bytes(b"SQLite format 3\x00" + bytes(84))
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "metadata.yaml").write_text("a: 1")
@@ -254,10 +255,46 @@ def test_what_is_no_bag_is_a_reject_that_says_so(tmp_path: Path) -> None:
         "zero.bag": "damaged",
         "text.bag": "damaged",
         "old.bag": "unsupported",
+        "cut.bag": "damaged",
         "odd.db3": "damaged",
         "folder": "damaged",
     }
     assert "rosbag filter" in found["old.bag"][1]
+    assert "no topic can be found: the bag is cut off" in found["cut.bag"][1]
+
+
+def test_a_database_with_messages_beside_it_is_a_reject_also_in_a_store(tmp_path: Path) -> None:
+    bag = write_bag2(tmp_path / "s" / "a", jpegs("/eye", range(5)))
+    (bag / "metadata.yaml").unlink()
+    (bag / "a.db3-wal").write_bytes(b"messages")
+    files = fsspec.filesystem("memory")
+    files.put(f"{tmp_path / 's'}/", "/unfinished/", recursive=True)
+    for root in (str(tmp_path / "s"), "memory://unfinished"):
+        (entry,) = RosBags().listing(Tree(root)).entries
+        assert (entry.id, entry.problem) == ("a/a.db3", "unfinished")
+        assert "a.db3-wal beside it holds messages" in entry.detail
+    files.rm("/unfinished", recursive=True)
+
+
+def test_what_is_told_of_a_bag_names_no_place(tmp_path: Path) -> None:
+    """That of a copy is another one each time, and it would be part of the dataset."""
+    root = tmp_path / "s"
+    write_bag1(root / "a.bag", jpegs("/eye", range(5))).write_bytes(b"none")
+    for name, damage in (("packed", b"none"), ("plain", b""), ("told", b"")):
+        packing = FILE if name == "packed" else None
+        bag = write_bag2(root / name, jpegs("/eye", range(5)), compression=packing)
+        file = bag / "metadata.yaml" if name == "told" else next(bag.glob(f"{name}.*"))
+        file.write_bytes(damage)
+    half = write_bag2(root / "half", jpegs("/eye", range(20)))
+    data = (half / "half.db3").read_bytes()
+    (half / "half.db3").write_bytes(data[: len(data) * 2 // 3 // 4096 * 4096])
+    files = fsspec.filesystem("memory")
+    files.put(f"{root}/", "/told/", recursive=True)
+    here, away = listing(root), RosBags().listing(Tree("memory://told"))
+    files.rm("/told", recursive=True)
+    assert [each.detail for each in here.entries] == [each.detail for each in away.entries]
+    assert here.notes == away.notes
+    assert "/tmp" not in f"{[each.detail for each in here.entries]} {here.notes}"
 
 
 def test_pictures_that_are_missing_or_damaged_cost_themselves(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ class Bag1:
         except BadRecord as error:
             raise damaged(f"{self._name}: {error}") from None
         self.topics = _topics(self._found)
+        self.words = self._found.words
 
     def close(self) -> None:
         """Close the file."""
@@ -196,6 +197,8 @@ class Bag1:
             raise BadRecord("what is known of a chunk has another length than it says")
         rows = np.frombuffer(data, "<u4")
         position = record.uint64("chunk_pos")
+        if position in found.by_chunk:
+            raise BadRecord("a chunk is there twice")
         counts = dict(rows.reshape(-1, 2).tolist())
         for connection, count in counts.items():
             found.counts[connection] += count

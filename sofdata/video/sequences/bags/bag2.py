@@ -39,8 +39,10 @@ class Bag2:
 
     def __init__(self, source: Source) -> None:
         self._name = str(source)
-        self._words: list[str] = []
+        self.words: list[str] = []
         self._open: tuple[int, Bag, LocalFile] | None = None
+        # Of a folder the files by their names alone: it may lie elsewhere each time.
+        self._folder = str(source) if _is_folder(source) else ""
         self._files, self._counts = self._parts(source)
         self.topics = self._topics()
 
@@ -53,7 +55,7 @@ class Bag2:
 
     def index(self, topics: Iterable[str]) -> dict[str, Index]:
         """As of `Bag`."""
-        parts = {topic: IndexParts(words=[*self._words]) for topic in topics}
+        parts = {topic: IndexParts(words=[*self.words]) for topic in topics}
         for number in range(len(self._files)):
             try:
                 part = self._part(number)
@@ -61,7 +63,7 @@ class Bag2:
                 continue  # as `_topics` has told
             for topic, found in part.index(set(parts) & set(part.topics)).items():
                 parts[topic].add(found.times_ns, *found.places[:, :FILE].T, number)
-                parts[topic].words += found.words
+                parts[topic].words += [f"{self._before(number)}{word}" for word in found.words]
                 parts[topic].lost += found.lost
         return {topic: self._finished(topic, each) for topic, each in parts.items()}
 
@@ -73,6 +75,10 @@ class Bag2:
             part = self._part(int(index.places[number, FILE]))
             yield _message(part, index, number, head_bytes)
 
+    def _before(self, number: int) -> str:
+        """What stands before what is told of a file."""
+        return f"{self._files[number]}: " if self._folder else ""
+
     def _finished(self, topic: str, parts: IndexParts) -> Index:
         """Where fewer messages are there than metadata.yaml tells of, they are lost."""
         found = sum(map(len, parts.times_ns)) + parts.lost
@@ -83,22 +89,23 @@ class Bag2:
         return parts.finish()
 
     def _parts(self, source: Source) -> tuple[list[Source], dict[str, int]]:
-        if isinstance(source, RangeFile) or not str(source).endswith("/"):
+        if not self._folder:
             return [source], {}
-        found = _storage_files(os.listdir(source))
-        about = read_metadata(str(source)) if Path(source, NAME).exists() else Metadata(())
+        found = _storage_files(os.listdir(self._folder))
+        is_described = Path(self._folder, NAME).exists()
+        about = read_metadata(self._folder) if is_described else Metadata(())
         named = [name for name in about.files if name in found]
         missing = [name for name in about.files if name not in found]
         spare = [name for name in found if name not in about.files] if about.files else []
         if missing:
-            self._words.append(f"{NAME} names files that are missing: {', '.join(missing[:3])}")
+            self.words.append(f"{NAME} names files that are missing: {', '.join(missing[:3])}")
         if spare:
-            self._words.append(f"{NAME} does not name, and so not read: {', '.join(spare[:3])}")
+            self.words.append(f"{NAME} does not name, and so not read: {', '.join(spare[:3])}")
         files = named if about.files else found
         if not files:
-            what = self._words[0] if self._words else "holds no file of a bag"
+            what = self.words[0] if self.words else "holds no file of a bag"
             raise damaged(f"{self._name}: {what}")
-        return [f"{source}{name}" for name in files], about.counts
+        return [*files], about.counts
 
     def _topics(self) -> dict[str, Topic]:
         topics: dict[str, Topic] = {}
@@ -107,12 +114,12 @@ class Bag2:
             try:
                 part = self._part(number)
             except InputError as error:
-                self._words.append(str(error))
+                self.words.append(str(error))
                 first = first or error
                 continue
             for name, topic in part.topics.items():
                 topics[name] = joined(topics[name], topic) if name in topics else topic
-        if first is not None and len(self._words) >= len(self._files) and not topics:
+        if first is not None and len(self.words) >= len(self._files) and not topics:
             raise first
         return dict(sorted(topics.items()))
 
@@ -121,9 +128,9 @@ class Bag2:
         if self._open is not None and self._open[0] == number:
             return self._open[1]
         self.close()
-        source = self._files[number]
-        local = LocalFile(source)
-        bag: Bag = _opened(local, source)
+        name = str(self._files[number])
+        local = LocalFile(f"{self._folder}{name}" if self._folder else self._files[number], name)
+        bag: Bag = _opened(local, name)
         self._open = (number, bag, local)
         return bag
 
@@ -139,9 +146,12 @@ def _message(part: Bag, index: Index, number: int, head_bytes: int | None) -> by
     return None if data is None else unpacked_head(data, head_bytes)
 
 
-def _opened(local: LocalFile, source: Source) -> Bag:
+def _is_folder(source: Source) -> bool:
+    return not isinstance(source, RangeFile) and str(source).endswith("/")
+
+
+def _opened(local: LocalFile, name: str) -> Bag:
     """Raises `InputError`, with the temporary file removed."""
-    name = str(source)
     try:
         if name.removesuffix(ZSTD).endswith(SUFFIXES[1]):
             return McapFile(local.path, name)

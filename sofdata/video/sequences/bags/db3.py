@@ -40,22 +40,23 @@ _READ = {
     "messages": {"id", "topic_id", "timestamp", "ROWID", ""},
     "message_definitions": {"topic_type", "encoded_message_definition"},
 }
-_UNFINISHED = {
+UNFINISHED = {
     "-wal": "holds messages that are not yet in the database",
     "-journal": "is that of a writing that was interrupted",
 }
 
 
 class Db3:
-    """One database, on this machine."""
+    """One database, on this machine. name: for messages."""
 
     def __init__(self, path: str, name: str = "") -> None:
-        self._name = name or path
-        _refuse_unfinished(path)
+        self.words: list[str] = []
+        name = name or path
+        _refuse_unfinished(path, name)
         try:
             self._db = _opened(path)
             try:
-                _refuse_code(self._db, self._name)
+                _refuse_code(self._db, name)
                 self._db.set_authorizer(_may)
                 self.topics = _topics(self._db)
             except BaseException:
@@ -63,7 +64,7 @@ class Db3:
                 raise
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             what = f"is no database of a bag that can be read: {error}"
-            raise damaged(f"{self._name}: {what}") from None
+            raise damaged(f"{name}: {what}") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -88,7 +89,7 @@ class Db3:
             for (topic,) in found.fetchmany(MOST_TOPICS):
                 self._add(topic, parts)
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            parts.words.append(f"{self._name}: cannot be read to its end: {error}")
+            parts.words.append(f"the database cannot be read to its end: {error}")
         return parts.finish()
 
     def _add(self, topic: int, parts: IndexParts) -> None:
@@ -110,19 +111,23 @@ class Db3:
             return None
 
 
-def _refuse_unfinished(path: str) -> None:
+def _refuse_unfinished(path: str, name: str) -> None:
     """What lies beside a database that was not closed is part of it, and is read by SQLite alone.
 
     Raises `Unusable` that says how to finish it.
     """
-    for end, what in _UNFINISHED.items():
+    for end in UNFINISHED:
         if os.path.exists(f"{path}{end}") and os.path.getsize(f"{path}{end}"):
-            raise Unusable(
-                "unfinished",
-                f"{path}: {os.path.basename(path)}{end} beside it {what}: open the database once "
-                f"with a program that may write, as `sqlite3 {os.path.basename(path)} "
-                "'PRAGMA journal_mode=DELETE'`, or reindex the bag",
-            )
+            raise Unusable("unfinished", f"{name}: {unfinished(name, end)}")
+
+
+def unfinished(path: str, end: str) -> str:
+    """What to do about a file beside a database, whose name ends with one of `UNFINISHED`."""
+    name = os.path.basename(path)
+    return (
+        f"{name}{end} beside it {UNFINISHED[end]}: open the database once with a program that may "
+        f"write, as `sqlite3 {name} 'PRAGMA journal_mode=DELETE'`, or reindex the bag"
+    )
 
 
 def _opened(path: str) -> sqlite3.Connection:

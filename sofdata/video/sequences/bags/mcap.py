@@ -20,6 +20,7 @@ class McapFile:
             for _ in self._recording.events(lambda _: True):
                 pass  # which says what topics there are
         self.topics = self._topics()
+        self.words: list[str] = []
 
     def close(self) -> None:
         """Close the file."""

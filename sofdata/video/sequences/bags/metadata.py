@@ -28,10 +28,10 @@ class Metadata:
 
 
 def read_metadata(folder: str) -> Metadata:
-    """Raises `Unusable` where it is damaged, or tells of what is not read."""
+    """Raises `Unusable` where it is damaged, or tells of what is not read; it names no path."""
     path = Path(folder, NAME)
     if path.stat().st_size > MOST_BYTES:
-        raise damaged(f"{path}: is too large for what it should be")
+        raise damaged(f"{NAME} is too large for what it should be")
     try:
         found = yaml.load(path.read_bytes(), _LOADER)  # noqa: S506 - a safe loader
         about = found[_TOP]
@@ -40,15 +40,13 @@ def read_metadata(folder: str) -> Metadata:
         storage = str(about.get("storage_identifier"))
         packing = str(about.get("compression_format") or "zstd")
     except (yaml.YAMLError, RecursionError, KeyError, TypeError, AttributeError, ValueError) as e:
-        raise damaged(f"{path}: does not describe a bag of ROS 2 ({_brief(e)})") from None
+        raise damaged(f"{NAME} does not describe a bag of ROS 2 ({_brief(e)})") from None
     if storage not in STORAGES:
-        raise Unusable("unsupported", f"{path}: its storage '{storage:.40}' is none of {_KNOWN}")
+        what = f"its storage '{storage:.40}' is none of {', '.join(STORAGES)}"
+        raise Unusable("unsupported", f"{NAME}: {what}")
     if packing != "zstd":
-        raise Unusable("unsupported", f"{path}: its compression '{packing:.40}' is not zstd")
+        raise Unusable("unsupported", f"{NAME}: its compression '{packing:.40}' is not zstd")
     return Metadata(files, counts)
-
-
-_KNOWN = ", ".join(STORAGES)
 
 
 def _counts(topics: list[Any]) -> dict[str, int]:

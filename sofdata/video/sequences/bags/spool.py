@@ -22,9 +22,12 @@ _STEP_BYTES = 1 << 20
 
 
 class LocalFile:
-    """path: of the file, for as long as this lives; a temporary one goes with it."""
+    """path: of the file, for as long as this lives; a temporary one goes with it.
 
-    def __init__(self, source: Source) -> None:
+    name: for messages.
+    """
+
+    def __init__(self, source: Source, name: str) -> None:
         self._copy: TemporaryFile | None = None
         self.path = str(source)
         packed = self.path.endswith(ZSTD)
@@ -32,7 +35,7 @@ class LocalFile:
             self._copy = TemporaryFile()
             self.path = self._copy.path
             with opened_file(source) as file:
-                _copy(_unpacking(file) if packed else file, self.path, str(source))
+                _copy(_unpacking(file) if packed else file, self.path, name)
 
     def close(self) -> None:
         """Remove a temporary file."""

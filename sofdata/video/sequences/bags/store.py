@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,6 +55,10 @@ class Bag(Protocol):
     @property
     def topics(self) -> Mapping[str, Topic]:
         """By name."""
+
+    @property
+    def words(self) -> Sequence[str]:
+        """What is wrong with the bag as a whole, in sentences; every index has them, too."""
 
     def index(self, topics: Iterable[str]) -> dict[str, Index]:
         """Of these topics; memory is 40 bytes for each of their messages."""
