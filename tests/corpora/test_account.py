@@ -292,8 +292,9 @@ def files_of(tree: Tree, entries: Iterable[Entry]) -> Iterator[str]:
         where = parse(entry.uri)
         if where.unpacked:
             yield from part_names(tree, where.file)
-        elif where.is_folder and (place := SequencePlace.parse(where.sequence)).format == "frames":
-            found = numbered(tree.names(where.file.rstrip("/")), place.name)
+        elif where.is_folder and where.sequence.startswith("frames:"):
+            pattern = SequencePlace.parse(where.sequence).name
+            found = numbered(tree.names(where.file.rstrip("/")), pattern)
             yield from (where.file + name for name in (*found.names, *found.twice))
         elif where.is_folder:
             yield from (rel for rel in walked(Path(tree.root)) if rel.startswith(where.file))
