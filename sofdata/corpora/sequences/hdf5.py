@@ -24,10 +24,11 @@ from sofdata.corpora.base import Ignored, Listing, count_ignored, is_hidden, suf
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.sequences.hdf5_actions import choose_actions, read_track
+from sofdata.corpora.sequences.hdf5_actions import choose_actions
 from sofdata.corpora.sequences.hdf5_looks import FoundFile, FoundSequence, Listed, checked
 from sofdata.corpora.sequences.hdf5_notes import Notes
 from sofdata.corpora.sequences.looking import NotRead, looks
+from sofdata.corpora.sequences.tracks import read_track
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location

@@ -20,11 +20,8 @@ from dataclasses import dataclass, replace
 from sofdata.corpora.base import counted
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.sequences.hdf5_looks import FoundNumbers, Listed
-from sofdata.corpora.sequences.looking import readable
-from sofdata.errors import ActionError, ConfigError, InputError
-from sofdata.storage.tree import Tree
-from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
-from sofdata.video.sequences.isolated import own_reader
+from sofdata.errors import ConfigError
+from sofdata.types import STATE_NAME, ActionRef, ActionSpec
 from sofdata.video.sequences.place import SequencePlace
 
 SAME_RATE = 0.05  # share by which rates that come of times may differ
@@ -68,23 +65,6 @@ def choose_actions(source: str, listed: Sequence[Listed], with_state: bool) -> C
     if other:
         notes.append(counted(other, "base_action lies beside the actions, and is left out"))
     return Chosen(entries, spec, tuple(notes))
-
-
-def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
-    """The actions of a recording on the clock of its pictures.
-
-    Raises `ActionError` where they cannot be read or are not those of `ref` and `spec`.
-    """
-    place = SequencePlace.parse(ref.part)
-    try:
-        with readable(tree, ref.where) as source:
-            rows = own_reader().rows(source, place)
-    except InputError as error:
-        raise ActionError(f"{place.name} in {ref.uri}: {error}") from None
-    if rows.values.shape != (ref.rows, spec.dimension):
-        what = f"{rows.values.shape} actions, where {(ref.rows, spec.dimension)} were found before"
-        raise ActionError(f"{place.name} in {ref.uri}: {what}")
-    return ActionTrack(rows.values, ref.start_s + rows.times_s, spec.tolerance_s)
 
 
 def _actions(one: Listed, with_state: bool) -> _Actions | tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Actions that lie in a small file of numbers beside each recording."""
+"""The actions of a recording, read in the decoding process from where its listing found them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sofdata.video.sequences.place import SequencePlace
 
 
 def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
-    """The rows that `ref.part` names as a place.
+    """The rows that `ref.part` names as a place, on the clock of the pictures.
 
     Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
     """
@@ -26,4 +26,6 @@ def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
         found = " x ".join(map(str, rows.values.shape))
         wanted = f"{ref.rows} x {spec.dimension}"
         raise ActionError(f"{ref.uri}: {found} numbers, where its listing told of {wanted}")
+    if np.any(np.diff(rows.times_s) <= 0):
+        raise ActionError(f"{ref.uri}: the times of its actions do not increase")
     return ActionTrack(rows.values, np.round(ref.start_s + rows.times_s, 6), spec.tolerance_s)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sofdata.corpora.sequences.looking import rows_in
 from sofdata.corpora.sequences.zarr_found import Found
 from sofdata.corpora.sequences.zarr_stores import some_files
 from sofdata.errors import ActionError, ConfigError, ContractError, InputError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
-from sofdata.video.ranges import RangeFile
 from sofdata.video.sequences.base import Rows
 from sofdata.video.sequences.isolated import own_reader
 from sofdata.video.sequences.place import SequencePlace
@@ -97,15 +97,10 @@ def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
 
 
 def _rows(tree: Tree, ref: ActionRef) -> Rows:
-    where, place, reader = ref.where, SequencePlace.parse(ref.part), own_reader()
-    if tree.is_on_disk(where) or not (where.is_folder or tree.has_ranges(where)):
-        with tree.local_copy(where) as path:
-            return reader.rows(path, place)
-    if where.is_folder:
-        paths = [place.name, place.get("times"), *place.get("more").split(MORE)]
-        wanted = tuple(f"{path}/" for path in paths if path)
-        with some_files(tree, where, lambda rel: rel.startswith(wanted)) as copy:
-            return reader.rows(copy, place)
-    size = tree.size(where)
-    file = RangeFile(where.file, size, lambda start, end: tree.read_range(where, start, end))
-    return reader.rows(file, place)
+    where, place = ref.where, SequencePlace.parse(ref.part)
+    if tree.is_on_disk(where) or not where.is_folder:
+        return rows_in(tree, where, place)
+    paths = [place.name, place.get("times"), *place.get("more").split(MORE)]
+    wanted = tuple(f"{path}/" for path in paths if path)
+    with some_files(tree, where, lambda rel: rel.startswith(wanted)) as copy:
+        return own_reader().rows(copy, place)

@@ -13,14 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sofdata.corpora.sequences.rlds.features import Feature
 from sofdata.corpora.sequences.rlds.layout import Layout, size_of
-from sofdata.errors import ActionError, InputError
-from sofdata.storage.tree import Tree
-from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
-from sofdata.video.sequences.place import SequencePlace
+from sofdata.types import STATE_NAME
 
 ACTIONS = ("action", "actions", "action_dict")
 STATES = ("observation/state", "observation/proprio", "observation/robot_state")
@@ -111,22 +106,3 @@ def _names(columns: Sequence[Feature], top: str, plain: str) -> tuple[str, ...]:
     if len(set(names)) < len(names):  # parts called a_0 and a, say
         names = [f"{top}_{number}" for number in range(len(names))]
     return tuple(names)
-
-
-def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
-    """The actions of an episode, on the clock of its pictures.
-
-    Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
-    """
-    from sofdata.corpora.sequences.looking import rows_in
-
-    try:
-        rows = rows_in(tree, ref.where, SequencePlace.parse(ref.part))
-    except InputError as error:
-        raise ActionError(f"{ref.uri}: {error}") from None
-    if rows.values.shape != (ref.rows, spec.dimension):
-        found = " x ".join(map(str, rows.values.shape))
-        raise ActionError(f"{ref.uri}: {found} numbers, not {ref.rows} x {spec.dimension}")
-    if np.any(np.diff(rows.times_s) <= 0):
-        raise ActionError(f"{ref.uri}: the times of its actions do not increase")
-    return ActionTrack(rows.values, rows.times_s, spec.tolerance_s)

@@ -15,7 +15,7 @@ from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.sequences.rlds import builders as folders
-from sofdata.corpora.sequences.rlds.actions import ACTIONS, find_actions, find_state, read_track
+from sofdata.corpora.sequences.rlds.actions import ACTIONS, find_actions, find_state
 from sofdata.corpora.sequences.rlds.builders import Shard
 from sofdata.corpora.sequences.rlds.episodes import (
     FORMAT,
@@ -36,6 +36,7 @@ from sofdata.corpora.sequences.rlds.source import (
     name_of,
     sort_files,
 )
+from sofdata.corpora.sequences.tracks import read_track
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.system.extras import require
