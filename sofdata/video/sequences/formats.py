@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from sofdata.errors import ContractError
+from sofdata.errors import ContractError, DecodeError
+from sofdata.system.extras import install, missing
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import Rows, Sequence
 from sofdata.video.sequences.place import SequencePlace
@@ -62,4 +63,8 @@ def read_rows(source: Source, place: SequencePlace) -> Rows:
 def _module(format: str) -> ModuleType:
     if format not in FORMATS:
         raise ContractError(f"there is no format '{format:.40}' of sequences")
-    return importlib.import_module(FORMATS[format].module)
+    found = FORMATS[format]
+    if lacking := missing(found.needs):  # on a node of a cluster: a listing has asked before
+        what = f"reading {format} on this machine needs {', '.join(lacking)}"
+        raise DecodeError(f"{what}: {install(found.extra)}")
+    return importlib.import_module(found.module)
