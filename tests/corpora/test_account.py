@@ -228,6 +228,7 @@ def folder(root: Path) -> None:
 
 # Each adapter's sources, in every layout that it reads
 SOURCES: dict[str, tuple[Write, ...]] = {
+    "frames": (frames,),
     "ssv2": (ssv2, ssv2_archive),
     "lerobot": (lerobot_v3, lerobot_v2, lerobot_pictures),
     "ego4d": (ego4d,),
