@@ -8,8 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tests.agibots import write_agibot
+from tests.bags import jpegs, write_bag1
+from tests.droids import write_droid
+from tests.egoexo4ds import write_egoexo4d
 from tests.epics import write_epic
+from tests.hdf5s import write_robomimic
 from tests.lerobots import write_grey
+from tests.mcaps import images
+from tests.mcaps import write as write_mcap
+from tests.rlds_files import episode, write_dataset
+from tests.sequences import write_frames
+from tests.zarrs import replay_buffer
 
 T = TypeVar("T")
 NOBODY = 65534
@@ -48,14 +58,29 @@ def write_layout(root: Path, layout: str) -> Path:
         put(root, "00000/000000000.txt", "00000/000000001.txt", data=b"a")
     elif layout == "lerobot":
         write_grey(root)
+    elif layout in SEQUENCES:
+        SEQUENCES[layout](root)
     else:
         put(root, "a.mp4", "b/c.mp4")
     return root
 
 
+# Layouts of which the pictures are in no video file, or times and texts beside the videos.
+SEQUENCES: dict[str, Callable[[Path], object]] = {
+    "agibot": lambda root: write_agibot(root, videos=False),
+    "droid": lambda root: write_droid(root, videos=False),
+    "egoexo4d": lambda root: write_egoexo4d(root, videos=False),
+    "frames": lambda root: write_frames(root / "a", range(12)),
+    "hdf5": lambda root: write_robomimic(root / "a.hdf5", {"demo_0": range(4)}),
+    "mcap": lambda root: write_mcap(root / "a.mcap", images(range(4))),
+    "rlds": lambda root: write_dataset(root / "1.0.0", {"train": [[episode(range(4))]]}),
+    "rosbag": lambda root: write_bag1(root / "a.bag", jpegs("/eye", range(4))),
+    "zarr": lambda root: replay_buffer(root / "a.zarr", (4, 3)),
+}
 LAYOUTS = (
     *("ssv2", "lerobot", "ego4d", "epic", "manifest", "panda70m", "howto100m", "kinetics"),
     *("video2dataset", "folder"),
+    *SEQUENCES,
 )
 
 

@@ -71,7 +71,9 @@ def look_into(
     """What one file or folder holds, or why that cannot be said.
 
     The error names no path: that of a copy is another one each time, and the entry has its own.
+    Raises `OSError` where no process can be started, which is no fault of the file.
     """
+    reader.launch()
     path = where.file
     try:
         with readable(tree, where) as source:

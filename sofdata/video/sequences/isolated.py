@@ -36,6 +36,10 @@ class RecordReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def launch(self) -> None:
+        """Start the process if there is none. Raises `OSError` where that cannot be done."""
+        self._process.launch()
+
     def close(self) -> None:
         """End the process."""
         self._process.close()
