@@ -31,6 +31,7 @@ from sofdata.corpora.base import (
     count_ignored,
     counted,
     is_hidden,
+    names_in,
     suffix,
 )
 from sofdata.corpora.content import is_meant_as_video, is_other_folder
@@ -121,6 +122,8 @@ def _root(tree: Tree) -> str | None:
     if tree.is_file():
         return None
     for root in _ROOTS:
+        if TAKES not in names_in(tree, root.rstrip("/")):
+            continue
         try:
             head = tree.read_range(f"{root}{TAKES}", 0, _HEAD_BYTES)
         except OSError:
