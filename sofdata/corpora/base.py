@@ -172,6 +172,10 @@ class DemonstrationCorpus(Corpus, Protocol):
 class SequenceCorpus(Corpus, Protocol):
     """A corpus of pictures that are in no video file, whose times the user may have to state."""
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What it heeds of `SequenceConfig`, beside `turn` and `channels`, which hold for all."""
+
     def configured(self, config: SequenceConfig) -> SequenceCorpus:
         """The same with what the user says of its pictures."""
 

@@ -92,6 +92,7 @@ def find_corpus(
         )
     corpus, why = _find(tree, name, manifest or ManifestConfig())
     if isinstance(corpus, SequenceCorpus):
+        _check_heeded(tree, corpus, why, sequences or SequenceConfig())
         return corpus.configured(sequences or SequenceConfig()), why
     if sequences not in (None, SequenceConfig()):
         raise ConfigError(
@@ -128,6 +129,18 @@ def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
         if why:
             return corpus, why
     raise AssertionError("the last corpus takes every source")
+
+
+def _check_heeded(tree: Tree, corpus: SequenceCorpus, why: str, config: SequenceConfig) -> None:
+    """Raise `ConfigError` for what is said of pictures of other kinds."""
+    said = {name for name, value in config if value != getattr(SequenceConfig(), name)}
+    if idle := sorted(said - {"turn", "channels", *corpus.settings}):
+        names = ", ".join(f"sequences.{name}" for name in idle)
+        own = ", ".join(f"sequences.{name}" for name in corpus.settings)
+        raise ConfigError(
+            f"{names} is set, but {tree.name} is read as {corpus.name} ({why}), for which that "
+            f"means nothing; leave it out. What counts here: {own}"
+        )
 
 
 def list_source(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sofdata.corpora.base import SequenceCorpus
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.registry import CORPORA, find_corpus
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
@@ -15,6 +18,20 @@ def test_any_folder_is_a_folder_of_videos(tmp_path: Path) -> None:
     corpus, why = find_corpus(Tree(str(tmp_path)))
     assert corpus.name == "folder"
     assert why
+
+
+@pytest.mark.parametrize("corpus", [each for each in CORPORA if isinstance(each, SequenceCorpus)])
+def test_what_is_said_of_pictures_of_other_kinds_is_refused(
+    tmp_path: Path, corpus: SequenceCorpus
+) -> None:
+    values: dict[str, Any] = {"fps": 5.0, "times": "t", "unit": "ms", "range": "0..1"}
+    values |= {"clock": "log", "actions": "/a"}
+    own = {name: values[name] for name in corpus.settings}
+    find_corpus(Tree(str(tmp_path)), corpus.name, sequences=SequenceConfig(**own, turn="flip"))
+    for name in values.keys() - {*corpus.settings}:
+        idle = SequenceConfig(**{name: values[name]})
+        with pytest.raises(ConfigError, match=rf"sequences\.{name} is set, .* means nothing"):
+            find_corpus(Tree(str(tmp_path)), corpus.name, sequences=idle)
 
 
 def test_a_corpus_can_be_named(tmp_path: Path) -> None:

@@ -97,14 +97,10 @@ class Droid:
     summary = "DROID raw: LAB/success/DATE/TIME/trajectory.h5, recordings/MP4; --with-actions"
     example = "sofdata ingest droid_raw/1.0.1 DEST --with-actions"
     formats = ("film", "droid", "hdf5")
+    settings = ("fps",)
 
     def configured(self, config: SequenceConfig) -> Droid:
         """With the rate of videos whose trajectory.h5 cannot be read, and how all are shown."""
-        if config.times is not None:
-            raise ConfigError(
-                f"sequences.times is set, but the times of DROID are in {TRAJECTORY} or in "
-                "SERIAL_timestamps.json; leave it out"
-            )
         return Droid(config)
 
     def detect(self, tree: Tree) -> str:

@@ -86,6 +86,7 @@ class FrameFolders:
     summary = "folders or tars of numbered pictures: EPIC's rgb_frames, Bridge raw; sequences.fps"
     example = "sofdata ingest rgb_frames DEST --set sequences.fps=60"
     formats = ("frames", "tar")
+    settings = ("fps", "times", "unit")
 
     def configured(self, config: SequenceConfig) -> FrameFolders:
         """With the rate of the pictures, or the name of the files of their times."""

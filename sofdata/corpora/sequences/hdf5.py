@@ -55,19 +55,12 @@ class Hdf5Files:
 
     name = "hdf5"
     formats = ("hdf5",)
+    settings = ("fps", "times")
     summary = "HDF5: robomimic, LIBERO, ACT/ALOHA, and other files of pictures; --with-actions"
     example = "sofdata ingest aloha_episodes DEST --set sequences.fps=50"
 
     def configured(self, config: SequenceConfig) -> Hdf5Files:
-        """With the rate of the pictures, or the name of their times.
-
-        Raises `ConfigError` for what is said of recordings of messages.
-        """
-        if config.clock is not None or config.actions is not None:
-            raise ConfigError(
-                "sequences.clock and sequences.actions are for MCAP files and bags: HDF5 files "
-                "have datasets of times (sequences.times) and of actions (action or actions)"
-            )
+        """With the rate of the pictures, or the name of their times."""
         return Hdf5Files(config)
 
     def detect(self, tree: Tree) -> str:

@@ -67,6 +67,8 @@ class TopicCorpus(ABC):
 
     config: SequenceConfig = field(default_factory=SequenceConfig)
 
+    settings = ("clock", "actions")
+
     @property
     @abstractmethod
     def name(self) -> str:

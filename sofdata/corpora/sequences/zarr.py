@@ -59,6 +59,7 @@ class ZarrStores:
     summary = "Zarr 2 and 3, folders and zips: Diffusion Policy, UMI; sequences.fps; --with-actions"
     example = "sofdata ingest replay_buffer.zarr DEST --set sequences.fps=10"
     formats = ("zarr",)
+    settings = ("fps", "times", "range")
 
     def configured(self, config: SequenceConfig) -> ZarrStores:
         """With the rate of pictures without timestamps, and the range of those that are floats."""

@@ -56,6 +56,7 @@ class Rlds:
     summary = "TFDS folders of RLDS episodes (Open X-Embodiment, Bridge, DROID); --with-actions"
     example = "sofdata ingest bridge_dataset/1.0.0 DEST --set sequences.fps=5"
     formats = (FORMAT,)
+    settings = ("fps", "times")
 
     def configured(self, config: SequenceConfig) -> Rlds:
         """With the rate of the steps."""
