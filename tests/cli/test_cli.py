@@ -78,7 +78,7 @@ def test_ingest_again_does_nothing_and_says_so(corpus: Path, dataset: Path) -> N
     done = sofdata("ingest", corpus, dataset)
     assert done.returncode == 0
     assert "nothing to do" in done.stderr
-    assert time.monotonic() - before < 90  # and starts no workers
+    assert time.monotonic() - before < 30  # and starts no workers
 
 
 def test_a_damaged_dataset_fails_verify_with_3(corpus: Path, tmp_path: Path) -> None:

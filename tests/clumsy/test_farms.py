@@ -20,7 +20,7 @@ from tests.clumsy.strange import LAYOUTS, SEQUENCES, as_nobody, put, write_layou
 from tests.helpers import ingest
 
 RATE = SequenceConfig(fps=10)
-VIDEOS = ("agibot", "egoexo4d")  # which have times of their own
+TIMED = ("agibot", "egoexo4d", "mcap", "rosbag")  # which have times of their own
 LOOKED_INTO = ("droid", "hdf5", "mcap", "rlds", "rosbag", "zarr")  # by a process of its own
 SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.size=32")
 
@@ -28,7 +28,7 @@ SETTINGS = ("windows.length=4", "windows.stride=2", "flow.size=64", "windows.siz
 def listed(root: Path, layout: str = "auto") -> Listing:
     tree = Tree(str(root))
     if layout in SEQUENCES:  # "auto" may take these for a folder of the videos beside them
-        own = RATE if layout not in VIDEOS else None
+        own = RATE if layout not in TIMED else None
         corpus, _ = find_corpus(tree, layout, sequences=own)
         return list_source(corpus, tree, with_actions=False, sequences=own)
     corpus, _ = find_corpus(tree)
@@ -53,7 +53,7 @@ def test_a_farm_of_links_with_a_million_paths_is_walked_once(tmp_path: Path) -> 
     put(tmp_path, "20/clip.mp4")
     began = time.monotonic()
     listing = listed(tmp_path)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 20
     assert [entry.id for entry in listing.entries] == ["20/clip.mp4"]
     assert listing.ignored == {"folder that is here twice": 40}
 
