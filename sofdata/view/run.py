@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 from sofdata.errors import Interrupted
 from sofdata.storage.tree import Tree
@@ -52,15 +53,27 @@ def first_page(dest: Tree) -> str:
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
             try:
-                # An address of our own, on the loopback.
-                with urllib.request.urlopen(server.address, timeout=60) as answer:  # noqa: S310
-                    page: bytes = answer.read()
+                page = _get(server.address)
             finally:
                 server.shutdown()
                 thread.join()
         return page.decode()
     finally:
         site.close()
+
+
+def _get(address: str) -> bytes:
+    """What this process serves at one of its own addresses.
+
+    urllib would ask the proxy of the environment for it, which cannot reach this machine's loopback.
+    """
+    parts = urlsplit(address)
+    connection = HTTPConnection(parts.netloc, timeout=60)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def open_browser(address: str) -> bool:

@@ -71,6 +71,7 @@ bench table {P}
 bench table {P} --into NEW
 bench export --out {P} --into NEW
 """.strip().splitlines()
+ROOT = Path(__file__).parents[2]
 WITHOUT_PLACES = {"flows", "corpora", "recipes", "demo"}  # demo: would do everything
 
 
@@ -169,17 +170,23 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Answer]]
     lines = []
     for number, (command, odd) in enumerate(asked):
         place = odd(root / f"{number}")
-        known = {"CLIPS": root / "clips", "DATASET": root / "dataset", "NEW": root / f"n{number}"}
+        new = root / f"n{number}"
+        known = {"CLIPS": root / "clips", "DATASET": root / "dataset", "NEW": new}
+        known["NEW.mp4"] = new.with_suffix(".mp4")
         words = [str(known.get(word, word)) for word in command.split()]
         lines.append([word.replace("{P}", place) for word in words])
+    here = root / "here"
+    here.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "tests.clumsy.many"],
         input=json.dumps(lines),
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=here,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
+    assert not list(here.iterdir())  # what was given no place wrote nowhere
     found: dict[str, list[Answer]] = {}
     for (command, odd), (code, out, err) in zip(asked, json.loads(done.stdout), strict=True):
         found.setdefault(command, []).append((odd.__name__, code, out, err))

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from sofdata.errors import ConfigError
+from sofdata.storage.tree import Tree
+from sofdata.view.run import first_page
 from sofdata.view.server import POLICY, ViewServer
 from sofdata.view.site import Site
 from tests.helpers import sofdata
@@ -158,3 +160,14 @@ def test_what_cannot_be_viewed_says_why(tmp_path: Path) -> None:
     done = sofdata("view", tmp_path, "--no-open")
     assert done.returncode == 2
     assert "no dataset.json" in done.stderr
+
+
+def test_the_first_page_is_asked_of_no_proxy(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy of a company reaches no address of this machine's loopback."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert "<html" in first_page(Tree(str(hostile)))
