@@ -2,6 +2,7 @@
 
     python benchmarks/study/transfer.py COLLECTED OUT                    all of them
     python benchmarks/study/transfer.py COLLECTED OUT "blind" "flow first"   some
+    python benchmarks/study/transfer.py COLLECTED OUT --set KEY=VALUE ...    other settings, for all
 
 Two folds of three Meta-World tasks, ten demonstrations of each other task, one training seed, 20
 episodes a task. A variant is what its settings change; cells that exist are not made again, and
@@ -10,7 +11,7 @@ what learns from videos is trained once for all variants. Prints Markdown.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,23 +39,31 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "flow first": (SKILLS, "decoder.model.image_dropout=0.8"),
     "image always": (SKILLS, "decoder.model.image_dropout=0"),
     "codes in place of flow": (SKILLS, "decoder.model.condition=skill"),
+    "named by motion": ('arms=["sof+clone"]', "naming.condition=motion", "naming.context=2"),
 }
 
 
-def settings(name: str) -> BenchConfig:
-    """Those of a variant."""
-    return load_bench_config("transfer", [*FIXED, *VARIANTS[name]])
+def settings(name: str, changes: Sequence[str] = ()) -> BenchConfig:
+    """Those of a variant; `changes` are KEY=VALUE, made to all variants."""
+    return load_bench_config("transfer", [*FIXED, *changes, *VARIANTS[name]])
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Make the cells of the variants, and print success by task."""
-    collected, out, *names = arguments
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("collected", type=Path, help="Meta-World's collection")
+    parser.add_argument("out", type=Path, help="where cells are kept")
+    parser.add_argument("names", nargs="*", help="variants; default: all, in order")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(VARIANTS):
+        parser.error(f"no variant is named {sorted(unknown)}; there are {sorted(VARIANTS)}")
     tasks = [task for fold in FOLDS for task in fold]
     print(f"| variant | arm | {' | '.join(tasks)} | mean |")
     print("|---" * (len(tasks) + 3) + "|")
-    for name in names or VARIANTS:
-        config = settings(name)
-        results = read_results(run(config, Path(collected), Path(out), "validation"))
+    for name in given.names or VARIANTS:
+        config = settings(name, given.set)
+        results = read_results(run(config, given.collected, given.out, "validation"))
         for arm in config.arms:
             mine = [each["success_by_task"] for each in results if each["cell"]["arm"] == arm]
             found = {task: rate for by_task in mine for task, rate in by_task.items()}
@@ -64,4 +73,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
