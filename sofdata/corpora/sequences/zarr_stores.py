@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sofdata.corpora.base import suffix
 from sofdata.corpora.sequences.looking import NotRead, look_into
@@ -25,7 +25,9 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, local
 from sofdata.storage.walk import Item
 from sofdata.system.threads import in_order
-from sofdata.video.sequences.isolated import RecordReader
+
+if TYPE_CHECKING:
+    from sofdata.video.sequences.isolated import RecordReader
 
 MARKS = (".zarray", ".zgroup", ".zmetadata", "zarr.json")
 DOCUMENTS = (*MARKS, ".zattrs")
@@ -165,6 +167,8 @@ def store_looks(
     if not remote:
         yield from local_looks(tree, places, "zarr", options)
         return
+    from sofdata.video.sequences.isolated import RecordReader
+
     with RecordReader() as reader:
         for where in places:
             yield _look(reader, tree, where, options)
