@@ -71,8 +71,7 @@ def find_corpus(
     read, if it is one. sequences: what the user says of pictures that are in no video file.
 
     Raises `ConfigError` for a source that does not exist, for an unknown name, for a single file
-    that is plainly no video, and where `manifest` or `sequences` says what nothing
-    heeds.
+    that is plainly no video, and where `manifest` or `sequences` says what nothing heeds.
     """
     if not tree.is_local and has_query(tree.url):
         raise ConfigError(
@@ -134,9 +133,10 @@ def _detected(tree: Tree, config: ManifestConfig) -> tuple[Corpus, str]:
 def _check_heeded(tree: Tree, corpus: SequenceCorpus, why: str, config: SequenceConfig) -> None:
     """Raise `ConfigError` for what is said of pictures of other kinds."""
     said = {name for name, value in config if value != getattr(SequenceConfig(), name)}
-    if idle := sorted(said - {"turn", "channels", *corpus.settings}):
+    heeded = (*corpus.settings, *config.shown)
+    if idle := sorted(said.difference(heeded)):
         names = ", ".join(f"sequences.{name}" for name in idle)
-        own = ", ".join(f"sequences.{name}" for name in corpus.settings)
+        own = ", ".join(f"sequences.{name}" for name in heeded)
         raise ConfigError(
             f"{names} is set, but {tree.name} is read as {corpus.name} ({why}), for which that "
             f"means nothing; leave it out. What counts here: {own}"
@@ -157,7 +157,8 @@ def list_source(
 
     sequences: says how pictures are to be turned, and which colour comes first.
 
-    Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have.
+    Raises `ConfigError` as the corpus does, and where actions are asked for that it cannot have, or
+    pictures are to be turned of which there are none.
     """
     if isinstance(corpus, Ego4D) and not with_actions:
         return corpus.listing(tree)  # which keeps it out itself, by the same means

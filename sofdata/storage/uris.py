@@ -10,7 +10,8 @@ Between the parts of a program goes a `Location`; text it becomes only to be sto
     t.parquet#row=3&column=v        a value of a binary column, see `sofdata.storage.archives.cells`
     clips-??.zip#unpacked#bytes=0-9 a member of the tar that parts make up, see `archives.tars`
     demo.hdf5#sequence=hdf5:obs/eye a sequence of pictures in a file, see `video.sequences`
-    rgb/P01_01/#sequence=frames:    and one in a folder, of which all files make one input
+    rgb/P01_01/#sequence=frames:    and one in a folder, of which all files make one input; the
+                                    source itself is ./
     quoted:file%3A///etc/a.mp4      a file of the source whose name would be read as one of those
     quoted+s3%3A//bucket/a%23bytes%3D1-2         and so one that lies elsewhere
 
@@ -30,6 +31,7 @@ NAME, AWAY = "quoted:", "quoted+"
 _PART = re.compile(r"#bytes=(\d+)-(\d+)\Z")
 _CELL = re.compile(r"#row=(\d+)&column=([^#&/]+)\Z")
 SEQUENCE = "#sequence="
+SOURCE = "./"  # the folder that is the source itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def from_root(uri: str, root: str) -> str:
     found = parse(uri)
     if found.elsewhere and ("://" in found.file or found.file.startswith("/")):
         return uri
-    return replace(found, file=f"{root.rstrip('/')}/{found.file}", elsewhere=True).uri
+    below = "" if found.file == SOURCE else found.file
+    return replace(found, file=f"{root.rstrip('/')}/{below}", elsewhere=True).uri
 
 
 def leads_away(text: str) -> bool:

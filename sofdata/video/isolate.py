@@ -229,7 +229,7 @@ class DecoderProcess:
             header = json.loads(bytes(self._read(head, deadline)))
             if header["kind"] != "beat":  # one may come late, after the end
                 self._is_idle = header["kind"] in ("end", "error")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise self.protocol_error() from None
         return header, self._read(payload, deadline)
 
@@ -385,7 +385,7 @@ class IsolatedFrames:
             self.is_sound = header.get("is_sound") is True
             rgb = np.frombuffer(payload, np.uint8).reshape(header["shape"])
             return Frames(rgb, np.array(header["pts_s"], np.float64))
-        except (KeyError, TypeError, ValueError, ContractError):
+        except (KeyError, OverflowError, TypeError, ValueError, ContractError):
             raise self._process.protocol_error() from None
 
     def _end(self, header: dict[str, Any]) -> None:

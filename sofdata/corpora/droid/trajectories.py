@@ -15,7 +15,6 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
-from sofdata.video.sequences.film import read_times_ms, times_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,8 @@ def _checked(found: object) -> Steps | str:
 
 
 def _clock(found: Mapping[str, Any]) -> Clock:
+    from sofdata.video.sequences.film import read_times_ms
+
     step_ms, times = int(found["step_ms"]), str(found["times"])
     read_times_ms(step_ms, times)  # or it raises
     return Clock(str(found["path"]), int(found["first"]), step_ms, times)
@@ -86,5 +87,7 @@ def _clock(found: Mapping[str, Any]) -> Clock:
 
 def stamped_clock(tree: Tree, item: Item) -> Clock | None:
     """The clock of a video whose frames have times beside it, where these make sense."""
+    from sofdata.video.sequences.film import times_text
+
     listed = read_stamps(tree, item)
     return Clock("", listed[0], *times_text(np.array(listed, np.int64))) if listed else None

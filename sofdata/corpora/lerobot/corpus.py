@@ -38,6 +38,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from sofdata.corpora.base import Ignored, Listing, count_ignored, counted, is_hidden, suffix
+from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.lerobot.actions import (
@@ -67,6 +68,11 @@ class LeRobot:
     name = "lerobot"
     summary = "LeRobot datasets v2.0 to v3.0, videos and pictures: meta/info.json; --with-actions"
     example = "sofdata ingest lerobot_dataset DEST --with-actions"
+    settings = ()  # rows state their times; datasets that keep pictures may have them upside down
+
+    def configured(self, config: SequenceConfig) -> LeRobot:
+        """As it is: nothing has to be said of its times."""
+        return self
 
     def detect(self, tree: Tree) -> str:
         return f"LeRobot: {INFO}" if tree.exists(INFO) else ""

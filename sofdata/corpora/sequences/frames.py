@@ -35,7 +35,7 @@ from sofdata.corpora.sequences.names import is_photo, recording_and_camera, show
 from sofdata.corpora.sequences.texts import Texts, read_texts
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location
+from sofdata.storage.uris import SOURCE, Location
 from sofdata.storage.walk import NO_STAMP, Item
 from sofdata.types import Annotations
 from sofdata.video.sequences.names import Numbers, kind_of
@@ -281,7 +281,7 @@ def _recording(each: _Pictures) -> str:
 def _where(each: _Pictures, place: SequencePlace) -> Location:
     if each.tar:
         return replace(each.tar.place, sequence=place.text)
-    return Location(f"{each.folder}/" if each.folder else "./", sequence=place.text)
+    return Location(f"{each.folder}/" if each.folder else SOURCE, sequence=place.text)
 
 
 def _reject(item: Item, problem: str, detail: str) -> Entry:

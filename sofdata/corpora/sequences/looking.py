@@ -6,18 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sofdata.errors import InputError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
-from sofdata.video.isolate import DecoderDied
-from sofdata.video.limits import OverLimit
-from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Budget, RangeFile, Source
-from sofdata.video.sequences.base import Rows
-from sofdata.video.sequences.isolated import RecordReader, own_reader
 from sofdata.video.sequences.place import SequencePlace
+
+if TYPE_CHECKING:  # what decodes is imported where something is looked into
+    from sofdata.video.sequences.base import Rows
+    from sofdata.video.sequences.isolated import RecordReader
 
 READERS = 4  # processes; most of a look is waiting for a disk or a store
 
@@ -41,6 +40,8 @@ def looks(
 
     A remote file is read in ranges where its store gives any, else it is copied for the look.
     """
+    from sofdata.video.sequences.isolated import RecordReader
+
     ready: SimpleQueue[RecordReader] = SimpleQueue()
     readers = [RecordReader() for _ in range(READERS)]
     for reader in readers:
@@ -73,6 +74,10 @@ def look_into(
     The error names no path: that of a copy is another one each time, and the entry has its own.
     Raises `OSError` where no process can be started, which is no fault of the file.
     """
+    from sofdata.video.isolate import DecoderDied
+    from sofdata.video.limits import OverLimit
+    from sofdata.video.probe import Unusable
+
     reader.launch()
     path = where.file
     try:
@@ -116,5 +121,7 @@ def rows_in(tree: Tree, where: Location, place: SequencePlace) -> Rows:
 
     Raises the `InputError` that the reader of the format does, and what a store raises.
     """
+    from sofdata.video.sequences.isolated import own_reader
+
     with readable(tree, where) as source:
         return own_reader().rows(source, place)

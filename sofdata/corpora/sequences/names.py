@@ -52,8 +52,11 @@ def is_photo(pattern: str) -> bool:
 
 
 def recording_and_camera(folder: str) -> tuple[str, str]:
-    """The folder of a recording, and the camera in it that a folder's own name tells of, or ""."""
+    """The folder of a recording, and the camera in it that a folder's own name tells of, or "".
+
+    "" for the recording, too, where that is the source itself.
+    """
     above, _, name = folder.rpartition("/")
-    if above and _CAMERA.fullmatch(name):
+    if _CAMERA.fullmatch(name):
         return above, name
     return folder, ""

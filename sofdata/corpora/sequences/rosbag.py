@@ -21,7 +21,6 @@ from sofdata.corpora.sequences.topics import Sources, TopicCorpus
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
-from sofdata.video.sequences.bags.db3 import UNFINISHED, unfinished
 
 METADATA = "metadata.yaml"
 ORIGINAL = ".orig.bag"
@@ -107,6 +106,8 @@ def _finished(item: Item, sizes: Mapping[str, int]) -> Item:
 
     On this machine the reader sees that, too; of a remote file it gets that one alone.
     """
+    from sofdata.video.sequences.bags.db3 import UNFINISHED, unfinished
+
     end = next((end for end in UNFINISHED if sizes.get(f"{item.rel}{end}")), "")
     if not end or item.problem:
         return item

@@ -73,10 +73,14 @@ def is_text(name: str) -> bool:
 
 
 def candidates(folders: Iterable[str]) -> list[str]:
-    """Where the text of pictures in one of these folders, or tars without suffix, may be."""
-    places = [place for place in folders if place]
-    inside = [f"{place}/{name}" for place in places for name in _NAMES]
-    return [*inside, *(f"{place}{end}" for place in places for end in sidecars.SUFFIXES)]
+    """Where the text of pictures in one of these folders, or tars without suffix, may be.
+
+    folders: "" for the source itself.
+    """
+    places = [*folders]
+    inside = [f"{place}/{name}".lstrip("/") for place in places for name in _NAMES]
+    beside = [f"{place}{end}" for place in places if place for end in sidecars.SUFFIXES]
+    return [*inside, *beside]
 
 
 def read_texts(tree: Tree, files: Mapping[str, int], wanted: Iterable[Iterable[str]]) -> Texts:

@@ -31,7 +31,6 @@ from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
 from sofdata.video.sequences.formats import FORMATS
-from sofdata.video.sequences.isolated import own_reader
 from sofdata.video.sequences.place import SequencePlace
 
 GOES_ON_S = 1.0  # from the end of a file to the start of the next one of a recording
@@ -111,6 +110,8 @@ class TopicCorpus(ABC):
         return self._list(tree, self.config.actions or self._refuse(tree))
 
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
+        from sofdata.video.sequences.isolated import own_reader
+
         path = ""
         try:
             with tree.local_copy(ref.where) as path:

@@ -26,6 +26,7 @@ def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
         found = " x ".join(map(str, rows.values.shape))
         wanted = f"{ref.rows} x {spec.dimension}"
         raise ActionError(f"{ref.uri}: {found} numbers, where its listing told of {wanted}")
-    if np.any(np.diff(rows.times_s) <= 0):
+    times_s = np.round(ref.start_s + rows.times_s, 6)
+    if not (np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()):
         raise ActionError(f"{ref.uri}: the times of its actions do not increase")
-    return ActionTrack(rows.values, np.round(ref.start_s + rows.times_s, 6), spec.tolerance_s)
+    return ActionTrack(rows.values, times_s, spec.tolerance_s)

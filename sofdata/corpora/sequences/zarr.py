@@ -26,7 +26,7 @@ from sofdata.corpora.sequences.zarr_stores import (
 )
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location
+from sofdata.storage.uris import SOURCE, Location
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
 from sofdata.video.sequences.place import SequencePlace
@@ -173,7 +173,7 @@ def _look(tree: Tree, ignored: Ignored, times: str | None) -> Iterator[_Store]:
         count_ignored(ignored, item)
     places = [
         *(
-            _Store(name.rstrip("/") if name != "./" else "", Location(name))
+            _Store(name.rstrip("/") if name != SOURCE else "", Location(name))
             for name in there.folders
         ),
         *(_Store(item.rel, item.place) for item in there.zips),

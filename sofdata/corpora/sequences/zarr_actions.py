@@ -18,7 +18,6 @@ from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
 from sofdata.video.sequences.base import Rows
-from sofdata.video.sequences.isolated import own_reader
 from sofdata.video.sequences.place import SequencePlace
 
 CLOCK = ("start", "end", "fps", "times", "unit")  # options of pictures that hold for actions, too
@@ -100,6 +99,8 @@ def _rows(tree: Tree, ref: ActionRef) -> Rows:
     where, place = ref.where, SequencePlace.parse(ref.part)
     if tree.is_on_disk(where) or not where.is_folder:
         return rows_in(tree, where, place)
+    from sofdata.video.sequences.isolated import own_reader
+
     paths = [place.name, place.get("times"), *place.get("more").split(MORE)]
     wanted = tuple(f"{path}/" for path in paths if path)
     with some_files(tree, where, lambda rel: rel.startswith(wanted)) as copy:

@@ -9,23 +9,21 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sofdata.corpora.base import suffix
 from sofdata.corpora.sequences.looking import NotRead, look_into
 from sofdata.corpora.sequences.looking import looks as local_looks
-from sofdata.storage.archives.folders import FileInFolder, files_in
-from sofdata.storage.local import storage_errors
-from sofdata.storage.temporary import temporary_folder
+from sofdata.storage.archives.folders import FileInFolder, copy_of, file_in, files_in
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location, local
+from sofdata.storage.uris import SOURCE, Location, local
 from sofdata.storage.walk import Item
-from sofdata.system.threads import in_order
-from sofdata.video.sequences.isolated import RecordReader
+
+if TYPE_CHECKING:
+    from sofdata.video.sequences.isolated import RecordReader
 
 MARKS = (".zarray", ".zgroup", ".zmetadata", "zarr.json")
 DOCUMENTS = (*MARKS, ".zattrs")
@@ -35,7 +33,6 @@ HEAD_BYTES = 4096
 MOST_BYTES = 1 << 20  # of metadata that is looked at before anything else
 SMALL_BYTES = 1 << 24  # of an array that is fetched for a look
 FIRST_CHUNKS = 8  # of one of floats: they show the range
-THREADS = 8
 
 
 @dataclass(slots=True)
@@ -63,7 +60,7 @@ def find_stores(tree: Tree) -> Stores:
         found.zips.append(Item(name, tree.size("")))
         return found
     if any(tree.exists(mark) for mark in MARKS):
-        return Stores(folders=["./"])
+        return Stores(folders=[SOURCE])
     roots: set[str] = set()
     loose: list[Item] = []
     for item in tree.walk():
@@ -165,6 +162,8 @@ def store_looks(
     if not remote:
         yield from local_looks(tree, places, "zarr", options)
         return
+    from sofdata.video.sequences.isolated import RecordReader
+
     with RecordReader() as reader:
         for where in places:
             yield _look(reader, tree, where, options)
@@ -187,18 +186,8 @@ def _look(
 def some_files(tree: Tree, where: Location, wanted: Callable[[str], bool]) -> Iterator[str]:
     """A local copy of those files of a remote folder that are `wanted`, with "/" at its end."""
     files = [file for file in files_in(tree, where) if wanted(file.rel)]
-
-    def fetch(file: FileInFolder) -> None:
-        place = Location(where.file + file.rel, where.elsewhere)
-        tree.download(place, f"{copy}/{file.rel}", file.size_bytes)
-
-    with temporary_folder() as copy:
-        for file in files:
-            with storage_errors(f"write to {copy}"):
-                os.makedirs(os.path.dirname(f"{copy}/{file.rel}"), exist_ok=True)
-        for _ in in_order(fetch, files, THREADS):
-            pass
-        yield f"{copy}/"
+    with copy_of(tree, where, files) as copy:
+        yield copy
 
 
 def _for_a_look(tree: Tree, where: Location, files: list[FileInFolder]) -> set[str]:
@@ -230,7 +219,7 @@ def _is_float(tree: Tree, where: Location, folder: str, names: set[str]) -> bool
     for mark, key in (("zarr.json", "data_type"), (".zarray", "dtype")):
         if prefix + mark in names:
             try:
-                node = json.loads(tree.read(Location(where.file + prefix + mark, where.elsewhere)))
+                node = json.loads(tree.read(file_in(where, prefix + mark)))
                 return str(node.get(key)).lstrip("<>|=").startswith("f")
             except (ValueError, AttributeError, RecursionError):
                 return False

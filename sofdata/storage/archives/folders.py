@@ -17,9 +17,12 @@ from typing import NamedTuple
 from sofdata.storage.folder import Folder, Where
 from sofdata.storage.local import storage_errors
 from sofdata.storage.temporary import temporary_folder
-from sofdata.storage.uris import Location
+from sofdata.storage.uris import SOURCE, Location
+from sofdata.storage.walk import LINKED_FOLDER
 from sofdata.system.threads import in_order
 
+# Zarr keeps what an array is in files whose names begin with a dot.
+KEPT = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 READ_FILES = 16  # of a folder, for its fingerprint
 THREADS = 8
 
@@ -34,15 +37,18 @@ class FileInFolder(NamedTuple):
 def files_in(tree: Folder, where: Location) -> list[FileInFolder]:
     """The files of a folder that are not hidden, sorted. Raises `FileNotFoundError` for none.
 
-    Raises `OSError` for one that cannot be read: without it the folder is not what it was made as.
+    A folder that links lead to once more is gone through once. Raises `OSError` for a file that
+    cannot be read, without which the folder is not what it was made as, and for a name that would
+    lead a copy of it out of the folder, as stores may have it.
     """
     base, prefix = _inside(tree, where)
     found = []
     for item in base.walk(prefix):
         rel = item.rel.removeprefix(f"{prefix}/") if prefix else item.rel
-        if any(
-            part.startswith(".") and len(part) > 1 and part not in KEPT for part in rel.split("/")
-        ):
+        parts = rel.split("/")
+        if ".." in parts:
+            raise OSError(errno.EINVAL, f"{rel}: its name leads out of the folder", where.file)
+        if _is_hidden(parts) or item.problem == LINKED_FOLDER:
             continue
         if item.problem:
             raise OSError(errno.EIO, f"{rel}: {item.detail or item.problem}", where.file)
@@ -50,10 +56,6 @@ def files_in(tree: Folder, where: Location) -> list[FileInFolder]:
     if not found:
         raise FileNotFoundError(errno.ENOENT, "there is no file in this folder", where.file)
     return sorted(found)
-
-
-# Zarr keeps what an array is in files whose names begin with a dot.
-KEPT = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 
 
 def folder_size(tree: Folder, where: Location) -> int:
@@ -83,7 +85,13 @@ def folder_copy(tree: Folder, where: Location) -> Iterator[str]:
     if tree.is_on_disk(where):
         yield tree.path(where)
         return
-    files = files_in(tree, where)
+    with copy_of(tree, where, files_in(tree, where)) as copy:
+        yield copy
+
+
+@contextmanager
+def copy_of(tree: Folder, where: Location, files: list[FileInFolder]) -> Iterator[str]:
+    """A local copy of some files of a folder, with "/" at its end, which is removed after."""
     with temporary_folder() as copy:
         for file in files:
             with storage_errors(f"write to {copy}"):
@@ -101,13 +109,23 @@ def _copy(tree: Folder, where: Location, file: FileInFolder, copy: str) -> None:
     tree.download(_file(where, file), f"{copy}/{file.rel}", file.size_bytes)
 
 
+def _is_hidden(parts: list[str]) -> bool:
+    return any(part.startswith(".") and part != "." and part not in KEPT for part in parts)
+
+
 def _file(where: Location, file: FileInFolder) -> Where:
-    return Location(where.file + file.rel, where.elsewhere)
+    return file_in(where, file.rel)
+
+
+def file_in(where: Location, rel: str) -> Location:
+    """A file by its path below a folder."""
+    folder = "" if where.file == SOURCE else where.file
+    return Location(folder + rel, where.elsewhere)
 
 
 def _inside(tree: Folder, where: Location) -> tuple[Folder, str]:
     """A tree to walk, and the folder in it."""
-    folder = where.file.rstrip("/")
+    folder = "" if where.file == SOURCE else where.file.rstrip("/")
     if not where.elsewhere:
         return tree, folder
     return type(tree)(tree.path(Location(folder, elsewhere=True)), tree.options), ""

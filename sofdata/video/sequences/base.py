@@ -16,15 +16,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.errors import ContractError
-from sofdata.video.probe import Unusable
 from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import RangeFile, Source
+
+if TYPE_CHECKING:
+    from sofdata.video.probe import Unusable
 
 # A picture as a file holds it: an encoded one (JPEG, PNG, ...), uint8 [H,W,3] of RGB or [H,W] of
 # grey, or a frame of PyAV. None: it cannot be had; a `DamagedImage` says why.
@@ -112,6 +114,8 @@ class _Ranges(io.RawIOBase):
 
 def at_rate(count: int, fps: float) -> NDArray[np.float64]:
     """Times float64 [count] of pictures at a constant rate. Raises `Unusable` for no rate."""
+    from sofdata.video.probe import Unusable
+
     if not 0 < fps < 1e5:
         raise Unusable("no_times", f"{fps:g} frames a second is no rate")
     return np.arange(count, dtype=np.float64) / fps
@@ -119,4 +123,6 @@ def at_rate(count: int, fps: float) -> NDArray[np.float64]:
 
 def damaged(what: str) -> Unusable:
     """The error for a file that is not what its format says. what: a sentence."""
+    from sofdata.video.probe import Unusable
+
     return Unusable("damaged", what)

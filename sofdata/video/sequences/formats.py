@@ -6,13 +6,15 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sofdata.errors import ContractError, DecodeError
 from sofdata.system.extras import install, missing
-from sofdata.video.ranges import Source
-from sofdata.video.sequences.base import Rows, Sequence
 from sofdata.video.sequences.place import SequencePlace
+
+if TYPE_CHECKING:
+    from sofdata.video.ranges import Source
+    from sofdata.video.sequences.base import Rows, Sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ DECODERS = {
 }
 OPENED = tuple(name for name in DECODERS if name != "MPO")  # which its reader of JPEG finds
 _EXIF_ORIENTATION = 0x0112
+# What a PNG calls those of its parts that may say how it is to be turned.
+_TURNED_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # Exif 2.32, 4.6.4: what makes a stored picture upright.
 _TURNS = {
     1: UPRIGHT,
@@ -83,11 +85,17 @@ def _header(data: bytes) -> tuple[str, tuple[int, int], Orientation]:
             warnings.catch_warnings(action="ignore"),  # on its size, which is judged later
             Image.open(io.BytesIO(data), formats=OPENED) as found,
         ):
-            turn = _TURNS.get(found.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
-            return str(found.format), found.size, turn
+            return str(found.format), found.size, _turn(found, data)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         what = "is no picture that can be read" if data else "holds no byte"
         raise DamagedImage(f"{what} ({type(error).__name__})") from None
+
+
+def _turn(found: Any, data: bytes) -> Orientation:
+    """How a picture has to be turned. Pillow unpacks a whole PNG to see what lies behind it."""
+    if found.format == "PNG" and not any(part in data for part in _TURNED_PNG):
+        return UPRIGHT
+    return _TURNS.get(found.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
 
 
 def _decoded(data: bytes, max_pixels: int | None) -> Picture:
@@ -119,6 +127,8 @@ def _raw(image: NDArray[np.uint8], max_pixels: int | None) -> Any:
     from av import VideoFrame
 
     height, width = image.shape[:2]
+    if not height or not width:
+        raise DamagedImage(f"a picture of {width}x{height} px")
     if max_pixels is not None and width * height > max_pixels:
         raise Unusable("too_large", size_message(width, height, 8, max_pixels))
     kind = "gray" if image.ndim == 2 else "rgb24"

@@ -49,7 +49,7 @@ class RecordReader:
         _, payload = self._ask(source, {"look": format, "options": dict(options or {})})
         try:
             return json.loads(bytes(payload))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._process.protocol_error() from None
 
     def rows(self, source: Source, place: SequencePlace) -> Rows:
@@ -60,7 +60,7 @@ class RecordReader:
             values = np.frombuffer(payload, "<f4", count * size).reshape(count, size)
             times_s = np.frombuffer(payload, "<f8", count, 4 * count * size)
             return Rows(values.astype(np.float32), times_s.astype(np.float64))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             raise self._process.protocol_error() from None
 
     def _ask(self, source: Source, wanted: dict[str, Any]) -> tuple[dict[str, Any], memoryview]:

@@ -40,6 +40,8 @@ class PacketPictures:
         """The number of the first picture that can be decoded; `count` where none can."""
         while not self._shown and self._position < self._count:
             self._feed()
+        if not self._shown:
+            self._drain()
         return min(self._shown, default=self._count)
 
     def why(self, number: int) -> str:
@@ -51,6 +53,7 @@ class PacketPictures:
         self._codec = ""
         self._position = 0  # of the next packet
         self._last = -1  # number of the last picture that came out
+        self._is_drained = False
         self._is_prompt = False  # whether each packet so far has shown its picture at once
         self._kept_from = 0  # what came out from this number on is kept
         self._shown: dict[int, Any] = {}
@@ -63,6 +66,8 @@ class PacketPictures:
         end = min(self._count, number + 1 + LOOK_AHEAD)
         while self._position < end and self._last < number and number not in self._errors:
             self._feed()
+        if number not in self._shown and self._position == self._count:
+            self._drain()
         if number not in self._shown:
             return DamagedImage(f"{self._codec or 'a packet'}: {self.why(number)}")
         return self._shown[number]
@@ -94,6 +99,24 @@ class PacketPictures:
             self._is_prompt = True
         elif self._is_prompt:
             self._failed(number, "it shows nothing")
+
+    def _drain(self) -> None:
+        """Have the decoder show what it keeps back after the last packet, as where its stream says
+        that pictures may be reordered though none is.
+        """
+        import av
+
+        if self._decoder is None or self._is_drained:
+            return
+        self._is_drained = True
+        try:
+            frames = self._decoder.decode(None)
+        except MemoryError:
+            raise
+        except (av.FFmpegError, ValueError):
+            return
+        for frame in frames:
+            self._show(frame)
 
     def _show(self, frame: Any) -> None:
         if frame.pts is None or frame.is_corrupt:

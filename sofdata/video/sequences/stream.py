@@ -10,7 +10,6 @@ Two options of a place are heeded here, for all formats: `turn`, "flip" or "rota
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,27 +121,27 @@ class SequenceStream:
 
     def _sampled(self, taken: _Taken) -> Iterator[Sample]:
         """The samples, once more from where one could not be had."""
-        good = np.ones(len(self._times_s), bool)
+        left = _Left(len(self._times_s))
         while True:
             asked: deque[int] = deque()  # a reader may look ahead
-            for image in self._sequence.images(self._wanted(good, taken, asked)):
+            for image in self._sequence.images(self._wanted(left, taken, asked)):
                 number = asked.popleft()
                 try:
                     found = picture(image, self.config.max_pixels)
                 except DamagedImage as error:
-                    good[number] = False
+                    left.remove(number)
                     taken.errors.append(str(error))
                     break
                 PROGRESS.frames += 1
                 taken.sizes.add((found.frame.width, found.frame.height))
                 sample = float(self._times_s[number]), self._convert(found)
                 taken.times_s.append(sample[0])
-                taken.next_number = number + 1
+                taken.last = number
                 yield sample
             else:
                 return
 
-    def _wanted(self, good: NDArray[np.bool_], taken: _Taken, asked: deque[int]) -> Iterator[int]:
+    def _wanted(self, left: _Left, taken: _Taken, asked: deque[int]) -> Iterator[int]:
         """The numbers that are sampled of those that may be good, after the last that was taken.
 
         One by one, lest each that fails costs a look at all that follow. asked: grows by each.
@@ -151,8 +150,8 @@ class SequenceStream:
         sampler: StepSampler[int] = StepSampler(
             sampling.step_s, sampling.span_s, sampling.hidden_s, taken.last_s
         )
-        for number in range(taken.next_number, len(good)):
-            kept = sampler.offer(float(self._times_s[number]), number) if good[number] else []
+        for number in left.after(taken.last):
+            kept = sampler.offer(float(self._times_s[number]), number)
             asked.extend(at for _, at in kept)
             yield from (at for _, at in kept)
         kept = sampler.finish()
@@ -196,6 +195,8 @@ class SequenceStream:
         if taken.errors:
             what = f"{self.path}: no picture can be read, {len(taken.errors)} fail"
             return DecodeError(f"{what}: {taken.errors[0]}")
+        if not np.isfinite(self._times_s).any():
+            return Unusable("no_times", f"{self.path}: of no picture the time is known")
         if self.sampling.hidden_s:
             return Unusable("redacted", f"{self.path}: all that is shown is redacted")
         return Unusable("no_frames", f"{self.path}: no picture lies in the span")
@@ -221,19 +222,45 @@ class _Shown:
 class _Taken:
     """What has come so far.
 
-    times_s, sizes: of the samples. errors: on pictures that failed. next_number: the first picture
-    after the last that was taken.
+    times_s, sizes: of the samples. errors: on pictures that failed. last: the number of the picture
+    that was taken last, -1 for none.
     """
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
         self.errors: list[str] = []
         self.sizes: set[tuple[int, int]] = set()
-        self.next_number = 0
+        self.last = -1
 
     @property
     def last_s(self) -> float | None:
         return self.times_s[-1] if self.times_s else None
+
+
+class _Left:
+    """The numbers of pictures that have not failed, of which it takes the same time to go on from
+    one to the next whatever lies between: after a disk was full thousands in a row may be empty.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        # Of each number the ones before and after it, from the place before the first one on.
+        self._before = np.arange(-1, count + 1)
+        self._next = np.arange(1, count + 3)
+
+    def after(self, number: int) -> Iterator[int]:
+        """Those behind one that has not failed, or behind -1."""
+        place = int(self._next[number + 1])
+        while place <= self._count:
+            yield place - 1
+            place = int(self._next[place])
+
+    def remove(self, number: int) -> None:
+        """Leave one out from now on."""
+        place = number + 1
+        before, following = int(self._before[place]), int(self._next[place])
+        self._next[before] = following
+        self._before[following] = before
 
 
 def _undated(times_s: NDArray[np.float64]) -> int:
@@ -255,5 +282,6 @@ def _pace(times_s: NDArray[np.float64]) -> tuple[float, float]:
     steps = np.diff(times_s)
     steps = steps[steps > 0]
     usual_s = float(np.median(steps)) if len(steps) else 0.0
-    lasts_s = float(np.nanmax(times_s) - np.nanmin(times_s))
-    return 1 / usual_s if usual_s else 0.0, lasts_s if math.isfinite(lasts_s) else 0.0
+    known_s = times_s[np.isfinite(times_s)]
+    lasts_s = float(known_s.max() - known_s.min()) if len(known_s) else 0.0
+    return 1 / usual_s if usual_s else 0.0, lasts_s

@@ -23,7 +23,8 @@ from sofdata.video.sequences.place import SequencePlace
 
 UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}  # decimal places
 MOST_BYTES = 1 << 26  # of a list of times
-SLOWEST_S = 5.0  # between two pictures; what is slower is no film, and mostly in another unit
+# Between two pictures; what is slower or faster is no film, and mostly in another unit.
+SLOWEST_S, FASTEST_S = 5.0, 1e-4
 EPOCH_S = 1e6  # times beyond count from another day than that of the recording
 UNEVEN = 0.1  # share of the usual step by which numbers may miss a multiple of it
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?")
@@ -96,7 +97,7 @@ def read_times(data: bytes, unit: str = "s") -> NDArray[np.float64]:
 def _check_unit(times_s: NDArray[np.float64], unit: str) -> None:
     steps = np.diff(times_s[np.isfinite(times_s)])
     usual_s = float(np.median(steps)) if len(steps) else 0.0
-    if abs(usual_s) > SLOWEST_S:
+    if usual_s and not FASTEST_S <= abs(usual_s) <= SLOWEST_S:
         raise Unusable(
             "no_times",
             f"the times are {usual_s:g} s apart, which is no film; if they are in ms, us or ns, "

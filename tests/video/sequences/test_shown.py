@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from sofdata.corpora.base import Listing
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
+from sofdata.corpora.registry import find_corpus, list_source
 from sofdata.corpora.sequences.shown import shown_as
-from sofdata.errors import ContractError
+from sofdata.errors import ConfigError, ContractError
+from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location, parse
 from sofdata.video.config import VideoConfig
 from sofdata.video.sampling import Sampling
@@ -20,6 +22,8 @@ from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.stream import SequenceStream
 from tests.conformance.barcode import TURNS, draw, read
 from tests.helpers import ingest
+from tests.lerobot_pictures import write_pictures
+from tests.lerobots import grey_episodes, write_v2
 from tests.sequences import HEIGHT, WIDTH, image_bytes, samples
 
 
@@ -80,3 +84,30 @@ def test_an_unknown_turn_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, draw(7, WIDTH, HEIGHT))
     with pytest.raises(ContractError, match="unknown turn"):
         shown(tmp_path, turn="left")
+
+
+def test_settings_that_nothing_heeds_are_refused_and_videos_beside_pictures_are_told() -> None:
+    place = SequencePlace.of("frames", "*.jpg", fps=5.0).text
+    pictures, video = Entry("a", Location("a/", sequence=place).uri, 1), Entry("b", "b.mp4", 1)
+    lost = Entry("c", "c.mp4", 1, problem="missing")
+    config = SequenceConfig(turn="flip")
+    found = shown_as(Listing.of([pictures, video, lost], {}), config)
+    assert found.notes == ("sequences.turn means nothing for 1 video files beside the pictures",)
+    with pytest.raises(ConfigError, match=r"sequences\.turn is set, but all .* video files"):
+        shown_as(Listing.of([video, lost], {}), config)
+    assert shown_as(Listing.of([lost], {}), config).notes == ()
+
+
+def test_pictures_of_lerobot_may_be_turned_and_its_videos_not(tmp_path: Path) -> None:
+    source = Tree(str(write_pictures(tmp_path / "p")))
+    config = SequenceConfig(turn="flip")
+    corpus, _ = find_corpus(source, sequences=config)
+    found = list_source(corpus, source, with_actions=False, sequences=config)
+    assert {
+        SequencePlace.parse(parse(each.uri).sequence).get("turn") for each in found.entries
+    } == {"flip"}
+    with pytest.raises(ConfigError, match=r"sequences\.fps is set, .*lerobot.*counts here: .*turn"):
+        find_corpus(source, sequences=SequenceConfig(fps=5))
+    films = Tree(str(write_v2(tmp_path / "v", grey_episodes())))
+    with pytest.raises(ConfigError, match="video files"):
+        list_source(find_corpus(films, sequences=config)[0], films, False, sequences=config)

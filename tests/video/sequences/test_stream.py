@@ -14,7 +14,7 @@ from sofdata.video.config import VideoConfig
 from sofdata.video.isolate import DecoderProcess
 from sofdata.video.limits import LimitConfig
 from sofdata.video.probe import Unusable
-from sofdata.video.sampling import Sampling
+from sofdata.video.sampling import Sampling, StepSampler
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.stream import SequenceStream
 from tests.conformance.barcode import draw, read
@@ -78,6 +78,27 @@ def test_a_damaged_picture_costs_itself_alone(tmp_path: Path, damage: str) -> No
     assert stream.report.salvaged.startswith("1 pictures cannot be read")
 
 
+def test_pictures_of_a_full_disk_are_looked_at_once_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames(tmp_path, [*range(10), *range(1510, 1520)])
+    for number in range(10, 1510):
+        (tmp_path / f"frame_{number:06d}.jpg").write_bytes(b"")
+    offered = 0
+    offer = StepSampler.offer
+
+    def counted(self: StepSampler[int], pts_s: float, item: int) -> list[tuple[float, int]]:
+        nonlocal offered
+        offered += 1
+        return offer(self, pts_s, item)
+
+    monkeypatch.setattr(StepSampler, "offer", counted)
+    stream = opened(tmp_path, step_s=0.3)
+    assert numbers_of(stream)[:4] == [0, 3, 6, 9]
+    assert stream.report.decode_errors == 1499  # the first lies too near the one before it
+    assert offered < 5 * 1520  # and not for each the ones before it
+
+
 def test_times_may_be_given_and_those_that_go_back_are_left_out(tmp_path: Path) -> None:
     write_frames(tmp_path, range(6))
     (tmp_path / "times.txt").write_text("0.0\n0.1\n0.2\n0.15\n0.4\nnan\n")
@@ -85,6 +106,15 @@ def test_times_may_be_given_and_those_that_go_back_are_left_out(tmp_path: Path) 
     stream = opened(tmp_path, place, step_s=0.1)
     assert numbers_of(stream) == [0, 1, 2, 4]
     assert stream.report.frames_undated == 2
+
+
+def test_where_no_time_is_known_that_is_the_reason(tmp_path: Path) -> None:
+    write_frames(tmp_path, range(3))
+    (tmp_path / "times.txt").write_text("nan\n" * 3)
+    place = SequencePlace.of("frames", "frame_*.jpg", times="times.txt")
+    with pytest.raises(Unusable, match="of no picture the time is known") as error:
+        list(opened(tmp_path, place))
+    assert error.value.reason == "no_times"
 
 
 def test_a_list_of_times_of_another_length_is_an_error(tmp_path: Path) -> None:

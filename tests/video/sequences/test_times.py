@@ -65,6 +65,12 @@ def test_what_is_no_list_of_times_is_said(text: bytes, message: str) -> None:
     assert error.value.reason == "no_times"
 
 
+def test_times_in_too_small_a_unit_are_said_too() -> None:
+    with pytest.raises(Unusable, match=r"3\.3e-08 s apart.*sequences.unit=ms"):
+        read_times(b"0\n33\n66\n100\n", "ns")
+    assert read_times(b"0\n0.001\n0.002\n").tolist() == [0, 0.001, 0.002]  # a fast camera
+
+
 def test_a_list_may_have_the_times_of_missing_pictures_too() -> None:
     found = timeline([1, 2, 5], LISTED, b"0\n0.1\n0.2\n0.3\n0.7\n")
     assert found.times_s.tolist() == [0, 0.1, 0.7]
