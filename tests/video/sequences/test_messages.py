@@ -12,7 +12,8 @@ from mcap_protobuf.schema import build_file_descriptor_set
 from numpy.typing import NDArray
 
 from sofdata.video.sequences.images import DamagedImage, picture
-from sofdata.video.sequences.messages import Packet, UnfitMessage, known_type, refused_pictures
+from sofdata.video.sequences.messages import Packet, known_type, refused_pictures
+from sofdata.video.sequences.numbers import UnfitMessage
 from sofdata.video.sequences.wire import DamagedMessage
 from tests.conformance.barcode import draw, read
 from tests.robots import (
