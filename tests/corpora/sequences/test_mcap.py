@@ -17,7 +17,7 @@ from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
-from sofdata.video.sequences.mcaprecords import CHUNK, Record, records
+from sofdata.video.sequences.mcaps.records import CHUNK, Record, records
 from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest, sofdata
 from tests.mcaps import (

@@ -21,8 +21,8 @@ from sofdata.video.ranges import RangeFile
 from sofdata.video.sampling import Sampling
 from sofdata.video.sequences import mcap
 from sofdata.video.sequences.isolated import RecordReader
-from sofdata.video.sequences.mcapfile import Recording
-from sofdata.video.sequences.mcaprecords import Damage, records
+from sofdata.video.sequences.mcaps.recording import Recording
+from sofdata.video.sequences.mcaps.records import Damage, records
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.stream import SequenceStream
 from tests.mcaps import (
@@ -364,8 +364,8 @@ def test_a_bomb_is_unpacked_no_further_than_it_says_and_never_held(tmp_path: Pat
 def test_a_message_larger_than_any_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sofdata.video.sequences.mcapfile.MOST_MESSAGE_BYTES", 20_000)
-    monkeypatch.setattr("sofdata.video.sequences.mcap.MOST_MESSAGE_BYTES", 20_000)
+    monkeypatch.setattr("sofdata.video.sequences.mcaps.index.MOST_MESSAGE_BYTES", 20_000)
+    monkeypatch.setattr("sofdata.video.sequences.mcaps.look.MOST_MESSAGE_BYTES", 20_000)
     given = images(range(10))
     data = ros_message(2, IMAGE, time_ns=1, format="jpeg", data=array(bytes(30_000)))
     given[4] = Say("/cam", IMAGE, data, given[4].ns)

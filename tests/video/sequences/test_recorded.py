@@ -9,15 +9,15 @@ import pytest
 
 from sofdata.errors import ContractError, DecodeError
 from sofdata.video.probe import Unusable
-from sofdata.video.sequences.images import DamagedImage, picture
-from sofdata.video.sequences.messages import known_type
-from sofdata.video.sequences.recorded import (
+from sofdata.video.sequences.clocks import (
     NOT_SET,
     MessageTimes,
-    RecordedPictures,
     clocked,
     on_clock_of,
 )
+from sofdata.video.sequences.images import DamagedImage, picture
+from sofdata.video.sequences.messages import known_type
+from sofdata.video.sequences.recorded import RecordedPictures
 from tests.conformance.barcode import read
 from tests.robots import proto, video_packets
 
