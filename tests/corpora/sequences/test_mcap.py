@@ -30,23 +30,15 @@ from tests.mcaps import (
     images,
     numbers,
     said,
+    twists,
     video,
     write,
 )
-from tests.robots import array, ros_message, twist, written
+from tests.robots import array, ros_message, twist
 from tests.sequences import samples, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 CMD = SequenceConfig(actions="/cmd_vel")
-
-
-def twists(count: int, hz: float = 20.0) -> list[Say]:
-    """Commands of which the first number says when: 0, 1, 2, ... at `hz`."""
-
-    def one(place: int) -> tuple[str, bytes]:
-        return "geometry_msgs/msg/Twist", written(2, twist([place, 0, 0, 0, 0, -place]))
-
-    return numbers(one, count, "/cmd_vel", hz)
 
 
 @pytest.fixture

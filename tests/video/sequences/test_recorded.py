@@ -12,6 +12,7 @@ from sofdata.video.probe import Unusable
 from sofdata.video.sequences.clocks import (
     NOT_SET,
     MessageTimes,
+    as_int64,
     clocked,
     on_clock_of,
 )
@@ -64,6 +65,31 @@ def test_a_stamp_that_stands_still_now_and_then_is_a_stamp_all_the_same() -> Non
     assert np.diff(found.times_s()).min() == 0  # which sampling leaves out, and counts
 
 
+def test_a_stamp_of_0_beside_dates_was_never_set() -> None:
+    """A driver that had no time yet: the video does not begin in 1970."""
+    log = [1.7e9 + each / 10 for each in range(20)]
+    stamp: list[float | None] = [0.0, *(each - 0.03 for each in log[1:])]
+    found = clocked(times(log, stamp))
+    assert found.clock == "log"
+    assert found.times_s()[[0, 1, 19]].tolist() == pytest.approx([0, 0.1, 1.9])
+    assert found.doubt.startswith("of its 20 stamps 1 are not set and 0 go back")
+    asked = clocked(times(log, stamp), "stamp").times_s()
+    assert np.isnan(asked[0])
+    assert asked[[1, 19]].tolist() == pytest.approx([0, 1.8])
+
+
+def test_it_is_told_why_stamps_do_not_count_of_which_most_are_good() -> None:
+    log = [each / 10 for each in range(1, 9)]
+    back: list[float | None] = [*log[:6], log[3], log[7]]
+    assert clocked(times(log, back)).doubt == (
+        "of its 8 stamps 0 are not set and 1 go back in the order of the log; the log's times "
+        "count, unless sequences.clock says otherwise"
+    )
+    assert clocked(times(log, back), "log").doubt == ""
+    assert clocked(times(log, [None] * 8)).doubt == ""
+    assert clocked(times(log, [0.0] * 8)).doubt == ""
+
+
 def test_messages_come_in_the_order_of_the_log() -> None:
     found = clocked(times([1.0, 1.2, 1.1, 1.3], [5.0, 5.2, 5.1, 5.3]))
     assert found.order.tolist() == [0, 2, 1, 3]
@@ -109,6 +135,15 @@ def test_actions_are_put_on_the_clock_of_the_pictures() -> None:
         on_clock_of(clocked(far), bare, far, "/cmd")
     with pytest.raises(Unusable, match=r"sequences\.clock=log"):
         on_clock_of(clocked(far), times([1.5, 2.5], [1.4, 2.4]), far, "/cmd")
+
+
+def test_times_that_no_int64_holds_do_not_upset_the_others() -> None:
+    near = times([1.0, 2.0, 3.0], [0.9, 1.9, 2.9])
+    near.log[2] = NOT_SET
+    bare = times([1.5, 2.5])
+    assert on_clock_of(clocked(near), bare, near, "/cmd").clock == "log"
+    assert as_int64(1 << 62) == as_int64(-(1 << 70)) == NOT_SET
+    assert as_int64(5) == 5
 
 
 def pictures(kind: str, packets: Sequence[bytes | None]) -> RecordedPictures:
