@@ -356,6 +356,12 @@ def test_split_bags_whose_names_say_when_each_began_are_one_recording(tmp_path: 
     }
 
 
+def test_of_several_topics_of_texts_the_one_that_speaks_first_counts(tmp_path: Path) -> None:
+    said = [*texts("/instruction", [(3, "late")]), *texts("/task", [(1, "first")])]
+    write_bag1(tmp_path / "a.bag", [*jpegs("/eye", range(5)), *said])
+    assert only(tmp_path).text == "first"
+
+
 def test_a_bag_of_ros_1_in_the_folder_of_one_of_ros_2_is_read_as_well(tmp_path: Path) -> None:
     bag = write_bag2(tmp_path / "a", jpegs("/eye", range(5)))
     write_bag1(bag / "before.bag", jpegs("/hand", range(5)))
