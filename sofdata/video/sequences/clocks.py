@@ -13,7 +13,8 @@ A stamp of 0 beside others that show the date was never set.
 Where the lengths of the two differ by more than a factor of `MOST_OFF`, as where a recording was
 converted or played slowly, that is told with the video. `clock` of the place, "stamp", "log" or
 "publish", takes one without asking. Times are counted from the first picture. Messages are put into
-the order of logging first, whatever the order in the file.
+the order of logging first, whatever the order in the file, which is told where it is another by
+`MOST_APART_S` or more.
 """
 
 from __future__ import annotations
@@ -102,8 +103,20 @@ def clocked(times: MessageTimes, clock: str = "") -> Clocked:
     if given := next((name for name in CLOCKS if name == clock), None):
         return Clocked(order, in_order[given], given)
     chosen = _fitting(in_order)
-    doubt = _doubt(in_order["stamp"], in_order["log"], chosen)
-    return Clocked(order, in_order[chosen], chosen, doubt)
+    doubts = _doubt(in_order["stamp"], in_order["log"], chosen), set_back(times.log)
+    return Clocked(order, in_order[chosen], chosen, "; ".join(filter(None, doubts)))
+
+
+def set_back(log: NDArray[np.int64]) -> str:
+    """What is odd about times of the log in the order of a file, "" if nothing."""
+    known = log[log != NOT_SET]
+    back_s = float((np.maximum.accumulate(known) - known).max(initial=0)) / NS
+    if back_s < MOST_APART_S:
+        return ""
+    return (
+        f"its messages lie in the file up to {back_s:.1f} s out of the order of the log, by which "
+        "they are put; a clock that was set back while it was recorded would mix them"
+    )
 
 
 def as_int64(ns: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.sequences.base import Rows, damaged
@@ -37,6 +38,7 @@ MOST_TEXTS = 4096
 MOST_CHARACTERS = 4096
 MOST_TEXT_BYTES = 1 << 20
 MOST_NAMED = 64  # topics that may be actions
+RATE_STEPS = 8
 NS = 1e9
 _MOST_SENTENCES = 5
 
@@ -139,11 +141,16 @@ class TextsSaid:
 def rate_of(stretches: Iterable[Any]) -> float:
     """Messages a second by the median of the steps between them, 0 where there are none.
 
-    stretches: times of the log, ns.
+    A step is the mean of `RATE_STEPS`: a network brings messages in bursts. stretches: times of the
+    log, ns; those of one time count once.
     """
-    steps = np.concatenate([np.diff(np.sort(np.array(each, np.float64))) for each in stretches])
-    steps = steps[steps > 0]
+    steps = np.concatenate([_steps(np.unique(np.array(each, np.float64))) for each in stretches])
     return round(NS / float(np.median(steps)), 3) if len(steps) else 0.0
+
+
+def _steps(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    count = min(RATE_STEPS, len(times) - 1)
+    return (times[count:] - times[:-count]) / count if count > 0 else times[:0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -407,6 +407,15 @@ def test_foxgloves_pictures_in_protobuf_are_read_in_bags_too(tmp_path: Path) -> 
     assert sequence.damage[1][0].startswith("of its 6 stamps 1 are not set")
 
 
+def test_a_bag_whose_clock_was_set_back_says_so(tmp_path: Path) -> None:
+    bag = write_bag2(tmp_path / "a", jpegs("/eye", range(30)))
+    with sqlite3.connect(bag / "a.db3") as db:
+        db.execute("UPDATE messages SET timestamp = timestamp - 1500000000 WHERE id > 20")
+    db.close()
+    index = Bag2(f"{bag}/").index(["/eye"])["/eye"]
+    assert index.words[0].startswith("a.db3: its messages lie in the file up to 1.4 s out of the ")
+
+
 def without_index(data: bytes) -> bytes:
     """A bag as it is while it is recorded."""
     where = data.index(b"index_pos=") + len("index_pos=")

@@ -259,3 +259,16 @@ def test_a_look_tells_nothing_of_a_chunk_that_fails_its_checksum(tmp_path: Path)
     assert cam["first_ns"] == (image(0, at=lost / 10).ns, image(0, at=lost / 10).ns - LATENCY_NS)
     assert [each["text"] for each in found["texts"]] == ["two"]
     assert "checksum" in found["damage"][0]
+
+
+@pytest.mark.parametrize("settings", [{}, BARE])
+def test_a_topic_of_which_all_fails_its_checksum_is_told(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    stored = {**settings, "compression": COMPRESSION["none"], "chunk_size": 1 << 20}
+    path = write(tmp_path / "a.mcap", images(range(20)), **stored)
+    ((start, length),) = chunks(path)
+    spoil(path, start + length - 200)
+    found = topic(path)
+    assert found["codec"] == found["left_out"] == ""
+    assert "fails its checksum" in found["why"]

@@ -19,6 +19,7 @@ from sofdata.video.sequences.clocks import (
 from sofdata.video.sequences.images import DamagedImage, picture
 from sofdata.video.sequences.messages import known_type
 from sofdata.video.sequences.recorded import RecordedPictures
+from sofdata.video.sequences.topics import rate_of
 from tests.conformance.barcode import read
 from tests.robots import proto, video_packets
 
@@ -144,6 +145,26 @@ def test_times_that_no_int64_holds_do_not_upset_the_others() -> None:
     assert on_clock_of(clocked(near), bare, near, "/cmd").clock == "log"
     assert as_int64(1 << 62) == as_int64(-(1 << 70)) == NOT_SET
     assert as_int64(5) == 5
+
+
+def test_a_clock_that_was_set_back_is_told() -> None:
+    """Its pictures cannot be told from those that were written late, and would be mixed."""
+    log = [*(each / 10 for each in range(10, 40)), *(each / 10 for each in range(25, 60))]
+    given = times(log, log)
+    assert clocked(given).doubt.startswith("its messages lie in the file up to 1.4 s out of the")
+    assert clocked(given, "log").doubt == ""
+    late = [1.0, 1.2, 1.1, 1.3]
+    assert clocked(times(late, late)).doubt == ""
+
+
+@pytest.mark.parametrize("burst", [1, 2, 4])
+def test_a_rate_is_that_of_messages_that_come_in_bursts(burst: int) -> None:
+    """Twenty a second, kept back by a network and logged several at almost one time."""
+    ns = [(each // burst * burst) * 50_000_000 + each % burst * 1000 for each in range(200)]
+    assert rate_of([ns]) == pytest.approx(20, rel=0.01)
+    assert rate_of([ns[:80], ns[120:]]) == pytest.approx(20, rel=0.01)
+    assert rate_of([ns[:3]]) > 0
+    assert rate_of([ns[:1], []]) == rate_of([[5, 5, 5]]) == 0
 
 
 def pictures(kind: str, packets: Sequence[bytes | None]) -> RecordedPictures:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.video.sequences.clocks import set_back
 from sofdata.video.sequences.topics import several_types
 
 # A picture of 100 megapixels in three bytes each has 286 MiB; a length beyond this is no message.
@@ -100,7 +101,7 @@ class IndexParts:
             return Index(nothing, nothing.reshape(0, WIDTH), self.lost, tuple(self.words))
         times_ns, places = np.concatenate(self.times_ns), np.concatenate(self.places)
         order = np.argsort(times_ns, kind="stable")
-        words = tuple(dict.fromkeys(self.words))
+        words = tuple(dict.fromkeys(filter(None, [*self.words, set_back(times_ns)])))
         return Index(times_ns[order], places[order], self.lost, words)
 
 

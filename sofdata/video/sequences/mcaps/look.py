@@ -31,7 +31,7 @@ LOOKED_AT_CHUNKS = 32  # for the rate of actions
 
 @dataclass(slots=True)
 class _Found:
-    """What a look has found so far. seen: topics of which a message came.
+    """What a look has found so far. seen: topics of which a message came; lost: in bad chunks.
 
     before: as it was before the chunk whose body begins at byte `chunk`, to be taken up again where
     something is wrong with that.
@@ -43,6 +43,7 @@ class _Found:
     damage: list[str] = field(default_factory=list)
     span_ns: tuple[int, int] | None = None
     seen: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
     chunk: int = 0
     before: Callable[[], None] = lambda: None
 
@@ -50,6 +51,7 @@ class _Found:
         """Note how things are."""
         looks = {topic: (replace(each), len(each.log_ns)) for topic, each in self.topics.items()}
         told, last, span_ns = len(self.texts.told), dict(self.texts.last), self.span_ns
+        seen = set(self.seen)
 
         def take_up() -> None:
             self.topics = {topic: each for topic, (each, _) in looks.items()}
@@ -57,6 +59,8 @@ class _Found:
                 del each.log_ns[count:]
             del self.texts.told[told:]
             self.texts.last, self.span_ns = last, span_ns
+            self.lost |= self.seen - seen
+            self.seen = seen
 
         self.chunk, self.before = chunk, take_up
 
@@ -146,13 +150,14 @@ def _survey(recording: Recording, found: _Found, actions: str, whole: bool) -> N
 
 
 def _unseen(recording: Recording, found: _Found, actions: str) -> list[str]:
-    """Topics of which no message has come, though the summary counts some."""
+    """Topics of which no message has come, though the summary counts some, or a bad chunk had."""
     topics = {
         channel.topic
         for channel in recording.channels.values()
         if channel.kind is not None and _is_wanted(channel, channel.kind, actions)
     }
-    return sorted(topic for topic in topics - found.seen if recording.count_of(topic))
+    unseen = topics - found.seen
+    return sorted(each for each in unseen if each in found.lost or recording.count_of(each))
 
 
 def _is_wanted(channel: Channel, kind: MessageType, actions: str) -> bool:
