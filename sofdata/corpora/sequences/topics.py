@@ -20,7 +20,7 @@ from sofdata.corpora.base import Ignored, Listing, counted
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers.jsonfile import clean
-from sofdata.corpora.sequences.looking import NotRead, looks, without_path
+from sofdata.corpora.sequences.looking import NotRead, looks, readable, without_path
 from sofdata.corpora.sequences.topic_actions import difference, usual_actions
 from sofdata.corpora.sequences.topic_files import File, recordings
 from sofdata.corpora.sequences.topic_looks import Look, Topic, checked
@@ -118,8 +118,9 @@ class TopicCorpus(ABC):
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
         path = ""
         try:
-            with tree.local_copy(ref.where) as path:
-                rows = own_reader().rows(path, SequencePlace.parse(ref.part))
+            with readable(tree, ref.where) as source:
+                path = str(source)
+                rows = own_reader().rows(source, SequencePlace.parse(ref.part))
             if rows.values.shape[1] != spec.dimension:
                 what = f"{rows.values.shape[1]} numbers, where {spec.dimension} were listed"
                 raise ActionError(f"its actions have {what}")

@@ -167,6 +167,20 @@ def test_actions_that_were_lost_since_they_were_counted_are_an_error(source: Pat
         McapRecordings().read_actions(tree, entry.actions, found.actions)
 
 
+def test_actions_of_a_remote_file_are_read_in_ranges(
+    source: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of many GiB is not copied for some numbers in it."""
+    tree = Tree(remote)
+    found = McapRecordings(CMD).demonstrations(tree)
+    assert found.actions is not None
+    monkeypatch.setattr(Tree, "local_copy", lambda *_: pytest.fail("a copy is made"))
+    for entry in found.entries:
+        assert entry.actions is not None
+        track = McapRecordings().read_actions(tree, entry.actions, found.actions)
+        assert len(track) == entry.actions.rows
+
+
 def test_a_demonstration_that_has_lost_actions_is_a_reject(tmp_path: Path) -> None:
     """A window would not show that some of its actions lay in a chunk that is broken."""
     root = tmp_path / "s"
