@@ -9,76 +9,42 @@ that of the process that decodes; `run.limits.memory_mib` bounds that.
 
 from __future__ import annotations
 
-import argparse
-import resource
 import struct
-import subprocess
-import sys
-import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from large_recordings import (
+    A_CHUNK,
+    BEGAN_S,
+    EYE,
+    HEIGHT,
+    PICTURE_BYTES,
+    WIDTH,
+    arguments,
+    measure,
+    run,
+    u32,
+)
 from rosbags.typesys import Stores, get_typestore
 
-WIDTH, HEIGHT = 1920, 1080
-PICTURE_BYTES = 3 * WIDTH * HEIGHT
-A_CHUNK = 10  # pictures, and as many states as are sent meanwhile
 STATES = 7  # for each picture: about two hundred a second
-BEGAN_S = 1_700_000_000
-TOPICS = (("/eye", "sensor_msgs/Image"), ("/arm", "sensor_msgs/JointState"))
-READ = 40  # pictures of the whole
+TOPICS = ((EYE, "sensor_msgs/Image"), ("/arm", "sensor_msgs/JointState"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--gib", type=float, default=20)
-    parser.add_argument("--look", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     if given.look:
-        measure(given.look)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "large.bag")
-        began_s = time.monotonic()
-        pictures = write(path, given.gib)
-        size = path.stat()
-        print(
-            f"{size.st_size / 2**30:.1f} GiB ({512 * size.st_blocks / 2**20:.0f} MiB on the disk),"
-            f" {pictures} pictures, {pictures * STATES} states; {time.monotonic() - began_s:.0f} s"
-        )
-        subprocess.run([sys.executable, __file__, "--look", str(path)], check=True)
-
-
-def measure(path: Path) -> None:
-    """In a process of its own, as the one that decodes is."""
-    from sofdata.video.sequences.place import SequencePlace
-    from sofdata.video.sequences.rosbag import look, open_sequence
-
-    began_s = time.process_time()
-    found = look(str(path), {})
-    report("a look", began_s)
-    began_s = time.process_time()
-    sequence = open_sequence(str(path), SequencePlace.of("rosbag", "/eye"))
-    report("the times of all pictures, by stamps", began_s)
-    began_s = time.process_time()
-    count = len(sequence.times_s)
-    read = sum(image is not None for image in sequence.images(range(0, count, count // READ)))
-    report(f"{read} of {count} pictures, from all over the bag", began_s)
-    assert found["topics"][0]["count"] == count
-    sequence.close()
-
-
-def report(what: str, began_s: float) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what}: {time.process_time() - began_s:.2f} s of CPU; peak so far {peak:.0f} MiB")
+        measure("rosbag", given.look)
+    else:
+        run(__file__, "large.bag", partial(write, gib=given.gib))
 
 
 # The bag: https://wiki.ros.org/Bags/Format/2.0
 
 
-def write(path: Path, gib: float) -> int:
-    """Write the bag; how many pictures it holds."""
+def write(path: Path, gib: float) -> str:
+    """Write the bag; what it holds."""
     connections = b"".join(map(connection, range(len(TOPICS))))
     chunks: list[tuple[int, float]] = []
     with path.open("wb") as file:
@@ -89,13 +55,14 @@ def write(path: Path, gib: float) -> int:
         index = file.tell()
         file.write(connections)
         for position, start_s in chunks:
-            counts = struct.pack("<IIII", 0, A_CHUNK, 1, A_CHUNK * STATES)
+            counts = u32(0, A_CHUNK, 1, A_CHUNK * STATES)
             fields = {"ver": u32(1), "chunk_pos": u64(position), "start_time": stamp(start_s)}
             fields |= {"end_time": stamp(start_s + A_CHUNK / 30), "count": u32(len(TOPICS))}
             file.write(record(6, fields, counts))
         file.seek(13)
         file.write(bag_header(index, len(chunks)))
-    return len(chunks) * A_CHUNK
+    pictures = len(chunks) * A_CHUNK
+    return f"{pictures} pictures, {pictures * STATES} states"
 
 
 def write_chunk(file: BinaryIO, position: int, start_s: float) -> None:
@@ -123,9 +90,9 @@ def write_message(file: BinaryIO, base: int, topic: int, time_s: float, rows: li
     rows.append(stamp(time_s) + u32(file.tell() - base))
     header = u32(0) + stamp(time_s) + u32(0)
     if topic:
-        file.write(message(topic, time_s, header + 4 * u32(0)))
+        file.write(message(topic, time_s, header + u32(0, 0, 0, 0)))
         return
-    about = u32(HEIGHT) + u32(WIDTH) + u32(4) + b"rgb8\0" + u32(3 * WIDTH) + u32(PICTURE_BYTES)
+    about = u32(HEIGHT, WIDTH, 4) + b"rgb8\0" + u32(3 * WIDTH, PICTURE_BYTES)
     file.write(message(topic, time_s, header + about, PICTURE_BYTES))
     file.seek(PICTURE_BYTES, 1)  # a hole: black
 
@@ -162,11 +129,7 @@ def header_of(fields: dict[str, bytes]) -> bytes:
 
 def stamp(time_s: float) -> bytes:
     ns = round(time_s * 1e9)
-    return u32(BEGAN_S + ns // 10**9) + u32(ns % 10**9)
-
-
-def u32(value: int) -> bytes:
-    return struct.pack("<I", value)
+    return u32(BEGAN_S + ns // 10**9, ns % 10**9)
 
 
 def u64(value: int) -> bytes:

@@ -1,4 +1,4 @@
-"""MCAP files, written by `mcap` and its libraries for ROS 2 and Protobuf, as recorders do."""
+"""MCAP files, written by `mcap` as recorders do, and what is read of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,24 @@ import numpy as np
 from mcap.writer import CompressionType, IndexType, Writer
 from mcap_protobuf.schema import build_file_descriptor_set
 
-from tests.robots import FFMPEG, array, json_message, proto, protos, ros, ros_message, video_packets
-from tests.sequences import encoded
+from sofdata.video.config import VideoConfig
+from sofdata.video.sampling import Sampling
+from sofdata.video.sequences import mcap
+from sofdata.video.sequences.place import SequencePlace
+from sofdata.video.sequences.stream import SequenceStream
+from tests.robots import (
+    FFMPEG,
+    array,
+    json_message,
+    proto,
+    protos,
+    ros,
+    ros_message,
+    twist,
+    video_packets,
+    written,
+)
+from tests.sequences import encoded, numbers_of
 
 START_NS = 1_700_000_000 * 10**9
 LATENCY_NS = 40_000_000  # from a stamp to the log
@@ -23,6 +39,23 @@ COMPRESSION = {
     "lz4": CompressionType.LZ4,
     "zstd": CompressionType.ZSTD,
 }
+CAM = SequencePlace.of("mcap", "/cam")
+NO_INDEX = {"index_types": IndexType.NONE}
+BARE = {
+    **NO_INDEX,
+    "repeat_channels": False,
+    "repeat_schemas": False,
+    "use_statistics": False,
+    "use_summary_offsets": False,
+}
+# Files that differ in what helps to find things in them.
+MCAP_SETTINGS: list[dict[str, Any]] = [
+    {},
+    NO_INDEX,
+    {"index_types": IndexType.CHUNK},
+    BARE,
+    {"use_chunking": False},
+]
 
 
 @dataclass(frozen=True)
@@ -57,7 +90,7 @@ class File:
                 writer.add_metadata(name, values)
             for say in messages:
                 if say.topic not in channels:
-                    channels[say.topic] = _register(writer, say)
+                    channels[say.topic] = register(writer, say)
                 publish_ns = say.ns if say.publish_ns is None else say.publish_ns
                 writer.add_message(channels[say.topic], say.ns, say.data, publish_ns)
             writer.finish()
@@ -69,7 +102,8 @@ def write(path: Path, messages: Iterable[Say], **settings: Any) -> Path:
     return File(path, settings).write(messages)
 
 
-def _register(writer: Any, say: Say) -> Any:
+def register(writer: Any, say: Say) -> Any:
+    """The channel of a message of a type that is read."""
     if say.type.startswith("foxglove."):
         short = say.type.partition(".")[2]
         if say.data.startswith(b"{"):
@@ -164,11 +198,27 @@ def by_time(*several: Iterable[Say]) -> list[Say]:
     return sorted((say for each in several for say in each), key=lambda say: say.ns)
 
 
-NO_INDEX = {"index_types": IndexType.NONE}
-BARE = {
-    **NO_INDEX,
-    "repeat_channels": False,
-    "repeat_schemas": False,
-    "use_statistics": False,
-    "use_summary_offsets": False,
-}
+def opened(path: Any, place: SequencePlace = CAM, **sampling: object) -> SequenceStream:
+    """A topic, ten pictures a second."""
+    wanted = Sampling(**{"size": 96, "step_s": 0.1, **sampling})  # type: ignore[arg-type]
+    return SequenceStream(path, place, VideoConfig(), wanted)
+
+
+def shown(path: Any, place: SequencePlace = CAM) -> list[int | None]:
+    """The numbers on the pictures of a topic."""
+    return numbers_of(opened(path, place))
+
+
+def topic(path: Path, name: str = "/cam", **options: object) -> dict[str, Any]:
+    """What a look says of a topic."""
+    (found,) = [each for each in mcap.look(str(path), options)["topics"] if each["topic"] == name]
+    return dict(found)
+
+
+def twists(count: int, hz: float = 20.0) -> list[Say]:
+    """Commands of which the first number says when: 0, 1, 2, ... at `hz`."""
+
+    def one(place: int) -> tuple[str, bytes]:
+        return "geometry_msgs/msg/Twist", written(2, twist([place, 0, 0, 0, 0, -place]))
+
+    return numbers(one, count, "/cmd_vel", hz)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from sofdata.corpora.base import count_ignored, is_hidden, suffix
 from sofdata.corpora.sequences.topics import Sources, TopicCorpus
 from sofdata.storage.tree import Tree
-from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 
 SUFFIX = ".mcap"
@@ -48,11 +47,7 @@ class McapRecordings(TopicCorpus):
     def sources(self, tree: Tree) -> Sources:
         """The files of a source, or the file that it is."""
         if tree.is_file():
-            name = tree.root.rsplit("/", 1)[-1]
-            found = Sources(tree.parent())
-            stat = found.tree.stat(Location(name))
-            found.take(Item(name, stat.size_bytes, stamp=stat.stamp))
-            return found
+            return Sources.alone(tree)
         found = Sources(tree)
         for item in tree.walk():
             if _is_mcap(item):

@@ -55,18 +55,14 @@ class RosBags(TopicCorpus):
     def sources(self, tree: Tree) -> Sources:
         """The bags of a source, or the one that it is."""
         if tree.is_file():
-            name = tree.root.rsplit("/", 1)[-1]
-            found = Sources(tree.parent())
-            stat = found.tree.stat(Location(name))
-            found.take(Item(name, stat.size_bytes, stamp=stat.stamp))
-            return found
+            return Sources.alone(tree)
         found, videos = Sources(tree), []
         items = list(tree.walk())
         folders = _bag_folders(items)
         sizes = {item.rel: item.size_bytes for item in items}
         for item in sorted(items, key=lambda item: item.rel):
             is_plain = not item.problem and not is_hidden(item.rel)
-            if is_plain and _folder(item.rel) in folders:
+            if is_plain and _folder(item.rel) in folders and not _is_of_ros_1(item.rel):
                 continue
             if _is_reindexed(item.rel, sizes):
                 found.ignored[REINDEXED] += 1
@@ -98,7 +94,11 @@ def _folders(items: Iterable[Item], is_wanted: Callable[[str], bool]) -> Iterato
 
 def _is_part(rel: str) -> bool:
     """Whether a file is a bag, or one of the files of a bag, by its name."""
-    return (rel.lower().endswith(_ONE) or rel.endswith(_TWO)) and not is_hidden(rel)
+    return (_is_of_ros_1(rel) or rel.endswith(_TWO)) and not is_hidden(rel)
+
+
+def _is_of_ros_1(rel: str) -> bool:
+    return rel.lower().endswith(_ONE)
 
 
 def _finished(item: Item, sizes: Mapping[str, int]) -> Item:

@@ -90,9 +90,9 @@ class Look(_Model):
         )
 
     def _said(self) -> list[Text]:
-        """Texts of the first topic that has any, by time."""
-        first = next((each.topic for each in self.texts), None)
-        said = [each for each in self.texts if each.topic == first]
+        """Texts of the topic that speaks first, by time."""
+        first = min(self.texts, key=lambda each: each.log_ns, default=None)
+        said = [each for each in self.texts if first and each.topic == first.topic]
         cleaned = [each.model_copy(update={"text": clean(each.text)}) for each in said]
         return sorted(cleaned, key=lambda each: each.log_ns)
 

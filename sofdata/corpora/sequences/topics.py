@@ -8,12 +8,9 @@ actions are those of the topic that `sequences.actions` names.
 
 from __future__ import annotations
 
-import itertools
-import re
-import statistics
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -23,19 +20,18 @@ from sofdata.corpora.base import Ignored, Listing, counted
 from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers.jsonfile import clean
-from sofdata.corpora.sequences.looking import NotRead, looks, without_path
-from sofdata.corpora.sequences.topic_looks import NS, Actions, Look, Topic, checked
+from sofdata.corpora.sequences.looking import NotRead, looks, readable, without_path
+from sofdata.corpora.sequences.topic_actions import difference, usual_actions
+from sofdata.corpora.sequences.topic_files import File, recordings
+from sofdata.corpora.sequences.topic_looks import Look, Topic, checked
 from sofdata.errors import ActionError, ConfigError, ContractError, InputError
 from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
 from sofdata.video.sequences.formats import FORMATS
 from sofdata.video.sequences.place import SequencePlace
-
-GOES_ON_S = 1.0  # from the end of a file to the start of the next one of a recording
-MOST_OFF = 1.25  # by how much rates of actions may differ
-_NUMBERED = re.compile(r"(.*?)(\d{1,9})(\.[a-z0-9]+)?")
 
 
 @dataclass(slots=True)
@@ -50,6 +46,15 @@ class Sources:
     unread: list[Entry] = field(default_factory=list)
     ignored: Ignored = field(default_factory=Ignored)
     notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def alone(cls, file: Tree) -> Self:
+        """One file that is all of the source."""
+        name = file.root.rsplit("/", 1)[-1]
+        found = cls(file.parent())
+        stat = found.tree.stat(Location(name))
+        found.take(Item(name, stat.size_bytes, stamp=stat.stamp))
+        return found
 
     def take(self, item: Item) -> None:
         """An item to look into, or an entry that says why it cannot be."""
@@ -114,8 +119,9 @@ class TopicCorpus(ABC):
 
         path = ""
         try:
-            with tree.local_copy(ref.where) as path:
-                rows = own_reader().rows(path, SequencePlace.parse(ref.part))
+            with readable(tree, ref.where) as source:
+                path = str(source)
+                rows = own_reader().rows(source, SequencePlace.parse(ref.part))
             if rows.values.shape[1] != spec.dimension:
                 what = f"{rows.values.shape[1]} numbers, where {spec.dimension} were listed"
                 raise ActionError(f"its actions have {what}")
@@ -149,8 +155,8 @@ class TopicCorpus(ABC):
     def _list(self, tree: Tree, actions: str) -> Listing:
         sources = self.sources(tree)
         found = list(self._look(sources, actions))
-        names = _recordings(found)
-        spec = _spec(tree, found, actions) if actions else None
+        names = recordings(found)
+        spec = usual_actions(tree, found, actions) if actions else None
         entries: list[Entry] = []
         notes = _Notes(extra=sources.notes)
         for each in found:
@@ -193,7 +199,7 @@ class TopicCorpus(ABC):
     ) -> Entry:
         if entry.problem:
             return entry
-        if problem := _difference(file.look.actions, spec, actions):
+        if problem := difference(file.look.actions, spec, actions):
             return replace(entry, problem=problem[0], detail=problem[1])
         assert file.look.actions is not None
         count = file.look.actions.count
@@ -201,27 +207,6 @@ class TopicCorpus(ABC):
             self.format, topic.topic, clock=self.config.clock, actions=actions, rows=count
         )
         return replace(entry, actions=ActionRef(file.item.uri, place.text, 0.0, count))
-
-
-# Files
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file, and what a look into it says."""
-
-    item: Item
-    said: Look | NotRead
-
-    @property
-    def look(self) -> Look:
-        assert isinstance(self.said, Look)
-        return self.said
-
-    def id_of(self, topic: str) -> str:
-        """Of a video: where its recording lies, and the topic."""
-        folder = "" if self.item.rel == "." else f"{self.item.rel}/"
-        return f"{folder}{topic.lstrip('/')}"
 
 
 def _unread(file: File) -> Entry:
@@ -261,66 +246,3 @@ class _Notes:
         if self.damaged:
             notes.append(counted(self.damaged, "file is damaged; what is whole in it is used"))
         return [*notes, *self.extra]
-
-
-# Recordings in several files
-
-
-def _recordings(files: Sequence[File]) -> dict[str, str]:
-    """The name of the recording of each file: that of the first of its files."""
-    series: dict[tuple[str, tuple[str, ...]], list[tuple[int, File]]] = defaultdict(list)
-    names = {}
-    for file in files:
-        names[file.item.rel] = file.item.rel
-        numbered = _NUMBERED.fullmatch(file.item.rel)
-        if numbered and isinstance(file.said, Look) and file.look.span_ns:
-            topics = tuple(sorted(topic.topic for topic in file.look.topics))
-            series[numbered[1], topics].append((int(numbered[2]), file))
-    for each in series.values():
-        several = [file for _, file in sorted(each, key=lambda pair: pair[0])]
-        for before, file in itertools.pairwise(several):
-            if _goes_on(before.look, file.look):
-                names[file.item.rel] = names[before.item.rel]
-    return names
-
-
-def _goes_on(before: Look, after: Look) -> bool:
-    """Whether the log of a file begins where that of another ends."""
-    assert before.span_ns is not None
-    assert after.span_ns is not None
-    gap_s = (after.span_ns[0] - before.span_ns[1]) / NS
-    return abs(gap_s) <= GOES_ON_S and after.span_ns[0] >= before.span_ns[0]
-
-
-# Actions
-
-
-def _spec(tree: Tree, files: Sequence[File], topic: str) -> ActionSpec:
-    """What most files have of actions. Raises `ConfigError` where none has any."""
-    found = [file.look.actions for file in files if isinstance(file.said, Look)]
-    usable = [each for each in found if each is not None and each.names and each.fps > 0]
-    if not usable:
-        why = next((each.why for each in found if each is not None and each.why), "")
-        raise ConfigError(
-            f"no recording in {tree.name} has actions on the topic '{topic}' that can be read"
-            + (f" ({why})" if why else "")
-            + ": see sequences.actions, or leave out --with-actions"
-        )
-    names = Counter(tuple(each.names) for each in usable).most_common(1)[0][0]
-    rates = [each.fps for each in usable if tuple(each.names) == names]
-    return ActionSpec(tuple(map(clean, names)), round(statistics.median_low(rates), 3))
-
-
-def _difference(actions: Actions | None, spec: ActionSpec, topic: str) -> tuple[str, str] | None:
-    """(problem, detail) of actions that are not those of the others, None where they are."""
-    if actions is None or not actions.count:
-        return "no_actions_topic", f"it has no messages of the topic '{topic}' that can be read"
-    if not actions.names or not actions.fps:
-        return "no_actions_topic", clean(f"'{topic}': {actions.why or 'holds too few messages'}")
-    if tuple(map(clean, actions.names)) != spec.names:
-        own = ", ".join(actions.names)
-        return "other_actions", clean(f"its actions are {own:.200}, not {', '.join(spec.names)}")
-    if not 1 / MOST_OFF <= actions.fps / spec.fps <= MOST_OFF:
-        rates = f"{actions.fps:g} actions a second, where most have {spec.fps:g}"
-        return "other_actions", f"it has {rates}"
-    return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,17 @@ class DamagedImage(DecodeError):
     """One picture that cannot be decoded; the sequence goes on without it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GreyCoded:
+    """An encoded picture whose grey stands for something else, such as the pattern of a sensor.
+
+    shown: makes of uint8 or uint16 [H,W] of grey what it shows, uint8 [H,W,3] of RGB or [H,W].
+    """
+
+    data: bytes
+    shown: Callable[[NDArray[Any]], NDArray[np.uint8]]
+
+
 def picture(image: StoredImage, max_pixels: int | None) -> Picture:
     """A stored picture as a frame of PyAV and how it has to be turned.
 
@@ -64,6 +77,8 @@ def picture(image: StoredImage, max_pixels: int | None) -> Picture:
         raise image
     if isinstance(image, bytes):
         return _decoded(image, max_pixels)
+    if isinstance(image, GreyCoded):
+        return _of_grey(image, max_pixels)
     if isinstance(image, np.ndarray):
         return Picture(None, _raw(image, max_pixels), UPRIGHT)
     if why := too_large(image, max_pixels):
@@ -98,7 +113,8 @@ def _turn(found: Any, data: bytes) -> Orientation:
     return _TURNS.get(found.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
 
 
-def _decoded(data: bytes, max_pixels: int | None) -> Picture:
+def _decoded(data: bytes, max_pixels: int | None, is_depth_told: bool = False) -> Picture:
+    """is_depth_told: grey of more than 8 bits is known to be no depth map."""
     import av
 
     kind, size, turn = _header(data)
@@ -118,9 +134,22 @@ def _decoded(data: bytes, max_pixels: int | None) -> Picture:
         raise DamagedImage(f"{kind}: gives no picture")
     if why := too_large(frames[0], max_pixels):
         raise Unusable("too_large", why)
-    if frames[0].format.name.startswith("gray") and frames[0].format.components[0].bits > 8:
+    if not is_depth_told and _grey_bits(frames[0]) > 8:
         raise Unusable("depth", f"a grey {kind} of more than 8 bits: a depth map, no picture")
     return Picture(None, frames[0], turn)
+
+
+def _of_grey(image: GreyCoded, max_pixels: int | None) -> Picture:
+    found = _decoded(image.data, max_pixels, is_depth_told=True)
+    if not (bits := _grey_bits(found.frame)):
+        return found  # it has its colours already
+    grey = found.frame.to_ndarray(format="gray" if bits <= 8 else "gray16le")
+    return found._replace(frame=_raw(image.shown(grey), max_pixels))
+
+
+def _grey_bits(frame: Any) -> int:
+    """Of grey that is all that a frame has, 0 for colours."""
+    return int(frame.format.components[0].bits) if frame.format.name.startswith("gray") else 0
 
 
 def _raw(image: NDArray[np.uint8], max_pixels: int | None) -> Any:

@@ -2,7 +2,7 @@
 
     known_type("sensor_msgs/msg/Image", "cdr", definition)   a type that is read, or None
     .stamp_ns(data)      when it says it was taken
-    .left_out(data)      why it is no picture to use ("depth"), "" where it is one
+    .left_out(data, topic)   why it is no picture to use ("depth"), "" where it is one
     .image(data)         a stored picture, or a `Packet` of a video
     .numbers(data)       an action: names and values
     .text(data)          what is said
@@ -13,18 +13,18 @@ Used for MCAP and for bags of ROS 1 and ROS 2. See `wire` for the types and how 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.errors import InputError
 from sofdata.video.sequences import wire
 from sofdata.video.sequences.base import StoredImage
-from sofdata.video.sequences.images import DamagedImage
-from sofdata.video.sequences.rawimages import is_depth, is_known, raw_image
+from sofdata.video.sequences.images import DamagedImage, GreyCoded
+from sofdata.video.sequences.numbers import Numbers, numbers_of
+from sofdata.video.sequences.rawimages import is_depth, is_known, raw_image, shown_of_grey
 from sofdata.video.sequences.wire import STAMP_BYTES, DamagedMessage, Wire
 
 Use = Literal["picture", "numbers", "text"]
@@ -59,9 +59,9 @@ CODECS = {
     "libsvtav1": "libdav1d",
 }
 _HARDWARE = re.compile(r"(h264|hevc|av1)_(nvenc|vaapi|qsv|nvmpi|amf|v4l2m2m|videotoolbox)")
+_DEPTH_NAME = re.compile("depth|disparity", re.IGNORECASE)
 _PNG = b"\x89PNG\r\n\x1a\n"
 DEPTH = "depth"
-MOST_NAMES = 4096  # numbers in an action
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,18 +70,6 @@ class Packet:
 
     codec: str
     data: bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Numbers:
-    """An action, or a state. values: float32 [A], one for each name; NaN where one is missing."""
-
-    names: tuple[str, ...]
-    values: NDArray[np.float32]
-
-
-class UnfitMessage(InputError):
-    """A message of a type that may hold pictures or numbers, which holds none that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +106,16 @@ class MessageType:
         """
         return wire.stamp_ns(self.name, self.form, data)
 
-    def left_out(self, data: bytes | memoryview) -> str:
+    def left_out(self, data: bytes | memoryview, topic: str = "") -> str:
         """Why it is no picture to use, in a word or two for a count; "" where it is one.
 
+        topic: on which it came. What RealSense's own bags call mono16 is depth as often as not.
         Raises `DamagedMessage`.
         """
         message = wire.parsed(self.name, self.form, data)
         if self.name in _RAW:
             encoding = _text(message, "encoding")
-            if is_depth(encoding):
+            if is_depth(encoding) or _is_called_depth(topic, encoding):
                 return DEPTH
             return "" if is_known(encoding) else f"encoding {encoding:.40}"
         stated = _stated(self.name, message)
@@ -134,8 +123,9 @@ class MessageType:
             return "" if _codec(stated) else f"format {stated:.40}"
         if "compresseddepth" in stated.lower() or is_depth(stated):
             return DEPTH
-        is_mono = stated.lower().startswith("mono16")
-        return DEPTH if _is_deep_png(bytes(message.data[:32])) and not is_mono else ""
+        if _is_called_depth(topic, stated):
+            return DEPTH
+        return DEPTH if _is_deep_png(bytes(message.data[:32])) and not _of_grey(stated) else ""
 
     def codec(self, data: bytes | memoryview) -> str:
         """What its pictures are, for the record: "raw rgb8", "jpeg", "h264".
@@ -156,24 +146,19 @@ class MessageType:
             message = wire.parsed(self.name, self.form, data)
             if self.name in _RAW:
                 return _raw(message)
-            codec = _video_codec(self.name, _stated(self.name, message))
+            stated = _stated(self.name, message)
+            codec = _video_codec(self.name, stated)
         except DamagedMessage as error:
             raise DamagedImage(str(error)) from None
         held = bytes(message.data)
-        return Packet(codec, held) if codec else held
+        if codec:
+            return Packet(codec, held)
+        encoding = _of_grey(stated)
+        return GreyCoded(held, partial(shown_of_grey, encoding)) if encoding else held
 
     def numbers(self, data: bytes | memoryview) -> Numbers:
         """Its numbers. Raises `DamagedMessage`, and `UnfitMessage` where it holds none."""
-        message = wire.parsed(self.name, self.form, data)
-        if self.name == "sensor_msgs/JointState":
-            return _joints(message)
-        if self.name.endswith("MultiArray"):
-            return _array(message)
-        for field in ("twist", "pose"):
-            message = getattr(message, field, message)
-        names = _paths(message)
-        values = [_at(message, name) for name in names]
-        return Numbers(names, np.array(values, np.float32))
+        return numbers_of(self.name, wire.parsed(self.name, self.form, data))
 
     def text(self, data: bytes | memoryview) -> str:
         """What it says. Raises `DamagedMessage`."""
@@ -237,6 +222,22 @@ def _text(message: Any, field: str) -> str:
     return found.strip()
 
 
+def _of_grey(stated: str) -> str:
+    """The encoding of a picture that was packed as grey and is not: a Bayer pattern, or 16 bits.
+
+    image_transport says "bayer_rggb8; jpeg compressed " where it packed the pattern as it was, and
+    "bayer_rggb8; jpeg compressed mono8" where it made it grey before.
+    """
+    encoding, _, packing = stated.lower().partition(";")
+    packed = packing.rpartition("compressed")[2].strip()
+    is_one = encoding == "mono16" or encoding.startswith("bayer_")
+    return encoding if is_one and is_known(encoding) and packed in ("", encoding) else ""
+
+
+def _is_called_depth(topic: str, encoding: str) -> bool:
+    return encoding.lower().startswith("mono16") and bool(_DEPTH_NAME.search(topic))
+
+
 def _video_codec(name: str, stated: str) -> str:
     """FFmpeg's decoder of packets, "" for pictures that stand alone."""
     codec = _codec(stated)
@@ -260,49 +261,3 @@ def _kind(head: bytes) -> str:
 def _is_deep_png(head: bytes) -> bool:
     """Whether this is a PNG of 16 bits in one channel, as depth is sent. PNG 1.2, 11.2.2."""
     return head.startswith(_PNG) and len(head) >= 26 and head[24:26] == b"\x10\x00"
-
-
-# Numbers
-
-
-def _joints(message: Any) -> Numbers:
-    """Positions, velocities and efforts of joints, those of the three that are there."""
-    parts = [(kind, getattr(message, kind)) for kind in ("position", "velocity", "effort")]
-    given = [(kind, values) for kind, values in parts if len(values)]
-    joints = [str(name) for name in message.name]
-    if not given or any(len(values) != len(joints) for _, values in given):
-        counts = ", ".join(f"{len(values)} {kind}" for kind, values in parts)
-        raise UnfitMessage(f"{len(joints)} joints have {counts}")
-    alone = given[0][0] == "position" and len(given) == 1
-    names = [name if alone else f"{name}.{kind}" for kind, _ in given for name in joints]
-    return _checked(names, np.concatenate([values for _, values in given]))
-
-
-def _array(message: Any) -> Numbers:
-    values = message.data[int(message.layout.data_offset) :]
-    return _checked([f"action_{number}" for number in range(len(values))], values)
-
-
-def _checked(names: Sequence[str], values: NDArray[Any]) -> Numbers:
-    if not names or len(names) > MOST_NAMES or len(set(names)) != len(names):
-        raise UnfitMessage(f"{len(names)} numbers of {len(set(names))} names")
-    with np.errstate(over="ignore"):
-        return Numbers(tuple(names), np.asarray(values).astype(np.float32))
-
-
-def _paths(message: Any, before: str = "") -> tuple[str, ...]:
-    """The numbers in a message of parts, by name: linear.x, linear.y, ..."""
-    found: list[str] = []
-    for field in message.__dataclass_fields__:
-        value = getattr(message, field)
-        if hasattr(value, "__dataclass_fields__"):
-            found += _paths(value, f"{before}{field}.")
-        elif isinstance(value, float):
-            found.append(f"{before}{field}")
-    return tuple(found)
-
-
-def _at(message: Any, path: str) -> float:
-    for field in path.split("."):
-        message = getattr(message, field)
-    return float(message)

@@ -78,6 +78,16 @@ def raw_image(
     return _converted(planes, f"YUV2RGB_{kind.upper()}")
 
 
+def shown_of_grey(encoding: str, grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """What uint8 or uint16 [H,W] of a packed picture show: its colours, or grey, as `raw_image`.
+
+    encoding: a Bayer pattern, or "mono16". Raises `DamagedImage` where it cannot be converted.
+    """
+    upper = (grey >> 8).astype(np.uint8) if grey.dtype == np.uint16 else grey
+    kind, _ = _depth_of(encoding)
+    return _converted(upper, f"{_BAYER[kind]}2RGB") if kind in _BAYER else upper
+
+
 def _depth_of(encoding: str) -> tuple[str, int]:
     """An encoding without its bits, and those: ("rgb", 16); "bayer_" is left out."""
     name = _SAME.get(encoding.strip(), encoding.strip().lower())

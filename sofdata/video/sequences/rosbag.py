@@ -1,7 +1,7 @@
 """Bags of ROS 1 and ROS 2: each topic of pictures is a sequence, named by the topic.
 
 How messages lie in bags say the modules of `bags`; what they hold says `messages`; which clock
-counts says `recorded`. Only types that are known by their fields are read: what a bag says of its
+counts says `clocks`. Only types that are known by their fields are read: what a bag says of its
 own types is compared, its definitions are never turned into code. Where a bag states a hash of a
 type (MD5 of ROS 1, RIHS01 of ROS 2 since Iron) another one is another type.
 
@@ -27,15 +27,10 @@ from sofdata.video.sequences.bags.bag2 import SUFFIXES, Bag2
 from sofdata.video.sequences.bags.spool import ZSTD
 from sofdata.video.sequences.bags.store import Bag, Index, Topic
 from sofdata.video.sequences.base import Rows, damaged
+from sofdata.video.sequences.clocks import NOT_SET, MessageTimes
 from sofdata.video.sequences.messages import MessageType, known_type, refused_pictures
 from sofdata.video.sequences.place import SequencePlace
-from sofdata.video.sequences.recorded import (
-    NOT_SET,
-    MessageTimes,
-    RecordedPictures,
-    clocked,
-    on_clock_of,
-)
+from sofdata.video.sequences.recorded import RecordedPictures
 from sofdata.video.sequences.topics import (
     MOST_NAMED,
     MOST_TEXT_BYTES,
@@ -43,12 +38,14 @@ from sofdata.video.sequences.topics import (
     TEXT_TOPICS,
     TextsSaid,
     TopicLook,
+    TopicMessages,
     brief,
     rate_of,
     refused_topic,
-    rows_of,
+    rows_beside,
+    stamp_of,
 )
-from sofdata.video.sequences.wire import DamagedMessage, digest
+from sofdata.video.sequences.wire import digest
 
 _PACKAGES = ("std_msgs/", "sensor_msgs/", "geometry_msgs/")  # whose types never changed
 
@@ -66,34 +63,20 @@ def open_sequence(source: Source, place: SequencePlace) -> RecordedPictures:
     """The pictures of a topic. Raises as `RecordedPictures`, and where there is no such topic."""
     bag = open_bag(source)
     try:
-        found = _indexed(bag, str(source), place.name, "picture")
-        ordered = clocked(_times(bag, found, place.get("clock")), place.get("clock"))
-        damage = found.index.lost, brief(found.index.words)
-        return RecordedPictures(found.kind, ordered, found.fetch, damage, bag.close)
+        (found,) = _messages(bag, str(source), place, {place.name: "picture"})
+        return found.pictures(place, bag.close)
     except BaseException:
         bag.close()
         raise
 
 
 def read_rows(source: Source, place: SequencePlace) -> Rows:
-    """The numbers of another topic, on the clock of the pictures.
-
-    Raises `Unusable` where they are not as many as were counted, or not the same throughout, and
-    where the two topics have no clock in common.
-    """
+    """The numbers of another topic, on the clock of the pictures. Raises as `rows_beside`."""
     bag = open_bag(source)
     try:
-        topic, clock = place.get("actions"), place.get("clock")
-        pictures = _indexed(bag, str(source), place.name, "picture")
-        actions = _indexed(bag, str(source), topic, "numbers")
-        count = len(actions.index.times_ns)
-        if count != (wanted := round(place.number("rows", count))):
-            what = f"{count} messages of '{topic}', where {wanted} were counted"
-            raise damaged(f"{source}: {what}: {'; '.join(brief(actions.index.words))}")
-        of_pictures, of_actions = _times(bag, pictures, clock), _times(bag, actions, clock)
-        ordered = clocked(of_pictures, clock)
-        found = on_clock_of(ordered, of_actions, of_pictures, f"'{topic}'")
-        return rows_of(actions.fetch, actions.kind, count, found, ordered)
+        wanted = {place.name: "picture", place.get("actions"): "numbers"}
+        pictures, actions = _messages(bag, str(source), place, wanted)
+        return rows_beside(pictures, actions, place, str(source))
     finally:
         bag.close()
 
@@ -114,7 +97,20 @@ class _Indexed:
         return next(self.bag.read(self.index, (number,)))
 
 
-def _indexed(bag: Bag, source: str, name: str, use: str) -> _Indexed:
+def _messages(
+    bag: Bag, name: str, place: SequencePlace, wanted: Mapping[str, str]
+) -> list[TopicMessages]:
+    """All messages of some topics. name: of the bag; wanted: what each topic has to hold."""
+    kinds = {topic: _usable(bag, name, topic, use) for topic, use in wanted.items()}
+    found = []
+    for topic, index in bag.index(kinds).items():
+        one = _Indexed(bag, kinds[topic], index)
+        damage = index.lost, brief(index.words)
+        found.append(TopicMessages(one.kind, _times(one, place.get("clock")), one.fetch, damage))
+    return found
+
+
+def _usable(bag: Bag, source: str, name: str, use: str) -> MessageType:
     topic = bag.topics.get(name)
     if topic is None:
         raise damaged(f"{source}: has no topic '{name}'")
@@ -123,7 +119,7 @@ def _indexed(bag: Bag, source: str, name: str, use: str) -> _Indexed:
     kind = _kind(topic)
     if kind is None or kind.use != use:
         raise Unusable("other_type", f"{source}: '{name}' holds no {use}: its type is {topic.type}")
-    return _Indexed(bag, kind, bag.index([name])[name])
+    return kind
 
 
 def _kind(topic: Topic) -> MessageType | None:
@@ -147,23 +143,15 @@ def difference(topic: Topic) -> str:
     return ""
 
 
-def _times(bag: Bag, found: _Indexed, clock: str) -> MessageTimes:
+def _times(found: _Indexed, clock: str) -> MessageTimes:
     """When the messages were recorded, and what their stamps say. A bag knows no publishing."""
     log = found.index.times_ns
     stamps = np.full(len(log), NOT_SET, np.int64)
     if clock not in ("log", "publish"):
-        heads = bag.read(found.index, range(len(log)), found.kind.stamp_bytes)
+        heads = found.bag.read(found.index, range(len(log)), found.kind.stamp_bytes)
         for number, head in enumerate(heads):
-            stamps[number] = _stamp(found.kind, head)
+            stamps[number] = stamp_of(found.kind, head)
     return MessageTimes(log, log, stamps)
-
-
-def _stamp(kind: MessageType, head: bytes | None) -> int:
-    try:
-        found = None if head is None else kind.stamp_ns(head)
-    except DamagedMessage:
-        return int(NOT_SET)
-    return int(NOT_SET) if found is None else found
 
 
 # Looking
@@ -198,7 +186,7 @@ def _look(bag: Bag, actions: str) -> dict[str, Any]:
     damage = [*bag.words, *(word for index in indexes.values() for word in index.words)]
     return {
         "topics": [
-            *(each.told(name) for name, each in looked.items() if name != actions),
+            *(each.told() for name, each in looked.items() if name != actions),
             *(refused_topic(name, topic.type, why) for name, topic, why in _refused(bag)),
         ],
         "texts": texts.told,
@@ -225,15 +213,16 @@ def _is_wanted(name: str, kind: MessageType, actions: str) -> bool:
 
 def _learned(found: _Indexed, topic: Topic) -> TopicLook:
     count = len(found.index.times_ns)
-    one = TopicLook(found.kind, count=count)
+    one = TopicLook(found.kind, topic.name, count)
     if why := difference(topic):
         one.why = why
         return one
     for number in range(min(count, MOST_TRIES)):
-        if (data := found.fetch(number)) is None:
-            one.why = "a message cannot be had"
-        else:
-            one.learn(int(found.index.times_ns[number]), data)
+        log_ns = int(found.index.times_ns[number])
+        if (data := found.fetch(number)) is not None:
+            one.learn(log_ns, data)
+        else:  # so the log's times will count, from that of this one
+            one.why, one.first_ns = "a message cannot be had", one.first_ns or (log_ns, None)
         if one.is_known:
             break
     if not count:

@@ -13,7 +13,6 @@ end, as foxglove's CompressedVideo has; they are passed over.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import struct
 from collections.abc import Mapping
@@ -295,6 +294,6 @@ def _from_json(data: bytes | memoryview) -> Any:
             found["timestamp"] = SimpleNamespace(**{str(key): int(stamp[key]) for key in stamp})
         else:
             found["timestamp"] = None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise DamagedMessage("a message is no JSON with a picture") from None
     return SimpleNamespace(**found)

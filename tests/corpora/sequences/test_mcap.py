@@ -17,7 +17,7 @@ from sofdata.corpora.sequences.mcap import McapRecordings
 from sofdata.errors import ActionError, ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
-from sofdata.video.sequences.mcaprecords import CHUNK, Record, records
+from sofdata.video.sequences.mcaps.records import CHUNK, Record, records
 from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest, sofdata
 from tests.mcaps import (
@@ -30,23 +30,15 @@ from tests.mcaps import (
     images,
     numbers,
     said,
+    twists,
     video,
     write,
 )
-from tests.robots import array, ros_message, twist, written
+from tests.robots import array, ros_message, twist
 from tests.sequences import samples, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 CMD = SequenceConfig(actions="/cmd_vel")
-
-
-def twists(count: int, hz: float = 20.0) -> list[Say]:
-    """Commands of which the first number says when: 0, 1, 2, ... at `hz`."""
-
-    def one(place: int) -> tuple[str, bytes]:
-        return "geometry_msgs/msg/Twist", written(2, twist([place, 0, 0, 0, 0, -place]))
-
-    return numbers(one, count, "/cmd_vel", hz)
 
 
 @pytest.fixture
@@ -173,6 +165,20 @@ def test_actions_that_were_lost_since_they_were_counted_are_an_error(source: Pat
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ActionError, match=r"where 40 were counted: the file is cut off"):
         McapRecordings().read_actions(tree, entry.actions, found.actions)
+
+
+def test_actions_of_a_remote_file_are_read_in_ranges(
+    source: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of many GiB is not copied for some numbers in it."""
+    tree = Tree(remote)
+    found = McapRecordings(CMD).demonstrations(tree)
+    assert found.actions is not None
+    monkeypatch.setattr(Tree, "local_copy", lambda *_: pytest.fail("a copy is made"))
+    for entry in found.entries:
+        assert entry.actions is not None
+        track = McapRecordings().read_actions(tree, entry.actions, found.actions)
+        assert len(track) == entry.actions.rows
 
 
 def test_a_demonstration_that_has_lost_actions_is_a_reject(tmp_path: Path) -> None:

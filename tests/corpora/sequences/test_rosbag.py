@@ -338,6 +338,36 @@ def test_bags_that_were_split_are_one_recording(tmp_path: Path) -> None:
     }
 
 
+def test_split_bags_whose_names_say_when_each_began_are_one_recording(tmp_path: Path) -> None:
+    """As `rosbag record --split -o run` names them; two recordings by turns, and a later one."""
+    for name, topic, numbers in (
+        ("run_2026-01-31-12-00-00_0.bag", "/eye", range(10)),
+        ("run_2026-01-31-12-00-01_1.bag", "/eye", range(10, 20)),
+        ("run_2026-01-31-12-10-00_0.bag", "/eye", range(6000, 6010)),
+        ("run_2026-01-31-12-10-01_1.bag", "/eye", range(6010, 6020)),
+    ):
+        write_bag1(tmp_path / name, jpegs(topic, numbers))
+    names = {entry.id: entry.labels["recording"] for entry in listing(tmp_path).entries}
+    assert names == {
+        "run_2026-01-31-12-00-00_0.bag/eye": "run_2026-01-31-12-00-00_0.bag",
+        "run_2026-01-31-12-00-01_1.bag/eye": "run_2026-01-31-12-00-00_0.bag",
+        "run_2026-01-31-12-10-00_0.bag/eye": "run_2026-01-31-12-10-00_0.bag",
+        "run_2026-01-31-12-10-01_1.bag/eye": "run_2026-01-31-12-10-00_0.bag",
+    }
+
+
+def test_of_several_topics_of_texts_the_one_that_speaks_first_counts(tmp_path: Path) -> None:
+    said = [*texts("/instruction", [(3, "late")]), *texts("/task", [(1, "first")])]
+    write_bag1(tmp_path / "a.bag", [*jpegs("/eye", range(5)), *said])
+    assert only(tmp_path).text == "first"
+
+
+def test_a_bag_of_ros_1_in_the_folder_of_one_of_ros_2_is_read_as_well(tmp_path: Path) -> None:
+    bag = write_bag2(tmp_path / "a", jpegs("/eye", range(5)))
+    write_bag1(bag / "before.bag", jpegs("/hand", range(5)))
+    assert {entry.id for entry in listing(tmp_path).entries} == {"a/eye", "a/before.bag/hand"}
+
+
 def test_the_command_says_what_it_took_it_for(source: Path, tmp_path: Path) -> None:
     done = sofdata("ingest", source, tmp_path / "d", "--set", "windows.length=4", "--dry-run")
     assert done.returncode == 0, done.stderr

@@ -10,17 +10,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from backports import zstd
 
 from sofdata.errors import InputError
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile
+from sofdata.video.sequences import rosbag
 from sofdata.video.sequences.bags.bag1 import Bag1
 from sofdata.video.sequences.bags.bag2 import Bag2, natural
 from sofdata.video.sequences.bags.db3 import Db3
 from sofdata.video.sequences.bags.store import Bag
+from sofdata.video.sequences.place import SequencePlace
 from tests.bags import (
     FILE,
     MESSAGE,
+    NS,
     Compression1,
     Sent,
     at,
@@ -31,6 +35,9 @@ from tests.bags import (
     write_bag1,
     write_bag2,
 )
+from tests.mcaps import Say, write
+from tests.robots import proto
+from tests.sequences import encoded
 
 EYE = list(range(20))
 
@@ -339,6 +346,74 @@ def test_names_that_mean_something_in_a_uri_are_names(tmp_path: Path) -> None:
     path = tmp_path / "a?mode=rwc&x=#%41.db3"
     Path(changed(tmp_path / "a")).rename(path)
     assert lengths(Db3(str(path))) == {"/eye": 5}
+
+
+def test_an_index_without_a_chunk_before_it_is_damage(tmp_path: Path) -> None:
+    path = write_bag1(tmp_path / "a.bag", jpegs("/eye", range(5)))
+    data = without_index(path.read_bytes())
+    chunk = data.index(b"compression=") - 8 - len(b"....op=.")
+    index = data[data.index(b"op=\x04") - 8 :]
+    path.write_bytes(data[:chunk] + index)
+    assert lengths(Bag1(str(path))) == {}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_file_that_was_unpacked_since_is_read_for_the_packed_one(
+    tmp_path: Path, keep: bool
+) -> None:
+    """metadata.yaml goes on to name a.db3.zstd."""
+    bag = write_bag2(tmp_path / "a", jpegs("/eye", range(5)), compression=FILE)
+    packed = bag / "a.db3.zstd"
+    (bag / "a.db3").write_bytes(zstd.decompress(packed.read_bytes()))
+    if not keep:
+        packed.unlink()
+    found = Bag2(f"{bag}/")
+    assert lengths(found) == {"/eye": 5}
+    assert found.words == []
+
+
+def test_a_file_that_was_packed_since_is_read_for_the_plain_one(tmp_path: Path) -> None:
+    bag = write_bag2(tmp_path / "a", jpegs("/eye", range(5)))
+    (bag / "a.db3.zstd").write_bytes(zstd.compress((bag / "a.db3").read_bytes()))
+    (bag / "a.db3").unlink()
+    found = Bag2(f"{bag}/")
+    assert lengths(found) == {"/eye": 5}
+    assert found.words == []
+
+
+def test_a_first_message_that_cannot_be_had_is_the_start_all_the_same(tmp_path: Path) -> None:
+    """Texts are put on the clock of the pictures, which counts from it."""
+    bag = write_bag2(tmp_path / "a", jpegs("/eye", range(5), late_ns=7))
+    with sqlite3.connect(bag / "a.db3") as db:
+        db.execute("UPDATE messages SET data = 7 WHERE id = 1")
+    db.close()
+    (eye,) = rosbag.look(f"{bag}/", {})["topics"]
+    assert (eye["first_ns"], eye["codec"]) == ((at(0) + 7, None), "jpeg")
+
+
+def test_foxgloves_pictures_in_protobuf_are_read_in_bags_too(tmp_path: Path) -> None:
+    """A lone .mcap beside bags is read as one. One stamp is 36 thousand million years from now."""
+    given = []
+    for number in range(6):
+        stamp_ns = (1 << 60) * NS if number == 3 else at(number)
+        data = proto("CompressedImage", stamp_ns, format="jpeg", data=encoded(number))
+        kind = "foxglove.CompressedImage"
+        given.append(Say("/cam", kind, data.SerializeToString(), at(number)))
+    path = str(write(tmp_path / "a.mcap", given))
+    assert rosbag.look(path, {})["topics"][0]["codec"] == "jpeg"
+    sequence = rosbag.open_sequence(path, SequencePlace.of("rosbag", "/cam"))
+    assert sequence.codec == "jpeg by log times"
+    assert list(sequence.images([0, 3, 5])) == [encoded(0), encoded(3), encoded(5)]
+    assert sequence.damage[1][0].startswith("of its 6 stamps 1 are not set")
+
+
+def test_a_bag_whose_clock_was_set_back_says_so(tmp_path: Path) -> None:
+    bag = write_bag2(tmp_path / "a", jpegs("/eye", range(30)))
+    with sqlite3.connect(bag / "a.db3") as db:
+        db.execute("UPDATE messages SET timestamp = timestamp - 1500000000 WHERE id > 20")
+    db.close()
+    index = Bag2(f"{bag}/").index(["/eye"])["/eye"]
+    assert index.words[0].startswith("a.db3: its messages lie in the file up to 1.4 s out of the ")
 
 
 def without_index(data: bytes) -> bytes:

@@ -12,7 +12,8 @@ from mcap_protobuf.schema import build_file_descriptor_set
 from numpy.typing import NDArray
 
 from sofdata.video.sequences.images import DamagedImage, picture
-from sofdata.video.sequences.messages import Packet, UnfitMessage, known_type, refused_pictures
+from sofdata.video.sequences.messages import Packet, known_type, refused_pictures
+from sofdata.video.sequences.numbers import UnfitMessage
 from sofdata.video.sequences.wire import DamagedMessage
 from tests.conformance.barcode import draw, read
 from tests.robots import (
@@ -429,3 +430,13 @@ def test_a_string_is_a_text(version: int) -> None:
     assert kind.use == "text"
     message = ros(version).types["std_msgs/msg/String"](data="pick the cup")
     assert kind.text(written(version, message)) == "pick the cup"
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), "noon", None])
+def test_a_time_that_is_none_damages_a_message_of_json(seconds: object) -> None:
+    kind = known_type("foxglove.CompressedImage", "json")
+    assert kind is not None
+    message = json.loads(json_message(NS, format="jpeg", data=encoded(9)))
+    message["timestamp"] = {"sec": seconds, "nsec": 0}
+    with pytest.raises(DamagedMessage):
+        kind.stamp_ns(json.dumps(message).encode())

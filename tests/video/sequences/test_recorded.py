@@ -9,15 +9,17 @@ import pytest
 
 from sofdata.errors import ContractError, DecodeError
 from sofdata.video.probe import Unusable
-from sofdata.video.sequences.images import DamagedImage, picture
-from sofdata.video.sequences.messages import known_type
-from sofdata.video.sequences.recorded import (
+from sofdata.video.sequences.clocks import (
     NOT_SET,
     MessageTimes,
-    RecordedPictures,
+    as_int64,
     clocked,
     on_clock_of,
 )
+from sofdata.video.sequences.images import DamagedImage, picture
+from sofdata.video.sequences.messages import known_type
+from sofdata.video.sequences.recorded import RecordedPictures
+from sofdata.video.sequences.topics import rate_of
 from tests.conformance.barcode import read
 from tests.robots import proto, video_packets
 
@@ -62,6 +64,31 @@ def test_a_stamp_that_stands_still_now_and_then_is_a_stamp_all_the_same() -> Non
     found = clocked(times([1 + each / 10 for each in range(20)], stamp))
     assert found.clock == "stamp"
     assert np.diff(found.times_s()).min() == 0  # which sampling leaves out, and counts
+
+
+def test_a_stamp_of_0_beside_dates_was_never_set() -> None:
+    """A driver that had no time yet: the video does not begin in 1970."""
+    log = [1.7e9 + each / 10 for each in range(20)]
+    stamp: list[float | None] = [0.0, *(each - 0.03 for each in log[1:])]
+    found = clocked(times(log, stamp))
+    assert found.clock == "log"
+    assert found.times_s()[[0, 1, 19]].tolist() == pytest.approx([0, 0.1, 1.9])
+    assert found.doubt.startswith("of its 20 stamps 1 are not set and 0 go back")
+    asked = clocked(times(log, stamp), "stamp").times_s()
+    assert np.isnan(asked[0])
+    assert asked[[1, 19]].tolist() == pytest.approx([0, 1.8])
+
+
+def test_it_is_told_why_stamps_do_not_count_of_which_most_are_good() -> None:
+    log = [each / 10 for each in range(1, 9)]
+    back: list[float | None] = [*log[:6], log[3], log[7]]
+    assert clocked(times(log, back)).doubt == (
+        "of its 8 stamps 0 are not set and 1 go back in the order of the log; the log's times "
+        "count, unless sequences.clock says otherwise"
+    )
+    assert clocked(times(log, back), "log").doubt == ""
+    assert clocked(times(log, [None] * 8)).doubt == ""
+    assert clocked(times(log, [0.0] * 8)).doubt == ""
 
 
 def test_messages_come_in_the_order_of_the_log() -> None:
@@ -109,6 +136,35 @@ def test_actions_are_put_on_the_clock_of_the_pictures() -> None:
         on_clock_of(clocked(far), bare, far, "/cmd")
     with pytest.raises(Unusable, match=r"sequences\.clock=log"):
         on_clock_of(clocked(far), times([1.5, 2.5], [1.4, 2.4]), far, "/cmd")
+
+
+def test_times_that_no_int64_holds_do_not_upset_the_others() -> None:
+    near = times([1.0, 2.0, 3.0], [0.9, 1.9, 2.9])
+    near.log[2] = NOT_SET
+    bare = times([1.5, 2.5])
+    assert on_clock_of(clocked(near), bare, near, "/cmd").clock == "log"
+    assert as_int64(1 << 62) == as_int64(-(1 << 70)) == NOT_SET
+    assert as_int64(5) == 5
+
+
+def test_a_clock_that_was_set_back_is_told() -> None:
+    """Its pictures cannot be told from those that were written late, and would be mixed."""
+    log = [*(each / 10 for each in range(10, 40)), *(each / 10 for each in range(25, 60))]
+    given = times(log, log)
+    assert clocked(given).doubt.startswith("its messages lie in the file up to 1.4 s out of the")
+    assert clocked(given, "log").doubt == ""
+    late = [1.0, 1.2, 1.1, 1.3]
+    assert clocked(times(late, late)).doubt == ""
+
+
+@pytest.mark.parametrize("burst", [1, 2, 4])
+def test_a_rate_is_that_of_messages_that_come_in_bursts(burst: int) -> None:
+    """Twenty a second, kept back by a network and logged several at almost one time."""
+    ns = [(each // burst * burst) * 50_000_000 + each % burst * 1000 for each in range(200)]
+    assert rate_of([ns]) == pytest.approx(20, rel=0.01)
+    assert rate_of([ns[:80], ns[120:]]) == pytest.approx(20, rel=0.01)
+    assert rate_of([ns[:3]]) > 0
+    assert rate_of([ns[:1], []]) == rate_of([[5, 5, 5]]) == 0
 
 
 def pictures(kind: str, packets: Sequence[bytes | None]) -> RecordedPictures:

@@ -94,9 +94,11 @@ class Bag2:
         found = _storage_files(os.listdir(self._folder))
         is_described = Path(self._folder, NAME).exists()
         about = read_metadata(self._folder) if is_described else Metadata(())
-        named = [name for name in about.files if name in found]
-        missing = [name for name in about.files if name not in found]
-        spare = [name for name in found if name not in about.files] if about.files else []
+        here = {name.removesuffix(ZSTD): name for name in found}  # whoever packed or unpacked it
+        stems = [name.removesuffix(ZSTD) for name in about.files]
+        named = [here[stem] for stem in stems if stem in here]
+        missing = [name for name, stem in zip(about.files, stems, strict=True) if stem not in here]
+        spare = [name for stem, name in here.items() if stem not in stems] if about.files else []
         if missing:
             self.words.append(f"{NAME} names files that are missing: {', '.join(missing[:3])}")
         if spare:

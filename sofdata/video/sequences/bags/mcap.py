@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sofdata.errors import InputError
 from sofdata.video.sequences.bags.store import Index, IndexParts, Topic, joined, short_type
-from sofdata.video.sequences.mcapfile import Channel, Fetcher, Recording, index_topic
+from sofdata.video.sequences.mcaps.index import Fetcher, TopicIndex, index_topics
+from sofdata.video.sequences.mcaps.recording import Channel, Recording
 
 
 class McapFile:
@@ -28,7 +28,10 @@ class McapFile:
 
     def index(self, topics: Iterable[str]) -> dict[str, Index]:
         """As of `Bag`."""
-        return {topic: self._index(topic) for topic in topics}
+        problems = {name: self._problem_of(name) for name in topics}
+        readable = [name for name, problem in problems.items() if not problem]
+        found = index_topics(self._recording, readable, with_stamps=False)
+        return {name: _index(found.get(name), problems[name]) for name in problems}
 
     def read(
         self, index: Index, numbers: Iterable[int], head_bytes: int | None = None
@@ -38,16 +41,10 @@ class McapFile:
             self._fetch = index, Fetcher(self._recording, index.places[:, :3])
         yield from map(self._fetch[1], numbers)
 
-    def _index(self, topic: str) -> Index:
-        parts = IndexParts()
-        try:
-            found = index_topic(self._recording, topic)
-        except InputError as error:
-            parts.words.append(str(error))
-            return parts.finish()
-        parts.add(found.times.log, *found.places.T)
-        parts.lost, parts.words = found.damage[0], [*found.damage[1]]
-        return parts.finish()
+    def _problem_of(self, topic: str) -> str:
+        if self._recording.kind_of(topic) is None:
+            return "its type is not read"
+        return self._recording.problem_of(topic)
 
     def _topics(self) -> dict[str, Topic]:
         topics: dict[str, Topic] = {}
@@ -63,7 +60,17 @@ class McapFile:
         return summary.counts.get(channel, 0)
 
 
+def _index(found: TopicIndex | None, problem: str) -> Index:
+    parts = IndexParts()
+    if found is None:
+        parts.words.append(problem)
+        return parts.finish()
+    parts.add(found.times.log, *found.places.T)
+    parts.lost, parts.words = found.damage[0], [*found.damage[1]]
+    return parts.finish()
+
+
 def _topic(channel: Channel, count: int | None) -> Topic:
-    text = channel.definition.decode(errors="replace")
+    definitions: frozenset[str | bytes] = frozenset({channel.definition})
     type = short_type(channel.type)
-    return Topic(channel.topic, type, channel.encoding, definitions=frozenset({text}), count=count)
+    return Topic(channel.topic, type, channel.encoding, definitions=definitions, count=count)

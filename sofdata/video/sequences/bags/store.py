@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.video.sequences.clocks import set_back
+from sofdata.video.sequences.topics import several_types
+
 # A picture of 100 megapixels in three bytes each has 286 MiB; a length beyond this is no message.
 MOST_MESSAGE_BYTES = 1 << 29
 WIDTH = 4  # numbers that say where a message lies
@@ -30,7 +33,7 @@ class Topic:
     type: str
     encoding: str
     digests: frozenset[str] = frozenset()
-    definitions: frozenset[str] = frozenset()
+    definitions: frozenset[str | bytes] = frozenset()
     count: int | None = None
     problem: str = ""
 
@@ -98,7 +101,7 @@ class IndexParts:
             return Index(nothing, nothing.reshape(0, WIDTH), self.lost, tuple(self.words))
         times_ns, places = np.concatenate(self.times_ns), np.concatenate(self.places)
         order = np.argsort(times_ns, kind="stable")
-        words = tuple(dict.fromkeys(self.words))
+        words = tuple(dict.fromkeys(filter(None, [*self.words, set_back(times_ns)])))
         return Index(times_ns[order], places[order], self.lost, words)
 
 
@@ -111,7 +114,7 @@ def joined(one: Topic, other: Topic) -> Topic:
     """What two files of a bag, or two rows of one, say of a topic."""
     problem = one.problem or other.problem
     if (one.type, one.encoding) != (other.type, other.encoding):
-        problem = f"messages of several types lie on this topic: {one.type}, {other.type}"
+        problem = several_types({one.type, other.type})
     counts = None if None in (one.count, other.count) else (one.count or 0) + (other.count or 0)
     return Topic(
         one.name,

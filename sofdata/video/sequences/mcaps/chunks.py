@@ -1,34 +1,17 @@
-"""Records of an MCAP file, one after the other, of which none is held that is not asked for.
-
-https://mcap.dev/spec. The library `mcap` parses what is small: schemas, channels, the summary. Its
-own reader takes every record into memory, and a chunk as a whole however far it unpacks; here
-chunks of any size are unpacked as they are read, so that memory stays that of one message. What is
-cut off or damaged ends no reading: it is told as `Damage`, and what comes behind it is read on.
-"""
+"""Chunks of an MCAP file: what they unpack to, read forward, held by pieces."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
 from sofdata.video.progress import PROGRESS
-from sofdata.video.sequences.base import damaged
+from sofdata.video.sequences.mcaps.records import MOST_MESSAGE_BYTES, PIECE_BYTES, Record
 
-MAGIC = b"\x89MCAP0\r\n"
-HEAD_BYTES = 9  # of a record: its kind, and the length of its body
-MESSAGE_HEAD = struct.Struct("<HIQQ")
-MOST_BODY_BYTES = 1 << 26  # of a record that is parsed as a whole
-MOST_MESSAGE_BYTES = 1 << 28
-PIECE_BYTES = 1 << 17
 MOST_WINDOW_BYTES = 1 << 27  # that Zstandard may look back
-SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x03, 0x04, 0x05, 0x06
-FOOTER, DATA_END, METADATA = 0x02, 0x0F, 0x0C
-LAST_KNOWN = 0x0F
-_PRIVATE = 0x80  # from here on everyone may have kinds of their own
+MOST_CONTENT_BYTES = 1 << 62  # lengths and places are int64 in what is kept of messages
 
 
 class Place(NamedTuple):
@@ -39,191 +22,6 @@ class Place(NamedTuple):
 
     chunk: int
     offset: int
-
-
-class Message(NamedTuple):
-    """A message that the walk stands at.
-
-    chunk: where the body of the chunk begins in which it lies, packed or not; 0 for none.
-    read: its first bytes, as many as asked for; once, while the walk stands here.
-    """
-
-    chunk: int
-    place: Place
-    channel: int
-    log_ns: int
-    publish_ns: int
-    length: int
-    read: Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkEnd:
-    """All messages of a chunk have been walked over. why: what is wrong with them, "" if nothing.
-
-    is_cut: the file ends in it, which says nothing against the messages before the cut.
-    """
-
-    start: int
-    why: str
-    is_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """What is wrong with the file, in words."""
-
-    what: str
-
-
-class Record(NamedTuple):
-    """kind: its opcode. start: of its body. length: of the body, as far as the file has it."""
-
-    kind: int
-    start: int
-    length: int
-    is_cut: bool
-
-
-Event = Any  # Schema, Channel or Metadata of mcap.records; Message, ChunkEnd, Damage
-
-
-def size_of(file: BinaryIO) -> int:
-    """Bytes of an open file."""
-    return file.seek(0, 2)
-
-
-def check_magic(file: BinaryIO, name: str) -> None:
-    """Raises `Unusable` where a file does not begin as one of MCAP does."""
-    file.seek(0)
-    found = file.read(len(MAGIC))
-    if found != MAGIC:
-        raise damaged(f"{name}: is no MCAP file: it begins with {found.hex() or 'nothing'}")
-
-
-def records(file: BinaryIO, start: int, size: int) -> Iterator[Record | Damage]:
-    """The records from `start` on, up to the end of the data or of the file."""
-    while True:
-        file.seek(start)
-        head = file.read(HEAD_BYTES)
-        if len(head) < HEAD_BYTES:
-            yield Damage(f"the file is cut off at byte {size}")
-            return
-        kind, length = struct.unpack("<BQ", head)
-        start += HEAD_BYTES
-        if not kind or LAST_KNOWN < kind < _PRIVATE:
-            yield Damage(f"what begins at byte {start - HEAD_BYTES} of {size} is no record")
-            return
-        PROGRESS.packets += 1
-        is_cut = start + length > size
-        yield Record(kind, start, min(length, size - start), is_cut)
-        start += length
-        if kind in (DATA_END, FOOTER):
-            return
-        if is_cut:
-            yield Damage(f"the file is cut off at byte {size}")
-            return
-
-
-def walk(
-    file: BinaryIO, size: int, is_wanted: Callable[[int], bool] = lambda _: True
-) -> Iterator[Event]:
-    """All that the data hold, in the order of the file.
-
-    is_wanted: whether the chunk whose body begins at a byte is to be looked into.
-    """
-    for record in records(file, len(MAGIC), size):
-        if isinstance(record, Damage):
-            yield record
-        elif record.kind == CHUNK:
-            if is_wanted(record.start):
-                yield from walk_chunk(file, record)
-        elif record.kind == MESSAGE and not record.is_cut:
-            if (message := _plain_message(file, record)) is not None:
-                yield message
-        elif record.kind in (SCHEMA, CHANNEL, METADATA) and not record.is_cut:
-            yield parsed(file, record)
-
-
-def walk_chunk(file: BinaryIO, record: Record) -> Iterator[Event]:
-    """What a chunk holds, and a `ChunkEnd`."""
-    try:
-        content = Content(file, chunk_head(file, record))
-    except ValueError as error:
-        yield ChunkEnd(record.start, f"the chunk at byte {record.start}: {error}")
-        return
-    try:
-        yield from _inside(content, record)
-        content.drain()
-        yield ChunkEnd(record.start, content.verdict(record.is_cut), record.is_cut)
-    except ValueError as error:
-        why = "" if record.is_cut else f"the chunk at byte {record.start}: {error}"
-        yield ChunkEnd(record.start, why, record.is_cut)
-
-
-def _inside(content: Content, record: Record) -> Iterator[Event]:
-    while len(head := content.read(HEAD_BYTES)) == HEAD_BYTES:
-        kind, length = struct.unpack("<BQ", head)
-        PROGRESS.packets += 1
-        end = content.position + length
-        if kind == MESSAGE and length >= MESSAGE_HEAD.size:
-            fields = content.read(MESSAGE_HEAD.size)
-            if len(fields) < MESSAGE_HEAD.size:
-                return
-            channel, _, log_ns, publish_ns = MESSAGE_HEAD.unpack(fields)
-            place = content.place(record.start)
-            left = length - MESSAGE_HEAD.size
-            if content.has(left, record.is_cut):
-                read = _reader(content, left)
-                yield Message(record.start, place, channel, log_ns, publish_ns, left, read)
-            elif not record.is_cut:
-                raise ValueError("a message in it is longer than itself")
-        elif kind in (SCHEMA, CHANNEL) and length <= MOST_BODY_BYTES:
-            yield _parsed(kind, content.read(length))
-        content.skip(end - content.position)
-
-
-def _reader(content: Content, left: int) -> Callable[[int], bytes]:
-    return lambda size: content.read(min(size, left))
-
-
-def _plain_message(file: BinaryIO, record: Record) -> Message | None:
-    """A message that lies in no chunk; None for one that is too short to be one."""
-    fields = file.read(MESSAGE_HEAD.size) if record.length >= MESSAGE_HEAD.size else b""
-    if len(fields) < MESSAGE_HEAD.size:
-        return None
-    channel, _, log_ns, publish_ns = MESSAGE_HEAD.unpack(fields)
-    place = Place(0, record.start + MESSAGE_HEAD.size)
-    left = record.length - MESSAGE_HEAD.size
-
-    def read(size: int) -> bytes:
-        file.seek(place.offset)
-        return file.read(min(size, left))
-
-    return Message(0, place, channel, log_ns, publish_ns, left, read)
-
-
-def parsed(file: BinaryIO, record: Record) -> Event:
-    """A record of a kind that the library parses, or `Damage`."""
-    if record.length > MOST_BODY_BYTES:
-        return Damage(f"the record at byte {record.start} has {record.length} bytes")
-    file.seek(record.start)
-    return _parsed(record.kind, file.read(record.length))
-
-
-def _parsed(kind: int, body: bytes) -> Event:
-    from mcap import records as known
-    from mcap.data_stream import ReadDataStream
-    from mcap.exceptions import McapError
-
-    classes = {SCHEMA: known.Schema, CHANNEL: known.Channel, METADATA: known.Metadata}
-    try:
-        return classes[kind].read(ReadDataStream(BytesIO(body)))
-    except (McapError, struct.error, ValueError, TypeError) as error:
-        return Damage(f"a record of {len(body)} bytes cannot be read: {error!r:.80}")
-
-
-# Chunks
 
 
 class ChunkHead(NamedTuple):
@@ -251,6 +49,8 @@ def chunk_head(file: BinaryIO, record: Record) -> ChunkHead:
         (length,) = struct.unpack_from("<Q", fields, 32 + named)
     except (struct.error, UnicodeDecodeError):
         raise ValueError("it has no proper head") from None
+    if size > MOST_CONTENT_BYTES:
+        raise ValueError(f"it says that it unpacks to {size} bytes")
     if compression not in ("", "none", "lz4", "zstd"):
         raise ValueError(f"its compression '{compression:.20}' is none that can be read")
     start = record.start + 40 + named

@@ -1,0 +1,1 @@
+"""How messages lie in MCAP files, whatever they say."""
