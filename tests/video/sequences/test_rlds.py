@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import itertools
+import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sofdata.video.probe import Unusable
@@ -63,9 +66,18 @@ class TestRecords:
         with pytest.raises(Unusable, match="nothing from there on"):
             spread(bytes(data))
 
-    @pytest.mark.parametrize(("packed", "kind"), [(gzip.compress, "GZIP"), (zlib.compress, "ZLIB")])
-    def test_a_compressed_file_is_named(self, packed: Callable[[bytes], bytes], kind: str) -> None:
-        with pytest.raises(Unusable, match=kind) as error:
+    @pytest.mark.parametrize(
+        ("packed", "how"),
+        [
+            (gzip.compress, "GZIP.*gunzip"),
+            (zlib.compress, "ZLIB"),
+            (bz2.compress, "bunzip2"),
+            (lzma.compress, "unxz"),
+            (lambda data: pa.compress(data, "zstd", asbytes=True), "unzstd"),
+        ],
+    )
+    def test_a_compressed_file_is_named(self, packed: Callable[[bytes], bytes], how: str) -> None:
+        with pytest.raises(Unusable, match=how) as error:
             spread(packed(made.framed(b"first" * 100)))
         assert error.value.reason == "compressed"
 
