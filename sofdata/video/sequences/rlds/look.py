@@ -127,11 +127,19 @@ def _counts(file: BinaryIO, features: Features, wanted: Mapping[str, Any]) -> di
 def _counted_pictures(
     file: BinaryIO, features: Features, wanted: Mapping[str, Any]
 ) -> dict[str, int]:
-    """By encoded pictures, where nothing smaller tells; only their lengths are read."""
-    for name, kind in wanted["pictures"].items():
-        feature = features.get(name)
-        if feature is not None and feature.kind == kind == example.BYTES:
+    """By encoded pictures, where nothing smaller tells; only their lengths are read.
+
+    Raises `Unusable` where there are others, which would have to be read for that.
+    """
+    there = {name: features[name] for name in wanted["pictures"] if name in features}
+    for name, feature in there.items():
+        if feature.kind == wanted["pictures"][name] == example.BYTES:
             return {name: sum(1 for _ in example.values(file, feature))}
+    if any(feature.size_bytes for feature in there.values()):
+        raise damaged(
+            "how many steps it has is told by no small feature, such as the flags of RLDS, and not "
+            f"by '{next(iter(there))}', which is not encoded"
+        )
     return {}
 
 

@@ -55,10 +55,12 @@ class Part:
 def parts_of(first: Numbers, last: Numbers, steps: int) -> list[Part]:
     """The episodes of a record by its flags, none of which has to be there.
 
-    Flags that would cut most steps apart are no such flags: the record then is one episode.
+    A flag that stays set marks one place: the first of such steps begins an episode, or the last
+    ends one. Flags that would cut most steps apart are no such flags: the record is one episode.
     """
-    begins = {0, *np.flatnonzero(first[:steps]).tolist()}
-    begins |= {at + 1 for at in np.flatnonzero(last[:steps]).tolist() if at + 1 < steps}
+    starts, ends = first[:steps] != 0, last[:steps] != 0
+    begins = {0, *(np.flatnonzero(starts[1:] & ~starts[:-1]) + 1).tolist()}
+    begins |= {*(np.flatnonzero(ends[:-1] & ~ends[1:]) + 1).tolist()}
     if len(begins) > max(1, steps / 2):
         begins = {0}
     edges = [*sorted(begins), steps]

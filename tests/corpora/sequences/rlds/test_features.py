@@ -28,6 +28,14 @@ def test_features_as_older_libraries_wrote_them(source: Path) -> None:
     assert found["train-00001/0/image"].text == "wait"
 
 
+def test_the_layout_between_the_two_is_read() -> None:
+    """Of 4.5: content is that of today, beside the name of its message."""
+    inner = made.PLAIN["featuresDict"]["features"]
+    between = {"type": made.PLAIN["pythonClassName"], "content": {"features": inner}}
+    between["proto_cls"] = "tensorflow_datasets.FeaturesDict"
+    assert _parsed(between) == _parsed(made.PLAIN)
+
+
 def test_a_camera_that_shows_nothing_is_left_out(tmp_path: Path) -> None:
     """Bridge V2 has black pictures where there was no camera, and says so."""
     features = made.dictionary(

@@ -139,6 +139,14 @@ def test_a_dataset_whose_shards_are_elsewhere(source: Path) -> None:
         listed(source)
 
 
+def test_the_newest_version_has_no_shard(source: Path) -> None:
+    made.write_dataset(source / "tiny" / "1.1.0", {})
+    with pytest.raises(
+        ConfigError, match=r"no shard beside it.* older version itself, as tiny/1\.0\.0"
+    ):
+        listed(source)
+
+
 def test_a_missing_package_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sofdata.system.extras.is_installed", lambda module: False)
     with pytest.raises(ConfigError, match=r"pip install 'sofdata\[rlds\]'"):
