@@ -167,7 +167,7 @@ def _lengths(split: Mapping[str, Any]) -> list[int]:
     """Records of each shard of a split; none where they are not told."""
     try:
         return [int(each) for each in _list(split.get("shardLengths"))]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []
 
 

@@ -160,7 +160,11 @@ def test_features_json_is_missing_for_some(source: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"featuresDict": {}}', '{"featuresDict": {"features": {"a": 1}}}']
+    "text",
+    [
+        *("", "[]", "{}", '{"featuresDict": {}}', '{"featuresDict": {"features": {"a": 1}}}'),
+        '{"featuresDict": {"features": {"a": {"tensor": {"shape": [Infinity]}}}}}',
+    ],
 )
 def test_features_json_is_wrong(text: str, source: Path) -> None:
     (source / "tiny/1.0.0/features.json").write_text(text)

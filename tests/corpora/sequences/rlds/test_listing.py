@@ -113,6 +113,16 @@ def test_a_template_of_no_meaning_is_not_followed(template: str, tmp_path: Path)
     assert sum(listing.ignored.values()) == 1
 
 
+def test_lengths_of_shards_that_are_none_are_not_told(source: Path) -> None:
+    path = source / "tiny/1.0.0/dataset_info.json"
+    info = json.loads(path.read_text())
+    info["splits"][0]["shardLengths"] = [float("inf"), 1]
+    path.write_text(json.dumps(info))
+    listing = listed(source)
+    assert len(listing.entries) == 8
+    assert not any("as many records" in note for note in listing.notes)
+
+
 def test_without_dataset_info_the_names_tell(source: Path) -> None:
     (source / "tiny/1.0.0/dataset_info.json").unlink()
     found = by_name(listed(source))
