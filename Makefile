@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo train test quick faults images lerobot check format schemas clean
+.PHONY: demo train test quick faults images lerobot tfds check format schemas clean
 
 demo: $(VENV)/.train
 	$(BIN)/sofdata demo demo
@@ -46,6 +46,17 @@ lerobot: $(VENV)/.test | .venv-lerobot/bin/lerobot-train
 	$(LEROBOT_PYTHON) -m venv .venv-lerobot
 	.venv-lerobot/bin/python -m pip --disable-pip-version-check install -q 'lerobot[training]==0.6.1'
 
+# What tensorflow_datasets itself writes, read and ingested. It needs TensorFlow, which sofdata does without:
+# it gets an environment of its own (2 min, 2 GB).
+tfds: $(VENV)/.test | .venv-tfds/bin/tfds
+	SOFDATA_TFDS_PYTHON=$(CURDIR)/.venv-tfds/bin/python \
+		$(BIN)/python -m pytest -rP tests/corpora/sequences/rlds/test_library.py
+
+.venv-tfds/bin/tfds:
+	$(PYTHON) -m venv .venv-tfds
+	.venv-tfds/bin/python -m pip --disable-pip-version-check install -q \
+		tensorflow-datasets==4.9.10 tensorflow-cpu==2.21.0
+
 # Lint, types and the layers of imports, as CI runs them.
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -79,4 +90,4 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.train
 
 clean:
-	rm -rf $(VENV) .venv-lerobot demo
+	rm -rf $(VENV) .venv-lerobot .venv-tfds demo

@@ -108,6 +108,7 @@ def is_same(name: str, wire: Wire, definition: str | bytes) -> bool:
         data = definition.encode() if isinstance(definition, str) else definition
         return _same_numbers(name, data)
     text = definition.decode("utf-8", "replace") if isinstance(definition, bytes) else definition
+    text = "\n".join(line.partition("#")[0] for line in text.splitlines())  # without comments
     wanted = _declared(FIELDS[name])
     return "@" in text or "module " in text or _declared(text)[: len(wanted)] == wanted
 
@@ -169,12 +170,15 @@ def stamp_of(message: Any) -> int | None:
 
 
 def _declared(text: str) -> list[tuple[str, str]]:
-    """(type, name) of the fields that a .msg file declares at its top, constants left out."""
+    """(type, name) of the fields that a .msg file declares at its top, constants left out.
+
+    text: without comments.
+    """
     found = []
     for line in text.splitlines():
         if line.startswith("==="):  # definitions of what it is made of follow
             break
-        words = line.partition("#")[0].split()
+        words = line.split()
         if len(words) >= 2 and "=" not in "".join(words[1:]):
             kind = words[0].rpartition("/")[2].lower()
             found.append((kind, words[1]))
@@ -294,6 +298,6 @@ def _from_json(data: bytes | memoryview) -> Any:
             found["timestamp"] = SimpleNamespace(**{str(key): int(stamp[key]) for key in stamp})
         else:
             found["timestamp"] = None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ArithmeticError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise DamagedMessage("a message is no JSON with a picture") from None
     return SimpleNamespace(**found)

@@ -302,6 +302,8 @@ def test_definitions_of_ros_are_the_known_ones(version: int) -> None:
     assert known_type(name, FORMS[version], text) is not None
     other = text.replace("string format", "string format\nuint32 width")
     assert known_type(name, FORMS[version], other) is None
+    noted = f"# mail to somebody@example.org about this module \n{other}"
+    assert known_type(name, FORMS[version], noted) is None
     own = text.partition("====")[0]
     newer = f"uint8 A=1 # b\n{own}\nstring more\n{text.removeprefix(own)}"
     assert known_type(name, FORMS[version], newer) is not None
@@ -364,7 +366,11 @@ def test_big_endian_cdr_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b'{"data": 3}', b'{"data": "?"}', b"[" * 100_000]
+    "data",
+    [
+        *(b"", b"[]", b"{}", b'{"data": 3}', b'{"data": "?"}', b"[" * 100_000),
+        b'{"data": "", "timestamp": {"sec": 1e999, "nsec": 0}}',
+    ],
 )
 def test_json_that_holds_no_picture_is_damaged(data: bytes) -> None:
     kind = known_type("foxglove.CompressedImage", "json")

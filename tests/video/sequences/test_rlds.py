@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import itertools
+import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sofdata.video.probe import Unusable
@@ -63,9 +66,18 @@ class TestRecords:
         with pytest.raises(Unusable, match="nothing from there on"):
             spread(bytes(data))
 
-    @pytest.mark.parametrize(("packed", "kind"), [(gzip.compress, "GZIP"), (zlib.compress, "ZLIB")])
-    def test_a_compressed_file_is_named(self, packed: Callable[[bytes], bytes], kind: str) -> None:
-        with pytest.raises(Unusable, match=kind) as error:
+    @pytest.mark.parametrize(
+        ("packed", "how"),
+        [
+            (gzip.compress, "GZIP.*gunzip"),
+            (zlib.compress, "ZLIB"),
+            (bz2.compress, "bunzip2"),
+            (lzma.compress, "unxz"),
+            (lambda data: pa.compress(data, "zstd", asbytes=True), "unzstd"),
+        ],
+    )
+    def test_a_compressed_file_is_named(self, packed: Callable[[bytes], bytes], how: str) -> None:
+        with pytest.raises(Unusable, match=how) as error:
             spread(packed(made.framed(b"first" * 100)))
         assert error.value.reason == "compressed"
 
@@ -180,12 +192,15 @@ class TestParts:
             ([1, 0, 0, 0], [0, 1, 0, 0], [Part(0, 2, True), Part(2, 4, False)]),
             ([1, 1, 1, 1], [0, 0, 0, 0], [Part(0, 4, False)]),
             ([0, 0, 0, 0], [0, 0, 0, 0], [Part(0, 4, False)]),
+            ([1, 1, 0, 0], [0, 0, 1, 1], [Part(0, 4, True)]),  # flags that are held
+            ([1, 1, 0, 1, 1], [0, 1, 1, 0, 1], [Part(0, 3, True), Part(3, 5, True)]),
         ],
     )
     def test_flags_cut_a_record_apart(
         self, first: list[int], last: list[int], expected: list[Part]
     ) -> None:
-        assert parts_of(np.array(first), np.array(last), 4) == expected
+        steps = expected[-1].end
+        assert parts_of(np.array(first), np.array(last), steps) == expected
 
     def test_no_step_is_one_empty_part(self) -> None:
         assert parts_of(np.array([], np.int64), np.array([], np.int64), 0) == [Part(0, 0, False)]
@@ -359,3 +374,14 @@ def test_a_look_reads_no_picture(tmp_path: Path) -> None:
     assert episode["groups"]["steps"]["steps"] == 8
     assert episode["groups"]["steps"]["texts"] == {"text": [(0, "do it")]}
     assert sum(fetched) < len(data) / 5
+
+
+def test_steps_that_nothing_small_counts_are_told(tmp_path: Path) -> None:
+    """Arrays of plain numbers alone would have to be read for that."""
+    made.write_shard(tmp_path / "s", [made.example({"p": np.zeros(4 * 64 * 64 * 3, int)})])
+    group: dict[str, Any] = {"pictures": {"p": wire.INTS}, "counts": {}, "texts": [], "codes": {}}
+    group |= {"times": [], "first": "", "last": ""}
+    (found,) = look(str(tmp_path / "s"), {"groups": {"p": group}, "alone": []})["episodes"]
+    reason, detail = found["wrong"]
+    assert reason == "damaged"
+    assert "how many steps" in detail

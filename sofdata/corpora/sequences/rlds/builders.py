@@ -31,13 +31,13 @@ RECORDS = re.compile(r".*\.tfrecords?([-_.]\d[\w-]*)?(\.(gz|gzip|zlib|zst|bz2|xz
 OTHER_FORMATS = re.compile(r".*\.(array_record|riegeli|parquet)(-\d{5,}-of-\d{5,})?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _DEFAULT = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-_VARIABLES = {  # of templates: `naming._VAR_REGEX_MAPPING`
-    "DATASET": r"[A-Za-z]\w*",
+_VARIABLES = {  # of templates: `naming._VAR_REGEX_MAPPING`; each may come once, as there
+    "DATASET": r"(?P<dataset>[A-Za-z]\w*)",
     "SPLIT": r"(?P<split>[\w-]+)",
-    "FILEFORMAT": r"\w+",
-    "SHARD_INDEX": r"(?P<index>\d{5,})",
-    "NUM_SHARDS": r"(?P<of>\d{5,})",
-    "SHARD_X_OF_Y": r"(?P<index>\d{5,})-of-(?P<of>\d{5,})",
+    "FILEFORMAT": r"(?P<format>\w{1,20})",
+    "SHARD_INDEX": r"(?P<index>\d{5,9})",
+    "NUM_SHARDS": r"(?P<of>\d{5,9})",
+    "SHARD_X_OF_Y": r"(?P<index>\d{5,9})-of-(?P<of>\d{5,9})",
 }
 
 
@@ -136,40 +136,38 @@ def read_builder(tree: Tree, folder: str, has_info: bool) -> Builder:
     info = jsonfile.read_json(tree, rel, dict) if has_info else {}
     splits = [split for split in _list(info.get("splits")) if isinstance(split, dict)]
     templates = [str(split.get("filepathTemplate") or _DEFAULT) for split in splits]
+    patterns = map(_pattern, dict.fromkeys([*templates, _DEFAULT]))
     return Builder(
         folder=folder,
         name=jsonfile.clean(str(info.get("name") or "")),
         config=jsonfile.clean(str(info.get("configName") or "")),
         version=jsonfile.clean(str(info.get("version") or "") or folder.rpartition("/")[2]),
-        patterns=tuple(map(_pattern, dict.fromkeys([*templates, _DEFAULT]))),
+        patterns=tuple(pattern for pattern in patterns if pattern),
         lengths={str(split.get("name")): _lengths(split) for split in splits},
     )
 
 
-def _pattern(template: str) -> re.Pattern[str]:
-    """A template of names as a pattern; the same variable may come twice."""
+def _pattern(template: str) -> re.Pattern[str] | None:
+    """A template of names as a pattern; None for one that TFDS itself could not read names by."""
     template = template.partition("%")[0]  # what follows tells how the file is opened
     pieces = re.split(r"\{(\w+)\}", template)
-    seen: set[str] = set()
-    text = ""
-    for number, piece in enumerate(pieces):
-        if number % 2 == 0:
-            text += re.escape(piece)
-            continue
-        found = _VARIABLES.get(piece, r".+?")
-        for group in re.findall(r"\?P<(\w+)>", found):
-            if group in seen:
-                found = found.replace(f"?P<{group}>", "")
-            seen.add(group)
-        text += found
-    return re.compile(text)
+    texts = [
+        _VARIABLES.get(piece, "") if number % 2 else re.escape(piece)
+        for number, piece in enumerate(pieces)
+    ]
+    if not all(texts[1::2]):
+        return None
+    try:
+        return re.compile("".join(texts))
+    except re.error:  # a variable comes twice
+        return None
 
 
 def _lengths(split: Mapping[str, Any]) -> list[int]:
     """Records of each shard of a split; none where they are not told."""
     try:
         return [int(each) for each in _list(split.get("shardLengths"))]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []
 
 

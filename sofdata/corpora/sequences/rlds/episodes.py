@@ -64,7 +64,7 @@ def entries_of(
             tally.several.append(name)
         for at, part in enumerate(steps.parts):
             own = f"{name}-{at}" if len(steps.parts) > 1 else name
-            episode = _Episode(wanted, shard, own, found, group, steps, part, tally)
+            episode = _Episode(wanted, shard, own, found, group, steps, at, part, tally)
             yield from episode.entries()
 
 
@@ -83,7 +83,7 @@ def rate_of(wanted: Wanted, found: Found, group: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Episode:
-    """One episode, with what is known of it."""
+    """One episode, with what is known of it. at: the number of its part in the record."""
 
     wanted: Wanted
     shard: Shard
@@ -91,6 +91,7 @@ class _Episode:
     found: Found
     group: str
     steps: Steps
+    at: int
     part: Part
     tally: Tally
 
@@ -101,7 +102,7 @@ class _Episode:
         actions, spec = self.wanted.actions.get(self.group), self.wanted.spec
         if self.steps.times:
             self.tally.timed.setdefault(self.steps.times.name, []).append(self.steps.times.fps)
-        elif self.wanted.layout.times.get(self.group):
+        elif self.wanted.config.fps and self.wanted.layout.times.get(self.group):
             self.tally.untimed.append(self.name)
         for camera in self.wanted.layout.cameras:
             if camera.group != self.group:
@@ -140,7 +141,10 @@ class _Episode:
         if not self.steps.count:
             return "no_frames", "the episode has no step"
         if self._rate is None:
-            what = "the steps state no times that increase"
+            what = (
+                "the steps state no times of a film, which increase, by 1 ms to 5 s as a rule, in a"
+                " unit that is known"
+            )
             return "no_times", f"{what}; give their rate, as by --set sequences.fps=5"
         return None
 
@@ -155,11 +159,9 @@ class _Episode:
             return 0.0
         if times is None:
             return round((step - first) / rate, 6)
-        if not times.all_s:  # one episode, of which no inner step is asked for
-            return round(times.last_s + 1 / rate, 6) if step > first else 0.0
         if step == self.part.end:
-            return round(max(times.all_s[first:step]) - times.all_s[first] + 1 / rate, 6)
-        return round(times.all_s[step] - times.all_s[first], 6)
+            return round(times.last_s[self.at] + 1 / rate, 6) if step > first else 0.0
+        return round(times.all_s[step], 6) if times.all_s else 0.0  # the first one, of one episode
 
     def _place(self, camera: Camera) -> SequencePlace:
         raw = {"raw": camera.raw, "coding": camera.coding} if camera.raw else {}
@@ -258,9 +260,14 @@ class _Episode:
         place = SequencePlace.of(
             FORMAT, "", **self._options(), columns=actions.text, last=last or None
         )
-        rows = self.part.end - self.part.first - (1 if self.part.ends_marked else 0)
+        rows = self._rows()
         where = Location(self.shard.item.rel)
         return replace(entry, actions=ActionRef(where.uri, place.text, 0.0, rows))
+
+    def _rows(self) -> int:
+        if self.steps.times:
+            return self.steps.times.rows[self.at]
+        return self.part.end - self.part.first - (1 if self.part.ends_marked else 0)
 
     def _other_actions(self, actions: ActionColumns | None, spec: ActionSpec) -> str:
         """Why these actions are not those of the others, "" where they are."""

@@ -93,7 +93,7 @@ def read_features(tree: Tree, rel: str) -> list[Feature]:
         if _parts(top)[1] != "featuresDict":
             raise ValueError("at the top should be a FeaturesDict")
         return list(_walk(top, _Place()))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise jsonfile.wrong(tree, rel, f"no features as TFDS writes them: {error}") from None
 
 

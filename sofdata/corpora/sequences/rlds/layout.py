@@ -7,9 +7,9 @@ converted to it, Bridge V2, DROID, Language-Table. What is a picture is told by 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -31,7 +31,7 @@ TIMES = re.compile(r"(time_?stamps?|time)(_(ns|us|ms|s|sec|seconds))?")
 MARKS = ("episode_id", "file_path", "recording_folderpath")  # of an episode: labels
 HAS = "has_"  # Bridge V2: episode_metadata/has_image_1 tells whether image_1 shows anything
 DEPTH, SINGLE, NESTED = "depth or labels", "one picture an episode", "lists of pictures in steps"
-PLANES = "channels before rows"
+PLANES, ARRAYS = "channels before rows", "arrays that may be pictures, of a shape that is not read"
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # also of topDepth
 _NO_PICTURES = {
     *("depth", "depths", "depthmap", "disparity", "normals", "flow"),
@@ -103,7 +103,7 @@ class Layout:
     def _alone(self) -> Iterator[str]:
         for each in self.features.values():
             named = each.own_name in MARKS or each.own_name.startswith(HAS)
-            if each.depth == 0 and not each.shape and (named or each.name in self.texts):
+            if each.depth == 0 and size_of(each) == 1 and (named or each.name in self.texts):
                 yield each.name
 
 
@@ -121,7 +121,16 @@ def layout_of(features: Iterable[Feature], clock: str | None = None) -> Layout:
             left_out[found].append(each.short_name)
         if _is_time(each, clock):
             times[each.group].append(each.name)
-    return Layout(by_name, tuple(cameras), _texts(by_name.values()), times, left_out)
+    return Layout(by_name, _told_apart(cameras), _texts(by_name.values()), times, left_out)
+
+
+def _told_apart(cameras: list[Camera]) -> tuple[Camera, ...]:
+    """Of two that would be called the same each by its whole name: steps/observation/image."""
+    labels = Counter(camera.label for camera in cameras)
+    return tuple(
+        replace(camera, label=camera.name) if labels[camera.label] > 1 else camera
+        for camera in cameras
+    )
 
 
 def is_numbers(feature: Feature) -> bool:
@@ -138,7 +147,7 @@ def size_of(feature: Feature) -> int:
 
 
 def is_codes(feature: Feature) -> bool:
-    """Whether it is a text as code points, as Language-Table's `instruction`."""
+    """Whether it may be a text as the numbers of its bytes, as Language-Table's `instruction`."""
     return is_numbers(feature) and len(feature.shape) == 1 and feature.dtype.startswith("int")
 
 
@@ -156,7 +165,7 @@ def _texts(features: Iterable[Feature]) -> tuple[str, ...]:
     """The features of texts, the preferred one first, of equals that of the steps."""
     found = []
     for each in features:
-        plain = not each.shape and (each.kind == "text" or each.dtype in STRINGS)
+        plain = size_of(each) == 1 and (each.kind == "text" or each.dtype in STRINGS)
         if each.depth > 1 or not (plain or is_codes(each)):
             continue
         ranks = [at for at, name in enumerate(TEXTS) if re.fullmatch(name, each.own_name)]
@@ -171,7 +180,7 @@ def _camera(feature: Feature) -> Camera | str:
         fits, raw = not feature.shape or feature.shape[-1] in (*_CHANNELS, None), ""
     else:
         fits, raw = True, _raw_shape(feature)
-        if raw in ("", PLANES):
+        if raw in ("", PLANES, ARRAYS):
             return raw
     if feature.dtype != "uint8" or feature.is_labels or not fits or _is_other(feature):
         return DEPTH
@@ -185,18 +194,33 @@ def _camera(feature: Feature) -> Camera | str:
 
 
 def _is_other(feature: Feature) -> bool:
-    """Whether it shows no light by its name."""
-    words = {word.lower() for word in _WORD.findall(feature.own_name)}
-    return bool(words & _NO_PICTURES) and not words & _COLOURS
+    """Whether it shows no light by its name; what is said last counts: depth/rgb, depth_camera."""
+    for part in reversed(feature.short_name.split("/")):
+        words = {word.lower() for word in _WORD.findall(part)}
+        if words & (_COLOURS | _NO_PICTURES):
+            return not words & _COLOURS
+    return False
 
 
 def _raw_shape(feature: Feature) -> str:
-    """HEIGHTxWIDTHxCHANNELS of an array that is a picture by its type; "" for any other."""
-    if feature.kind != "tensor" or feature.dtype != "uint8" or len(feature.shape) != 3:
+    """HEIGHTxWIDTHxCHANNELS of an array that is a picture by its type; or why it cannot be read.
+
+    "" for any other.
+    """
+    if feature.kind != "tensor" or feature.dtype != "uint8" or len(feature.shape) < 3:
         return ""
-    height, width, channels = feature.shape
+    *_, height, width, channels = feature.shape
+    is_one = len(feature.shape) == 3
     if channels not in _CHANNELS:
-        return PLANES if feature.shape[0] == 3 and min(height or 0, width or 0) else ""
-    if height is None and width is None and feature.coding != "none":
+        sides = feature.shape[-2:]
+        return PLANES if feature.shape[-3] == 3 and None not in sides and _large(sides) else ""
+    if is_one and height is None and width is None and feature.coding != "none":
         return f"?x?x{channels}"
-    return f"{height}x{width}x{channels}" if min(height or 0, width or 0) >= _LEAST_SIDE else ""
+    if not _large((height, width)):
+        return ""
+    return f"{height}x{width}x{channels}" if is_one and height and width else ARRAYS
+
+
+def _large(sides: tuple[int | None, ...]) -> bool:
+    """Whether these are the sides of a picture, as far as they are known."""
+    return all(side is None or side >= _LEAST_SIDE for side in sides)

@@ -16,14 +16,16 @@ Reason = tuple[str, str]  # of a reject, and its detail
 class Times:
     """The feature that tells when the steps were.
 
-    unit_s: seconds in one of its numbers. fps: usual steps a second. last_s: the latest, from the
-    first step on. all_s: of each step, or nothing where they are not needed.
+    unit_s: seconds in one of its numbers. fps: usual steps a second. last_s, rows: of each part the
+    latest, and how many rows of numbers it has. all_s: of each step, or nothing where they are not
+    needed. All from the first step of a part on.
     """
 
     name: str
     unit_s: float
     fps: float
-    last_s: float
+    last_s: tuple[float, ...]
+    rows: tuple[int, ...]
     all_s: tuple[float, ...]
 
 
@@ -81,7 +83,7 @@ def _steps(told: dict[str, Any]) -> Steps:
         raise ValueError(f"{edges[:9]} are no parts of {count} steps")
     texts = {str(name): _runs(runs, count) for name, runs in told["texts"].items()}
     lacks = {str(name): str(why) for name, why in told["lacks"].items()}
-    return Steps(count, parts, texts, _times(told["times"], count), lacks)
+    return Steps(count, parts, texts, _times(told["times"], parts), lacks)
 
 
 def _runs(told: Any, count: int) -> tuple[tuple[int, str], ...]:
@@ -92,21 +94,28 @@ def _runs(told: Any, count: int) -> tuple[tuple[int, str], ...]:
     return runs
 
 
-def _times(told: Any, count: int) -> Times | None:
+def _times(told: Any, parts: tuple[Part, ...]) -> Times | None:
     if told is None:
         return None
     times = Times(
         name=str(told["name"]),
         unit_s=float(told["unit"]),
         fps=float(told["fps"]),
-        last_s=float(told["last_s"]),
+        last_s=tuple(map(float, told["last_s"])),
+        rows=tuple(map(int, told["rows"])),
         all_s=tuple(map(float, told["all"])),
     )
-    numbers = (times.unit_s, times.fps, times.last_s, *times.all_s)
-    if not all(map(math.isfinite, numbers)) or min(numbers[:3]) <= 0:
+    since_s = (*times.last_s, *times.all_s)
+    if not all(map(math.isfinite, (times.unit_s, times.fps, *since_s))):
         raise ValueError("times that are none")
-    if len(times.all_s) not in (0, count):
+    if min(times.unit_s, times.fps) <= 0 or min(since_s, default=0) < 0:
+        raise ValueError("times that are none")
+    if not len(times.last_s) == len(times.rows) == len(parts):
+        raise ValueError("times of other episodes")
+    if len(times.all_s) not in (0, parts[-1].end):
         raise ValueError("times of other steps")
+    if not all(0 <= n <= p.end - p.first for n, p in zip(times.rows, parts, strict=True)):
+        raise ValueError("more rows than steps")
     return times
 
 

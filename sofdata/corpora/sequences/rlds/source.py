@@ -102,9 +102,11 @@ def check_found(tree: Tree, found: Sorted) -> None:
             f"dataset, as by {_CONVERT}"
         )
     lacking = "shard beside it" if found.builders else f"{FEATURES} and no shard"
+    older = next(iter(found.older), "")
+    instead = f"; give an older version itself, as {older}" if older else ""
     raise ConfigError(
         f"{tree.name} is no dataset of TFDS, or not all of it: there is no {lacking}, such as "
-        "DATASET-SPLIT.tfrecord-00000-of-00001"
+        f"DATASET-SPLIT.tfrecord-00000-of-00001{instead}"
     )
 
 

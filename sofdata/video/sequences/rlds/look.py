@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sofdata.errors import InputError
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import RangeFile, Source
 from sofdata.video.sequences.base import damaged, opened_file
-from sofdata.video.sequences.rlds import example, steps, tfrecord
-from sofdata.video.sequences.rlds.steps import Features
+from sofdata.video.sequences.rlds import clocks, example, steps, tfrecord
+from sofdata.video.sequences.rlds.steps import Features, Numbers, Part
 from sofdata.video.sequences.rlds.tfrecord import Record
 
 MOST_TEXT_CHARACTERS = 10_000
@@ -34,8 +33,11 @@ def look(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns {"episodes": [...], "wrong": null or [reason, detail]}; an episode is
         {"at", "bytes", "wrong", "alone": {name: value}, "groups": {path: {"steps", "parts",
-        "texts": {name: [[step, text], ...]}, "times": null or {"name", "unit", "all"},
-        "lacks": {feature: why}}}}
+        "texts": {name: [[step, text], ...]}, "times": null or {"name", "unit", "fps",
+        "last_s", "rows", "all"}, "lacks": {feature: why}}}}
+
+    of times, all from the first step of its part on: the latest of each part, how many rows of
+    numbers each has, and the time of each step, which for one that goes back is that before it
     """
     with opened_file(source) as file:
         size = source.size if isinstance(source, RangeFile) else _size(file)
@@ -92,12 +94,12 @@ def _group(file: BinaryIO, features: Features, wanted: Mapping[str, Any]) -> dic
         for each in ("first", "last")
     )
     parts = steps.parts_of(first, last, count)
-    must_have_times = len(parts) > 1 or any(len(runs) > 1 for runs in texts.values())
+    changes = len(parts) > 1 or any(len(runs) > 1 for runs in texts.values())
     return {
         "steps": count,
         "parts": [[part.first, part.end, part.ends_marked] for part in parts],
         "texts": texts,
-        "times": _times(file, features, wanted["times"], count, must_have_times),
+        "times": _times(file, features, wanted["times"], parts, changes),
         "lacks": _lacking(features, wanted["pictures"]),
     }
 
@@ -125,11 +127,19 @@ def _counts(file: BinaryIO, features: Features, wanted: Mapping[str, Any]) -> di
 def _counted_pictures(
     file: BinaryIO, features: Features, wanted: Mapping[str, Any]
 ) -> dict[str, int]:
-    """By encoded pictures, where nothing smaller tells; only their lengths are read."""
-    for name, kind in wanted["pictures"].items():
-        feature = features.get(name)
-        if feature is not None and feature.kind == kind == example.BYTES:
+    """By encoded pictures, where nothing smaller tells; only their lengths are read.
+
+    Raises `Unusable` where there are others, which would have to be read for that.
+    """
+    there = {name: features[name] for name in wanted["pictures"] if name in features}
+    for name, feature in there.items():
+        if feature.kind == wanted["pictures"][name] == example.BYTES:
             return {name: sum(1 for _ in example.values(file, feature))}
+    if any(feature.size_bytes for feature in there.values()):
+        raise damaged(
+            "how many steps it has is told by no small feature, such as the flags of RLDS, and not "
+            f"by '{next(iter(there))}', which is not encoded"
+        )
     return {}
 
 
@@ -154,26 +164,37 @@ def _texts(
 
 
 def _times(
-    file: BinaryIO, features: Features, names: list[str], count: int, all_of_them: bool
+    file: BinaryIO, features: Features, names: list[str], parts: list[Part], all_of_them: bool
 ) -> dict[str, Any] | None:
-    """The first of the features that hold times which increase, None where none does.
+    """The first of the features that holds times, None where none does.
 
-    all: the times, s from the first step, of which only the last two are needed otherwise.
+    all_of_them: give the time of each step, which is needed where something changes within.
     """
+    count = parts[-1].end
     for name in names:
         feature = features.get(name)
         if feature is None or feature.kind not in (example.FLOATS, example.INTS):
             continue
         stated = example.numbers(file, feature)
-        unit_s = steps.unit_of(name, stated) if len(stated) == count and count else None
-        if unit_s is None:
-            continue
-        times_s: NDArray[np.float64] = steps.relative_s(stated, unit_s)
-        if steps.are_times(times_s):
-            kept = times_s.tolist() if all_of_them else []
-            fps, last_s = steps.usual_fps(times_s), float(times_s.max())
-            return {"name": name, "unit": unit_s, "fps": fps, "last_s": last_s, "all": kept}
+        unit_s = clocks.unit_of(name, stated) if len(stated) == count and count else None
+        step_s = clocks.usual_s(stated, unit_s, parts) if unit_s is not None else None
+        if unit_s is not None and step_s is not None:
+            told = _of_parts(stated, unit_s, parts, all_of_them)
+            return {"name": name, "unit": unit_s, "fps": 1 / step_s, **told}
     return None
+
+
+def _of_parts(
+    stated: Numbers, unit_s: float, parts: list[Part], all_of_them: bool
+) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {"last_s": [], "rows": [], "all": []}
+    for part in parts:
+        times_s = clocks.relative_s(stated[part.first : part.end], unit_s)
+        found["last_s"].append(float(times_s.max()))
+        found["rows"].append(int(steps.rows_of(part, clocks.in_order(times_s)).sum()))
+        if all_of_them:
+            found["all"] += np.maximum.accumulate(times_s).tolist()
+    return found
 
 
 def _lacking(features: Features, pictures: Mapping[str, int]) -> dict[str, str]:

@@ -14,7 +14,8 @@ What the features of a dataset are stands in its features.json, which the listin
 
 and of numbers, in place of the last: `columns`, a line "SIZE CODING DTYPE FEATURE" for each feature
 whose numbers are joined, and `last`, the feature that marks the last step of an episode. By RLDS'
-rules the action of that step means nothing, so there is no row for it.
+rules the action of that step means nothing, so there is no row for it. Nor is there one for a step
+whose time is not after all before, whose picture is left out too.
 
 The whole record is read through once, for its checksum, before any of it is believed.
 """
@@ -31,11 +32,11 @@ from numpy.typing import NDArray
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import Rows, StoredImage, at_rate, damaged, opened_file
 from sofdata.video.sequences.place import SequencePlace
-from sofdata.video.sequences.rlds import example, steps, tfrecord
+from sofdata.video.sequences.rlds import clocks, example, steps, tfrecord
 from sofdata.video.sequences.rlds.columns import column_of
 from sofdata.video.sequences.rlds.look import look
 from sofdata.video.sequences.rlds.pictures import Pictures, pictures_of
-from sofdata.video.sequences.rlds.steps import Features
+from sofdata.video.sequences.rlds.steps import Features, Part
 from sofdata.video.sequences.rlds.tfrecord import Record
 
 __all__ = ["look", "open_sequence", "read_rows"]
@@ -87,9 +88,9 @@ def read_rows(source: Source, place: SequencePlace) -> Rows:
         columns = [column_of(file, features, line, _count(place))[first:end] for line in lines]
         values = np.concatenate(columns, axis=1)
         last = steps.numbers_of(file, features, place.get("last"))
-        if first < end <= len(last) and last[end - 1]:
-            values, times_s = values[:-1], times_s[:-1]
-        return Rows(values, times_s)
+        is_marked = bool(first < end <= len(last) and last[end - 1])
+        kept = steps.rows_of(Part(first, end, is_marked), clocks.in_order(times_s))
+        return Rows(values[kept], times_s[kept])
 
 
 def _features(file: BinaryIO, place: SequencePlace) -> Features:
@@ -116,4 +117,4 @@ def _times_s(file: BinaryIO, features: Features, place: SequencePlace) -> NDArra
     stated = steps.numbers_of(file, features, name)
     if len(stated) != _count(place):
         raise damaged(f"'{name}' has {len(stated)} times for {_count(place)} steps")
-    return steps.relative_s(stated[first:end], place.number("unit"))
+    return clocks.relative_s(stated[first:end], place.number("unit"))

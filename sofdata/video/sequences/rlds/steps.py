@@ -1,4 +1,4 @@
-"""What the small features of an episode say of its steps: times, flags, texts. No picture is read.
+"""What the small features of an episode say of its steps: flags and texts. No picture is read.
 
 RLDS (google-research/rlds, "Dataset format"): `is_first` and `is_last` mark the ends of an episode;
 with the last step come an observation and no meaningful action. A record is an episode as a rule;
@@ -7,7 +7,6 @@ where flags in it say otherwise, it holds several.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,12 +20,6 @@ from sofdata.video.sequences.rlds.example import StoredFeature
 
 Numbers = NDArray[np.float32] | NDArray[np.int64]
 Features = Mapping[str, StoredFeature]
-
-# Seconds in one, by how the name of a feature of times ends.
-UNITS_S = {"_ns": 1e-9, "_us": 1e-6, "_ms": 1e-3, "_s": 1.0, "_sec": 1.0, "_seconds": 1.0}
-# Whole numbers without a unit since 1970: what they must exceed to be s, ms, us or ns.
-_SINCE_1970 = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
-_LEAST_INCREASING = 0.5  # of the steps, for times to be meant
 
 
 def needed(features: Features, name: str, kind: int) -> StoredFeature:
@@ -62,10 +55,12 @@ class Part:
 def parts_of(first: Numbers, last: Numbers, steps: int) -> list[Part]:
     """The episodes of a record by its flags, none of which has to be there.
 
-    Flags that would cut most steps apart are no such flags: the record then is one episode.
+    A flag that stays set marks one place: the first of such steps begins an episode, or the last
+    ends one. Flags that would cut most steps apart are no such flags: the record is one episode.
     """
-    begins = {0, *np.flatnonzero(first[:steps]).tolist()}
-    begins |= {at + 1 for at in np.flatnonzero(last[:steps]).tolist() if at + 1 < steps}
+    starts, ends = first[:steps] != 0, last[:steps] != 0
+    begins = {0, *(np.flatnonzero(starts[1:] & ~starts[:-1]) + 1).tolist()}
+    begins |= {*(np.flatnonzero(ends[:-1] & ~ends[1:]) + 1).tolist()}
     if len(begins) > max(1, steps / 2):
         begins = {0}
     edges = [*sorted(begins), steps]
@@ -73,39 +68,15 @@ def parts_of(first: Numbers, last: Numbers, steps: int) -> list[Part]:
     return [Part(*each) for each in zip(edges[:-1], edges[1:], marked, strict=True)]
 
 
-def unit_of(name: str, stated: Numbers) -> float | None:
-    """Seconds in one of the times of a feature, None where neither name nor numbers tell."""
-    for end, unit_s in UNITS_S.items():
-        if name.endswith(end):
-            return unit_s
-    if stated.dtype != np.int64:
-        return 1.0
-    least = float(stated.min())
-    return next((unit_s for floor, unit_s in _SINCE_1970 if least > floor), None)
+def rows_of(part: Part, in_order: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which steps of a part have numbers that count: bool [n]. in_order: as of `clocks`.
 
-
-def are_times(times_s: NDArray[np.float64]) -> bool:
-    """Whether times increase, at most steps of several; zeros that fill a place do not."""
-    if len(times_s) < 2 or not np.isfinite(times_s).all() or times_s.max() <= 0:
-        return False
-    return float(np.mean(np.diff(times_s) > 0)) > _LEAST_INCREASING
-
-
-def relative_s(stated: Numbers, unit_s: float) -> NDArray[np.float64]:
-    """Times from the first of them on, s: as exact as stated, be they ns since 1970."""
-    if not len(stated):
-        return np.empty(0, np.float64)
-    exact = stated if stated.dtype == np.int64 else stated.astype(np.float64)
-    found: NDArray[np.float64] = np.round((exact - exact[0]) * unit_s, 9)
+    Not the last one, if it is marked; and none without a time of its own, as it has no picture.
+    """
+    found = in_order.copy()
+    if part.ends_marked:
+        found[-1] = False
     return found
-
-
-def usual_fps(times_s: NDArray[np.float64]) -> float:
-    """Steps a second, by the middle one of the times between two; 0 where none increases."""
-    between = np.diff(times_s)
-    between = between[between > 0]
-    fps = 1 / float(np.median(between)) if len(between) else 0.0
-    return fps if math.isfinite(fps) else 0.0
 
 
 def text_runs(file: BinaryIO, feature: StoredFeature) -> tuple[int, list[tuple[int, str]]]:
@@ -122,23 +93,23 @@ def text_runs(file: BinaryIO, feature: StoredFeature) -> tuple[int, list[tuple[i
 
 
 def code_runs(stated: Numbers, width: int) -> tuple[int, list[tuple[int, str]]]:
-    """As `text_runs`, of texts that are `width` code points each, filled with zeros.
+    """As `text_runs`, of texts that are numbers, `width` a step: bytes of UTF-8, and zeros.
 
-    So Language-Table keeps its instructions.
+    So Language-Table keeps its instructions. Numbers that are no bytes are no text, but the words
+    of some vocabulary: "".
     """
     rows = stated[: len(stated) // width * width].reshape(-1, width)
     differs = np.any(rows[1:] != rows[:-1], axis=1)
     at = [0, *(np.flatnonzero(differs) + 1).tolist()] if len(rows) else []
-    valid = [[int(code) for code in rows[number] if 0 < code < 0x110000] for number in at]
-    texts = ["".join(map(chr, codes)) for codes in valid]
-    return len(rows), [(number, _clean(text)) for number, text in zip(at, texts, strict=True)]
+    return len(rows), [(number, _decoded(rows[number])) for number in at]
+
+
+def _decoded(codes: Numbers) -> str:
+    if codes.min() < 0 or codes.max() > 255:
+        return ""
+    return as_text(bytes(code for code in codes.astype(np.uint8).tolist() if code))
 
 
 def as_text(data: bytes) -> str:
-    """Bytes of a text."""
-    return _clean(data.decode("utf-8", "replace"))
-
-
-def _clean(text: str) -> str:
-    """Without what cannot be stored, and the spaces and zeros around it."""
-    return text.encode("utf-8", "replace").decode().strip().strip("\0").strip()
+    """Bytes of a text, without the spaces and zeros around it."""
+    return data.decode("utf-8", "replace").strip().strip("\0").strip()

@@ -25,6 +25,14 @@ from sofdata.video.sequences.base import damaged
 HEAD_BYTES, TAIL_BYTES = 12, 4
 CHUNK_BYTES = 1 << 20
 _MASK = 0xA282EAD8
+# How other files begin: compressed ones, with what unpacks them, and what Git LFS leaves.
+_PACKED = (
+    (b"\x1f\x8b", "GZIP", "gunzip"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (b"\xfd7zXZ\0", "xz", "unxz"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
+)
+_POINTER = b"version http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +103,13 @@ def _record(file: BinaryIO, position: int) -> Record:
 
 
 def _no_tfrecord(head: bytes) -> Unusable:
-    gzip, zlib = head[:2] == b"\x1f\x8b", head[0] == 0x78 and not int.from_bytes(head[:2]) % 31
-    if gzip or zlib:
-        how = "gunzip" if gzip else "zlib-flate -uncompress"
-        kind = "GZIP" if gzip else "ZLIB"
+    """What else a file is, by its first `HEAD_BYTES`."""
+    if head.startswith(_POINTER):
+        return damaged("it is a pointer of Git LFS, not the file: fetch that, as by git lfs pull")
+    is_zlib = head[0] == 0x78 and not int.from_bytes(head[:2]) % 31
+    packed = {"ZLIB": "zlib-flate -uncompress"} if is_zlib else {}
+    packed |= {kind: how for mark, kind, how in _PACKED if head.startswith(mark)}
+    for kind, how in packed.items():
         what = f"the TFRecord file is compressed as a whole ({kind}), in which no episode is found"
         return Unusable("compressed", f"{what}: decompress it first, as by {how}")
     return damaged("it is no TFRecord file: the checksum of its first length is wrong")

@@ -1,9 +1,7 @@
 """What the library tensorflow_datasets itself writes is read, to the picture and to the number.
 
 It needs TensorFlow, so it runs in an environment of its own, whose Python SOFDATA_TFDS_PYTHON
-names:
-
-    python -m venv T && T/bin/pip install tensorflow-datasets==4.9.10 tensorflow-cpu==2.21.0
+names; `make tfds` makes one and runs this.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from tests.helpers import ingest
 from tests.sequences import samples, wrong_frames
 
 PYTHON = os.environ.get("SOFDATA_TFDS_PYTHON", "")
-SCRIPT = Path(__file__).resolve().parents[2] / "tfds_library.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "tfds_library.py"
 CAMERAS = {"image", "jpeg", "array", "packed", "sized", "clip"}
 
 pytestmark = [
