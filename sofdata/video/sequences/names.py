@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 ANY = ".*"  # at the end of a pattern: of all formats, which a folder may mix
 MOST_DIGITS = 18
 _NUMBERED = re.compile(r"([^*]*?)([0-9]{1,18})([^0-9*]*)(\.[A-Za-z]{3,4})")
@@ -64,11 +64,16 @@ class Numbers:
 
 
 class Numbered(NamedTuple):
-    """Pictures in the order of their numbers. twice: names of numbers that were taken."""
+    """Pictures in the order of their numbers.
+
+    twice: names of numbers that were taken. outside: how many others have numbers that are not
+    those that there should be.
+    """
 
     numbers: list[int]
     names: list[str]
     twice: list[str]
+    outside: int = 0
 
 
 def numbered(names: Iterable[str], pattern: str) -> Numbered:
