@@ -152,7 +152,7 @@ def _take_stray(files: Files, item: Item) -> bool:
 
 def _take_video(files: Files, key: Key, name: str, item: Item) -> bool:
     """Note a video under its camera; whether it shows the scene in colour."""
-    camera = jsonfile.clean(name.rpartition(".")[0]).removesuffix(_COLOR)
+    camera = name.rpartition(".")[0].removesuffix(_COLOR)
     if "depth" in camera.split("_"):
         packed = item.where is not None and item.where.part is not None
         files.ignored[f"{DEPTH_VIDEO} {IN_A_TAR}" if packed else DEPTH_VIDEO] += 1
@@ -211,13 +211,13 @@ def _members(tree: Tree, item: Item, files: Files) -> Iterator[Item]:
 
 
 def _member(item: Item, member: tarfile.TarInfo) -> Item:
+    name = jsonfile.clean(member.name).removeprefix("./")
     start, end = member.offset_data, member.offset_data + member.size
     problem = detail = ""
     if end > item.size_bytes:
         problem = "truncated"
-        detail = f"{member.name} goes to byte {end}, and {item.rel} ends at {item.size_bytes}"
+        detail = f"{name} goes to byte {end}, and {item.rel} ends at {item.size_bytes}"
     elif not member.size:
-        problem, detail = "empty_file", f"{member.name} in {item.rel} has no bytes"
+        problem, detail = "empty_file", f"{name} in {item.rel} has no bytes"
     where = Location(item.rel, part=(start, end))
-    name = member.name.removeprefix("./")
     return Item(name, member.size, problem, detail, where=where, stamp=item.stamp)

@@ -49,8 +49,9 @@ def with_actions(
 
     rel: of its trajectory. clock: of its frames, None for a constant rate.
     """
-    if isinstance(steps, str):
-        return replace(entry, problem="no_actions_file", detail=steps)
+    if isinstance(steps, str) or steps.unread:
+        why = steps if isinstance(steps, str) else f"{TRAJECTORY}: {steps.unread}"
+        return replace(entry, problem="no_actions_file", detail=why)
     if steps.sizes != layout:
         return other_actions(entry, steps.sizes, layout)
     own = steps.clock(serial)
@@ -60,7 +61,7 @@ def with_actions(
     apart_s = abs(own.first_ms - clock.first_ms) / 1000
     if apart_s > APART_S:
         detail = f"its frames and its steps begin {apart_s:.0f} s apart: their clocks are not one"
-        return replace(entry, problem="no_times", detail=detail)
+        return replace(entry, problem="other_clock", detail=detail)
     names = ",".join(layout)
     place = SequencePlace.of(
         "hdf5", "", arrays=names, times=own.path, unit="ms", origin=clock.first_ms

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import damaged
 from sofdata.video.sequences.film import times_text
@@ -33,13 +34,13 @@ LATEST_MS = 10**15  # from 1970: what is more counts in another unit
 
 
 def look(source: Source, options: Mapping[str, Any]) -> Any:
-    """{"steps": n, "clocks": {serial: {...}}, "sizes": {name: numbers a step}}.
+    """{"steps": n, "clocks": {serial: {...}}, "sizes": {name: numbers a step}, "unread": why}.
 
     A clock is {"path": of its dataset, "first": ms, "step_ms": ms, "times": text}, the last two as
     `film.times_text` writes them; the one of serial "" is that of the steps themselves.
 
     options: "arrays", paths of datasets whose sizes are wanted: told are those that hold numbers
-    for each step.
+    for each step. unread: "", or why one of them cannot be read.
 
     Raises `Unusable` where there are no steps.
     """
@@ -48,7 +49,7 @@ def look(source: Source, options: Mapping[str, Any]) -> Any:
         if not 0 < steps <= MOST_STEPS:
             raise damaged(f"{source}: {steps} steps")
         names = [str(name) for name in options["arrays"]]
-        sizes = {name: row_size(root, name, steps) for name in names}
+        sizes, unread = _sizes(root, names, steps)
         of_cameras = {
             each: [f"cameras/{each}{end}" for end in OF_CAMERA] for each in _serials(root)
         }
@@ -60,7 +61,15 @@ def look(source: Source, options: Mapping[str, Any]) -> Any:
             "steps": steps,
             "clocks": {serial: clock for serial, clock in clocks.items() if clock},
             "sizes": {name: size for name, size in sizes.items() if size},
+            "unread": unread,
         }
+
+
+def _sizes(root: Any, names: Sequence[str], steps: int) -> tuple[dict[str, int], str]:
+    try:
+        return {name: row_size(root, name, steps) for name in names}, ""
+    except Unusable as error:
+        return {}, str(error)
 
 
 def _serials(root: Any) -> list[str]:

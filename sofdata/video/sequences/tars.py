@@ -78,7 +78,8 @@ def open_sequence(source: Source, place: SequencePlace) -> TarFrames:
     with ExitStack() as stack:
         file = stack.enter_context(opened_file(source))
         scan, stated = Scan(file), None
-        places, again = {}, 0
+        places: dict[str, tuple[int, int]] = {}
+        again = 0
         for member in scan:
             if member.target is None:
                 continue
@@ -86,8 +87,8 @@ def open_sequence(source: Source, place: SequencePlace) -> TarFrames:
                 stated = _times(file, member)
             elif _is_of(place, member.name):
                 again += member.name in places
-                at = places.get(member.target, (0, 0)) if member.target else member[1:3]
-                places[member.name] = at
+                own = member.start, member.size
+                places[member.name] = places.get(member.target, (0, 0)) if member.target else own
         if listed and stated is None:
             raise Unusable("no_times", f"{source}: there is no {listed} in it")
         found = chosen(places, place, source)

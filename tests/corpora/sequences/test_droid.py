@@ -243,7 +243,7 @@ def test_actions_on_another_clock_than_the_frames_are_no_actions(tmp_path: Path)
     root = write_episode(tmp_path / "s", SUCCESS, videos=False)
     put(root / f"recordings/MP4/{WRIST}_timestamps.json", steps_ms().tolist())
     by_id = entries(tmp_path / "s", with_state=False)
-    assert by_id[f"{ONE}/{WRIST}"].problem == "no_times"
+    assert by_id[f"{ONE}/{WRIST}"].problem == "other_clock"
     assert "their clocks are not one" in by_id[f"{ONE}/{WRIST}"].detail
     assert not by_id[f"{ONE}/{LEFT}"].problem
     assert not entries(tmp_path / "s")[f"{ONE}/{WRIST}"].problem  # as a video it is right

@@ -23,7 +23,7 @@ def tiff(rgb: np.ndarray, mode: str = "RGB", **options: object) -> bytes:
 
 
 def shown(data: bytes) -> np.ndarray:
-    return Converter(1.0, SIDE, "stretch", None)(picture(data, None))
+    return Converter(1.0, SIDE, "stretch", "")(picture(data, None))
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
