@@ -26,24 +26,6 @@ def shown(data: bytes) -> np.ndarray:
     return Converter(1.0, SIDE, "stretch", "")(picture(data, None))
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_a_tiff_with_tags_is_read_and_turned_as_they_say(turn: int) -> None:
-    """FFmpeg alone would refuse those that have this tag, or any other that it does not know."""
-    upright = draw(42, SIDE, SIDE)
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.swapaxes(0, 1),
-        6: np.rot90(upright, 1),
-        7: np.rot90(upright, 2).swapaxes(0, 1),
-        8: np.rot90(upright, -1),
-    }[turn]
-    found = shown(tiff(np.ascontiguousarray(stored), tiffinfo={0x112: turn}))
-    assert read(found) == read(upright)
-
-
 @pytest.mark.parametrize("options", [{"compression": "jpeg"}, {"compression": "tiff_lzw"}, {}])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK"])
 def test_kinds_of_tiff(mode: str, options: dict[str, object]) -> None:
