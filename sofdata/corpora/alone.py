@@ -6,6 +6,7 @@ from sofdata.corpora.base import suffix
 from sofdata.corpora.content import HEAD_BYTES, OTHER_SUFFIXES, container
 from sofdata.corpora.readers import headings
 from sofdata.corpora.readers.textfile import is_text
+from sofdata.corpora.sequences.found import is_packed
 from sofdata.corpora.tablefile import SUFFIXES, SourceTable
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
@@ -38,6 +39,8 @@ def refuse_other_files(tree: Tree) -> None:
 
 def _message(tree: Tree, name: str, head: bytes, kind: str) -> str:
     what = f"{tree.name} is no video" + (f" but {kind}" if kind else "")
+    if kind and is_packed(name):
+        return f"{what}: to read what it holds, unpack it: tar xf {name}"
     heads: list[str] = []
     if kind == "text" or suffix(name) in SUFFIXES:
         try:

@@ -14,10 +14,12 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sofdata.corpora.base import NO_SUFFIX, Ignored, count_ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES, is_other_folder
+from sofdata.corpora.readers import jsonfile
+from sofdata.storage.archives.tar_headers import TarHeaders
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
@@ -33,7 +35,6 @@ OTHER_VIDEO = "video of no episode"
 EMPTY = "tar without a video"
 AGAIN = "other file of a camera that is here"
 IN_A_TAR = "in a tar"
-_BLOCK = tarfile.BLOCKSIZE
 _COLOR = "_color"
 
 
@@ -184,20 +185,18 @@ def _members(tree: Tree, item: Item, files: Files) -> Iterator[Item]:
     A tar of which nothing can be read is kept as broken.
     """
     odd: Counter[str] = Counter()
-    count = 0
+    whole, count = False, 0
     try:
-        with tree.open(item.rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
-            archive: Any = tar
-            for member in tar:
+        with tree.open(item.rel) as handle:
+            headers = TarHeaders(handle)
+            for member in headers:
                 count += 1
-                archive.members = []  # else it keeps them all, of which there may be millions
                 if member.isreg() and not member.issparse() and not is_hidden(member.name):
                     yield _member(item, member)
                 elif not member.isdir():
                     odd[f"link or hidden file {IN_A_TAR}"] += 1
-            cut = not _is_end(tree, item, tar.offset)
+            whole = headers.whole
     except tarfile.TarError as error:
-        cut = True
         if not count:
             detail = f"no tar can be read from it: {error}"
             files.broken.append(replace(item, problem="bad_archive", detail=detail))
@@ -207,24 +206,18 @@ def _members(tree: Tree, item: Item, files: Files) -> Iterator[Item]:
         files.broken.append(replace(item, problem="unreadable", detail=detail))
         return
     files.ignored.update(odd)
-    if cut:
+    if not whole:
         files.notes.append(f"{item.rel} ends without the mark of a tar's end: it may be cut off")
 
 
 def _member(item: Item, member: tarfile.TarInfo) -> Item:
+    name = jsonfile.clean(member.name).removeprefix("./")
     start, end = member.offset_data, member.offset_data + member.size
     problem = detail = ""
     if end > item.size_bytes:
         problem = "truncated"
-        detail = f"{member.name} goes to byte {end}, and {item.rel} ends at {item.size_bytes}"
+        detail = f"{name} goes to byte {end}, and {item.rel} ends at {item.size_bytes}"
     elif not member.size:
-        problem, detail = "empty_file", f"{member.name} in {item.rel} has no bytes"
+        problem, detail = "empty_file", f"{name} in {item.rel} has no bytes"
     where = Location(item.rel, part=(start, end))
-    name = member.name.removeprefix("./")
     return Item(name, member.size, problem, detail, where=where, stamp=item.stamp)
-
-
-def _is_end(tree: Tree, item: Item, offset: int) -> bool:
-    """Whether the empty block that ends a tar lies where its last member does."""
-    begin = max(0, offset - _BLOCK)
-    return b"\0" * _BLOCK in tree.read_range(item.rel, begin, offset + _BLOCK)

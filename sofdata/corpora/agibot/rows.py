@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from sofdata.corpora.agibot.files import STATS, Files
 from sofdata.corpora.agibot.tasks import FPS
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.sequences.arrays import Layout, most_common, told
+from sofdata.corpora.sequences import arrays
+from sofdata.corpora.sequences.arrays import Layout, other_actions
 from sofdata.corpora.sequences.looking import NotRead, looks
-from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
@@ -51,14 +51,14 @@ class Rows:
     sizes: Layout
 
 
-def read_rows(tree: Tree, files: Files, arrays: Sequence[str]) -> dict[str, Rows | str]:
+def read_rows(tree: Tree, files: Files, wanted: Sequence[str]) -> dict[str, Rows | str]:
     """What is known of the rows of each episode that is here, or why nothing is."""
     here = {key.episode for key, _ in files.videos}
     there = [episode for episode in sorted(here) if episode in files.stats]
     if there:
         require("h5py", "hdf5", f"{STATS} of AgiBot World")
     places = (files.stats[episode].place for episode in there)
-    options = {"arrays": list(arrays), "fps": FPS}
+    options = {"arrays": list(wanted), "fps": FPS}
     found = looks(tree, places, "agibot", options)
     return {episode: _checked(each) for episode, each in zip(there, found, strict=True)}
 
@@ -75,21 +75,11 @@ def _checked(found: object) -> Rows | str:
         return f"{STATS}: the reader said what makes no sense"
 
 
-def common_layout(tree: Tree, rows: Mapping[str, Rows | str], arrays: Sequence[str]) -> Layout:
+def common_layout(tree: Tree, rows: Mapping[str, Rows | str], wanted: Sequence[str]) -> Layout:
     """The arrays of most episodes. Raises `ConfigError` where none has what is asked for."""
-    wanted = [kind for kind in (ACTIONS, STATES) if set(kind) & set(arrays)]
-    found = most_common(
-        each.sizes
-        for each in rows.values()
-        if isinstance(each, Rows) and all(set(kind) & each.sizes.keys() for kind in wanted)
-    )
-    if found is None:
-        names = " and ".join(f"{kind[0]}, ..." for kind in wanted)
-        raise ConfigError(
-            f"no {STATS} in {tree.name} has {names} for each row; leave out --with-actions to use "
-            "the videos alone"
-        )
-    return found
+    kinds = [kind for kind in (ACTIONS, STATES) if set(kind) & set(wanted)]
+    sizes = (each.sizes for each in rows.values() if isinstance(each, Rows))
+    return arrays.common_layout(tree, sizes, kinds, STATS, "row")
 
 
 def with_actions(entry: Entry, item: Item | None, found: Rows | str, layout: Layout) -> Entry:
@@ -101,7 +91,6 @@ def with_actions(entry: Entry, item: Item | None, found: Rows | str, layout: Lay
         detail = f"its rows are {found.rate:.2f} a second, and its frames {FPS:g}"
         return replace(entry, problem="other_rate", detail=detail)
     if found.sizes != layout:
-        detail = f"its actions are {told(found.sizes)}; those of most episodes {told(layout)}"
-        return replace(entry, problem="other_actions", detail=detail)
+        return other_actions(entry, found.sizes, layout)
     place = SequencePlace.of("hdf5", "", arrays=",".join(layout), fps=FPS)
     return replace(entry, actions=ActionRef(item.uri, place.text, 0.0, found.count))

@@ -8,14 +8,15 @@ from dataclasses import replace
 from sofdata.corpora.droid.episodes import TRAJECTORY
 from sofdata.corpora.droid.trajectories import Clock, Steps
 from sofdata.corpora.entry import Entry
-from sofdata.corpora.sequences.arrays import Layout, most_common, told
-from sofdata.errors import ConfigError
+from sofdata.corpora.sequences import arrays
+from sofdata.corpora.sequences.arrays import Layout, other_actions
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.types import STATE_NAME, ActionRef
 from sofdata.video.sequences.place import SequencePlace
 
 HZ = 15.0  # of the robot's steps, as DROID's documentation has it; times are read
+APART_S = 60.0  # between the first frame and the first step: more is another clock
 # As DROID's own RLDS version has them, in its order.
 ACTIONS = (
     "action/cartesian_position",
@@ -34,21 +35,11 @@ HEADS = {array: array.rpartition("/")[2] for array in ACTIONS}
 HEADS |= {array: STATE_NAME + array.rpartition("/")[2] for array in STATES}
 
 
-def common_layout(tree: Tree, trajectories: Iterable[Steps | str], arrays: Sequence[str]) -> Layout:
+def common_layout(tree: Tree, trajectories: Iterable[Steps | str], wanted: Sequence[str]) -> Layout:
     """The arrays of most episodes. Raises `ConfigError` where none has what is asked for."""
-    wanted = [kind for kind in (ACTIONS, STATES) if set(kind) & set(arrays)]
-    found = most_common(
-        each.sizes
-        for each in trajectories
-        if isinstance(each, Steps) and all(set(kind) & each.sizes.keys() for kind in wanted)
-    )
-    if found is None:
-        names = " and ".join(f"{kind[0]}, ..." for kind in wanted)
-        raise ConfigError(
-            f"no {TRAJECTORY} in {tree.name} has {names} for each step; leave out --with-actions "
-            "to use the videos alone"
-        )
-    return found
+    kinds = [kind for kind in (ACTIONS, STATES) if set(kind) & set(wanted)]
+    sizes = (each.sizes for each in trajectories if isinstance(each, Steps))
+    return arrays.common_layout(tree, sizes, kinds, TRAJECTORY, "step")
 
 
 def with_actions(
@@ -58,17 +49,21 @@ def with_actions(
 
     rel: of its trajectory. clock: of its frames, None for a constant rate.
     """
-    if isinstance(steps, str):
-        return replace(entry, problem="no_actions_file", detail=steps)
+    if isinstance(steps, str) or steps.unread:
+        why = steps if isinstance(steps, str) else f"{TRAJECTORY}: {steps.unread}"
+        return replace(entry, problem="no_actions_file", detail=why)
     if steps.sizes != layout:
-        detail = f"its actions are {told(steps.sizes)}; those of most episodes {told(layout)}"
-        return replace(entry, problem="other_actions", detail=detail)
+        return other_actions(entry, steps.sizes, layout)
     own = steps.clock(serial)
     if own is None or clock is None:
         detail = f"{TRAJECTORY} does not say when its steps were taken"
         return replace(entry, problem="no_times", detail=detail)
-    arrays = ",".join(layout)
+    apart_s = abs(own.first_ms - clock.first_ms) / 1000
+    if apart_s > APART_S:
+        detail = f"its frames and its steps begin {apart_s:.0f} s apart: their clocks are not one"
+        return replace(entry, problem="other_clock", detail=detail)
+    names = ",".join(layout)
     place = SequencePlace.of(
-        "hdf5", "", arrays=arrays, times=own.path, unit="ms", origin=clock.first_ms
+        "hdf5", "", arrays=names, times=own.path, unit="ms", origin=clock.first_ms
     )
     return replace(entry, actions=ActionRef(Location(rel).uri, place.text, 0.0, steps.count))

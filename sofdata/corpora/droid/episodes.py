@@ -19,6 +19,7 @@ from sofdata.corpora.readers import jsonfile
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
+from sofdata.video.sequences.droid import LATEST_MS, SLOWEST_MS
 
 TRAJECTORY = "trajectory.h5"
 METADATA = re.compile(r"metadata_.*\.json")
@@ -236,11 +237,12 @@ def read_language(tree: Tree, files: Files, wanted: set[str]) -> dict[str, list[
 
 
 def read_stamps(tree: Tree, item: Item) -> list[int]:
-    """When each frame of a video was received, in ms; [] for what is no list that increases."""
+    """When each frame of a video was received, in ms; [] for what are no times of a film in ms."""
     try:
         listed = jsonfile.read_json(tree, item.rel, list)
     except ConfigError:
         return []
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in listed):
         return []
-    return listed if all(one < other for one, other in pairwise(listed)) else []
+    steady = all(0 < other - one <= SLOWEST_MS for one, other in pairwise(listed))
+    return listed if steady and all(abs(each) <= LATEST_MS for each in listed) else []

@@ -37,11 +37,15 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What trajectory.h5 holds. clocks: by serial, "" for any other. sizes: numbers a step."""
+    """What trajectory.h5 holds.
+
+    clocks: by serial, "" for any other. sizes: numbers a step. unread: why these cannot be read.
+    """
 
     count: int
     clocks: Mapping[str, Clock]
     sizes: Mapping[str, int]
+    unread: str = ""
 
     def clock(self, serial: str) -> Clock | None:
         """Of a camera, or of the steps."""
@@ -72,7 +76,7 @@ def _checked(found: object) -> Steps | str:
         assert isinstance(found, dict)
         clocks = {str(serial): _clock(each) for serial, each in found["clocks"].items()}
         sizes = {str(name): int(size) for name, size in found["sizes"].items()}
-        return Steps(int(found["steps"]), clocks, sizes)
+        return Steps(int(found["steps"]), clocks, sizes, str(found["unread"]))
     except (AssertionError, ContractError, KeyError, TypeError, ValueError):
         return f"{TRAJECTORY}: the reader said what makes no sense"
 

@@ -215,7 +215,8 @@ def _splits(tree: Tree, root: str) -> dict[str, str]:
             what = "it has neither 'take_uid_to_split' nor 'split_to_take_uids'"
             raise jsonfile.wrong(tree, rel, what)
         pairs = ((uid, split) for split, uids in by_split.items() for uid in uids or ())
-        return {str(uid): str(split) for uid, split in (*pairs, *by_take.items())}
+        known = ((uid, split) for uid, split in (*pairs, *by_take.items()) if split is not None)
+        return {str(uid): jsonfile.clean(str(split)) for uid, split in known}
     return {}
 
 

@@ -133,7 +133,7 @@ def _from_tables(
             data = _file(at, row, "data", info.data_path)
             own = {camera: _view(at, row, camera, info, found) for camera in films}
             for camera in info.pictures:
-                own[camera] = _of_rows(pictures.place(camera, number, rows, data), rows, info)
+                own[camera] = _of_rows(pictures.place(camera, number, rows, data))
             yield EpisodeInfo(
                 number=number,
                 tasks=tasks.texts(rel, at.row, row["tasks"]),
@@ -165,12 +165,11 @@ def _view(
     return View(resolve(uri, found), (start_s, end_s))
 
 
-def _of_rows(there: Place, rows: int, info: Info) -> View:
-    """A camera's pictures of an episode; a file of rows has those of many, each from 0 s on."""
+def _of_rows(there: Place) -> View:
+    """A camera's pictures of an episode, all that there are: their times are those of its rows."""
     if not there.uri:
         return View("data", None, "no_file", "no file of its rows is given, where pictures are")
-    span_s = (0.0, rows / info.fps) if not there.uri.endswith("/") else None
-    return View(there.uri, span_s, sequence=there.sequence)
+    return View(there.uri, sequence=there.sequence)
 
 
 def _file(at: _At, row: Mapping[str, Any], head: str, template: str, **fields: str) -> str:

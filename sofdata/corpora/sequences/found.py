@@ -19,21 +19,23 @@ from sofdata.video.sequences.names import ANY, Numbers, kind_of
 
 LEAST = 2  # pictures: one alone shows no motion
 LONE = "single picture"
+# Archives of which nothing can be had but by unpacking all that is before it.
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 VIDEO = "video beside pictures"
-IN_TAR = " in a tar"
 Kinds = dict[str, Numbers]
 
 
 @dataclass(slots=True)
 class Found:
-    """Numbered pictures by folder and pattern, tars, and texts and lists of times by their paths.
+    """Numbered pictures by folder and pattern, and other files by their paths.
 
-    texts: with their size in bytes. left_out: how many pictures show something else than light, and
-    one of them, by what they show.
+    archives: tars and zips. packed: archives that are not read. texts: with their size in bytes.
+    left_out: how many pictures show something else than light, and one of them, by what they show.
     """
 
     folders: dict[str, Kinds] = field(default_factory=lambda: defaultdict(dict))
-    tars: list[Item] = field(default_factory=list)
+    archives: list[Item] = field(default_factory=list)
+    packed: list[str] = field(default_factory=list)
     texts: dict[str, int] = field(default_factory=dict)
     times: set[str] = field(default_factory=set)
     ignored: Ignored = field(default_factory=Ignored)
@@ -63,8 +65,13 @@ def look_through(tree: Tree, times: str | None) -> Found:
     return found
 
 
+def is_packed(name: str) -> bool:
+    """Whether a file is an archive that has to be unpacked, by its name."""
+    return name.lower().endswith(PACKED)
+
+
 def sequences(found: Found, folder: str, kinds: Mapping[str, Numbers], where: str = "") -> Kinds:
-    """Which kinds of a folder are sequences; what is none is counted. where: IN_TAR, or "".
+    """Which kinds of a folder are sequences; what is none is counted. where: " in a tar", say.
 
     Kinds that differ in their suffix alone are one, unless they have the same numbers: frames with
     a mask beside each.
@@ -103,11 +110,12 @@ def _other(found: Found, item: Item, times: str | None) -> None:
         count_ignored(found.ignored, item)
     elif name == times:
         found.times.add(item.rel)
-    elif end == ".tar":
-        found.tars.append(item)
+    elif end in (".tar", ".zip"):
+        found.archives.append(item)
     elif is_text(name):
         found.texts[item.rel] = item.size_bytes
     elif end in VIDEO_SUFFIXES:
         found.ignored[VIDEO] += 1
     else:
         count_ignored(found.ignored, item)
+        found.packed += [item.rel] if is_packed(name) else []

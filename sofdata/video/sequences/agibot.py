@@ -14,7 +14,7 @@ from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import damaged
 from sofdata.video.sequences.hdf5.files import opened
-from sofdata.video.sequences.hdf5.numbers import Clock, numeric, stored_times_s
+from sofdata.video.sequences.hdf5.numbers import Clock, numeric, row_size, stored_times_s
 
 TIMES = "timestamp"  # in ns
 MOST_ROWS = 1 << 22
@@ -39,19 +39,10 @@ def look(source: Source, options: Mapping[str, Any]) -> Any:
             raise Unusable("no_times", f"{TIMES}: its times do not increase")
         even_s = np.arange(rows) / float(options["fps"])
         names = [str(name) for name in options["arrays"]]
-        sizes = {name: _size(root, name, rows) for name in names}
+        sizes = {name: row_size(root, name, rows) for name in names}
         return {
             "rows": rows,
             "rate": float((rows - 1) / times_s[-1]),
             "off_s": float(np.abs(times_s - even_s).max()),
             "sizes": {name: size for name, size in sizes.items() if size},
         }
-
-
-def _size(root: Any, name: str, rows: int) -> int:
-    """Numbers a row, 0 for what is no such dataset."""
-    try:
-        shape = tuple(map(int, numeric(root, name).shape))
-    except Unusable:
-        return 0
-    return int(np.prod(shape[1:])) if shape[0] == rows else 0

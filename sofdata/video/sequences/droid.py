@@ -20,7 +20,7 @@ from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import damaged
 from sofdata.video.sequences.film import times_text
 from sofdata.video.sequences.hdf5.files import find, opened
-from sofdata.video.sequences.hdf5.numbers import numeric
+from sofdata.video.sequences.hdf5.numbers import numeric, row_size
 
 _STAMPS = "observation/timestamp"
 # When a picture was taken: the first of these that is there, has a time for each step and goes on.
@@ -30,16 +30,17 @@ LENGTH = "action/joint_position"  # the dataset of which DROID's own tools take 
 MOST_STEPS = 1 << 20
 MOST_CAMERAS = 64
 SLOWEST_MS = 60_000  # between two steps: more is no clock of an episode
+LATEST_MS = 10**15  # from 1970: what is more counts in another unit
 
 
 def look(source: Source, options: Mapping[str, Any]) -> Any:
-    """{"steps": n, "clocks": {serial: {...}}, "sizes": {name: numbers a step}}.
+    """{"steps": n, "clocks": {serial: {...}}, "sizes": {name: numbers a step}, "unread": why}.
 
     A clock is {"path": of its dataset, "first": ms, "step_ms": ms, "times": text}, the last two as
     `film.times_text` writes them; the one of serial "" is that of the steps themselves.
 
     options: "arrays", paths of datasets whose sizes are wanted: told are those that hold numbers
-    for each step.
+    for each step. unread: "", or why one of them cannot be read.
 
     Raises `Unusable` where there are no steps.
     """
@@ -48,7 +49,7 @@ def look(source: Source, options: Mapping[str, Any]) -> Any:
         if not 0 < steps <= MOST_STEPS:
             raise damaged(f"{source}: {steps} steps")
         names = [str(name) for name in options["arrays"]]
-        sizes = {name: _size(root, name, steps) for name in names}
+        sizes, unread = _sizes(root, names, steps)
         of_cameras = {
             each: [f"cameras/{each}{end}" for end in OF_CAMERA] for each in _serials(root)
         }
@@ -60,7 +61,15 @@ def look(source: Source, options: Mapping[str, Any]) -> Any:
             "steps": steps,
             "clocks": {serial: clock for serial, clock in clocks.items() if clock},
             "sizes": {name: size for name, size in sizes.items() if size},
+            "unread": unread,
         }
+
+
+def _sizes(root: Any, names: Sequence[str], steps: int) -> tuple[dict[str, int], str]:
+    try:
+        return {name: row_size(root, name, steps) for name in names}, ""
+    except Unusable as error:
+        return {}, str(error)
 
 
 def _serials(root: Any) -> list[str]:
@@ -69,15 +78,6 @@ def _serials(root: Any) -> list[str]:
     names = list(itertools.islice(group, MOST_CAMERAS)) if hasattr(group, "keys") else []
     ends = [(str(name), end) for name in names for end in OF_CAMERA if str(name).endswith(end)]
     return sorted({name.removesuffix(end) for name, end in ends if name != end})
-
-
-def _size(root: Any, name: str, steps: int) -> int:
-    """Numbers a step, 0 for what is no such dataset."""
-    try:
-        shape = tuple(map(int, numeric(root, name).shape))
-    except Unusable:
-        return 0
-    return int(np.prod(shape[1:])) if shape[0] == steps else 0
 
 
 def _clock(root: Any, names: Sequence[str], steps: int) -> dict[str, Any] | None:
@@ -96,7 +96,7 @@ def _times_ms(root: Any, path: str, steps: int) -> NDArray[np.int64] | None:
     if getattr(found, "shape", None) not in ((steps,), (steps, 1)) or found.dtype.kind not in "fiu":
         return None
     stored = numeric(root, path)[...].reshape(-1).astype(np.float64)
-    if not np.isfinite(stored).all() or np.abs(stored).max() > 1e15:
+    if not np.isfinite(stored).all() or np.abs(stored).max() > LATEST_MS:
         return None
     times_ms = np.round(stored).astype(np.int64)
     between = np.diff(times_ms)

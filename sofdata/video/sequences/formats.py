@@ -32,6 +32,7 @@ FORMATS = {
     "film": SequenceFormat("sofdata.video.sequences.film"),
     "frames": SequenceFormat("sofdata.video.sequences.frames"),
     "tar": SequenceFormat("sofdata.video.sequences.tars"),
+    "zip": SequenceFormat("sofdata.video.sequences.zips"),
     "parquet": SequenceFormat("sofdata.video.sequences.parquets"),
     "hdf5": SequenceFormat("sofdata.video.sequences.hdf5.reader", ("h5py",), "hdf5"),
     "rlds": SequenceFormat("sofdata.video.sequences.rlds.reader", ("google_crc32c",), "rlds"),

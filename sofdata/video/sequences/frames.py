@@ -8,6 +8,7 @@ One that ends in ".*" has pictures of several formats. Its options say when they
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from sofdata.video.sequences.images import DamagedImage, kind_of
 from sofdata.video.sequences.names import Numbered, numbered
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.times import MOST_BYTES, timeline, wanted
+
+MOST_PICTURE_BYTES = 1 << 28
 
 
 @dataclass(slots=True)
@@ -51,7 +54,7 @@ def open_sequence(source: Source, place: SequencePlace) -> FrameFolder:
     found = chosen(_names(folder), place, source)
     stated = _times(folder / place.get("times")) if place.get("times") else None
     times_s, lost, odd = timeline(found.numbers, place, stated)
-    damage = lost, (*odd, *of_one_number(found))
+    damage = lost, (*odd, *oddities(found))
     codec = codec_of(_read(folder / found.names[0]), found.names[0])
     return FrameFolder(folder, found.names, times_s, codec, damage)
 
@@ -63,14 +66,17 @@ def chosen(names: Iterable[str], place: SequencePlace, source: Source) -> Number
     kept = [(number, name) for number, name in pairs if wanted(number, place)]
     if not kept:
         raise Unusable("no_frames", f"{source}: holds no picture named {place.name}")
-    return Numbered([number for number, _ in kept], [name for _, name in kept], found.twice)
+    outside = len(found.names) - len(kept)
+    names = [name for _, name in kept]
+    return Numbered([number for number, _ in kept], names, found.twice, outside)
 
 
-def of_one_number(found: Numbered) -> tuple[str, ...]:
-    """What to say of names whose number another one has."""
-    if not found.twice:
-        return ()
-    return (f"{len(found.twice)} pictures have the number of another, as {found.twice[0]}",)
+def oddities(found: Numbered) -> Iterator[str]:
+    """What to say of pictures that are there and are not used."""
+    if found.twice:
+        yield f"{len(found.twice)} pictures have the number of another, as {found.twice[0]}"
+    if found.outside:
+        yield f"{found.outside} pictures lie outside of the numbers that there should be"
 
 
 def codec_of(data: bytes | None, name: str) -> str:
@@ -89,9 +95,13 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _read(path: Path) -> bytes | None:
+    """A picture, None for what is no file of any sensible size: a device or a pipe, say."""
     PROGRESS.packets += 1
     try:
-        return path.read_bytes()
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            kind = os.fstat(file.fileno())
+            sensible = stat.S_ISREG(kind.st_mode) and kind.st_size <= MOST_PICTURE_BYTES
+            return file.read() if sensible else None
     except OSError:
         return None
 

@@ -1,13 +1,15 @@
 """Stored pictures as frames that are converted like those of a video.
 
 Encoded ones are decoded by FFmpeg, which is told to refuse what is damaged: half a JPEG, a PNG
-with a wrong checksum. Pillow reads their headers: the size, before any decoding, and how they have
-to be turned (Exif), which PyAV does not hand on.
+with a wrong checksum. Of a TIFF it then refuses every tag that it does not know, as that of how it
+has to be turned, so that Pillow decodes those. Pillow reads the headers of all: the size, before
+any decoding, and how they have to be turned (Exif), which PyAV does not hand on.
 """
 
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ DECODERS = {
     "TIFF": "tiff",
     "PPM": "ppm",
 }
+_LIGHT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB")  # of a TIFF
 OPENED = tuple(name for name in DECODERS if name != "MPO")  # which its reader of JPEG finds
 _EXIF_ORIENTATION = 0x0112
 # What a PNG calls those of its parts that may say how it is to be turned.
@@ -120,6 +123,8 @@ def _decoded(data: bytes, max_pixels: int | None, is_depth_told: bool = False) -
     kind, size, turn = _header(data)
     if max_pixels is not None and size[0] * size[1] > max_pixels:
         raise Unusable("too_large", size_message(*size, 8, max_pixels))
+    if kind == "TIFF":
+        return _tiff(data, max_pixels)
     decoder: Any = av.CodecContext.create(DECODERS[kind], "r")
     decoder.thread_count, decoder.thread_type = 1, "NONE"
     bound = {} if max_pixels is None else {"max_pixels": str(2 * max_pixels + ADDED_PIXELS)}
@@ -135,8 +140,30 @@ def _decoded(data: bytes, max_pixels: int | None, is_depth_told: bool = False) -
     if why := too_large(frames[0], max_pixels):
         raise Unusable("too_large", why)
     if not is_depth_told and _grey_bits(frames[0]) > 8:
-        raise Unusable("depth", f"a grey {kind} of more than 8 bits: a depth map, no picture")
+        raise _depth(kind)
     return Picture(None, frames[0], turn)
+
+
+def _tiff(data: bytes, max_pixels: int | None) -> Picture:
+    from PIL import Image
+
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=("TIFF",)) as found,
+        ):
+            if found.mode not in _LIGHT:
+                raise _depth("TIFF")
+            found.load()  # which turns a single picture as its tag says, and takes that off
+            turn = _TURNS.get(found.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
+            shown = found if found.mode == "L" else found.convert("RGB")
+            return Picture(None, _raw(np.asarray(shown), max_pixels), turn)
+    except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
+        raise DamagedImage(f"TIFF: {error}") from None
+
+
+def _depth(kind: str) -> Unusable:
+    return Unusable("depth", f"a grey {kind} of more than 8 bits: a depth map, no picture")
 
 
 def _of_grey(image: GreyCoded, max_pixels: int | None) -> Picture:

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 ANY = ".*"  # at the end of a pattern: of all formats, which a folder may mix
 MOST_DIGITS = 18
+MOST_NAME = 255  # as file systems have it; of a member of an archive it may be longer
 _NUMBERED = re.compile(r"([^*]*?)([0-9]{1,18})([^0-9*]*)(\.[A-Za-z]{3,4})")
 
 
@@ -64,11 +65,16 @@ class Numbers:
 
 
 class Numbered(NamedTuple):
-    """Pictures in the order of their numbers. twice: names of numbers that were taken."""
+    """Pictures in the order of their numbers.
+
+    twice: names of numbers that were taken. outside: how many others have numbers that are not
+    those that there should be.
+    """
 
     numbers: list[int]
     names: list[str]
     twice: list[str]
+    outside: int = 0
 
 
 def numbered(names: Iterable[str], pattern: str) -> Numbered:
@@ -91,7 +97,7 @@ def numbered(names: Iterable[str], pattern: str) -> Numbered:
 def kind_of(rel: str) -> Kind | None:
     """Which kind of picture a path names, None where it names no numbered one."""
     folder, _, name = rel.rpartition("/")
-    found = _NUMBERED.fullmatch(name)
+    found = _NUMBERED.fullmatch(name) if len(name) <= MOST_NAME else None
     if found is None or found[4].lower() not in SUFFIXES:
         return None
     return Kind(folder, f"{found[1]}*{found[3]}{found[4]}", int(found[2]))

@@ -164,9 +164,9 @@ def _readable(source: Source) -> Iterator[None]:
 
 def _column(table: pq.ParquetFile, name: str, source: Source) -> Column:
     """The column of the bytes of pictures."""
-    kinds = {leaf.path: leaf.physical_type for leaf in table.schema}
+    kinds = {leaf.path: (leaf.physical_type, leaf.logical_type.type) for leaf in table.schema}
     for path in (f"{name}.bytes", name):
-        if kinds.get(path) == "BYTE_ARRAY":
+        if kinds.get(path) == ("BYTE_ARRAY", "NONE"):  # neither text, as of paths, nor JSON
             return Column(table, path)
     if name not in table.schema_arrow.names:
         raise damaged(f"{source}: it has no column '{name}'")
@@ -207,19 +207,20 @@ def _matching(
         BATCH_ROWS, row_groups=[group], columns=names, use_threads=False
     ):
         PROGRESS.packets += 1
-        at = np.flatnonzero(_numbers(batch.column(EPISODE)) == episode)
+        at = np.flatnonzero(_numbers(batch, EPISODE) == episode)
         if len(at):
-            values = _numbers(batch.column(clock))[at] if clock else np.zeros(len(at))
+            values = _numbers(batch, clock)[at] if clock else np.zeros(len(at))
             yield first + at, values
         first += batch.num_rows
 
 
-def _numbers(column: pa.Array) -> NDArray[np.float64]:
-    """float64, NaN for null. Raises `Unusable` for what is no number."""
+def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[np.float64]:
+    """A column as float64, NaN for null. Raises `Unusable` for what is no number."""
     import pyarrow as pa
 
+    column = batch.column(name)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise damaged(f"a column of numbers is {str(column.type)[:60]}")
+        raise damaged(f"the column '{name}' is {str(column.type)[:60]}, which are no numbers")
     return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), np.float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,23 @@ def test_a_tar_that_is_cut_off_gives_what_is_before_the_cut(bare: Path) -> None:
         by_id = {entry.id: entry.problem for entry in listing(bare).entries}
         assert by_id.get(TAR, "bad_archive") == "bad_archive"
         assert f"{OTHER_TASK}/{THREE}/head" in by_id
+
+
+def test_a_tar_with_hostile_headers_or_names_costs_itself(bare: Path) -> None:
+    path = pack(bare) / TAR
+    first, bad = (tarfile.TarInfo(f"{number}/videos/head_color.mp4") for number in (ONE, "5"))
+    header = bytearray(bad.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" + (-512 % (1 << 88)).to_bytes(11, "big")  # back to itself
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path.write_bytes(first.tobuf(tarfile.GNU_FORMAT) + bytes(header) + bytes(1024))
+    found = listing(bare)
+    assert [entry.id for entry in found.entries if entry.uri.startswith(TAR)] == [HEAD]
+    assert any("may be cut off" in note for note in found.notes)
+    odd = tarfile.TarInfo(f"{ONE}/videos/h\udce9ad_color.mp4")
+    path.write_bytes(odd.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape") + bytes(1024))
+    ids = [entry.id for entry in listing(bare).entries if entry.uri.startswith(TAR)]
+    assert ids == [HEAD.replace("head", "h?ad")]
 
 
 def test_a_tar_without_videos_is_counted(bare: Path) -> None:

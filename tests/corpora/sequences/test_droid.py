@@ -238,8 +238,37 @@ def test_times_of_frames_beside_a_video_come_first(tmp_path: Path) -> None:
     assert not own
 
 
+def test_actions_on_another_clock_than_the_frames_are_no_actions(tmp_path: Path) -> None:
+    """As where a camera counts from when it was switched on."""
+    root = write_episode(tmp_path / "s", SUCCESS, videos=False)
+    put(root / f"recordings/MP4/{WRIST}_timestamps.json", steps_ms().tolist())
+    by_id = entries(tmp_path / "s", with_state=False)
+    assert by_id[f"{ONE}/{WRIST}"].problem == "other_clock"
+    assert "their clocks are not one" in by_id[f"{ONE}/{WRIST}"].detail
+    assert not by_id[f"{ONE}/{LEFT}"].problem
+    assert not entries(tmp_path / "s")[f"{ONE}/{WRIST}"].problem  # as a video it is right
+
+
+def test_actions_that_cannot_be_read_are_told(bare: Path) -> None:
+    """Compressed by a plugin of HDF5, say: they are not left out as if they were not there."""
+    import h5py
+
+    with h5py.File(bare / SUCCESS / "trajectory.h5", "a") as file:
+        del file["action/joint_velocity"]
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((STEPS, 7))
+        plist.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, ())
+        space = h5py.h5s.create_simple((STEPS, 7))
+        name = b"action/joint_velocity"
+        h5py.h5d.create(file.id, name, h5py.h5t.IEEE_F64LE, space, plist)
+    found = entries(bare, with_state=False)[f"{ONE}/{WRIST}"]
+    assert found.problem == "no_actions_file"
+    assert "Blosc" in found.detail
+
+
 def test_stamps_that_make_no_sense_are_not_heeded(tmp_path: Path) -> None:
-    for value in ({"a": 1}, [3, 2, 1], ["x"], [True, 2], []):
+    in_ns = [10**6 * (START_MS + at) for at in (0, 66, 132)]
+    for value in ({"a": 1}, [3, 2, 1], ["x"], [True, 2], [], [1, 10**30], in_ns, [0, 66_000]):
         put(tmp_path / "1_timestamps.json", value)
         assert read_stamps(Tree(str(tmp_path)), Item("1_timestamps.json", 9)) == []
 

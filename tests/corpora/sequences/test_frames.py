@@ -1,10 +1,8 @@
-"""Folders and tars of numbered pictures, as datasets are published in them."""
+"""Folders of numbered pictures, as datasets are published in them; archives: test_packed.py."""
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from sofdata.corpora.config import SequenceConfig
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.recordings import recording_of
 from sofdata.corpora.registry import find_corpus, list_source
-from sofdata.corpora.sequences.frames import FrameFolders, looks_like_frames
+from sofdata.corpora.sequences.frames import FrameFolders
+from sofdata.corpora.sequences.frames_looks import looks_like_frames
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
@@ -25,7 +24,7 @@ from sofdata.storage.walk import Item
 from tests.conformance.barcode import read
 from tests.epics import HEADS as EPIC_HEADS
 from tests.epics import put, segment
-from tests.helpers import hashes, ingest
+from tests.helpers import ingest
 from tests.sequences import encoded, samples, write_frames, write_frames_tar, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
@@ -100,6 +99,20 @@ def test_flow_of_epic_kitchens_is_left_out_and_counted(epic: Path) -> None:
     assert found.tables == ("EPIC_100_train.csv", "EPIC_100_video_info.csv")
     entry = by_id(found)["P02/rgb_frames/P02_103"]
     assert parse(entry.uri).sequence == "tar:P02_103/frame_*.jpg?first=1&fps=5.0"
+
+
+def test_pictures_of_epic_kitchens_that_count_from_0_are_all_there(epic: Path) -> None:
+    """As where somebody made them of the videos; the authors count from 1."""
+    first = epic / "P01/rgb_frames/P01_01"
+    first.joinpath(EPIC.format(30)).rename(first / EPIC.format(0))
+    entry = by_id(listing(epic))["P01/rgb_frames/P01_01"]
+    assert parse(entry.uri).sequence == "frames:frame_*.jpg?first=0&fps=10.0"
+
+
+def test_a_rate_that_the_tables_overrule_is_told(epic: Path) -> None:
+    found = " ".join(listing(epic, fps=10).notes)
+    assert "1 x video has its rate from EPIC_100_video_info.csv" in found
+    assert "P02_103 (5)" in found
 
 
 def test_tables_of_epic_kitchens_beside_videos_are_for_the_videos(epic: Path) -> None:
@@ -241,6 +254,15 @@ def test_pictures_that_are_no_sequence_are_counted(tmp_path: Path) -> None:
     assert "--corpus folder reads those" in " ".join(found.notes)
 
 
+def test_where_no_sequence_is_there_it_says_why(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a", range(10), "frame_{}_640x480.jpg")
+    with pytest.raises(ConfigError, match="of 10 pictures the last number in the name comes once"):
+        listing(tmp_path)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ConfigError, match=r"holds no two pictures that differ in a number alone"):
+        listing(tmp_path / "b")
+
+
 def test_photos_beside_films_are_left_out_and_told(tmp_path: Path) -> None:
     write_frames(tmp_path / "a", range(10))
     write_frames(tmp_path / "setup", range(12), "IMG_{}.JPG")
@@ -349,71 +371,6 @@ def test_what_is_no_list_of_times_is_a_reject(tmp_path: Path, lines: str, messag
     found = rows(tmp_path / "d")["a"]
     assert (found["status"], found["reason"]) == ("rejected", "no_times")
     assert message in found["detail"]
-
-
-# Tars
-
-
-def test_a_tar_gives_what_its_folder_gives_and_the_same_from_a_store(
-    tmp_path: Path, memory_store: str
-) -> None:
-    import fsspec
-
-    source = tmp_path / "s"
-    write_frames_tar(source / "P01_01.tar", range(1, 25))
-    write_frames_tar(source / "P01_02.tar", range(40, 60), "cam0/{}.jpg")
-    with tarfile.open(source / "P01_02.tar", "a") as tar:
-        for number in range(60, 80):
-            member = tarfile.TarInfo(f"cam1/{number}.jpg")
-            member.size = len(encoded(number))
-            tar.addfile(member, io.BytesIO(encoded(number)))
-    fsspec.filesystem("memory").put(f"{source}/", f"{memory_store}/", recursive=True)
-    ingest(source, tmp_path / "here", *SETTINGS, "sequences.fps=10")
-    assert not wrong_frames(
-        tmp_path / "here", 10, {"P01_01": 1, "P01_02/cam0": 40, "P01_02/cam1": 60}
-    )
-    small = ("run.temporary_mib=0.001", "run.isolate=true")
-    ingest(f"memory:/{memory_store}", tmp_path / "away", *SETTINGS, "sequences.fps=10", *small)
-    assert hashes(tmp_path / "here") == hashes(tmp_path / "away")
-    labels = by_id(listing(source))["P01_02/cam1"].labels
-    assert (labels["recording"], labels["camera"]) == ("P01_02", "cam1")
-
-
-def test_a_single_tar_is_a_source(tmp_path: Path) -> None:
-    path = write_frames_tar(tmp_path / "P01_01.tar", range(1, 25))
-    ingest(path, tmp_path / "d", *SETTINGS, "sequences.fps=10")
-    assert not wrong_frames(tmp_path / "d", 10, {"P01_01": 1})
-    assert rows(tmp_path / "d")["P01_01"]["status"] == "done"
-
-
-def test_times_may_lie_in_a_tar(tmp_path: Path) -> None:
-    lines = "".join(f"{at / 10}\n" for at in range(20))
-    write_frames_tar(tmp_path / "s/a.tar", range(20), times=lines.encode())
-    write_frames_tar(tmp_path / "s/b.tar", range(20))
-    ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "sequences.times=times.txt")
-    assert not wrong_frames(tmp_path / "d", 10, {"a": 0})
-    assert rows(tmp_path / "d")["b"]["reason"] == "no_times"
-
-
-def test_a_tar_that_is_cut_off_gives_what_is_before_the_cut(tmp_path: Path) -> None:
-    path = write_frames_tar(tmp_path / "s/a.tar", range(20))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    (tmp_path / "s/b.tar").write_bytes(b"no tar" * 1000)
-    (tmp_path / "s/c.tar").write_bytes(b"")
-    ingest(tmp_path / "s", tmp_path / "d", *SETTINGS, "sequences.fps=10")
-    found = rows(tmp_path / "d")
-    assert "the tar is cut off" in found["a"]["salvaged"]
-    assert not wrong_frames(tmp_path / "d", 10, {"a": 0})
-    assert {found[id]["reason"] for id in ("b", "c")} == {"damaged"}
-    assert verify(Tree(str(tmp_path / "d"))).whole
-
-
-@pytest.fixture
-def memory_store() -> Iterator[str]:
-    import fsspec
-
-    yield "/frames"
-    fsspec.filesystem("memory").rm("/frames", recursive=True)
 
 
 # Ego4D

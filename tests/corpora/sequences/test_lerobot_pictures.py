@@ -15,6 +15,7 @@ from sofdata.corpora.lerobot.corpus import LeRobot
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
+from tests.conformance.barcode import read
 from tests.helpers import hashes, ingest
 from tests.lerobot_pictures import (
     DATA_V3,
@@ -113,7 +114,7 @@ def test_a_listing_says_where_pictures_are(tmp_path: Path) -> None:
     entry = found[f"{TOP}/episode-000001"]
     assert parse(entry.uri).file == DATA_V3
     assert parse(entry.uri).sequence == f"parquet:{TOP}?episode=1&fps=10.0&rows=20"
-    assert entry.span_s == pytest.approx((-0.05, 1.95))
+    assert entry.span_s is None  # the rows say when its pictures were taken
     assert entry.labels == {"camera": TOP, "episode": "1"}
     assert parse(found[f"{WRIST}/episode-000001"].uri).file == DATA_V3  # rows count before files
 
@@ -238,6 +239,36 @@ def test_rows_without_timestamps_count_by_frame_index(tmp_path: Path) -> None:
 
     assert not broken(tmp_path, without)
     assert not wrong_frames(tmp_path / "d", 10, wanted({TOP: "rows"}, "v3.0"))
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_pictures_of_a_slower_or_later_clock_are_all_there(tmp_path: Path, version: str) -> None:
+    """Up to a tenth slower than the dataset says, and not from 0 s on."""
+
+    def late(episode: int, columns: dict[str, Any]) -> None:
+        columns["timestamp"] = (columns["timestamp"] * 1.08 + 3).astype(np.float32)
+
+    assert not broken(tmp_path, late, version=version)
+    for sample in samples(tmp_path / "d"):
+        first = 60 * int(sample.record.source[-1])
+        for rgb, time_s in ((sample.first, 0), (sample.last, -1)):
+            at = round((sample.record.pts_s[time_s] - 3) / 0.108)
+            assert read(rgb).number == first + at
+    ends = {sample.record.source[-1]: sample.record.pts_s[-1] for sample in samples(tmp_path / "d")}
+    assert all(ends[str(episode)] > 3 + 0.1 * length for episode, length in enumerate(LENGTHS))
+
+
+def test_more_pictures_in_a_folder_than_there_are_rows_are_told(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "s", {TOP: "files"}, version="v2.1")
+    for at in (14, 15):
+        last = root / f"images/{TOP}/episode_000000/frame_000013.png"
+        last.with_name(f"frame_{at:06d}.png").write_bytes(last.read_bytes())
+    ingest(root, tmp_path / "d", *SETTINGS)
+    import pyarrow.parquet as pq
+
+    found = pq.read_table(tmp_path / "d" / "videos.parquet").to_pylist()
+    assert found[0]["salvaged"] == "2 pictures lie outside of the numbers that there should be"
+    assert found[1]["salvaged"] == ""
 
 
 def test_fewer_rows_than_the_table_of_episodes_tells_of_are_told(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ from sofdata.video.sequences.names import Kind, kind_of, numbered
         ("1.txt", None),
         ("12/cover.png", None),
         ("1.jpg.bak", None),
+        ("1.pgm", ("", "*.pgm", 1)),
+        ("x" * 251 + ".jpg", None),
+        ("x" * 250 + "1.jpg", ("", "x" * 250 + "*.jpg", 1)),
+        ("1" * 18 + "x" * 60_000 + ".jpg", None),  # of an archive; would take long to look at
     ],
 )
 def test_the_last_number_of_a_name_counts(rel: str, kind: tuple[str, str, int] | None) -> None:

@@ -141,10 +141,12 @@ def test_a_damaged_row_group_costs_its_rows(tmp_path: Path) -> None:
     [
         ({"eye": [1.5] * 36}, "'eye' is double, which are no encoded pictures"),
         ({"eye": [[b"x"]] * 36}, "which are no encoded pictures"),
+        ({"eye": ["images/0.png"] * 36}, "'eye' is string, which are no encoded pictures"),
+        ({"eye": [{"bytes": "x", "path": None}] * 36}, "which are no encoded pictures"),
         ({"eye": None}, "it has no column 'eye'"),
         ({"episode_index": None}, "it has no column 'episode_index'"),
-        ({"episode_index": ["1"] * 36}, "a column of numbers is string"),
-        ({"timestamp": ["0"] * 36}, "a column of numbers is string"),
+        ({"episode_index": ["1"] * 36}, "'episode_index' is string, which are no numbers"),
+        ({"timestamp": ["0"] * 36}, "'timestamp' is string, which are no numbers"),
     ],
 )
 def test_columns_of_other_kinds_are_said(

@@ -150,8 +150,9 @@ def test_other_kinds_of_pictures_are_told_by_their_content(tmp_path: Path, kind:
     assert numbers_of(opened(tmp_path, step_s=0.1)) == list(range(5))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_pictures_are_turned_as_their_exif_says(tmp_path: Path, turn: int) -> None:
+def test_pictures_are_turned_as_their_exif_says(tmp_path: Path, turn: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = turn
     upright = draw(77, WIDTH, HEIGHT)
@@ -165,7 +166,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path: Path, turn: int) -> No
         7: upright[::-1, ::-1].swapaxes(0, 1),
         8: np.rot90(upright, -1),
     }[turn]
-    data = image_bytes(np.ascontiguousarray(stored), exif=exif.tobytes())
+    data = image_bytes(np.ascontiguousarray(stored), kind, exif=exif)
     for number in range(2):
         (tmp_path / f"frame_{number}.jpg").write_bytes(data)
     stream = opened(tmp_path, step_s=0.1)

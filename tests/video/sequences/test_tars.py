@@ -30,7 +30,7 @@ def test_a_look_says_what_kinds_there_are(tmp_path: Path) -> None:
     found = look(str(path), {"times": "times.txt"})
     assert found == {
         "kinds": [["", "frame_*.jpg", 12, 1, 12]],
-        "others": 2,
+        "ignored": {"file that is no numbered picture": 1},
         "whole": True,
         "files": ["times.txt"],
     }
@@ -57,7 +57,54 @@ def test_links_and_folders_are_no_pictures(tmp_path: Path) -> None:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc/passwd"
             tar.addfile(member)
-    assert numbers_of(opened(path)) == list(range(10))
+    stream = opened(path)
+    assert numbers_of(stream) == list(range(10))
+    assert stream.report.decode_errors == 1  # the hard link, which leads to nothing in the tar
+    assert look(str(path), {})["ignored"] == {"link": 2}
+
+
+def test_a_hard_link_is_the_picture_that_it_leads_to(tmp_path: Path) -> None:
+    """As tar writes a picture that two names share."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(12):
+            member = tarfile.TarInfo(f"./x/frame_{number}.jpg")
+            if number % 3 == 1:
+                member.type, member.linkname = tarfile.LNKTYPE, f"./x/frame_{number - 1}.jpg"
+                tar.addfile(member)
+            else:
+                member.size = len(encoded(number))
+                tar.addfile(member, io.BytesIO(encoded(number)))
+    stream = opened(path, SequencePlace.of("tar", "x/frame_*.jpg", fps=10.0))
+    assert numbers_of(stream) == [0, 0, 2, 3, 3, 5, 6, 6, 8, 9, 9, 11]
+    assert stream.report.salvaged == ""
+
+
+def test_of_pictures_with_one_name_the_last_counts(tmp_path: Path) -> None:
+    """As where a tar was brought up to date by tar --append, and as it would be unpacked."""
+    path = write_frames_tar(tmp_path / "a.tar", range(100, 112), "frame_{}.jpg")
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo("frame_105.jpg")
+        member.size = len(encoded(5))
+        tar.addfile(member, io.BytesIO(encoded(5)))
+    stream = opened(path)
+    assert numbers_of(stream) == [*range(100, 105), 5, *range(106, 112)]
+    assert "1 pictures are in the tar more than once" in stream.report.salvaged
+
+
+def test_what_macos_adds_to_pictures_is_no_picture(tmp_path: Path) -> None:
+    path = write_frames_tar(tmp_path / "a.tar", range(10))
+    with tarfile.open(path, "a") as tar:
+        for number in range(10):
+            tar.addfile(tarfile.TarInfo(f"./._frame_{number:010d}.jpg"))
+    found = look(str(path), {})
+    assert found["kinds"] == [["", "frame_*.jpg", 10, 0, 9]]
+    assert found["ignored"] == {"hidden": 10}
+
+
+def test_names_that_are_no_text_are_counted(tmp_path: Path) -> None:
+    path = write_frames_tar(tmp_path / "a.tar", range(3), "caf\udce9/{}.jpg")
+    assert look(str(path), {})["ignored"] == {"name that is no UTF-8": 3}
 
 
 def test_a_member_that_is_no_picture_costs_itself(tmp_path: Path) -> None:
@@ -82,6 +129,17 @@ def test_a_cut_is_told(tmp_path: Path, end: float) -> None:
     assert found == list(range(len(found)))
     assert ("the tar is cut off" in stream.report.salvaged) == (end < 1)
     assert look(str(path), {})["whole"] == (end == 1)
+
+
+def test_a_damaged_header_does_not_end_a_tar_in_silence(tmp_path: Path) -> None:
+    path = write_frames_tar(tmp_path / "a.tar", range(20))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"frame_0000000012.jpg")
+    data[at : at + 512] = b"x" * 512
+    path.write_bytes(data)
+    stream = opened(path)
+    assert numbers_of(stream) == list(range(12))
+    assert "the tar is cut off or damaged" in stream.report.salvaged
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar" * 999, b"\x1f\x8b" + bytes(600)])

@@ -92,6 +92,20 @@ def numeric(root: Any, name: str) -> Any:
     return found
 
 
+def row_size(root: Any, name: str, rows: int) -> int:
+    """Numbers in each of so many rows of a dataset; 0 where there is no such dataset.
+
+    Raises `Unusable` for one that is there and cannot be read, as for want of a filter.
+    """
+    try:
+        shape = tuple(map(int, numeric(root, name).shape))
+    except Unusable as error:
+        if error.reason == "damaged":
+            return 0
+        raise
+    return prod(shape[1:]) if shape[0] == rows else 0
+
+
 def clock_times_s(root: Any, clock: Clock, count: int) -> NDArray[np.float64]:
     """float64 [count]; increasing."""
     if not clock.times:

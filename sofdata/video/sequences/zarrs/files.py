@@ -156,6 +156,10 @@ class ZipFiles:
                 raise damaged(f"{key}: {error}") from None
         return found
 
+    def names(self) -> Iterator[str]:
+        """The names of all members, in their order; one that came twice comes twice."""
+        return iter(self._members)
+
     def size(self, key: str) -> int | None:
         member = self._members.get(key)
         return None if member is None else member.size

@@ -25,6 +25,7 @@ _LOCATOR_64 = struct.Struct("<4sLQL")  # 4.3.15
 _ENTRY = struct.Struct("<4s4H2H3L3H2H2L")  # 4.3.12
 _WIDE = 0xFFFFFFFF  # the number is in an extra field
 _BEATS = 1 << 14  # members from one sign of life to the next
+_FIRST_BYTES = 1 << 16  # of a directory, to see what a zip may hold
 
 
 class Member(NamedTuple):
@@ -51,7 +52,7 @@ class Members:
         if len(self._data) < size:
             raise ValueError("it ends before its directory")
         found, places = array("q"), array("q")
-        for place, name in self._entries():
+        for place, name in _entries(self._data):
             found.append(hash(name))
             places.append(place)
         hashes = np.frombuffer(found, np.int64)
@@ -60,7 +61,7 @@ class Members:
 
     def __iter__(self) -> Iterator[str]:
         """The names, in the order of the zip; one that came twice comes twice."""
-        for _, name in self._entries():
+        for _, name in _entries(self._data):
             yield name.decode(errors="surrogateescape")
 
     def get(self, key: str) -> Member | None:
@@ -74,24 +75,6 @@ class Members:
             if self._name(place) == name:
                 return self._member(place)
         return None
-
-    def _entries(self) -> Iterator[tuple[int, bytes]]:
-        """Where each entry begins in the directory, and its name.
-
-        Up to the end of the directory: old writers count to 65,535 only.
-        """
-        data, place = self._data, 0
-        for number in itertools.count():
-            if place == len(data):
-                return
-            if number % _BEATS == 0:
-                PROGRESS.packets += 1
-            if data[place : place + 4] != b"PK\1\2" or len(data) < place + _ENTRY.size:
-                raise ValueError("its directory is damaged")
-            name, extra, comment = struct.unpack_from("<3H", data, place + 28)
-            begin = place + _ENTRY.size
-            yield place, data[begin : begin + name]
-            place = begin + name + extra + comment
 
     def _name(self, place: int) -> bytes:
         (length,) = struct.unpack_from("<H", self._data, place + 28)
@@ -107,6 +90,36 @@ class Members:
             next(wide, _WIDE) if each == _WIDE else each for each in (size, packed, offset)
         )
         return Member(offset + self._moved, packed, size, crc)
+
+
+def first_names(file: BinaryIO) -> Iterator[str]:
+    """The names at the beginning of a zip's directory, of which little is read; none of no zip."""
+    try:
+        start, size, _ = _directory(file)
+        file.seek(start)
+        for _, name in _entries(file.read(min(size, _FIRST_BYTES))):
+            yield name.decode(errors="surrogateescape")
+    except (ValueError, struct.error):  # as where the rest of the directory was not read
+        return
+
+
+def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where each entry begins in a directory, and its name.
+
+    Up to the end of the directory: old writers count to 65,535 only.
+    """
+    place = 0
+    for number in itertools.count():
+        if place == len(data):
+            return
+        if number % _BEATS == 0:
+            PROGRESS.packets += 1
+        if data[place : place + 4] != b"PK\1\2" or len(data) < place + _ENTRY.size:
+            raise ValueError("its directory is damaged")
+        name, extra, comment = struct.unpack_from("<3H", data, place + 28)
+        begin = place + _ENTRY.size
+        yield place, data[begin : begin + name]
+        place = begin + name + extra + comment
 
 
 def _wide(extra: bytes) -> Iterator[int]:
