@@ -28,7 +28,7 @@ class Notes:
             self._named.setdefault(what, []).append(item.rel)
         for sequence in file.sequences:
             samples = file.recordings[sequence.recording].samples
-            if samples not in (-1, sequence.count):
+            if samples not in (-1, sequence.count, sequence.steps):
                 what = "its num_samples is not the number of its pictures, which counts"
                 self._named.setdefault(what, []).append(f"{item.rel}/{sequence.path}")
 

@@ -18,10 +18,10 @@ from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
 from sofdata.types import STATE_NAME
-from tests.conformance.barcode import read
-from tests.hdf5s import actions, write_aloha, write_libero, write_robomimic
+from tests.conformance.barcode import draw, read
+from tests.hdf5s import actions, pictures, write_aloha, write_libero, write_robomimic
 from tests.helpers import hashes, ingest
-from tests.sequences import samples, write_frames, wrong_frames
+from tests.sequences import HEIGHT, WIDTH, samples, write_frames, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 DEMOS = {"demo_0": range(20), "demo_1": range(60, 78), "demo_10": range(120, 140)}
@@ -187,6 +187,38 @@ def test_an_episode_of_aloha_is_a_recording(tmp_path: Path, compress: bool) -> N
         steps = np.round(np.array(sample.record.actions.times_s) * 50).astype(int)
         assert (sample.actions[:, 13] == 1000 * steps + 13).all()
         assert (sample.actions[:, 14] == 1000 * steps + 100).all()
+
+
+def test_an_array_named_bgr_is_turned_to_rgb(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["front_bgr"] = pictures(range(12))[..., ::-1]
+        file["front"] = pictures(range(12))
+    ingest(tmp_path / "a.h5", tmp_path / "d", *SETTINGS, "sequences.fps=10")
+    found = {(each.record.source, read(each.first).held) for each in samples(tmp_path / "d")}
+    assert found == {("a.h5/front_bgr", "upright"), ("a.h5/front", "upright")}
+
+
+def test_actions_are_those_of_the_numbers_of_single_pictures(tmp_path: Path) -> None:
+    """A picture is missing, the action of its step is not."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number in [*range(8), *range(10, 20)]:
+            file[f"steps/{number}/rgb"] = draw(number, WIDTH, HEIGHT)
+        file["action"] = actions(20)
+    settings = (*SETTINGS, "sequences.fps=10", "with_actions=true")
+    ingest(tmp_path / "a.h5", tmp_path / "d", *settings)
+    assert not wrong_frames(tmp_path / "d", 10, {"a.h5/steps/*/rgb": 0})
+    found = [*samples(tmp_path / "d")]
+    assert max(sample.record.end_s for sample in found) > 1.8
+    for sample in found:
+        assert sample.record.actions is not None
+        assert sample.actions is not None
+        steps = np.round(np.array(sample.record.actions.times_s) * 10).astype(int)
+        assert (sample.actions[:, 0] == 1000 * steps).all()
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["action"]
+        file["action"] = actions(18)  # of which pictures?
+    with pytest.raises(ConfigError, match=r"18 of action for 20 .*, 2 of them missing"):
+        Hdf5Files(SequenceConfig(fps=10)).demonstrations(Tree(str(tmp_path / "a.h5")))
 
 
 def test_exchanged_colours_of_aloha_are_told(tmp_path: Path) -> None:
@@ -378,6 +410,47 @@ def test_units_of_times_are_stated_or_plain_or_refused(
     assert {entry.problem for entry in listing.entries} == {problem}
     ends = {entry.span_s[1] if entry.span_s else None for entry in listing.entries}
     assert ends == {lasts_s}
+
+
+@pytest.mark.parametrize(
+    ("unit", "problem", "span_s"),
+    [
+        ("msec", "", (0.0, 2.0)),
+        ("Seconds", "", (0.0, 2000.0)),
+        ("minutes", "no_times", None),
+        ("frames", "no_times", None),
+    ],
+)
+def test_a_unit_that_is_stated_is_never_another(
+    tmp_path: Path, unit: str, problem: str, span_s: tuple[float, float] | None
+) -> None:
+    write_aloha(tmp_path / "lab" / "episode_0.hdf5", range(20))
+    with h5py.File(tmp_path / "lab" / "episode_0.hdf5", "a") as file:
+        file["timestamp"] = np.arange(20) * 100.0
+        file["timestamp"].attrs["units"] = unit
+    entry = Hdf5Files().listing(tree(tmp_path)).entries[0]
+    assert (entry.problem, entry.span_s) == (problem, span_s)
+
+
+def test_numbers_of_rows_are_no_times(tmp_path: Path) -> None:
+    write_aloha(tmp_path / "lab" / "episode_0.hdf5", range(20))
+    with h5py.File(tmp_path / "lab" / "episode_0.hdf5", "a") as file:
+        file["time"] = np.arange(20.0)
+    entry = Hdf5Files().listing(tree(tmp_path)).entries[0]
+    assert entry.problem == "no_times"
+    assert "steps of 1 in a unit that is not said" in entry.detail
+
+
+# Texts
+
+
+@pytest.mark.parametrize("place", ["instruction", "observations/language_instruction"])
+def test_a_text_may_be_a_dataset_of_any_kind(aloha: Path, place: str) -> None:
+    for number, text in enumerate(("open it", np.array([b"open it", b"slowly"]))):
+        with h5py.File(aloha / f"episode_{number}.hdf5", "a") as file:
+            file[place] = text
+    said = Hdf5Files(SequenceConfig(fps=50)).listing(Tree(str(aloha))).entries
+    assert [entry.text for entry in said][::2] == ["open it", "open it; slowly"]
 
 
 def tree(tmp_path: Path) -> Tree:

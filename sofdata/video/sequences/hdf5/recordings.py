@@ -104,9 +104,11 @@ def camera_of(path: str, recording: str) -> str:
 def about(root: Any, path: str) -> Recording:
     """What is said of a recording, by itself and by the groups in which it lies."""
     chain = [*upwards(root, path)]
+    places = (find(root, f"{path}/{each}") for each in _OBSERVED if each)
+    inside = [each for each in places if hasattr(each, "keys")]
     samples = number(attribute(chain[0], "num_samples"))
     return Recording(
-        texts=tuple(_said(chain)),
+        texts=tuple(_said([chain[0], *inside, *chain[1:]])),
         env=_env(chain),
         samples=-1 if samples is None else int(samples),
         actions=_actions(root, path),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.sequences.base import damaged
+from sofdata.video.sequences.kinds import is_episode
 from sofdata.video.sequences.zarrs import clocks
 from sofdata.video.sequences.zarrs.checks import MOST_CHUNK_BYTES
 from sofdata.video.sequences.zarrs.files import Files
@@ -56,8 +57,6 @@ MOST_VIDEOS = 200_000
 MOST_TEXT = 2000  # characters
 SAMPLED = 8  # pictures, for the range of floats
 _KIND = re.compile(r"_(?:rgb|bgr|colou?r|image|img)$")  # of camera0_rgb: camera0_timestamp
-_KINDS = "ep|episode|demo|traj|trajectory|run|take|trial|rollout|seq|sequence|clip"
-_EPISODE = re.compile(rf"(?:.*[^a-z])?(?:{_KINDS})s?[-_ ]?\d+", re.IGNORECASE)
 
 
 def look_into(files: Files, times: str = "") -> dict[str, Any]:
@@ -84,7 +83,7 @@ def look_into(files: Files, times: str = "") -> dict[str, Any]:
             raise damaged(f"more than {MOST_VIDEOS} videos are in one store")
     packed = any(store.arrays[video["array"]].pictures for video in videos)
     return {
-        "nodes": len(store.said),
+        "nodes": len(store.said) + len(store.left_out),
         "videos": videos,
         "left_out": store.left_out,
         "needs": ["imagecodecs"] if packed else [],
@@ -134,7 +133,7 @@ def _group(array: Array) -> str:
     that of those the outermost counts, and only where there is no other.
     """
     parts = array.folder.split("/")
-    named = [depth for depth, part in enumerate(parts, 1) if _EPISODE.fullmatch(part)]
+    named = [depth for depth, part in enumerate(parts, 1) if is_episode(part)]
     numbered = [depth for depth, part in enumerate(parts, 1) if part.isdecimal()]
     depth = named[-1] if named else numbered[0] if numbered else len(parts)
     return "/".join(parts[:depth])
@@ -282,6 +281,10 @@ class _About:
             return {}
         count = len(self._store.ends[self._owner])
         meta = f"{self._owner}/meta" if self._owner else "meta"
+        for path in (meta, self._owner):
+            for said in map(self._store.said.get(path, {}).get, TEXTS):
+                if isinstance(said, list) and len(said) == count:
+                    return {at: _text(each) for at, each in enumerate(said)}
         for name in TEXTS:
             array = self._store.arrays.get(f"{meta}/{name}")
             if array is None or not array.is_text or array.shape != (count,):
@@ -292,8 +295,9 @@ class _About:
             try:
                 if reader.present(0, count).all():
                     return {at: _text(each) for at, each in enumerate(reader.rows(0, count))}
+                self._store.leave_out(array.path, "lacks chunks: its texts are not used")
             except FAILURES:
-                continue
+                self._store.leave_out(array.path, "cannot be unpacked: its texts are not used")
         return {}
 
 
