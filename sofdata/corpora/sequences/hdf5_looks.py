@@ -50,6 +50,7 @@ class FoundRecording(_Checked):
     texts: tuple[str, ...]
     env: str
     samples: int
+    ends: Count
     actions: FoundNumbers | None
     states: tuple[FoundNumbers, ...]
     other: tuple[str, ...]

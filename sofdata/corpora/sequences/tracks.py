@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sofdata.corpora.sequences.looking import rows_in
 from sofdata.errors import ActionError, InputError
 from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.base import Rows
 from sofdata.video.sequences.place import SequencePlace
 
+ReadRows = Callable[[Tree, Location, SequencePlace], Rows]
 
-def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
+
+def read_track(
+    tree: Tree, ref: ActionRef, spec: ActionSpec, read: ReadRows = rows_in
+) -> ActionTrack:
     """The rows that `ref.part` names as a place, on the clock of the pictures.
+
+    read: reads them.
 
     Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
     """
     try:
-        rows = rows_in(tree, ref.where, SequencePlace.parse(ref.part))
+        rows = read(tree, ref.where, SequencePlace.parse(ref.part))
     except InputError as error:
         raise ActionError(f"{ref.uri}: {error}") from None
     except OSError as error:
@@ -26,6 +36,6 @@ def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
         found = " x ".join(map(str, rows.values.shape))
         wanted = f"{ref.rows} x {spec.dimension}"
         raise ActionError(f"{ref.uri}: {found} numbers, where its listing told of {wanted}")
-    if np.any(np.diff(rows.times_s) <= 0):
+    if not np.all(np.diff(rows.times_s) > 0):  # nor where one is NaN
         raise ActionError(f"{ref.uri}: the times of its actions do not increase")
     return ActionTrack(rows.values, np.round(ref.start_s + rows.times_s, 6), spec.tolerance_s)

@@ -308,6 +308,23 @@ def test_a_sample_count_that_is_wrong_is_told(robomimic: Path) -> None:
     assert any(note.startswith("2 x its num_samples is not") for note in notes)
 
 
+def test_episodes_one_behind_the_other_are_told(tmp_path: Path) -> None:
+    """As D4RL keeps them: flat arrays, with a flag where an episode ends."""
+    with h5py.File(tmp_path / "all.hdf5", "w") as file:
+        file["observations"] = file["next_observations"] = pictures(range(12))
+        file["actions"] = actions(12)
+        file["terminals"] = np.arange(12) == 5
+        file["timeouts"] = (np.arange(12) == 11)[:, None]
+    listing = Hdf5Files(SequenceConfig(fps=10)).demonstrations(Tree(str(tmp_path)))
+    assert [entry.id for entry in listing.entries] == ["all.hdf5/observations"]
+    (note,) = [note for note in listing.notes if "several episodes" in note]
+    assert note.endswith("windows may span two: all.hdf5/observations")
+    with h5py.File(tmp_path / "all.hdf5", "a") as file:
+        file["terminals"][5] = False
+    notes = Hdf5Files(SequenceConfig(fps=10)).listing(Tree(str(tmp_path))).notes
+    assert not any("several episodes" in note for note in notes)
+
+
 def test_nothing_outside_of_a_file_is_an_input(robomimic: Path) -> None:
     """A file that links demonstrations of others together, and one whose pictures lie elsewhere."""
     with h5py.File(robomimic / "all.hdf5", "w") as file:
