@@ -119,6 +119,9 @@ def test_what_is_no_picture_in_colour_is_left_out(tmp_path: Path) -> None:
         file["cloud"] = np.zeros((COUNT, 32, 32, 3), np.float32)
         file["small"] = np.zeros((COUNT, 4, 4), np.uint8)
         file["stacked"] = np.zeros((COUNT, 9, 84, 84), np.uint8)
+        grey = pictures(range(COUNT + 3)).mean(-1).astype(np.uint8)
+        fours = np.stack([grey[at : at + COUNT] for at in range(4)], axis=1)
+        file["fours"], file["fours_last"] = fours, np.moveaxis(fours, 1, -1)
         file["two"] = np.zeros((COUNT, 2, 64, 64, 3), np.uint8)
         file["tactile_left"] = file["next_rgb"] = pictures(range(COUNT))
         file["a*b"] = pictures(range(COUNT))
@@ -138,6 +141,7 @@ def test_what_is_no_picture_in_colour_is_left_out(tmp_path: Path) -> None:
         "float32 arrays, which are no pictures in colour": 1,
         "name that is no UTF-8 or has a '*', not gone into": 2,
         "next_rgb, the same pictures a step later": 1,
+        "stacks of four grey frames in place of colours": 2,
         "uint8 arrays of 5 dimensions, which are no pictures in colour": 1,
         "uint8 arrays, which are no pictures in colour": 1,
     }

@@ -164,6 +164,16 @@ def test_metadata_of_version_3_that_is_odd_or_hostile(
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("rows", [1 << 26, 1 << 40])
+def test_more_rows_than_any_video_has_are_refused(tmp_path: Path, rows: int) -> None:
+    """Else each would be looked for among the files, for days."""
+    path = replay_buffer(tmp_path / "a.zarr", (4,), chunks=(1, *PICTURE))
+    rewrite(path, shape=[rows, *PICTURE])
+    with pytest.raises(Unusable, match="more than can be read") as refused:
+        reader.open_sequence(source(path), place())
+    assert refused.value.reason == "too_large"
+
+
 def test_what_may_be_ignored_is(tmp_path: Path) -> None:
     path = replay_buffer(tmp_path / "a.zarr", (4,), 3)
     rewrite(path, name="zarr.json", novelty={"must_understand": False})

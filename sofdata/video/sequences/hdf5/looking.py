@@ -28,7 +28,12 @@ from sofdata.video.sequences.hdf5.files import (
     translated,
 )
 from sofdata.video.sequences.hdf5.numbers import Clock, numeric, stored_times_s
-from sofdata.video.sequences.hdf5.pictures import LEAST_SIDE, layout_of, may_be_pictures
+from sofdata.video.sequences.hdf5.pictures import (
+    LEAST_SIDE,
+    are_stacked,
+    layout_of,
+    may_be_pictures,
+)
 from sofdata.video.sequences.hdf5.recordings import Recording, about, camera_of, recording_of
 from sofdata.video.sequences.hdf5.singles import members, patterns
 from sofdata.video.sequences.kinds import is_later, other_kind
@@ -158,6 +163,9 @@ def _layout(path: str, dataset: Any, found: _Found) -> Any:
     layout = layout_of(dataset)
     if layout is not None and other_kind(path):
         found.left["depth maps, masks and the like"] += 1
+        return None
+    if layout is not None and are_stacked(dataset, layout):
+        found.left["stacks of four grey frames in place of colours"] += 1
         return None
     return layout
 
