@@ -5,8 +5,9 @@ Every picture carries its row's number; the action of row n is (n, n / 2).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +15,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from tests.conformance.barcode import draw
+from sofdata.video.sequences import zarr as reader
+from sofdata.video.sequences.images import DamagedImage
+from sofdata.video.sequences.place import SequencePlace
+from tests.conformance.barcode import draw, read
 from tests.sequences import HEIGHT, WIDTH
+
+PICTURE = (HEIGHT, WIDTH, 3)
 
 
 def pictures(numbers: Sequence[int]) -> NDArray[np.uint8]:
@@ -92,3 +98,51 @@ def umi_zip(path: Path, lengths: Sequence[int] = (20, 16), kind: str = "jpegxl")
         put(root, "data/robot0_gripper_width", np.ones((rows, 1), np.float32))
         put(root, "meta/episode_ends", np.cumsum(lengths).astype(np.int64))
     return path
+
+
+# What a reader makes of them
+
+
+def source(path: Path) -> str:
+    """A store as the reader takes it: a folder ends in "/"."""
+    return str(path) if path.suffix == ".zip" else f"{path}/"
+
+
+def place(name: str = "data/img", **options: Any) -> SequencePlace:
+    """Of pictures, ten a second where nothing else is said."""
+    return SequencePlace.of("zarr", name, **{"fps": 10.0, **options})
+
+
+def numbers(path: Path, wanted: SequencePlace | None = None) -> list[int | None]:
+    """What all pictures of a sequence carry, None for one that cannot be had."""
+    found = shown(path, wanted)
+    return [None if isinstance(each, DamagedImage) else read(each).number for each in found]
+
+
+def shown(path: Path, wanted: SequencePlace | None = None) -> list[Any]:
+    """All pictures of a sequence as the reader gives them."""
+    sequence = reader.open_sequence(source(path), wanted or place())
+    with closing(sequence):
+        return list(sequence.images(range(len(sequence.times_s))))
+
+
+def why(path: Path, wanted: SequencePlace | None = None) -> str:
+    """Why the first picture is lost that is."""
+    return next(str(each) for each in shown(path, wanted) if isinstance(each, DamagedImage))
+
+
+def damage(path: Path, wanted: SequencePlace | None = None) -> tuple[int, tuple[str, ...]]:
+    """What a sequence says of itself, before any picture is read."""
+    with closing(reader.open_sequence(source(path), wanted or place())) as sequence:
+        return sequence.damage
+
+
+def document(path: Path, node: str = "data/img", name: str = ".zarray") -> dict[str, Any]:
+    """The metadata of a node."""
+    found: dict[str, Any] = json.loads((path / node / name).read_text())
+    return found
+
+
+def rewrite(path: Path, node: str = "data/img", name: str = ".zarray", **changed: Any) -> None:
+    """Change the metadata of a node."""
+    (path / node / name).write_text(json.dumps(document(path, node, name) | changed))

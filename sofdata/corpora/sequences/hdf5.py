@@ -35,6 +35,7 @@ from sofdata.storage.uris import Location
 from sofdata.storage.walk import Item
 from sofdata.system.extras import require
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.kinds import is_bgr
 from sofdata.video.sequences.names import SUFFIXES as PICTURE_SUFFIXES
 from sofdata.video.sequences.place import SequencePlace
 
@@ -114,8 +115,9 @@ class Hdf5Files:
     def _entry(self, item: Item, file: FoundFile, sequence: FoundSequence) -> Listed:
         fps = None if sequence.times else (sequence.fps or self.config.fps)
         problem, detail = self._problem(sequence, fps)
-        place = SequencePlace.of("hdf5", sequence.path, **sequence.clock(fps))
-        lasts_s = round(sequence.count / fps if fps else sequence.lasts_s, 6)
+        channels = "bgr" if is_bgr(sequence.path) else None
+        place = SequencePlace.of("hdf5", sequence.path, **sequence.clock(fps), channels=channels)
+        lasts_s = round(sequence.steps / fps if fps else sequence.lasts_s, 6)
         is_part = len(file.sequences) > 1 and lasts_s > 0 and not problem
         entry = Entry(
             id=f"{item.rel}/{sequence.path}",

@@ -58,7 +58,7 @@ def choose_actions(source: str, listed: Sequence[Listed], with_state: bool) -> C
     more = [
         one.entry.id
         for one, actions in zip(listed, found, strict=True)
-        if isinstance(actions, _Actions) and actions.parts[0].rows == one.sequence.count - 1
+        if isinstance(actions, _Actions) and actions.parts[0].rows == one.sequence.steps - 1
     ]
     other = [one.entry.id for one in listed if one.recording.other]
     notes = [counted(more, ONE_MORE)] if more else []
@@ -69,21 +69,23 @@ def choose_actions(source: str, listed: Sequence[Listed], with_state: bool) -> C
 
 def _actions(one: Listed, with_state: bool) -> _Actions | tuple[str, str]:
     """Those of a sequence, or reason and detail of why it has none."""
-    recording, count = one.recording, one.sequence.count
+    recording, sequence = one.recording, one.sequence
+    count = sequence.steps if one.fps else sequence.count  # of a picture that is missing, too
     if recording.actions is None:
-        return "no_actions", f"there are no actions beside {one.sequence.path}"
+        return "no_actions", f"there are no actions beside {sequence.path}"
     if with_state and not recording.states:
-        return "no_actions", f"there is no state of the robot beside {one.sequence.path}"
+        return "no_actions", f"there is no state of the robot beside {sequence.path}"
     parts = (recording.actions, *(recording.states if with_state else ()))
     rows = {part.rows for part in parts}
     fits = (count, count - 1) if one.fps and not with_state else (count,)
     if len(rows) > 1 or not rows <= set(fits):
         told = ", ".join(f"{part.rows} of {part.name}" for part in parts)
-        return "other_length", f"{told} for {count} pictures of {one.sequence.path}"
+        missing = f", {count - sequence.count} of them missing" if count > sequence.count else ""
+        return "other_length", f"{told} for {count} pictures of {sequence.path}{missing}"
     names = [*recording.actions.named()]
     for part in parts[1:]:
         names += [f"{STATE_NAME}{name}" for name in part.named()]
-    fps = one.fps or (count / one.sequence.lasts_s if one.sequence.lasts_s else 0.0)
+    fps = one.fps or (count / sequence.lasts_s if sequence.lasts_s else 0.0)
     if not fps or not names:
         return "no_actions", f"{recording.actions.name} is {recording.actions.shape}"
     return _Actions(parts, ActionSpec(tuple(names), fps))

@@ -50,6 +50,7 @@ class FoundRecording(_Checked):
     texts: tuple[str, ...]
     env: str
     samples: int
+    ends: Count
     actions: FoundNumbers | None
     states: tuple[FoundNumbers, ...]
     other: tuple[str, ...]
@@ -59,7 +60,8 @@ class FoundRecording(_Checked):
 class FoundSequence(_Checked):
     """A sequence of pictures.
 
-    path: of its dataset, or of datasets with "*" for their number. count: of the pictures.
+    path: of its dataset, or of datasets with "*" for their number. count: of the pictures. steps:
+    that with those whose numbers are missing.
     encoded: what they are, "" for pixels. recording: path of its group. camera: which it is there.
     fps, times, unit: what the file says of its times, see
     `sofdata.video.sequences.hdf5.clocks.Stated`. lasts_s: by these, 0 where nothing is said.
@@ -68,6 +70,7 @@ class FoundSequence(_Checked):
 
     path: str
     count: Count
+    steps: Count
     encoded: str
     recording: str
     camera: str

@@ -27,9 +27,13 @@ class Notes:
         for what in self._of_file(file):
             self._named.setdefault(what, []).append(item.rel)
         for sequence in file.sequences:
-            samples = file.recordings[sequence.recording].samples
-            if samples not in (-1, sequence.count):
+            recording = file.recordings[sequence.recording]
+            samples = recording.samples
+            if samples not in (-1, sequence.count, sequence.steps):
                 what = "its num_samples is not the number of its pictures, which counts"
+                self._named.setdefault(what, []).append(f"{item.rel}/{sequence.path}")
+            if recording.ends:
+                what = "holds several episodes one behind the other, and windows may span two"
                 self._named.setdefault(what, []).append(f"{item.rel}/{sequence.path}")
 
     def sentences(self) -> Iterator[str]:

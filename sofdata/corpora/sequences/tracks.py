@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sofdata.corpora.sequences.looking import rows_in
 from sofdata.errors import ActionError, InputError
 from sofdata.storage.tree import Tree
+from sofdata.storage.uris import Location
 from sofdata.types import ActionRef, ActionSpec, ActionTrack
+from sofdata.video.sequences.base import Rows
 from sofdata.video.sequences.place import SequencePlace
 
+ReadRows = Callable[[Tree, Location, SequencePlace], Rows]
 
-def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
+
+def read_track(
+    tree: Tree, ref: ActionRef, spec: ActionSpec, read: ReadRows = rows_in
+) -> ActionTrack:
     """The rows that `ref.part` names as a place, on the clock of the pictures.
+
+    read: reads them.
 
     Raises `ActionError` where they cannot be read or are not those that `ref` and `spec` describe.
     """
     try:
-        rows = rows_in(tree, ref.where, SequencePlace.parse(ref.part))
+        rows = read(tree, ref.where, SequencePlace.parse(ref.part))
     except InputError as error:
         raise ActionError(f"{ref.uri}: {error}") from None
     except OSError as error:

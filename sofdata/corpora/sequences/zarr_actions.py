@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sofdata.corpora.sequences import tracks
 from sofdata.corpora.sequences.looking import rows_in
 from sofdata.corpora.sequences.zarr_found import Found
 from sofdata.corpora.sequences.zarr_stores import some_files
-from sofdata.errors import ActionError, ConfigError, ContractError, InputError
+from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import Location
 from sofdata.types import STATE_NAME, ActionRef, ActionSpec, ActionTrack
@@ -78,25 +79,11 @@ def no_actions(tree: Tree, poses: bool) -> ConfigError:
 
 def read_track(tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
     """Raises `ActionError` where they cannot be read or do not fit."""
-    where = f"{ref.part} in {ref.uri}"
-    try:
-        rows = _rows(tree, ref)
-        if rows.values.shape != (ref.rows, spec.dimension):
-            found = f"{rows.values.shape[0]} rows of {rows.values.shape[1]}"
-            raise ActionError(f"{where}: {found}, where {ref.rows} of {spec.dimension} were listed")
-        return ActionTrack(rows.values, rows.times_s + ref.start_s, spec.tolerance_s)
-    except ContractError as error:
-        raise ActionError(f"{where}: {error}"[:500]) from None
-    except OSError as error:
-        raise ActionError(f"{where}: {error.strerror or error}") from None
-    except ActionError:
-        raise
-    except InputError as error:
-        raise ActionError(f"{where}: {error}") from None
+    return tracks.read_track(tree, ref, spec, _rows)
 
 
-def _rows(tree: Tree, ref: ActionRef) -> Rows:
-    where, place = ref.where, SequencePlace.parse(ref.part)
+def _rows(tree: Tree, where: Location, place: SequencePlace) -> Rows:
+    """Those of a place; of a remote folder its arrays alone are fetched."""
     if tree.is_on_disk(where) or not where.is_folder:
         return rows_in(tree, where, place)
     from sofdata.video.sequences.isolated import own_reader

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A video of a store as a look says it: `sofdata.video.sequences.zarrs.layout`.
+    """A video of a store as a look says it: `sofdata.video.sequences.zarrs.about`.
 
     array, group: paths in the store. episode: its number, None for a whole array. start, end: its
     rows. times, unit: of its timestamps, "" for none; lasts_s, fps: by these. range: of floats, ""

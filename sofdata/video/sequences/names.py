@@ -83,7 +83,17 @@ def numbered(names: Iterable[str], pattern: str) -> Numbered:
     end = re.escape(behind)
     if pattern.endswith(ANY):
         end += f"(?i:{'|'.join(map(re.escape, SUFFIXES))})"
-    wanted = re.compile(f"{re.escape(before)}([0-9]{{1,{MOST_DIGITS}}}){end}")
+    return _by_number(names, re.escape(before), end)
+
+
+def numbered_between(names: Iterable[str], before: str, behind: str) -> Numbered:
+    """The same for names that are no files: with a number between these two texts."""
+    return _by_number(names, re.escape(before), re.escape(behind))
+
+
+def _by_number(names: Iterable[str], before: str, behind: str) -> Numbered:
+    """before, behind: regular expressions."""
+    wanted = re.compile(f"{before}([0-9]{{1,{MOST_DIGITS}}}){behind}")
     found: dict[int, str] = {}
     twice = []
     for name in sorted(names):

@@ -139,6 +139,12 @@ def gaps(numbers: NDArray[np.int64]) -> tuple[int, tuple[str, ...]]:
     return lost, (f"{lost} pictures are missing, the first after number {int(numbers[at])}",)
 
 
+def reach(numbers: list[int]) -> int:
+    """How many pictures there should be from the first of these numbers, which increase, on."""
+    at = np.array(numbers, np.int64)
+    return round(int(at[-1] - at[0]) / _usual(at)) + 1
+
+
 def _stated(numbers: NDArray[np.int64], data: bytes, place: SequencePlace) -> Timeline:
     if len(data) > MOST_BYTES:
         raise Unusable("no_times", f"the list of times has more than {MOST_BYTES} bytes")

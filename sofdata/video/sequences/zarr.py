@@ -28,6 +28,7 @@ from sofdata.video.sequences.zarrs.pictures import RANGES, Layout
 from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
 
 MOST_WORDS = 300  # characters of a library's message
+MOST_PICTURES = 1 << 24  # in one sequence
 MOST_NUMBERS = 1 << 26  # of the actions of one recording
 MORE = "\n"  # between paths; no name of a node has it
 
@@ -42,6 +43,9 @@ class PictureArray:
         self._reader = ArrayReader(files, array)
         self._range = place.get("range")
         start, end = _rows(array, place)
+        if end - start > MOST_PICTURES:
+            what = f"has {end - start} rows: more than can be read as one video"
+            raise Unusable("too_large", f"'{array.path}' {what}")
         there = self._reader.present(start, end)
         times_s = times_of(files, place, _clock(files, place), start, end)
         self._numbers = start + np.flatnonzero(there)

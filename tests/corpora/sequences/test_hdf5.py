@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import h5py
@@ -18,10 +17,10 @@ from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
 from sofdata.types import STATE_NAME
-from tests.conformance.barcode import read
-from tests.hdf5s import actions, write_aloha, write_libero, write_robomimic
+from tests.conformance.barcode import draw, read
+from tests.hdf5s import actions, pictures, write_aloha, write_libero, write_robomimic
 from tests.helpers import hashes, ingest
-from tests.sequences import samples, write_frames, wrong_frames
+from tests.sequences import HEIGHT, WIDTH, samples, write_frames, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 DEMOS = {"demo_0": range(20), "demo_1": range(60, 78), "demo_10": range(120, 140)}
@@ -189,6 +188,38 @@ def test_an_episode_of_aloha_is_a_recording(tmp_path: Path, compress: bool) -> N
         assert (sample.actions[:, 14] == 1000 * steps + 100).all()
 
 
+def test_an_array_named_bgr_is_turned_to_rgb(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["front_bgr"] = pictures(range(12))[..., ::-1]
+        file["front"] = pictures(range(12))
+    ingest(tmp_path / "a.h5", tmp_path / "d", *SETTINGS, "sequences.fps=10")
+    found = {(each.record.source, read(each.first).held) for each in samples(tmp_path / "d")}
+    assert found == {("a.h5/front_bgr", "upright"), ("a.h5/front", "upright")}
+
+
+def test_actions_are_those_of_the_numbers_of_single_pictures(tmp_path: Path) -> None:
+    """A picture is missing, the action of its step is not."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number in [*range(8), *range(10, 20)]:
+            file[f"steps/{number}/rgb"] = draw(number, WIDTH, HEIGHT)
+        file["action"] = actions(20)
+    settings = (*SETTINGS, "sequences.fps=10", "with_actions=true")
+    ingest(tmp_path / "a.h5", tmp_path / "d", *settings)
+    assert not wrong_frames(tmp_path / "d", 10, {"a.h5/steps/*/rgb": 0})
+    found = [*samples(tmp_path / "d")]
+    assert max(sample.record.end_s for sample in found) > 1.8
+    for sample in found:
+        assert sample.record.actions is not None
+        assert sample.actions is not None
+        steps = np.round(np.array(sample.record.actions.times_s) * 10).astype(int)
+        assert (sample.actions[:, 0] == 1000 * steps).all()
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["action"]
+        file["action"] = actions(18)  # of which pictures?
+    with pytest.raises(ConfigError, match=r"18 of action for 20 .*, 2 of them missing"):
+        Hdf5Files(SequenceConfig(fps=10)).demonstrations(Tree(str(tmp_path / "a.h5")))
+
+
 def test_exchanged_colours_of_aloha_are_told(tmp_path: Path) -> None:
     write_aloha(tmp_path / "lab" / "episode_0.hdf5", range(8), compress=True)
     corpus = Hdf5Files(SequenceConfig(fps=50))
@@ -276,6 +307,23 @@ def test_a_sample_count_that_is_wrong_is_told(robomimic: Path) -> None:
     assert any(note.startswith("2 x its num_samples is not") for note in notes)
 
 
+def test_episodes_one_behind_the_other_are_told(tmp_path: Path) -> None:
+    """As D4RL keeps them: flat arrays, with a flag where an episode ends."""
+    with h5py.File(tmp_path / "all.hdf5", "w") as file:
+        file["observations"] = file["next_observations"] = pictures(range(12))
+        file["actions"] = actions(12)
+        file["terminals"] = np.arange(12) == 5
+        file["timeouts"] = (np.arange(12) == 11)[:, None]
+    listing = Hdf5Files(SequenceConfig(fps=10)).demonstrations(Tree(str(tmp_path)))
+    assert [entry.id for entry in listing.entries] == ["all.hdf5/observations"]
+    (note,) = [note for note in listing.notes if "several episodes" in note]
+    assert note.endswith("windows may span two: all.hdf5/observations")
+    with h5py.File(tmp_path / "all.hdf5", "a") as file:
+        file["terminals"][5] = False
+    notes = Hdf5Files(SequenceConfig(fps=10)).listing(Tree(str(tmp_path))).notes
+    assert not any("several episodes" in note for note in notes)
+
+
 def test_nothing_outside_of_a_file_is_an_input(robomimic: Path) -> None:
     """A file that links demonstrations of others together, and one whose pictures lie elsewhere."""
     with h5py.File(robomimic / "all.hdf5", "w") as file:
@@ -319,65 +367,6 @@ def test_where_h5py_is_missing_the_extra_is_named(
     monkeypatch.setattr("sofdata.system.extras.is_installed", lambda module: False)
     with pytest.raises(ConfigError, match=r"sofdata\[hdf5\]"):
         Hdf5Files(SequenceConfig(fps=50)).listing(Tree(str(aloha)))
-
-
-# Times
-
-
-def test_times_beside_the_pictures_count(aloha: Path, tmp_path: Path) -> None:
-    began_ns = 1_760_000_000_000_000_000
-    for number in range(2):
-        with h5py.File(aloha / f"episode_{number}.hdf5", "a") as file:
-            file["observations/timestamps"] = began_ns + np.arange(20) * 100_000_000
-    ingest(aloha, tmp_path / "d", *SETTINGS, "sequences.fps=50", "with_actions=true")
-    found = [*samples(tmp_path / "d")]
-    first = {each.record.source: 100 * int(each.record.labels["episode"]) for each in found}
-    assert not wrong_frames(tmp_path / "d", 10, first)
-    for sample in found:
-        assert sample.record.actions is not None
-        assert sample.actions is not None
-        steps = np.round(np.array(sample.record.actions.times_s) * 10).astype(int)
-        assert (sample.actions[:, 0] == 1000 * steps).all()
-    (note,) = Hdf5Files(SequenceConfig(fps=50)).listing(Tree(str(aloha))).notes
-    assert "sequences.fps is not heeded" in note
-
-
-def test_the_user_may_name_the_times(aloha: Path) -> None:
-    for number in range(2):
-        with h5py.File(aloha / f"episode_{number}.hdf5", "a") as file:
-            file["clock/camera"] = np.arange(20) * 0.25
-    listing = Hdf5Files(SequenceConfig(times="clock/camera")).listing(Tree(str(aloha)))
-    assert {entry.span_s for entry in listing.entries} == {(0.0, 5.0)}
-    missing = Hdf5Files(SequenceConfig(times="clock")).listing(Tree(str(aloha)))
-    assert {entry.problem for entry in missing.entries} == {"no_times"}
-
-
-@pytest.mark.parametrize(
-    ("times", "unit", "problem", "lasts_s"),
-    [
-        (np.arange(20) * 0.1, "", "", 2.0),
-        (np.arange(20) * 0.1 + 1.7e9, "", "", 2.0),
-        (np.arange(20) * 100 + 1_700_000_000_000, "", "", 2.0),
-        (np.arange(20) * 100, "", "no_times", None),
-        (np.arange(20) * 100, "ms", "", 2.0),
-        (np.arange(20) * 100.0, "", "no_times", None),
-        (np.zeros(20), "", "no_times", None),
-        (np.arange(19) * 0.1, "", "other_length", None),
-        (np.arange(20)[:, None] * 0.1, "", "", 2.0),
-    ],
-)
-def test_units_of_times_are_stated_or_plain_or_refused(
-    tmp_path: Path, times: Any, unit: str, problem: str, lasts_s: float | None
-) -> None:
-    write_aloha(tmp_path / "lab" / "episode_0.hdf5", range(20))
-    with h5py.File(tmp_path / "lab" / "episode_0.hdf5", "a") as file:
-        file["timestamp"] = times
-        if unit:
-            file["timestamp"].attrs["units"] = unit
-    listing = Hdf5Files().listing(tree(tmp_path))
-    assert {entry.problem for entry in listing.entries} == {problem}
-    ends = {entry.span_s[1] if entry.span_s else None for entry in listing.entries}
-    assert ends == {lasts_s}
 
 
 def tree(tmp_path: Path) -> Tree:

@@ -22,7 +22,7 @@ from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.stream import SequenceStream
 from tests.conformance.barcode import draw, read
 from tests.hdf5s import pictures, write_encoded
-from tests.sequences import HEIGHT, WIDTH, encoded, numbers_of
+from tests.sequences import HEIGHT, WIDTH, encoded, image_bytes, numbers_of
 
 COUNT = 12
 
@@ -111,39 +111,6 @@ def test_a_file_in_a_store_is_read_in_ranges(tmp_path: Path) -> None:
     assert numbers_of(stream(remote)) == [*range(COUNT)]
 
 
-def test_pictures_one_by_one_are_taken_at_their_numbers(tmp_path: Path) -> None:
-    def write(file: Any) -> None:
-        for number in [*range(6), *range(8, 14)]:
-            file[f"episode_1/step_{number}/obs/front_rgb"] = draw(number, WIDTH, HEIGHT)
-            file[f"frames/{number}"] = np.frombuffer(encoded(number), np.uint8)
-            file[f"bytes/{number}.jpg"] = np.void(encoded(number))
-
-    path = written(tmp_path, write)
-    steps = "episode_1/step_*/obs/front_rgb"
-    assert found_in(path) == {
-        "bytes/*.jpg": (12, "jpeg"),
-        "frames/*": (12, "jpeg"),
-        steps: (12, ""),
-    }
-    for name in ("bytes/*.jpg", "frames/*", steps):
-        found = stream(path, name)
-        assert numbers_of(found) == [*range(6), *range(8, 14)]
-        assert found.report.frames_lost == 2
-        assert found.report.salvaged.startswith("2 pictures are missing")
-
-
-def test_one_picture_of_each_episode_is_no_sequence(tmp_path: Path) -> None:
-    def write(file: Any) -> None:
-        for number in range(20):
-            file[f"data/demo_{number}/goal"] = draw(number, WIDTH, HEIGHT)
-
-    path = written(tmp_path, write)
-    with opened(path) as root:
-        said = look_into(root)
-    assert said["sequences"] == []
-    assert said["left_out"] == {"single pictures": 20}
-
-
 def test_what_is_no_picture_in_colour_is_left_out(tmp_path: Path) -> None:
     def write(file: Any) -> None:
         file["rgb"] = pictures(range(COUNT))
@@ -151,6 +118,14 @@ def test_what_is_no_picture_in_colour_is_left_out(tmp_path: Path) -> None:
         file["segmentation_mask"] = pictures(range(COUNT))[..., :1]
         file["cloud"] = np.zeros((COUNT, 32, 32, 3), np.float32)
         file["small"] = np.zeros((COUNT, 4, 4), np.uint8)
+        file["stacked"] = np.zeros((COUNT, 9, 84, 84), np.uint8)
+        grey = pictures(range(COUNT + 3)).mean(-1).astype(np.uint8)
+        fours = np.stack([grey[at : at + COUNT] for at in range(4)], axis=1)
+        file["fours"], file["fours_last"] = fours, np.moveaxis(fours, 1, -1)
+        file["two"] = np.zeros((COUNT, 2, 64, 64, 3), np.uint8)
+        file["tactile_left"] = file["next_rgb"] = pictures(range(COUNT))
+        file["a*b"] = pictures(range(COUNT))
+        h5py.h5o.link(file["a*b"].id, file.id, b"caf\xe9")
         file["bytes"] = np.zeros((COUNT, 100), np.uint8)
         file["names"] = np.array([b"one", b"two"])
         file["film"] = np.frombuffer(b"\0\0\0\x18ftypmp42" + bytes(100), np.uint8)
@@ -162,9 +137,45 @@ def test_what_is_no_picture_in_colour_is_left_out(tmp_path: Path) -> None:
     with opened(path) as root:
         left = look_into(root)["left_out"]
     assert left == {
-        "depth maps, masks and the like": 2,
+        "depth maps, masks and the like": 3,
         "float32 arrays, which are no pictures in colour": 1,
+        "name that is no UTF-8 or has a '*', not gone into": 2,
+        "next_rgb, the same pictures a step later": 1,
+        "stacks of four grey frames in place of colours": 2,
+        "uint8 arrays of 5 dimensions, which are no pictures in colour": 1,
+        "uint8 arrays, which are no pictures in colour": 1,
     }
+
+
+def test_an_array_of_no_row_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, lambda file: file.create_dataset("a", (0, 64, 64, 3), "u1"))
+    with opened(path) as root:
+        assert look_into(root)["problems"] == {"a": ["no_frames", "a: it has no row"]}
+
+
+@pytest.mark.parametrize("kind", ["vlen", "padded"])
+def test_the_first_encoded_pictures_may_be_missing(tmp_path: Path, kind: str) -> None:
+    def write(file: Any) -> None:
+        write_encoded(file, "a", range(COUNT), kind)
+        for row in range(6):
+            file["a"][row] = np.zeros(file["a"].shape[1:] or 0, np.uint8)
+
+    path = written(tmp_path, write)
+    assert list(found_in(path)) == ["a"]
+    assert numbers_of(stream(path)) == [*range(6, COUNT)]
+
+
+def test_no_picture_is_without_the_zeros_at_its_end(tmp_path: Path) -> None:
+    rows = [image_bytes(draw(number, WIDTH, HEIGHT), "WEBP") for number in range(COUNT)]
+    assert any(row.endswith(b"\0") for row in rows)
+    path = written(tmp_path, lambda file: file.create_dataset("a", data=np.array(rows)))
+    assert numbers_of(stream(path)) == [*range(COUNT)]
+
+
+def test_bytes_of_any_size_that_are_no_picture_are_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path, lambda file: file.create_dataset("log", (300 << 20,), "u1"))
+    with opened(path) as root:
+        assert look_into(root)["problems"] == {}
 
 
 # What is broken

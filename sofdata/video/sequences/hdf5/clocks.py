@@ -21,9 +21,9 @@ from sofdata.video.sequences.hdf5.numbers import Clock, stored_times_s
 
 TIMES = ("timestamps", "timestamp", "time_stamps", "time_stamp", "times", "time", "stamps")
 RATES = ("fps", "frame_rate", "framerate", "frequency", "freq", "hz", "control_freq", "rate_hz")
-_UNITS = {"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s"}
-_UNITS |= {"ms": "ms", "milliseconds": "ms", "us": "us", "microseconds": "us"}
-_UNITS |= {"ns": "ns", "nanoseconds": "ns"}
+_NAMES = {"s": "s sec secs second seconds", "ms": "ms msec millisecond milliseconds"}
+_NAMES |= {"us": "us usec microsecond microseconds", "ns": "ns nsec nanosecond nanoseconds"}
+_UNITS = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 # Since 1970, between 2001 and 2096: (least, unit).
 _EPOCHS = ((1e18, "ns"), (1e15, "us"), (1e12, "ms"), (1e9, "s"))
 _EPOCH_SPAN = 4.0
@@ -64,10 +64,10 @@ def unit_of(dataset: Any, stored: NDArray[Any]) -> str:
 
     Raises `Unusable`, "no_times", where that does not tell.
     """
-    for name in ("units", "unit"):
-        for text in texts(attribute(dataset, name)):
-            if text.lower() in _UNITS:
-                return _UNITS[text.lower()]
+    for said in (*texts(attribute(dataset, "units")), *texts(attribute(dataset, "unit"))):
+        if said.lower() not in _UNITS:
+            raise _unknown(dataset, f"its unit is '{said[:40]}'")
+        return _UNITS[said.lower()]
     ending = dataset.name.rpartition("_")[2].lower()
     if ending in ("ns", "us", "ms"):
         return str(ending)
@@ -75,14 +75,16 @@ def unit_of(dataset: Any, stored: NDArray[Any]) -> str:
     for least, unit in _EPOCHS:
         if least <= first < _EPOCH_SPAN * least:
             return unit
-    step = float(np.median(np.diff(stored.astype(np.float64)))) if len(stored) > 1 else 0.0
-    if dataset.dtype.kind == "f" and step < SLOWEST_S:
+    steps = np.diff(stored.astype(np.float64))
+    step = float(np.median(steps)) if len(steps) else 0.0
+    if dataset.dtype.kind == "f" and step < SLOWEST_S and not (steps == 1).all():
         return "s"
-    raise Unusable(
-        "no_times",
-        f"{dataset.name}: steps of {step:g} in a unit that is not said; give it an attribute "
-        "'units' of s, ms, us or ns",
-    )
+    raise _unknown(dataset, f"steps of {step:g} in a unit that is not said")
+
+
+def _unknown(dataset: Any, what: str) -> Unusable:
+    say = "give it an attribute 'units' of s, ms, us or ns"
+    return Unusable("no_times", f"{dataset.name}: {what}; {say}")
 
 
 def _of_times(root: Any, path: str, count: int) -> Stated:

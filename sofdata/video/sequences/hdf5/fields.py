@@ -14,8 +14,9 @@ import numpy as np
 
 from sofdata.video.sequences.hdf5.files import child, link_kind
 
-MOST_BYTES = 1 << 20  # of an attribute, or of a dataset of texts
-MOST_TEXTS = 100_000  # in one dataset: names of demonstrations
+MOST_BYTES = 1 << 20  # of an attribute
+MOST_TEXTS = 100_000  # in one dataset: names of demonstrations, and
+MOST_TEXT_BYTES = 1 << 24  # as far as they are of one length
 
 
 def attribute(found: Any, name: str) -> Any:
@@ -38,9 +39,9 @@ def small(group: Any, name: str) -> Any:
         return None
     found = child(group, name)
     shape = getattr(found, "shape", None)
-    if shape is None or math.prod(shape) > MOST_TEXTS:
+    if shape is None or math.prod(shape) > MOST_TEXTS or found.nbytes > MOST_TEXT_BYTES:
         return None
-    return found[()] if found.dtype.kind in "SOfiub" and not _is_of_bytes(found) else None
+    return found[()] if found.dtype.kind in "SOfiub" and not _is_of_arrays(found) else None
 
 
 def texts(value: Any) -> list[str]:
@@ -96,7 +97,9 @@ def first_texts(found: Iterable[Any], names: Iterable[str]) -> list[str]:
     return []
 
 
-def _is_of_bytes(dataset: Any) -> bool:
+def _is_of_arrays(dataset: Any) -> bool:
+    """Whether each value is an array of variable length, which is no text."""
     import h5py
 
-    return h5py.check_vlen_dtype(dataset.dtype) is not None
+    dtype = dataset.dtype
+    return h5py.check_string_dtype(dtype) is None and h5py.check_vlen_dtype(dtype) is not None

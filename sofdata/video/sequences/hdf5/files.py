@@ -111,6 +111,11 @@ def child(group: Any, name: str) -> Any:
     return h5py.Dataset(found)
 
 
+def names(group: Any) -> Iterator[str]:
+    """The names in a group that a place can hold: texts in UTF-8 without a "*"."""
+    return (name for name in group if isinstance(name, str) and "*" not in name)  # else bytes
+
+
 def link_kind(group: Any, name: str) -> str:
     """ "hard" for a link to an object, "soft" for one to a path, "away" for one out of the file."""
     kinds = _h5py().h5l

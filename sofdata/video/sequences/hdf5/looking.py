@@ -24,20 +24,24 @@ from sofdata.video.sequences.hdf5.files import (
     find,
     identity,
     link_kind,
+    names,
     translated,
 )
 from sofdata.video.sequences.hdf5.numbers import Clock, numeric, stored_times_s
-from sofdata.video.sequences.hdf5.pictures import LEAST_SIDE, layout_of, may_be_pictures
+from sofdata.video.sequences.hdf5.pictures import (
+    LEAST_SIDE,
+    are_stacked,
+    layout_of,
+    may_be_pictures,
+)
 from sofdata.video.sequences.hdf5.recordings import Recording, about, camera_of, recording_of
+from sofdata.video.sequences.hdf5.singles import members, patterns
+from sofdata.video.sequences.kinds import is_later, other_kind
+from sofdata.video.sequences.times import reach
 
 MOST_OBJECTS = 1 << 20
 DEEPEST = 32  # groups in groups
-NEXT_OBS = "next_obs"  # of robomimic: the same pictures, a step later
-# Pictures that show no colours, by their names.
-_OTHER = re.compile(r"depth|disparity|segment|mask|label|normals|(^|_)seg(_|$)", re.IGNORECASE)
-_EPISODE = re.compile(r"(demo|episode|ep|traj|trajectory|rollout)s?[_-]?\d+", re.IGNORECASE)
-_NUMBERED = re.compile(r"(\D*)\d{1,18}(\D*)")
-LEAST_SINGLES = 8  # pictures: fewer with equal names are cameras rather than moments
+UNNAMED = "name that is no UTF-8 or has a '*', not gone into"
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -65,13 +69,13 @@ def look_into(root: Any, times: str = "") -> dict[str, Any]:
     _walk(root, found)
     recordings: dict[str, Recording] = {}
     sequences = []
-    for path, count, encoded in _sequences(root, found):
+    for told in _sequences(root, found):
+        path = told["path"]
         recording = recording_of(root, path)
         if recording not in recordings:
             recordings[recording] = about(root, recording)
-        told = {"path": path, "count": count, "encoded": encoded, "recording": recording}
-        told["camera"] = camera_of(path, recording)
-        sequences.append(told | _times(root, path, count, recording, times))
+        told |= {"recording": recording, "camera": camera_of(path, recording)}
+        sequences.append(told | _times(root, told, times))
     return {
         "sequences": sequences,
         "recordings": {path: each.to_json() for path, each in recordings.items()},
@@ -96,7 +100,10 @@ def _walk(root: Any, found: _Found) -> None:
         if depth > DEEPEST:
             raise damaged(f"groups lie in groups, more than {DEEPEST} deep")
         inner = []
-        for name in sorted(group, key=natural):
+        known = sorted(names(group), key=natural)
+        if unnamed := len(group) - len(known):
+            found.left[UNNAMED] += unnamed
+        for name in known:
             here = f"{path}/{name}" if path else name
             each = _next(group, name, here, found)
             if each is None or (key := identity(each)) in seen:
@@ -113,8 +120,8 @@ def _walk(root: Any, found: _Found) -> None:
 
 def _next(group: Any, name: str, path: str, found: _Found) -> Any:
     """What a link leads to, None where that is not gone into."""
-    if name == NEXT_OBS:
-        found.left[f"{NEXT_OBS}, the same pictures a step later"] += 1
+    if is_later(name):
+        found.left[f"{name}, the same pictures a step later"] += 1
         return None
     kind = link_kind(group, name)
     if kind == "away":
@@ -131,9 +138,14 @@ def _next(group: Any, name: str, path: str, found: _Found) -> Any:
 
 def _sort(path: str, dataset: Any, found: _Found) -> None:
     if not may_be_pictures(dataset):
-        shape = dataset.shape or ()
-        if len(shape) == 4 and min(shape[1:3]) >= LEAST_SIDE:
-            found.left[f"{dataset.dtype} arrays, which are no pictures in colour"] += 1
+        sides = sorted((dataset.shape or ())[1:])
+        if len(sides) >= 3 and sides[-2] >= LEAST_SIDE:
+            if dataset.dtype == np.uint8 and dataset.shape[0] == 0:
+                found.problems[path] = Unusable("no_frames", f"{path}: it has no row")
+                return
+            many = f" of {len(sides) + 1} dimensions" if len(sides) > 3 else ""
+            what = f"{dataset.dtype} arrays{many}"
+            found.left[f"{what}, which are no pictures in colour"] += 1
         return
     try:
         with translated(path):
@@ -149,67 +161,51 @@ def _layout(path: str, dataset: Any, found: _Found) -> Any:
     """How a dataset holds pictures, None where it holds none, or some that are left out."""
     check_readable(dataset)
     layout = layout_of(dataset)
-    parents = path.split("/")
-    if layout is not None and any(_OTHER.search(part) for part in parents[-2:]):
+    if layout is not None and other_kind(path):
         found.left["depth maps, masks and the like"] += 1
+        return None
+    if layout is not None and are_stacked(dataset, layout):
+        found.left["stacks of four grey frames in place of colours"] += 1
         return None
     return layout
 
 
-def _sequences(root: Any, found: _Found) -> Iterator[tuple[str, int, str]]:
-    """(path, number of pictures, how they are encoded)."""
+def _sequences(root: Any, found: _Found) -> Iterator[dict[str, Any]]:
+    """Path, numbers of pictures and of steps, and how they are encoded."""
     for path, encoded in found.rows.items():
-        yield path, int(find(root, path).shape[0]), encoded
-    members: dict[str, list[str]] = {}
-    for path, pattern in _patterns(found.singles).items():
-        members.setdefault(pattern, []).append(path)
-    for pattern, paths in members.items():
+        count = int(find(root, path).shape[0])
+        yield {"path": path, "count": count, "steps": count, "encoded": encoded}
+    together: dict[str, list[str]] = {}
+    for path, pattern in patterns(found.singles).items():
+        together.setdefault(pattern, []).append(path)
+    for pattern, paths in together.items():
         if pattern and len(paths) > 1:
-            yield pattern, len(paths), found.singles[paths[0]]
+            numbers, encoded = members(root, pattern).numbers, found.singles[paths[0]]
+            count, steps = len(numbers), reach(numbers)
+            yield {"path": pattern, "count": count, "steps": steps, "encoded": encoded}
         else:
             found.left["single pictures"] += len(paths)
 
 
-def _patterns(paths: dict[str, str]) -> dict[str, str]:
-    """What each single picture is one of: its path with "*" for the number of the moment, or ""."""
-    counts = Counter(pattern for path in paths for pattern in _candidates(path))
-    chosen = {}
-    for path in paths:
-        mine = _candidates(path)
-        many = (pattern for pattern in mine if counts[pattern] >= LEAST_SINGLES)
-        chosen[path] = next(many, max(mine, key=lambda each: counts[each], default=""))
-    return chosen
-
-
-def _candidates(path: str) -> list[str]:
-    """Patterns of a path, the deepest first; numbers of episodes are none of moments."""
-    parts = path.split("/")
-    found = []
-    for at in range(len(parts) - 1, -1, -1):
-        number = _NUMBERED.fullmatch(parts[at])
-        if number and not _EPISODE.fullmatch(parts[at]) and "*" not in path:
-            found.append("/".join([*parts[:at], f"{number[1]}*{number[2]}", *parts[at + 1 :]]))
-    return found
-
-
-def _times(root: Any, path: str, count: int, recording: str, wanted: str) -> dict[str, Any]:
+def _times(root: Any, sequence: dict[str, Any], wanted: str) -> dict[str, Any]:
     """What is said of the times of a sequence, or what is wrong with that."""
+    path, count = sequence["path"], sequence["count"]
     told = {"fps": None, "times": "", "unit": "s", "lasts_s": 0.0, "problem": "", "detail": ""}
     try:
         with translated(path):
-            said = stated(root, path, count, recording, wanted)
-            lasts_s = _lasts_s(root, said.clock, count) if said.clock else 0.0
+            said = stated(root, path, count, sequence["recording"], wanted)
+            lasts_s = _lasts_s(root, said.clock, sequence) if said.clock else 0.0
             found = {"fps": said.fps, "times": said.times, "unit": said.unit, "lasts_s": lasts_s}
             return told | found
     except Unusable as error:
         return told | {"problem": error.reason, "detail": str(error)}
 
 
-def _lasts_s(root: Any, clock: Clock, count: int) -> float:
+def _lasts_s(root: Any, clock: Clock, sequence: dict[str, Any]) -> float:
     """Seconds from the first picture to the end of the last. Raises `Unusable` for no times."""
     if not clock.times:
-        return count / (clock.fps or 1.0)
-    times_s = stored_times_s(numeric(root, clock.times), clock, count)
+        return float(sequence["steps"] / (clock.fps or 1.0))
+    times_s = stored_times_s(numeric(root, clock.times), clock, sequence["count"])
     steps = np.diff(times_s)
     steps = steps[steps > 0]
     if not len(steps) or not np.isfinite(times_s).any():
@@ -223,7 +219,7 @@ def _filters(root: Any) -> dict[str, list[str]]:
     if not hasattr(group, "keys"):
         return {}
     found = {}
-    for name in sorted(group, key=natural):
+    for name in sorted(names(group), key=natural):
         each = child(group, name) if link_kind(group, name) == "hard" else None
         shape = getattr(each, "shape", None)
         if each is not None and shape and prod(shape) <= MOST_TEXTS and each.dtype.kind in "SO":

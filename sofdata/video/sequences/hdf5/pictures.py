@@ -2,7 +2,7 @@
 
     uint8 [T,H,W,3], [T,H,W,4], [T,H,W,1], [T,H,W], [T,3,H,W], ...     raw ones
     uint8 [T,N]; vlen uint8, bytes of one length or opaque bytes [T]   encoded ones, each in a row
-    uint8 [H,W,3], ...; uint8 [N]; one value of bytes                  one picture: see `singles`
+    uint8 [H,W,3], ...; uint8 [N]; one value of bytes                  one picture: see `.singles`
 
 The fourth channel of a picture is left out: it says how opaque it is.
 """
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from sofdata.video.probe import Unusable
 from sofdata.video.progress import PROGRESS
 from sofdata.video.sequences.base import StoredImage
-from sofdata.video.sequences.hdf5.files import MOST_CHUNK_BYTES, check_readable, find
+from sofdata.video.sequences.hdf5.files import MOST_CHUNK_BYTES
 
 LEAST_SIDE = 16  # px: smaller arrays are matrices and masks
 CACHE_SLOTS = 100_003  # of chunks: two that fall into one slot drive each other out
 MOST_ROW_BYTES = 256 << 20  # of one picture, encoded or not
-LOOKED_AT = 5  # rows, to tell whether they are encoded pictures
+LOOKED_AT = 100  # rows, to tell whether they are encoded pictures: the first may be missing
+HEAD_BYTES = 16  # that tell
 CHANNELS = (1, 3, 4)
 
 
@@ -61,9 +62,17 @@ def layout_of(dataset: Any) -> Layout | None:
         return _raw_layout(shape)
     single = len(shape) == (1 if dataset.dtype == np.uint8 else 0)
     for number in range(1 if single else min(LOOKED_AT, shape[0])):
-        if data := stored_bytes(dataset, None if single else number):
-            return Layout(kind, single) if (kind := _kind(data)) else None
+        head = _head(dataset, None if single else number)
+        if any(head):
+            return Layout(kind, single) if (kind := _kind(head)) else None
     return None
+
+
+def _head(dataset: Any, row: int | None) -> bytes:
+    """How the bytes of a row begin, or those of all."""
+    if dataset.dtype != np.uint8:
+        return stored_bytes(dataset, row)[:HEAD_BYTES]
+    return bytes(dataset[:HEAD_BYTES] if row is None else dataset[row, :HEAD_BYTES])
 
 
 def _raw_layout(shape: tuple[int, ...]) -> Layout | None:
@@ -74,6 +83,18 @@ def _raw_layout(shape: tuple[int, ...]) -> Layout | None:
         return None
     sides = picture[1:] if planar else picture[:2]
     return Layout("", single, planar) if min(sides) >= LEAST_SIDE else None
+
+
+def are_stacked(dataset: Any, layout: Layout) -> bool:
+    """Whether the four channels of pictures are moments, as where learners stack grey frames.
+
+    Then each row has those of the row before, moved by one. Reads two rows.
+    """
+    if layout.encoded or layout.single or _depth(dataset.shape, layout) != 4:
+        return False
+    rows = np.moveaxis(dataset[:2], 1, -1) if layout.planar else dataset[:2]
+    same = len(rows) == 2 and np.array_equal(rows[0, ..., 1:], rows[1, ..., :-1])
+    return same and bool((rows != rows[..., :1]).any())
 
 
 def _is_bytes(dataset: Any) -> bool:
@@ -107,9 +128,10 @@ def stored_bytes(dataset: Any, row: int | None) -> bytes:
     count = prod(dataset.shape[1:]) if row is not None else dataset.size
     if count * dataset.dtype.itemsize > MOST_ROW_BYTES:
         raise Unusable("too_large", f"{dataset.name}: one picture takes too many bytes")
-    value = dataset[()] if row is None else dataset[row]
-    data = value if isinstance(value, bytes) else np.asarray(value).tobytes()
-    return _unfilled(data)
+    # As an array: a value of bytes alone is without those at its end that are zero.
+    value = dataset[...] if row is None else dataset[row : row + 1]
+    whole = value.reshape(-1)[0] if value.dtype == object else value  # of variable length
+    return _unfilled(np.asarray(whole).tobytes())
 
 
 def as_picture(stored: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
@@ -229,38 +251,3 @@ def _depth(shape: tuple[int, ...], layout: Layout) -> int:
 def row_bytes(dataset: Any) -> int:
     """Bytes of one row."""
     return int(prod(dataset.shape[1:])) * int(dataset.dtype.itemsize)
-
-
-@dataclass(slots=True)
-class SinglePictures:
-    """Pictures that are a dataset each. paths: in order. read, black: as of `RowPictures`."""
-
-    root: Any
-    paths: list[str]
-    codec: str = "one by one"
-    black: int = 0
-    read: int = 0
-
-    def images(self, numbers: Iterable[int]) -> Iterator[StoredImage]:
-        """As of a `Sequence`."""
-        for number in numbers:
-            PROGRESS.packets += 1
-            yield self._image(self.paths[number])
-
-    def _image(self, path: str) -> StoredImage:
-        try:
-            dataset = find(self.root, path)
-            if dataset is None or not may_be_pictures(dataset):
-                return None
-            check_readable(dataset)
-            layout = layout_of(dataset)
-            if layout is None or not layout.single or dataset.size > MOST_ROW_BYTES:
-                return None
-            if layout.encoded:
-                return stored_bytes(dataset, None)
-            found = as_picture(dataset[()], layout)
-        except (OSError, RuntimeError, ValueError, Unusable):
-            return None
-        self.read += 1
-        self.black += not found.any()
-        return found

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
-from sofdata.video.sequences.base import Rows, StoredImage, damaged
+from sofdata.video.sequences.base import Rows, StoredImage, at_rate, damaged
+from sofdata.video.sequences.frames import of_one_number
 from sofdata.video.sequences.hdf5 import numbers
 from sofdata.video.sequences.hdf5.files import check_readable, find, opened, translated
 from sofdata.video.sequences.hdf5.looking import look_into
@@ -25,15 +26,14 @@ from sofdata.video.sequences.hdf5.numbers import Clock, stored_times_s
 from sofdata.video.sequences.hdf5.pictures import (
     MOST_ROW_BYTES,
     RowPictures,
-    SinglePictures,
     layout_of,
     reopened,
     row_bytes,
     written_rows,
 )
-from sofdata.video.sequences.names import Numbered, numbered
+from sofdata.video.sequences.hdf5.singles import SinglePictures, members
 from sofdata.video.sequences.place import SequencePlace
-from sofdata.video.sequences.times import gaps
+from sofdata.video.sequences.times import gaps, timeline
 
 MOST_PICTURES = 1 << 24  # in one sequence
 
@@ -123,31 +123,31 @@ def _rows(root: Any, place: SequencePlace) -> Opened:
     written = written_rows(dataset)
     lost = count - len(written)
     what = f"{lost} of {count} pictures were never written"
-    times_s = _times_s(root, place, np.arange(count))[written]
+    times_s = _times_s(root, place, count)[written]
     return RowPictures(dataset, layout, written), times_s, lost, (what,) if lost else ()
 
 
 def _singles(root: Any, place: SequencePlace) -> Opened:
     """Pictures that are a dataset each, at their numbers."""
-    before, _, behind = place.name.partition("*")
-    folder, _, start = before.rpartition("/")
-    end, _, rest = behind.partition("/")
-    group = find(root, folder)
-    found = numbered(group, f"{start}*{end}") if hasattr(group, "keys") else Numbered([], [], [])
-    if not 0 < len(found.names) <= MOST_PICTURES:
+    found = members(root, place.name)
+    if not 0 < len(found.numbers) <= MOST_PICTURES:
         raise Unusable("no_frames", f"there are no pictures at '{place.name:.200}'")
-    paths = ["/".join(filter(None, (folder, name, rest))) for name in found.names]
-    moments = np.array(found.numbers, np.int64)
-    times_s = _times_s(root, place, moments - moments[0])
-    return SinglePictures(root, paths), times_s, *gaps(moments)
+    pictures, odd = SinglePictures(root, found.names), of_one_number(found)
+    if place.get("times"):
+        times_s = _stored_times_s(root, place, len(found.numbers))
+        lost, missing = gaps(np.array(found.numbers, np.int64))
+        return pictures, times_s, lost, (*missing, *odd)
+    line = timeline(found.numbers, place, None)
+    return pictures, line.times_s, line.lost, (*line.odd, *odd)
 
 
-def _times_s(root: Any, place: SequencePlace, moments: NDArray[np.int64]) -> NDArray[np.float64]:
-    """float64 [n], in s from the first; as they are stored, or by the numbers of the moments."""
-    if times := place.get("times"):
-        clock = Clock(times=times, unit=place.get("unit", "s"))
-        return stored_times_s(numbers.numeric(root, times), clock, len(moments))
-    fps = place.number("fps")
-    if not 0 < fps < 1e5:
-        raise Unusable("no_times", f"{fps:g} pictures a second are no rate")
-    return moments / fps
+def _times_s(root: Any, place: SequencePlace, count: int) -> NDArray[np.float64]:
+    """float64 [count], in s from the first."""
+    if place.get("times"):
+        return _stored_times_s(root, place, count)
+    return at_rate(count, place.number("fps"))
+
+
+def _stored_times_s(root: Any, place: SequencePlace, count: int) -> NDArray[np.float64]:
+    clock = Clock(times=place.get("times"), unit=place.get("unit", "s"))
+    return stored_times_s(numbers.numeric(root, clock.times), clock, count)

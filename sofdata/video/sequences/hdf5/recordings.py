@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
+import numpy as np
+
+from sofdata.video.probe import Unusable
 from sofdata.video.sequences.hdf5.fields import (
     attribute,
     first_texts,
@@ -18,7 +22,8 @@ from sofdata.video.sequences.hdf5.fields import (
     texts,
     upwards,
 )
-from sofdata.video.sequences.hdf5.files import find
+from sofdata.video.sequences.hdf5.files import find, translated
+from sofdata.video.sequences.hdf5.numbers import numeric
 
 ACTIONS = ("action", "actions")
 # Names of groups that say what kind of thing lies in them, and not what was recorded.
@@ -39,6 +44,9 @@ TEXTS = (
     "prompt",
     "task",
 )
+# Of learners that keep all episodes one behind the other: whether a row is the last of one.
+ENDS = ("terminals", "timeouts", "terminations", "truncations")
+MOST_ROWS = 1 << 24  # of these
 _OBSERVED = ("obs", "observations", "observation", "")
 # What a robot says of itself, in this order; the first row of which there is anything counts.
 STATES = (
@@ -66,13 +74,15 @@ class Recording:
     """What is said of a recording.
 
     texts: what is done. env: the name of a simulated world. samples: how many steps it is said to
-    have, -1 where nothing is said. actions, states: where they are. other: names of further
-    actions. compress: whether a recorder says that it compressed the pictures (ALOHA).
+    have, -1 where nothing is said. ends: how many of its rows, but for the last one, are said to be
+    the end of an episode. actions, states: where they are. other: names of further actions.
+    compress: whether a recorder says that it compressed the pictures (ALOHA).
     """
 
     texts: tuple[str, ...]
     env: str
     samples: int
+    ends: int
     actions: Numbers | None
     states: tuple[Numbers, ...]
     other: tuple[str, ...]
@@ -104,11 +114,14 @@ def camera_of(path: str, recording: str) -> str:
 def about(root: Any, path: str) -> Recording:
     """What is said of a recording, by itself and by the groups in which it lies."""
     chain = [*upwards(root, path)]
+    places = (find(root, f"{path}/{each}") for each in _OBSERVED if each)
+    inside = [each for each in places if hasattr(each, "keys")]
     samples = number(attribute(chain[0], "num_samples"))
     return Recording(
-        texts=tuple(_said(chain)),
+        texts=tuple(_said([chain[0], *inside, *chain[1:]])),
         env=_env(chain),
         samples=-1 if samples is None else int(samples),
+        ends=_ends(root, path),
         actions=_actions(root, path),
         states=_states(root, path),
         other=tuple(name for name in ("base_action",) if _numbers(root, path, name)),
@@ -137,6 +150,20 @@ def _env(chain: list[Any]) -> str:
         if said:
             return said[0]
     return ""
+
+
+def _ends(root: Any, path: str) -> int:
+    ends: set[int] = set()
+    for name in ENDS:
+        numbers = _numbers(root, path, name)
+        if numbers is None or not prod(numbers.shape) == numbers.shape[0] <= MOST_ROWS:
+            continue
+        try:
+            with translated(name):
+                ends.update(np.flatnonzero(numeric(root, f"{path}/{name}")[...][:-1].ravel()))
+        except Unusable:
+            continue
+    return len(ends)
 
 
 def _actions(root: Any, path: str) -> Numbers | None:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from sofdata.video.sequences.zarrs.checks import (
+    ANY_TEXT,
     MOST_RANK,
+    VLEN_UTF8,
     Refused,
     dtype_of,
     id_of,
@@ -130,6 +132,8 @@ def _codec_v3(
     if name == "bytes":
         endian = one_of(settings.get("endian", "little"), ("little", "big"), "endian")
         known["bytes"] = {"endian": endian}
+    if name == VLEN_UTF8 and dtype is ANY_TEXT:
+        return {"name": name}
     if name == "transpose":
         order = settings.get("order")
         if not isinstance(order, list) or sorted(order, key=str) != list(range(len(chunks))):

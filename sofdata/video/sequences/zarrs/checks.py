@@ -13,6 +13,10 @@ MOST_ROWS = 1 << 40
 MOST_RANK = 8
 NUMBERS = "iufb"
 TEXTS = "US"
+# Texts of any length, which are no objects to unpickle. They count as ones of this size; arrays of
+# just this size have an equal type, and not the same.
+ANY_TEXT = np.dtype("<U64")
+VLEN_UTF8 = "vlen-utf8"  # the codec for them, whose chunks are lengths and bytes
 
 
 class Refused(Exception):

@@ -26,12 +26,15 @@ from sofdata.video.sequences.zarrs.allowed import (
     filter_of,
 )
 from sofdata.video.sequences.zarrs.checks import (
+    ANY_TEXT,
     MOST_RANK,
     NUMBERS,
     TEXTS,
+    VLEN_UTF8,
     Refused,
     check_chunk,
     dtype_of,
+    id_of,
     named,
     object_of,
     one_of,
@@ -119,20 +122,21 @@ def attributes(documents: Mapping[str, bytes]) -> Mapping[str, Any]:
 def _v2(path: str, node: dict[str, Any]) -> Array:
     if node.get("zarr_format") != 2:
         raise Refused(f"is of format {node.get('zarr_format')!r:.40}, which is neither 2 nor 3")
-    dtype = dtype_of(node.get("dtype"))
-    shape, chunks = _shapes(node.get("shape"), node.get("chunks"), dtype)
-    separator = one_of(node.get("dimension_separator", "."), ("/", "."), "dimension_separator")
-    compressor, pictures = compressor_of(node.get("compressor"), dtype, chunks)
     filters = node.get("filters") or []
     if not isinstance(filters, list) or len(filters) > MOST_RANK:
         raise Refused("has filters that are no list")
+    are_texts = node.get("dtype") == "|O" and list(map(id_of, filters)) == [VLEN_UTF8]
+    dtype = ANY_TEXT if are_texts else dtype_of(node.get("dtype"))
+    shape, chunks = _shapes(node.get("shape"), node.get("chunks"), dtype)
+    separator = one_of(node.get("dimension_separator", "."), ("/", "."), "dimension_separator")
+    compressor, pictures = compressor_of(node.get("compressor"), dtype, chunks)
     document = {
         "zarr_format": 2,
         "shape": shape,
         "chunks": chunks,
-        "dtype": dtype.str,
+        "dtype": "|O" if are_texts else dtype.str,
         "compressor": compressor,
-        "filters": [filter_of(each, dtype) for each in filters] or None,
+        "filters": [{"id": VLEN_UTF8}] if are_texts else _filters(filters, dtype),
         "fill_value": None,
         "order": one_of(node.get("order"), ("C", "F"), "order"),
         "dimension_separator": separator,
@@ -143,6 +147,10 @@ def _v2(path: str, node: dict[str, Any]) -> Array:
         return prefix + (separator.join(map(str, numbers)) or "0")
 
     return Array(path, 2, shape, chunks, dtype, _bytes(document), key, pictures=pictures)
+
+
+def _filters(filters: list[Any], dtype: np.dtype[Any]) -> list[dict[str, Any]] | None:
+    return [filter_of(each, dtype) for each in filters] or None
 
 
 def _v3(path: str, node: dict[str, Any]) -> Array:
@@ -199,6 +207,8 @@ def _dtype_v3(name: Any) -> Any:
         if kind == "fixed_length_utf32" and isinstance(size, int) and 0 < size <= 1 << 16:
             return np.dtype(f"<U{max(1, size // 4)}")
         raise Refused(f"is of the type '{kind:.40}'")
+    if name == "string":
+        return ANY_TEXT
     numbers = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
     if name not in numbers.split():
         raise Refused(f"is of the type {name!r:.40}")
@@ -206,6 +216,8 @@ def _dtype_v3(name: Any) -> Any:
 
 
 def _data_type(dtype: np.dtype[Any]) -> Any:
+    if dtype is ANY_TEXT:
+        return "string"
     if dtype.kind != "U":
         return dtype.name
     return {"name": "fixed_length_utf32", "configuration": {"length_bytes": dtype.itemsize}}

@@ -51,6 +51,10 @@ def open_store(files: Files) -> Store:
     for path, documents in sorted(files.documents().items()):
         if not documents:
             continue
+        if not _is_text(path):
+            shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            store.leave_out(shown, "has a name that is no UTF-8")
+            continue
         store.said[path] = attributes(documents)
         try:
             array = parse_array(path, documents)
@@ -62,6 +66,15 @@ def open_store(files: Files) -> Store:
             store.arrays[path] = array
     _read_ends(store)
     return store
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is one that can be written down."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_ends(store: Store) -> None:

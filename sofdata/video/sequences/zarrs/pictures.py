@@ -8,13 +8,13 @@ none is read as another.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
+from sofdata.video.sequences.kinds import is_bgr, is_later, other_kind
 from sofdata.video.sequences.zarrs.metadata import Array
 
 BYTES, UNIT, SIGNED = "0..255", "0..1", "-1..1"
@@ -22,14 +22,6 @@ RANGES = {BYTES: (0.0, 255.0), UNIT: (0.0, 1.0), SIGNED: (-1.0, 1.0)}
 SURELY_BYTES = 2.0  # above what is left of 0..1 and -1..1 by whatever resampling
 _SLACK = 0.01  # of the range, for resampling and half precision
 SMALLEST = 8  # px, of a side
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-_OTHER_KINDS = {
-    "depth": {"depth", "depths", "depthmap", "disparity"},
-    "segmentation": {"seg", "segm", "segmentation", "semantic", "semantics", "mask", "masks"},
-    "flow": {"flow", "flows"},
-    "tactile pictures": {"tactile", "digit", "gelsight", "touch"},
-}
-_COLOUR = {"rgb", "bgr", "color", "colour"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ class Layout:
     @classmethod
     def of(cls, array: Array) -> Layout | str:
         """That of an array, or why it holds none, "" where it does not look like pictures."""
-        if kind := other_kind(array):
+        if kind := other_kind(array.path):
             return f"shows {kind}" if len(array.shape) >= 3 else ""
         if len(array.shape) < 3 or min(array.shape[1:]) == 0:
             return ""
@@ -59,8 +51,9 @@ class Layout:
             return f"is {array.dtype} {list(array.shape)}, no pictures of colours" if looks else ""
         if array.dtype != np.uint8 and array.dtype.kind != "f":
             return f"is {array.dtype}, which is no type of pictures that are read"
-        is_bgr = "bgr" in _words(array.name)
-        return cls(sides[0], sides[1], first, array.dtype.kind == "f", is_bgr)
+        if is_later(array.path):
+            return "shows the same pictures as another, a step later"
+        return cls(sides[0], sides[1], first, array.dtype.kind == "f", is_bgr(array.path))
 
     def picture(self, row: NDArray[np.generic], values: str) -> NDArray[np.uint8]:
         """A row as it is stored, in bytes. values: one of `RANGES`, of floats.
@@ -72,14 +65,6 @@ class Layout:
         if self.first:
             row = np.moveaxis(row, 0, -1)
         return np.ascontiguousarray(row, np.uint8)
-
-
-def other_kind(array: Array) -> str:
-    """What the name of an array says that it shows in place of colours, "" for nothing of it."""
-    words = _words(array.name)
-    if words & _COLOUR:
-        return ""
-    return next((kind for kind, theirs in _OTHER_KINDS.items() if words & theirs), "")
 
 
 def range_of(pictures: NDArray[np.generic]) -> str:
@@ -103,7 +88,3 @@ def _scaled(row: NDArray[np.float32], values: str) -> NDArray[np.uint8]:
     scaled = (row - low) * (255.0 / (high - low))
     rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return rounded
-
-
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(name)}
