@@ -225,7 +225,7 @@ def scenedetect(name: str) -> Finder:
 
     def find(path: Path) -> list[Stretch]:
         scenes = package.detect(str(path), getattr(package, name)())
-        points = [begin.get_seconds() for begin, _ in scenes[1:]]
+        points = [begin.seconds for begin, _ in scenes[1:]]
         return [(each, each) for each in points]
 
     return find

@@ -145,7 +145,7 @@ def _check_folders(out: Tree, files: Iterable[str]) -> None:
     """Raise `ConfigError` for a folder with more entries than the Hub takes."""
     entries = {rel[: at.start()] for rel in files for at in re.finditer("/", rel)} | {*files}
     number = Counter(entry.rpartition("/")[0] for entry in entries)
-    for folder, count in number.items():
+    for folder, count in sorted(number.items()):
         if count > FOLDER_ENTRIES:
             raise ConfigError(
                 f"{out.name} has {count:,} files in {folder or 'one folder'}, and the Hub takes "
