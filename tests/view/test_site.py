@@ -177,6 +177,19 @@ def test_set_aside_lists_what_is_not_done_and_finds_by_reason_and_words(site: Si
     assert "nothing here" in page(site, "aside", q="elsewhere").text
 
 
+def test_a_video_without_windows_says_nothing_of_pictures(site: Site, hostile: Path) -> None:
+    without = page(site, "video", id="none<i>.mp4").text
+    assert "rejected" in without
+    assert "on the page of each window" not in without
+    assert "on the page of each window" in page(site, "video", id=source_of(hostile)).text
+
+
+def test_the_title_of_a_page_says_what_it_is(site: Site) -> None:
+    for given, title in (({}, "windows of dest"), ({"q": "nothing"}, "search of dest")):
+        body = site.answer("", given).body.decode()
+        assert f"<title>{title}</title>" in body
+
+
 def test_the_account_adds_up(site: Site, hostile: Path) -> None:
     lines = page(site, "account").text.splitlines()
     row = next(line for line in lines if line.startswith("manifest"))
