@@ -211,8 +211,11 @@ def transnet() -> Iterator[Finder]:
         middle, whole = model.predict_frames(torch.from_numpy(_frames(path, 48, 27)), quiet=True)
         return middle, whole
 
-    for output in (0, 1):
-        yield lambda path, at=output: _runs((predicted(path)[at].numpy() > 0.5).ravel())
+    def finder(output: int) -> Finder:
+        return lambda path: _runs((predicted(path)[output].numpy() > 0.5).ravel())
+
+    yield finder(0)
+    yield finder(1)
 
 
 def _runs(marks: NDArray[np.bool_]) -> list[Stretch]:
