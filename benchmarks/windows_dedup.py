@@ -21,6 +21,7 @@ import argparse
 import itertools
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -122,14 +123,19 @@ def report(copies: list[Copy], originals_: set[str], videos: set[str]) -> None:
     """Print recall by way, and precision."""
     kept = {copy.video[1]: copy.kept[1] for copy in copies}
     right = {video for video, of in kept.items() if _name(video) == _name(of)}
+    missed = defaultdict[str, list[str]](list)
     print("| copy | there are | found | recall |\n|---|---|---|---|")
     for number, way in enumerate(WAYS):
         # Which of the versions is kept does not matter: the one kept counts as found.
         there = [name for name in originals_ if {f"{name}~{number}.webm", f"{name}.webm"} <= videos]
         found = [n for n in there if _together(f"{n}~{number}.webm", f"{n}.webm", kept)]
         print(f"| {way} | {len(there)} | {len(found)} | {len(found) / max(len(there), 1):.2f} |")
+        for name in {*there} - {*found}:
+            missed[name].append(way)
     share = len(right) / max(len(kept), 1)
     print(f"\nCalled copies: {len(kept)}, of these rightly {len(right)}: precision {share:.3f}")
+    for name, ways in sorted(missed.items()):
+        print(f"- not found of {name}: {', '.join(ways)}")
     for video in sorted({*kept} - right):
         print(f"- wrong: {video} for {kept[video]}")
 

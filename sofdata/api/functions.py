@@ -66,6 +66,7 @@ def ingest(
         source: videos: a folder, one file, or an fsspec URL.
         dest: where the dataset goes: a path or an fsspec URL.
         recipe: a YAML file, or the name of a recipe that sofdata carries; None for the defaults.
+            The `dataset.json` of a dataset is the settings that it was made with.
         settings: overrides of the recipe, {"flow.step_s": 0.1} or ["flow.step_s=0.1"];
             schemas/config.schema.json lists them all.
         corpus: what the source is: "auto", or a name of `sofdata corpora`.

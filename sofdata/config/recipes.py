@@ -28,6 +28,11 @@ def load_section(
     folder: where sofdata carries the recipes of this kind.
     """
     values = _read_recipe(recipe, folder) if recipe is not None else {}
+    return overridden(section, values, overrides)
+
+
+def overridden(section: type[S], values: dict[str, Any], overrides: Iterable[str]) -> S:
+    """A section of keys and values, once `a.b=c` is applied to these, which changes them."""
     for override in overrides:
         apply(values, override, section)
     return section.parse(values)

@@ -25,7 +25,7 @@ from sofdata.ingest.plan import IngestPlan, SourceExtras
 from sofdata.ingest.run import Summary, execute, prepare, working_on
 from sofdata.ingest.units import Units, cut
 from sofdata.loading.catalog import open_record
-from sofdata.shards.layout import DATASET
+from sofdata.shards.layout import DATASET, SPLIT
 from sofdata.shards.record import read_dataset
 from sofdata.shards.schema import Counts, DatasetRecord, LineageStep
 from sofdata.storage.tree import Tree
@@ -78,6 +78,7 @@ def append(
         raise ConfigError(
             f"{dest.name} holds no {DATASET}: 'sofdata ingest' makes a dataset of a first corpus"
         )
+    _check_source(stored, dest, corpus)
     config = stored_config(stored.config).model_copy(update={"run": run})
     check_engine(config)
     joins = Appended(corpus, dest, config.units, config.digest())
@@ -96,6 +97,27 @@ def append(
             return Summary(prepared.complete, 0, units, frames=0, start_up_s=0.0, work_s=0.0)
         with follow(prepared) as on_event:
             return execute(prepared, on_event)
+
+
+def _check_source(stored: DatasetRecord, dest: Tree, corpus: Corpus) -> None:
+    """Raise `ConfigError` for a dataset that was made of others, with the commands to give instead.
+
+    What it holds was chosen once; an update of any of its parts would choose nothing, and bring
+    back what had been left out.
+    """
+    made = [step for step in stored.lineage or () if step.operation != APPEND]
+    if not made:
+        return
+    chosen = ["--corpus", corpus.corpus] * (corpus.corpus != "auto")
+    settings = ["--recipe", f"{dest.name.rstrip('/')}/{DATASET}"]
+    apart = shlex.join(["sofdata", "ingest", corpus.source.name, "APART", *chosen, *settings])
+    both = shlex.join(["sofdata", "merge", dest.name, "APART", NEW])
+    split = "'sofdata split APART' (a merge keeps what is held out if both say it), "
+    raise ConfigError(
+        f"{dest.name} was made of other datasets ({made[-1].command}), and is not appended to. "
+        "Ingest the corpus apart, with the same settings, and make a new dataset of both: "
+        f"'{apart}', {split * dest.exists(SPLIT)}then '{both}'"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

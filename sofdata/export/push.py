@@ -4,13 +4,19 @@ The record that says whose the repository is goes first, and what makes it load 
 was stopped is known by its record, and the same command goes on: what has arrived is not sent
 again. The token is the one that `huggingface_hub` finds (HF_TOKEN, or `hf auth login`), and appears
 in no message.
+
+What the Hub's documentation asks for ("Repository limitations and recommendations"): about a
+hundred files a commit, since it checks each within one request; fewer than 10,000 entries in a
+folder. It takes some 128 commits an hour, so that many files go in larger ones. The card is shown
+to it before anything is sent: it refuses licences that it does not know.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +33,11 @@ from sofdata.storage.urls import public_text
 from sofdata.system.extras import require
 
 KIND = "dataset"
-LAST = ("README.md", "meta/info.json", EXPORT)  # without these nothing loads
-_OWN = {".gitattributes", "README.md"}  # what the Hub itself puts into a new repository
+CARD = "README.md"
+LAST = ("dataset.json", CARD, "meta/info.json", EXPORT)  # without these nothing loads
+COMMIT_FILES, MOST_COMMITS = 100, 100  # more files than both allow go in larger commits
+FOLDER_ENTRIES = 10_000
+_OWN = {".gitattributes", CARD}  # what the Hub itself puts into a new repository
 _NAME = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
 
@@ -59,9 +68,10 @@ class PushPlan:
 def plan_push(out: Tree, repo: str, public: bool) -> PushPlan:
     """Look at a finished export and at the repository, and change neither.
 
-    Raises `ConfigError` where the export is not local or not complete, where there is no token or
-    it is refused, and where the repository holds something else, or is public and `public` is not
-    asked for; `StorageError` where the Hub cannot be reached.
+    Raises `ConfigError` where the export is not local or not complete, or a folder of it has more
+    files than the Hub takes, where there is no token or it is refused, where the Hub does not take
+    the card, and where the repository holds something else, or is public and `public` is not asked
+    for; `StorageError` where the Hub cannot be reached.
     """
     check_push(repo)
     if not out.is_local:
@@ -72,8 +82,11 @@ def plan_push(out: Tree, repo: str, public: bool) -> PushPlan:
         raise ConfigError(f"{out.name} holds no finished export: run 'sofdata export' first")
     token = _token()
     files = tuple(item.rel for item in out.walk() if item.rel.split("/")[0] not in (".lock",))
+    _check_folders(out, files)
     size = sum(os.path.getsize(os.path.join(folder, rel)) for rel in files)
     state, private = _look(repo, record, token, public)
+    if state != "done" and CARD in files:
+        _check_card(repo, _read(os.path.join(folder, CARD)), token)
     return PushPlan(folder, repo, record, state, private, files, size, token)
 
 
@@ -95,13 +108,10 @@ def push(plan: PushPlan, quiet: bool = True) -> str:
             begun = plan.record.model_copy(update={"complete": False})
             _send(api, plan, {EXPORT: begun.to_json()}, "An export by sofdata begins")
         if plan.state != "done":
-            api.upload_folder(
-                repo_id=plan.repo,
-                repo_type=KIND,
-                folder_path=plan.folder,
-                ignore_patterns=[*LAST, ".lock", ".scratch/*"],
-                commit_message="Data",
-            )
+            parts = [*batches([rel for rel in plan.files if rel not in LAST])]
+            for number, part in enumerate(parts, 1):
+                paths = {rel: os.path.join(plan.folder, rel) for rel in part}
+                _send(api, plan, paths, f"Data, part {number} of {len(parts)}")
             there = [rel for rel in LAST if rel in plan.files]
             last = {rel: _read(os.path.join(plan.folder, rel)) for rel in there}
             _send(api, plan, last, "The export is complete")
@@ -110,12 +120,58 @@ def push(plan: PushPlan, quiet: bool = True) -> str:
     return plan.url
 
 
+def batches(files: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The files of each commit, in the order given."""
+    size = max(COMMIT_FILES, -(-len(files) // MOST_COMMITS))
+    return (files[first : first + size] for first in range(0, len(files), size))
+
+
 def check_push(repo: str) -> None:
     """Raises `ConfigError` for a name that is none, without the library, and without a token."""
     if not _NAME.fullmatch(repo):
         raise ConfigError(f"--push {repo!r:.100}: a repository is named OWNER/NAME")
     require("huggingface_hub", "hf", "--push")
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise ConfigError(f"--push {repo!r:.100} is no name for the Hub: {error}") from None
     _token()
+
+
+def _check_folders(out: Tree, files: Iterable[str]) -> None:
+    """Raise `ConfigError` for a folder with more entries than the Hub takes."""
+    entries = {rel[: at.start()] for rel in files for at in re.finditer("/", rel)} | {*files}
+    number = Counter(entry.rpartition("/")[0] for entry in entries)
+    for folder, count in sorted(number.items()):
+        if count > FOLDER_ENTRIES:
+            raise ConfigError(
+                f"{out.name} has {count:,} files in {folder or 'one folder'}, and the Hub takes "
+                f"{FOLDER_ENTRIES:,}. Push a part of the dataset (sofdata select), or ingest it "
+                "into fewer, larger shards (units.max_videos, units.max_source_mib)"
+            )
+
+
+def _check_card(repo: str, card: bytes, token: str) -> None:
+    """Raise `ConfigError` where the Hub does not take the front of a card, before data is sent."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session
+
+    asked = {"content": card.decode(), "repoType": KIND}
+    headers = build_hf_headers(token=token, library_name="sofdata")
+    with _errors(repo, token):
+        url = f"{constants.ENDPOINT}/api/validate-yaml"
+        answer = get_session().post(url, json=asked, headers=headers)
+        if answer.status_code != 400:
+            return
+        wrong = [str(each.get("message")) for each in answer.json().get("errors", ())]
+    said = " ".join(" ".join(wrong).split())
+    raise ConfigError(
+        f"the Hub does not take {CARD} of this export: {said:.300}. If that is the licence: "
+        "'--license other' is always taken; export anew, into another folder"
+    )
 
 
 def _token() -> str:
@@ -146,15 +202,14 @@ def _look(repo: str, record: ExportRecord, token: str, public: bool) -> tuple[st
             info = api.repo_info(repo, repo_type=KIND)
         except RepositoryNotFoundError:
             return "new", not public
-        names = {each.rfilename for each in info.siblings or ()}
         private = bool(info.private)
         if not private and not public:
             raise ConfigError(
                 f"the repository {repo} is public: say --public if everybody may see this export, "
                 "or choose another"
             )
-        if EXPORT not in names:
-            if others := sorted(names - _OWN):
+        if not api.file_exists(repo, EXPORT, repo_type=KIND):
+            if others := sorted({each.rfilename for each in info.siblings or ()} - _OWN):
                 raise ConfigError(
                     f"the repository {repo} holds {others[0]:.100} and no {EXPORT}: an export goes "
                     "into a new repository or its own. Choose another"
@@ -183,7 +238,8 @@ def _theirs(api: Any, repo: str) -> ExportRecord:
             ) from None
 
 
-def _send(api: Any, plan: PushPlan, files: dict[str, bytes], message: str) -> None:
+def _send(api: Any, plan: PushPlan, files: Mapping[str, bytes | str], message: str) -> None:
+    """One commit. files: what lies in each, or the path at which it is found."""
     from huggingface_hub import CommitOperationAdd
 
     api.create_commit(
@@ -219,10 +275,15 @@ def _errors(repo: str, token: str) -> Iterator[None]:
         said = public_text(without_secrets(str(error), {"token": token}))
         line = " ".join(said.split()) or type(error).__name__
         status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403):
+        if status in (401, 402, 403):  # 402, 403: also where an account's storage is full
             raise ConfigError(
                 f"the Hub refuses the repository {repo} to this token ({status}): it needs the "
-                f"right to write there. {line:.300}"
+                f"right to write there, and the account the space. {line:.300}"
+            ) from None
+        if status == 429:
+            raise StorageError(
+                f"the Hub takes no more of {repo} for now, as it takes so many commits or requests "
+                f"an hour: {line:.300}. Run the same command later; what has arrived stays there"
             ) from None
         raise StorageError(
             f"the Hub failed over {repo}: {line:.400}. Run the same command again to go on"

@@ -8,13 +8,17 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sofdata.config import earlier
-from sofdata.config.recipes import load_section
+from sofdata.config.recipes import load_section, overridden
 from sofdata.config.section import Section
 from sofdata.corpora.config import ManifestConfig, SequenceConfig
+from sofdata.errors import ConfigError
 from sofdata.flow.codec import LONGEST_SIDE_PX, CodecConfig
 from sofdata.flow.config import FlowConfig, KeptConfig
 from sofdata.flow.quality import BEFORE_REGIONS
+from sofdata.shards.layout import DATASET
+from sofdata.shards.record import read_dataset
 from sofdata.shards.sample import ImageConfig
+from sofdata.storage.tree import Tree
 from sofdata.system.digests import json_digest
 from sofdata.video.config import VideoConfig
 from sofdata.video.limits import LimitConfig
@@ -261,6 +265,8 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     """Read a recipe, apply `a.b=c` overrides, and check the result.
 
     recipe: path of a YAML file, or the name of one that sofdata carries; None for the defaults.
+        The `dataset.json` of a dataset, which may lie in a store, is the settings of that one,
+        whatever version wrote it.
     overrides: `key=value` with a dotted key. The value of a text is taken as it stands, any other
         is read as YAML.
 
@@ -268,7 +274,13 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     exist or does not parse, for an override without "=", and for any key or value that does not
     fit.
     """
-    return load_section(IngestConfig, recipe, overrides)
+    if recipe is None or recipe.rpartition("/")[2] != DATASET:
+        return load_section(IngestConfig, recipe, overrides)
+    dest = Tree(recipe.rpartition("/")[0] or ".")
+    if (record := read_dataset(dest)) is None:
+        raise ConfigError(f"cannot read recipe '{recipe}': no such file")
+    stored = stored_config(record.config).model_dump(mode="json", exclude={"run"})
+    return overridden(IngestConfig, stored, overrides)
 
 
 def completed(content: dict[str, Any]) -> dict[str, Any]:

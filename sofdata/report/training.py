@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 PAGE = "train_report.html"
 CURVES = "curves.png"
+PLOTS = frozenset({"curves", "actions"})  # black on white, turned round on a dark page
+SAID = {
+    "reconstructions": "reconstructions: the first frame of a held-out window, then some steps of "
+    "its flow, above as it is and below as it comes back from the codes",
+    "prior_samples": "skills that the prior proposes for two tasks at one first frame, as flow",
+    "actions": "actions of held-out windows, true and decoded: a row each dimension, a column each "
+    "window",
+}
 
 
 def results_summary(results: Sequence[StageResult]) -> list[dict[str, Any]]:
@@ -60,10 +68,11 @@ def print_results(console: Console, results: Sequence[StageResult], *reports: Pa
 
 @dataclass(frozen=True, slots=True)
 class ShownPicture:
-    """A picture on the page; data: a data URI."""
+    """A picture on the page; data: a data URI. plot: whether it is curves, black on white."""
 
     title: str
     data: str
+    plot: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,8 @@ def _pictures(folder: Path) -> Iterator[ShownPicture]:
     for title, path in found.items():
         if path.is_file():
             data = base64.b64encode(path.read_bytes()).decode()
-            yield ShownPicture(title.replace("_", " "), f"data:image/png;base64,{data}")
+            said = SAID.get(title, title.replace("_", " "))
+            yield ShownPicture(said, f"data:image/png;base64,{data}", title in PLOTS)
 
 
 def _actions(said: dict[str, Any] | None) -> str:

@@ -91,19 +91,20 @@ def _draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> bool:
     measured = [line for line in lines if line["kind"] == "held_out"]
     if not trained:
         return False
-    figure = Figure(figsize=(9, 3), dpi=110, layout="constrained")
+    # One above the other, so that they can be read on a phone, too.
+    figure = Figure(figsize=(5.6, 5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    left.plot([line["step"] for line in trained], [line["loss"] for line in trained], lw=1)
-    left.set(xlabel="step", title="training loss")
+    upper, lower = figure.subplots(2, 1)
+    upper.plot([line["step"] for line in trained], [line["loss"] for line in trained], lw=1)
+    upper.set(xlabel="step", title="training loss")
     if min(line["loss"] for line in trained) > 0:
-        left.set_yscale("log")
+        upper.set_yscale("log")
     if measured:
         name = next(key for key in measured[-1] if key not in ("step", "kind"))
         values = [line.get(name, np.nan) for line in measured]
-        right.plot([line["step"] for line in measured], values, marker="o", lw=1)
-        right.set(xlabel="step", title=f"held out: {name}")
-    for axes in (left, right):
+        lower.plot([line["step"] for line in measured], values, marker="o", lw=1)
+        lower.set(xlabel="step", title=f"held out: {name}")
+    for axes in (upper, lower):
         axes.grid(alpha=0.3)
     figure.savefig(path)
     return True

@@ -30,6 +30,7 @@ MEASURES = (
 )
 
 COUNTED = ("videos", "done", "rejected", "quarantined", "windows", "windows_rejected", "salvaged")
+TITLES = {"windows_rejected": "windows rejected", "salvaged": "done in part"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def account_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answ
     values = {
         "counts": counts,
         "corpora": corpora_table(opened),
-        "counted": COUNTED,
+        "counted": [(name, TITLES.get(name, name)) for name in COUNTED],
         "reasons": _shares(counts.reasons, "video"),
         "window_reasons": _shares(counts.window_reasons, "window"),
         "ignored": _shares(counts.ignored_files, ""),

@@ -65,7 +65,7 @@ def first_page(dest: Tree) -> str:
 def _get(address: str) -> bytes:
     """What this process serves at one of its own addresses.
 
-    urllib would ask the environment's proxy for it, which cannot reach this machine's loopback.
+    urllib would ask the proxy of the environment, which cannot reach this machine's loopback.
     """
     parts = urlsplit(address)
     connection = HTTPConnection(parts.netloc, timeout=60)

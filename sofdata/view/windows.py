@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
-from sofdata.errors import InputError
+import numpy as np
+
+from sofdata.errors import ConfigError, InputError
 from sofdata.ingest.inputs import Refused
 from sofdata.pictures.sheet import flow_scale
 from sofdata.ui.text import printable
@@ -36,10 +39,17 @@ class Mark:
 
 
 def windows_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
-    """What a search finds. Raises `ConfigError` for one that is none."""
-    query = Query.of(given)
+    """What a search finds; of one that is none, what is wrong with it, above what was typed.
+
+    Raises `ConfigError` for a page that is no number.
+    """
     asked = {name: given.get(name, "") for name in ASKED}
-    rows = opened.found(query)
+    query, rows, wrong = Query(), np.empty(0, np.int64), ""
+    try:
+        query = Query.of(given)
+        rows = opened.found(query)
+    except ConfigError as error:
+        wrong = printable(str(error))
     part, pager = paged(len(rows), given, lambda page: address("./", **asked, page=page))
     values = {
         "asked": asked,
@@ -49,10 +59,12 @@ def windows_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answ
         "corpora": opened.corpus_names,
         "orders": ORDERS,
         "columns": opened.columns,
-        "is_all": query.is_plain,
+        "is_all": query.is_plain and not wrong,
         "total": opened.windows,
+        "wrong": wrong,
     }
-    return html("windows.html.j2", {**shelf.head(opened, "windows"), **values})
+    status = HTTPStatus.BAD_REQUEST if wrong else HTTPStatus.OK
+    return html("windows.html.j2", {**shelf.head(opened, "windows"), **values}, status)
 
 
 def window_page(opened: Opened, shelf: Shelf, given: Mapping[str, str]) -> Answer:
@@ -161,8 +173,6 @@ def _neighbours(opened: Opened, number: int, source: str) -> dict[str, str]:
 
 def _marks(opened: Opened, rows: list[int], rejected: list[dict[str, Any]]) -> list[Mark]:
     """The time line: windows that were written, and those that were not."""
-    import numpy as np
-
     shown = spread(np.array(rows, np.int64), MOST_MARKS).tolist()
     spans = opened.rows(shown, ["window", "start_s", "end_s"])
     ends = [each["end_s"] for each in (*spans, *rejected) if each["end_s"] is not None]

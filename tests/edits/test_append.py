@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sofdata.edits.split import SplitBy, split
 from sofdata.errors import ConfigError
+from sofdata.ingest.config import load_config
+from sofdata.ingest.run import execute, prepare
 from sofdata.ingest.verify import verify
+from sofdata.loading.split import HeldOut
 from sofdata.shards.record import read_dataset
 from sofdata.storage.tree import Tree
 from sofdata.system import fault_points
-from tests.edits.tiny import append_tiny, ingest_tiny, merge_tiny, write_tiny
-from tests.helpers import hashes
+from tests.edits.rewound import rewind
+from tests.edits.tiny import append_tiny, ingest_tiny, merge_tiny, select_tiny, write_tiny
+from tests.helpers import hashes, sofdata
 
 
 @pytest.fixture
@@ -137,3 +145,61 @@ def test_where_no_log_says_where_the_first_lies_its_place_is_asked_for(grown: Pa
     shutil.rmtree(grown / "dataset" / "runs")
     with pytest.raises(ConfigError, match="give its place"):
         append_tiny(grown / "more", grown / "dataset")
+
+
+def _selected(grown: Path, new: Path) -> None:
+    select_tiny(grown / "dataset", new, "motion > 1.2")
+
+
+def _merged(grown: Path, new: Path) -> None:
+    write_tiny(grown / "others", range(40, 43))
+    ingest_tiny(grown / "others", grown / "second")
+    merge_tiny(new, grown / "dataset", grown / "second")
+
+
+def _rewound(grown: Path, new: Path) -> None:
+    ingest_tiny(grown / "v", grown / "kept", "flow.keep=true")
+    rewind(grown / "kept", new, "windows.length=3", "windows.camera=subtract")
+
+
+@pytest.mark.parametrize("derive", [_selected, _merged, _rewound])
+def test_a_dataset_made_of_others_is_not_appended_to_but_merged_with_an_ingest_like_it(
+    grown: Path, derive: Callable[[Path, Path], None]
+) -> None:
+    dest, apart, new = (grown / name for name in ("derived", "apart", "new"))
+    derive(grown, dest)
+    before = hashes(dest)
+    for update in (False, True):
+        with pytest.raises(ConfigError, match="made of other datasets") as refused:
+            append_tiny(grown / "more", dest, update=update)
+    assert hashes(dest) == before
+    ingest, merge = re.findall("'sofdata (.*?)'", str(refused.value))
+    assert shlex.split(ingest)[:3] == ["ingest", str(grown / "more"), "APART"]
+    assert shlex.split(merge) == ["merge", str(dest), "APART", "NEW"]
+    config = load_config(shlex.split(ingest)[-1], ["run.engine=inline"])
+    ready = prepare(Tree(str(grown / "more")), Tree(str(apart)), config, "auto")
+    added = execute(ready, lambda event: None).dataset.counts
+    made, old = merge_tiny(new, dest, apart).dataset.counts, read_dataset(Tree(str(dest)))
+    assert old is not None
+    assert made.videos == old.counts.videos + added.videos
+    assert made.reasons["duplicate"] == 2  # that are in both
+    assert verify(Tree(str(new))).whole
+
+
+def test_commands_that_are_named_in_place_of_append_keep_what_is_held_out(grown: Path) -> None:
+    split(Tree(str(grown / "dataset")), SplitBy("file", HeldOut(0.3)))
+    _selected(grown, grown / "part one")
+    refused = sofdata("append", grown / "more", grown / "part one")
+    assert refused.returncode == 2
+    line = " ".join(refused.stderr.split())
+    for name in ("APART", "NEW"):
+        line = line.replace(name, str(grown / name))
+    commands = [*re.findall(r"'(sofdata ingest .*json')'|'(sofdata split \S+)'", line)]
+    commands += [*re.findall(r"then '(sofdata merge .*)'", line)]
+    found = [shlex.split("".join(each)) for each in commands]
+    assert [words[1] for words in found] == ["ingest", "split", "merge"]
+    for words in found:
+        done = sofdata(*words[1:])
+        assert done.returncode == 0, done.stderr
+    assert (grown / "NEW" / "split.json").exists()
+    assert verify(Tree(str(grown / "NEW"))).whole

@@ -1,7 +1,8 @@
 """A stand-in of the Hugging Face Hub on loopback: what `huggingface_hub` asks to send a dataset.
 
-Repositories are in memory. It refuses other tokens, takes large files by the protocol of Git LFS
-("basic"), and can be told to fail.
+Repositories are in memory. It refuses other tokens, cards with a licence that it does not know, and
+commits of too many files; takes large files by the protocol of Git LFS ("basic"); says of a file
+what it has of it already; and can be told to fail.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 TOKEN = "hf_" + "t0ken" * 7
 LARGE = re.compile(r"\.(tar|mp4|parquet)$")
+LICENCE = re.compile(r"^license: *(?!(?:mit|cc-by-4\.0|other)$)(.*)$", re.MULTILINE)
 
 
 @dataclass
@@ -33,12 +35,18 @@ class Repo:
 
 @dataclass
 class Hub:
-    """The stand-in. fails_after: commits that it takes before it answers 500, None for no end."""
+    """The stand-in.
+
+    fails_after: commits of a repository that it takes before it answers with `fails_with`, None for
+        no end. most_files: that a commit may have.
+    """
 
     url: str = ""
     repos: dict[str, Repo] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     fails_after: int | None = None
+    fails_with: int = 500
+    most_files: int = 100
     uploads: int = 0
     requests: list[str] = field(default_factory=list)
 
@@ -103,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":
             return self._create(json.loads(body))
         if path == "/api/validate-yaml":
-            return self._json(200, {"errors": [], "warnings": []})
+            return self._validate(json.loads(body)["content"])
         found = re.fullmatch(r"(?:/api)?/datasets/([^/]+/[^/]+?)(?:\.git)?(/.*)?", path)
         repo = self.hub.repos.get(found[1]) if found else None
         if found is None or repo is None:
@@ -137,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             info = {"id": name, "sha": "0" * 40, "private": repo.private, "siblings": siblings}
             return self._json(200, info)
         if rest == "/preupload/main":
-            return self._preupload(json.loads(body))
+            return self._preupload(repo, json.loads(body))
         if rest == "/info/lfs/objects/batch":
             return self._batch(json.loads(body))
         if rest == "/commit/main":
@@ -149,13 +157,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._file(repo, rest.removeprefix("/resolve/main/"))
         return self._json(404, {"error": f"no {rest}"}, {"X-Error-Code": "EntryNotFound"})
 
-    def _preupload(self, asked: dict[str, Any]) -> None:
+    def _validate(self, card: str) -> None:
+        if (found := LICENCE.search(card)) is None:
+            return self._json(200, {"errors": [], "warnings": []})
+        error = {"message": f'"license" must be one of [mit, cc-by-4.0, other], not {found[1]}'}
+        return self._json(400, {"errors": [error], "warnings": [], "error": "invalid"})
+
+    def _preupload(self, repo: Repo, asked: dict[str, Any]) -> None:
         files = [
             {
                 "path": each["path"],
                 "uploadMode": "lfs" if LARGE.search(each["path"]) else "regular",
                 "shouldIgnore": False,
-                "oid": None,
+                "oid": _oid(each["path"], repo.files.get(each["path"])),
             }
             for each in asked["files"]
         ]
@@ -173,9 +187,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _commit(self, repo: Repo, name: str, body: bytes) -> None:
         if self.hub.fails_after is not None and len(repo.commits) >= self.hub.fails_after:
-            return self._json(500, {"error": f"broken, said {TOKEN}"})
+            return self._json(self.hub.fails_with, {"error": f"broken, said {TOKEN}"})
+        lines = [*map(json.loads, body.splitlines())]
+        if sum("path" in line["value"] for line in lines) > self.hub.most_files:
+            return self._json(504, {"error": "Gateway Time-out"})
         changed = []
-        for line in map(json.loads, body.splitlines()):
+        for line in lines:
             value = line["value"]
             if line["key"] == "file":
                 repo.files[value["path"]] = base64.b64decode(value["content"])
@@ -207,3 +224,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+
+def _oid(path: str, data: bytes | None) -> str | None:
+    """What a repository says of a file: its sha256 if it is large, else what git calls it."""
+    if data is None:
+        return None
+    if LARGE.search(path):
+        return hashlib.sha256(data).hexdigest()
+    blob = b"blob %d\0%s" % (len(data), data)
+    return hashlib.sha1(blob, usedforsecurity=False).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from sofdata.errors import ConfigError
+from sofdata.export import push as pushing
+from sofdata.export.push import batches, plan_push
 from sofdata.export.run import ExportSettings, export
 from sofdata.storage.tree import Tree
 from tests.export.hub import TOKEN, Hub, Repo, running
@@ -91,6 +95,7 @@ def test_a_push_that_failed_goes_on_and_sends_nothing_twice(
     [
         (("--push", "me/windows"), {}, "add --yes"),
         (("--push", "windows", "--yes"), {}, "named OWNER/NAME"),
+        (("--push", "me/a--b", "--yes"), {}, "no name for the Hub"),
         (("--push", "me/windows", "--yes"), {"HF_TOKEN": ""}, "needs a token"),
         (("--push", "me/windows", "--yes"), {"HF_TOKEN": "hf_other"}, "refuses the repository"),
         (("--public",), {}, "add --push OWNER/NAME"),
@@ -108,6 +113,66 @@ def test_what_must_not_be_sent_is_not(
     assert message in done.stderr
     assert "me/windows" not in hub.repos
     assert not any(repo.commits for repo in hub.repos.values())
+
+
+def test_many_files_arrive_in_commits_that_the_hub_takes_and_none_twice(
+    hub: Hub, encoded: Path, out: Path, tmp_path: Path
+) -> None:
+    many = shutil.copytree(out, tmp_path / "many")
+    (many / "more").mkdir()
+    for number in range(230):
+        (many / "more" / f"{number:03}.txt").write_text(f"{number}")
+    hub.fails_after = 2
+    assert push(hub, encoded, many, "--push", "me/windows", "--yes").returncode == 3
+    repo = hub.repos["me/windows"]
+    begun, first = repo.commits
+    hub.fails_after = None
+    done = push(hub, encoded, many, "--push", "me/windows", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert begun == ["export.json"]
+    assert len(first) == 100
+    later = [rel for commit in repo.commits[2:] for rel in commit]
+    assert not {*first} & {*later}
+    assert {*first, *later} == {
+        path.relative_to(many).as_posix() for path in many.rglob("*") if path.is_file()
+    }
+
+
+def test_an_account_that_may_commit_no_more_this_hour_is_told_when_to_go_on(
+    hub: Hub, encoded: Path, out: Path
+) -> None:
+    hub.fails_after, hub.fails_with = 1, 429
+    failed = push(hub, encoded, out, "--push", "me/windows", "--yes")
+    assert failed.returncode == 3
+    assert "Run the same command later" in failed.stderr
+
+
+def test_a_card_that_the_hub_refuses_is_known_before_anything_is_sent(
+    hub: Hub, encoded: Path, out: Path, tmp_path: Path
+) -> None:
+    wrong = shutil.copytree(out, tmp_path / "wrong")
+    card = (wrong / "README.md").read_text()
+    (wrong / "README.md").write_text(card.replace("---\n", "---\nlicense: mine\n", 1))
+    done = push(hub, encoded, wrong, "--push", "me/windows", "--yes")
+    assert done.returncode == 2
+    assert 'not take README.md of this export: "license" must be one of' in done.stderr
+    assert not hub.repos
+
+
+@pytest.mark.parametrize(
+    ("files", "sizes"), [(0, []), (100, [100]), (101, [100, 1]), (25_000, [250] * 100)]
+)
+def test_commits_are_small_and_few(files: int, sizes: list[int]) -> None:
+    assert [len(part) for part in batches([str(number) for number in range(files)])] == sizes
+
+
+def test_a_folder_of_more_files_than_the_hub_takes_is_refused(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "FOLDER_ENTRIES", 5)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(ConfigError, match=r"6 files in data/chunk-000, and the Hub takes 5"):
+        plan_push(Tree(str(out)), "me/windows", public=False)
 
 
 def test_a_public_repository_is_made_where_that_is_said(hub: Hub, encoded: Path, out: Path) -> None:

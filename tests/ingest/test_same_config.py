@@ -22,10 +22,9 @@ def resolved(settings: Sequence[str]) -> IngestConfig:
     return config.model_copy(update={"flow": resolve(config.flow)})
 
 
-def refusal(there: Sequence[str], here: Sequence[str], dest: Path) -> str:
-    """What is said of a dataset that was made with other settings."""
-    made = resolved(there)
-    stored = DatasetRecord(
+def record(made: IngestConfig) -> DatasetRecord:
+    """Of a dataset with these settings, begun."""
+    return DatasetRecord(
         complete=False,
         corpus="folder",
         config=made.content(),
@@ -34,6 +33,11 @@ def refusal(there: Sequence[str], here: Sequence[str], dest: Path) -> str:
         flow={},
         provenance={},
     )
+
+
+def refusal(there: Sequence[str], here: Sequence[str], dest: Path) -> str:
+    """What is said of a dataset that was made with other settings."""
+    stored = record(resolved(there))
     with pytest.raises(ConfigError, match="made with another configuration") as caught:
         check_same_config(stored, resolved(here), Tree(str(dest)))
     return str(caught.value)
@@ -85,3 +89,34 @@ def test_weights_that_are_known_by_their_hash_are_no_option() -> None:
     learned = ["flow.estimator=ptlflow:raft", "flow.weights_sha256=" + "0" * 64]
     made, here = load_config(None, learned), load_config(None, [])
     assert not settings_of(completed(made.content()), here)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("windows.cut=motion", "windows.length=16", "windows.trim=true", "windows.gradual_s=3"),
+        ("flow.quality=fast", "flow.keep=true", "flow.kept.codec=float32", "quality.columns=all"),
+        ("with_actions=true", "with_state=true", "video.max_pixels=null", "codec.name=float16"),
+    ],
+)
+def test_the_record_of_a_dataset_is_a_recipe_of_its_settings(
+    settings: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = resolved(settings)
+    (tmp_path / "dataset.json").write_bytes(record(made).to_json())
+    again = load_config(str(tmp_path / "dataset.json"))
+    assert again.model_copy(update={"flow": resolve(again.flow)}).digest() == made.digest()
+    monkeypatch.chdir(tmp_path)
+    assert load_config("dataset.json").content() == again.content()
+    changed = load_config("dataset.json", ["windows.stride=7", "run.workers=3"])
+    assert (changed.windows.stride, changed.run.workers) == (7, 3)
+    assert changed.windows.length == made.windows.length
+
+
+def test_a_recipe_of_a_dataset_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read recipe '.*/dataset.json': no such"):
+        load_config(str(tmp_path / "none" / "dataset.json"))
+    (tmp_path / "dataset.json").write_text('{"windows": {"length": 4}}')
+    with pytest.raises(ConfigError, match="does not fit schema"):
+        load_config(str(tmp_path / "dataset.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,19 @@ def test_the_page_holds_verdict_metrics_and_curves_in_one_file(models: Path) -> 
     assert "flow_energy_explained" in page
     assert "data:image/png;base64," in page
     assert 'src="skill' not in page
+    assert page.count('class="wide plot"') == 2  # the curves of both
     assert "Actions: " in page
     done = json.loads((models / "decoder/done.json").read_text())
     assert f"{done['actions']['fps']:g} a second" in page
+
+
+def test_pictures_say_what_they_show_and_are_no_plots(models: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(models, tmp_path / "out")
+    (out / "skill/pictures").mkdir(exist_ok=True)
+    shutil.copy(out / "skill/curves.png", out / "skill/pictures/reconstructions-000012.png")
+    page = write_training_page(out).read_text()
+    assert "above as it is and below as it comes back from the codes" in page
+    assert page.count('class="wide"') == 1
 
 
 def test_the_verdict_stands_in_the_report_in_markdown_too(models: Path) -> None:

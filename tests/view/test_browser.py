@@ -15,6 +15,10 @@ from sofdata.view.site import Site
 from tests.chromium import Browser, chromium
 
 PAGES = ("", "window?row=0", "skills", "aside", "account")
+# Tables and lists that are wider than what shows of them, as they would be in a box that scrolls.
+CUT_OFF = """[...document.querySelectorAll('main table, main ul')]
+  .filter(each => each.scrollWidth > each.parentElement.clientWidth + 1)
+  .map(each => each.className)"""
 
 
 @pytest.fixture
@@ -40,6 +44,7 @@ def test_pages_fit_run_no_data_and_ask_nothing_of_elsewhere(
         for page in PAGES:
             browser.open(address + page)
             assert browser.run("document.documentElement.scrollWidth <= innerWidth"), page
+            assert browser.run(CUT_OFF) == [], page
             assert "taken" not in browser.run("document.title")
             browser.picture(tmp_path / "page.png")
             with Image.open(tmp_path / "page.png") as picture:

@@ -177,6 +177,40 @@ def test_set_aside_lists_what_is_not_done_and_finds_by_reason_and_words(site: Si
     assert "nothing here" in page(site, "aside", q="elsewhere").text
 
 
+def test_a_video_without_windows_says_nothing_of_pictures(site: Site, hostile: Path) -> None:
+    without = page(site, "video", id="none<i>.mp4").text
+    assert "rejected" in without
+    assert "on the page of each window" not in without
+    assert "on the page of each window" in page(site, "video", id=source_of(hostile)).text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"where": "nonsense > <i>", "q": "kept words"}, "nonsense"),
+        ({"least": "much", "q": "kept words"}, "motion is a number of px a step"),
+        ({"order": "odd", "q": "kept words"}, "order is one of"),
+    ],
+)
+def test_a_search_that_is_none_says_so_and_keeps_what_was_typed(
+    site: Site, given: dict[str, str], message: str
+) -> None:
+    answer = site.answer("", given)
+    found = Elements(answer.body.decode())
+    assert answer.status == 400
+    assert message in found.text
+    typed = {each.get("name"): each.get("value") for tag, each in found.tags if tag == "input"}
+    assert typed["q"] == "kept words"
+    assert typed["where"] == given.get("where", "")
+    assert "fits this search" not in found.text
+
+
+def test_the_title_of_a_page_says_what_it_is(site: Site) -> None:
+    for given, title in (({}, "windows of dest"), ({"q": "nothing"}, "search of dest")):
+        body = site.answer("", given).body.decode()
+        assert f"<title>{title}</title>" in body
+
+
 def test_the_account_adds_up(site: Site, hostile: Path) -> None:
     lines = page(site, "account").text.splitlines()
     row = next(line for line in lines if line.startswith("manifest"))
