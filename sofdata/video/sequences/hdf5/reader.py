@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sofdata.video.probe import Unusable
 from sofdata.video.ranges import Source
 from sofdata.video.sequences.base import Rows, StoredImage, at_rate, damaged
-from sofdata.video.sequences.frames import of_one_number
+from sofdata.video.sequences.frames import oddities
 from sofdata.video.sequences.hdf5 import numbers
 from sofdata.video.sequences.hdf5.files import check_readable, find, opened, translated
 from sofdata.video.sequences.hdf5.looking import look_into
@@ -132,7 +132,7 @@ def _singles(root: Any, place: SequencePlace) -> Opened:
     found = members(root, place.name)
     if not 0 < len(found.numbers) <= MOST_PICTURES:
         raise Unusable("no_frames", f"there are no pictures at '{place.name:.200}'")
-    pictures, odd = SinglePictures(root, found.names), of_one_number(found)
+    pictures, odd = SinglePictures(root, found.names), tuple(oddities(found))
     if place.get("times"):
         times_s = _stored_times_s(root, place, len(found.numbers))
         lost, missing = gaps(np.array(found.numbers, np.int64))
