@@ -39,10 +39,11 @@ def _missing(builder: Builder, shards: list[Shard]) -> Iterator[str]:
     for shard in shards:
         by_split[shard.split, shard.of][shard.index] += 1
     for (split, of), numbers in sorted(by_split.items(), key=str):
-        if of and len(numbers) < of:
-            yield f"{builder.title}: {len(numbers)} of the {of} shards of '{split}' are here"
-        twice = sum(count > 1 for number, count in numbers.items() if number is not None)
-        if twice:
+        unnumbered = numbers.pop(None, 0)
+        count = len(numbers) + unnumbered
+        if of and count < of:
+            yield f"{builder.title}: {count} of the {of} shards of '{split}' are here"
+        if twice := sum(times > 1 for times in numbers.values()):
             yield f"{builder.title}: {twice} x shard of '{split}' lies here twice: both are read"
     here = {split for split, _ in by_split}
     gone = [split for split, lengths in builder.lengths.items() if lengths and split not in here]

@@ -175,3 +175,12 @@ def test_copies_of_shards_are_told(source: Path) -> None:
     notes = " ".join(listing.notes)
     assert "1 x shard of 'train' lies here twice" in notes
     assert "1 of the 2 shards of 'train' are here" in notes
+
+
+def test_shards_whose_names_tell_no_number_are_counted(tmp_path: Path) -> None:
+    folder = made.write_dataset(tmp_path, {"train": [[made.episode(range(5))]] * 2})
+    for number, path in enumerate(sorted(folder.glob("*.tfrecord-*"))):
+        path.rename(folder / f"part{number}.tfrecord")
+    listing = listed(tmp_path)
+    assert {entry.labels["split"] for entry in listing.entries} == {"train"}
+    assert not any("shard" in note for note in listing.notes)
