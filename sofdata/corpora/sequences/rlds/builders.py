@@ -85,7 +85,7 @@ class Builder:
 
     def shard(self, item: Item) -> Shard:
         """A file as a shard."""
-        told = self._told(item.rel)
+        told = self._told(item.rel) or self._told(item.rel.rpartition("/")[2])
         only = next(iter(self.lengths)) if len(self.lengths) == 1 else ""
         split = told.get("split") or only
         lengths = self.lengths.get(split, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from sofdata.corpora.base import counted
@@ -34,13 +34,17 @@ def notes_of(found: Sorted, wanted: list[Wanted]) -> list[str]:
 
 
 def _missing(builder: Builder, shards: list[Shard]) -> Iterator[str]:
-    """On shards that should be there by the names of the others, or by dataset_info.json."""
-    by_split: dict[tuple[str, int | None], int] = defaultdict(int)
+    """On shards that should be there by other names or by dataset_info.json, and on copies."""
+    by_split: dict[tuple[str, int | None], Counter[int | None]] = defaultdict(Counter)
     for shard in shards:
-        by_split[shard.split, shard.of] += 1
-    for (split, of), count in sorted(by_split.items(), key=str):
+        by_split[shard.split, shard.of][shard.index] += 1
+    for (split, of), numbers in sorted(by_split.items(), key=str):
+        unnumbered = numbers.pop(None, 0)
+        count = len(numbers) + unnumbered
         if of and count < of:
             yield f"{builder.title}: {count} of the {of} shards of '{split}' are here"
+        if twice := sum(times > 1 for times in numbers.values()):
+            yield f"{builder.title}: {twice} x shard of '{split}' lies here twice: both are read"
     here = {split for split, _ in by_split}
     gone = [split for split, lengths in builder.lengths.items() if lengths and split not in here]
     if gone:

@@ -162,3 +162,25 @@ def test_missing_shards_are_told(source: Path) -> None:
     notes = " ".join(listed(source).notes)
     assert "1 of the 2 shards of 'train' are here" in notes
     assert "no shard is here of val" in notes
+
+
+def test_copies_of_shards_are_told(source: Path) -> None:
+    name = "tiny-train.tfrecord-00000-of-00002"
+    copy = source / "tiny/1.0.0/backup" / name
+    copy.parent.mkdir()
+    copy.write_bytes((source / "tiny/1.0.0" / name).read_bytes())
+    (source / "tiny/1.0.0/tiny-train.tfrecord-00001-of-00002").unlink()
+    listing = listed(source)
+    assert len(listing.entries) == 10
+    notes = " ".join(listing.notes)
+    assert "1 x shard of 'train' lies here twice" in notes
+    assert "1 of the 2 shards of 'train' are here" in notes
+
+
+def test_shards_whose_names_tell_no_number_are_counted(tmp_path: Path) -> None:
+    folder = made.write_dataset(tmp_path, {"train": [[made.episode(range(5))]] * 2})
+    for number, path in enumerate(sorted(folder.glob("*.tfrecord-*"))):
+        path.rename(folder / f"part{number}.tfrecord")
+    listing = listed(tmp_path)
+    assert {entry.labels["split"] for entry in listing.entries} == {"train"}
+    assert not any("shard" in note for note in listing.notes)
