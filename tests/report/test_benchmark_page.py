@@ -111,7 +111,7 @@ def test_success_and_paired_differences_are_the_results_own(out: Path) -> None:
 
 def test_the_table_has_no_column_for_an_arm_that_is_not_there(out: Path) -> None:
     page = page_of(out)
-    assert "<th colspan=\"2\">sof is ahead by</th>" in page
+    assert '<th colspan="2">sof is ahead by</th>' in page
     assert "sof+clone is ahead by" not in page
 
 
