@@ -100,21 +100,27 @@ def append(
 
 
 def _check_source(stored: DatasetRecord, dest: Tree, corpus: Corpus) -> None:
-    """Raise `ConfigError` for a dataset that was made of others, with the commands to give instead.
+    """Raise `ConfigError` for a dataset that was made of others, and for one with flow by weights,
+    with the commands to give instead.
 
-    What it holds was chosen once; an update of any of its parts would choose nothing, and bring
-    back what had been left out.
+    What the first holds was chosen once; an update of any of its parts would choose nothing, and
+    bring back what had been left out. The second does not say where its weights lie.
     """
     made = [step for step in stored.lineage or () if step.operation != APPEND]
-    if not made:
+    weights = stored.config.get("flow", {}).get("weights_sha256")
+    if not made and not weights:
         return
+    why = f"has flow by weights (sha256 {weights}) of which it does not say where they lie"
+    if made:
+        why = f"was made of other datasets ({made[-1].command})"
     chosen = ["--corpus", corpus.corpus] * (corpus.corpus != "auto")
     settings = ["--recipe", f"{dest.name.rstrip('/')}/{DATASET}"]
+    settings += ["--set", "flow.checkpoint=PATH"] * bool(weights)
     apart = shlex.join(["sofdata", "ingest", corpus.source.name, "APART", *chosen, *settings])
     both = shlex.join(["sofdata", "merge", dest.name, "APART", NEW])
     split = "'sofdata split APART' (a merge keeps what is held out if both say it), "
     raise ConfigError(
-        f"{dest.name} was made of other datasets ({made[-1].command}), and is not appended to. "
+        f"{dest.name} {why}, and is not appended to. "
         "Ingest the corpus apart, with the same settings, and make a new dataset of both: "
         f"'{apart}', {split * dest.exists(SPLIT)}then '{both}'"
     )

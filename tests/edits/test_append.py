@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -184,6 +185,17 @@ def test_a_dataset_made_of_others_is_not_appended_to_but_merged_with_an_ingest_l
     assert made.videos == old.counts.videos + added.videos
     assert made.reasons["duplicate"] == 2  # that are in both
     assert verify(Tree(str(new))).whole
+
+
+def test_flow_by_weights_is_appended_to_by_an_ingest_that_is_given_them(grown: Path) -> None:
+    record = json.loads((grown / "dataset" / "dataset.json").read_text())
+    record["config"]["flow"] |= {"estimator": "ptlflow:raft", "weights_sha256": "ab" * 32}
+    (grown / "dataset" / "dataset.json").write_text(json.dumps(record))
+    before = hashes(grown / "dataset")
+    with pytest.raises(ConfigError, match=r"flow\.checkpoint=PATH', then 'sofdata merge") as no:
+        append_tiny(grown / "more", grown / "dataset")
+    assert "ab" * 32 in str(no.value)
+    assert hashes(grown / "dataset") == before
 
 
 def test_commands_that_are_named_in_place_of_append_keep_what_is_held_out(grown: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 TOKEN = "hf_" + "t0ken" * 7
 LARGE = re.compile(r"\.(tar|mp4|parquet)$")
-LICENCE = re.compile(r"^license: *(?!(?:mit|cc-by-4\.0|other)$)(.*)$", re.MULTILINE)
+LICENCE = re.compile(r"^license: (?!(?:mit|cc-by-4\.0|other)$)(.*)$", re.MULTILINE)
 
 
 @dataclass

@@ -38,11 +38,11 @@ def out(encoded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def push(
-    hub: Hub, encoded: Path, out: Path, *options: str, **changed: str
+    hub: Hub, encoded: Path, out: Path, *options: str, to: str = "lerobot", **changed: str
 ) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **hub.environment, "HF_HOME": str(out.parent / "hf"), **changed}
     done = sofdata(
-        *("export", encoded, out, "--to", "lerobot", *options),
+        *("export", encoded, out, "--to", to, *options),
         env=environment,
         stdin=subprocess.DEVNULL,
     )
@@ -72,6 +72,20 @@ def test_all_files_arrive_in_a_private_repository_the_record_last_and_with_a_tag
     assert again.returncode == 0
     assert "which has it all already" in again.stderr
     assert hub.uploads == uploads
+
+
+def test_a_folder_of_the_hub_loads_when_all_of_it_is_there(
+    hub: Hub, encoded: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "folder"
+    done = push(hub, encoded, out, "--push", "me/folder", "--yes", "--license", "mit", to="hf")
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos["me/folder"]
+    assert repo.commits[-1] == ["README.md", "dataset.json", "export.json"]
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        rel for rel in repo.files if rel != ".gitattributes"
+    }
+    assert repo.tags == []
 
 
 def test_a_push_that_failed_goes_on_and_sends_nothing_twice(

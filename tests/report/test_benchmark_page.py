@@ -109,6 +109,12 @@ def test_success_and_paired_differences_are_the_results_own(out: Path) -> None:
     assert len(cells["sof", "3", "50"]) == 1  # it is not ahead of itself
 
 
+def test_the_table_has_no_column_for_an_arm_that_is_not_there(out: Path) -> None:
+    page = page_of(out)
+    assert '<th colspan="2">sof is ahead by</th>' in page
+    assert "sof+clone is ahead by" not in page
+
+
 def test_the_page_has_curves_over_demonstrations_videos_and_computing(out: Path) -> None:
     page = page_of(out)
     assert page.count("<figcaption>Success by ") == 3
