@@ -10,28 +10,42 @@ from __future__ import annotations
 import tarfile
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sofdata.corpora.base import HIDDEN, NO_SUFFIX, Ignored, is_hidden, suffix
 from sofdata.corpora.content import VIDEO_SUFFIXES
 from sofdata.corpora.entry import Entry
 from sofdata.corpora.readers import jsonfile
 from sofdata.corpora.sidecars import MAX_TEXT, NO_VIDEO, SUFFIXES, caption, clean, parse_json
+from sofdata.storage.archives.tar_headers import TarHeaders
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import part_of
 from sofdata.storage.walk import Item
 
 EMPTY = "tar without a video"
-_BLOCK = tarfile.BLOCKSIZE
 _FIRST = 8  # members that are looked at to see whether a tar holds videos
+
+
+class _Video(NamedTuple):
+    """Where the bytes of a video lie in its tar."""
+
+    name: str
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
 
 
 @dataclass(slots=True)
 class _Sample:
-    """The members of one key in a tar."""
+    """The members of one key in a tar. ends: of the names of its texts."""
 
-    video: tarfile.TarInfo | None = None
+    video: _Video | None = None
     text: str = ""
     caption: str = ""
+    ends: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -54,7 +68,8 @@ class _TarSamples:
 class ArchiveContents:
     """What tars and tables hold, as they are gone through; `ignored` and `unused` as of `Listing`.
 
-    odd: members that are no files. silent: texts that cannot be read.
+    odd: members that are no files. silent: texts that cannot be read. again: texts of a sample that
+    has one of that kind already.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -62,14 +77,15 @@ class ArchiveContents:
     unused: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def begins_with_video(tree: Tree, rel: str) -> bool:
     """Whether a video is among the first members of a tar."""
     try:
-        with tree.open(rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
-            for number, member in enumerate(tar):
+        with tree.open(rel) as handle:
+            for number, member in enumerate(TarHeaders(handle)):
                 if suffix(member.name) in VIDEO_SUFFIXES:
                     return True
                 if number >= _FIRST:
@@ -82,20 +98,22 @@ def begins_with_video(tree: Tree, rel: str) -> bool:
 def read_tar(tree: Tree, item: Item, found: ArchiveContents) -> None:
     """Add the samples of a tar. Reads the headers of all members, and texts.
 
-    A tar that is cut off gives the whole videos before the cut; the one that it runs through
-    becomes an entry with the problem "truncated". One without videos is counted in `ignored`.
+    A tar that is cut off, or has a header that makes no sense, gives the whole videos before that;
+    the one that a cut runs through becomes an entry with the problem "truncated". One without
+    videos is counted in `ignored`.
     """
     if item.problem:
         found.entries.append(_whole_tar(item, item.problem, item.detail))
         return
     samples = _TarSamples(item)
+    whole = False
     try:
-        with tree.open(item.rel) as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
-            for member in tar:
-                _take(tar, member, samples, found)
-            whole = _is_end(tree, item, tar.offset)
+        with tree.open(item.rel) as handle:
+            headers = TarHeaders(handle)
+            for member in headers:
+                _take(headers, member, samples, found)
+            whole = headers.whole
     except tarfile.TarError as error:
-        whole = False
         if not samples.by_key:
             detail = f"no tar can be read from it: {error}"
             found.entries.append(_whole_tar(item, "bad_archive", detail))
@@ -145,13 +163,14 @@ def _first_dot(key: str) -> str:
 
 
 def _take(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, samples: _TarSamples, found: ArchiveContents
+    headers: TarHeaders, member: tarfile.TarInfo, samples: _TarSamples, found: ArchiveContents
 ) -> None:
     """Note one member: a video by its place, a text by what it says."""
     if member.isdir():
         return
     item = samples.item
-    place = f"{item.rel}: {member.name}"
+    name = jsonfile.clean(member.name)
+    place = f"{item.rel}: {name}"
     if not member.isreg() or member.issparse():
         found.odd.append(place)
         found.ignored["link in a tar"] += 1
@@ -160,27 +179,30 @@ def _take(
     if is_hidden(member.name):
         found.ignored[f"{HIDDEN} in a tar"] += 1
     elif end in VIDEO_SUFFIXES:
-        sample = samples.of(key)
+        sample, video = samples.of(key), _Video(name, member.offset_data, member.size)
         if sample.video is None:
-            sample.video = member
+            sample.video = video
         else:  # `Listing.of` rejects it, as any duplicate id
-            samples.duplicates.append(_entry(item, key, _Sample(member)))
+            samples.duplicates.append(_entry(item, key, _Sample(video)))
     elif end in SUFFIXES and _whole(member, item):
         sample = samples.of(key)
+        if end in sample.ends:  # the first one is kept, as of videos
+            found.again.append(place)
+            return
+        sample.ends.add(end)
         try:
-            _read_text(tar, member, end, sample)
+            _read_text(headers, member, end, sample)
         except (ValueError, RecursionError):
             found.silent.append(place)
     else:
         found.ignored[f"{end or NO_SUFFIX} in a tar"] += 1
 
 
-def _read_text(tar: tarfile.TarFile, member: tarfile.TarInfo, end: str, sample: _Sample) -> None:
+def _read_text(headers: TarHeaders, member: tarfile.TarInfo, end: str, sample: _Sample) -> None:
     """Raises `ValueError` for a text that is too long, no UTF-8 or no JSON object."""
-    stream = tar.extractfile(member)
-    if member.size > MAX_TEXT or stream is None:
+    if member.size > MAX_TEXT:
         raise ValueError(f"{member.size} bytes")
-    data = stream.read()
+    data = headers.read(member)
     if end == ".txt":
         sample.text = clean(data.decode())
     else:
@@ -192,19 +214,18 @@ def _whole(member: tarfile.TarInfo, item: Item) -> bool:
 
 
 def _entry(item: Item, key: str, sample: _Sample) -> Entry:
-    member = sample.video
-    assert member is not None
-    start, end = member.offset_data, member.offset_data + member.size
+    video = sample.video
+    assert video is not None
     problem = detail = ""
-    if not _whole(member, item):
+    if video.end > item.size_bytes:
         problem = "truncated"
-        detail = f"{member.name} goes to byte {end}, and {item.rel} ends at {item.size_bytes}"
-    elif not member.size:
-        problem, detail = "empty_file", f"{member.name} in {item.rel} has no bytes"
+        detail = f"{video.name} goes to byte {video.end}, and {item.rel} ends at {item.size_bytes}"
+    elif not video.size:
+        problem, detail = "empty_file", f"{video.name} in {item.rel} has no bytes"
     return Entry(
         id=f"{item.rel.removesuffix('.tar')}/{jsonfile.clean(key)}",
-        uri=part_of(item.rel, start, end),
-        size_bytes=member.size,
+        uri=part_of(item.rel, video.start, video.end),
+        size_bytes=video.size,
         text=sample.text or sample.caption,
         labels={"key": jsonfile.clean(key)},
         problem=problem,
@@ -216,9 +237,3 @@ def _entry(item: Item, key: str, sample: _Sample) -> Entry:
 def _whole_tar(item: Item, problem: str, detail: str) -> Entry:
     id = item.rel.removesuffix(".tar")
     return Entry(id, item.uri, item.size_bytes, problem=problem, detail=detail)
-
-
-def _is_end(tree: Tree, item: Item, offset: int) -> bool:
-    """Whether the empty block that ends a tar lies where its last member does."""
-    begin = max(0, offset - _BLOCK)
-    return b"\0" * _BLOCK in tree.read_range(item.rel, begin, offset + _BLOCK)

@@ -126,6 +126,8 @@ def _list(tree: Tree, videos: list[Item], others: list[Item], found: ArchiveCont
         found.notes.append(counted(found.odd, "member is no file of its own; not read"))
     if found.silent:
         found.notes.append(counted(found.silent, "text or JSON cannot be read; left out"))
+    if found.again:
+        found.notes.append(counted(found.again, "text of a sample comes again; the first is kept"))
     return Listing.of(
         [*beside.entries, *found.entries],
         found.ignored,

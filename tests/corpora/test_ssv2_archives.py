@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from sofdata.ingest.verify import verify
 from sofdata.storage.archives import gzip_points, tars
 from sofdata.storage.tree import Tree
 from sofdata.storage.uris import parse
+from tests import tars as odd
 from tests.helpers import ingest
 from tests.ssv2s import FOLDER, LABELS, split, tar_of, write_archive, write_parts
 from tests.ssv2s import packed as gzipped
@@ -353,3 +356,38 @@ def test_what_a_killed_pass_has_left_is_removed_by_the_next(tmp_path: Path, cach
     assert contents(tmp_path / "s")
     assert index.is_dir()
     assert not left.exists()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("pack", [gzipped, bytes])
+@pytest.mark.parametrize("fault", odd.FAULTS)
+def test_a_header_that_makes_no_sense_costs_the_archive_and_no_time_or_memory(
+    tmp_path: Path, fault: str, pack: Callable[[bytes], bytes]
+) -> None:
+    small(tmp_path / "s")
+    data = odd.member(f"{FOLDER}/1.webm", CLIP + bytes(2044)) + odd.FAULTS[fault]
+    write_parts(tmp_path / "s", split(pack(data), 5))
+    start = time.monotonic()
+    if pack is bytes:  # indexed_gzip takes memory outside of Python's lock, which tracemalloc needs
+        tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match="holds no whole tar"):
+            listing(tmp_path / "s")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - start < 20
+
+
+def test_names_that_are_no_utf8_and_names_that_come_again_are_told(tmp_path: Path) -> None:
+    names = ("1", "1", "h\udce9", "h\udcea")
+    clips = [odd.member(f"{FOLDER}/{n}.webm", CLIP + b"%d" % i) for i, n in enumerate(names)]
+    small(tmp_path / "s")
+    write_parts(tmp_path / "s", split(gzipped(b"".join(clips) + odd.END), 5))
+    found = listing(tmp_path / "s")
+    problems = {entry.id: entry.problem for entry in found.entries}
+    again = (f"{FOLDER}/1.webm", "duplicate_id")
+    assert (problems["1"], again in problems.items()) == ("", True)
+    told = " ".join([*problems, *found.notes, *(entry.detail for entry in found.entries)])
+    assert told.encode()  # raises for what cannot be stored
+    assert sum(found.ignored.values()) == 2, found.ignored

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import time
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +20,7 @@ from sofdata.corpora.video2dataset import Video2Dataset
 from sofdata.errors import ConfigError
 from sofdata.ingest.verify import verify
 from sofdata.storage.tree import Tree
+from tests import tars
 from tests.helpers import hashes, ingest, sofdata
 from tests.videos import moving_square, write_video
 
@@ -262,3 +265,70 @@ def test_a_tar_that_changed_since_the_plan_is_noticed(tmp_path: Path, clip: byte
     write_tar(root / "00001.tar", sample("000010000", clip[:-100] + bytes(100), None))
     with pytest.raises(ConfigError, match=r"1 changed \(00001/000010000\)"):
         ingest(root, tmp_path / "d", *SETTINGS)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("fault", tars.FAULTS)
+def test_a_header_that_makes_no_sense_ends_a_tar_and_is_told(
+    tmp_path: Path, clip: bytes, fault: str
+) -> None:
+    path = tmp_path / "00000.tar"
+    path.write_bytes(tars.member("a.mp4", clip + bytes(2048)) + tars.FAULTS[fault])
+    start = time.monotonic()
+    tracemalloc.start()
+    try:
+        found = listing(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - start < 10
+    assert [(entry.id, entry.problem) for entry in found.entries] == [("00000/a", "")]
+    assert "00000.tar ends without the mark of a tar's end" in "; ".join(found.notes)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("fault", [fault for fault in tars.FAULTS if fault != "cut"])
+def test_a_tar_that_begins_with_such_a_header_is_a_reject(
+    tmp_path: Path, clip: bytes, fault: str
+) -> None:
+    write_tar(tmp_path / "00000.tar", sample("a", clip))
+    (tmp_path / "00001.tar").write_bytes(tars.FAULTS[fault])
+    assert find_corpus(Tree(str(tmp_path)))[0].name == "video2dataset"
+    assert {id: entry.problem for id, entry in entries(tmp_path).items()} == {
+        "00000/a": "",
+        "00001": "bad_archive",
+    }
+    (tmp_path / "00000.tar").unlink()  # so that it is looked at, to tell what the source is
+    assert find_corpus(Tree(str(tmp_path)))[0].name != "video2dataset"
+
+
+def test_names_that_are_no_utf8_are_kept_as_they_can_be(tmp_path: Path, clip: bytes) -> None:
+    data = [tars.member("h\udce9.mp4", b""), tars.member("i\udce9.mp4", clip)]
+    data += [tars.member("i\udce9.txt", b"\xff"), tars.member("j\udce9.mp4", clip)[:-1024]]
+    (tmp_path / "00000.tar").write_bytes(b"".join(data))
+    found = listing(tmp_path)
+    assert {entry.id: entry.problem for entry in found.entries} == {
+        "00000/h?": "empty_file",
+        "00000/i?": "",
+        "00000/j?": "truncated",
+    }
+    said = [*found.notes, *(entry.detail for entry in found.entries)]
+    assert "h?.mp4 in 00000.tar has no bytes" in said
+    assert "text or JSON cannot be read; left out: 00000.tar: i?.txt" in "; ".join(said)
+    assert "".join(said).encode()  # raises for what cannot be stored
+
+
+def test_a_text_that_comes_again_is_told_and_the_first_is_kept_as_of_videos(
+    tmp_path: Path, clip: bytes
+) -> None:
+    members = [*sample("a", clip, "a cat"), *sample("a", clip + b"2", "a dog")]
+    write_tar(tmp_path / "00000.tar", members)
+    found = listing(tmp_path)
+    assert [(entry.text, entry.problem) for entry in found.entries] == [
+        ("a cat", ""),
+        ("", "duplicate_id"),
+    ]
+    assert (
+        "2 x text of a sample comes again; the first is kept: 00000.tar: a.txt, 00000.tar: a.json"
+        in "; ".join(found.notes)
+    )

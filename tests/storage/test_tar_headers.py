@@ -86,3 +86,56 @@ def test_headers_of_headers_end(recwarn: pytest.WarningsRecorder) -> None:
 )
 def test_a_tar_is_whole_that_has_its_end(data: bytes, whole: bool) -> None:
     assert names(data) == (["a"], whole)
+
+
+def sized(name: str, size: int) -> bytes:
+    """A header of a size that only base 256 can say."""
+    found = bytearray(header(name))
+    found[124:136] = b"\x80" + size.to_bytes(11, "big")
+    found[148:156] = b" " * 8
+    found[148:156] = b"%06o\0 " % sum(found)
+    return bytes(found)
+
+
+@pytest.mark.parametrize("size", [1 << 63, 1 << 86])
+def test_a_size_beyond_all_files_makes_no_sense(size: int) -> None:
+    headers = TarHeaders(io.BytesIO(header("a") + sized("b", size) + END))
+    found = []
+    with pytest.raises(tarfile.TarError, match="makes no sense"):
+        found += [member.name for member in headers]
+    assert headers.count == 1
+
+
+def test_a_member_has_no_endless_headers() -> None:
+    """An old sparse file goes on with lists of places, each of which takes memory."""
+    sparse = bytearray(header("s", 0, tarfile.GNUTYPE_SPARSE))
+    sparse[482] = 1
+    sparse[148:156] = b" " * 8
+    sparse[148:156] = b"%06o\0 " % sum(sparse)
+    more = (b"00000000001\0" * 42 + b"\1").ljust(512, b"\0")
+    with pytest.raises(tarfile.TarError, match="more than 256 headers"):
+        names(bytes(sparse) + more * 4096 + END)
+
+
+def test_what_is_said_of_all_members_is_bounded() -> None:
+    """Each member takes a copy of it."""
+    said = b"".join(b"13 k%06d=1\n" % number for number in range(2000))
+    data = header("x", len(said), tarfile.XGLTYPE) + said + bytes(-len(said) % 512)
+    with pytest.raises(tarfile.TarError, match="more than 1024 headers of all members"):
+        names(data + header("a") + END)
+
+
+class Forward(io.BytesIO):
+    """A file that cannot go back, as a stream."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        assert whence == 0
+        assert offset >= self.tell()
+        return super().seek(offset)
+
+
+def test_a_file_that_only_goes_forward_will_do() -> None:
+    data = header("a", 3) + b"one".ljust(512, b"\0") + header("b" * 300, 0) + END
+    headers = TarHeaders(Forward(data))
+    assert [member.name for member in headers] == ["a", "b" * 300]
+    assert headers.whole

@@ -16,7 +16,7 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 from sofdata.errors import ConfigError, StorageError
 from sofdata.storage.archives import gzip_points
 from sofdata.storage.archives.parts import Joined, Part, find_parts, opened
+from sofdata.storage.archives.tar_headers import TarHeaders
 from sofdata.storage.fingerprints import SAMPLE_BYTES, digest, offsets
 from sofdata.storage.folder import Folder
 from sofdata.system.digests import json_digest
@@ -165,6 +166,7 @@ class _Pass:
         self._joined = joined
         self._end_of_data = 0  # after the last byte that is not zero
         self._size, self._crc = 0, 0
+        self._ahead = b""  # what was read and not asked for yet
 
     def run(self, folder: Path) -> None:
         head = _read(self._joined, _BLOCK)
@@ -199,8 +201,26 @@ class _Pass:
             self._file.export_index(filename=str(folder / POINTS))
 
     def read(self, number: int) -> bytes:
-        """For `tarfile`: the next bytes, unpacked; `run` checks what has come through here."""
-        data = bytes(self._file.read(number))
+        """For `TarHeaders`: the next bytes, unpacked, read in pieces as restart points want it."""
+        while len(self._ahead) < number and (data := self._next()):
+            self._ahead += data
+        found, self._ahead = self._ahead[:number], self._ahead[number:]
+        return found
+
+    def tell(self) -> int:
+        return self._size - len(self._ahead)
+
+    def seek(self, offset: int) -> int:
+        """Read on up to there, or to the end. Raises `tarfile.TarError` for what was passed."""
+        if offset < self.tell():
+            raise tarfile.StreamError(f"a header leads back to byte {offset}")
+        while (left := offset - self.tell()) and self.read(min(left, PIECE)):
+            pass
+        return self.tell()
+
+    def _next(self) -> bytes:
+        """The next piece; `run` checks what has come through here."""
+        data = bytes(self._file.read(PIECE))
         self._crc = zlib.crc32(data, self._crc)
         if rest := data.rstrip(b"\0"):
             self._end_of_data = self._size + len(rest)
@@ -211,17 +231,13 @@ class _Pass:
         """Write down all members; returns where the last one ends, with what fills its block."""
         end = 0
         stream: Any = self
-        with (
-            path.open("w") as lines,
-            tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as tar,
-        ):
-            for info in tar:
-                tar.members = []  # type: ignore[attr-defined]  # of which it would hold one for every clip
+        with path.open("w") as lines:
+            for info in TarHeaders(stream):
                 regular = info.isreg() and not info.issparse()
                 size = info.size if regular else 0
                 end = info.offset_data + -(-size // _BLOCK) * _BLOCK
                 if not info.isdir():
-                    print_ = _fingerprint(tar.extractfile(info), size) if regular else ""
+                    print_ = _fingerprint(self.read, size) if regular else ""
                     name = info.name.encode("utf-8", "replace").decode()
                     member = Member(name, info.offset_data, size, print_, regular)
                     fields = {key: getattr(member, key) for key in Member.__slots__}
@@ -285,11 +301,11 @@ def _read(handle: Any, number: int) -> bytes:
     return data
 
 
-def _fingerprint(stream: Any, size: int) -> str:
-    """`Folder.fingerprint` of a file that is read once, from start to end."""
+def _fingerprint(read: Callable[[int], bytes], size: int) -> str:
+    """`Folder.fingerprint` of the next `size` bytes, read once, from start to end."""
     samples = dict.fromkeys(offsets(size), b"")
     at = 0
-    while data := stream.read(PIECE):
+    while data := read(min(PIECE, size - at)):
         for offset, sample in samples.items():
             begin = offset + len(sample) - at
             if 0 <= begin < len(data) and len(sample) < SAMPLE_BYTES:
