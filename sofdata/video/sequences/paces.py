@@ -34,11 +34,11 @@ def finest_s(stored: NDArray[Any], unit_s: float) -> float:
 
 
 def usual_s(parts: Sequence[NDArray[np.float64]]) -> float:
-    """The median time from a picture to a later one that follows it, s; 0 where there is none.
+    """The median time from a picture to the next that is after all before it, s; 0 for none.
 
     parts: times of recordings, s, each of which may have a clock of its own; NaN is left out.
     """
-    steps_s = np.concatenate([np.zeros(0), *(np.diff(each[np.isfinite(each)]) for each in parts)])
+    steps_s = np.concatenate([np.zeros(0), *(np.diff(_highest(each)) for each in parts)])
     steps_s = steps_s[steps_s > 0]
     return float(np.median(steps_s)) if len(steps_s) else 0.0
 
@@ -49,10 +49,13 @@ def doubt(parts: Sequence[NDArray[np.float64]], finest_s: float = 0.0) -> str:
     parts, finest_s: as above. Times of one picture alone are never in doubt.
     """
     known = [each[np.isfinite(each)] for each in parts]
-    highest = [np.maximum.accumulate(each) for each in known]
+    highest = [_highest(each) for each in known]
     count = sum(len(each) for each in known)
     if count <= sum(len(each) > 0 for each in known):
         return ""
+    behind = sum(int((each < most).sum()) for each, most in zip(known, highest, strict=True))
+    if behind > MOST_BEHIND * count:
+        return f"lie behind earlier ones, {behind} of {count}"
     usual = usual_s(known)
     if not usual:
         return "do not increase"
@@ -61,12 +64,15 @@ def doubt(parts: Sequence[NDArray[np.float64]], finest_s: float = 0.0) -> str:
         days = pause_s / MOST_PAUSE_S
         told = "as where one was not set, or where the unit is another"
         return f"go on by {days:.1f} days from one to the next, {told}"
-    behind = sum(int((each < most).sum()) for each, most in zip(known, highest, strict=True))
-    if behind > MOST_BEHIND * count:
-        return f"lie behind earlier ones, {behind} of {count}"
     if finest_s > COARSEST * usual:
         return (
             f"are too coarse: floats of their type and size differ by {finest_s:g} s or more, "
             f"where they are {usual:g} s apart"
         )
     return ""
+
+
+def _highest(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The highest of the times so far, without those that are not known."""
+    found: NDArray[np.float64] = np.maximum.accumulate(times_s[np.isfinite(times_s)])
+    return found

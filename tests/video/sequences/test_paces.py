@@ -32,7 +32,7 @@ def test_what_a_film_can_have_is_not_in_doubt(times_s: np.ndarray) -> None:
     ("times_s", "said"),
     [
         (np.zeros(20), "do not increase"),
-        (-AT, "do not increase"),
+        (-AT, "lie behind earlier ones, 19 of 20"),
         (np.array([0, *(DATE_S + AT)]), "go on by 19675.9 days"),
         (np.array([0, 0.1, 86_401.0]), "go on by 1.0 days"),
         (np.array([100, *(AT / 10)]), "lie behind earlier ones, 20 of 21"),

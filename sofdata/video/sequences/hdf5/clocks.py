@@ -75,8 +75,7 @@ def unit_of(dataset: Any, stored: NDArray[Any]) -> str:
         return str(ending)
     first = float(stored[0])
     steps = np.diff(stored.astype(np.float64))
-    rising = steps[steps > 0]
-    step = float(np.median(rising)) if len(rising) else 0.0
+    step = paces.usual_s([stored.astype(np.float64)])
     for least, unit in _EPOCHS:
         if least <= first < _EPOCH_SPAN * least and step * UNITS[unit] <= SLOWEST_S:
             return unit
