@@ -76,6 +76,8 @@ def unit_of(dataset: Any, stored: NDArray[Any]) -> str:
     first = float(stored[0])
     steps = np.diff(stored.astype(np.float64))
     step = paces.usual_s([stored.astype(np.float64)])
+    if not step and len(steps):
+        raise Unusable("no_times", f"{dataset.name}: its times do not increase")
     for least, unit in _EPOCHS:
         if least <= first < _EPOCH_SPAN * least and step * UNITS[unit] <= SLOWEST_S:
             return unit
