@@ -28,6 +28,7 @@ from sofdata.storage.archives.cells import Column, Group
 from sofdata.video.probe import Unusable
 from sofdata.video.progress import PROGRESS
 from sofdata.video.ranges import Source
+from sofdata.video.sequences import paces
 from sofdata.video.sequences.base import StoredImage, damaged
 from sofdata.video.sequences.images import DamagedImage, kind_of
 from sofdata.video.sequences.place import SequencePlace
@@ -77,7 +78,7 @@ def open_sequence(source: Source, place: SequencePlace) -> RowPictures:
         if not len(rows):
             raise Unusable("no_frames", f"{source}: no row is of episode {place.get('episode')}")
         _check_there(table, cells.column, rows, place.name, source)
-        _check_rate(times_s, place.number("fps"), source)
+        _check_rate(times_s, _finest_s(table, times_s), place.number("fps"), source)
         codec = _codec(cells.at(int(rows[0])))
         damage = _damage(len(rows), times_s, place)
         return RowPictures(cells, rows, times_s, damage, codec, stack.pop_all())
@@ -252,13 +253,24 @@ def _check_there(
     raise Unusable("no_file", f"{source}: {what}")
 
 
-def _check_rate(times_s: NDArray[np.float64], fps: float, source: Source) -> None:
-    steps = np.diff(times_s)
-    steps = steps[steps > 0]
-    usual_s = float(np.median(steps)) if len(steps) else 1 / fps
+def _finest_s(table: pq.ParquetFile, times_s: NDArray[np.float64]) -> float:
+    """By how much two timestamps of the column can differ, s; 0 for whole numbers and for none."""
+    import pyarrow as pa
+
+    schema = table.schema_arrow
+    if TIME not in schema.names or not pa.types.is_floating(schema.field(TIME).type):
+        return 0.0
+    return paces.finest_s(times_s.astype(schema.field(TIME).type.to_pandas_dtype()), 1.0)
+
+
+def _check_rate(times_s: NDArray[np.float64], finest_s: float, fps: float, source: Source) -> None:
+    unknown = "when its pictures were taken is not known"
+    if odd := paces.doubt([times_s], finest_s):
+        raise Unusable("no_times", f"{source}: its timestamps {odd}: {unknown}")
+    usual_s = paces.usual_s([times_s]) or 1 / fps
     if abs(usual_s * fps - 1) > RATES_DIFFER:
         what = f"its timestamps are {usual_s:g} s apart, and the dataset tells of {fps:g} a second"
-        raise Unusable("no_times", f"{source}: {what}: when its pictures were taken is not known")
+        raise Unusable("no_times", f"{source}: {what}: {unknown}")
 
 
 def _damage(

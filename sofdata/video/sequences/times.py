@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
+from sofdata.video.sequences import paces
 from sofdata.video.sequences.place import SequencePlace
 
 UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}  # decimal places
@@ -90,19 +91,20 @@ def read_times(data: bytes, unit: str = "s") -> NDArray[np.float64]:
     first = next((each for each in found if each.is_finite()), Decimal(0))
     begin = first if abs(first) > EPOCH_S else Decimal(0)
     times_s = np.array([float(each - begin) for each in found], np.float64)
-    _check_unit(times_s, unit)
+    _check_pace(times_s, unit)
     return times_s
 
 
-def _check_unit(times_s: NDArray[np.float64], unit: str) -> None:
-    steps = np.diff(times_s[np.isfinite(times_s)])
-    usual_s = float(np.median(steps)) if len(steps) else 0.0
-    if usual_s and not FASTEST_S <= abs(usual_s) <= SLOWEST_S:
+def _check_pace(times_s: NDArray[np.float64], unit: str) -> None:
+    usual_s = paces.usual_s([times_s])
+    if usual_s and not FASTEST_S <= usual_s <= SLOWEST_S:
         raise Unusable(
             "no_times",
             f"the times are {usual_s:g} s apart, which is no film; if they are in ms, us or ns, "
             "say so, as by --set sequences.unit=ms",
         )
+    if odd := paces.doubt([times_s]):
+        raise Unusable("no_times", f"the times in the list {odd}")
 
 
 def _at_rate(numbers: NDArray[np.int64], fps: float) -> Timeline:

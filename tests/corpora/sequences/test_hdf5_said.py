@@ -105,6 +105,49 @@ def test_numbers_of_rows_are_no_times(tmp_path: Path) -> None:
     assert "steps of 1 in a unit that is not said" in entry.detail
 
 
+@pytest.mark.parametrize(
+    ("times", "unit", "said"),
+    [
+        (np.array([0, *(1.7e9 + np.arange(19) / 10)]), "", "by 19675.9 days"),
+        (np.array([0, *(1.7e9 + np.arange(19) / 10)]), "s", "by 19675.9 days"),
+        ((1.7e9 + np.arange(20) * 10).astype(np.float32), "s", "too coarse"),
+        ((1e6 + np.arange(20) / 20).astype(np.float32), "", "differ by 0.0625 s or more"),
+        (np.array([100, *(np.arange(19) / 10)]), "s", "behind earlier ones, 19 of 20"),
+        (np.array([100, *(np.arange(19) / 10)]), "", "do not increase"),
+        (np.arange(20) / 1e5, "", "steps of 1e-05 in a unit that is not said"),
+        (10**9 + np.arange(20) * 100, "", "steps of 100 in a unit that is not said"),
+        (10**9 + np.arange(20) * 100_000, "", "steps of 100000 in a unit that is not said"),
+        (np.array([0, 1, np.nan, *np.arange(3.0, 20)]), "", "in a unit that is not said"),
+    ],
+)
+def test_times_that_no_film_can_have_are_told_and_a_rate_settles_them(
+    tmp_path: Path, times: Any, unit: str, said: str
+) -> None:
+    write_aloha(tmp_path / "lab" / "episode_0.hdf5", range(20))
+    with h5py.File(tmp_path / "lab" / "episode_0.hdf5", "a") as file:
+        file["timestamp"] = times
+        if unit:
+            file["timestamp"].attrs["units"] = unit
+    entry = Hdf5Files().listing(tree(tmp_path)).entries[0]
+    assert entry.problem == "no_times"
+    assert said in entry.detail
+    settled = Hdf5Files(SequenceConfig(fps=10)).listing(tree(tmp_path)).entries[0]
+    assert (settled.problem, settled.span_s) == ("", (0.0, 2.0))
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_stated_unit_counts_whatever_date_the_numbers_would_make(
+    tmp_path: Path, unit: str
+) -> None:
+    step = {"ms": 100, "us": 100_000}[unit]
+    write_aloha(tmp_path / "lab" / "episode_0.hdf5", range(20))
+    with h5py.File(tmp_path / "lab" / "episode_0.hdf5", "a") as file:
+        file["timestamp"] = 10**9 + np.arange(20) * step
+        file["timestamp"].attrs["units"] = unit
+    entry = Hdf5Files().listing(tree(tmp_path)).entries[0]
+    assert (entry.problem, entry.span_s) == ("", (0.0, 2.0))
+
+
 # Texts
 
 

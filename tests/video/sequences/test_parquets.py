@@ -187,3 +187,28 @@ def test_without_a_clock_rows_are_a_frame_apart(tmp_path: Path) -> None:
     told = columns()
     del told["timestamp"]
     assert shown(write(tmp_path / "a.parquet", told), place(rows=12)) == list(range(20, 32))
+
+
+@pytest.mark.parametrize(
+    ("times_s", "said"),
+    [
+        (np.array([0, *(1.7e9 + np.arange(11) / 10)]), "by 19675.9 days"),
+        ((1e6 + np.arange(12) / 10).astype(np.float32), "too coarse"),
+        ((1.7e9 + np.arange(12) / 10).astype(np.float32), "do not increase"),
+        (np.array([100, *(np.arange(11) / 10)]), "behind earlier ones, 11 of 12"),
+    ],
+)
+def test_timestamps_that_no_film_can_have_are_said(tmp_path: Path, times_s: Any, said: str) -> None:
+    path = write(tmp_path / "a.parquet", columns(1) | {"timestamp": times_s})
+    with pytest.raises(Unusable, match=said) as error:
+        open_sequence(str(path), place(0))
+    assert error.value.reason == "no_times"
+
+
+@pytest.mark.parametrize("times_s", [1e6 + np.arange(12) / 10, 1000 + np.arange(12) / 10])
+def test_timestamps_that_are_fine_enough_count(tmp_path: Path, times_s: Any) -> None:
+    stored = times_s if times_s[0] > 1e5 else times_s.astype(np.float32)
+    path = write(tmp_path / "a.parquet", columns(1) | {"timestamp": stored})
+    found = open_sequence(str(path), place(0))
+    assert found.times_s.tolist() == pytest.approx(times_s.tolist(), abs=1e-4)
+    found.close()

@@ -31,6 +31,7 @@ def usual(stated: Numbers, unit_s: float = 1.0) -> float | None:
         (NS // 1000 + AT * 100_000, 1e-6),
         (floats(AT * 100.0), 1e-3),
         (floats([*AT[:19] / 10, 500.0]), 1.0),  # a pause
+        (np.array([*(NS + AT * 100_000_000), 0, NS + 10**10]), 1e-9),  # one was not set
     ],
 )
 def test_the_usual_step_of_a_clock(stated: Numbers, unit_s: float) -> None:

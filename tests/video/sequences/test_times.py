@@ -84,3 +84,24 @@ def test_a_list_of_any_other_length_is_refused() -> None:
 
 def test_an_unknown_time_is_none() -> None:
     assert np.isnan(read_times(b"0\nNaN\n0.2\n")[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"0\n1700000000.1\n1700000000.2\n1700000000.3\n", "by 19675.9 days"),
+        (b"1700000000\n1700000000\n1700000000\n1700000128\n", "128 s apart, which is no film"),
+        (b"1700000000\n1700000000\n", "do not increase"),
+        (b"100\n0\n0.1\n0.2\n", "behind earlier ones, 3 of 4"),
+    ],
+)
+def test_times_that_no_film_can_have_are_said(text: bytes, said: str) -> None:
+    with pytest.raises(Unusable, match=said) as error:
+        read_times(text)
+    assert error.value.reason == "no_times"
+
+
+def test_a_time_that_was_not_set_after_others_is_one_alone() -> None:
+    found = read_times(b"1700000000\n1700000000.5\n0\n1700000001.5\n")
+    assert found[[0, 1, 3]].tolist() == [0, 0.5, 1.5]
+    assert found[2] < 0

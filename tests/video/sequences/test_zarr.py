@@ -245,6 +245,32 @@ def test_numbers_of_rows_are_no_timestamps(tmp_path: Path, stamps: Any) -> None:
     assert "has timestamps without the pace of any camera" in found["left_out"]
 
 
+@pytest.mark.parametrize(
+    "stamps",
+    [1.7e9 + np.arange(20) * 10, 1e6 + np.arange(20) / 20, 1e5 + np.arange(20) / 20],
+)
+def test_timestamps_coarser_than_their_steps_are_named_and_not_used(
+    tmp_path: Path, stamps: Any
+) -> None:
+    path = replay_buffer(tmp_path / "a.zarr", (12, 8), times_s=stamps.astype(np.float32))
+    found = reader.look(source(path), {})
+    assert [video["times"] for video in found["videos"]] == ["", ""]
+    assert found["left_out"] == {"has timestamps coarser than their steps": ["data/timestamp"]}
+
+
+@pytest.mark.parametrize(("first", "said"), [(0.0, "19675.9 days"), (1.8e9, "behind earlier")])
+def test_a_first_timestamp_that_is_off_costs_its_episode_alone(
+    tmp_path: Path, first: float, said: str
+) -> None:
+    stamps = 1.7e9 + np.arange(20) / 10
+    stamps[0] = first
+    path = replay_buffer(tmp_path / "a.zarr", (12, 8), times_s=stamps)
+    wrong, right = reader.look(source(path), {})["videos"]
+    assert wrong["problem"] == "no_times"
+    assert said in wrong["detail"]
+    assert (right["problem"], right["lasts_s"]) == ("", pytest.approx(0.8, abs=1e-3))
+
+
 def test_timestamps_of_another_number_are_named_and_not_used(tmp_path: Path) -> None:
     path = replay_buffer(tmp_path / "a.zarr", (12, 8), times_s=np.arange(40) / 20)
     found = reader.look(source(path), {})

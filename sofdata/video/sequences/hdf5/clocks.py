@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
+from sofdata.video.sequences import paces
 from sofdata.video.sequences.hdf5.fields import attribute, number, parsed, small, texts, upwards
 from sofdata.video.sequences.hdf5.files import find
-from sofdata.video.sequences.hdf5.numbers import Clock, stored_times_s
+from sofdata.video.sequences.hdf5.numbers import UNITS, Clock, stored_times_s
 
 TIMES = ("timestamps", "timestamp", "time_stamps", "time_stamp", "times", "time", "stamps")
 RATES = ("fps", "frame_rate", "framerate", "frequency", "freq", "hz", "control_freq", "rate_hz")
@@ -27,7 +28,8 @@ _UNITS = {name: unit for unit, names in _NAMES.items() for name in names.split()
 # Since 1970, between 2001 and 2096: (least, unit).
 _EPOCHS = ((1e18, "ns"), (1e15, "us"), (1e12, "ms"), (1e9, "s"))
 _EPOCH_SPAN = 4.0
-SLOWEST_S = 5.0  # between two pictures: more than that is no number of seconds
+# Between two pictures, in a unit that nothing states: others are of another unit, or no times.
+FASTEST_S, SLOWEST_S = 1e-4, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,15 @@ def unit_of(dataset: Any, stored: NDArray[Any]) -> str:
     if ending in ("ns", "us", "ms"):
         return str(ending)
     first = float(stored[0])
-    for least, unit in _EPOCHS:
-        if least <= first < _EPOCH_SPAN * least:
-            return unit
     steps = np.diff(stored.astype(np.float64))
-    step = float(np.median(steps)) if len(steps) else 0.0
-    if dataset.dtype.kind == "f" and step < SLOWEST_S and not (steps == 1).all():
+    step = paces.usual_s([stored.astype(np.float64)])
+    if not step and len(steps):
+        raise Unusable("no_times", f"{dataset.name}: its times do not increase")
+    for least, unit in _EPOCHS:
+        if least <= first < _EPOCH_SPAN * least and step * UNITS[unit] <= SLOWEST_S:
+            return unit
+    plain = dataset.dtype.kind == "f" and bool(np.isfinite(steps).all())
+    if plain and FASTEST_S <= step < SLOWEST_S and not (steps == 1).all():
         return "s"
     raise _unknown(dataset, f"steps of {step:g} in a unit that is not said")
 
@@ -94,7 +99,12 @@ def _of_times(root: Any, path: str, count: int) -> Stated:
         raise Unusable("other_length", what)
     # In seconds if nothing else: what is checked here is that they are times at all.
     stored_times_s(dataset, Clock(times=path), count)
-    return Stated(times=path, unit=unit_of(dataset, dataset[...].reshape(-1)))
+    stored = dataset[...].reshape(-1)
+    unit = unit_of(dataset, stored)
+    times_s = stored_times_s(dataset, Clock(times=path, unit=unit), count)
+    if odd := paces.doubt([times_s], paces.finest_s(stored, UNITS[unit])):
+        raise Unusable("no_times", f"{dataset.name}: its times {odd}")
+    return Stated(times=path, unit=unit)
 
 
 def _wanted(root: Any, path: str, name: str) -> str:

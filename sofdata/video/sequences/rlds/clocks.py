@@ -2,8 +2,8 @@
 
 Nothing says that the numbers of a feature called `timestamp` are times, or in which unit. They are
 believed where most of them increase, by what a film could be: a step may last from 1 ms to 5 s as a
-rule, none lasts a day, and the numbers are fine enough for that. TFDS stores floats in 32 bits, in
-which the seconds since a robot was started are soon no better than its steps.
+rule, and `paces` has no doubt. TFDS stores floats in 32 bits, in which the seconds since a robot
+was started are soon no better than its steps.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.video.sequences import paces
 from sofdata.video.sequences.rlds.steps import Numbers, Part
 
 FASTEST_S, SLOWEST_S = 1e-3, 5.0  # from one step to the next, as a rule
-MOST_PAUSE_S = 86_400.0  # from one step to the next: where one is longer, a time was not set
-COARSEST = 0.1  # share of the usual step by which two numbers that follow each other may differ
 _LEAST_INCREASING = 0.5  # of the steps, for times to be meant
 # Seconds in one, by how the name of a feature of times ends.
 UNITS_S = {"_ns": 1e-9, "_us": 1e-6, "_ms": 1e-3, "_s": 1.0, "_sec": 1.0, "_seconds": 1.0}
@@ -60,11 +59,9 @@ def usual_s(stated: Numbers, unit_s: float, parts: Sequence[Part]) -> float | No
     if not np.isfinite(stated).all():
         return None
     each = [relative_s(stated[part.first : part.end], unit_s) for part in parts]
-    steps_s = np.concatenate([np.diff(times_s) for times_s in each])
+    steps = sum(max(0, len(times_s) - 1) for times_s in each)
     rising = sum(int(in_order(times_s).sum()) - 1 for times_s in each if len(times_s))
-    if rising <= _LEAST_INCREASING * len(steps_s) or steps_s.max() > MOST_PAUSE_S:
+    if rising <= _LEAST_INCREASING * steps or paces.doubt(each, paces.finest_s(stated, unit_s)):
         return None
-    usual = float(np.median(steps_s[steps_s > 0]))
-    whole = stated.dtype == np.int64
-    finest_s = 0.0 if whole else float(np.spacing(np.abs(stated).max())) * unit_s
-    return usual if FASTEST_S <= usual <= SLOWEST_S and finest_s <= COARSEST * usual else None
+    usual = paces.usual_s(each)
+    return usual if FASTEST_S <= usual <= SLOWEST_S else None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
+from sofdata.video.sequences import paces
 from sofdata.video.sequences.zarrs import clocks
 from sofdata.video.sequences.zarrs.checks import MOST_CHUNK_BYTES
 from sofdata.video.sequences.zarrs.metadata import Array
@@ -111,12 +112,11 @@ class About:
 
     def _timed(self, clock: Array, start: int, end: int) -> dict[str, Any]:
         times_s = clocks.seconds(self._stamps(clock)[start:end], self._unit)
-        steps = np.diff(times_s)
-        steps = steps[np.isfinite(steps) & (steps > 0)]
-        if not len(steps):
-            what = f"the timestamps in '{clock.path}' do not increase"
-            return {"problem": "no_times", "detail": what}
-        usual_s = float(np.median(steps))
+        # A picture alone has no step; that all are fine enough was seen with the unit.
+        odd = paces.doubt([times_s]) or ("" if paces.usual_s([times_s]) else "do not increase")
+        if odd:
+            return {"problem": "no_times", "detail": f"the timestamps in '{clock.path}' {odd}"}
+        usual_s = paces.usual_s([times_s])
         lasts_s = float(np.nanmax(times_s)) + usual_s
         known = {"times": clock.path, "unit": self._unit}
         return known | {"lasts_s": round(lasts_s, 6), "fps": round(1 / usual_s, 3)}
@@ -157,13 +157,17 @@ class About:
             array = self._beside(name)
             if array is None or not clocks.is_clock(array):
                 continue
-            if unit := self._unit_of(array):
+            unit = self._unit_of(array)
+            if unit == clocks.COARSE:
+                self._store.leave_out(array.path, "has timestamps coarser than their steps")
+                continue
+            if unit:
                 return array, unit
             self._store.leave_out(array.path, "has timestamps without the pace of any camera")
         return None, ""
 
     def _unit_of(self, array: Array) -> str:
-        """The unit of timestamps, "" where that is not sure, or where they cannot be read."""
+        """The unit of timestamps as `clocks.unit_of` has it, "" where they cannot be read."""
         units, key = self._store.units, (array.path, self._owner or "")
         if key not in units:
             try:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
+from sofdata.video.sequences import paces
 from sofdata.video.sequences.base import at_rate
 from sofdata.video.sequences.place import SequencePlace
 from sofdata.video.sequences.zarrs.files import Files
@@ -20,6 +21,7 @@ from sofdata.video.sequences.zarrs.reading import FAILURES, ArrayReader
 UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 FASTEST_S, SLOWEST_S = 1 / 500, 1 / 2  # from one picture to the next
 MOST_ROWS = 1 << 24
+COARSE = "coarse"  # in place of a unit
 
 
 def is_clock(array: Array) -> bool:
@@ -31,14 +33,15 @@ def is_clock(array: Array) -> bool:
 def unit_of(stamps: NDArray[np.generic], bounds: list[tuple[int, int]]) -> str:
     """The unit under which timestamps have the pace of pictures, "" for none.
 
+    `COARSE` for floats that cannot tell their own steps, in whatever unit.
+
     bounds: the rows of each recording, from one to the next of which any time may pass.
     """
-    steps = [np.diff(stamps[start:end].astype(np.float64)) for start, end in bounds]
-    joined = np.concatenate(steps) if steps else np.zeros(0)
-    joined = joined[np.isfinite(joined) & (joined > 0)]
-    if not len(joined):
+    usual = paces.usual_s([stamps[start:end].astype(np.float64) for start, end in bounds])
+    if not usual:
         return ""
-    usual = float(np.median(joined))
+    if paces.finest_s(stamps, 1.0) > paces.COARSEST * usual:
+        return COARSE
     fit = [unit for unit, s in UNITS_S.items() if FASTEST_S <= usual * s <= SLOWEST_S]
     return fit[0] if len(fit) == 1 else ""
 
