@@ -36,6 +36,7 @@ KIND = "dataset"
 CARD = "README.md"
 LAST = ("dataset.json", CARD, "meta/info.json", EXPORT)  # without these nothing loads
 COMMIT_FILES, MOST_COMMITS = 100, 100  # more files than both allow go in larger commits
+OWN = (".lock", ".scratch")  # of an export under way
 FOLDER_ENTRIES = 10_000
 _OWN = {".gitattributes", CARD}  # what the Hub itself puts into a new repository
 _NAME = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
@@ -81,7 +82,7 @@ def plan_push(out: Tree, repo: str, public: bool) -> PushPlan:
     if record is None or not record.complete:
         raise ConfigError(f"{out.name} holds no finished export: run 'sofdata export' first")
     token = _token()
-    files = tuple(item.rel for item in out.walk() if item.rel.split("/")[0] not in (".lock",))
+    files = tuple(item.rel for item in out.walk() if item.rel.split("/")[0] not in OWN)
     _check_folders(out, files)
     size = sum(os.path.getsize(os.path.join(folder, rel)) for rel in files)
     state, private = _look(repo, record, token, public)

@@ -280,6 +280,9 @@ def load_config(recipe: str | None, overrides: Iterable[str] = ()) -> IngestConf
     if (record := read_dataset(dest)) is None:
         raise ConfigError(f"cannot read recipe '{recipe}': no such file")
     stored = stored_config(record.config).model_dump(mode="json", exclude={"run"})
+    overrides = list(overrides)
+    if any(each.partition("=")[0] in ("flow.quality", "flow.estimator") for each in overrides):
+        stored["flow"]["dis"] = {}  # which follows from them
     return overridden(IngestConfig, stored, overrides)
 
 

@@ -7,10 +7,11 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from sofdata.errors import Interrupted
+from sofdata.errors import ContractError, Interrupted
 from sofdata.storage.tree import Tree
 from sofdata.view.film import Source
 from sofdata.view.server import ViewServer
@@ -71,9 +72,13 @@ def _get(address: str) -> bytes:
     connection = HTTPConnection(parts.netloc, timeout=60)
     try:
         connection.request("GET", parts.path)
-        return connection.getresponse().read()
+        answer = connection.getresponse()
+        page = answer.read()
     finally:
         connection.close()
+    if answer.status != HTTPStatus.OK:
+        raise ContractError(f"the page of a dataset gives {answer.status}: {page[:200]!r}")
+    return page
 
 
 def open_browser(address: str) -> bool:

@@ -59,6 +59,8 @@ class Hub:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_OFFLINE": "0",
+            "no_proxy": "127.0.0.1",
+            "NO_PROXY": "127.0.0.1",
         }
 
 

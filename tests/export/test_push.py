@@ -129,6 +129,16 @@ def test_what_must_not_be_sent_is_not(
     assert not any(repo.commits for repo in hub.repos.values())
 
 
+def test_what_a_killed_export_left_under_way_stays_here(hub: Hub, encoded: Path, out: Path) -> None:
+    left = out / ".scratch" / "unit-q" / "half.tar"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    done = push(hub, encoded, out, "--push", "me/windows", "--yes")
+    shutil.rmtree(out / ".scratch", ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+    assert not [name for name in hub.repos["me/windows"].files if "scratch" in name]
+
+
 def test_many_files_arrive_in_commits_that_the_hub_takes_and_none_twice(
     hub: Hub, encoded: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -114,6 +114,18 @@ def test_the_record_of_a_dataset_is_a_recipe_of_its_settings(
     assert changed.windows.length == made.windows.length
 
 
+@pytest.mark.parametrize(
+    "asked", [("flow.quality=fast",), ("flow.quality=standard", "flow.dis.finest_scale=2")]
+)
+def test_another_quality_counts_over_what_a_dataset_has(
+    asked: Sequence[str], tmp_path: Path
+) -> None:
+    (tmp_path / "dataset.json").write_bytes(record(resolved(())).to_json())
+    changed = load_config(str(tmp_path / "dataset.json"), asked)
+    wanted = load_config(None, asked)
+    assert changed.flow.dis_settings() == wanted.flow.dis_settings()
+
+
 def test_a_recipe_of_a_dataset_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read recipe '.*/dataset.json': no such"):
         load_config(str(tmp_path / "none" / "dataset.json"))

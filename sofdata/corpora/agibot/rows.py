@@ -71,7 +71,7 @@ def _checked(found: object) -> Rows | str:
         assert isinstance(found, dict)
         sizes = {str(name): int(size) for name, size in found["sizes"].items()}
         return Rows(int(found["rows"]), float(found["rate"]), float(found["off_s"]), sizes)
-    except (AssertionError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AssertionError, KeyError, TypeError, ValueError):
         return f"{STATS}: the reader said what makes no sense"
 
 

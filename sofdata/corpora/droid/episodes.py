@@ -19,7 +19,6 @@ from sofdata.corpora.readers import jsonfile
 from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
 from sofdata.storage.walk import Item
-from sofdata.video.sequences.droid import LATEST_MS, SLOWEST_MS
 
 TRAJECTORY = "trajectory.h5"
 METADATA = re.compile(r"metadata_.*\.json")
@@ -238,6 +237,8 @@ def read_language(tree: Tree, files: Files, wanted: set[str]) -> dict[str, list[
 
 def read_stamps(tree: Tree, item: Item) -> list[int]:
     """When each frame of a video was received, in ms; [] for what are no times of a film in ms."""
+    from sofdata.video.sequences.droid import LATEST_MS, SLOWEST_MS
+
     try:
         listed = jsonfile.read_json(tree, item.rel, list)
     except ConfigError:

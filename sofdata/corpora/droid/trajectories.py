@@ -77,7 +77,7 @@ def _checked(found: object) -> Steps | str:
         clocks = {str(serial): _clock(each) for serial, each in found["clocks"].items()}
         sizes = {str(name): int(size) for name, size in found["sizes"].items()}
         return Steps(int(found["steps"]), clocks, sizes, str(found["unread"]))
-    except (AssertionError, ContractError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AssertionError, ContractError, KeyError, TypeError, ValueError):
         return f"{TRAJECTORY}: the reader said what makes no sense"
 
 

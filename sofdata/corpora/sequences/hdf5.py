@@ -115,7 +115,7 @@ class Hdf5Files:
     def _entry(self, item: Item, file: FoundFile, sequence: FoundSequence) -> Listed:
         fps = None if sequence.times else (sequence.fps or self.config.fps)
         problem, detail = self._problem(sequence, fps)
-        channels = "bgr" if is_bgr(sequence.path) else None
+        channels = "bgr" if is_bgr(sequence.path) and not sequence.encoded else None
         place = SequencePlace.of("hdf5", sequence.path, **sequence.clock(fps), channels=channels)
         lasts_s = round(sequence.steps / fps if fps else sequence.lasts_s, 6)
         is_part = len(file.sequences) > 1 and lasts_s > 0 and not problem

@@ -157,6 +157,6 @@ def _told(answer: Any) -> dict[str, Kinds] | None:
             found[folder][pattern] = Numbers(int(count), 0, int(least), int(most))
         {str(what): int(count) for what, count in answer["ignored"].items()}
         bool(answer["whole"]), list(answer["files"])
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     return found

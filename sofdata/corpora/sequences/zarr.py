@@ -2,7 +2,7 @@
 
 A store is a folder whose name ends in .zarr, or that has Zarr's metadata, or a zip that has; any
 number of them may lie in a source. Every array of pictures in one is a camera, cut into episodes
-where the store says how; `sofdata.video.sequences.zarrs.layout` has what is looked for.
+where the store says how; `sofdata.video.sequences.zarrs.about` has what is looked for.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _fill(store: _Store, answer: Any | NotRead) -> None:
         }
         store.needs = [str(each) for each in answer["needs"]]
         store.is_store = int(answer["nodes"]) > 0
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError, AttributeError) as error:
         store.problem, store.detail = "damaged", f"a look into it gave nonsense ({error!r:.80})"
         return
     if not store.is_store:

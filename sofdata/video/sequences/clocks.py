@@ -142,12 +142,14 @@ def _doubt(stamp: NDArray[np.int64], log: NDArray[np.int64], chosen: ClockName) 
 def _refusal(stamp: NDArray[np.int64], chosen: ClockName) -> str:
     """Why stamps do not count of which most are good."""
     unset = int((stamp == NOT_SET).sum())
-    back = int((np.diff(stamp[stamp != NOT_SET]) < 0).sum())
-    if not 0 < unset + back < MOST_ODD * len(stamp):
+    steps = np.diff(stamp[stamp != NOT_SET])
+    back, still = int((steps < 0).sum()), int((steps == 0).sum())
+    if not 0 < unset + back + still < MOST_ODD * len(stamp):
         return ""
     return (
-        f"of its {len(stamp)} stamps {unset} are not set and {back} go back in the order of the "
-        f"log; the {chosen}'s times count, unless sequences.clock says otherwise"
+        f"of its {len(stamp)} stamps {unset} are not set, {back} go back in the order of the log "
+        f"and {still} repeat the one before; the {chosen}'s times count, unless sequences.clock "
+        "says otherwise"
     )
 
 
@@ -206,4 +208,7 @@ def on_clock_of(pictures: Clocked, times: MessageTimes, own: MessageTimes, what:
 
 
 def _overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
+    one, other = one[one != NOT_SET], other[other != NOT_SET]
+    if not len(one) or not len(other):
+        return False
     return bool(one.min() <= other.max() and other.min() <= one.max())

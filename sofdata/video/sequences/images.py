@@ -37,6 +37,7 @@ DECODERS = {
     "PPM": "ppm",
 }
 _LIGHT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB")  # of a TIFF
+_DEEP = ("I;16", "I;16B")  # grey of 16 bits
 OPENED = tuple(name for name in DECODERS if name != "MPO")  # which its reader of JPEG finds
 _EXIF_ORIENTATION = 0x0112
 # What a PNG calls those of its parts that may say how it is to be turned.
@@ -124,7 +125,7 @@ def _decoded(data: bytes, max_pixels: int | None, is_depth_told: bool = False) -
     if max_pixels is not None and size[0] * size[1] > max_pixels:
         raise Unusable("too_large", size_message(*size, 8, max_pixels))
     if kind == "TIFF":
-        return _tiff(data, max_pixels)
+        return _tiff(data, max_pixels, is_depth_told)
     decoder: Any = av.CodecContext.create(DECODERS[kind], "r")
     decoder.thread_count, decoder.thread_type = 1, "NONE"
     bound = {} if max_pixels is None else {"max_pixels": str(2 * max_pixels + ADDED_PIXELS)}
@@ -144,7 +145,7 @@ def _decoded(data: bytes, max_pixels: int | None, is_depth_told: bool = False) -
     return Picture(None, frames[0], turn)
 
 
-def _tiff(data: bytes, max_pixels: int | None) -> Picture:
+def _tiff(data: bytes, max_pixels: int | None, is_depth_told: bool) -> Picture:
     from PIL import Image
 
     try:
@@ -152,12 +153,14 @@ def _tiff(data: bytes, max_pixels: int | None) -> Picture:
             warnings.catch_warnings(action="ignore"),
             Image.open(io.BytesIO(data), formats=("TIFF",)) as found,
         ):
-            if found.mode not in _LIGHT:
+            is_deep = found.mode in _DEEP and is_depth_told
+            if found.mode not in _LIGHT and not is_deep:
                 raise _depth("TIFF")
             found.load()  # which turns a single picture as its tag says, and takes that off
             turn = _TURNS.get(found.getexif().get(_EXIF_ORIENTATION, 1), UPRIGHT)
-            shown = found if found.mode == "L" else found.convert("RGB")
-            return Picture(None, _raw(np.asarray(shown), max_pixels), turn)
+            shown = np.asarray(found if is_deep or found.mode == "L" else found.convert("RGB"))
+            shown = shown.astype(np.uint16) if is_deep else shown
+            return Picture(None, _raw(shown, max_pixels), turn)
     except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
         raise DamagedImage(f"TIFF: {error}") from None
 
@@ -179,7 +182,7 @@ def _grey_bits(frame: Any) -> int:
     return int(frame.format.components[0].bits) if frame.format.name.startswith("gray") else 0
 
 
-def _raw(image: NDArray[np.uint8], max_pixels: int | None) -> Any:
+def _raw(image: NDArray[np.uint8] | NDArray[np.uint16], max_pixels: int | None) -> Any:
     from av import VideoFrame
 
     height, width = image.shape[:2]
@@ -187,5 +190,6 @@ def _raw(image: NDArray[np.uint8], max_pixels: int | None) -> Any:
         raise DamagedImage(f"a picture of {width}x{height} px")
     if max_pixels is not None and width * height > max_pixels:
         raise Unusable("too_large", size_message(width, height, 8, max_pixels))
-    kind = "gray" if image.ndim == 2 else "rgb24"
+    grey = "gray16le" if image.dtype == np.uint16 else "gray"
+    kind = grey if image.ndim == 2 else "rgb24"
     return VideoFrame.from_ndarray(np.ascontiguousarray(image), format=kind)

@@ -13,7 +13,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _COLOUR = {"rgb", "bgr", "color", "colour", "colors", "colours"}  # of depth_camera_rgb
 _OTHER = {
     "depth": re.compile(r"depth.*|disparit.*|normals"),
-    "segmentation": re.compile(r"seg|segm.*|semantics?|masks?|labels?"),
+    "segmentation": re.compile(r"seg|segms?|segment(ed|ations?)|semantics?|masks?|labels?"),
     "flow": re.compile(r"(optical)?flows?"),
     "tactile pictures": re.compile(r"tactile|digit|gelsight|touch"),
 }

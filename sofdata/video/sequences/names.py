@@ -25,11 +25,6 @@ class Kind(NamedTuple):
     pattern: str
     number: int
 
-    @property
-    def any_suffix(self) -> str:
-        """The pattern of pictures of whatever format."""
-        return self.pattern.rpartition(".")[0] + ANY
-
 
 @dataclass(slots=True)
 class Numbers:

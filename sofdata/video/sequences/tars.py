@@ -79,6 +79,7 @@ def open_sequence(source: Source, place: SequencePlace) -> TarFrames:
         file = stack.enter_context(opened_file(source))
         scan, stated = Scan(file), None
         places: dict[str, tuple[int, int]] = {}
+        links: dict[str, str] = {}
         again = 0
         for member in scan:
             if member.target is None:
@@ -87,8 +88,11 @@ def open_sequence(source: Source, place: SequencePlace) -> TarFrames:
                 stated = _times(file, member)
             elif _is_of(place, member.name):
                 again += member.name in places
-                own = member.start, member.size
-                places[member.name] = places.get(member.target, (0, 0)) if member.target else own
+                places[member.name] = member.start, member.size
+                links.pop(member.name, None)
+                if member.target:
+                    links[member.name] = member.target
+        places |= _led_to(file, links)
         if listed and stated is None:
             raise Unusable("no_times", f"{source}: there is no {listed} in it")
         found = chosen(places, place, source)
@@ -134,9 +138,19 @@ def _inside(name: str) -> str:
 
 
 def _is_of(place: SequencePlace, name: str) -> bool:
-    """Whether a member may be a picture of a place, or what a link among them leads to."""
+    """Whether a member may be a picture of a place."""
     kind = kind_of(name)
     return kind is not None and kind.folder == place.name.rpartition("/")[0]
+
+
+def _led_to(file: BinaryIO, links: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """Where the files lie that hard links lead to, in whatever folder; 0 bytes where none is."""
+    wanted, found = set(links.values()), dict[str, tuple[int, int]]()
+    for member in Scan(file) if wanted else ():
+        if member.name in wanted:
+            own = member.start, member.size
+            found[member.name] = found.get(member.target, (0, 0)) if member.target else own
+    return {name: found.get(target, (0, 0)) for name, target in links.items()}
 
 
 def _words(scan: Scan, again: int) -> Iterator[str]:

@@ -76,7 +76,7 @@ def _read(files: ZipFiles, name: str) -> StoredImage:
         return None
     try:
         return files.read(name)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return DamagedImage(str(error))
 
 
@@ -88,5 +88,5 @@ def _times(files: ZipFiles, name: str, source: Source) -> bytes:
         raise Unusable("no_times", f"{source}: {name} has more than {MOST_BYTES} bytes")
     try:
         return files.read(name)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise Unusable("no_times", f"{source}: {name}: {error}") from None

@@ -20,7 +20,7 @@ from sofdata.types import STATE_NAME
 from tests.conformance.barcode import draw, read
 from tests.hdf5s import actions, pictures, write_aloha, write_libero, write_robomimic
 from tests.helpers import hashes, ingest
-from tests.sequences import HEIGHT, WIDTH, samples, write_frames, wrong_frames
+from tests.sequences import HEIGHT, WIDTH, encoded, samples, write_frames, wrong_frames
 
 SETTINGS = ("windows.length=4", "flow.step_s=0.1", "flow.size=96")
 DEMOS = {"demo_0": range(20), "demo_1": range(60, 78), "demo_10": range(120, 140)}
@@ -192,9 +192,13 @@ def test_an_array_named_bgr_is_turned_to_rgb(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["front_bgr"] = pictures(range(12))[..., ::-1]
         file["front"] = pictures(range(12))
+        packed = file.create_dataset("wrist_bgr", (12,), h5py.vlen_dtype(np.uint8))
+        for number in range(12):  # encoded ones have true colours, whatever they were called
+            packed[number] = np.frombuffer(encoded(number, "PNG"), np.uint8)
     ingest(tmp_path / "a.h5", tmp_path / "d", *SETTINGS, "sequences.fps=10")
     found = {(each.record.source, read(each.first).held) for each in samples(tmp_path / "d")}
-    assert found == {("a.h5/front_bgr", "upright"), ("a.h5/front", "upright")}
+    cameras = ("front_bgr", "front", "wrist_bgr")
+    assert found == {(f"a.h5/{camera}", "upright") for camera in cameras}
 
 
 def test_actions_are_those_of_the_numbers_of_single_pictures(tmp_path: Path) -> None:
@@ -320,6 +324,7 @@ def test_episodes_one_behind_the_other_are_told(tmp_path: Path) -> None:
     assert note.endswith("windows may span two: all.hdf5/observations")
     with h5py.File(tmp_path / "all.hdf5", "a") as file:
         file["terminals"][5] = False
+        file["terminals"][9:] = True  # and stays so to the end of the one episode
     notes = Hdf5Files(SequenceConfig(fps=10)).listing(Tree(str(tmp_path))).notes
     assert not any("several episodes" in note for note in notes)
 

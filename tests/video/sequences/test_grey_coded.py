@@ -53,6 +53,8 @@ def mosaic(pattern: str) -> NDArray[np.uint8]:
         ("bayer_{}8; jpeg compressed ", ".jpg"),
         ("bayer_{0}8; png compressed bayer_{0}8", ".png"),
         ("bayer_{}16; png compressed ", ".png"),
+        ("bayer_{}8; tiff compressed ", ".tiff"),
+        ("bayer_{}16; tiff compressed ", ".tiff"),
     ],
 )
 def test_a_packed_pattern_has_its_colours(pattern: str, said: str, end: str) -> None:

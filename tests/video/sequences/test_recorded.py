@@ -73,7 +73,7 @@ def test_a_stamp_of_0_beside_dates_was_never_set() -> None:
     found = clocked(times(log, stamp))
     assert found.clock == "log"
     assert found.times_s()[[0, 1, 19]].tolist() == pytest.approx([0, 0.1, 1.9])
-    assert found.doubt.startswith("of its 20 stamps 1 are not set and 0 go back")
+    assert found.doubt.startswith("of its 20 stamps 1 are not set, 0 go back")
     asked = clocked(times(log, stamp), "stamp").times_s()
     assert np.isnan(asked[0])
     assert asked[[1, 19]].tolist() == pytest.approx([0, 1.8])
@@ -83,10 +83,12 @@ def test_it_is_told_why_stamps_do_not_count_of_which_most_are_good() -> None:
     log = [each / 10 for each in range(1, 9)]
     back: list[float | None] = [*log[:6], log[3], log[7]]
     assert clocked(times(log, back)).doubt == (
-        "of its 8 stamps 0 are not set and 1 go back in the order of the log; the log's times "
-        "count, unless sequences.clock says otherwise"
+        "of its 8 stamps 0 are not set, 1 go back in the order of the log and 0 repeat the one "
+        "before; the log's times count, unless sequences.clock says otherwise"
     )
     assert clocked(times(log, back), "log").doubt == ""
+    still: list[float | None] = [*log[:6], log[5], log[5]]
+    assert "and 2 repeat the one before; the log's" in clocked(times(log, still)).doubt
     assert clocked(times(log, [None] * 8)).doubt == ""
     assert clocked(times(log, [0.0] * 8)).doubt == ""
 
@@ -138,6 +140,12 @@ def test_actions_are_put_on_the_clock_of_the_pictures() -> None:
         on_clock_of(clocked(far), times([1.5, 2.5], [1.4, 2.4]), far, "/cmd")
 
 
+def test_a_stamp_that_is_not_set_overlaps_with_nothing() -> None:
+    far = times([1.0, 2.0, 3.0], [700.0, None, 702.0])
+    with pytest.raises(Unusable, match="from the times of the log"):
+        on_clock_of(clocked(far, "stamp"), times([1.5, 2.5], [1.4, 2.4]), far, "/cmd")
+
+
 def test_times_that_no_int64_holds_do_not_upset_the_others() -> None:
     near = times([1.0, 2.0, 3.0], [0.9, 1.9, 2.9])
     near.log[2] = NOT_SET
@@ -151,7 +159,7 @@ def test_a_clock_that_was_set_back_is_told() -> None:
     """Its pictures cannot be told from those that were written late, and would be mixed."""
     log = [*(each / 10 for each in range(10, 40)), *(each / 10 for each in range(25, 60))]
     given = times(log, log)
-    assert clocked(given).doubt.startswith("its messages lie in the file up to 1.4 s out of the")
+    assert "its messages lie in the file up to 1.4 s out of the" in clocked(given).doubt
     assert clocked(given, "log").doubt == ""
     late = [1.0, 1.2, 1.1, 1.3]
     assert clocked(times(late, late)).doubt == ""

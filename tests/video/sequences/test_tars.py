@@ -80,6 +80,20 @@ def test_a_hard_link_is_the_picture_that_it_leads_to(tmp_path: Path) -> None:
     assert stream.report.salvaged == ""
 
 
+def test_a_hard_link_may_lead_to_another_folder(tmp_path: Path) -> None:
+    """As where a split is a folder of links into that of all; one leads to nothing in the tar."""
+    path = write_frames_tar(tmp_path / "a.tar", range(10), "all/frame_{}.jpg")
+    with tarfile.open(path, "a") as tar:
+        for number in range(10):
+            member = tarfile.TarInfo(f"train/frame_{number}.jpg")
+            member.type = tarfile.LNKTYPE
+            member.linkname = f"all/frame_{number}.jpg" if number != 7 else "all/none.jpg"
+            tar.addfile(member)
+    stream = opened(path, SequencePlace.of("tar", "train/frame_*.jpg", fps=10.0))
+    assert numbers_of(stream) == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    assert stream.report.decode_errors == 1
+
+
 def test_of_pictures_with_one_name_the_last_counts(tmp_path: Path) -> None:
     """As where a tar was brought up to date by tar --append, and as it would be unpacked."""
     path = write_frames_tar(tmp_path / "a.tar", range(100, 112), "frame_{}.jpg")

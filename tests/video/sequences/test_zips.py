@@ -87,6 +87,15 @@ def test_a_damaged_member_costs_itself(tmp_path: Path) -> None:
     assert "its checksum is wrong" in stream.report.salvaged
 
 
+def test_members_that_lay_before_the_file_begins_cost_themselves(tmp_path: Path) -> None:
+    """As of a zip whose first bytes were lost."""
+    path = write_zip(tmp_path / "a.zip", range(10))
+    path.write_bytes(path.read_bytes()[700:])
+    stream = opened(path)
+    assert numbers_of(stream) == list(range(1, 10))
+    assert stream.report.decode_errors == 1
+
+
 def test_what_cannot_be_unpacked_is_said(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", range(10), zipfile.ZIP_BZIP2)
     with pytest.raises(DecodeError, match="packed in a way that is not read"):

@@ -61,7 +61,7 @@ def found_in(look: Any) -> tuple[list[Found], Reason | None]:
     """
     try:
         return [_found(each) for each in look["episodes"]], _reason(look["wrong"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no look into a shard: {error!r}") from None
 
 

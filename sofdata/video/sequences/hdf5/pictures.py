@@ -131,7 +131,7 @@ def stored_bytes(dataset: Any, row: int | None) -> bytes:
     # As an array: a value of bytes alone is without those at its end that are zero.
     value = dataset[...] if row is None else dataset[row : row + 1]
     whole = value.reshape(-1)[0] if value.dtype == object else value  # of variable length
-    return _unfilled(np.asarray(whole).tobytes())
+    return _unfilled(whole if isinstance(whole, bytes) else np.asarray(whole).tobytes())
 
 
 def as_picture(stored: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:

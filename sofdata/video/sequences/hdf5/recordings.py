@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sofdata.video.probe import Unusable
 from sofdata.video.sequences.hdf5.fields import (
@@ -153,17 +154,20 @@ def _env(chain: list[Any]) -> str:
 
 
 def _ends(root: Any, path: str) -> int:
-    ends: set[int] = set()
+    """Rows before the last at which an episode ends; a flag that stays set ends one."""
+    ends: NDArray[np.bool_] | None = None
     for name in ENDS:
         numbers = _numbers(root, path, name)
         if numbers is None or not prod(numbers.shape) == numbers.shape[0] <= MOST_ROWS:
             continue
         try:
             with translated(name):
-                ends.update(np.flatnonzero(numeric(root, f"{path}/{name}")[...][:-1].ravel()))
+                told = numeric(root, f"{path}/{name}")[...].ravel() != 0
         except Unusable:
             continue
-    return len(ends)
+        if ends is None or len(ends) == len(told):
+            ends = told if ends is None else ends | told
+    return 0 if ends is None else int((ends[:-1] & ~ends[1:]).sum())
 
 
 def _actions(root: Any, path: str) -> Numbers | None:
