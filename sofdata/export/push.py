@@ -147,11 +147,11 @@ def _check_folders(out: Tree, files: Iterable[str]) -> None:
     entries = {rel[: at.start()] for rel in files for at in re.finditer("/", rel)} | {*files}
     number = Counter(entry.rpartition("/")[0] for entry in entries)
     for folder, count in sorted(number.items()):
-        if count > FOLDER_ENTRIES:
+        if count >= FOLDER_ENTRIES:
             raise ConfigError(
                 f"{out.name} has {count:,} files in {folder or 'one folder'}, and the Hub takes "
-                f"{FOLDER_ENTRIES:,}. Push a part of the dataset (sofdata select), or ingest it "
-                "into fewer, larger shards (units.max_videos, units.max_source_mib)"
+                f"fewer than {FOLDER_ENTRIES:,}. Push a part of the dataset (sofdata select), or "
+                "ingest it into fewer, larger shards (units.max_videos, units.max_source_mib)"
             )
 
 

@@ -195,7 +195,9 @@ def test_a_folder_of_more_files_than_the_hub_takes_is_refused(
 ) -> None:
     monkeypatch.setattr(pushing, "FOLDER_ENTRIES", 5)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with pytest.raises(ConfigError, match=r"6 files in data/chunk-000, and the Hub takes 5"):
+    with pytest.raises(
+        ConfigError, match=r"6 files in data/chunk-000, and the Hub takes fewer than 5"
+    ):
         plan_push(Tree(str(out)), "me/windows", public=False)
 
 
