@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sofdata.scenes import write_ssv2_corpus
+from sofdata.system.priority import own_priority
 from tests import s3 as s3_server
 from tests.helpers import ingest
 from tests.quick import is_quick, is_quick_module
@@ -76,6 +77,13 @@ def signals() -> Iterator[None]:
     for number, handler in before.items():
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@pytest.fixture(autouse=True)
+def priority() -> Iterator[None]:
+    """Leave this thread scheduled as it was: encoders of AV1 that tests open make it real-time."""
+    with own_priority():
+        yield
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sofdata.system.priority import own_priority
+
 _CODECS: dict[str, tuple[str, dict[str, str]]] = {
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "34", "b": "0"}),
     "vp8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "2M"}),
@@ -81,7 +83,9 @@ class Film:
         picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
         picture.pts = self.frames if pts_s is None else round(pts_s / self._base)
         picture.time_base = self._base
-        self._out.mux(self._stream.encode(picture))
+        with own_priority():  # the first frame opens the encoder
+            packets = self._stream.encode(picture)
+        self._out.mux(packets)
         self.frames += 1
 
     def close(self) -> None:
