@@ -134,11 +134,13 @@ def test_it_may_read_and_predict_the_frame_after_every_step() -> None:
     config = LapaConfig.parse({**small, "reads": "frames", "conditions": "frames"})
     model = LatentActions(config, FlowShape(3, 16, 2.0))
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    for step in range(160):
+    fading = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, 200)
+    for step in range(200):  # at a constant rate what is explained swings, otherwise on each CPU
         loss, _ = model.loss(moving_on(32, step), step)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        fading.step()
     held_out = moving_on(64, 1000)
     evaluation = LapaEvaluation(model)
     evaluation.add(held_out)
