@@ -246,6 +246,9 @@ def flip(root: Path, name: str, at: int = 20_000) -> None:
 
 
 P = f"{FOLDER}-"
+# What wrong bytes do to the unpacking depends on the bytes: it fails where they lie or after them, it comes to
+# another checksum, or it takes the end of the data for its middle.
+DAMAGED = rf"(cannot be unpacked .*{P}0[{{}}] or the|checksum is wrong|or a part before its end is damaged)"
 
 
 @pytest.mark.parametrize(
@@ -255,10 +258,10 @@ P = f"{FOLDER}-"
         (lambda root: (root / f"{P}00").unlink(), rf"part {P}00 .* is missing"),
         (lambda root: (root / f"{P}04").unlink(), rf"continues after {P}03: that part is cut off"),
         (lambda root: cut(root, f"{P}04"), rf"continues after {P}04"),
-        (lambda root: cut(root, f"{P}01"), rf"(cannot be unpacked .*{P}0[12]|checksum is wrong)"),
+        (lambda root: cut(root, f"{P}01"), DAMAGED.format("1234")),
         (lambda root: swap(root, f"{P}00", f"{P}01"), rf"{P}00 begins like no tar and no gzip"),
-        (lambda root: swap(root, f"{P}02", f"{P}03"), r"(cannot be unpacked|checksum is wrong)"),
-        (lambda root: flip(root, f"{P}03"), r"(cannot be unpacked .*03|checksum is wrong)"),
+        (lambda root: swap(root, f"{P}02", f"{P}03"), DAMAGED.format("234")),
+        (lambda root: flip(root, f"{P}03"), DAMAGED.format("34")),
         (lambda root: (root / f"{P}00").write_bytes(b""), rf"{P}0[01] begins like no tar"),
     ],
 )

@@ -265,31 +265,35 @@ class _Pass:
             data = _read(self._joined, PIECE)
             if not data:
                 break
+            last = at + len(data) - 1
             while data:
                 try:
                     unpack.decompress(data)
                 except zlib.error as error:
-                    raise ConfigError(self._broken(at, str(error))) from None
+                    raise ConfigError(self._broken(at, last, str(error))) from None
                 data = unpack.unused_data.lstrip(b"\0")
                 if data:
                     unpack = zlib.decompressobj(31)
         if not unpack.eof:
             raise ConfigError(
                 f"{self._name} continues after {self._joined.part_at(len(self._joined))}: that "
-                "part is cut off, or parts after it are missing. Fetch them, and this one again"
+                "part is cut off, parts after it are missing, or a part before its end is damaged. "
+                "Compare the parts' sizes and checksums, and fetch again what differs"
             )
 
-    def _broken(self, at: int, error: str) -> str:
-        part = self._joined.part_at(at)
+    def _broken(self, at: int, last: int, error: str) -> str:
+        """What to say of bytes `at` to `last`, in which unpacking failed."""
         if "check" in error:
             return (
                 f"{self._name} is not what was packed: its checksum is wrong, though all of it can "
                 "be unpacked. A part is damaged; compare their checksums, or fetch them again"
             )
+        first, part = self._joined.part_at(at), self._joined.part_at(last)
+        where = f"in {part}" if first == part else f"at the end of {first} or in {part}"
         return (
-            f"{self._name} cannot be unpacked from about byte {at} on, which lies in {part} "
-            f"({error.rpartition(': ')[2]}). It or the part before it is damaged, cut off or out "
-            "of place: fetch both again"
+            f"{self._name} cannot be unpacked from about byte {at} on, which lies {where} "
+            f"({error.rpartition(': ')[2]}). {part} or the part before it is damaged, cut off or "
+            "out of place: fetch both again"
         )
 
 
