@@ -10,7 +10,7 @@ from sofdata.bench.study.arms import Arm, Source
 from sofdata.bench.study.config import BenchConfig
 from sofdata.models.action.config import DecoderConfig
 from sofdata.models.skill.eyes import EyesConfig
-from sofdata.train.config import DecoderStage, SkillStage
+from sofdata.train.config import DecoderStage, OptimConfig, SkillStage
 
 KINDS: dict[Source, str] = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
 
@@ -41,9 +41,11 @@ def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage 
 
 def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     """Settings of the arm's action decoder and of its training."""
-    steps = config.compute_updates if arm.name == "bc+compute" else config.decoder.optim.steps
+    optim = config.decoder.optim
+    if arm.name == "bc+compute":  # so many, however few windows it has
+        optim = optim.model_copy(update={"steps": config.compute_updates, "epochs": None})
     if not arm.skills:
-        return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", steps)
+        return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", optim)
     model = config.decoder.model
     # Tracks and LAPA's codes are read as they are; of codes, frames can be decoded as well.
     decodes = arm.latent == "frames" and config.lapa.model.conditions == "frames"
@@ -57,24 +59,24 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
         changes["state"] = False  # what it names has none
     if arm.clones and arm.latent == "flow" and reads_flow and config.naming.condition == "motion":
         changes |= {"condition": "motion", "context": config.naming.context}
-    return _stage(config, changes, steps)
+    return _stage(config, changes, optim)
 
 
 def clone_stage(config: BenchConfig) -> DecoderStage:
     """Settings of the policy of an arm that clones: as bc, with `clone_updates` and the image
     encoder of decoders that are conditioned on skills."""
-    stage = _cloning(config, config.skill_encoder, config.clone_updates)
+    optim = config.decoder.optim.model_copy(update={"steps": config.clone_updates})
+    stage = _cloning(config, config.skill_encoder, optim)
     blind = stage.model.model_copy(update={"state": False})  # videos have none
     return stage.model_copy(update={"model": blind})
 
 
-def _cloning(config: BenchConfig, encoder: str, steps: int) -> DecoderStage:
+def _cloning(config: BenchConfig, encoder: str, optim: OptimConfig) -> DecoderStage:
     task = config.decoder.model.task or "words"
     changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}
-    return _stage(config, changes, steps)
+    return _stage(config, changes, optim)
 
 
-def _stage(config: BenchConfig, changes: dict[str, Any], steps: int) -> DecoderStage:
+def _stage(config: BenchConfig, changes: dict[str, Any], optim: OptimConfig) -> DecoderStage:
     built = DecoderConfig.parse(config.decoder.model.model_dump() | changes)
-    optim = config.decoder.optim.model_copy(update={"steps": steps})
     return config.decoder.model_copy(update={"model": built, "optim": optim})

@@ -53,7 +53,7 @@ from sofdata.train.config import MachineConfig
 from sofdata.train.loop import CHECKPOINTS, Fitting, TrainingProgress, fit
 from sofdata.train.protocol import Batches, EvaluationOf
 from sofdata.train.ranks import Ranks
-from sofdata.train.stage import EVALUATIONS
+from sofdata.train.stage import EVALUATIONS, same_bits
 
 FORMAT = 1  # increased when a stage changes what it does, so that older ones are not reused
 DONE = "done.json"
@@ -402,7 +402,7 @@ class Trainer:
         seed = training.seed or budget.seed
         machine = MachineConfig(seed=seed, device="cpu", threads=1)
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        same_bits(True)
         clock = _Clock(folder / "cpu.json", self.follow)
         torch.manual_seed(seed)
         model = training.build()

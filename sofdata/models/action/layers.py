@@ -249,7 +249,7 @@ def step_features(width: int) -> nn.Sequential:
     sizes = (2, width // 4, width // 2, width // 2)
     return nn.Sequential(
         *(_Halving(a, b) for a, b in itertools.pairwise(sizes)),
-        nn.AdaptiveAvgPool2d(_GRID),
+        _Grid(),
         nn.Flatten(),  # rather than a mean over the grid, which would lose where things move
         nn.Linear(sizes[-1] * _GRID * _GRID, width),
     )
@@ -260,6 +260,15 @@ def at_actions(steps: Tensor, actions: int) -> Tensor:
     channels = steps.transpose(1, 2)  # [B, W, L]
     read = functional.interpolate(channels, actions, mode="linear", align_corners=False)
     return read.transpose(1, 2)  # [B, W, N] -> [B, N, W]
+
+
+class _Grid(nn.Module):
+    """Means over the cells of a 4 x 4 grid; maps that are one already stay, which costs nothing."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if tuple(maps.shape[-2:]) == (_GRID, _GRID):
+            return maps
+        return functional.adaptive_avg_pool2d(maps, _GRID)
 
 
 class _Halving(nn.Module):
