@@ -5,7 +5,8 @@
     python benchmarks/study/cost.py standard --set 'arms=[bc, bc-50]' --set 'more_arms=[]'
 
 CPU seconds an update of each kind of stage, and an episode of each arm, are means over measured
-cells of the preset's suite; what was never measured there is named and left out. Prints Markdown.
+cells of the preset's suite; what was never measured there is named and left out. Where
+`decoder.optim.epochs` bounds updates, a demonstration has `--windows` windows. Prints Markdown.
 Collecting and ingesting are not in it.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,10 +33,11 @@ from sofdata.bench.study.wanted import Cell, wanted_cells
 ROOT = Path(__file__).parents[2]
 Stage = tuple[str, str, int]  # kind, what tells it apart, updates
 KINDS = {"flow": "skill", "frames": "lapa", "tracks": "tracks"}
+WINDOWS = 36  # of a demonstration of Meta-World, in the mean
 
 
-def stages_of(cell: Cell, config: BenchConfig) -> Iterator[Stage]:
-    """The stages that a cell needs; equal ones are trained once."""
+def stages_of(cell: Cell, config: BenchConfig, each: int = WINDOWS) -> Iterator[Stage]:
+    """The stages that a cell needs; equal ones are trained once. each: windows a demonstration."""
     arm = ARMS[cell.arm]
     labels = f"{cell.demos}/{cell.labels_name}"
     below = f"{arm.latent}/{cell.videos or labels}"
@@ -45,7 +48,10 @@ def stages_of(cell: Cell, config: BenchConfig) -> Iterator[Stage]:
             yield "planner", below, config.planner.optim.steps
     stage = decoder_stage(arm, config)
     of = f"{below if arm.latent else ''}/{labels}/{arm.shuffled}/{stage.model.model_dump_json()}"
-    yield "decoder", of, stage.optim.steps
+    tasks = len(tasks_of(find_suite(config.suite), config.tasks)) - len(cell.held_out)
+    batches = math.ceil(tasks * cell.demos * each / stage.data.batch_size)
+    optim = stage.optim.bounded(batches) if cell.demos else stage.optim  # play has many windows
+    yield "decoder", of, optim.steps
     if arm.clones:
         yield "clone", of, clone_stage(config).optim.steps
 
@@ -67,12 +73,14 @@ def _named(kind: str, arm: Arm | None) -> str:
     return "decoder of bc" if kind == "decoder" and arm and not arm.skills else kind
 
 
-def rows_of(config: BenchConfig, each_s: dict[str, float]) -> Iterator[tuple[str, int, float]]:
+def rows_of(
+    config: BenchConfig, each_s: dict[str, float], each: int = WINDOWS
+) -> Iterator[tuple[str, int, float]]:
     """What is done, how often, and CPU seconds of all of it (nan where it was never measured)."""
     tasks = tasks_of(find_suite(config.suite), config.tasks)
     cells = wanted_cells(config, "test", folds_of(config, [task.name for task in tasks]))
     cells = [cell for cell in cells if cell.seed == config.seeds[0]]
-    stages = {stage: ARMS[cell.arm] for cell in cells for stage in stages_of(cell, config)}
+    stages = {stage: ARMS[cell.arm] for cell in cells for stage in stages_of(cell, config, each)}
     counted = defaultdict[str, list[int]](list)
     for (kind, _, updates), arm in stages.items():
         counted[_named(kind, arm)].append(updates)
@@ -89,11 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("preset")
     parser.add_argument("places", nargs="*", default=[str(ROOT / "benchmarks" / "results")])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--windows", type=int, default=WINDOWS, help="of a demonstration")
     given = parser.parse_args(arguments)
     config = load_bench_config(given.preset, given.set)
     found = read_results(result_files(given.places))
     each_s = measured([one for one in found if one["cell"]["suite"] == config.suite])
-    rows = list(rows_of(config, each_s))
+    rows = list(rows_of(config, each_s, given.windows))
     head = " ".join([given.preset, *given.set])
     print(f"| {head}, one training seed | number | CPU min |\n|---|---|---|")
     for name, number, spent_s in rows:
