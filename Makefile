@@ -22,7 +22,7 @@ test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 \
 		--durations 20 --durations-min 10
 
-# Some of every package, in under a minute: which those are is decided in tests/quick.py.
+# Some of every package, in a minute or two: which those are is decided in tests/quick.py.
 quick: $(VENV)/.test
 	$(BIN)/python -m pytest -m quick
 

@@ -1,7 +1,7 @@
-"""Which tests are quick: `make quick` runs those alone, in less than a minute on one idle core.
+"""Which tests are quick: `make quick` runs those alone, in a minute or two on one core.
 
-A test is quick if it starts no process and no server, ingests nothing, trains nothing, and needs
-nothing that takes a session to make. That is read off what its module and the helpers below
+A test is quick if it starts no process and no server, decodes no film, ingests nothing, trains
+nothing, runs no script of benchmarks/, and needs nothing that takes a session to make. That is read off what its module and the helpers below
 tests/ import, and off its fixtures, so that nobody keeps a list: a new test is sorted by itself.
 """
 
@@ -17,14 +17,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module that imports one of these, or something in it, is not quick.
 SLOW_IMPORTS = (
     "http.server",
+    "importlib.util",
     "multiprocessing",
     "ray",
     "socket",
     "sofdata.ingest.run",
+    "sofdata.ingest.unit",
     "sofdata.scenes",
     "sofdata.train.loop",
     "sofdata.train.run",
     "sofdata.video.isolate",
+    "sofdata.video.reader",
     "subprocess",
     "tests.helpers.can_draw",
     "tests.helpers.ingest",
@@ -36,6 +39,7 @@ TRAINS = "optim"  # as in torch.optim
 CHEAP = ("request", "state", "tmp_path_factory")
 
 
+@cache
 def is_quick_module(path: Path) -> bool:
     """Whether the tests of a module may be quick, by what it imports."""
     found = imported_with_helpers(path)
