@@ -232,8 +232,8 @@ class Control:
         """The next action, float32 [A], in the units of the demonstrations.
 
         image: uint8 [H,W,3], what the camera sees now; may be None where `looks` is False. state:
-            the robot's own, as for `Policy.act`; at the same steps. second: what the second camera
-            sees, likewise.
+            the robot's own, as for `Policy.act`; at the same steps.
+        second: what the second camera sees, as for `Policy.act`; at the same steps.
 
         Raises `ConfigError` where a look is due and there is no image, or several.
         """
@@ -253,8 +253,7 @@ class Control:
             raise ConfigError(f"step {self.steps} is a look: give the camera's image")
         policy, seed = self._policy, self._seed + self.steps
         self.plan = policy.plan(image, self._task, mpc=self._mpc, seed=seed)
-        beside = {} if second is None else {"second": second}
-        found = policy.act(image, self.plan, self._task, state, **beside)
+        found = policy.act(image, self.plan, self._task, state, second)
         values = found.values.cpu().numpy()
         if len(values) != 1:
             raise ConfigError(f"a control loop has one image at a time, got {len(values)}")

@@ -16,7 +16,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +187,11 @@ def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
 def _write_arrays(path: Path, made: Performance) -> None:
     file: BinaryIO
     with open(path, "wb") as file:
-        arrays = {"frames": made.frames, "actions": made.actions, "states": made.states}
+        arrays: dict[str, Any] = {
+            "frames": made.frames,
+            "actions": made.actions,
+            "states": made.states,
+        }
         if made.second is not None:
             arrays["second"] = made.second
         np.savez_compressed(file, **arrays)

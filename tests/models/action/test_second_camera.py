@@ -105,13 +105,20 @@ def test_what_only_the_second_camera_shows_can_be_learned(encoder: str) -> None:
     assert (guessed == blank.actions[..., 2]).float().mean() < 0.8
 
 
-def test_its_shifts_are_drawn_apart_from_those_of_the_first() -> None:
+def test_its_shifts_are_drawn_apart_from_those_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain = pushes(8)
     batch = with_second(plain, plain.first)  # the same picture in both
     decoder = decoder_for(batch, condition="none", encoder="frozen").train()
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
     observe = decoder.observe
-    decoder.observe = lambda image, second=None: given.append((image, second)) or observe(image, second)  # type: ignore[assignment,method-assign,func-returns-value]  # fmt: skip
+
+    def noted(image: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        given.append((image, second))
+        return observe(image, second)
+
+    monkeypatch.setattr(decoder, "observe", noted)
     for step in (0, 0, 1):
         decoder.loss(batch, step)
     (one, two), again, later = given
