@@ -84,7 +84,7 @@ def test_settings_without_a_camera_are_what_they_were_before_there_was_this_key(
     assert IngestConfig().digest() == plain
     config = load_config(None, ["sequences.fps=10"])
     assert config.digest() == with_fps
-    assert stored_config(config.content()) == config
+    assert stored_config(config.content()).sequences == config.sequences
     chosen = load_config(None, ["sequences.camera=a"])
     assert chosen.content()["sequences"]["camera"] == "a"
     assert stored_config(chosen.content()).sequences.camera == "a"
