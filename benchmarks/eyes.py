@@ -64,6 +64,7 @@ def batch(px: int, history: int) -> SeenBatch:
         earlier=images[:, :-1],
         state=torch.zeros(BATCH, 0),
         weights=torch.ones(BATCH, ACTIONS),
+        second=torch.zeros(BATCH, 0, 3, px, px, dtype=torch.uint8),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from sofdata.config.earlier import Earlier
 from sofdata.config.section import Section
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -82,7 +83,8 @@ class ManifestConfig(Section):
 
 
 class SequenceConfig(Section):
-    """Pictures that are in no video file, where they do not say themselves when they were taken."""
+    """Pictures that are in no video file, where they do not say themselves when they were taken;
+    and which camera's pictures are read, where there are several."""
 
     fps: float | None = Field(
         None,
@@ -129,6 +131,12 @@ class SequenceConfig(Section):
         None,
         description="The topic of MCAP files and bags that holds the actions, such as /cmd_vel, "
         "for `--with-actions`; nothing else in a recording says which it is.",
+    )
+    camera: Annotated[str | None, Earlier(None)] = Field(
+        None,
+        description="The one camera of a LeRobot dataset that is read, by the name of its feature, "
+        "such as observation.images.top; what is kept of the others is counted as ignored. Null: "
+        "every camera of an episode is a video.",
     )
 
     @property

@@ -250,6 +250,8 @@ class IngestConfig(Section):
         if not self.quality.columns:
             left_out.add("quality")
         content = self.model_dump(mode="json", exclude=left_out)
+        if "sequences" in content:
+            content["sequences"] = earlier.identity(self.sequences)
         content["flow"] = self.flow.content()
         if self.video.max_pixels == VideoConfig().max_pixels:
             del content["video"]["max_pixels"]

@@ -110,16 +110,27 @@ class Policy:
         plan: Plan,
         task: str | Sequence[str] = "",
         state: NDArray[np.floating[Any]] | Tensor | None = None,
+        second: Image | None = None,
     ) -> Actions:
         """The chunk of actions that carries out the first skill of a plan.
 
         task: as for `plan`; ignored by a decoder that was trained without decoder.model.task.
         state: [S] or [B,S], the robot's own as the demonstrations have it; needed by a decoder that
             was trained with decoder.model.state, ignored by others.
+        second: what the second camera shows, in the same form as `image`; needed by a decoder that
+            was trained with decoder.model.second_camera.
+
+        Raises `ConfigError` where the decoder reads a state or a second image and is given none, or
+        is given a second image that it does not read.
         """
         batch = self._batch(image)
         texts = [task] * len(batch) if isinstance(task, str) else list(task)
-        return self.decoder.act(batch, plan.first, texts, self._states(state))
+        beside = None if second is None else self._batch(second)
+        if beside is not None and len(beside) != len(batch):
+            raise ConfigError(
+                f"{len(batch)} images need as many of the second camera, got {len(beside)}"
+            )
+        return self.decoder.act(batch, plan.first, texts, self._states(state), beside)
 
     def control(
         self,
@@ -216,26 +227,34 @@ class Control:
         self,
         image: Image | None = None,
         state: NDArray[np.floating[Any]] | Tensor | None = None,
+        second: Image | None = None,
     ) -> NDArray[np.float32]:
         """The next action, float32 [A], in the units of the demonstrations.
 
         image: uint8 [H,W,3], what the camera sees now; may be None where `looks` is False. state:
             the robot's own, as for `Policy.act`; at the same steps.
+        second: what the second camera sees, as for `Policy.act`; at the same steps.
 
         Raises `ConfigError` where a look is due and there is no image, or several.
         """
         if self.looks:
-            self._look(image, state)
+            self._look(image, state, second)
         found = self._chunks.action(self.steps, self._votes)
         self.steps += 1
         return found
 
-    def _look(self, image: Image | None, state: NDArray[np.floating[Any]] | Tensor | None) -> None:
+    def _look(
+        self,
+        image: Image | None,
+        state: NDArray[np.floating[Any]] | Tensor | None,
+        second: Image | None,
+    ) -> None:
         if image is None:
             raise ConfigError(f"step {self.steps} is a look: give the camera's image")
         policy, seed = self._policy, self._seed + self.steps
         self.plan = policy.plan(image, self._task, mpc=self._mpc, seed=seed)
-        values = policy.act(image, self.plan, self._task, state).values.cpu().numpy()
+        found = policy.act(image, self.plan, self._task, state, second)
+        values = found.values.cpu().numpy()
         if len(values) != 1:
             raise ConfigError(f"a control loop has one image at a time, got {len(values)}")
         if not self._keeps:

@@ -176,6 +176,11 @@ class TrainConfig(Section):
                 f"decoder.model.history is {self.decoder.model.history}: 'sofdata train' reads "
                 "windows one by one, without those before them; leave it at 0"
             )
+        if self.decoder.model.second_camera:
+            raise ValueError(
+                "decoder.model.second_camera is true: 'sofdata train' reads windows of one camera, "
+                "and a second one's images can be had in the benchmark alone; set it to false"
+            )
         return self
 
 

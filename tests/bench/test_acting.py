@@ -20,7 +20,7 @@ class Decoder:
 
     switch: int | None = None
 
-    def observe(self, images: Tensor) -> Tensor:
+    def observe(self, images: Tensor, second: Tensor | None = None) -> Tensor:
         return torch.zeros(len(images), 1, 1)
 
     def told(self, texts: list[str], state: Tensor | None) -> None:
@@ -37,7 +37,14 @@ class Decoder:
     def finish(self, output: Tensor) -> Actions:
         return Actions(output)
 
-    def act(self, images: Tensor, skill: Skill, texts: list[str], state: Tensor | None) -> Actions:
+    def act(
+        self,
+        images: Tensor,
+        skill: Skill,
+        texts: list[str],
+        state: Tensor | None,
+        second: Tensor | None,
+    ) -> Actions:
         return Actions(skill.codes)
 
 

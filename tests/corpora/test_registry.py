@@ -25,7 +25,7 @@ def test_what_is_said_of_pictures_of_other_kinds_is_refused(
     tmp_path: Path, corpus: SequenceCorpus
 ) -> None:
     values: dict[str, Any] = {"fps": 5.0, "times": "t", "unit": "ms", "range": "0..1"}
-    values |= {"clock": "log", "actions": "/a"}
+    values |= {"clock": "log", "actions": "/a", "camera": "observation.images.top"}
     own = {name: values[name] for name in corpus.settings}
     find_corpus(Tree(str(tmp_path)), corpus.name, sequences=SequenceConfig(**own, turn="flip"))
     for name in values.keys() - {*corpus.settings}:

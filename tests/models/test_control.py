@@ -26,7 +26,9 @@ class Counting(Policy):
         self.seeds.append(seed)
         return task
 
-    def act(self, image: Any, plan: Any, task: Any = "", state: Any = None) -> Actions:
+    def act(
+        self, image: Any, plan: Any, task: Any = "", state: Any = None, second: Any = None
+    ) -> Actions:
         look = len(self.seeds)
         size = image.shape[0] if image.ndim == 4 else 1
         values = torch.full((size, 4, 2), float(look))

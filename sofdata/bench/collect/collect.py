@@ -1,7 +1,8 @@
 """`sofdata bench collect`: scripted experts act; their episodes become videos and demonstrations.
 
     OUT/SUITE/videos/       action-free MP4s laid out as Something-Something V2; label: the task
-    OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0
+    OUT/SUITE/demos/        other episodes with actions, a LeRobot dataset v3.0; with
+                            `second_camera` of two cameras
     OUT/SUITE/collect.json  settings, seeds, layouts, how often experts succeed; written last
 
 With `play_minutes`, undirected play in place of both, beside what is there:
@@ -37,7 +38,16 @@ from sofdata.bench.collect.episodes import (
 )
 from sofdata.bench.envs.base import Env, Suite, Task, Variant
 from sofdata.bench.envs.play import TEXT as PLAY_TEXT
-from sofdata.bench.envs.registry import SIMULATORS, find_suite, playing, tasks_of, varied
+from sofdata.bench.envs.registry import (
+    FIRST_CAMERA,
+    SIMULATORS,
+    camera_feature,
+    find_suite,
+    playing,
+    second_camera,
+    tasks_of,
+    varied,
+)
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.bench.records import read_record
 from sofdata.config.section import differing_keys
@@ -54,11 +64,11 @@ from sofdata.system.processes import end_with_parent, end_workers
 from sofdata.system.versions import __version__, installed
 
 RECORD, PLAY_RECORD = "collect.json", "play.json"
-CAMERA = "observation.images.front"
+CAMERA = camera_feature(FIRST_CAMERA)
 WORK = "work"
 _FORMAT = 1
 _ATTEMPT_FORMAT = 2  # of the files of single attempts
-_OF_ATTEMPTS = ("suite", "size", "hold_steps", "play_s", "look", "retreat")
+_OF_ATTEMPTS = ("suite", "size", "hold_steps", "play_s", "look", "retreat", "second_camera")
 _BATCH = 6  # attempts that a process makes between two reports of progress
 
 CollectListener = Callable[["CollectProgress"], None]
@@ -87,6 +97,7 @@ class AttemptBatch:
     play_steps: int
     variant: Variant
     work: str
+    second_camera: bool
 
 
 def collect(
@@ -101,13 +112,15 @@ def collect(
     workers: processes; default: one for each core. choice: as of `only_driver`.
 
     Raises `ConfigError` where packages or libraries are missing, where other settings were
-    collected before, for a variant or play that the suite does not have, for an expert that
-    succeeds too rarely, for a folder that is not on this machine, and if another command collects
-    into it.
+    collected before, for a variant, play or second camera that the suite does not have, for an
+    expert that succeeds too rarely, for a folder that is not on this machine, and if another
+    command collects into it.
     """
     suite = varied(find_suite(config.suite), config.variant)
     if config.play_minutes:
         playing(suite)
+    if config.second_camera:
+        second_camera(suite)
     root = Path(local_folder(out, "the folder to collect into")) / suite.name
     tasks = tasks_of(suite, config.tasks)
     record = _collected(root, config)
@@ -135,10 +148,10 @@ def _collect(
     cpu_s = sum(one.cpu_s for attempts in made.values() for one in attempts)
     assembling = time.process_time()
     if config.play_minutes:
-        _assemble_demos(root, suite, tasks, made, work, "play")
+        _assemble_demos(root, suite, config, tasks, made, work, "play")
     else:
         _assemble_videos(root, tasks, made, work)
-        _assemble_demos(root, suite, tasks, made, work, "demos")
+        _assemble_demos(root, suite, config, tasks, made, work, "demos")
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     record = _record(suite, config, tasks, made) | measured
@@ -245,6 +258,7 @@ def _wave(
                 max(1, round(config.play_s * fps)),
                 config.variant,
                 str(work),
+                config.second_camera,
             )
             for start in range(0, len(seeds), _BATCH)
         ]
@@ -308,6 +322,7 @@ def _do(batch: AttemptBatch) -> list[Attempt]:
             hold_steps=batch.hold_steps,
             play_steps=batch.play_steps,
             work=Path(batch.work),
+            second_camera=batch.second_camera,
         )
         for seed in batch.seeds
     ]
@@ -335,7 +350,13 @@ def _assemble_videos(root: Path, tasks: tuple[Task, ...], made: Attempts, work: 
 
 
 def _assemble_demos(
-    root: Path, suite: Suite, tasks: tuple[Task, ...], made: Attempts, work: Path, part: Part
+    root: Path,
+    suite: Suite,
+    config: CollectConfig,
+    tasks: tuple[Task, ...],
+    made: Attempts,
+    work: Path,
+    part: Part,
 ) -> None:
     """Write the demonstrations, or the play, task by task. Play has no task's text."""
     from sofdata.corpora.lerobot.writer import Episode, LeRobotWriter
@@ -354,10 +375,16 @@ def _assemble_demos(
         for task in tasks:
             text = PLAY_TEXT if part == "play" else task.text
             for seed in _kept_seeds(made[part, task.name]):
-                path = work / part / task.name / f"{seed}.npz"
-                frames, actions, states = read_demonstration(path)
-                writer.add(Episode({CAMERA: frames}, actions, text, states))
+                found: Any = read_demonstration(work / part / task.name / f"{seed}.npz")
+                names = ("frames", "second") if config.second_camera else ("frames",)
+                films = zip(_cameras(suite, config), (found[name] for name in names), strict=True)
+                writer.add(Episode(dict(films), found["actions"], text, found["states"]))
         writer.finish()
+
+
+def _cameras(suite: Suite, config: CollectConfig) -> list[str]:
+    """What the dataset calls the cameras, the first one first."""
+    return [CAMERA, *([camera_feature(second_camera(suite))] if config.second_camera else [])]
 
 
 class _Folder:
@@ -393,6 +420,7 @@ def _record(
         "config": content,
         "config_sha256": json_digest(content),
         "texts": {task.name: task.text for task in tasks},
+        **({"cameras": _cameras(suite, config)} if config.second_camera else {}),
         **{part: {task.name: _summary(made[part, task.name]) for task in tasks} for part in parts},
         "versions": {"sofdata": __version__, **installed("av", *SIMULATORS)},
         "episode_cpu_s": {

@@ -55,6 +55,12 @@ class CollectConfig(Section):
         "turns at random, or (none) straight up.",
     )
 
+    second_camera: Annotated[bool, Earlier(False)] = Field(
+        False,
+        description="Demonstrations, and play, also hold what the suite's second camera shows, "
+        "for policies that read it (decoder.model.second_camera); videos never do.",
+    )
+
     @property
     def variant(self) -> Variant:
         """Of the suite."""
@@ -67,8 +73,8 @@ class CollectConfig(Section):
     def content(self) -> dict[str, Any]:
         """As in the record of a collection: what decides its bytes.
 
-        Of play, that is other keys. `look` and `retreat` are left out where they are as before
-        there were such keys (see `sofdata.config.earlier`).
+        Of play, that is other keys. `look`, `retreat` and `second_camera` are left out where they
+        are as before there were such keys (see `sofdata.config.earlier`).
         """
         left_out = {"play_minutes", "play_s"}
         if self.play_minutes:

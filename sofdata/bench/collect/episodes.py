@@ -2,7 +2,8 @@
 
     WORK/PART/TASK/SEED.json       written last: success, steps, hash of the layout
     WORK/videos/TASK/SEED.mp4      if it succeeded; frames and nothing else
-    WORK/demos/TASK/SEED.npz       if it succeeded: frames, actions, states
+    WORK/demos/TASK/SEED.npz       if it succeeded: frames, actions, states; and, where a second
+                                   camera is wanted, its frames
     WORK/play/TASK/SEED.npz        the same of an episode of play, which cannot fail
 
 An attempt depends on its suite, task, seed and settings alone, not on what its process did before.
@@ -15,12 +16,12 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sofdata.bench.envs.base import Env, Expert, Suite, Task
+from sofdata.bench.envs.base import Env, Expert, Suite, Task, second_image_of
 from sofdata.bench.envs.registry import playing
 from sofdata.storage import atomic
 
@@ -46,32 +47,40 @@ class Attempt:
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
     """An episode of an expert: frames uint8 [T,S,S,3]; actions float32 [T,A] and the robot's states
-    float32 [T,S], row t of both at frame t; and whether the task succeeded within its steps."""
+    float32 [T,S], row t of both at frame t; and whether the task succeeded within its steps.
+
+    second: as frames, what a second camera saw at the same times; None where it was not drawn.
+    """
 
     frames: NDArray[np.uint8]
     actions: NDArray[np.float32]
     states: NDArray[np.float32]
     layout: NDArray[np.float64]
     success: bool
+    second: NDArray[np.uint8] | None = None
 
 
-def perform(suite: Suite, env: Env, task: Task, seed: int, hold_steps: int) -> Performance:
+def perform(
+    suite: Suite, env: Env, task: Task, seed: int, hold_steps: int, second_camera: bool = False
+) -> Performance:
     """Let the expert do the task, and `hold_steps` further steps once it has succeeded."""
     expert = suite.expert(task, np.random.default_rng([seed, _MANNER]))
-    steps = _Steps(env, expert, seed)
+    steps = _Steps(env, expert, seed, second_camera)
     done = 0  # steps since the task has succeeded, that one included
     while done <= hold_steps and (done or len(steps) < task.max_steps):
         done += steps.take() or done > 0
     return steps.performance(done > 0)
 
 
-def play(suite: Suite, env: Env, task: Task, seed: int, number: int) -> Performance:
+def play(
+    suite: Suite, env: Env, task: Task, seed: int, number: int, second_camera: bool = False
+) -> Performance:
     """Let the robot play in the scene of a task, for so many steps, whatever succeeds by chance.
 
     Raises `ConfigError` for a suite in which nothing plays.
     """
     player = playing(suite).player(task, np.random.default_rng([seed, _MANNER]))
-    steps = _Steps(env, player, seed)
+    steps = _Steps(env, player, seed, second_camera)
     while len(steps) < number:
         steps.take()
     return steps.performance(success=True)
@@ -80,7 +89,7 @@ def play(suite: Suite, env: Env, task: Task, seed: int, number: int) -> Performa
 class _Steps:
     """What is seen and done, step by step, in an episode that begins with the seed."""
 
-    def __init__(self, env: Env, expert: Expert, seed: int) -> None:
+    def __init__(self, env: Env, expert: Expert, seed: int, second_camera: bool) -> None:
         self._env, self._expert = env, expert
         env.reset(seed)
         expert.reset()
@@ -88,6 +97,7 @@ class _Steps:
         self._frames = list[NDArray[np.uint8]]()
         self._actions = list[NDArray[np.float32]]()
         self._states = list[NDArray[np.float32]]()
+        self._second: list[NDArray[np.uint8]] | None = [] if second_camera else None
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -95,6 +105,8 @@ class _Steps:
     def take(self) -> bool:
         """One more; whether the task has succeeded with it."""
         self._frames.append(self._env.image())
+        if self._second is not None:
+            self._second.append(second_image_of(self._env))
         self._states.append(self._env.state())
         self._actions.append(self._expert.act(self._env))
         return self._env.step(self._actions[-1])
@@ -102,7 +114,8 @@ class _Steps:
     def performance(self, success: bool) -> Performance:
         frames, actions, states = self._frames, self._actions, self._states
         stacked = np.stack(frames), np.stack(actions), np.stack(states)
-        return Performance(*stacked, self._layout, success)
+        second = None if self._second is None else np.stack(self._second)
+        return Performance(*stacked, self._layout, success, second)
 
 
 def layout_hash(layout: NDArray[np.float64]) -> str:
@@ -120,8 +133,9 @@ def attempt(
     hold_steps: int,
     play_steps: int,
     work: Path,
+    second_camera: bool = False,
 ) -> Attempt:
-    """Make an attempt, unless its record exists."""
+    """Make an attempt, unless its record exists. Videos are of the first camera alone."""
     folder = work / part / task.name
     done = read_attempt(folder, seed)
     if done:
@@ -129,9 +143,10 @@ def attempt(
     folder.mkdir(parents=True, exist_ok=True)
     began = time.process_time()
     if part == "play":
-        made = play(suite, env, task, seed, play_steps)
+        made = play(suite, env, task, seed, play_steps, second_camera)
     else:
-        made = perform(suite, env, task, seed, hold_steps)
+        both = second_camera and part != "videos"
+        made = perform(suite, env, task, seed, hold_steps, both)
     if made.success and part == "videos":
         with atomic.replacing(folder / f"{seed}.mp4") as partial:
             _write_video(partial, made.frames, suite.fps)
@@ -157,12 +172,10 @@ def read_attempt(folder: Path, seed: int) -> Attempt | None:
         return None
 
 
-def read_demonstration(
-    path: Path,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Frames, actions and states of a demonstration."""
+def read_demonstration(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a demonstration: frames, actions, states; and `second`, if there is one."""
     with np.load(path, allow_pickle=False) as arrays:
-        return arrays["frames"], arrays["actions"], arrays["states"]
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
@@ -174,5 +187,11 @@ def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
 def _write_arrays(path: Path, made: Performance) -> None:
     file: BinaryIO
     with open(path, "wb") as file:
-        frames, actions, states = made.frames, made.actions, made.states
-        np.savez_compressed(file, frames=frames, actions=actions, states=states)
+        arrays: dict[str, Any] = {
+            "frames": made.frames,
+            "actions": made.actions,
+            "states": made.states,
+        }
+        if made.second is not None:
+            arrays["second"] = made.second
+        np.savez_compressed(file, **arrays)

@@ -65,7 +65,8 @@ class Env(Protocol):
     def state(self) -> NDArray[np.float32]:
         """Proprioception, [S]: hand and gripper, and nothing of the scene.
 
-        No policy of the benchmark reads it; demonstrations carry it for policies of others.
+        Demonstrations carry it, for policies of others and for those of the benchmark that read it
+        (`decoder.model.state`).
         """
 
     def layout(self) -> NDArray[np.float64]:
@@ -73,6 +74,28 @@ class Env(Protocol):
 
     def close(self) -> None:
         """Release the simulator and its renderer."""
+
+
+class TwoCameraEnv(Env, Protocol):
+    """An environment of a suite that has a second camera."""
+
+    def second_image(self) -> NDArray[np.uint8]:
+        """The second camera's image, as `image`: what `image` gives is the same with it and
+        without."""
+
+
+def second_image_of(env: Env) -> NDArray[np.uint8]:
+    """What the second camera shows, uint8 [S,S,3].
+
+    Raises `ConfigError` for an environment whose suite names a second camera that it cannot draw.
+    """
+    if not hasattr(env, "second_image"):
+        raise ConfigError(
+            f"{type(env).__name__} of the task {env.task.name} has no method `second_image`, and "
+            "its suite names a second camera (sofdata.bench.envs.base.TwoCameraEnv)"
+        )
+    image: NDArray[np.uint8] = env.second_image()
+    return image
 
 
 class Expert(Protocol):
@@ -100,7 +123,8 @@ class Suite(Protocol):
     """Tasks of one kind of simulator. examples/own_environment.py shows one.
 
     fps: nominal frames/s of videos; one frame a control step. action_names, state_names: of each
-        dimension. Two methods are optional, `varied` and `player`: see `CanVary` and `CanPlay`.
+        dimension. Two methods are optional, `varied` and `player`: see `CanVary` and `CanPlay`; so
+        is a second camera: see `HasSecondCamera`.
     """
 
     name: str
@@ -143,3 +167,13 @@ class CanPlay(Protocol):
 
     def player(self, task: Task, rng: np.random.Generator) -> Expert:
         """What moves the robot about in the simulator of a task; what it does comes from `rng`."""
+
+
+class HasSecondCamera(Protocol):
+    """A suite whose environments are seen by a second camera: see `TwoCameraEnv`.
+
+    second_camera: its name, of letters, digits, - and _: demonstrations hold what it shows as
+        `observation.images.NAME`. The first is named front.
+    """
+
+    second_camera: str

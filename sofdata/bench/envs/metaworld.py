@@ -52,6 +52,8 @@ MORE_TEXTS = {
 }
 MAX_STEPS = 150
 CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "elevation": -30.0}
+# From the other side, a little lower and nearer: what the hand hides of a thing shows here.
+SECOND_CAMERA = {**CAMERA, "distance": 1.0, "azimuth": 225.0, "elevation": -20.0}
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 _HIGHEST = 0.35  # m above the table, that play goes up to: higher, the hand leaves the picture
 STATE_NAMES = ("x", "y", "z", "gripper")
@@ -71,7 +73,9 @@ class MetaWorldEnv:
         self._env._partially_observable = False
         self._env._set_task_called = True
         self._env.__dict__.pop("sawyer_observation_space", None)  # was made without the goal
-        self._renderer = FastRenderer(self._env.model, size, CAMERA, look=look)
+        self._renderer = FastRenderer(
+            self._env.model, size, CAMERA, look=look, second=SECOND_CAMERA
+        )
         self.observation: NDArray[np.float64] = np.zeros(39)
 
     def reset(self, seed: int) -> None:
@@ -95,6 +99,10 @@ class MetaWorldEnv:
     def image(self) -> NDArray[np.uint8]:
         """See `Env`."""
         return self._renderer.draw(self._env.data)
+
+    def second_image(self) -> NDArray[np.uint8]:
+        """See `TwoCameraEnv`."""
+        return self._renderer.draw_second(self._env.data)
 
     def state(self) -> NDArray[np.float32]:
         """See `Env`. The first numbers of an observation are the hand's."""
@@ -221,6 +229,7 @@ class MetaWorldSuite:
     fps = 30.0
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "gripper")
     state_names: tuple[str, ...] = STATE_NAMES
+    second_camera = "side"
     tasks = tuple(
         Task(name, text, MAX_STEPS, standard=name in TEXTS)
         for name, text in (TEXTS | MORE_TEXTS).items()

@@ -20,6 +20,7 @@ from sofdata.scenes.pushing_scene import (
 )
 
 MAX_STEPS = 60
+HAND_PX = SIZE // 2  # side of what the second camera sees
 
 
 class PushingEnv:
@@ -40,15 +41,29 @@ class PushingEnv:
 
     def image(self) -> NDArray[np.uint8]:
         """See `Env`."""
-        image = self.scene.observe()
-        if self._look:
-            image = self._look.of_picture(image)
+        image = self._seen()
         if self._size == SIZE:
             return image
         from PIL import Image
 
         side = (self._size, self._size)
         return np.asarray(Image.fromarray(image).resize(side, Image.Resampling.BOX))
+
+    def second_image(self) -> NDArray[np.uint8]:
+        """See `TwoCameraEnv`. Around the gripper, `HAND_PX` a side and enlarged; at the border the
+        view stays inside the picture."""
+        from PIL import Image
+
+        low = np.clip(np.rint(self.scene.gripper) - HAND_PX // 2, 0, SIZE - HAND_PX)
+        left, top = (int(value) for value in low)
+        near = self._seen()[top : top + HAND_PX, left : left + HAND_PX]
+        side = (self._size, self._size)
+        return np.asarray(Image.fromarray(near).resize(side, Image.Resampling.BILINEAR))
+
+    def _seen(self) -> NDArray[np.uint8]:
+        """The picture, uint8 [SIZE,SIZE,3], in this suite's look."""
+        image = self.scene.observe()
+        return self._look.of_picture(image) if self._look else image
 
     def state(self) -> NDArray[np.float32]:
         """See `Env`."""
@@ -130,6 +145,7 @@ class PushingSuite:
     fps = float(FPS)
     action_names: tuple[str, ...] = ACTION_NAMES
     state_names: tuple[str, ...] = STATE_NAMES
+    second_camera = "hand"
     tasks: tuple[Task, ...] = tuple(
         Task(
             "carry"

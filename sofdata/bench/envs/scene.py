@@ -34,6 +34,8 @@ TASKS = (
 )
 ACTIONS = 5
 CAMERA = {"lookat": (0.40, -0.04, 0.07), "distance": 0.95, "azimuth": 180.0, "elevation": -45.0}
+# From beside the drawer, towards the window; a little lower and nearer.
+SECOND_CAMERA = {**CAMERA, "distance": 0.85, "azimuth": 100.0, "elevation": -35.0}
 NOISE = 0.1  # standard deviation of what is added to each number of the expert's actions, in -1..1
 OPEN_DRAWER = -0.16
 _DRAWER, _WINDOW = 0, 1  # the buttons that lock them
@@ -53,7 +55,9 @@ class SceneEnv:
         )
         self.info: dict[str, Any] = {}
         self.reset(0)
-        self._renderer = FastRenderer(self._env.model, size, CAMERA, look=look)
+        self._renderer = FastRenderer(
+            self._env.model, size, CAMERA, look=look, second=SECOND_CAMERA
+        )
 
     def reset(self, seed: int) -> None:
         """See `Env`."""
@@ -68,6 +72,10 @@ class SceneEnv:
     def image(self) -> NDArray[np.uint8]:
         """See `Env`."""
         return self._renderer.draw(self._env.data)
+
+    def second_image(self) -> NDArray[np.uint8]:
+        """See `TwoCameraEnv`."""
+        return self._renderer.draw_second(self._env.data)
 
     def state(self) -> NDArray[np.float32]:
         """See `Env`."""
@@ -334,6 +342,7 @@ class SceneSuite:
     fps = 30.0
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "dyaw", "gripper")
     state_names: tuple[str, ...] = ("x", "y", "z", "yaw", "gripper")
+    second_camera = "side"
     tasks: tuple[Task, ...] = TASKS
 
     def __init__(self, look: LookName = "default", retreat: Retreat = "random") -> None:

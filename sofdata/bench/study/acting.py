@@ -28,13 +28,18 @@ class ClonedActor:
 
     @torch.no_grad()
     def act(
-        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        seed: int,
+        state: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Acted:
         """See `Actor`."""
         no_skill = Skill(
             torch.zeros(len(images), 0, 1), torch.zeros(len(images), 0, dtype=torch.int64)
         )
-        return acted(self.decoder, self.decoder.act(images, no_skill, texts, state).values)
+        return acted(self.decoder, self.decoder.act(images, no_skill, texts, state, second).values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +52,12 @@ class PriorActor:
 
     @torch.no_grad()
     def act(
-        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        seed: int,
+        state: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Acted:
         """See `Actor`."""
         config, planner = self.config, self.planner
@@ -61,7 +71,7 @@ class PriorActor:
             generator,
             likelihood=config.combine == "likeliest",
         )
-        return self.choose(images, texts, codes, log_prob, state)
+        return self.choose(images, texts, codes, log_prob, state, second)
 
     def choose(
         self,
@@ -70,30 +80,36 @@ class PriorActor:
         codes: Tensor,
         log_prob: Tensor,
         state: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Acted:
         """Actions from S skills each: codes [B,S,n,D] with log-likelihoods [B,S]."""
         rows = torch.arange(len(images))
         if self.config.combine == "likeliest":
             best = log_prob.argmax(1)
             skill = Skill(codes[rows, best], torch.zeros(len(images), 0, dtype=torch.int64))
-            taken = self.decoder.act(images, skill, texts, state).values
+            taken = self.decoder.act(images, skill, texts, state, second).values
             return acted(self.decoder, taken, skill.codes)
-        chunks = self._decode(images, texts, codes, state)  # [B, S, N, A]
+        chunks = self._decode(images, texts, codes, state, second)  # [B, S, N, A]
         mean = chunks.mean(1)
         nearest = (chunks - mean[:, None]).square().sum((2, 3)).argmin(1)
         chosen = mean if self.config.combine == "mean" else chunks[rows, nearest]
         return acted(self.decoder, self.decoder.finish(chosen).values, codes[rows, nearest])
 
     def _decode(
-        self, images: Tensor, texts: Sequence[str], codes: Tensor, state: Tensor | None
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        codes: Tensor,
+        state: Tensor | None,
+        second: Tensor | None,
     ) -> Tensor:
         """Normalised actions of every skill, [B,S,N,A]."""
         decoder, number = self.decoder, codes.shape[1]
         flat = codes.flatten(0, 1)  # [B*S, n, D]
         if decoder.config.condition == "flow":
-            chunks: Tensor = decoder(images.repeat_interleave(number, 0), flat)
+            chunks: Tensor = decoder(images.repeat_interleave(number, 0), flat, second=second)
         else:
-            seen = decoder.observe(images).repeat_interleave(number, 0)
+            seen = decoder.observe(images, second).repeat_interleave(number, 0)
             task = decoder.told(texts, state)
             tasks = None if task is None else task.repeat_interleave(number, 0)
             skills = decoder.conditioning(images.repeat_interleave(number, 0), flat)
@@ -118,7 +134,12 @@ class SearchActor:
 
     @torch.no_grad()
     def act(
-        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        seed: int,
+        state: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Acted:
         """See `Actor`."""
         seen = self.planner.observe(images)
@@ -126,9 +147,9 @@ class SearchActor:
         if self.mpc.carries == "elites":
             found = self.planner.elites(images, texts, goal=goal, mpc=self.mpc, seed=seed)
             drawing = PriorActor(self.planner, self.decoder, self.acting)
-            return drawing.choose(images, texts, *found, state)
+            return drawing.choose(images, texts, *found, state, second)
         skill = self.planner.plan(images, texts, goal=goal, mpc=self.mpc, seed=seed).first
-        taken = self.decoder.act(images, skill, texts, state).values
+        taken = self.decoder.act(images, skill, texts, state, second).values
         return acted(self.decoder, taken, skill.codes)
 
     def _goal(self, seen: Tensor, text: str) -> Tensor:

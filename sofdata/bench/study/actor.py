@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from torch import Tensor
 
@@ -39,3 +39,39 @@ class StateActor(Actor, Protocol):
         self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
     ) -> Acted:
         """As `Actor.act`. state: float32 [B,S], at the present images."""
+
+
+class TwoCameraActor(Actor, Protocol):
+    """A policy that sees through a second camera as well; asked with decoder.model.second_camera
+    alone."""
+
+    def act(
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        seed: int,
+        state: Tensor | None = None,
+        second: Tensor | None = None,
+    ) -> Acted:
+        """As `StateActor.act`. second: uint8 [B,3,px,px], what the second camera shows at the
+        present images; the state is None unless it is read as well."""
+
+
+def asked(
+    actor: Actor,
+    images: Tensor,
+    texts: Sequence[str],
+    seed: int,
+    *,
+    state: Tensor | None,
+    second: Tensor | None,
+) -> Acted:
+    """What a policy does, which is given of state and second image what there is.
+
+    So a policy that is written for neither goes on as it is.
+    """
+    if second is not None:
+        return cast("TwoCameraActor", actor).act(images, texts, seed, state, second)
+    if state is not None:
+        return cast("StateActor", actor).act(images, texts, seed, state)
+    return actor.act(images, texts, seed)

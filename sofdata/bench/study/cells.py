@@ -14,7 +14,7 @@ import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -23,7 +23,7 @@ from sofdata.bench.envs.registry import SIMULATORS
 from sofdata.bench.envs.seeds import FIRST, seeds_for
 from sofdata.bench.records import CELL, read_record
 from sofdata.bench.study.acting import ClonedActor, PriorActor, SearchActor
-from sofdata.bench.study.actor import Actor, StateActor
+from sofdata.bench.study.actor import Actor, asked
 from sofdata.bench.study.arms import ARMS, Arm
 from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import BenchConfig
@@ -142,6 +142,7 @@ def _result(
             image_px=config.skill.model.image_px,
             history=config.decoder.model.history,
             state=reads_state(stages),
+            second=reads_second(stages),
         )
 
     found = tried(cell.tried(tasks))
@@ -263,11 +264,9 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
         assert isinstance(batch, ActionBatch)
         texts = [windows.texts[index] for index in batch.text_ids.tolist()]
         images = decoder.images(batch)
-        if reads_state(stages):
-            own = decoder.state_of(batch)
-            taken = cast("StateActor", actor).act(images, texts, number, own).actions
-        else:
-            taken = actor.act(images, texts, number).actions
+        state = decoder.state_of(batch) if reads_state(stages) else None
+        second = decoder.second_of(batch) if reads_second(stages) else None
+        taken = asked(actor, images, texts, number, state=state, second=second).actions
         steps = min(taken.shape[1], batch.actions.shape[1])
         gap = decoder.normalise(taken[:, :steps]) - decoder.normalise(batch.actions[:, :steps])
         real = batch.action_mask[:, :steps, None] & regressed
@@ -279,6 +278,11 @@ def chunk_error(actor: Actor, windows: MemoryWindows, stages: dict[str, TrainedS
 def reads_state(stages: dict[str, TrainedStage]) -> bool:
     """Whether what acts reads the robot's own state."""
     return "clone" not in stages and stages["decoder"].model.config.state
+
+
+def reads_second(stages: dict[str, TrainedStage]) -> bool:
+    """Whether what acts reads a second camera's image."""
+    return "clone" not in stages and stages["decoder"].model.config.second_camera
 
 
 def _draw(found: Rollouts, folder: Path, stages: dict[str, TrainedStage]) -> list[str]:

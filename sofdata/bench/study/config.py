@@ -340,6 +340,16 @@ class BenchConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_second_camera(self) -> Self:
+        windows = self.ingest.windows
+        if self.decoder.model.second_camera and (windows.cut != "fixed" or windows.trim):
+            raise ValueError(
+                "decoder.model.second_camera needs windows that begin at the same times whatever a "
+                "camera shows: set ingest.windows.cut=fixed and ingest.windows.trim=false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_folds(self) -> Self:
         if not isinstance(self.folds, tuple):
             return self

@@ -2,6 +2,10 @@
 
     COLLECTED/videos, COLLECTED/demos ─► sofdata ingest ─► OUT/data/HASH/videos, OUT/data/HASH/demos
 
+With decoder.model.second_camera the demonstrations are ingested twice, each time of one camera; of
+the second, OUT/data/HASH/demos-second, the first frames of windows are used alone (see
+`sofdata.bench.study.second`).
+
 With labels from play, COLLECTED/play stands in place of the demonstrations; with `videos_from`, the
 videos are those of another collection, with `video_datasets` those of datasets that exist already
 (see `sofdata.bench.study.datasets`). Ingest is the ordinary one; the videos' dataset holds no
@@ -21,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sofdata.bench.envs.registry import camera_feature, find_suite, second_camera
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.config import BenchConfig
 from sofdata.errors import ConfigError
@@ -37,6 +42,15 @@ MOST_HELD_OUT = 4  # demonstrations a task that held-out errors are measured on
 
 
 @dataclass(frozen=True, slots=True)
+class SecondCamera:
+    """folder: the dataset of its windows. cameras: the first and the second, as sources and
+    demonstrations name them."""
+
+    folder: str
+    cameras: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class BenchData:
     """Ingested data. digest: of its sources and settings.
 
@@ -44,6 +58,8 @@ class BenchData:
     files: by part, the file or episode that each source belongs to, where that is another name.
     cpu_s: CPU seconds of collecting and of ingesting, as far as they are known.
     play_s: the length of each episode of play. look: of the videos, "" for that of everything else.
+    second: where what a second camera shows of demonstrations, or of play, was ingested to; None
+        where it is not wanted.
     dataset, dataset_sha256: the name and content of the dataset that the videos are of, "" where
         they were collected. shared: digest of all but that dataset, "" where there is none.
     """
@@ -55,6 +71,7 @@ class BenchData:
     files: dict[DataPart, dict[str, str]] = field(default_factory=dict)
     play_s: dict[str, float] = field(default_factory=dict)
     look: str = ""
+    second: SecondCamera | None = None
     dataset: str = ""
     dataset_sha256: str = ""
     shared: str = ""
@@ -167,17 +184,26 @@ class _Collected:
             content["with_state"] = True
         return out / "data" / json_digest(content)[:16]
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """What its record says of cameras, the first one first; () where it says nothing."""
+        return tuple(self.record.get("cameras", ()))
+
 
 def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) -> BenchData:
     """Ingest a collection, unless that is done, and list its videos and demonstrations.
 
     Videos are left alone where no arm learns from them: they are no matter to any cell then.
 
-    Raises `ConfigError` where there is no collection, or one of another suite or at other frames/s.
+    Of demonstrations of several cameras, by their record, the first is learned from alone.
+
+    Raises `ConfigError` where there is no collection, or one of another suite or at other frames/s,
+    and where a second camera is wanted that was not collected.
     """
     settings = ingest_config(config, fps)
     parts = _parts(config, fps, collected)
-    folders, spent = dict[DataPart, str](), 0.0
+    both = _second_wanted(config, list(parts.values())[-1])
+    folders, second, spent = dict[DataPart, str](), None, 0.0
     for part, found in parts.items():
         if part == "videos" and not needs_videos(config):
             continue
@@ -186,9 +212,16 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
         base = found.base(settings, out, labels["with_state"])
         base.mkdir(parents=True, exist_ok=True)
         chosen = settings.model_copy(update=labels)
+        if part != "videos" and found.cameras:
+            chosen = _of_camera(chosen, found.cameras[0])
         with locked(base / f"{part}.lock"):
             spent += _ingest(found.folder, base / part, chosen)
         folders[part] = str(base / part)
+        if part != "videos" and both:
+            second = SecondCamera(f"{base / part}-second", both)
+            with locked(base / f"{part}-second.lock"):
+                of_it = _of_camera(_unsifted(chosen), both[1])
+                spent += _ingest(found.folder, Path(second.folder), of_it)
     sources, files = dict[DataPart, dict[str, tuple[str, ...]]](), dict[DataPart, dict[str, str]]()
     for part, folder in folders.items():
         sources[part], files[part] = sources_of(folder)
@@ -205,7 +238,45 @@ def prepare_data(config: BenchConfig, fps: float, collected: Path, out: Path) ->
         files,
         play_s=_lengths_s(folders["play"]) if "play" in folders else {},
         look=_look(parts),
+        second=second,
     )
+
+
+def _second_wanted(config: BenchConfig, labelled: _Collected) -> tuple[str, str] | None:
+    """The cameras of demonstrations, or of play, whose second one decoders read; None: none is.
+
+    Raises `ConfigError` where it was not collected, or is not the one that the suite draws.
+    """
+    if not config.decoder.model.second_camera:
+        return None
+    drawn, found = camera_feature(second_camera(find_suite(config.suite))), labelled.cameras
+    where = labelled.folder.parent
+    if len(found) != 2:
+        play = " --play MINUTES" * (config.labels == "play")
+        raise ConfigError(
+            f"decoder.model.second_camera is true, and the {labelled.folder.name} in {where} were "
+            "collected with one camera: collect again, into another folder, with 'sofdata bench "
+            f"collect{play} --set second_camera=true'"
+        )
+    if found[1] != drawn:
+        raise ConfigError(
+            f"the second camera of the {labelled.folder.name} in {where} is {found[1]}, and that "
+            f"of the suite {config.suite} is {drawn}: a policy would act by another view than it "
+            "learned from. Collect again, into another folder"
+        )
+    return found[0], found[1]
+
+
+def _of_camera(settings: IngestConfig, camera: str) -> IngestConfig:
+    sequences = settings.sequences.model_copy(update={"camera": camera})
+    return settings.model_copy(update={"sequences": sequences})
+
+
+def _unsifted(settings: IngestConfig) -> IngestConfig:
+    """Every window, whatever it shows: it is wanted for its first frame, at the time of another."""
+    all_of_them = {"shots": False, "gradual_s": 0.0, "static_px": 0.0, "min_texture": 0.0}
+    windows = settings.windows.model_copy(update=all_of_them)
+    return settings.model_copy(update={"windows": windows})
 
 
 def needs_videos(config: BenchConfig) -> bool:
@@ -248,6 +319,8 @@ def _digest(
         content["videos"] = _identity(parts["videos"].record)
     if config.decoder.model.state:
         content["with_state"] = True
+    if config.decoder.model.second_camera:
+        content["second_camera"] = True
     return json_digest(content)
 
 
@@ -285,6 +358,13 @@ def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path.parent} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
             "step of flow would span other frames. Collect again, into another folder"
+        )
+    cameras = record.get("cameras", [])
+    named = isinstance(cameras, list) and all(isinstance(each, str) for each in cameras)
+    if not named or len(set(cameras)) != len(cameras) or len(cameras) > 2:
+        raise ConfigError(
+            f"{path} says of cameras {cameras!r:.80}, where the names of one or two features of "
+            "the demonstrations belong, such as observation.images.front"
         )
     return record
 

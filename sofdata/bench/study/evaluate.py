@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sofdata.bench.envs.base import Env, Suite, Task
-from sofdata.bench.study.actor import Actor, StateActor
+from sofdata.bench.envs.base import Env, Suite, Task, second_image_of
+from sofdata.bench.study.actor import Actor, asked
 from sofdata.bench.study.config import EvaluationConfig
 from sofdata.bench.study.memory import small_frames
 from sofdata.models.action.ensemble import Ensemble
@@ -90,13 +89,15 @@ def evaluate(
     image_px: int = FRAME,
     history: int = 0,
     state: bool = False,
+    second: bool = False,
 ) -> Rollouts:
     """Try every task from every seed.
 
     noise_seed: of the policy's random draws. step_frames: control steps that a step of flow spans.
     image_px: side of the images that the policy is given. history: how many earlier ones it is
     given, each a step of flow before the next; those that are not drawn anyway are drawn for it.
-    state: whether it is given the robot's own state.
+    state: whether it is given the robot's own state. second: whether it is given the present image
+    of the second camera.
     """
     found = Rollouts()
     drawn = frozenset(seeds[: config.strips])
@@ -121,10 +122,9 @@ def evaluate(
         batch = _given(looks, image_px)
         texts = [run.task.text for run in active]
         drawn_by = _turn_seed(noise_seed, turn)
-        if state:
-            acted = cast("StateActor", actor).act(batch, texts, drawn_by, _states(active))
-        else:
-            acted = actor.act(batch, texts, drawn_by)
+        own = _states(active) if state else None
+        beside = _second(active, image_px) if second else None
+        acted = asked(actor, batch, texts, drawn_by, state=own, second=beside)
         for row, (run, chunk) in enumerate(zip(active, acted.actions.numpy(), strict=True)):
             run.keep(looks[row][-1], None if acted.codes is None else acted.codes[row])
             if outcome := run.execute(chunk, acted.votes):
@@ -142,6 +142,12 @@ def evaluate(
 def _states(runs: list[_Run]) -> torch.Tensor:
     """The robots' own states, float32 [B,S]."""
     return torch.from_numpy(np.stack([run.env.state() for run in runs]).astype(np.float32))
+
+
+def _second(runs: list[_Run], px: int) -> torch.Tensor:
+    """What the second cameras show now, uint8 [B,3,px,px]."""
+    images = torch.from_numpy(np.stack([second_image_of(run.env) for run in runs]))
+    return small_frames(images.permute(0, 3, 1, 2), px)
 
 
 def _given(looks: list[list[Image]], px: int) -> torch.Tensor:

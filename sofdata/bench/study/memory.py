@@ -57,6 +57,8 @@ class MemoryWindows:
     before: int64 [M,H], the rows whose first frames come before that of each window, the oldest
         first; None without a history.
     state: float32 [M,S], the robot's own at each window's first frame; None: not wanted.
+    second: uint8 [M,3,px,px], what a second camera shows at each window's first frame; None: not
+        wanted.
     weights: float32 [M,N], how much each action counts in a loss; None: all alike.
     between: int64 [M,L-1], where the frames between first and last lie (see `places_between`), if
         they are wanted.
@@ -70,6 +72,7 @@ class MemoryWindows:
     between: Tensor | None = None
     state: Tensor | None = None
     weights: Tensor | None = None
+    second: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.batch.keys)
@@ -92,9 +95,13 @@ class MemoryWindows:
 
     def _beside(self, chosen: Tensor, actions: int) -> dict[str, Tensor]:
         """What a `SeenBatch` of some windows has beside them; {} where there is nothing of it."""
-        if self.before is None and self.state is None and self.weights is None:
+        beside = (self.before, self.state, self.weights, self.second)
+        if all(each is None for each in beside):
             return {}
         size = len(chosen)
+        second = self.batch.first.new_zeros(size, 0, *self.batch.first.shape[1:])
+        if self.second is not None:
+            second = self.second[chosen][:, None]
         before = torch.zeros(size, 0, dtype=torch.int64)
         if self.before is not None:
             before = self.before[chosen]
@@ -102,6 +109,7 @@ class MemoryWindows:
             "earlier": self.batch.first[before],  # [B, H, 3, px, px]
             "state": torch.zeros(size, 0) if self.state is None else self.state[chosen],
             "weights": torch.ones(size, actions) if self.weights is None else self.weights[chosen],
+            "second": second,  # [B, V, 3, px, px]
         }
 
     def images(self, places: Sequence[int] | NDArray[np.int64]) -> Tensor:
@@ -182,7 +190,7 @@ class MemoryWindows:
 
     def joined(self, other: MemoryWindows) -> MemoryWindows:
         """These windows followed by those of `other`, of the same texts and sizes; without the
-        frames between, and without a state that not all have."""
+        frames between, and without a state or a second camera's images that not all have."""
         if self.texts != other.texts or type(self.batch) is not type(other.batch):
             raise ContractError("windows of other texts, or without actions, cannot be joined")
         before = self.before
@@ -192,15 +200,24 @@ class MemoryWindows:
         weights = None
         if self.weights is not None or other.weights is not None:
             weights = torch.cat([self._counts(), other._counts()])
-        state = None
-        if self.state is not None and other.state is not None:
-            state = torch.cat([self.state, other.state])
-        return replace(self, batch=batch, before=before, between=None, state=state, weights=weights)
+        return replace(
+            self,
+            batch=batch,
+            before=before,
+            between=None,
+            weights=weights,
+            state=_of_both(self.state, other.state),
+            second=_of_both(self.second, other.second),
+        )
 
     def _counts(self) -> Tensor:
         """`weights`, where there are none 1 for each action."""
         assert isinstance(self.batch, ActionBatch)
         return torch.ones(self.batch.action_mask.shape) if self.weights is None else self.weights
+
+
+def _of_both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return None if one is None or other is None else torch.cat([one, other])
 
 
 def read_windows(

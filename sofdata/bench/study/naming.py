@@ -113,6 +113,7 @@ def _named(windows: MemoryWindows, decoder: ActionDecoder, config: BenchConfig) 
     """Normalised actions [M,N,A] that one decoder names."""
     stride, context = config.ingest.windows.stride, decoder.config.context
     steps = windows.batch.mask.shape[1]
+    windows = replace(windows, second=None)  # what names actions reads no second camera
     line = timeline(windows, stride) if context or config.naming.overlap else None
     parts = []
     for begin in range(0, len(windows), _AT_ONCE):

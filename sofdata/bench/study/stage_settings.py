@@ -56,7 +56,7 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
         "task": (model.task or "words") if config.skill_task else None,
     }
     if arm.clones:
-        changes["state"] = False  # what it names has none
+        changes |= {"state": False, "second_camera": False}  # what it names has neither
     if arm.clones and arm.latent == "flow" and reads_flow and config.naming.condition == "motion":
         changes |= {"condition": "motion", "context": config.naming.context}
     return _stage(config, changes, optim)
@@ -67,7 +67,8 @@ def clone_stage(config: BenchConfig) -> DecoderStage:
     encoder of decoders that are conditioned on skills."""
     optim = config.decoder.optim.model_copy(update={"steps": config.clone_updates})
     stage = _cloning(config, config.skill_encoder, optim)
-    blind = stage.model.model_copy(update={"state": False})  # videos have none
+    # Videos have neither.
+    blind = stage.model.model_copy(update={"state": False, "second_camera": False})
     return stage.model_copy(update={"model": blind})
 
 

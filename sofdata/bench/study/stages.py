@@ -14,7 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from sofdata.bench.study.data import BenchData, DataPart
 from sofdata.bench.study.joint import JointLoader, JointSkill
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.naming import named_actions, with_context
+from sofdata.bench.study.second import with_second
 from sofdata.bench.study.split import agreed_split
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
 from sofdata.config.earlier import identity
@@ -136,6 +137,9 @@ class Trainer:
         frames = self.config.lapa.model.reads == "frames"
         windows = read_windows(self.data.folders[part], sources, image_px, frames)
         windows = windows.with_history(self.config.decoder.model.history)
+        if self.data.second is not None and part != "videos":
+            folder = self.data.folders[part]
+            windows = with_second(windows, folder, self.data.second, sources, image_px)
         return windows.untold() if part == "play" else windows.with_texts(self.texts)
 
     def demonstrations(self, budget: DataBudget) -> MemoryWindows:
@@ -346,8 +350,11 @@ class Trainer:
         return MemoryLoader(labelled, self.config.joint.batch_size, seed=seed)
 
     def _around(self, windows: MemoryWindows, model: Any) -> MemoryWindows:
-        """Windows with as much of what was seen around them as a model reads."""
-        context = model.config.context if isinstance(model, ActionDecoder) else 0
+        """Windows with as much of what was seen around them, and beside, as a model reads."""
+        decodes = isinstance(model, ActionDecoder)
+        if not (decodes and model.config.second_camera):
+            windows = replace(windows, second=None)
+        context = model.config.context if decodes else 0
         return with_context(windows, self.config.ingest.windows.stride, context)
 
     def _untrained(self, budget: DataBudget) -> TrainedStage:

@@ -24,8 +24,13 @@ class TrackActor:
 
     @torch.no_grad()
     def act(
-        self, images: Tensor, texts: Sequence[str], seed: int, state: Tensor | None = None
+        self,
+        images: Tensor,
+        texts: Sequence[str],
+        seed: int,
+        state: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Acted:
         """See `Actor`."""
         skill = self.tracks.predict(present(images), texts)
-        return acted(self.decoder, self.decoder.act(images, skill, texts, state).values)
+        return acted(self.decoder, self.decoder.act(images, skill, texts, state, second).values)

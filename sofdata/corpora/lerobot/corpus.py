@@ -36,6 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from sofdata.corpora.base import Ignored, Listing, count_ignored, counted, is_hidden, suffix
 from sofdata.corpora.config import SequenceConfig
@@ -49,7 +50,7 @@ from sofdata.corpora.lerobot.actions import (
     with_the_state,
 )
 from sofdata.corpora.lerobot.episodes import EpisodeInfo, View, read_episodes
-from sofdata.corpora.lerobot.info import INFO, Info, read_info
+from sofdata.corpora.lerobot.info import INFO, Info, of_camera, read_info
 from sofdata.corpora.lerobot.pictures import Pictures
 from sofdata.corpora.lerobot.tasks import THREADS, Tasks, texts_by_time
 from sofdata.corpora.readers import jsonfile
@@ -62,27 +63,35 @@ SPARE = "video of no episode"
 _TABLES = {".json", ".jsonl", ".parquet"}  # in meta/, and where the rows are
 
 
+@dataclass(frozen=True)
 class LeRobot:
-    """Every camera of every episode is a video; its text is the episode's tasks."""
+    """Every camera of every episode is a video; its text is the episode's tasks.
+
+    camera: the one that is read, by the name of its feature; None: all.
+    """
+
+    camera: str | None = None
 
     name = "lerobot"
     summary = "LeRobot datasets v2.0 to v3.0, videos and pictures: meta/info.json; --with-actions"
     example = "sofdata ingest lerobot_dataset DEST --with-actions"
-    settings = ()  # rows state their times; datasets that keep pictures may have them upside down
+    # Rows state their times; datasets that keep pictures may have them upside down.
+    settings = ("camera",)
 
     def configured(self, config: SequenceConfig) -> LeRobot:
-        """As it is: nothing has to be said of its times."""
-        return self
+        """With the camera that is chosen: nothing has to be said of its times."""
+        return replace(self, camera=config.camera)
 
     def detect(self, tree: Tree) -> str:
         return f"LeRobot: {INFO}" if tree.exists(INFO) else ""
 
     def listing(self, tree: Tree) -> Listing:
-        """Raises `ConfigError` for another version, no camera, or a table that is wrong."""
-        return _list(tree, read_info(tree), None)
+        """Raises `ConfigError` for another version, no camera or not the one that was chosen, or a
+        table that is wrong."""
+        return _list(tree, self._info(tree), None)
 
     def demonstrations(self, tree: Tree, with_state: bool = False) -> Listing:
-        info = read_info(tree)
+        info = self._info(tree)
         actions = find_actions(tree, info)
         if with_state:
             actions = with_the_state(tree, info, actions)
@@ -95,6 +104,9 @@ class LeRobot:
 
     def read_actions(self, tree: Tree, ref: ActionRef, spec: ActionSpec) -> ActionTrack:
         return read_track(tree, ref, spec)
+
+    def _info(self, tree: Tree) -> Info:
+        return of_camera(tree, read_info(tree), self.camera)
 
 
 def _list(tree: Tree, info: Info, actions: ActionLayout | None) -> Listing:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sofdata.corpora.lerobot.cameras import CAMERAS, find_cameras
 from sofdata.corpora.readers import jsonfile
+from sofdata.errors import ConfigError
 from sofdata.storage.tree import Tree
+from sofdata.system.nearest import did_you_mean
 
 INFO = "meta/info.json"
 V2, V3 = ("v2.0", "v2.1"), ("v3.0",)
 DEFAULT_CHUNK = 1000  # episodes a folder, where v2 does not say
+OTHER = "another camera's"  # kind of what is left out where one camera is chosen
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
 _LIKE_V3 = re.compile(r"v3\.\d{1,3}(\.\d{1,3})?")
 _FIELDS = {V2: {"episode_chunk", "episode_index"}, V3: {"chunk_index", "file_index"}}
@@ -26,7 +29,8 @@ class Info:
 
     version: one of those that are read, such as "v2.1". fps: frames and rows of data a second.
     cameras: the features that are videos or pictures. pictures: those that are pictures.
-    left_out: those that show something else than light, with their kind (see `find_cameras`).
+    left_out: those that show something else than light, with their kind (see `find_cameras`), and
+    those that were not chosen.
     chunk: episodes a folder, in v2.
     data_path, video_path: templates of the files' places, the second "" where there is no video;
     see `fill`.
@@ -83,6 +87,29 @@ def read_info(tree: Tree) -> Info:
         video_path=_template(tree, values, "video_path", {*fields, "video_key"}) if films else "",
         features=features,
         notes=(*read_as, *cameras.notes),
+    )
+
+
+def of_camera(tree: Tree, info: Info, camera: str | None) -> Info:
+    """The same with one of its cameras alone; None: with all of them.
+
+    Raises `ConfigError` that lists the cameras where there is none of that name.
+    """
+    if camera is None:
+        return info
+    if camera not in info.cameras:
+        raise ConfigError(
+            f"sequences.camera is '{camera}', and {tree.name} has no camera of that name to read"
+            f"{did_you_mean(camera, info.cameras) or '.'} There are {', '.join(info.cameras)}"
+        )
+    others = dict.fromkeys((name for name in info.cameras if name != camera), OTHER)
+    note = f"of {len(info.cameras)} cameras {camera} alone is read: sequences.camera"
+    return replace(
+        info,
+        cameras=(camera,),
+        pictures=info.pictures & {camera},
+        left_out={**info.left_out, **others},
+        notes=(*info.notes, note) if others else info.notes,
     )
 
 

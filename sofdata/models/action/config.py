@@ -85,6 +85,15 @@ class DecoderConfig(Section):
         "it. Not with conditions 'flow' and 'motion'. Default ours: cloned policies may follow "
         "their own state in place of what they see (causal confusion, arXiv 1905.11979).",
     )
+    second_camera: Annotated[bool, Earlier(False)] = Field(
+        False,
+        description="Whether a second camera's present image is read beside the first one's, by an "
+        "image encoder of its own ('tuned' or 'fresh' as `encoder` says; 'frozen': the skill "
+        "model's for both). In the benchmark alone, with demonstrations that were collected with "
+        "second_camera: a window holds the frames of one camera. Videos have one, so that policies "
+        "that are cloned from videos never read it. Not with conditions 'flow' and 'motion'. "
+        "Default ours.",
+    )
     width: Annotated[int, Field(ge=8)] = Field(
         128, description="Features of a token; a multiple of heads. Default ours."
     )
@@ -129,6 +138,10 @@ class DecoderConfig(Section):
             raise ValueError(f"context {self.context} is read with condition 'motion' alone")
         if self.state and self.condition in ("flow", "motion"):
             raise ValueError(f"condition '{self.condition}' reads no state of the robot: leave it")
+        if self.second_camera and self.condition in ("flow", "motion"):
+            raise ValueError(
+                f"condition '{self.condition}' reads no second camera: set second_camera=false"
+            )
         return self
 
     @model_validator(mode="after")

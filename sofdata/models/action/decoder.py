@@ -13,6 +13,7 @@ learned from video without actions. The paper publishes no architecture; this on
                        added to image and text ─► heads ─► N actions
     condition "none":  image and text as above ─► N queries ─► heads ─► N actions
 
+A second camera's image, if wanted, gives as many observation tokens more, by an encoder of its own.
 In place of the queries, or beside them, a network may read all tokens laid flat (`head`).
 
 About 0.6 M parameters at the default width, besides an image encoder that is tuned or fresh.
@@ -49,8 +50,19 @@ from sofdata.models.action.space import NO_STATE, ActionSpace, StateSpace, state
 from sofdata.models.common.gaussian import noise_of
 from sofdata.models.common.text import TextEncoder
 from sofdata.models.skill.conditioned import SkillConditioned, present
+from sofdata.models.skill.image_encoder import ImageEncoder
 from sofdata.models.skill.vae import SkillVAE
 from sofdata.types import Actions, Batch, Skill
+
+NO_SECOND = (
+    "decoder.model.second_camera reads a second camera's image, and none is given: in the "
+    "benchmark demonstrations have it with 'sofdata bench collect --set second_camera=true'; a "
+    "policy is given it as `second`"
+)
+UNREAD_SECOND = (
+    "a second camera's image is given, and this decoder was made without "
+    "decoder.model.second_camera and would not read it: leave it out"
+)
 
 
 class ActionDecoder(SkillConditioned):
@@ -75,6 +87,9 @@ class ActionDecoder(SkillConditioned):
         """
         only_flow = config.condition == "flow"
         super().__init__(skill, "frozen" if only_flow else config.encoder)
+        self.second_encoder: ImageEncoder | None = None
+        if config.second_camera and config.encoder != "frozen":
+            self.second_encoder = ImageEncoder(skill, fresh=config.encoder == "fresh")
         self.config = config
         self.space = space
         self.texts = texts
@@ -107,7 +122,7 @@ class ActionDecoder(SkillConditioned):
     def _reader(self, skill: tuple[int, int] | None) -> nn.Module:
         """What reads image and task, and a skill of so many tokens of such a width."""
         config, (places, channels) = self.config, self.skill.observation_shape
-        seen = ((1 + config.history) * places, channels)
+        seen = ((1 + config.history + config.second_camera) * places, channels)
         told = (self.text.width if self.text else 0) + (len(self.state) if self.state else 0)
         task = told or None
         if config.condition == "motion":
@@ -147,30 +162,61 @@ class ActionDecoder(SkillConditioned):
         task: Tensor | None = None,
         seen: Tensor | None = None,
         flow: Tensor | None = None,
+        second: Tensor | None = None,
+        second_offsets: Tensor | None = None,
     ) -> Tensor:
         """image uint8 [B,3,H,W] and codes [B,n,D] to normalised actions float32 [B,N,A] (Eq. 22).
 
         With a history, images are [B,1+H,3,H,W]: see `sofdata.models.action.seen`.
 
         offsets: int64 [B,2], the px that the view of each sample is moved by, or None.
+        second: uint8 [B,3,H,W], what a second camera shows at the same time, where the decoder was
+            made with config.second_camera. second_offsets: of its view, as `offsets`.
         seen: bool [B], False for a sample whose image is hidden, or None.
         task: float32 [B,E], as `told` gives it; ignored where the decoder is told nothing.
         flow: what the skill model decodes, [B,L,2,h,w], where it is known already; with condition
             "motion" what was seen, [B,L+2c,2,h,w]. Both over the dataset's 99th percentile.
+
+        Raises `ConfigError` where a second image is missing, or given and not read.
         """
+        self._check_second(second)
         conditioning = self.conditioning(image, codes, offsets, flow)
         if self.config.condition == "flow":
             actions: Tensor = self.heads(self.reader(conditioning)).float()
             return actions
         view = image if offsets is None else _shifted(image, offsets)
-        observation = self.observe(view)
+        if second is not None and second_offsets is not None:
+            second = _shifted(second, second_offsets)
+        observation = self.observe(view, second)
         if seen is not None:
             observation = observation * seen[:, None, None]
         return self.read(observation, conditioning, task)
 
-    def observe(self, image: Tensor) -> Tensor:
+    def observe(self, image: Tensor, second: Tensor | None = None) -> Tensor:
         """uint8 [B,3,H,W] to the observation [B,P,C]; with a history, [B,1+H,3,H,W] to
-        [B,(1+H)*P,C]. Raises `ContractError` for as many images as the decoder was not made for."""
+        [B,(1+H)*P,C]. A second camera's image uint8 [B,3,H,W] adds P tokens behind these
+        (Eq. 40).
+
+        Raises `ContractError` for as many images as the decoder was not made for, and `ConfigError`
+        where the second is missing, or given and not read.
+        """
+        self._check_second(second)
+        observation = self._of_first(image)
+        if second is None:
+            return observation
+        if second.ndim != 4 or len(second) != len(observation):
+            raise ContractError(
+                f"a second camera's images are [{len(observation)}, 3, H, W], got "
+                f"{list(second.shape)}"
+            )
+        if self.second_encoder is not None:
+            beside: Tensor = self.second_encoder(second)
+        else:
+            beside = super().observe(second)  # frozen: the skill model's own
+        return torch.cat([observation, beside], 1)
+
+    def _of_first(self, image: Tensor) -> Tensor:
+        """The tokens of the first camera's images."""
         number = 1 + self.config.history
         if number == 1:
             return super().observe(image)
@@ -181,6 +227,24 @@ class ActionDecoder(SkillConditioned):
             )
         observation = super().observe(image.flatten(0, 1))  # [B * (1 + H), P, C]
         return observation.unflatten(0, (-1, number)).flatten(1, 2)  # [B, (1 + H) * P, C]
+
+    def _check_second(self, second: Tensor | None) -> None:
+        if second is None and self.config.second_camera:
+            raise ConfigError(NO_SECOND)
+        if second is not None and not self.config.second_camera:
+            raise ConfigError(UNREAD_SECOND)
+
+    def second_of(self, batch: Batch) -> Tensor | None:
+        """What a second camera shows at each window's first frame, uint8 [B,3,H,W]; None where the
+        decoder reads none.
+
+        Raises `ConfigError` where the batch has none and it is read, or has it and it is not.
+        """
+        second = None
+        if isinstance(batch, SeenBatch) and batch.second.shape[1]:
+            second = batch.second[:, 0]
+        self._check_second(second)
+        return second
 
     def images(self, batch: Batch) -> Tensor:
         """What `forward` and `act` need of a batch: its first frames, and those before them."""
@@ -297,16 +361,33 @@ class ActionDecoder(SkillConditioned):
         it has one (Eq. 23); and its parts.
 
         Windows with more than N actions, which only data not measured can hold, are cut to N.
-        Raises `ConfigError` for a batch without actions, or with others than the decoder's.
+        Shifts of a second camera's image are drawn apart from those of the first: a shift stands
+        for a camera that was put up a little elsewhere, which of two cameras one may be and the
+        other not, and px of the two mean nothing to each other. One draw for both would let the
+        decoder go by how two views lie to each other to the px, which no shift ever changed.
+
+        Raises `ConfigError` for a batch without actions, or with others than the decoder's, and
+        without a second camera's images where they are read, or with them where they are not.
         """
         demonstrations = self.space.check(batch)
-        offsets = None
-        if self.training and self.config.shift_px:
-            offsets = draw_offsets(batch.keys, step, self.config.shift_px)
+        second = self.second_of(batch)
+        offsets = self._offsets(batch.keys, step)
+        second_offsets = None
+        if second is not None:
+            second_offsets = self._offsets([f"{key} second" for key in batch.keys], step)
         names, codes, task = self._given(batch, step)
         flow = self._known_flow(batch, codes, names)
         seen = self._seen(batch, step)
-        output = self(self.images(batch), codes, offsets=offsets, task=task, seen=seen, flow=flow)
+        output = self(
+            self.images(batch),
+            codes,
+            offsets=offsets,
+            task=task,
+            seen=seen,
+            flow=flow,
+            second=second,
+            second_offsets=second_offsets,
+        )
         number = min(output.shape[1], demonstrations.actions.shape[1])
         mask = demonstrations.action_mask[:, :number]
         parts = self._parts(output[:, :number], demonstrations.actions[:, :number])
@@ -317,6 +398,12 @@ class ActionDecoder(SkillConditioned):
         if "gripper_loss" in losses:
             total = total + self.config.gripper_weight * losses["gripper_loss"]
         return total, {name: value.detach() for name, value in losses.items()}
+
+    def _offsets(self, names: Sequence[str], step: int) -> Tensor | None:
+        """The px that views are moved by in this step of training; None: by none."""
+        if not self.training or not self.config.shift_px:
+            return None
+        return draw_offsets(names, step, self.config.shift_px)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # strings are not for a compiler
     def _given(self, batch: Batch, step: int) -> tuple[Sequence[str], Tensor, Tensor | None]:
@@ -374,6 +461,7 @@ class ActionDecoder(SkillConditioned):
         skill: Skill,
         texts: Sequence[str] | None = None,
         state: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Actions:
         """The chunk of actions that carries out a skill from here on.
 
@@ -381,11 +469,15 @@ class ActionDecoder(SkillConditioned):
         condition "none" ignores.
         texts: of the task, one each, where the decoder was trained with tasks.
         state: float32 [B,S], the robot's own, where the decoder was trained with it.
+        second: uint8 [B,3,H,W], the second camera's images, where the decoder was trained with it.
         Returns float32 [B,N,A] in the units of the demonstrations, clipped to their range and a
         margin, the gripper at one of its two values. The same on every call, and for a sample
         whatever the others of the batch.
+
+        Raises `ConfigError` where state or second image are missing, or the second is not read.
         """
-        return self.finish(self(image, skill.codes, task=self.told(texts, state)))
+        task = self.told(texts, state)
+        return self.finish(self(image, skill.codes, task=task, second=second))
 
     @torch.no_grad()
     def named(self, batch: Batch, images: Tensor | None = None) -> Tensor:
@@ -397,7 +489,8 @@ class ActionDecoder(SkillConditioned):
         images = self.images(batch) if images is None else images
         task = self.told(self.texts_of(batch), self.state_of(batch))
         codes = self.skill_of(batch).codes
-        output: Tensor = self(images, codes, task=task, flow=self._known_flow(batch, codes))
+        flow, second = self._known_flow(batch, codes), self.second_of(batch)
+        output: Tensor = self(images, codes, task=task, flow=flow, second=second)
         return output
 
     def finish(self, output: Tensor) -> Actions:

@@ -63,8 +63,8 @@ class ActionEvaluation:
             return decoder.finish(decoder.named(replace(batch, flow=batch.flow[wrong]))).values
         skill = decoder.skill_of(batch)
         swapped = Skill(skill.codes[wrong], skill.tokens[wrong])
-        told = decoder.texts_of(batch), decoder.state_of(batch)
-        return decoder.act(decoder.images(batch), swapped, *told).values
+        given = decoder.texts_of(batch), decoder.state_of(batch), decoder.second_of(batch)
+        return decoder.act(decoder.images(batch), swapped, *given).values
 
     def _count(self, name: str, values: Tensor, true: Tensor) -> None:
         """Add the errors of M answers and truths, [M,A] each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sofdata.bench.collect.episodes import perform, play
-from sofdata.bench.envs.base import Env, Suite, Variant
+from sofdata.bench.envs.base import Env, Suite, Variant, second_image_of
 from sofdata.bench.envs.pushing import PushingSuite
-from sofdata.bench.envs.registry import SUITES, find_suite, tasks_of, varied
+from sofdata.bench.envs.registry import SUITES, find_suite, second_camera, tasks_of, varied
 from sofdata.bench.envs.seeds import seeds_for
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw
@@ -71,6 +72,24 @@ def test_an_episode_follows_from_its_seed_whatever_came_before(suite: Suite, env
     for one, two, three in zip(once, again, fresh, strict=True):
         assert np.array_equal(one, two)
         assert np.array_equal(one, three)
+
+
+def test_a_second_camera_shows_the_same_from_elsewhere_and_leaves_the_first_as_it_is(
+    suite: Suite, env: Env
+) -> None:
+    assert re.fullmatch(r"[\w-]+", second_camera(suite))
+    _, _, first = played(suite, env, 5)
+    second = second_image_of(env)
+    assert second.shape == first.shape
+    assert second.dtype == np.uint8
+    assert second.std() > 10
+    assert np.abs(second.astype(int) - first).mean() > 10
+    assert np.array_equal(env.image(), first)
+    assert np.array_equal(second_image_of(env), second)
+    played(suite, env, 6)
+    assert not np.array_equal(second_image_of(env), second)
+    played(suite, env, 5)
+    assert np.array_equal(second_image_of(env), second)
 
 
 def test_another_seed_is_another_layout(suite: Suite, env: Env) -> None:

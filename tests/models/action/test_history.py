@@ -76,14 +76,19 @@ def test_what_only_an_earlier_frame_shows_can_be_learned() -> None:
     assert (gripper == blank.actions[..., 2]).float().mean() > 0.95
 
 
-def test_all_frames_of_a_sample_are_shifted_alike() -> None:
+def test_all_frames_of_a_sample_are_shifted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     same = pushes(4)
     batch = with_earlier(same, same.first[:, None].expand(-1, 2, -1, -1, -1))
     decoder = decoder_for(batch, condition="none", encoder="frozen")
     offsets = torch.tensor([[2, 0], [0, -2], [1, 1], [0, 0]])
     seen_by: list[torch.Tensor] = []
     observe = decoder.observe
-    decoder.observe = lambda image: seen_by.append(image) or observe(image)  # type: ignore[assignment,method-assign,func-returns-value]
+
+    def noted(image: torch.Tensor, second: torch.Tensor | None = None) -> torch.Tensor:
+        seen_by.append(image)
+        return observe(image, second)
+
+    monkeypatch.setattr(decoder, "observe", noted)
     decoder(batch.images, torch.zeros(4, 0, 1), offsets=offsets)
     (images,) = seen_by
     assert torch.equal(images[:, 0], images[:, 2])
