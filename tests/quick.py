@@ -1,8 +1,9 @@
 """Which tests are quick: `make quick` runs those alone, in a minute or two on one core.
 
 A test is quick if it starts no process and no server, decodes no film, ingests nothing, trains
-nothing, runs no script of benchmarks/, and needs nothing that takes a session to make. That is read off what its module and the helpers below
-tests/ import, and off its fixtures, so that nobody keeps a list: a new test is sorted by itself.
+nothing, runs no script of benchmarks/, and needs nothing that takes a session to make. That is read
+off what its module and the helpers below tests/ import, and off its fixtures, so that nobody keeps
+a list: a new test is sorted by itself.
 """
 
 from __future__ import annotations

@@ -246,9 +246,12 @@ def flip(root: Path, name: str, at: int = 20_000) -> None:
 
 
 P = f"{FOLDER}-"
-# What wrong bytes do to the unpacking depends on the bytes: it fails where they lie or after them, it comes to
-# another checksum, or it takes the end of the data for its middle.
-DAMAGED = rf"(cannot be unpacked .*{P}0[{{}}] or the|checksum is wrong|or a part before its end is damaged)"
+# What wrong bytes do to the unpacking depends on the bytes: it fails where they lie or after them,
+# it comes to another checksum, or it takes the end of the data for its middle.
+DAMAGED = (
+    rf"(cannot be unpacked .*{P}0[{{}}] or the|checksum is wrong"
+    r"|or a part before its end is damaged)"
+)
 
 
 @pytest.mark.parametrize(
