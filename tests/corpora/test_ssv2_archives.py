@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -276,6 +277,20 @@ def test_a_part_that_is_missing_damaged_or_out_of_place_is_named(
     with pytest.raises(ConfigError, match=message):
         listing(tmp_path / "s")
     assert not [path for path in cache.rglob("*") if path.is_dir() and path.parent != cache]
+
+
+def test_damage_that_looks_like_a_part_that_is_missing_is_told_as_both(tmp_path: Path) -> None:
+    """The last block of a gzip file of stored ones says that it is longer than what is left."""
+    stored = bytearray(gzip.compress(tar_of(small(tmp_path / "s")), 0, mtime=0))
+    at = 10  # where the first block begins
+    while not stored[at] & 1:
+        at += 5 + int.from_bytes(stored[at + 1 : at + 3], "little")
+    stored[at + 1 : at + 5] = b"\xff\xff\0\0"
+    assert len(stored) - at < 0xFFFF
+    write_parts(tmp_path / "s", split(bytes(stored), 5))
+    said = rf"continues after {P}04: that part is cut off, .* or a part before its end is damaged"
+    with pytest.raises(ConfigError, match=said):
+        listing(tmp_path / "s")
 
 
 def test_what_holds_no_whole_tar_is_said(tmp_path: Path) -> None:
