@@ -71,6 +71,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "skill_task=false",
     ),
     "motion, no image, context 2, finer flow": (*BLIND, "naming.context=2", *FINE),
+    # The hand's motion by a decoder that is not told the task, the gripper by one that is.
+    "flow+image, blind": ("naming.told=[-1]",),
+    "motion, context 2, blind": (*MOTION, "naming.context=2", "naming.told=[-1]"),
+    "motion, context 4, blind": (*MOTION, "naming.context=4", "naming.told=[-1]"),
     # The skill model trained jointly with the labels.
     "joint": ("joint.weight=1",),
     "joint, weight 0.1": ("joint.weight=0.1",),
@@ -124,13 +128,15 @@ def measure(config: BenchConfig, collected: Path, out: Path) -> dict[str, Any]:
         members = [trainer.decoder(drawn, budget, latent, planner)]
     else:
         members = trainer.members(arm, budget, latent)
-    decoders = [each.model for each in members]
+    named_by = latent is not None and not drawn
+    teller = trainer.teller(arm, budget, latent) if named_by else None
+    decoders, told = [each.model for each in members], None if teller is None else teller.model
     held_out = trainer.held_out(budget)
     assert held_out is not None
     return {
-        "each": naming_error(held_out, decoders, config),
-        "mean": naming_error(held_out, decoders, overlapping(config)),
-        "cpu_s": sum(each.cpu_s for each in members) + (latent.cpu_s if latent else 0.0),
+        "each": naming_error(held_out, decoders, config, told),
+        "mean": naming_error(held_out, decoders, overlapping(config), told),
+        "cpu_s": sum(each.cpu_s for each in (*members, latent, teller) if each is not None),
     }
 
 

@@ -33,7 +33,9 @@ OFF = (
     ),
     ("drawn.share=0.5", {"lapa", "sof-shuffled", "sof-novideo", "sof", "sof+mpc"}),
     ("naming.members=2", {"sof+clone", "lapa+clone"}),
+    ("naming.told=[-1]", {"sof+clone", "lapa+clone"}),
 )
+TELL = "skill_task=true"
 
 
 def with_settings(trainer: Trainer, *changes: str) -> Trainer:
@@ -44,7 +46,7 @@ def with_settings(trainer: Trainer, *changes: str) -> Trainer:
 def test_each_changes_the_cells_of_the_arms_that_it_is_about_and_is_off_by_default(
     change: str, arms: set[str]
 ) -> None:
-    before, after = tiny(), tiny(change)
+    before, after = tiny("skill_task=true"), tiny("skill_task=true", change)
     cells = {cell.arm: cell for cell in wanted_cells(before, "test")}
     changed = {
         arm
@@ -169,6 +171,45 @@ def test_members_that_name_actions_differ_and_a_clone_trusts_them_where_they_agr
     held_out = some.held_out(BUDGET)
     assert held_out is not None
     assert naming_error(held_out, models, some.config)["trusted"] > 0
+
+
+def test_what_a_decoder_is_told_names_the_gripper_and_one_that_is_not_the_rest(
+    trainer: Trainer,
+) -> None:
+    some = with_settings(trainer, TELL, "naming.told=[-1]", "naming.members=2")
+    stages = train_arm(ARMS["sof+clone"], BUDGET, some)
+    assert list(stages) == ["skill", "decoder", "decoder 2", "decoder 3", "clone"]
+    assert stages["decoder"].model.text is not None
+    blind = [stages[name].model for name in ("decoder 2", "decoder 3")]
+    assert [model.text for model in blind] == [None, None]
+    plain = train_arm(ARMS["sof+clone"], BUDGET, with_settings(trainer, TELL))
+    assert stages["decoder"].key == plain["decoder"].key
+    assert stages["clone"].key != plain["clone"].key
+
+    teller, videos = stages["decoder"].model, some._unlabelled(BUDGET)
+    batches = [
+        named_actions(videos, blind, some.config, teller).batch,
+        named_actions(videos, blind, tiny()).batch,
+        named_actions(videos, [teller], tiny()).batch,
+    ]
+    both, hand, gripper = (each.actions for each in batches if isinstance(each, ActionBatch))
+    assert torch.equal(both[..., :-1], hand[..., :-1])
+    assert torch.equal(both[..., -1], gripper[..., -1])
+    assert not torch.equal(hand[..., -1], gripper[..., -1])
+    held_out = some.held_out(BUDGET)
+    assert held_out is not None
+    errors = naming_error(held_out, blind, some.config, teller)
+    assert errors["error_0"] == naming_error(held_out, blind, tiny())["error_0"]
+
+
+def test_an_action_without_the_told_dimension_or_a_task_that_none_is_told_is_refused(
+    trainer: Trainer,
+) -> None:
+    some = with_settings(trainer, TELL, "naming.told=[9]")
+    with pytest.raises(ConfigError, match=r"dimension 9, but actions have \d: 0 to \d, or -\d to -1"):
+        train_arm(ARMS["sof+clone"], BUDGET, some)
+    with pytest.raises(ConfigError, match=r"skill_task=false none is: leave it out"):
+        tiny("naming.told=[-1]", "skill_task=false")
 
 
 def test_trust_halves_what_is_named_with_the_spread_that_it_says() -> None:

@@ -69,6 +69,8 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
             parts["overlap"] = True
         if config.naming.members > 1:
             parts["members"] = [config.naming.members, config.naming.trust]
+        if config.naming.told is not None:
+            parts["told"] = list(config.naming.told)
     if arm.prior:
         parts["planner"] = identity(config.planner, exclude={"run"})
         parts["planner"]["model"] = config.planner.model.content()
@@ -207,9 +209,10 @@ def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, Train
             stages["planner"] = trainer.planner(arm, budget, latent)
     stages["decoder"] = trainer.decoder(arm, budget, latent, stages.get("planner"))
     if arm.clones and latent is not None:
-        members = trainer.members(arm, budget, latent)
-        stages |= {f"decoder {place}": each for place, each in enumerate(members[1:], 2)}
-        stages["clone"] = trainer.clone(budget, latent, members)
+        members, teller = trainer.members(arm, budget, latent), trainer.teller(arm, budget, latent)
+        others = members[1:] if teller is None else members
+        stages |= {f"decoder {place}": each for place, each in enumerate(others, 2)}
+        stages["clone"] = trainer.clone(budget, latent, members, teller)
     return stages
 
 

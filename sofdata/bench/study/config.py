@@ -72,6 +72,14 @@ class NamingConfig(Section):
         "spread of 0.2 counts half.",
     )
 
+    told: Annotated[tuple[int, ...] | None, Earlier(None)] = Field(
+        None,
+        description="Dimensions of an action, from 0 or from the end, -1, that a decoder names "
+        "which is told the task; one that is not names the others, so that it reads them off "
+        "motion alone, and not off where the few demonstrations of a task went. null: one names "
+        "all. For all arms that clone; it needs skill_task=true.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.context and self.condition != "motion":
@@ -301,6 +309,11 @@ class BenchConfig(Section):
 
     @model_validator(mode="after")
     def _check_naming(self) -> Self:
+        if self.naming.told is not None and not self.skill_task:
+            raise ValueError(
+                "naming.told says what is named by a decoder that is told the task, and with "
+                "skill_task=false none is: leave it out"
+            )
         windows = self.ingest.windows
         placed = windows.cut == "fixed" and not windows.trim and not windows.shots
         if (self.naming.context or self.naming.overlap) and not placed:

@@ -6,7 +6,9 @@ Windows overlap where they begin less than a window apart, so that an action lie
 names it, and their mean errs less. So does the mean of several decoders trained from other seeds,
 and by how much these differ tells where they are to be trusted. Since a video is known beyond its
 windows, a decoder can also read what was seen around a window (condition "motion"), which no policy
-can. Equation numbers (Eq. n) are those of docs/models.md.
+can. Where a hand goes is seen, so that a decoder may name it that is not told the task; what a
+gripper does often is not, and another, which is told, names that (`naming.told`). Equation numbers
+(Eq. n) are those of docs/models.md.
 """
 
 from __future__ import annotations
@@ -85,22 +87,42 @@ def _wider(batch: Batch, flow: Tensor) -> Batch:
 
 @torch.no_grad()
 def named_actions(
-    windows: MemoryWindows, decoders: Sequence[ActionDecoder], config: BenchConfig
+    windows: MemoryWindows,
+    decoders: Sequence[ActionDecoder],
+    config: BenchConfig,
+    teller: ActionDecoder | None = None,
 ) -> MemoryWindows:
     """Windows with the actions that decoders read off what happens in them, the mean of theirs;
     where `naming.trust` says so with weights, by how much they agree.
 
-    Raises `ConfigError` where means over windows are wanted and actions do not fit the steps.
+    teller: the decoder that names the dimensions of `naming.told`, where these are set.
+
+    Raises `ConfigError` where means over windows are wanted and actions do not fit the steps, or
+    where an action has not the dimensions that are told.
     """
     each = torch.stack([_named(windows, decoder, config) for decoder in decoders])  # [E, M, N, A]
     decoder = decoders[0]
+    mean, regressed = each.mean(0), decoder.get_buffer("_regressed").nonzero().flatten().tolist()
+    if teller is not None:
+        told = _told_dimensions(config, mean.shape[2])
+        mean[..., told] = _named(windows, teller, config)[..., told]
+        regressed = [dimension for dimension in regressed if dimension not in told]
     per_step = None if config.ingest.windows.cut == "fixed" else config.step_frames
-    found = windows.with_actions(decoder.finish(each.mean(0)).values, per_step)
+    found = windows.with_actions(decoder.finish(mean).values, per_step)
     if not config.naming.trust:
         return found
-    regressed = decoder.get_buffer("_regressed").nonzero().flatten()
     spread = each[..., regressed].std(0, correction=0).mean(2)  # [M, N]
     return replace(found, weights=trusted(spread, config.naming.trust))
+
+
+def _told_dimensions(config: BenchConfig, size: int) -> list[int]:
+    told = config.naming.told or ()
+    if bad := [each for each in told if not -size <= each < size]:
+        raise ConfigError(
+            f"naming.told has dimension {bad[0]}, but actions have {size}: 0 to {size - 1}, or "
+            f"-{size} to -1 from the end"
+        )
+    return [each % size for each in told]
 
 
 def trusted(spread: Tensor, trust: float) -> Tensor:
@@ -147,7 +169,10 @@ def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
 
 
 def naming_error(
-    windows: MemoryWindows, decoders: Sequence[ActionDecoder], config: BenchConfig
+    windows: MemoryWindows,
+    decoders: Sequence[ActionDecoder],
+    config: BenchConfig,
+    teller: ActionDecoder | None = None,
 ) -> dict[str, float]:
     """How far named actions are from those that were taken, over all windows.
 
@@ -156,7 +181,7 @@ def naming_error(
     weighs actions, where it does; bias: the root mean square of signed errors
     over tasks and dimensions. gripper: share of right values of a gripper that has two.
     """
-    decoder, found_windows = decoders[0], named_actions(windows, decoders, config)
+    decoder, found_windows = decoders[0], named_actions(windows, decoders, config, teller)
     true, named = windows.batch, found_windows.batch
     assert isinstance(true, ActionBatch)
     assert isinstance(named, ActionBatch)

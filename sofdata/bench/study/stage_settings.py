@@ -39,8 +39,9 @@ def latent_stage(source: Source, config: BenchConfig) -> SkillStage | LapaStage 
     return config.tracks.model_copy(update={"model": model})
 
 
-def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
-    """Settings of the arm's action decoder and of its training."""
+def decoder_stage(arm: Arm, config: BenchConfig, blind: bool = False) -> DecoderStage:
+    """Settings of the arm's action decoder and of its training; `blind`: of one that is not told
+    the task, whatever the others are."""
     optim = config.decoder.optim
     if arm.name == "bc+compute":  # so many, however few windows it has
         optim = optim.model_copy(update={"steps": config.compute_updates, "epochs": None})
@@ -53,7 +54,7 @@ def decoder_stage(arm: Arm, config: BenchConfig) -> DecoderStage:
     changes: dict[str, Any] = {
         "condition": model.condition if reads_flow else "skill",
         "encoder": config.skill_encoder,
-        "task": (model.task or "words") if config.skill_task else None,
+        "task": (model.task or "words") if config.skill_task and not blind else None,
     }
     if arm.clones:
         changes |= {"state": False, "second_camera": False}  # what it names has neither

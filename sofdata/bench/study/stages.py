@@ -266,13 +266,15 @@ class Trainer:
         latent: TrainedStage | None,
         planner: TrainedStage | None = None,
         member: int = 0,
+        blind: bool = False,
     ) -> TrainedStage:
         """The arm's action decoder, from the K demonstrations or from play.
 
         planner: whose draws it is trained on as well, where `drawn` says so. member: 0, or which
-        further one of several that name actions together; each has a seed of its own.
+        further one of several that name actions together; each has a seed of its own. blind: one
+        that is not told the task.
         """
-        stage = decoder_stage(arm, self.config)
+        stage = decoder_stage(arm, self.config, blind)
         below = latent or self._untrained(budget)
         drawn = self.config.drawn if planner is not None and self.config.drawn.share else None
         what = [budget.demos, arm.shuffled, below.key, *budget.labels_name]
@@ -318,12 +320,24 @@ class Trainer:
         return DrawnSkills(rows, torch.cat(codes), config.share)
 
     def members(self, arm: Arm, budget: DataBudget, latent: TrainedStage) -> list[TrainedStage]:
-        """The decoders that name actions together; the first is the arm's own."""
-        number = self.config.naming.members
-        return [self.decoder(arm, budget, latent, member=place) for place in range(number)]
+        """The decoders that name actions together. The first is the arm's own, unless that names
+        some dimensions alone (`naming.told`): then none of them is told the task."""
+        number, blind = self.config.naming.members, self.config.naming.told is not None
+        return [
+            self.decoder(arm, budget, latent, member=place, blind=blind) for place in range(number)
+        ]
+
+    def teller(self, arm: Arm, budget: DataBudget, latent: TrainedStage) -> TrainedStage | None:
+        """The decoder that names the dimensions of `naming.told`, the arm's own; None where all
+        are named by `members`."""
+        return None if self.config.naming.told is None else self.decoder(arm, budget, latent)
 
     def clone(
-        self, budget: DataBudget, latent: TrainedStage, members: Sequence[TrainedStage]
+        self,
+        budget: DataBudget,
+        latent: TrainedStage,
+        members: Sequence[TrainedStage],
+        teller: TrainedStage | None = None,
     ) -> TrainedStage:
         """A policy cloned from the demonstrations, and from the videos labelled by decoders.
 
@@ -333,11 +347,14 @@ class Trainer:
         what: Any = [members[0].key, "overlap"] if naming.overlap else members[0].key
         if len(members) > 1:
             what = [what, [each.key for each in members[1:]], naming.trust]
+        if teller is not None:
+            what = [what, "told", teller.key, naming.told]
         key = self._key("clone", stage, budget.seed, what)
 
         def windows(budget: DataBudget) -> MemoryWindows:
             decoders = [each.model for each in members]
-            named = named_actions(self._unlabelled(budget), decoders, self.config)
+            told = None if teller is None else teller.model
+            named = named_actions(self._unlabelled(budget), decoders, self.config, told)
             return named if budget.play_minutes else self.demonstrations(budget).joined(named)
 
         def build() -> ActionDecoder:
