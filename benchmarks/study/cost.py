@@ -53,6 +53,9 @@ def stages_of(cell: Cell, config: BenchConfig, each: int = WINDOWS) -> Iterator[
     optim = stage.optim.bounded(batches) if cell.demos else stage.optim  # play has many windows
     yield "decoder", of, optim.steps
     if arm.clones:
+        beside = config.naming.members - (config.naming.told is None)
+        for place in range(beside):  # the further decoders that name actions
+            yield "decoder", f"{of}/{place}", optim.steps
         yield "clone", of, clone_stage(config).optim.steps
 
 
@@ -70,6 +73,7 @@ def measured(results: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def _named(kind: str, arm: Arm | None) -> str:
+    kind = kind.partition(" ")[0]  # of several decoders that name actions, each is one
     return "decoder of bc" if kind == "decoder" and arm and not arm.skills else kind
 
 

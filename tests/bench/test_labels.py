@@ -16,6 +16,7 @@ from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.joint import JointBatch, JointLoader, JointSkill
 from sofdata.bench.study.memory import MemoryLoader
 from sofdata.bench.study.naming import named_actions, naming_error, trusted
+from sofdata.bench.study.stage_settings import decoder_stage
 from sofdata.bench.study.stages import Trainer
 from sofdata.bench.study.wanted import wanted_cells
 from sofdata.errors import ConfigError
@@ -34,6 +35,7 @@ OFF = (
     ("drawn.share=0.5", {"lapa", "sof-shuffled", "sof-novideo", "sof", "sof+mpc"}),
     ("naming.members=2", {"sof+clone", "lapa+clone"}),
     ("naming.told=[-1]", {"sof+clone", "lapa+clone"}),
+    ("naming.updates=7", {"sof+clone", "lapa+clone"}),
 )
 TELL = "skill_task=true"
 
@@ -202,11 +204,21 @@ def test_what_a_decoder_is_told_names_the_gripper_and_one_that_is_not_the_rest(
     assert errors["error_0"] == naming_error(held_out, blind, tiny())["error_0"]
 
 
+def test_decoders_that_name_actions_may_have_fewer_updates_and_never_more() -> None:
+    def steps(arm: str, *changes: str) -> int:
+        return decoder_stage(ARMS[arm], tiny(*changes)).optim.steps
+
+    plain = steps("sof")
+    assert steps("sof+clone", f"naming.updates={plain - 1}") == plain - 1
+    assert steps("sof+clone", f"naming.updates={plain + 1}") == plain
+    assert steps("sof", "naming.updates=1") == plain
+
+
 def test_an_action_without_the_told_dimension_or_a_task_that_none_is_told_is_refused(
     trainer: Trainer,
 ) -> None:
     some = with_settings(trainer, TELL, "naming.told=[9]")
-    with pytest.raises(ConfigError, match=r"dimension 9, but actions have \d: 0 to \d, or -\d to -1"):
+    with pytest.raises(ConfigError, match=r"dimension 9, but actions have \d: 0 to \d, or"):
         train_arm(ARMS["sof+clone"], BUDGET, some)
     with pytest.raises(ConfigError, match=r"skill_task=false none is: leave it out"):
         tiny("naming.told=[-1]", "skill_task=false")

@@ -80,6 +80,12 @@ class NamingConfig(Section):
         "all. For all arms that clone; it needs skill_task=true.",
     )
 
+    updates: Annotated[int | None, Field(ge=1), Earlier(None)] = Field(
+        None,
+        description="At most so many updates of the decoders that name actions, where "
+        "decoder.optim would give them more; null: as many as that says. For all arms that clone.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.context and self.condition != "motion":

@@ -45,6 +45,8 @@ def decoder_stage(arm: Arm, config: BenchConfig, blind: bool = False) -> Decoder
     optim = config.decoder.optim
     if arm.name == "bc+compute":  # so many, however few windows it has
         optim = optim.model_copy(update={"steps": config.compute_updates, "epochs": None})
+    if arm.clones and config.naming.updates:
+        optim = optim.model_copy(update={"steps": min(optim.steps, config.naming.updates)})
     if not arm.skills:
         return _cloning(config, config.bc_encoder if arm.encoder_only else "fresh", optim)
     model = config.decoder.model
