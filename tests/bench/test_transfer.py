@@ -332,9 +332,9 @@ WANTED = {"arms", "more_arms", "curve", "curve_arms", "demos", "counted"}
 @pytest.mark.parametrize(
     ("preset", "base", "more"),
     [
-        ("transfer", "standard", {"skill_task", "decoder"}),
-        ("scene-transfer", "scene", {"skill_task", "decoder"}),
-        ("play", "standard", {"skill_task"}),
+        ("transfer", "standard", {"skill_task", "naming", "decoder"}),
+        ("scene-transfer", "scene", {"skill_task", "naming", "decoder"}),
+        ("play", "standard", {"skill_task", "naming"}),
         ("look", "standard", set[str]()),
     ],
 )
@@ -346,6 +346,7 @@ def test_a_preset_differs_from_its_base_in_the_protocol_and_in_what_decoders_are
         name for name in BenchConfig.model_fields if getattr(ours, name) != getattr(theirs, name)
     }
     assert differing <= PROTOCOL | WANTED | more
+    assert ours.naming == theirs.naming.model_copy(update={"told": ours.naming.told})
     assert differing & PROTOCOL
     model = ours.decoder.model.model_copy(update={"task": theirs.decoder.model.task})
     assert ours.decoder.model_copy(update={"model": model}) == theirs.decoder

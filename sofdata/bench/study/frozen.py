@@ -2,7 +2,7 @@
 
 `frozen.json` holds the chosen settings, their hash, and the validation cells that the choice rests
 on. On test seeds, `sofdata bench run` refuses settings that are frozen neither in OUT/frozen.json
-nor in the records of sofdata's own study (pipelines/bench/frozen).
+nor in the records of sofdata's own studies (pipelines/bench/frozen; those of the first in `first`).
 """
 
 from __future__ import annotations
@@ -168,10 +168,11 @@ def read_cells(out: Path) -> list[dict[str, Any]]:
 
 
 def records(out: Path) -> list[dict[str, Any]]:
-    """Everything that is frozen in a folder, and what sofdata's own study froze."""
+    """What is frozen in a folder, then what sofdata's last study froze, and what its first."""
     return [read_record(path, "chosen_sha256", "settings") for path in _records(out)]
 
 
 def _records(out: Path) -> list[Path]:
     own = [out / FROZEN] if (out / FROZEN).exists() else []
-    return own + sorted((carried("pipelines") / "bench" / "frozen").glob("*.json"))
+    ours = carried("pipelines") / "bench" / "frozen"
+    return [*own, *sorted(ours.glob("*.json")), *sorted(ours.glob("first/*.json"))]
