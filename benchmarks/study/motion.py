@@ -121,15 +121,14 @@ def measure(config: BenchConfig, collected: Path, out: Path) -> dict[str, Any]:
     arm, budget = ARMS["sof+clone"], DataBudget(config.demos[0], config.videos, config.seeds[0])
     latent = None if config.decoder.model.image_dropout == 1 else trainer.latent(arm, budget)
     drawn = ARMS["sof"] if config.drawn.share else None
+    teller = None
     if latent is None:
         members = [trainer.decoder(arm, budget, None)]
     elif drawn:
         planner = trainer.planner(drawn, budget, latent)
         members = [trainer.decoder(drawn, budget, latent, planner)]
     else:
-        members = trainer.members(arm, budget, latent)
-    named_by = latent is not None and not drawn
-    teller = trainer.teller(arm, budget, latent) if named_by else None
+        members, teller = trainer.members(arm, budget, latent), trainer.teller(arm, budget, latent)
     decoders, told = [each.model for each in members], None if teller is None else teller.model
     held_out = trainer.held_out(budget)
     assert held_out is not None

@@ -160,6 +160,18 @@ def test_what_is_collected_is_left_alone_and_other_settings_are_refused(collecte
     assert contents(collected) == before
 
 
+def test_a_collection_from_before_a_task_was_collected_by_itself_is_not_taken_for_a_whole_one(
+    collected: Path, tmp_path: Path
+) -> None:
+    record = json.loads((collected / RECORD).read_text())
+    (tmp_path / "pushing").mkdir()
+    gone, *left = record["texts"]
+    record["texts"] = {name: record["texts"][name] for name in left}
+    (tmp_path / "pushing" / RECORD).write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=f"was collected before {gone} were among .*{left[0]}"):
+        collect(CollectConfig.parse(SMALL), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("suite_name", "task_name"), [("pushing", "carry"), ("metaworld", "door-open")]
 )

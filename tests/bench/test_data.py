@@ -22,6 +22,10 @@ from tests.bench.conftest import tiny
         ('{"suite": "pushing"}', "has no valid suite and fps: collect again"),
         ('{"suite": "pushing", "f', "has no valid suite and fps"),
         ("[]", "has no valid suite and fps"),
+        (
+            '{"suite": "pushing", "fps": 10, "texts": {"carry": "carry the block to the square"}}',
+            "nothing of push-left, push-right: collect .* --set 'tasks=.carry.'",
+        ),
     ],
 )
 def test_a_collection_that_does_not_fit_is_refused(

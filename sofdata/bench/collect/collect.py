@@ -42,10 +42,10 @@ from sofdata.bench.envs.registry import (
     FIRST_CAMERA,
     SIMULATORS,
     camera_feature,
+    collected_tasks,
     find_suite,
     playing,
     second_camera,
-    tasks_of,
     varied,
 )
 from sofdata.bench.envs.seeds import seeds_for
@@ -122,14 +122,14 @@ def collect(
     if config.second_camera:
         second_camera(suite)
     root = Path(local_folder(out, "the folder to collect into")) / suite.name
-    tasks = tasks_of(suite, config.tasks)
-    record = _collected(root, config)
+    tasks = collected_tasks(suite, config.tasks)
+    record = _collected(root, config, tasks)
     if record:
         return record
     suite.check()
     with only_driver(Tree(str(root)), "collection", choice):
         # Again under the lock: another command may have finished it meanwhile.
-        return _collected(root, config) or _collect(
+        return _collected(root, config, tasks) or _collect(
             config, suite, tasks=tasks, root=root, workers=workers, follow=follow
         )
 
@@ -162,8 +162,9 @@ def _collect(
     return record
 
 
-def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
-    """The record of an earlier collection. Raises `ConfigError` if it had other settings."""
+def _collected(root: Path, config: CollectConfig, tasks: tuple[Task, ...]) -> dict[str, Any] | None:
+    """The record of an earlier collection. Raises `ConfigError` if it had other settings, or was
+    made before some of the tasks were."""
     path = root / _record_name(config)
     try:
         record = read_record(path)
@@ -176,6 +177,12 @@ def _collected(root: Path, config: CollectConfig) -> dict[str, Any] | None:
         raise ConfigError(
             f"{root} was collected with other settings ({differing}): use another folder, or "
             "remove this one"
+        )
+    if lacking := [task.name for task in tasks if task.name not in record["texts"]]:
+        raise ConfigError(
+            f"{root} was collected before {', '.join(lacking)} were among the tasks that are "
+            "collected where none is named: use another folder, or name the tasks that it has "
+            f"(--set 'tasks=[{', '.join(record['texts'])}]')"
         )
     return record
 

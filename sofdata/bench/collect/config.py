@@ -18,7 +18,9 @@ class CollectConfig(Section):
     suite: str = Field(
         "metaworld", description="metaworld, scene, pushing, or module:Class of your own."
     )
-    tasks: tuple[str, ...] = Field((), description="Names of its tasks; (): the standard ones.")
+    tasks: tuple[str, ...] = Field(
+        (), description="Names of its tasks; (): those that presets measure."
+    )
     videos: int = Field(50, ge=0, description="Action-free videos of each task.")
     demos: int = Field(
         54,

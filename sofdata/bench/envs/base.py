@@ -19,7 +19,8 @@ class Task:
     text: the instruction that a policy is given. max_steps: control steps after which an episode
         has failed. stages: how many subtasks must be done one after the other. standard: whether it
         takes part where settings name no tasks. A task that is added to a suite later does not, so
-        that earlier settings go on meaning the same tasks.
+        that earlier settings go on meaning the same tasks. measured: whether it is collected all
+        the same where no tasks are named, since a preset of sofdata measures it.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Task:
     max_steps: int
     stages: int = 1
     standard: bool = True
+    measured: bool = False
 
 
 LookName = Literal["default", "other"]

@@ -50,6 +50,7 @@ MORE_TEXTS = {
     "lever-pull": "pull the lever up",
     "plate-slide": "slide the plate into the goal",
 }
+MEASURED = ("handle-press-side", "handle-pull-side")  # by the presets, beside the first eight
 MAX_STEPS = 150
 CAMERA = {"lookat": (0.02, 0.66, 0.17), "distance": 1.15, "azimuth": 135.0, "elevation": -30.0}
 # From the other side, a little lower and nearer: what the hand hides of a thing shows here.
@@ -231,7 +232,7 @@ class MetaWorldSuite:
     state_names: tuple[str, ...] = STATE_NAMES
     second_camera = "side"
     tasks = tuple(
-        Task(name, text, MAX_STEPS, standard=name in TEXTS)
+        Task(name, text, MAX_STEPS, standard=name in TEXTS, measured=name in MEASURED)
         for name, text in (TEXTS | MORE_TEXTS).items()
     )
 

@@ -89,6 +89,16 @@ def tasks_of(suite: Suite, names: Sequence[str]) -> tuple[Task, ...]:
     return tuple(known[name] for name in names or standard)
 
 
+def collected_tasks(suite: Suite, names: Sequence[str]) -> tuple[Task, ...]:
+    """The tasks of these names, or those that are collected where none is named: the standard ones
+    and those that presets measure.
+
+    Raises `ConfigError` for one that there is not.
+    """
+    usual = [task.name for task in suite.tasks if task.standard or task.measured]
+    return tasks_of(suite, names or usual)
+
+
 def varied(suite: Suite, variant: Variant) -> Suite:
     """The suite in a variant. Raises `ConfigError` where it has none such."""
     if variant == Variant():

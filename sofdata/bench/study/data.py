@@ -25,7 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sofdata.bench.envs.registry import camera_feature, find_suite, second_camera
+from sofdata.bench.envs.registry import (
+    camera_feature,
+    find_suite,
+    second_camera,
+    tasks_of,
+)
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.config import BenchConfig
 from sofdata.errors import ConfigError
@@ -359,6 +364,7 @@ def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
             f"{path.parent} was collected at {found_fps:g} frames/s, and {suite} has {fps:g}: a "
             "step of flow would span other frames. Collect again, into another folder"
         )
+    _check_tasks(config, path, record)
     cameras = record.get("cameras", [])
     named = isinstance(cameras, list) and all(isinstance(each, str) for each in cameras)
     if not named or len(set(cameras)) != len(cameras) or len(cameras) > 2:
@@ -367,6 +373,21 @@ def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
             "the demonstrations belong, such as observation.images.front"
         )
     return record
+
+
+def _check_tasks(config: BenchConfig, path: Path, record: dict[str, Any]) -> None:
+    """Raises `ConfigError` where videos and demonstrations are of fewer tasks than take part, by a
+    record that says of which they are."""
+    texts = record.get("texts")
+    if path.name == PLAY or not isinstance(texts, dict):
+        return
+    tasks = tasks_of(find_suite(config.suite), config.tasks)
+    if lacking := [task.name for task in tasks if task.text not in texts.values()]:
+        raise ConfigError(
+            f"{path.parent} holds nothing of {', '.join(lacking)}: collect all tasks that take "
+            "part, into another folder ('sofdata bench collect'; --set 'tasks=[...]' names them), "
+            f"or let those take part that it has: --set 'tasks=[{', '.join(texts)}]'"
+        )
 
 
 def _identity(value: Any) -> Any:

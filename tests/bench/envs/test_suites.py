@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 from sofdata.bench.collect.episodes import perform, play
 from sofdata.bench.envs.base import Env, Suite, Variant, second_image_of
 from sofdata.bench.envs.pushing import PushingSuite
-from sofdata.bench.envs.registry import SUITES, find_suite, second_camera, tasks_of, varied
+from sofdata.bench.envs.registry import (
+    SUITES,
+    collected_tasks,
+    find_suite,
+    second_camera,
+    tasks_of,
+    varied,
+)
 from sofdata.bench.envs.seeds import seeds_for
+from sofdata.bench.study.config import load_bench_config
 from sofdata.errors import ConfigError
 from tests.helpers import can_draw
 
@@ -184,6 +192,11 @@ def test_settings_that_name_no_tasks_mean_those_that_they_meant_before_others_we
         *("drawer-open", "door-open", "button-press-topdown", "window-open", "faucet-open"),
         *("handle-press", "door-close", "pick-place"),
     ]
+    collected = {task.name for task in collected_tasks(suite, ())}
+    for preset in ("standard", "transfer", "play", "look", "demo"):
+        assert collected >= set(load_bench_config(preset).tasks)
+    assert len(collected) == 10
+    assert [task.name for task in collected_tasks(suite, ["lever-pull"])] == ["lever-pull"]
     assert len(suite.tasks) >= 20
     assert tasks_of(suite, ["lever-pull"])[0].text == "pull the lever up"
     assert len({task.text for task in suite.tasks}) == len(suite.tasks)
