@@ -43,6 +43,11 @@ ALWAYS = (
     "seeds=[0]",
     "evaluation.strips=0",
     "ingest.run.engine=inline",
+    # As actions were named before any of this was chosen.
+    "naming.condition=skill",
+    "naming.context=0",
+    "naming.overlap=false",
+    "naming.told=null",
 )
 MOTION = ("naming.condition=motion", "decoder.model.shift_px=4")
 BLIND = (*MOTION, "decoder.model.image_dropout=1", "arms=[bc]")

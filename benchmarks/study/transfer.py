@@ -39,6 +39,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "flow first": (SKILLS, "decoder.model.image_dropout=0.8"),
     "image always": (SKILLS, "decoder.model.image_dropout=0"),
     "codes in place of flow": (SKILLS, "decoder.model.condition=skill"),
+    "named by skills": ('arms=["sof+clone"]', "naming.condition=skill", "naming.context=0"),
     "named by motion": ('arms=["sof+clone"]', "naming.condition=motion", "naming.context=2"),
 }
 
