@@ -1,6 +1,6 @@
 """The goals of the first study against its test cells. goals.py has those of the present one.
 
-    python benchmarks/study/first_goals.py benchmarks/results/metaworld.json
+    python benchmarks/study/first_goals.py benchmarks/results/first/metaworld.json
 
 Prints Markdown: each goal, what was found with its 95 % interval, and whether it is met.
 Differences are paired by training seed, task and episode, as in the table. Without videos, sof is

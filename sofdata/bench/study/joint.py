@@ -71,7 +71,7 @@ class JointSkill(nn.Module):
         self.register_buffer("_std", space.vector("std"), persistent=False)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The skill model's own loss, and `weight` times the mean error of the actions (Eq. 39)."""
+        """The skill model's own loss, and `weight` times the mean error of the actions (Eq. 40)."""
         assert isinstance(batch, JointBatch)
         own, metrics = self.skill.loss(batch, step)
         error = self._action_loss(batch.labelled, step)

@@ -95,7 +95,7 @@ def named_actions(
     """Windows with the actions that decoders read off what happens in them, the mean of theirs;
     where `naming.trust` says so with weights, by how much they agree.
 
-    teller: the decoder that names the dimensions of `naming.told`, where these are set.
+    teller: the decoder that names the dimensions of `naming.told`, where these are set (Eq. 39).
 
     Raises `ConfigError` where means over windows are wanted and actions do not fit the steps, or
     where an action has not the dimensions that are told.

@@ -195,7 +195,7 @@ class ActionDecoder(SkillConditioned):
     def observe(self, image: Tensor, second: Tensor | None = None) -> Tensor:
         """uint8 [B,3,H,W] to the observation [B,P,C]; with a history, [B,1+H,3,H,W] to
         [B,(1+H)*P,C]. A second camera's image uint8 [B,3,H,W] adds P tokens behind these
-        (Eq. 40).
+        (Eq. 41).
 
         Raises `ContractError` for as many images as the decoder was not made for, and `ConfigError`
         where the second is missing, or given and not read.
