@@ -137,7 +137,7 @@ def run(
     check_engine(config.ingest)
     if may_use_ray(config.ingest.run):
         supervise()
-    from sofdata.bench.results.table import read_results, summary, table
+    from sofdata.bench.results.table import results_of_run, summary, table
     from sofdata.bench.study.run import WorkDone
     from sofdata.bench.study.run import run as run_all
 
@@ -155,7 +155,7 @@ def run(
         workers=workers,
         follow=follow,
     )
-    results = read_results(paths)
+    results = results_of_run(paths, Path(out))
     if json_:
         print_json({"out": out, "cells": [str(path) for path in paths], **summary(results)})
     else:

@@ -13,6 +13,7 @@ from sofdata.bench.results.table import (
     export,
     grouped,
     outcomes_of,
+    results_of_run,
     success_of,
     summary,
     table,
@@ -147,6 +148,11 @@ def test_the_mean_and_its_interval_are_of_tasks_that_count_and_the_others_stand_
     assert "| arm | K | videos | open | press | (close) | (pick) |" in text
     assert "| bc | 1 |  | 0.30 | 0.50 | 0.80 | 0.00 |" in text
     assert summary(results)["results"][0]["tasks"] == ["open", "press"]
+
+
+def test_what_a_run_prints_at_its_end_is_the_mean_that_the_table_has_later(tmp_path: Path) -> None:
+    later = table(results_of(tmp_path))
+    assert table(results_of_run((tmp_path / "cells").iterdir(), tmp_path)) == later
 
 
 def test_the_page_names_the_tasks_beside(tmp_path: Path) -> None:

@@ -63,6 +63,13 @@ def read_results(paths: Iterable[Path]) -> Results:
     return results
 
 
+def results_of_run(paths: Iterable[Path], out: Path) -> Results:
+    """Cells of a folder of the benchmark, with the tasks that count in their means by what is
+    frozen there or in sofdata's own records."""
+    known = records(out)
+    return [with_counted(result, known) for result in read_results(paths)]
+
+
 def result_files(places: Sequence[str]) -> list[Path]:
     """Files of results: in folders of a benchmark, in folders of exports, or named themselves.
 
