@@ -40,7 +40,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "image always": (SKILLS, "decoder.model.image_dropout=0"),
     "codes in place of flow": (SKILLS, "decoder.model.condition=skill"),
     "named by skills": ('arms=["sof+clone"]', "naming.condition=skill", "naming.context=0"),
-    "named by motion": ('arms=["sof+clone"]', "naming.condition=motion", "naming.context=2"),
 }
 
 

@@ -151,8 +151,7 @@ def same_bits(wanted: bool) -> None:
     """Only algorithms that give the same bits each time, where torch has any, or the fastest.
 
     Memory is not filled before it is written, as torch would for programs that read it too early:
-    a profile of small
-    trainings gave that 8 to 11 % of their time.
+    a profile of small trainings gave that 8 to 11 % of their time.
     """
     torch.use_deterministic_algorithms(wanted, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

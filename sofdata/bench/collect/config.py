@@ -19,7 +19,7 @@ class CollectConfig(Section):
         "metaworld", description="metaworld, scene, pushing, or module:Class of your own."
     )
     tasks: tuple[str, ...] = Field(
-        (), description="Names of its tasks; (): those that presets measure."
+        (), description="Names of its tasks; (): the standard ones and others that presets measure."
     )
     videos: int = Field(50, ge=0, description="Action-free videos of each task.")
     demos: int = Field(

@@ -279,7 +279,7 @@ class _Halving(nn.Module):
         self.convolution = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        # Channels last, which a CPU convolves in three quarters of the time at so few channels.
+        # Channels last, which a CPU convolves faster at so few channels.
         maps = maps.contiguous(memory_format=torch.channels_last)
         return functional.gelu(self.convolution(maps))
 
