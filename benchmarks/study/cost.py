@@ -27,7 +27,7 @@ from sofdata.bench.results.table import read_results, result_files
 from sofdata.bench.study.arms import ARMS, Arm
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.bench.study.folds import folds_of
-from sofdata.bench.study.stage_settings import clone_stage, decoder_stage
+from sofdata.bench.study.stage_settings import clone_stage, decoder_stage, finetune_stage
 from sofdata.bench.study.wanted import Cell, wanted_cells
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +57,8 @@ def stages_of(cell: Cell, config: BenchConfig, each: int = WINDOWS) -> Iterator[
         for place in range(beside):  # the further decoders that name actions
             yield "decoder", f"{of}/{place}", optim.steps
         yield "clone", of, clone_stage(config).optim.steps
+        if config.finetune_updates:
+            yield "finetune", of, finetune_stage(config).optim.bounded(batches).steps
 
 
 def measured(results: Sequence[dict[str, Any]]) -> dict[str, float]:

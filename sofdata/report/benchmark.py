@@ -299,6 +299,7 @@ def _stages(results: Results) -> tuple[str, ...]:
         "planner",
         "decoder",
         "clone",
+        "finetune",
         "evaluation",
     )
     known = {stage for result in results for stage in result["cpu_s"]}
@@ -306,4 +307,10 @@ def _stages(results: Results) -> tuple[str, ...]:
 
 
 def _spent(cells: Results, stages: Sequence[str]) -> tuple[float | None, ...]:
-    return tuple(_mean(cell["cpu_s"].get(stage) for cell in cells) for stage in stages)
+    return tuple(_mean(_of_stage(cell["cpu_s"], stage) for cell in cells) for stage in stages)
+
+
+def _of_stage(cpu_s: dict[str, float], stage: str) -> float | None:
+    """CPU seconds of a stage; of "decoder" those of all that name actions, "decoder 2" and on."""
+    all_of_it = [spent for name, spent in cpu_s.items() if name.partition(" ")[0] == stage]
+    return sum(all_of_it) if all_of_it else None

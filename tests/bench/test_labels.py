@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from sofdata.bench.study.acting import ClonedActor
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import actor_of, cell_settings, train_arm
 from sofdata.bench.study.choice import DataBudget
@@ -36,6 +37,7 @@ OFF = (
     ("naming.members=2", {"sof+clone", "lapa+clone"}),
     ("naming.told=[-1]", {"sof+clone", "lapa+clone"}),
     ("naming.updates=7", {"sof+clone", "lapa+clone"}),
+    ("finetune_updates=7", {"sof+clone", "lapa+clone"}),
 )
 TELL = "skill_task=true"
 
@@ -173,6 +175,29 @@ def test_members_that_name_actions_differ_and_a_clone_trusts_them_where_they_agr
     held_out = some.held_out(BUDGET)
     assert held_out is not None
     assert naming_error(held_out, models, some.config)["trusted"] > 0
+
+
+def test_a_clone_is_finetuned_on_demonstrations_alone_from_where_it_stood(trainer: Trainer) -> None:
+    warm = "decoder.optim.warmup_steps=1"
+    some = with_settings(trainer, "finetune_updates=1", warm)
+    stages = train_arm(ARMS["sof+clone"], BUDGET, some)
+    assert list(stages) == ["skill", "decoder", "clone", "finetune"]
+    plain = train_arm(ARMS["sof+clone"], BUDGET, with_settings(trainer, warm))
+    assert stages["clone"].key == plain["clone"].key
+    record = stages["finetune"].record
+    assert record["updates"] == 1
+    assert record["windows"] == len(some.demonstrations(BUDGET))
+    clone, tuned = stages["clone"].model.state_dict(), stages["finetune"].model.state_dict()
+    moved = max(float((clone[name] - tuned[name]).abs().max()) for name in clone)
+    assert 0 < moved < 2 * some.config.decoder.optim.lr  # one step of AdamW, and no new weights
+    actor = actor_of(ARMS["sof+clone"], BUDGET, some, stages)
+    assert isinstance(actor, ClonedActor)
+    assert actor.decoder is stages["finetune"].model
+
+
+def test_a_clone_of_play_has_nothing_to_be_finetuned_on() -> None:
+    with pytest.raises(ConfigError, match="finetune_updates needs demonstrations of tasks"):
+        tiny("labels=play", "finetune_updates=5")
 
 
 def test_what_a_decoder_is_told_names_the_gripper_and_one_that_is_not_the_rest(

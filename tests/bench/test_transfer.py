@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,13 @@ def test_nothing_follows_from_what_demonstrations_of_a_held_out_task_show(
     again = run(tiny(*FOLD), spoiled, tmp_path / "out", "test", workers=1)
     for one, other in zip(made, again, strict=True):
         assert lasting(one) == lasting(other)
+    # They serve the study alone, to tell how far the actions that it names are off.
+    script = Path(__file__).parents[2] / "benchmarks" / "study" / "transfer.py"
+    errors = runpy.run_path(str(script))["errors"]
+    of_sound = errors(tiny(*FOLD), sound, fold_out)
+    of_noise = errors(tiny(*FOLD), spoiled, tmp_path / "out")
+    assert list(of_sound) == list(of_noise) == ["push-left"]
+    assert of_noise["push-left"]["error"] > 10 * of_sound["push-left"]["error"] > 0
 
 
 @pytest.mark.parametrize("name", [name for name in ARMS if name != "bc-50"])

@@ -224,3 +224,13 @@ def test_rows_of_a_strip_stand_apart_and_flow_takes_the_colour_of_the_page(out: 
     )
     assert sorted(set(shown)) == [("happened", "png"), ("planned", "png"), ("seen", "jpeg")]
     assert [label for label, _ in shown].count("seen") == 2  # of both arms, skills or not
+
+
+def test_cpu_time_is_of_every_stage_and_of_every_decoder_that_names_actions(tmp_path: Path) -> None:
+    made = result("sof+clone", 5, videos=50)
+    spent = {"decoder": 100.0, "decoder 2": 23.5, "clone": 40.0, "finetune": 7.25}
+    write(tmp_path, {**made, "cpu_s": spent})
+    _, by_stage = page_of(tmp_path).split("CPU seconds by stage")
+    row = re.search(r'<th scope="row">sof\+clone[^<]*</th>(.*?)</tr>', by_stage)
+    assert row is not None
+    assert re.findall(r'class="number">([^<]*)<', row[1]) == ["123.5", "40.0", "7.2"]

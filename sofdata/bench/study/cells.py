@@ -65,6 +65,8 @@ def cell_settings(cell: Cell, config: BenchConfig) -> dict[str, Any]:
         parts["joint"] = config.joint.model_dump(mode="json")
     if arm.clones:
         parts["clone"] = identity(clone_stage(config), exclude={"run"})
+        if config.finetune_updates:
+            parts["finetune"] = config.finetune_updates
         if config.naming.overlap:
             parts["overlap"] = True
         if config.naming.members > 1:
@@ -198,8 +200,8 @@ def _success(found: Rollouts, tasks: tuple[Task, ...]) -> dict[str, Any]:
 
 
 def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, TrainedStage]:
-    """The arm's stages by kind: skill, lapa or tracks, planner, decoder, clone; as far as it has
-    them."""
+    """The arm's stages by kind: skill, lapa or tracks, planner, decoder, clone, finetune; as far as
+    it has them."""
     stages: dict[str, TrainedStage] = {}
     latent = None
     if arm.latent:
@@ -212,7 +214,9 @@ def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, Train
         members, teller = trainer.members(arm, budget, latent), trainer.teller(arm, budget, latent)
         others = members[1:] if teller is None else members
         stages |= {f"decoder {place}": each for place, each in enumerate(others, 2)}
-        stages["clone"] = trainer.clone(budget, latent, members, teller)
+        clone = stages["clone"] = trainer.clone(budget, latent, members, teller)
+        if (finetuned := trainer.finetuned(budget, latent, clone)) is not None:
+            stages["finetune"] = finetuned
     return stages
 
 
@@ -224,7 +228,7 @@ def actor_of(
         return arm.actor({kind: stage.model for kind, stage in stages.items()})
     decoder = stages["decoder"].model
     if arm.clones:
-        return ClonedActor(stages["clone"].model)
+        return ClonedActor(stages.get("finetune", stages["clone"]).model)
     if arm.latent == "tracks":
         return TrackActor(stages["tracks"].model, decoder)
     if not arm.prior:

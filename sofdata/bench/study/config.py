@@ -202,6 +202,11 @@ class BenchConfig(Section):
         description="Updates of the policy that sof+clone and lapa+clone learn from the videos, "
         "labelled with actions by their action decoder.",
     )
+    finetune_updates: Annotated[int, Field(ge=0), Earlier(0)] = Field(
+        0,
+        description="Updates that such a policy then gets on the demonstrations alone, at most "
+        "decoder.optim.epochs passes over them: named actions err, and those do not. 0: none.",
+    )
     arms: tuple[ArmName, ...] = Field(
         (
             "bc",
@@ -319,6 +324,10 @@ class BenchConfig(Section):
             raise ValueError(
                 "naming.told says what is named by a decoder that is told the task, and with "
                 "skill_task=false none is: leave it out"
+            )
+        if self.finetune_updates and self.labels == "play":
+            raise ValueError(
+                "finetune_updates needs demonstrations of tasks, and play shows none: leave it out"
             )
         windows = self.ingest.windows
         placed = windows.cut == "fixed" and not windows.trim and not windows.shots

@@ -75,6 +75,13 @@ def clone_stage(config: BenchConfig) -> DecoderStage:
     return stage.model_copy(update={"model": blind})
 
 
+def finetune_stage(config: BenchConfig) -> DecoderStage:
+    """Settings of what follows: the same policy on demonstrations alone."""
+    stage = clone_stage(config)
+    optim = stage.optim.model_copy(update={"steps": config.finetune_updates})
+    return stage.model_copy(update={"optim": optim})
+
+
 def _cloning(config: BenchConfig, encoder: str, optim: OptimConfig) -> DecoderStage:
     task = config.decoder.model.task or "words"
     changes = {"condition": "none", "encoder": encoder, "task": task, "code_noise": 0.0}

@@ -1,6 +1,7 @@
-"""The trained stages of the cells, each made once: latent model, planner, action decoder, clone.
+"""The trained stages of the cells, each made once: latent model, planner, decoder, clone.
 
-    OUT/models/HASH/{skill,lapa,tracks,planner,decoder,clone}/   model.pt, done.json, metrics.jsonl
+    OUT/models/HASH/KIND/   model.pt, done.json, metrics.jsonl
+                            KIND: skill, lapa, tracks, planner, decoder, clone or finetune
 
 A stage's hash covers its settings, its training seed, the data and the part of it that is used, and
 the stage that it builds on. So arms share what they have in common, and a stage that exists is
@@ -34,7 +35,13 @@ from sofdata.bench.study.memory import MemoryLoader, MemoryWindows, read_windows
 from sofdata.bench.study.naming import named_actions, with_context
 from sofdata.bench.study.second import with_second
 from sofdata.bench.study.split import agreed_split
-from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
+from sofdata.bench.study.stage_settings import (
+    KINDS,
+    clone_stage,
+    decoder_stage,
+    finetune_stage,
+    latent_stage,
+)
 from sofdata.config.earlier import identity
 from sofdata.loading.catalog import open_catalog
 from sofdata.loading.times import window_times
@@ -68,6 +75,7 @@ _EVALUATIONS: dict[str, EvaluationOf] = {
     "lapa": LapaEvaluation,
     "tracks": TrackEvaluation,
     "clone": ActionEvaluation,
+    "finetune": ActionEvaluation,
 }
 
 Latent = SkillVAE | LatentActions | TrackModel
@@ -90,7 +98,7 @@ class TrainedStage:
 class _Training:
     """All that makes one stage.
 
-    kind: skill, lapa, tracks, planner, decoder or clone. settings: the stage's section.
+    kind: skill, lapa, tracks, planner, decoder, clone or finetune. settings: the stage's section.
     build: makes the untrained model, after the seed is set. windows: what it learns from.
     below: the stage that it builds on, if any. seed: of weights, order and noise.
     beside: labelled windows of which a batch goes with each of the others, if any.
@@ -169,7 +177,7 @@ class Trainer:
         """Ids of the videos, demonstrations or episodes of play that a stage learns from."""
         found: dict[DataPart, list[str]] = {}
         joint = kind == "skill" and self.config.joint.weight
-        if kind in ("decoder", "clone") or joint or not budget.videos:
+        if kind in ("decoder", "clone", "finetune") or joint or not budget.videos:
             chosen = labelled(self.data, self.texts, budget)
             found[chosen.part] = chosen.sources
         if kind != "decoder" and budget.videos:
@@ -361,6 +369,24 @@ class Trainer:
             return ActionDecoder(stage.model, latent.model, space, self.texts)
 
         return self._stage(_Training("clone", key, stage, budget, build, windows, latent))
+
+    def finetuned(
+        self, budget: DataBudget, latent: TrainedStage, clone: TrainedStage
+    ) -> TrainedStage | None:
+        """The clone, trained further on the demonstrations alone; None where that is not wanted."""
+        if not self.config.finetune_updates:
+            return None
+        stage = finetune_stage(self.config)
+        key = self._key("finetune", stage, budget.seed, clone.key)
+
+        def build() -> ActionDecoder:
+            decoder = ActionDecoder(stage.model, latent.model, clone.model.space, self.texts)
+            decoder.load_state_dict(clone.model.state_dict())
+            return decoder
+
+        return self._stage(
+            _Training("finetune", key, stage, budget, build, self.demonstrations, latent)
+        )
 
     def _beside(self, labelled: MemoryWindows, seed: int) -> MemoryLoader:
         """Batches of labelled windows that go with those of videos."""
