@@ -205,7 +205,8 @@ class BenchConfig(Section):
     finetune_updates: Annotated[int, Field(ge=0), Earlier(0)] = Field(
         0,
         description="Updates that such a policy then gets on the demonstrations alone, at most "
-        "decoder.optim.epochs passes over them: named actions err, and those do not. 0: none.",
+        "decoder.optim.epochs passes over them: named actions err, and those do not. Where tasks "
+        "are held out, these are of the others, and it may forget what it knew. 0: none.",
     )
     arms: tuple[ArmName, ...] = Field(
         (
