@@ -341,12 +341,12 @@ WANTED = {"arms", "more_arms", "curve", "curve_arms", "demos", "counted"}
     ("preset", "base", "more"),
     [
         ("transfer", "standard", {"skill_task", "naming", "decoder"}),
-        ("scene-transfer", "scene", {"skill_task", "naming", "decoder"}),
+        ("scene-transfer", "scene", {"skill_task", "naming", "decoder", "finetune_updates"}),
         ("play", "standard", {"skill_task", "naming"}),
         ("look", "standard", set[str]()),
     ],
 )
-def test_a_preset_differs_from_its_base_in_the_protocol_and_in_what_decoders_are_told(
+def test_a_preset_differs_from_its_base_in_the_protocol_and_in_what_its_arms_learn_from(
     preset: str, base: str, more: set[str]
 ) -> None:
     ours, theirs = load_bench_config(preset), load_bench_config(base)
