@@ -31,9 +31,8 @@ from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.choice import DataBudget
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.bench.study.data import prepare_data
-from sofdata.bench.study.naming import naming_error
 from sofdata.bench.study.run import run, texts_of
-from sofdata.bench.study.stages import Trainer
+from sofdata.bench.study.stages import Namers, Trainer
 
 ALWAYS = (
     "arms=[sof+clone]",
@@ -125,22 +124,20 @@ def measure(config: BenchConfig, collected: Path, out: Path) -> dict[str, Any]:
     trainer = Trainer(config, prepare_data(config, suite.fps, collected, out), texts, out)
     arm, budget = ARMS["sof+clone"], DataBudget(config.demos[0], config.videos, config.seeds[0])
     latent = None if config.decoder.model.image_dropout == 1 else trainer.latent(arm, budget)
-    drawn = ARMS["sof"] if config.drawn.share else None
-    teller = None
-    if latent is None:
-        members = [trainer.decoder(arm, budget, None)]
-    elif drawn:
+    if config.drawn.share and latent is not None:
+        drawn = ARMS["sof"]
         planner = trainer.planner(drawn, budget, latent)
-        members = [trainer.decoder(drawn, budget, latent, planner)]
+        namers = Namers((trainer.decoder(drawn, budget, latent, planner),))
     else:
-        members, teller = trainer.members(arm, budget, latent), trainer.teller(arm, budget, latent)
-    decoders, told = [each.model for each in members], None if teller is None else teller.model
-    held_out = trainer.held_out(budget)
+        own = trainer.decoder(arm, budget, latent)
+        namers = trainer.namers(arm, budget, latent, own) if latent else Namers((own,))
+    held_out = trainer.windows.held_out(budget)
     assert held_out is not None
+    made = (latent, namers.teller, *namers.members)
     return {
-        "each": naming_error(held_out, decoders, config, told),
-        "mean": naming_error(held_out, decoders, overlapping(config), told),
-        "cpu_s": sum(each.cpu_s for each in (*members, latent, teller) if each is not None),
+        "each": namers.error(held_out, config),
+        "mean": namers.error(held_out, overlapping(config)),
+        "cpu_s": sum(each.cpu_s for each in made if each is not None),
     }
 
 

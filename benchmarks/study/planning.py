@@ -181,7 +181,7 @@ def contestant(name: str, config: BenchConfig, collected: Path, out: Path) -> Co
 
 
 def _answering(actor: Actor, trainer: Trainer, budget: DataBudget) -> Callable[[], object]:
-    windows = trainer.demonstrations(budget)
+    windows = trainer.windows.demonstrations(budget)
     rows = [len(windows) * place // IMAGES for place in range(IMAGES)]
     batch = windows.rows(rows)
     texts = [windows.texts[index] for index in batch.text_ids.tolist()]

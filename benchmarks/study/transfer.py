@@ -24,7 +24,6 @@ from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.config import BenchConfig, load_bench_config
 from sofdata.bench.study.data import prepare_data
 from sofdata.bench.study.folds import folds_of
-from sofdata.bench.study.naming import naming_error
 from sofdata.bench.study.run import run, texts_of
 from sofdata.bench.study.stages import Trainer
 from sofdata.bench.study.wanted import wanted_cells
@@ -60,8 +59,8 @@ def settings(name: str, changes: Sequence[str] = ()) -> BenchConfig:
 
 
 def errors(config: BenchConfig, collected: Path, out: Path) -> dict[str, dict[str, float]]:
-    """By unlabelled task, how far the actions that `sof+clone` names are off, as `naming_error`
-    has it."""
+    """By unlabelled task, how far the actions that `sof+clone` names are off, as
+    `naming_error` has it."""
     suite = find_suite(config.suite)
     tasks = tasks_of(suite, config.tasks)
     trainer = Trainer(config, prepare_data(config, suite.fps, collected, out), texts_of(tasks), out)
@@ -71,15 +70,10 @@ def errors(config: BenchConfig, collected: Path, out: Path) -> dict[str, dict[st
             continue
         budget = cell.budget(tasks)
         latent = trainer.latent(arm, budget)
-        members, teller = trainer.members(arm, budget, latent), trainer.teller(arm, budget, latent)
+        namers = trainer.namers(arm, budget, latent, trainer.decoder(arm, budget, latent))
         for task in cell.tried(tasks):
             shown = trainer.data.choose("demos", (task.text,), cell.demos, cell.seed)
-            found[task.name] = naming_error(
-                trainer.windows("demos", shown),
-                [each.model for each in members],
-                config,
-                None if teller is None else teller.model,
-            )
+            found[task.name] = namers.error(trainer.windows.of("demos", shown), config)
     return found
 
 

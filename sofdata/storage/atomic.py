@@ -8,10 +8,12 @@ the disk before the call returns.
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sofdata.system.fault_points import fault_point
 
@@ -64,6 +66,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a file as UTF-8, durably. Raises `OSError`."""
     write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as JSON, durably. Raises `OSError`."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def remove_partials(folder: Path) -> None:

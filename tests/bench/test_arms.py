@@ -25,13 +25,13 @@ BUDGET = DataBudget(demos=1, videos=3, seed=0)
 
 
 def test_video_stages_read_data_that_has_no_actions(trainer: Trainer) -> None:
-    assert not isinstance(trainer._unlabelled(BUDGET).batch, ActionBatch)
-    assert isinstance(trainer.demonstrations(BUDGET).batch, ActionBatch)
+    assert not isinstance(trainer.windows.unlabelled(BUDGET).batch, ActionBatch)
+    assert isinstance(trainer.windows.demonstrations(BUDGET).batch, ActionBatch)
 
 
 def test_without_videos_the_same_demonstrations_are_all_there_is(trainer: Trainer) -> None:
     budget = DataBudget(demos=1, videos=0, seed=0)
-    assert trainer._unlabelled(budget) is trainer.demonstrations(budget)
+    assert trainer.windows.unlabelled(budget) is trainer.windows.demonstrations(budget)
 
 
 def test_choices_are_nested_follow_the_seed_and_leave_held_out_ones_alone(data: BenchData) -> None:
@@ -73,7 +73,7 @@ def test_arms_share_the_skill_model_and_those_of_other_data_do_not(trainer: Trai
 def test_shuffled_skills_are_the_same_ones_but_of_other_windows(trainer: Trainer) -> None:
     stages = train_arm(ARMS["sof"], BUDGET, trainer)
     decoder = stages["decoder"].model
-    windows = trainer.demonstrations(BUDGET)
+    windows = trainer.windows.demonstrations(BUDGET)
     batch = windows.rows(range(len(windows)))
     decoder.remember([batch])
     true = decoder.known.skill.tokens
@@ -88,7 +88,7 @@ def test_shuffled_skills_are_the_same_ones_but_of_other_windows(trainer: Trainer
 def test_goals_are_the_last_frames_of_the_demonstrations(trainer: Trainer) -> None:
     stages = train_arm(ARMS["sof"], BUDGET, trainer)
     planner = stages["planner"].model
-    windows = trainer.demonstrations(BUDGET)
+    windows = trainer.windows.demonstrations(BUDGET)
     goals = goals_of(windows, planner)
     assert set(goals) == set(trainer.texts)
     assert all(len(observations) == 1 for observations in goals.values())
@@ -102,10 +102,10 @@ def test_clones_learn_from_demonstrations_and_from_videos_whose_actions_are_deco
 ) -> None:
     stages = train_arm(ARMS["sof+clone"], BUDGET, trainer)
     assert set(stages) == {"skill", "decoder", "clone"}
-    shown, videos = trainer.demonstrations(BUDGET), trainer._unlabelled(BUDGET)
+    shown, videos = trainer.windows.demonstrations(BUDGET), trainer.windows.unlabelled(BUDGET)
     assert stages["clone"].record["windows"] == len(shown) + len(videos)
     decoder = stages["decoder"].model
-    named = named_actions(videos, [decoder], trainer.config)
+    named = named_actions(videos, [decoder], None, trainer.config)
     assert named.batch.keys == videos.batch.keys
     assert isinstance(named.batch, ActionBatch)
     assert isinstance(shown.batch, ActionBatch)
@@ -130,9 +130,9 @@ def test_arms_learn_from_short_windows_and_padding_does_not_matter(
     stages = train_arm(ARMS[name], BUDGET, trainer)
     for stage in stages.values():
         assert all(math.isfinite(value) for value in stage.record["metrics"].values())
-    decoder, videos = stages["decoder"].model, trainer._unlabelled(BUDGET)
+    decoder, videos = stages["decoder"].model, trainer.windows.unlabelled(BUDGET)
     assert set(videos.batch.mask.sum(1).tolist()) == set(range(1, 9))
-    named = named_actions(videos, [decoder], config).batch
+    named = named_actions(videos, [decoder], None, config).batch
     assert isinstance(named, ActionBatch)
     assert torch.equal(named.action_mask.sum(1), videos.batch.mask.sum(1))  # one action a step
     spoilt = replace(named, flow=named.flow.float(), actions=named.actions.clone())

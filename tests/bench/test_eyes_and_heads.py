@@ -79,7 +79,7 @@ def test_an_arm_acts_by_frames_of_history(arm: str, trainer: Trainer) -> None:
     settings = ("decoder.model.history=2", "skill.model.eyes=points")
     with_history = replace(trainer, config=tiny(*settings))
     succeeds_or_fails(arm, with_history)
-    held_out = with_history.demonstrations(BUDGET)
+    held_out = with_history.windows.demonstrations(BUDGET)
     stages = train_arm(ARMS[arm], BUDGET, with_history)
     actor = actor_of(ARMS[arm], BUDGET, with_history, stages)
     assert chunk_error(actor, held_out, stages) > 0
@@ -96,7 +96,7 @@ def test_an_arm_learns_from_larger_images(
     config = tiny(*NEW, "ingest.flow.size=96", "demos=[1]")
     data = prepare_data(config, find_suite("pushing").fps, collected, tmp_path)
     larger = Trainer(config, data, trainer.texts, tmp_path)
-    assert larger.demonstrations(BUDGET).batch.first.shape[1:] == (3, 96, 96)
+    assert larger.windows.demonstrations(BUDGET).batch.first.shape[1:] == (3, 96, 96)
     succeeds_or_fails("bc", larger)
 
 

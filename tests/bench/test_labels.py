@@ -67,7 +67,7 @@ def test_the_head_of_a_jointly_trained_skill_model_learns_actions_from_codes(
     trainer: Trainer,
 ) -> None:
     torch.manual_seed(0)
-    windows = trainer.demonstrations(BUDGET)
+    windows = trainer.windows.demonstrations(BUDGET)
     every = MemoryLoader(windows, 256, shuffle=False)
     skill = with_settings(trainer).latent(ARMS["sof"], BUDGET).model
     fresh = type(skill)(skill.config, skill.shape)
@@ -90,7 +90,7 @@ def test_the_head_of_a_jointly_trained_skill_model_learns_actions_from_codes(
 
 
 def test_labelled_batches_go_on_where_a_resumed_epoch_begins(trainer: Trainer) -> None:
-    windows = trainer.demonstrations(BUDGET)
+    windows = trainer.windows.demonstrations(BUDGET)
     loader = JointLoader(MemoryLoader(windows, 8), MemoryLoader(windows, 5))
     whole = [batch for epoch in (0, 1) for batch in loader.epoch(epoch)]
     resumed = list(loader.epoch(1, 2))
@@ -157,9 +157,9 @@ def test_members_that_name_actions_differ_and_a_clone_trusts_them_where_they_agr
     stages = train_arm(ARMS["sof+clone"], BUDGET, some)
     assert list(stages) == ["skill", "decoder", "decoder 2", "clone"]
     models = [stages[name].model for name in ("decoder", "decoder 2")]
-    videos = some._unlabelled(BUDGET)
-    named = named_actions(videos, models, some.config)
-    alone = [named_actions(videos, [model], tiny()).batch for model in models]
+    videos = some.windows.unlabelled(BUDGET)
+    named = named_actions(videos, models, None, some.config)
+    alone = [named_actions(videos, [model], None, tiny()).batch for model in models]
     assert isinstance(named.batch, ActionBatch)
     assert named.weights is not None
     assert named.weights.shape == named.batch.action_mask.shape
@@ -168,13 +168,13 @@ def test_members_that_name_actions_differ_and_a_clone_trusts_them_where_they_agr
     real = named.batch.action_mask
     most = gap[real] > gap[real].median()
     assert named.weights[real][most].mean() < named.weights[real][~most].mean()
-    joined = some.demonstrations(BUDGET).joined(named)
+    joined = some.windows.demonstrations(BUDGET).joined(named)
     batch = joined.rows([0, len(joined) - 1])
     assert isinstance(batch, SeenBatch)
     assert batch.weights[0].tolist() == [1.0] * batch.weights.shape[1]
-    held_out = some.held_out(BUDGET)
+    held_out = some.windows.held_out(BUDGET)
     assert held_out is not None
-    assert naming_error(held_out, models, some.config)["trusted"] > 0
+    assert naming_error(held_out, models, None, some.config)["trusted"] > 0
 
 
 def test_a_clone_is_finetuned_on_demonstrations_alone_from_where_it_stood(trainer: Trainer) -> None:
@@ -186,7 +186,7 @@ def test_a_clone_is_finetuned_on_demonstrations_alone_from_where_it_stood(traine
     assert stages["clone"].key == plain["clone"].key
     record = stages["finetune"].record
     assert record["updates"] == 1
-    assert record["windows"] == len(some.demonstrations(BUDGET))
+    assert record["windows"] == len(some.windows.demonstrations(BUDGET))
     clone, tuned = stages["clone"].model.state_dict(), stages["finetune"].model.state_dict()
     moved = max(float((clone[name] - tuned[name]).abs().max()) for name in clone)
     assert 0 < moved < 2 * some.config.decoder.optim.lr  # one step of AdamW, and no new weights
@@ -213,20 +213,20 @@ def test_what_a_decoder_is_told_names_the_gripper_and_one_that_is_not_the_rest(
     assert stages["decoder"].key == plain["decoder"].key
     assert stages["clone"].key != plain["clone"].key
 
-    teller, videos = stages["decoder"].model, some._unlabelled(BUDGET)
+    teller, videos = stages["decoder"].model, some.windows.unlabelled(BUDGET)
     batches = [
-        named_actions(videos, blind, some.config, teller).batch,
-        named_actions(videos, blind, tiny()).batch,
-        named_actions(videos, [teller], tiny()).batch,
+        named_actions(videos, blind, teller, some.config).batch,
+        named_actions(videos, blind, None, tiny()).batch,
+        named_actions(videos, [teller], None, tiny()).batch,
     ]
     both, hand, gripper = (each.actions for each in batches if isinstance(each, ActionBatch))
     assert torch.equal(both[..., :-1], hand[..., :-1])
     assert torch.equal(both[..., -1], gripper[..., -1])
     assert not torch.equal(hand[..., -1], gripper[..., -1])
-    held_out = some.held_out(BUDGET)
+    held_out = some.windows.held_out(BUDGET)
     assert held_out is not None
-    errors = naming_error(held_out, blind, some.config, teller)
-    assert errors["error_0"] == naming_error(held_out, blind, tiny())["error_0"]
+    errors = naming_error(held_out, blind, teller, some.config)
+    assert errors["error_0"] == naming_error(held_out, blind, None, tiny())["error_0"]
 
 
 def test_decoders_that_name_actions_may_have_fewer_updates_and_never_more() -> None:
@@ -257,7 +257,7 @@ def test_trust_halves_what_is_named_with_the_spread_that_it_says() -> None:
 
 def test_an_action_of_weight_zero_is_not_learned(trainer: Trainer) -> None:
     decoder: Any = train_arm(ARMS["bc"], BUDGET, trainer)["decoder"].model
-    windows = trainer.demonstrations(BUDGET)
+    windows = trainer.windows.demonstrations(BUDGET)
     batch = windows.rows(range(4))
     assert isinstance(batch, ActionBatch)
     plain, _ = decoder.loss(batch, 0)

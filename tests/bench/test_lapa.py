@@ -209,5 +209,5 @@ def test_arms_of_latent_actions_run_on_all_frames(trainer: Trainer) -> None:
         stages = train_arm(ARMS[name], budget, framed)
         assert stages["decoder"].model.config.condition == "flow+image"
         actor = actor_of(ARMS[name], budget, framed, stages)
-        images = framed.demonstrations(budget).batch.first[:2]
+        images = framed.windows.demonstrations(budget).batch.first[:2]
         assert actor.act(images, [framed.texts[0]] * 2, 0).actions.isfinite().all()

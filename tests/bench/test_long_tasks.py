@@ -86,7 +86,7 @@ def test_arms_draw_and_search_by_what_was_learned(trainer: Trainer) -> None:
         "planner.model.guidance.weight=2",
     )
     own = with_settings(trainer, *VALUE, *search)
-    images = own.demonstrations(BUDGET).batch.first[:2]
+    images = own.windows.demonstrations(BUDGET).batch.first[:2]
     found: dict[str, Tensor] = {}
     for name in ("sof", "sof+mpc"):
         arm = ARMS[name]

@@ -106,7 +106,7 @@ def test_context_is_what_was_seen_before_and_after_and_zero_beyond_a_video() -> 
 def test_what_is_named_is_read_off_the_window_and_what_is_around_it() -> None:
     windows = videos([12, 12])
     decoder = decoder_for(windows, context=2)
-    named = named_actions(windows, [decoder], config()).batch
+    named = named_actions(windows, [decoder], None, config()).batch
     assert isinstance(named, ActionBatch)
     wide = with_context(windows, STRIDE, 2)
     alone = decoder.finish(decoder.named(wide.rows([1]))).values
@@ -115,7 +115,9 @@ def test_what_is_named_is_read_off_the_window_and_what_is_around_it() -> None:
     batch = windows.batch
     flow = batch.flow.clone()
     flow[batch.flow == 12] = 0
-    other = named_actions(replace(windows, batch=replace(batch, flow=flow)), [decoder], config())
+    other = named_actions(
+        replace(windows, batch=replace(batch, flow=flow)), [decoder], None, config()
+    )
     assert isinstance(other.batch, ActionBatch)
     moved = (other.batch.actions != named.actions).flatten(1).any(1).tolist()
     assert moved[:5] == [False, False, False, True, True]
@@ -132,8 +134,8 @@ def test_an_action_in_several_windows_gets_the_mean_of_what_they_name() -> None:
         return offsets[:, None, None].expand(-1, 8, 2)
 
     decoder: Any = Says(windows, errs)
-    each = named_actions(windows, [decoder], config()).batch
-    mean = named_actions(windows, [decoder], config("naming.overlap=true")).batch
+    each = named_actions(windows, [decoder], None, config()).batch
+    mean = named_actions(windows, [decoder], None, config("naming.overlap=true")).batch
     assert isinstance(each, ActionBatch)
     assert isinstance(mean, ActionBatch)
     found = decoder.normalise(mean.actions)[..., 0]
@@ -147,7 +149,7 @@ def test_an_action_in_several_windows_gets_the_mean_of_what_they_name() -> None:
 def test_steps_that_are_not_real_count_in_no_mean() -> None:
     windows = videos([7])  # the last window has three real steps
     decoder: Any = Says(windows, lambda batch: torch.ones(len(batch.keys), 8, 2))
-    mean = named_actions(windows, [decoder], config("naming.overlap=true")).batch
+    mean = named_actions(windows, [decoder], None, config("naming.overlap=true")).batch
     assert isinstance(mean, ActionBatch)
     assert mean.action_mask[-1].tolist() == [True] * 6 + [False] * 2
     assert torch.allclose(decoder.normalise(mean.actions[-1, :6]), torch.ones(6, 2), atol=1e-5)
@@ -164,7 +166,7 @@ def test_the_error_of_named_actions_is_in_standard_deviations_and_shows_bias() -
         return decoder.normalise(batch.actions) - 0.02 * sign * torch.tensor([1.0, 3.0])
 
     decoder.named = off
-    found = naming_error(windows, [decoder], config())
+    found = naming_error(windows, [decoder], None, config())
     assert found["error"] == pytest.approx(0.04, abs=1e-4)
     assert found["error_1"] == pytest.approx(0.06, abs=1e-4)
     assert found["bias"] == pytest.approx((0.5 * (0.02**2 + 0.06**2)) ** 0.5, abs=1e-4)
@@ -200,7 +202,7 @@ def test_settings_that_need_windows_in_order_say_so() -> None:
 
 def test_clones_of_actions_named_by_motion_are_trained_and_evaluated(trainer: Trainer) -> None:
     settings = tiny(NO_SHOTS, MOTION, "naming.overlap=true")
-    per_step = trainer.demonstrations(DataBudget(1, 3, 0)).batch.mask.shape[1]
+    per_step = trainer.windows.demonstrations(DataBudget(1, 3, 0)).batch.mask.shape[1]
     settings = settings.model_copy(
         update={"naming": settings.naming.model_copy(update={"context": per_step})}
     )
@@ -210,6 +212,6 @@ def test_clones_of_actions_named_by_motion_are_trained_and_evaluated(trainer: Tr
     assert decoder.model.config.context == per_step
     assert decoder.record["metrics"]["action_error"] > 0
     assert "action_error_wrong_skill" in decoder.record["metrics"]
-    held_out = named.held_out(DataBudget(1, 3, 0))
+    held_out = named.windows.held_out(DataBudget(1, 3, 0))
     assert held_out is not None
-    assert naming_error(held_out, [decoder.model], settings)["error"] > 0
+    assert naming_error(held_out, [decoder.model], None, settings)["error"] > 0

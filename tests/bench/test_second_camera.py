@@ -212,7 +212,7 @@ def test_the_first_camera_is_learned_from_as_if_there_were_no_other(
 def test_a_window_gets_what_the_second_camera_showed_at_its_first_frame(
     two: Path, made: Path, both: BenchData
 ) -> None:
-    windows = Trainer(tiny(SECOND), both, TEXTS, made).demonstrations(BUDGET)
+    windows = Trainer(tiny(SECOND), both, TEXTS, made).windows.demonstrations(BUDGET)
     assert windows.second is not None
     assert windows.second.shape == windows.batch.first.shape
     source = windows.batch.keys[0].rpartition("-")[0]
@@ -235,7 +235,7 @@ def test_a_window_gets_what_the_second_camera_showed_at_its_first_frame(
 
 def test_batches_carry_it_beside_everything_else(made: Path, both: BenchData) -> None:
     config = tiny(SECOND, "decoder.model.history=2", "lapa.model.reads=frames")
-    windows = Trainer(config, both, TEXTS, made).demonstrations(BUDGET)
+    windows = Trainer(config, both, TEXTS, made).windows.demonstrations(BUDGET)
     batch = windows.rows([3, 1])
     assert isinstance(batch, SeenBatch)
     assert windows.second is not None
@@ -283,7 +283,7 @@ def test_policies_read_it_and_what_is_cloned_from_videos_does_not(
     stages = train_arm(ARMS["bc"], BUDGET, trainer)
     decoder: ActionDecoder = stages["decoder"].model
     assert reads_second(stages)
-    batch = trainer.demonstrations(BUDGET).rows(range(3))
+    batch = trainer.windows.demonstrations(BUDGET).rows(range(3))
     assert isinstance(batch, SeenBatch)
     actor: Any = actor_of(ARMS["bc"], BUDGET, trainer, stages)
     texts, second = decoder.texts_of(batch), batch.second[:, 0]

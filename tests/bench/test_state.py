@@ -57,7 +57,7 @@ def test_policies_read_the_state_and_what_is_cloned_from_videos_does_not(
     stages = train_arm(ARMS["bc"], BUDGET, some)
     decoder: ActionDecoder = stages["decoder"].model
     assert reads_state(stages)
-    batch = some.demonstrations(BUDGET).rows(range(3))
+    batch = some.windows.demonstrations(BUDGET).rows(range(3))
     assert isinstance(batch, SeenBatch)
     assert batch.actions.shape[2] == len(find_suite("pushing").action_names)
     actor: Any = actor_of(ARMS["bc"], BUDGET, some, stages)

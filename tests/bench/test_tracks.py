@@ -130,9 +130,9 @@ def test_the_arm_learns_tracks_from_videos_and_a_policy_from_demonstrations(
     arm = ARMS["atm"]
     stages = train_arm(arm, BUDGET, trainer)
     assert set(stages) == {"tracks", "decoder"}
-    assert stages["tracks"].record["windows"] == len(trainer._unlabelled(BUDGET))
-    assert stages["decoder"].record["windows"] == len(trainer.demonstrations(BUDGET))
-    images = trainer.demonstrations(BUDGET).batch.first[:2]
+    assert stages["tracks"].record["windows"] == len(trainer.windows.unlabelled(BUDGET))
+    assert stages["decoder"].record["windows"] == len(trainer.windows.demonstrations(BUDGET))
+    images = trainer.windows.demonstrations(BUDGET).batch.first[:2]
     actor = actor_of(arm, BUDGET, trainer, stages)
     texts = [trainer.texts[0]] * 2
     once, again = actor.act(images, texts, 0).actions, actor.act(images, texts, 1).actions

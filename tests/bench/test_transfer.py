@@ -214,11 +214,11 @@ def test_where_demonstrations_show_no_goal_the_ends_of_videos_do(
     texts = (HELD_OUT, "push the disc to the right")
     trainer = Trainer(config, data, texts, fold_out)
     budget = DataBudget(1, 3, 0, withheld=(HELD_OUT,))
-    demos, videos = trainer.with_goals(budget)
+    demos, videos = trainer.windows.with_goals(budget)
     assert {demos.texts[index] for index in demos.batch.text_ids.tolist()} == {texts[1]}
     assert {videos.texts[index] for index in videos.batch.text_ids.tolist()} == {HELD_OUT}
     assert len({key.rpartition("-")[0] for key in videos.batch.keys}) == 3
-    (only,) = trainer.with_goals(DataBudget(1, 3, 0))
+    (only,) = trainer.windows.with_goals(DataBudget(1, 3, 0))
     assert len(set(only.batch.text_ids.tolist())) == 2
 
 

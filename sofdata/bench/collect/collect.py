@@ -155,7 +155,7 @@ def _collect(
     cpu_s += time.process_time() - assembling
     measured = {"cpu_s": round(cpu_s, 1), "wall_s": round(time.monotonic() - began, 1)}
     record = _record(suite, config, tasks, made) | measured
-    atomic.write_text(root / _record_name(config), json.dumps(record, indent=1) + "\n")
+    atomic.write_json(root / _record_name(config), record)
     shutil.rmtree(work)
     if not list((root / WORK).iterdir()):
         (root / WORK).rmdir()

@@ -31,16 +31,13 @@ from sofdata.bench.study.evaluate import Rollouts, Simulators, evaluate
 from sofdata.bench.study.frozen import chosen_hash
 from sofdata.bench.study.memory import MemoryLoader, MemoryWindows
 from sofdata.bench.study.stage_settings import KINDS, clone_stage, decoder_stage, latent_stage
-from sofdata.bench.study.stages import (
-    FORMAT,
-    TrainedStage,
-    Trainer,
-    write_json,
-)
+from sofdata.bench.study.stage_training import TrainedStage
+from sofdata.bench.study.stages import FORMAT, Trainer
 from sofdata.bench.study.strips import save_strip
 from sofdata.bench.study.track_acting import TrackActor
 from sofdata.bench.study.wanted import Cell
 from sofdata.config.earlier import identity
+from sofdata.storage import atomic
 from sofdata.system.digests import json_digest
 from sofdata.system.locks import locked
 from sofdata.system.versions import __version__, installed
@@ -107,7 +104,7 @@ def run_cell(cell: Cell, trainer: Trainer, tasks: tuple[Task, ...], simulators: 
     with locked(trainer.out / "locks" / f"{key}.lock"):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, _result(cell, key, trainer, tasks, simulators))
+            atomic.write_json(path, _result(cell, key, trainer, tasks, simulators))
     claim(path, config)
     return path
 
@@ -121,7 +118,7 @@ def claim(path: Path, config: BenchConfig) -> None:
         result = read_record(path, *CELL)
         if chosen_hash(config) not in result["chosen_sha256"]:
             result["chosen_sha256"].append(chosen_hash(config))
-            write_json(path, result)
+            atomic.write_json(path, result)
 
 
 def _result(
@@ -154,7 +151,9 @@ def _result(
     beside = {"labelled": _success(tried(labelled), labelled)} if labelled else {}
     evaluation_s = time.process_time() - began
     strips = _draw(found, trainer.out / "strips" / key, stages)
-    held_out = trainer.held_out(budget) if cell.labels == "demos" else None  # play is of no task
+    held_out = (
+        trainer.windows.held_out(budget) if cell.labels == "demos" else None
+    )  # play is of no task
     cpu_s = {**trainer.data.cpu_s, **{kind: stage.cpu_s for kind, stage in stages.items()}}
     return {
         "hash": key,
@@ -211,10 +210,10 @@ def train_arm(arm: Arm, budget: DataBudget, trainer: Trainer) -> dict[str, Train
             stages["planner"] = trainer.planner(arm, budget, latent)
     stages["decoder"] = trainer.decoder(arm, budget, latent, stages.get("planner"))
     if arm.clones and latent is not None:
-        members, teller = trainer.members(arm, budget, latent), trainer.teller(arm, budget, latent)
-        others = members[1:] if teller is None else members
+        namers = trainer.namers(arm, budget, latent, stages["decoder"])
+        others = namers.members[1:] if namers.teller is None else namers.members
         stages |= {f"decoder {place}": each for place, each in enumerate(others, 2)}
-        clone = stages["clone"] = trainer.clone(budget, latent, members, teller)
+        clone = stages["clone"] = trainer.clone(budget, latent, namers)
         if (finetuned := trainer.finetuned(budget, latent, clone)) is not None:
             stages["finetune"] = finetuned
     return stages
@@ -241,7 +240,7 @@ def actor_of(
         mpc = mpc.model_copy(update={"horizon": 1})
     goals = {
         text: each
-        for windows in trainer.with_goals(budget)
+        for windows in trainer.windows.with_goals(budget)
         for text, each in goals_of(windows, planner).items()
     }
     return SearchActor(planner, decoder, mpc, goals, config.acting)

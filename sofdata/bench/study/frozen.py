@@ -19,6 +19,7 @@ from sofdata.config.recipes import BENCH_RECIPES, carried, recipes
 from sofdata.config.section import differing_keys
 from sofdata.errors import ConfigError
 from sofdata.ingest.config import IngestConfig
+from sofdata.storage import atomic
 from sofdata.system.digests import json_digest
 
 FROZEN = "frozen.json"
@@ -99,8 +100,6 @@ def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
     Raises `ConfigError` if there is no such cell, or a test cell of other settings exists, or
     no task counts.
     """
-    from sofdata.bench.study.stages import write_json
-
     cells = read_cells(out)
     validation = [cell for cell in cells if cell["cell"]["purpose"] == "validation"]
     mine = [cell for cell in validation if chosen_hash(config) in cell["chosen_sha256"]]
@@ -125,7 +124,7 @@ def freeze(config: BenchConfig, out: Path, note: str = "") -> Path:
     }
     if counting := _counted(config, mine, out, tested=bool(tested)):
         record["counted"] = counting
-    write_json(out / FROZEN, record)
+    atomic.write_json(out / FROZEN, record)
     return out / FROZEN
 
 

@@ -89,13 +89,14 @@ def _wider(batch: Batch, flow: Tensor) -> Batch:
 def named_actions(
     windows: MemoryWindows,
     decoders: Sequence[ActionDecoder],
+    teller: ActionDecoder | None,
     config: BenchConfig,
-    teller: ActionDecoder | None = None,
 ) -> MemoryWindows:
     """Windows with the actions that decoders read off what happens in them, the mean of theirs;
     where `naming.trust` says so with weights, by how much they agree.
 
-    teller: the decoder that names the dimensions of `naming.told`, where these are set (Eq. 39).
+    teller: the decoder that names the dimensions of `naming.told` (Eq. 39); None where these are
+        not set.
 
     Raises `ConfigError` where means over windows are wanted and actions do not fit the steps, or
     where an action has not the dimensions that are told.
@@ -171,8 +172,8 @@ def _mean_over_windows(named: Tensor, line: Timeline, mask: Tensor) -> Tensor:
 def naming_error(
     windows: MemoryWindows,
     decoders: Sequence[ActionDecoder],
+    teller: ActionDecoder | None,
     config: BenchConfig,
-    teller: ActionDecoder | None = None,
 ) -> dict[str, float]:
     """How far named actions are from those that were taken, over all windows.
 
@@ -181,7 +182,7 @@ def naming_error(
     weighs actions, where it does; bias: the root mean square of signed errors
     over tasks and dimensions. gripper: share of right values of a gripper that has two.
     """
-    decoder, found_windows = decoders[0], named_actions(windows, decoders, config, teller)
+    decoder, found_windows = decoders[0], named_actions(windows, decoders, teller, config)
     true, named = windows.batch, found_windows.batch
     assert isinstance(true, ActionBatch)
     assert isinstance(named, ActionBatch)
