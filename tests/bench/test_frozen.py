@@ -73,7 +73,9 @@ def test_what_was_frozen_first_keeps_its_hash(suite: str) -> None:
     assert chosen_hash(BenchConfig.parse(record["settings"])) == record["chosen_sha256"]
 
 
-@pytest.mark.parametrize(("preset", "record"), [("standard", "metaworld"), ("scene", "scene")])
+@pytest.mark.parametrize(
+    ("preset", "record"), [("standard", "metaworld"), ("scene", "scene"), ("transfer", "transfer")]
+)
 def test_a_preset_has_the_settings_that_are_frozen(preset: str, record: str) -> None:
     path = RECORDS / f"{record}.json"
     assert chosen_hash(load_bench_config(preset)) == json.loads(path.read_text())["chosen_sha256"]

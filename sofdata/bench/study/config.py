@@ -217,7 +217,6 @@ class BenchConfig(Section):
             "sof-shuffled",
             "sof-novideo",
             "sof",
-            "sof+mpc",
             "sof+clone",
             "lapa+clone",
             "bc-50",
