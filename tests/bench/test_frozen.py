@@ -75,7 +75,13 @@ def test_what_was_frozen_first_keeps_its_hash(suite: str) -> None:
 
 @pytest.mark.parametrize(
     ("preset", "record"),
-    [("standard", "metaworld"), ("scene", "scene"), ("transfer", "transfer"), ("play", "play")],
+    [
+        ("standard", "metaworld"),
+        ("scene", "scene"),
+        ("transfer", "transfer"),
+        ("scene-transfer", "scene-transfer"),
+        ("play", "play"),
+    ],
 )
 def test_a_preset_has_the_settings_that_are_frozen(preset: str, record: str) -> None:
     path = RECORDS / f"{record}.json"
