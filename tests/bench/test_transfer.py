@@ -16,7 +16,7 @@ import pytest
 
 from sofdata.bench.envs.registry import find_suite
 from sofdata.bench.results.table import read_results
-from sofdata.bench.study import stages
+from sofdata.bench.study import stage_windows
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.cells import cell_hash, cell_settings
 from sofdata.bench.study.choice import DataBudget, labelled, unlearned
@@ -101,7 +101,7 @@ def test_no_demonstration_of_a_held_out_task_is_read_by_any_arm(
         read.extend((Path(url).name, windows.texts[index]) for index in ids)
         return windows
 
-    monkeypatch.setattr(stages, "read_windows", reading)
+    monkeypatch.setattr(stage_windows, "read_windows", reading)
     paths = run(tiny(*FOLD), sound, fold_out, "test", workers=1)
     assert {text for part, text in read if part == "demos"} == {"push the disc to the right"}
     assert ("videos", HELD_OUT) in read
