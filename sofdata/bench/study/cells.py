@@ -151,9 +151,9 @@ def _result(
     beside = {"labelled": _success(tried(labelled), labelled)} if labelled else {}
     evaluation_s = time.process_time() - began
     strips = _draw(found, trainer.out / "strips" / key, stages)
-    held_out = (
-        trainer.windows.held_out(budget) if cell.labels == "demos" else None
-    )  # play is of no task
+    held_out = None
+    if cell.labels == "demos":  # play is of no task
+        held_out = trainer.windows.held_out(budget)
     cpu_s = {**trainer.data.cpu_s, **{kind: stage.cpu_s for kind, stage in stages.items()}}
     return {
         "hash": key,
