@@ -193,7 +193,7 @@ def searching(study: Study) -> Row:
     best = max(gap.low for _, gap in gaps)
     met = f"missed: no interval is above 0, the nearest begins at {best:+.2f}"
     if best > 0 or retired():
-        met = "met" if best > 0 else "met: retired, no preset has it"
+        met = "met" if best > 0 else "met: retired, no preset of the study has it"
     return Row(row.measure, row.goal, found, met)
 
 

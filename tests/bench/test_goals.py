@@ -140,7 +140,7 @@ def test_search_is_met_where_any_interval_is_above_drawing(
     assert found(tmp_path, drawn, worse)[name][1].startswith("missed: no interval is above 0")
     assert found(tmp_path, drawn, better)[name][1] == "met"
     monkeypatch.setattr(goals, "retired", lambda: True)
-    assert found(tmp_path, drawn, worse)[name][1] == "met: retired, no preset has it"
+    assert found(tmp_path, drawn, worse)[name][1] == "met: retired, no preset of the study has it"
 
 
 def test_a_place_without_results_ends_with_what_to_try(tmp_path: Path) -> None:
