@@ -45,6 +45,13 @@ ALWAYS = {
 }
 # What is compared with: the preset's settings, with few updates, so that a variant takes minutes.
 BASE = {"decoder.optim.steps": "4000"}
+
+
+def px(side: int) -> dict[str, str]:
+    """Images of so many pixels, which are stored as large."""
+    return {"skill.model.image_px": f"{side}", "ingest.flow.size": f"{side}"}
+
+
 POINTS = {"skill.model.eyes": "points"}
 VARIANTS: dict[str, dict[str, str]] = {
     "base": {},
@@ -72,10 +79,10 @@ VARIANTS: dict[str, dict[str, str]] = {
     "12000 updates": {"decoder.optim.steps": "12000"},
     "24000 updates": {"decoder.optim.steps": "24000"},
     # Eyes.
-    "96 px": {"skill.model.image_px": "96"},
-    "128 px": {"skill.model.image_px": "128"},
-    "eyes points, 96 px": {**POINTS, "skill.model.image_px": "96"},
-    "eyes points, 128 px": {**POINTS, "skill.model.image_px": "128"},
+    "96 px": px(96),
+    "128 px": px(128),
+    "eyes points, 96 px": {**POINTS, **px(96)},
+    "eyes points, 128 px": {**POINTS, **px(128)},
     "history 1": {"decoder.model.history": "1"},
     "history 2": {"decoder.model.history": "2"},
     "eyes points, history 1": {**POINTS, "decoder.model.history": "1"},

@@ -27,12 +27,13 @@ NEW = (
     "decoder.model.head_width=32",
     "decoder.model.history=1",
 )
+LARGER = "ingest.flow.size=96"  # so that frames are stored
 
 
 @pytest.mark.parametrize("key", NEW)
 def test_every_key_changes_what_is_chosen_and_the_hash_of_a_cell(key: str) -> None:
     cell = Cell("pushing", "bc", 1, 0, 0, "test")
-    plain, changed = tiny(), tiny(key)
+    plain, changed = tiny(LARGER), tiny(LARGER, key)
     assert chosen_hash(changed) != chosen_hash(plain)
     assert cell_hash(cell, changed, "data", ()) != cell_hash(cell, plain, "data", ())
 
@@ -90,10 +91,15 @@ def test_a_history_needs_windows_of_every_step() -> None:
         tiny("decoder.model.history=1", "ingest.windows.stride=2")
 
 
+def test_images_that_would_be_stored_smaller_are_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"stored at 64 px: set ingest\.flow\.size=96 as well"):
+        tiny("skill.model.image_px=96")
+
+
 def test_an_arm_learns_from_larger_images(
     trainer: Trainer, collected: Path, tmp_path: Path
 ) -> None:
-    config = tiny(*NEW, "ingest.flow.size=96", "demos=[1]")
+    config = tiny(*NEW, LARGER, "demos=[1]")
     data = prepare_data(config, find_suite("pushing").fps, collected, tmp_path)
     larger = Trainer(config, data, trainer.texts, tmp_path)
     assert larger.windows.demonstrations(BUDGET).batch.first.shape[1:] == (3, 96, 96)

@@ -94,7 +94,7 @@ def test_it_sees_with_the_eyes_that_it_is_given(settings: dict[str, Any]) -> Non
 
 
 def test_the_benchmark_gives_it_the_skill_models_eyes() -> None:
-    eyes = ["skill.model.eyes=points", "skill.model.image_px=128"]
+    eyes = ["skill.model.eyes=points", "skill.model.image_px=128", "ingest.flow.size=128"]
     config = load_bench_config("smoke", eyes)
     sources: tuple[tuple[Source, str], ...] = (("frames", "lapa"), ("tracks", "tracks"))
     for source, name in sources:

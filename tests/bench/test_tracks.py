@@ -179,7 +179,8 @@ def test_a_policy_learns_from_the_true_tracks_of_play_which_nobody_can_predict()
 
 
 def test_the_track_model_sees_as_the_skill_model_does() -> None:
-    config = load_bench_config("smoke", ["skill.model.eyes=points", "skill.model.image_px=128"])
+    eyes = ["skill.model.eyes=points", "skill.model.image_px=128", "ingest.flow.size=128"]
+    config = load_bench_config("smoke", eyes)
     settings = settings_of(config)
     assert (settings.eyes, settings.image_px) == ("points", 128)
     model = TrackModel(settings, FlowShape(STEPS, SIZE, 1.0), ("slide",))

@@ -104,8 +104,6 @@ class Trainer:
 
     # Stages
 
-    # Stages
-
     def latent(self, arm: Arm, budget: DataBudget) -> TrainedStage:
         """The arm's latent model: the skill model, LAPA's, or ATM's tracks."""
         source = arm.latent or "flow"
