@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +77,7 @@ def fit(pictures: Tensor, commands: Tensor, updates: int) -> nn.Module:
         moved = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
         seen = torch.roll(pictures[rows], moved, (2, 3)) - 0.5
         seen = seen * (1 + 0.2 * torch.randn(BATCH, 1, 1, 1)) + 0.1 * torch.randn(BATCH, 3, 1, 1)
-        loss = smooth_l1_loss(model(seen)[:, 0], commands[rows])
+        loss: Any = smooth_l1_loss(model(seen)[:, 0], commands[rows])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
