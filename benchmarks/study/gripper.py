@@ -84,7 +84,6 @@ def fit(pictures: Tensor, commands: Tensor, updates: int) -> nn.Module:
     return model.eval()
 
 
-@torch.no_grad()
 def row(task: str, sees: str, named: Tensor, commands: Tensor) -> str:
     """A row of Markdown from named and true commands [M] of a task."""
     right = ((named > 0) == (commands > 0)).float().mean()

@@ -92,7 +92,7 @@ def test_a_history_needs_windows_of_every_step() -> None:
 
 
 def test_images_that_would_be_stored_smaller_are_refused_before_any_work() -> None:
-    with pytest.raises(ConfigError, match=r"stored at 64 px: set ingest\.flow\.size=96 as well"):
+    with pytest.raises(ConfigError, match=r"image_px is 96.*frames of 64 px.*flow\.size=96"):
         tiny("skill.model.image_px=96")
 
 

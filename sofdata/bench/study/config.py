@@ -18,7 +18,7 @@ from sofdata.config.earlier import Earlier
 from sofdata.config.recipes import BENCH_RECIPES, load_section
 from sofdata.config.section import Section
 from sofdata.ingest.config import IngestConfig
-from sofdata.models.skill.eyes import FRAME, EyesConfig
+from sofdata.models.skill.eyes import EyesConfig, check_image_px
 from sofdata.train.config import DecoderStage, PlannerStage, SkillStage
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -304,12 +304,7 @@ class BenchConfig(Section):
                 "decoder.model.history needs ingest.windows.stride=1: the frames before a window "
                 "are those with which earlier windows begin"
             )
-        px, stored = self.skill.model.image_px, self.ingest.flow.size
-        if px > FRAME and px > stored:
-            raise ValueError(
-                f"skill.model.image_px is {px}, and frames are stored at {stored} px: set "
-                f"ingest.flow.size={px} as well"
-            )
+        check_image_px(self.skill.model.image_px, self.ingest.flow.size)
         for name, model in (("lapa", self.lapa.model), ("tracks", self.tracks.model)):
             if any(getattr(model, key) != old for key, old in EyesConfig()):
                 raise ValueError(f"{name} sees as skill.model.eyes and .image_px say: set those")
