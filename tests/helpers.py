@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,6 +23,18 @@ def ingest(source: Path | str, dest: Path | str, *settings: str, corpus: str = "
     """Ingest in this process."""
     config = load_config(None, ["run.engine=inline", *settings])
     return execute(prepare(Tree(str(source)), Tree(str(dest)), config, corpus), lambda event: None)
+
+
+def script(name: str) -> ModuleType:
+    """A script of `benchmarks/`, by its path there without `.py`, as a module."""
+    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name.replace("/", "_"), path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclasses look for their names
+    spec.loader.exec_module(module)
+    return module
 
 
 def can_draw() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 from pathlib import Path
 from types import ModuleType
@@ -11,18 +10,12 @@ import pytest
 
 from sofdata.bench.study.config import load_bench_config
 from sofdata.bench.study.wanted import wanted_cells
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "study" / "ceiling.py"
+from tests.helpers import script
 
 
 @pytest.fixture(scope="module")
 def ceiling() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ceiling", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("study/ceiling")
 
 
 def test_every_variant_is_settings_of_its_own_in_every_suite(ceiling: ModuleType) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from sofdata.bench.study.frozen import chosen_hash
+from tests.helpers import script
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "study" / "data.py"
 QUICK = [
     *("skill.optim.steps=3", "planner.optim.steps=3", "decoder.optim.steps=3", "videos=2"),
     *("evaluation.max_steps=4", "evaluation.episodes=1", "clone_updates=3", "skill.model.width=32"),
@@ -22,13 +20,7 @@ QUICK = [
 
 @pytest.fixture(scope="module")
 def choices() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("data_choices", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["data_choices"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("study/data")
 
 
 @pytest.mark.parametrize("suite", ["metaworld", "scene"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import torch
 
-from tests.bench.test_study_commands import script
+from tests.helpers import script
 
-gripper = script("gripper")
+gripper = script("study/gripper")
 
 
 def pictures(number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "study" / "motion.py"
+from tests.helpers import script
 
 
 @pytest.fixture(scope="module")
 def motion() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("motion", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("study/motion")
 
 
 @pytest.mark.parametrize("suite", ["metaworld", "scene"])

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from sofdata.bench.study.frozen import chosen_hash
+from tests.helpers import script
 
 
 @pytest.fixture(scope="module")
 def planning() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks/study/planning.py"
-    spec = importlib.util.spec_from_file_location("planning", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["planning"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("study/planning")
 
 
 @pytest.mark.parametrize("suite", ["metaworld", "scene", "scene-2"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sofdata.bench.results.table import BEGIN, END, comparable, table
-from tests.bench.test_goals import script
+from tests.helpers import script
 
 ROOT = Path(__file__).parents[2]
 LOG = ROOT / "benchmarks" / "study" / "LOG.md"
@@ -29,12 +29,12 @@ def test_the_page_of_results_has_the_table_of_the_committed_cells() -> None:
 def test_the_log_has_what_the_first_studys_goals_print(
     suite: str, mark: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script("first_goals").main(str(ROOT / f"benchmarks/results/first/{suite}.json"))
+    script("study/first_goals").main(str(ROOT / f"benchmarks/results/first/{suite}.json"))
     assert between(LOG.read_text(), mark) == capsys.readouterr().out.strip()
 
 
 def test_the_log_has_what_the_goals_print_once_there_are_results_of_them() -> None:
     noted = between(LOG.read_text(), "goals now")
     if noted:
-        rows = script("goals").markdown(str(ROOT / "benchmarks/results"))
+        rows = script("study/goals").markdown(str(ROOT / "benchmarks/results"))
         assert noted == rows

@@ -3,12 +3,9 @@ them (benchmarks/study/README.md), at toy size."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -18,20 +15,10 @@ from sofdata.bench.study.frozen import freeze
 from sofdata.bench.study.run import run
 from sofdata.errors import ConfigError
 from tests.bench.conftest import tiny
+from tests.helpers import script
 
-STUDY = Path(__file__).parents[2] / "benchmarks" / "study"
 QUICK = ("decoder.optim.steps=3", "evaluation.max_steps=4", "evaluation.strips=0")
 ROOM = (*QUICK, "exploratory=false", "counted=room", "curve=[]", "more_arms=[]")
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, STUDY / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def as_if(path: Path, **rates: float) -> None:
@@ -70,13 +57,13 @@ def test_a_study_is_frozen_by_the_tasks_with_room_tested_and_held_against_its_go
     into_file(tmp_path / "results.md", table(results))
     assert "| pushing | bc | 1 |  | 2 | 0.00 [" in (tmp_path / "results.md").read_text()
     assert "(push-right)" in (tmp_path / "results.md").read_text()
-    goals = script("goals")
+    goals = script("study/goals")
     assert "| not measured |" in goals.markdown(str(tmp_path / "results"))
 
 
 @pytest.mark.parametrize("preset", ["standard", "scene", "transfer", "play", "look"])
 def test_what_a_preset_costs_is_printed(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cost = script("cost")
+    cost = script("study/cost")
     cost.main([preset])
     whole = capsys.readouterr().out
     assert "| **sum** | | **" in whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ import pytest
 
 from sofdata.ingest.config import IngestConfig
 from sofdata.types import VideoRef
+from tests.helpers import script as load_script
 from tests.ingest.cutting import cut
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,13 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scale_costs", ROOT / "benchmarks/scale_costs.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    __import__("sys").modules["scale_costs"] = module  # where its dataclasses look for their names
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scale_costs")
 
 
 MEASURED: dict[str, Any] = {

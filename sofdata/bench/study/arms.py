@@ -2,8 +2,8 @@
 
 All see the same images through image encoders of the same architecture, learn from the same K
 labelled demonstrations of each task with the same augmentation, and execute equally many actions
-before they observe again. The number of updates of the action decoder is the same but for
-bc+compute.
+before they observe again. The updates of what acts are counted by the same rule
+(`decoder.optim`) but for bc+compute and clones.
 """
 
 from __future__ import annotations

@@ -86,8 +86,7 @@ def _with_videos(
     record = read_dataset(tree)
     assert record is not None  # or there would be no digest
     theirs = stored_config(record.config)
-    _check_cut(choice, theirs, config, fps)
-    _check_numbers(choice, theirs, config)
+    check_fit(choice, theirs, config, fps)
     sources, files = sources_of(choice.place)
     _check_tasks(choice, config, texts, list(sources))
     return replace(
@@ -100,6 +99,13 @@ def _with_videos(
         dataset=choice.name,
         dataset_sha256=digest,
     )
+
+
+def check_fit(choice: Choice, theirs: IngestConfig, config: BenchConfig, fps: float) -> None:
+    """Raises `ConfigError` where videos that were ingested so cannot stand beside the benchmark's
+    demonstrations of `fps` frames/s."""
+    _check_cut(choice, theirs, config, fps)
+    _check_numbers(choice, theirs, config)
 
 
 def _check_cut(choice: Choice, theirs: IngestConfig, config: BenchConfig, fps: float) -> None:
