@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -128,12 +129,15 @@ def run(
     """
     _check_installed()
     from sofdata.bench.study.config import load_bench_config
+    from sofdata.bench.study.data import collected_suite
     from sofdata.ingest.engines.choice import check_engine, may_use_ray
 
     protocol = _protocol(held_out, folds, videos_data, videos)
     given = [*protocol, *(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
-    transfers = bool(held_out or folds)
-    config = load_bench_config(preset or _preset(suite, transfers), _overrides(suite, given))
+    if preset is None:
+        suite = suite or collected_suite(Path(data))
+        preset = _preset(suite, bool(held_out or folds))
+    config = load_bench_config(preset, _overrides(suite, given))
     check_engine(config.ingest)
     if may_use_ray(config.ingest.run):
         supervise()
@@ -160,6 +164,11 @@ def run(
         print_json({"out": out, "cells": [str(path) for path in paths], **summary(results)})
     else:
         print(table(results))
+    if validation and not config.exploratory and not quiet:
+        chosen = _overrides(suite, [*protocol, *(set_ or [])])
+        words = ["sofdata", "bench", "freeze", "--preset", preset, "--out", out]
+        words += [word for each in chosen for word in ("--set", each)]
+        say(console, f"to record these settings, which test episodes ask for: {shlex.join(words)}")
 
 
 @bench.command(
@@ -294,9 +303,9 @@ def _overrides(suite: str | None, set_: list[str] | None) -> list[str]:
 
 def _preset(suite: str | None, transfers: bool) -> str:
     """The settings that are meant where none are named."""
-    if not transfers:
-        return "standard"
-    return "scene-transfer" if suite == "scene" else "transfer"
+    if suite == "scene":
+        return "scene-transfer" if transfers else "scene"
+    return "transfer" if transfers else "standard"
 
 
 def _protocol(

@@ -108,7 +108,8 @@ RunPreset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help=f"{_RECIPE} Default: standard, or transfer where tasks are held out.",
+        help=f"{_RECIPE} Default: standard, or scene for that suite; transfer, or "
+        "scene-transfer, where tasks are held out.",
         callback=GIVEN,
         autocompletion=presets,
     ),
@@ -160,7 +161,8 @@ SuiteName = Annotated[
     str | None,
     typer.Option(
         "--suite",
-        help="Where robots act: metaworld, scene, pushing, ...; default: that of the settings.",
+        help="Where robots act: metaworld, scene, pushing, ...; default: that of the preset "
+        "if one is named, else that of the collection.",
         autocompletion=suites,
     ),
 ]

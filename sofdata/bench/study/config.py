@@ -419,6 +419,13 @@ class BenchConfig(Section):
 def load_bench_config(preset: str | None, overrides: Iterable[str] = ()) -> BenchConfig:
     """Read a preset and apply overrides such as `evaluation.episodes=5`.
 
+    Where they name another suite and no tasks, tasks of the preset's suite are left out.
+
     Raises `ConfigError` for what does not exist, does not parse or does not fit.
     """
-    return load_section(BenchConfig, preset, overrides, BENCH_RECIPES)
+    given = list(overrides)
+    named = {key.strip(): text.strip() for key, _, text in (each.partition("=") for each in given)}
+    if "suite" in named and "tasks" not in named:
+        preset_suite = load_section(BenchConfig, preset, (), BENCH_RECIPES).suite
+        given += ["tasks=[]"] * (named["suite"] != preset_suite)
+    return load_section(BenchConfig, preset, given, BENCH_RECIPES)

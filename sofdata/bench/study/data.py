@@ -339,6 +339,16 @@ def _look_of(record: dict[str, Any]) -> str:
     return str(record.get("config", {}).get("look", "default"))
 
 
+def collected_suite(collected: Path) -> str | None:
+    """The suite that a collection is of; None where it does not say, which `prepare_data` tells."""
+    for name in (COLLECT, PLAY):
+        try:
+            return str(json.loads((collected / name).read_text())["suite"])
+        except (OSError, KeyError, TypeError, ValueError):
+            continue
+    return None
+
+
 def _record(config: BenchConfig, fps: float, path: Path) -> dict[str, Any]:
     """The record of a collection, checked."""
     try:
