@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sofdata.bench.collect.config import CollectConfig
 from sofdata.bench.study.config import load_bench_config
 from sofdata.bench.study.datasets import Choice, check_fit
 from sofdata.cli.app import app
+from sofdata.config.recipes import load_section
 from sofdata.ingest.config import load_config
+from sofdata.train.config import load_train_config
 from tests.cli.test_cli_help import parse
 from tests.helpers import script
 
@@ -101,9 +104,21 @@ def test_runs_of_the_benchmark_lack_nothing_but_a_collection(
     assert re.search(r"(collect|play)\.json does not exist", said), (page, line, said)
 
 
-@pytest.mark.parametrize(("page", "line"), documented("sofdata ingest "))
+@pytest.mark.parametrize(
+    ("page", "line"), documented("sofdata ingest ") + documented("sofdata rewindow ")
+)
 def test_settings_of_ingest_are_settings(page: str, line: str) -> None:
     load_config(None, settings(line))
+
+
+@pytest.mark.parametrize(("page", "line"), documented("sofdata train "))
+def test_settings_of_training_are_settings(page: str, line: str) -> None:
+    load_train_config(None, settings(line))
+
+
+@pytest.mark.parametrize(("page", "line"), documented("sofdata bench collect "))
+def test_settings_of_collecting_are_settings(page: str, line: str) -> None:
+    load_section(CollectConfig, None, settings(line))
 
 
 def test_datasets_that_are_shown_to_be_compared_fit_the_run_that_compares_them() -> None:
