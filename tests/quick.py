@@ -32,6 +32,7 @@ SLOW_IMPORTS = (
     "subprocess",
     "tests.helpers.can_draw",
     "tests.helpers.ingest",
+    "tests.helpers.script",
     "tests.helpers.sofdata",
     "tests.s3",
 )
