@@ -135,7 +135,8 @@ def run(
     protocol = _protocol(held_out, folds, videos_data, videos)
     given = [*protocol, *(set_ or []), *(["ingest.run.lock=none"] if no_lock else [])]
     if preset is None:
-        suite = suite or collected_suite(Path(data))
+        if not any(each.partition("=")[0].strip() == "suite" for each in given):
+            suite = suite or collected_suite(Path(data))
         preset = _preset(suite, bool(held_out or folds))
     config = load_bench_config(preset, _overrides(suite, given))
     check_engine(config.ingest)

@@ -45,6 +45,7 @@ def settings_of(data: Path, *words: str) -> BenchConfig:
         ("metaworld", ("--held-out", "door-close"), "transfer"),
         ("pushing", (), "standard"),
         ("pushing", ("--suite", "scene"), "scene"),
+        ("metaworld", ("--set", "suite=pushing"), "standard"),
         ("scene", ("--preset", "play"), "play"),
         (None, (), "standard"),
     ],
@@ -61,7 +62,9 @@ def test_settings_are_those_of_the_collections_suite(
         (tmp_path / "collect.json").write_text(json.dumps({"suite": suite, "fps": 30}))
     found = settings_of(tmp_path, *words)
     own = load_bench_config(preset, [])
-    wanted = "pushing" if (suite, words) == ("pushing", ()) else own.suite
+    wanted = (
+        "pushing" if "suite=pushing" in words or (suite, words) == ("pushing", ()) else own.suite
+    )
     assert found.suite == wanted
     assert found.tasks == (own.tasks if wanted == own.suite else ())
     assert found.decoder == own.decoder
