@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def cell(arm: str, seed: int, wins: int, **more: Any) -> dict[str, Any]:
         "chunk_error": None if arm == "bc" else 0.25,
         "cpu_s": {"collect": 1e6, "decoder": 60.0, "evaluation": 1e6},
     }
+
+
+def folder(out: Path, *cells: dict[str, Any]) -> Path:
+    """A benchmark's folder with these results alone."""
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "cells").mkdir(parents=True)
+    for each in cells:
+        (out / "cells" / f"{each['hash']}.json").write_text(json.dumps(each))
+    return out
 
 
 def test_a_row_tells_success_and_by_how_much_ours_is_ahead() -> None:
@@ -76,10 +86,7 @@ def test_a_training_seed_counts_once() -> None:
 
 def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None:
     cells = [cell("bc", 0, 1), cell("sof", 0, 4), cell("sof", 0, 3, purpose="validation")]
-    (tmp_path / "cells").mkdir()
-    for each in cells:
-        (tmp_path / "cells" / f"{each['hash']}.json").write_text(json.dumps(each))
-    ((path, left_out),) = export(tmp_path, tmp_path / "results")
+    ((path, left_out),) = export(folder(tmp_path, *cells), tmp_path / "results")
     assert (path.name, left_out) == ("toy.json", 0)
     places = [str(tmp_path), str(tmp_path / "results"), str(path)]
     ((results, _),) = comparable(places[1:2])
@@ -88,6 +95,44 @@ def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None
     assert len(again) == 2
     ((validation, _),) = comparable(places, "validation")
     assert validation == cells[2:]
+
+
+def test_an_export_keeps_what_other_folders_have_exported(tmp_path: Path) -> None:
+    into = tmp_path / "results"
+    export(folder(tmp_path / "first", cell("bc", 0, 1), cell("sof", 0, 4)), into)
+    export(folder(tmp_path / "next", cell("bc", 1, 2), cell("sof", 0, 4)), into)
+    export(folder(tmp_path / "next", cell("bc", 1, 2)), into)
+    ((results, _),) = comparable([str(into)])
+    assert sorted(each["hash"] for each in results) == ["bc-0-1", "bc-1-2", "sof-0-4"]
+
+
+def test_an_export_beside_others_shares_but_one_of_their_settings(tmp_path: Path) -> None:
+    into = tmp_path / "results"
+    export(folder(tmp_path / "first", cell("bc", 0, 1)), into)
+    both = cell("sof", 0, 4) | {"chosen_sha256": ["a", "b"]}
+    export(folder(tmp_path / "next", both), into)
+    ((results, _),) = comparable([str(into)])
+    assert len(results) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (cell("bc", 1, 2) | {"chosen_sha256": ["b"]}, "cannot be compared with all of them"),
+        (cell("bc", 1, 2) | {"data_sha256": "e"}, "cannot be compared with all of them"),
+        (cell("bc", 1, 2) | {"evaluation_seeds": [9]}, "cannot be compared with all of them"),
+        (cell("bc", 0, 2), "several results of bc are of one training seed"),
+    ],
+)
+def test_an_export_over_results_of_another_kind_is_refused_and_changes_nothing(
+    other: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    into = tmp_path / "results"
+    ((path, _),) = export(folder(tmp_path / "first", cell("bc", 0, 1)), into)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=message):
+        export(folder(tmp_path / "next", other), into)
+    assert path.read_bytes() == before
 
 
 def test_a_table_is_written_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:

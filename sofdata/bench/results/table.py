@@ -26,6 +26,7 @@ from sofdata.bench.results.stats import Interval, Outcomes, paired_difference, s
 from sofdata.bench.study.arms import ARMS
 from sofdata.bench.study.frozen import FROZEN, records
 from sofdata.errors import ConfigError
+from sofdata.storage import atomic
 
 Results = list[dict[str, Any]]
 NOT_TRAINED = ("collect", "ingest", "evaluation")  # of a cell's CPU seconds
@@ -131,19 +132,25 @@ def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
     """The results of one suite and kind that can be compared, and how many others there are.
 
     Of several settings those that are frozen are taken, otherwise those of the last result, which
-    is the latest. Of transfer, arms of which a fold is missing are left out.
+    is the latest, and of these those that most results share. Of transfer, arms of which a fold is
+    missing are left out.
     """
     alike: dict[tuple[Any, ...], Results] = {}
     for result in results:
-        transfer = kind_of(result["cell"]).startswith(TRANSFER)
-        tasks = () if transfer else tuple(result["success_by_task"])
-        episodes = tasks, tuple(result["evaluation_seeds"])
-        for settings in result["chosen_sha256"]:
-            key = (settings, result["data_sha256"], *episodes)
+        for key in _terms(result):
             alike.setdefault(key, []).append(result)
     is_frozen = [each for key, each in alike.items() if key[0] in set(frozen)]
-    chosen = _all_folds(_latest_datasets((is_frozen or list(alike.values()))[-1]))
+    latest = max((alike[key] for key in reversed(_terms(results[-1]))), key=len)
+    chosen = _all_folds(_latest_datasets(is_frozen[-1] if is_frozen else latest))
     return chosen, len(results) - len(chosen)
+
+
+def _terms(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """What results share that can be compared, for each of the settings that it is a result of."""
+    transfer = kind_of(result["cell"]).startswith(TRANSFER)
+    tasks = () if transfer else tuple(result["success_by_task"])
+    shared = result["data_sha256"], tasks, tuple(result["evaluation_seeds"])
+    return [(settings, *shared) for settings in result["chosen_sha256"]]
 
 
 def _latest_datasets(results: Results) -> Results:
@@ -423,17 +430,40 @@ def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     """Write the test cells of a benchmark's folder that can be compared, one JSON file a suite, and
     others for its transfer, play, other look and choices of videos: scene-transfer.json.
 
-    Returns the files, and how many test cells each leaves out. Raises `ConfigError` where there is
-    no test cell.
+    Cells of other folders that such a file holds already are kept, so that a study may go on where
+    its cells lie and its folder does not.
+
+    Returns the files, and how many test cells of the folder each leaves out. Raises `ConfigError`
+    where there is no test cell, and, before anything is written, where what a file holds cannot be
+    compared with what comes to it.
     """
     chosen = comparable([str(out)])
     into.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for cells, left_out in chosen:
+    files: list[tuple[Path, Results]] = []
+    for cells, _ in chosen:
         cell = cells[0]["cell"]
         path = into / f"{'-'.join(filter(None, (cell['suite'], kind_of(cell))))}.json"
-        paths.append((path, left_out))
+        files.append((path, _with_kept(path, cells)))
+    for path, cells in files:
         cells = sorted(cells, key=lambda cell: str(cell["hash"]))
         lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in cells)
-        path.write_text(f'{{"cells": [\n{lines}\n]}}\n')
-    return paths
+        atomic.write_text(path, f'{{"cells": [\n{lines}\n]}}\n')
+    return [(path, left_out) for (path, _), (_, left_out) in zip(files, chosen, strict=True)]
+
+
+def _with_kept(path: Path, cells: Results) -> Results:
+    """The cells, and those of a file of exported ones that are of other folders.
+
+    Raises `ConfigError` where they cannot be compared.
+    """
+    kept = read_results([path]) if path.exists() else []
+    together = list({cell["hash"]: cell for cell in (*kept, *cells)}.values())
+    shared = set.intersection(*(set(cell["chosen_sha256"]) for cell in together))
+    if all(choose(together, [settings])[1] for settings in shared):
+        raise ConfigError(
+            f"{path} holds {len(kept)} results, and what is exported cannot be compared with all "
+            "of them: settings, data, episodes or folds differ. Move that file away, or name "
+            "another folder with --into"
+        )
+    grouped(together)
+    return together
