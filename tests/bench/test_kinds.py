@@ -136,6 +136,19 @@ def test_each_kind_is_exported_into_a_file_of_its_own_and_read_back(tmp_path: Pa
     assert [len(cells) for cells, _ in comparable([str(into)])] == [1, 2]
 
 
+def test_what_a_transfer_is_compared_with_replaces_no_results_of_the_suite(tmp_path: Path) -> None:
+    into = tmp_path / "results"
+    own = {"chosen_sha256": ["of the suite"]}
+    write(tmp_path / "suite", cell("bc", 5) | own, cell("sof", 6) | own)
+    ((path, _),) = export(tmp_path / "suite", into)
+    before = path.read_bytes()
+    folds = fold("bc", 0, "open", "close"), fold("sof", 8, "open", "close")
+    write(tmp_path / "transfer", *folds, cell("bc", 4))
+    assert export(tmp_path / "transfer", into) == [(into / "toy-transfer.json", 1)]
+    assert path.read_bytes() == before
+    assert [len(cells) for cells, _ in comparable([str(into)])] == [2, 2]
+
+
 def test_other_files_in_a_folder_of_results_are_passed_over(tmp_path: Path) -> None:
     write(tmp_path, cell("bc", 5))
     export(tmp_path, tmp_path / "results")

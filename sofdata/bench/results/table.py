@@ -431,7 +431,8 @@ def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     others for its transfer, play, other look and choices of videos: scene-transfer.json.
 
     Cells of other folders that such a file holds already are kept, so that a study may go on where
-    its cells lie and its folder does not.
+    its cells lie and its folder does not. What a transfer has measured with labels, to be compared
+    with, is left out where the suite's file holds results of settings of its own.
 
     Returns the files, and how many test cells of the folder each leaves out. Raises `ConfigError`
     where there is no test cell, and, before anything is written, where what a file holds cannot be
@@ -439,16 +440,38 @@ def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     """
     chosen = comparable([str(out)])
     into.mkdir(parents=True, exist_ok=True)
-    files: list[tuple[Path, Results]] = []
-    for cells, _ in chosen:
+    files: list[tuple[Path, Results, int]] = []
+    references = 0
+    for cells, left_out in chosen:
         cell = cells[0]["cell"]
         path = into / f"{'-'.join(filter(None, (cell['suite'], kind_of(cell))))}.json"
-        files.append((path, _with_kept(path, cells)))
-    for path, cells in files:
+        try:
+            files.append((path, _with_kept(path, cells), left_out + references))
+        except ConfigError:
+            if not _of_transfer(cells, chosen):
+                raise
+            references = left_out + len(cells)
+        else:
+            references = 0
+    for path, cells, _ in files:
         cells = sorted(cells, key=lambda cell: str(cell["hash"]))
         lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in cells)
         atomic.write_text(path, f'{{"cells": [\n{lines}\n]}}\n')
-    return [(path, left_out) for (path, _), (_, left_out) in zip(files, chosen, strict=True)]
+    return [(path, left_out) for path, _, left_out in files]
+
+
+def _of_transfer(cells: Results, chosen: list[tuple[Results, int]]) -> bool:
+    """Whether cells of labelled tasks have the settings of a transfer in the same folder."""
+    if kind_of(cells[0]["cell"]):
+        return False
+    transfers = [
+        set(each["chosen_sha256"])
+        for alike, _ in chosen
+        for each in alike
+        if kind_of(each["cell"]).startswith(TRANSFER)
+        and each["cell"]["suite"] == cells[0]["cell"]["suite"]
+    ]
+    return any(settings & set(cells[0]["chosen_sha256"]) for settings in transfers)
 
 
 def _with_kept(path: Path, cells: Results) -> Results:
