@@ -140,7 +140,8 @@ def choose(results: Results, frozen: Iterable[str] = ()) -> tuple[Results, int]:
         for key in _terms(result):
             alike.setdefault(key, []).append(result)
     is_frozen = [each for key, each in alike.items() if key[0] in set(frozen)]
-    latest = max((alike[key] for key in reversed(_terms(results[-1]))), key=len)
+    last = list(alike.values())[-1][-1]  # of the terms that came last
+    latest = max((alike[key] for key in reversed(_terms(last))), key=len)
     chosen = _all_folds(_latest_datasets(is_frozen[-1] if is_frozen else latest))
     return chosen, len(results) - len(chosen)
 
