@@ -144,7 +144,7 @@ def test_what_a_transfer_is_compared_with_replaces_no_results_of_the_suite(tmp_p
     before = path.read_bytes()
     folds = fold("bc", 0, "open", "close"), fold("sof", 8, "open", "close")
     write(tmp_path / "transfer", *folds, cell("bc", 4))
-    assert export(tmp_path / "transfer", into) == [(into / "toy-transfer.json", 1)]
+    assert export(tmp_path / "transfer", into) == [(path, 1), (into / "toy-transfer.json", 0)]
     assert path.read_bytes() == before
     assert [len(cells) for cells, _ in comparable([str(into)])] == [2, 2]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 
 from sofdata.bench.results.table import comparable, export, into_file, result_files, table
 from sofdata.errors import ConfigError
+from tests.report.test_benchmark_page import write
 
 
 def cell(arm: str, seed: int, wins: int, **more: Any) -> dict[str, Any]:
@@ -30,18 +29,16 @@ def cell(arm: str, seed: int, wins: int, **more: Any) -> dict[str, Any]:
         "success_by_task": {"open": wins / 5, "close": wins / 5},
         "evaluation_seeds": list(range(5)),
         "episodes": episodes,
+        "strips": [],
         "chunk_error": None if arm == "bc" else 0.25,
         "cpu_s": {"collect": 1e6, "decoder": 60.0, "evaluation": 1e6},
     }
 
 
-def folder(out: Path, *cells: dict[str, Any]) -> Path:
-    """A benchmark's folder with these results alone."""
-    shutil.rmtree(out, ignore_errors=True)
-    (out / "cells").mkdir(parents=True)
-    for each in cells:
-        (out / "cells" / f"{each['hash']}.json").write_text(json.dumps(each))
-    return out
+def exported(out: Path, into: Path, *cells: dict[str, Any]) -> list[tuple[Path, int]]:
+    """What an export of a benchmark's folder with these results writes."""
+    write(out, *cells)
+    return export(out, into)
 
 
 def test_a_row_tells_success_and_by_how_much_ours_is_ahead() -> None:
@@ -86,7 +83,7 @@ def test_a_training_seed_counts_once() -> None:
 
 def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None:
     cells = [cell("bc", 0, 1), cell("sof", 0, 4), cell("sof", 0, 3, purpose="validation")]
-    ((path, left_out),) = export(folder(tmp_path, *cells), tmp_path / "results")
+    ((path, left_out),) = exported(tmp_path, tmp_path / "results", *cells)
     assert (path.name, left_out) == ("toy.json", 0)
     places = [str(tmp_path), str(tmp_path / "results"), str(path)]
     ((results, _),) = comparable(places[1:2])
@@ -99,18 +96,18 @@ def test_test_cells_are_exported_and_give_the_same_table(tmp_path: Path) -> None
 
 def test_an_export_keeps_what_other_folders_have_exported(tmp_path: Path) -> None:
     into = tmp_path / "results"
-    export(folder(tmp_path / "first", cell("bc", 0, 1), cell("sof", 0, 4)), into)
-    export(folder(tmp_path / "next", cell("bc", 1, 2), cell("sof", 0, 4)), into)
-    export(folder(tmp_path / "next", cell("bc", 1, 2)), into)
+    exported(tmp_path / "first", into, cell("bc", 0, 1), cell("sof", 0, 4))
+    exported(tmp_path / "next", into, cell("bc", 1, 2), cell("sof", 0, 4))
+    exported(tmp_path / "again", into, cell("bc", 1, 2))
     ((results, _),) = comparable([str(into)])
     assert sorted(each["hash"] for each in results) == ["bc-0-1", "bc-1-2", "sof-0-4"]
 
 
 def test_an_export_beside_others_shares_but_one_of_their_settings(tmp_path: Path) -> None:
     into = tmp_path / "results"
-    export(folder(tmp_path / "first", cell("bc", 0, 1)), into)
+    exported(tmp_path / "first", into, cell("bc", 0, 1))
     both = cell("sof", 0, 4) | {"chosen_sha256": ["a", "b"]}
-    export(folder(tmp_path / "next", both), into)
+    exported(tmp_path / "next", into, both)
     ((results, _),) = comparable([str(into)])
     assert len(results) == 2
 
@@ -128,11 +125,21 @@ def test_an_export_over_results_of_another_kind_is_refused_and_changes_nothing(
     other: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     into = tmp_path / "results"
-    ((path, _),) = export(folder(tmp_path / "first", cell("bc", 0, 1)), into)
+    ((path, _),) = exported(tmp_path / "first", into, cell("bc", 0, 1))
     before = path.read_bytes()
     with pytest.raises(ConfigError, match=message):
-        export(folder(tmp_path / "next", other), into)
+        exported(tmp_path / "next", into, other)
     assert path.read_bytes() == before
+
+
+def test_a_damaged_file_of_results_is_told_and_left(tmp_path: Path) -> None:
+    into = tmp_path / "results"
+    into.mkdir()
+    (into / "toy.json").write_text("{")
+    fold = cell("bc", 0, 2, held_out=["open", "close"])
+    with pytest.raises(ConfigError, match=r"toy\.json is no JSON"):
+        exported(tmp_path / "transfer", into, cell("bc", 0, 1), fold)
+    assert [each.name for each in into.iterdir()] == ["toy.json"]
 
 
 def test_a_table_is_written_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:

@@ -440,20 +440,23 @@ def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     compared with what comes to it.
     """
     chosen = comparable([str(out)])
-    into.mkdir(parents=True, exist_ok=True)
     files: list[tuple[Path, Results, int]] = []
-    references = 0
     for cells, left_out in chosen:
         cell = cells[0]["cell"]
         path = into / f"{'-'.join(filter(None, (cell['suite'], kind_of(cell))))}.json"
-        try:
-            files.append((path, _with_kept(path, cells), left_out + references))
-        except ConfigError:
+        kept = read_results([path]) if path.exists() else []
+        together = list({each["hash"]: each for each in (*kept, *cells)}.values())
+        if not _alike(together):
             if not _of_transfer(cells, chosen):
-                raise
-            references = left_out + len(cells)
-        else:
-            references = 0
+                raise ConfigError(
+                    f"{path} holds {len(kept)} results, and what is exported cannot be compared "
+                    "with all of them: settings, data, episodes or folds differ. Move that file "
+                    "away, or name another folder with --into"
+                )
+            together, left_out = kept, left_out + len(cells)
+        grouped(together)
+        files.append((path, together, left_out))
+    into.mkdir(parents=True, exist_ok=True)
     for path, cells, _ in files:
         cells = sorted(cells, key=lambda cell: str(cell["hash"]))
         lines = ",\n".join(json.dumps(cell, separators=(",", ":")) for cell in cells)
@@ -461,33 +464,22 @@ def export(out: Path, into: Path) -> list[tuple[Path, int]]:
     return [(path, left_out) for path, _, left_out in files]
 
 
+def _alike(results: Results) -> bool:
+    """Whether all of them can be compared, by settings that they share."""
+    shared = set.intersection(*(set(result["chosen_sha256"]) for result in results))
+    return any(choose(results, [settings])[1] == 0 for settings in shared)
+
+
 def _of_transfer(cells: Results, chosen: list[tuple[Results, int]]) -> bool:
     """Whether cells of labelled tasks have the settings of a transfer in the same folder."""
-    if kind_of(cells[0]["cell"]):
+    own = cells[0]["cell"]
+    if kind_of(own):
         return False
-    transfers = [
-        set(each["chosen_sha256"])
+    settings = {
+        name
         for alike, _ in chosen
         for each in alike
-        if kind_of(each["cell"]).startswith(TRANSFER)
-        and each["cell"]["suite"] == cells[0]["cell"]["suite"]
-    ]
-    return any(settings & set(cells[0]["chosen_sha256"]) for settings in transfers)
-
-
-def _with_kept(path: Path, cells: Results) -> Results:
-    """The cells, and those of a file of exported ones that are of other folders.
-
-    Raises `ConfigError` where they cannot be compared.
-    """
-    kept = read_results([path]) if path.exists() else []
-    together = list({cell["hash"]: cell for cell in (*kept, *cells)}.values())
-    shared = set.intersection(*(set(cell["chosen_sha256"]) for cell in together))
-    if all(choose(together, [settings])[1] for settings in shared):
-        raise ConfigError(
-            f"{path} holds {len(kept)} results, and what is exported cannot be compared with all "
-            "of them: settings, data, episodes or folds differ. Move that file away, or name "
-            "another folder with --into"
-        )
-    grouped(together)
-    return together
+        if kind_of(each["cell"]).startswith(TRANSFER) and each["cell"]["suite"] == own["suite"]
+        for name in each["chosen_sha256"]
+    }
+    return not settings.isdisjoint(cells[0]["chosen_sha256"])
